@@ -1,0 +1,125 @@
+"""Loading a diffusers Stable Diffusion 1.x model from a directory or the hub."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from piebench_eval.backbone.backbone import Backbone
+from piebench_eval.backbone.location import check_scheduler_config
+from piebench_eval.errors import PiebenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve_device(device: str) -> torch.device:
+    """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` into a device that is there.
+
+    Raises:
+        PiebenchError: a name that is none of these, or a device that this machine does not have.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError:
+        raise PiebenchError(f"--device {device}: use auto, cpu, cuda, cuda:N or mps") from None
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        raise PiebenchError(f"--device {device}: this machine has {torch.cuda.device_count()} CUDA devices")
+    if resolved.type == "mps" and not torch.backends.mps.is_available():
+        raise PiebenchError("--device mps: this machine has no Metal device")
+    if resolved.type not in ("cpu", "cuda", "mps"):
+        raise PiebenchError(f"--device {device}: use auto, cpu, cuda, cuda:N or mps")
+    return resolved
+
+
+def load_backbone(
+    model: str,
+    revision: str | None = None,
+    device: torch.device | None = None,
+    precision: str = "fp32",
+    allow_pickle: bool = False,
+) -> Backbone:
+    """Load the parts of a model that editing needs; no safety checker, no pipeline.
+
+    Args:
+        model: a diffusers directory or a hub id.
+        revision: branch, tag or commit on the hub.
+        device: where to put it; the CPU by default.
+        precision: ``fp32``, ``bf16`` or ``fp16`` for the UNet and the text encoder.
+        allow_pickle: accept weights in pickle files, which can run code when read.
+
+    Raises:
+        PiebenchError: a part that cannot be loaded, or a model of another family.
+    """
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    device = device or torch.device("cpu")
+    if precision == "fp32" and device.type == "cuda":
+        # TF32 convolutions are on by default and move latents by far more than the reference's tolerance.
+        torch.backends.cudnn.allow_tf32 = False
+
+    def part(loader: Callable[..., Any], name: str, **options: Any) -> Any:
+        try:
+            return loader(model, subfolder=name, revision=revision, **options)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise PiebenchError(
+                f"--model {model}: {name} cannot be loaded ({_first_line(error)}); check the id or directory, "
+                "the network, and --allow-pickle if the weights are not safetensors"
+            ) from error
+
+    def weights(loader: Any, name: str, dtype: torch.dtype) -> Any:
+        # None lets the loaders fall back to pickle files where there are no safetensors.
+        safe = None if allow_pickle else True
+        module = part(loader.from_pretrained, name, use_safetensors=safe, torch_dtype=dtype)
+        return module.eval().requires_grad_(False).to(device)
+
+    scheduler_config = part(DDIMScheduler.load_config, "scheduler")
+    check_scheduler_config(scheduler_config, model)
+    with _quiet_loaders():
+        backbone = Backbone(
+            unet=weights(UNet2DConditionModel, "unet", PRECISIONS[precision]),
+            vae=weights(AutoencoderKL, "vae", torch.float32),
+            text_encoder=weights(CLIPTextModel, "text_encoder", PRECISIONS[precision]),
+            tokenizer=part(CLIPTokenizer.from_pretrained, "tokenizer"),
+            alphas_cumprod=DDIMScheduler.from_config(scheduler_config).alphas_cumprod,
+            device=device,
+        )
+    if backbone.unet.config.in_channels != 4:
+        raise PiebenchError(
+            f"--model {model}: the UNet takes {backbone.unet.config.in_channels} channels; "
+            "inpainting and other variants of Stable Diffusion 1.x cannot be used"
+        )
+    return backbone
+
+
+def hub_commit(backbone: Backbone) -> str | None:
+    """The hub commit that the UNet came from, or None for a local directory."""
+    return getattr(backbone.unet.config, "_commit_hash", None)
+
+
+@contextmanager
+def _quiet_loaders() -> Iterator[None]:
+    """Silence the loaders' notes about renamed attention layers and unused weights: they are converted."""
+    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,84 @@
+"""What can be said about a model before anything heavy is imported: does it exist, is it complete, is it safe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from piebench_eval.errors import PiebenchError
+
+WEIGHT_COMPONENTS = ("unet", "vae", "text_encoder")
+_CONFIGS = (
+    "unet/config.json",
+    "vae/config.json",
+    "text_encoder/config.json",
+    "tokenizer/tokenizer_config.json",
+    "scheduler/scheduler_config.json",
+)
+
+
+def check_model_location(model: str, allow_pickle: bool = False) -> None:
+    """Refuse a model that cannot be a Stable Diffusion 1.x directory or hub id.
+
+    A hub id ("owner/name") passes here and is looked up when the model is loaded.
+
+    Raises:
+        PiebenchError: a path that does not exist, a directory with parts missing, weights in pickle files
+            without ``allow_pickle``, or a model of another family.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        if not _looks_like_hub_id(model):
+            raise PiebenchError(
+                f"--model {model}: no such directory, and not a hub id; give a diffusers directory of "
+                "Stable Diffusion 1.x or an id such as CompVis/stable-diffusion-v1-4"
+            )
+        return
+    missing = [name for name in _CONFIGS if not (folder / name).is_file()]
+    if missing:
+        raise PiebenchError(
+            f"--model {model}: not a complete diffusers directory, {', '.join(missing)} missing; "
+            "convert the checkpoint with diffusers' convert_original_stable_diffusion_to_diffusers.py"
+        )
+    for component in WEIGHT_COMPONENTS:
+        if not allow_pickle and not any((folder / component).glob("*.safetensors")):
+            raise PiebenchError(
+                f"--model {model}: {component}/ holds no safetensors weights; save it with "
+                "safe_serialization=True, or pass --allow-pickle if you trust who made the file"
+            )
+    check_scheduler_config(json.loads((folder / _CONFIGS[-1]).read_text(encoding="utf-8")), model)
+
+
+def check_scheduler_config(config: dict[str, object], model: str) -> None:
+    """Refuse a model that does not predict noise: the inversions here assume it.
+
+    Raises:
+        PiebenchError: the scheduler names another prediction type than epsilon.
+    """
+    prediction = config.get("prediction_type", "epsilon")
+    if prediction != "epsilon":
+        raise PiebenchError(
+            f"--model {model}: scheduler_config.json says prediction_type {prediction!r}; "
+            "piebench edits with Stable Diffusion 1.x, which predicts epsilon"
+        )
+
+
+def model_fingerprint(model: str) -> str | None:
+    """SHA-256 over the files of a local model directory, or None for a hub id."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for component in (*WEIGHT_COMPONENTS, "tokenizer", "scheduler"):
+        for file in sorted((folder / component).iterdir()):
+            if file.is_file():
+                digest.update(file.relative_to(folder).as_posix().encode())
+                with file.open("rb") as stream:
+                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _looks_like_hub_id(model: str) -> bool:
+    parts = model.split("/")
+    return len(parts) == 2 and all(part and not part.startswith((".", "~")) for part in parts)

@@ -1,0 +1,1 @@
+"""What is edited: samples, their masks and pictures, and the loaders that read a benchmark folder."""

@@ -1,0 +1,50 @@
+"""What a benchmark folder holds, by editing type."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from piebench_eval.bench.images import load_mask
+from piebench_eval.bench.sample import TYPE_NAMES, Sample
+
+
+@dataclass(frozen=True)
+class TypeSummary:
+    """Counts for one editing type.
+
+    Attributes:
+        type_id: editing type.
+        name: the type in words.
+        images: number of samples.
+        mean_mask_share: mean share of the picture that the mask covers, 0 to 1.
+        full_masks: samples whose mask covers everything (nothing is left to compare outside it).
+        empty_masks: samples whose annotation sets no pixel (only the frame is masked).
+    """
+
+    type_id: str
+    name: str
+    images: int
+    mean_mask_share: float
+    full_masks: int
+    empty_masks: int
+
+
+def summarise(samples: Sequence[Sample]) -> list[TypeSummary]:
+    """Summarise samples by editing type, in the order of the type ids."""
+    by_type: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_type.setdefault(sample.type_id, []).append(sample)
+    return [_summarise_type(type_id, by_type[type_id]) for type_id in sorted(by_type, key=int)]
+
+
+def _summarise_type(type_id: str, samples: Sequence[Sample]) -> TypeSummary:
+    masks = [load_mask(sample) for sample in samples]
+    return TypeSummary(
+        type_id=type_id,
+        name=TYPE_NAMES.get(type_id, "other"),
+        images=len(samples),
+        mean_mask_share=float(np.mean([mask.mean() for mask in masks])),
+        full_masks=sum(bool(mask.all()) for mask in masks),
+        empty_masks=sum(not any(sample.mask_rle[1::2]) for sample in samples),
+    )

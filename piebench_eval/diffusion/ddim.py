@@ -1,0 +1,70 @@
+"""DDIM (Song et al., ICLR 2021): one formula that walks between noise levels in both directions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from piebench_eval.backbone.backbone import Backbone
+    from piebench_eval.diffusion.schedule import Schedule
+
+
+def ddim_step(
+    latents: torch.Tensor, noise: torch.Tensor, alpha_from: float, alpha_to: float
+) -> torch.Tensor:
+    """Move latents from one noise level to another along predicted noise (equation 12, sigma 0).
+
+    Args:
+        latents: latents at the level of ``alpha_from``, any shape.
+        noise: noise predicted for them, same shape.
+        alpha_from: cumulative alpha of the level they are at.
+        alpha_to: cumulative alpha of the level to go to; larger is towards the image.
+
+    >>> import torch
+    >>> ddim_step(torch.tensor([1.0]), torch.tensor([0.0]), alpha_from=0.25, alpha_to=1.0)
+    tensor([2.])
+    """
+    predicted_image = (latents - (1 - alpha_from) ** 0.5 * noise) / alpha_from**0.5
+    return alpha_to**0.5 * predicted_image + (1 - alpha_to) ** 0.5 * noise
+
+
+def guide(uncond: torch.Tensor, cond: torch.Tensor, guidance: float) -> torch.Tensor:
+    """Classifier-free guidance (Ho & Salimans, 2022, equation 6 in Stable Diffusion's parametrisation)."""
+    return uncond + guidance * (cond - uncond)
+
+
+def ddim_invert(
+    backbone: Backbone,
+    latents: torch.Tensor,
+    cond: torch.Tensor,
+    uncond: torch.Tensor,
+    schedule: Schedule,
+    guidance: float = 1.0,
+) -> torch.Tensor:
+    """Walk images up to noise: DDIM with its step reversed (section 4.3).
+
+    The noise for the step from level k to k + 1 is predicted on the latent of level k, at the timestep of
+    level k + 1: the approximation that makes the inversion inexact.
+
+    Args:
+        backbone: the model.
+        latents: encoded images ``[samples, 4, h, w]``.
+        cond: text embeddings of the source prompts ``[samples, 77, width]``.
+        uncond: text embeddings of the empty prompt, same shape; read only if ``guidance`` is not 1.
+        schedule: the noise schedule.
+        guidance: guidance scale; at 1 the unconditional row is not computed.
+
+    Returns:
+        The trajectory ``[steps + 1, samples, 4, h, w]``, from the image (level 0) to the noise (level N).
+    """
+    samples = range(len(latents))
+    trajectory = [latents]
+    for level, timestep in enumerate(schedule.timesteps):
+        noise = backbone.predict_noise(latents, timestep, cond, samples)
+        if guidance != 1:
+            noise = guide(backbone.predict_noise(latents, timestep, uncond, samples), noise, guidance)
+        latents = ddim_step(latents, noise, schedule.alphas[level], schedule.alphas[level + 1])
+        trajectory.append(latents)
+    return torch.stack(trajectory)

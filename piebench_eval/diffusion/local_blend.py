@@ -1,0 +1,73 @@
+"""Local blend of Prompt-to-Prompt: outside the blended words' attention, the target is the source."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+
+class LocalBlend:
+    """Collects the cross-attention maps of given words and blends the two branches with them.
+
+    Attributes:
+        samples: places in the batch of the samples that are blended, ascending.
+        words: 1 at the tokens of the blended word, ``[samples, 2, tokens]`` (source, target), float32, for
+            the blended samples only.
+        start_step: the first step that blends; maps are collected from the beginning.
+        threshold: a position belongs to the word where its map exceeds this share of the map's maximum.
+    """
+
+    def __init__(self, samples: list[int], words: torch.Tensor, start_step: int, threshold: float):
+        self.samples = samples
+        self.words = words
+        self.start_step = start_step
+        self.threshold = threshold
+        self._attention: torch.Tensor | None = None
+
+    def collect(self, source_maps: torch.Tensor, target_maps: torch.Tensor, height: int, width: int) -> None:
+        """Add one layer's cross-attention maps, those of the target as edited.
+
+        Args:
+            source_maps: ``[samples, heads, height * width, tokens]``, for the blended samples.
+            target_maps: likewise.
+            height: rows of the maps.
+            width: columns of the maps.
+        """
+        maps = torch.stack([source_maps, target_maps], dim=1).float()
+        of_words = torch.einsum("sbhpt,sbt->sbp", maps, self.words) / maps.shape[2]
+        of_words = of_words.unflatten(-1, (height, width))
+        self._attention = of_words if self._attention is None else self._attention + of_words
+
+    def masks(self, height: int, width: int) -> torch.Tensor:
+        """Where each branch's word is, from the maps collected so far.
+
+        Returns:
+            Masks ``[samples, 2, height, width]`` of the source's and the target's word.
+
+        Raises:
+            ValueError: no map has been collected.
+        """
+        if self._attention is None:
+            raise ValueError("no cross-attention map was collected: the UNet has none at the blend's resolution")
+        spread = functional.max_pool2d(self._attention, kernel_size=3, stride=1, padding=1)
+        spread = functional.interpolate(spread, size=(height, width))
+        # A word without tokens has the map 0 everywhere; 0 / 0 is nan, and nan exceeds nothing.
+        return spread / spread.amax(dim=(2, 3), keepdim=True) > self.threshold
+
+    def blend(self, step: int, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Set the target to the source outside the union of both masks.
+
+        Args:
+            step: index of the sampling step that led here.
+            source: source latents ``[samples of the batch, 4, h, w]``.
+            target: target latents, same shape.
+
+        Returns:
+            Target latents; those of samples without a blended word are unchanged.
+        """
+        if step < self.start_step or not self.samples:
+            return target
+        inside = self.masks(*target.shape[-2:]).any(dim=1, keepdim=True)
+        blended = target.clone()
+        blended[self.samples] = torch.where(inside, target[self.samples], source[self.samples])
+        return blended

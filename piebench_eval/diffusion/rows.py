@@ -1,0 +1,108 @@
+"""Which UNet rows a step of the edit loop needs: a row whose output nobody reads is not computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Row(IntEnum):
+    """The four kinds of UNet row: branch (source or target) x half (unconditional or conditional)."""
+
+    SOURCE_UNCOND = 0
+    SOURCE_COND = 1
+    TARGET_UNCOND = 2
+    TARGET_COND = 3
+
+
+class SourceReads(NamedTuple):
+    """What a method reads of the source branch in one step.
+
+    Attributes:
+        uncond: features inside the UNet, in the unconditional half.
+        cond: features inside the UNet, in the conditional half.
+        latent: the source latent after the step.
+    """
+
+    uncond: bool = False
+    cond: bool = False
+    latent: bool = False
+
+
+class StepRows(NamedTuple):
+    """What one step computes for one sample.
+
+    Attributes:
+        rows: the UNet rows to evaluate.
+        moves_source: whether the source latent takes a step of its own.
+    """
+
+    rows: frozenset[Row]
+    moves_source: bool
+
+
+def plan_rows(reads: Sequence[SourceReads], source_pinned: bool, guidance: float) -> list[StepRows]:
+    """Decide, for one sample, which rows each step of the edit loop computes.
+
+    The source branch costs a row only where the method reads it, or where it has to find its own way
+    (not pinned to an inversion's latents) to a latent that is read later. At guidance 1 the guided noise
+    is the conditional one, so no unconditional row is needed.
+
+    Args:
+        reads: what the method reads of the source, step by step.
+        source_pinned: the inversion says where the source latent is at every step.
+        guidance: guidance scale of the edit.
+
+    >>> plan = plan_rows([SourceReads(cond=True), SourceReads()], source_pinned=True, guidance=7.5)
+    >>> [len(step.rows) for step in plan]
+    [3, 2]
+    """
+    read_from = [any(any(read) for read in reads[step:]) for step in range(len(reads) + 1)]
+    plan = []
+    for step, read in enumerate(reads):
+        moves_source = not source_pinned and (read.latent or read_from[step + 1])
+        rows = {Row.TARGET_COND}
+        if read.cond or moves_source:
+            rows.add(Row.SOURCE_COND)
+        if read.uncond or (moves_source and guidance != 1):
+            rows.add(Row.SOURCE_UNCOND)
+        if guidance != 1:
+            rows.add(Row.TARGET_UNCOND)
+        plan.append(StepRows(frozenset(rows), moves_source))
+    return plan
+
+
+@dataclass(frozen=True)
+class RowBatch:
+    """The rows of one UNet call, over all samples: grouped by kind, then by sample.
+
+    Attributes:
+        samples: for each kind that occurs, the samples that have such a row, ascending.
+    """
+
+    samples: dict[Row, list[int]]
+
+    @classmethod
+    def of_step(cls, steps: Sequence[StepRows]) -> RowBatch:
+        """Lay out one step's rows of every sample."""
+        by_kind = {row: [s for s, step in enumerate(steps) if row in step.rows] for row in Row}
+        return cls({row: samples for row, samples in by_kind.items() if samples})
+
+    @cached_property
+    def owners(self) -> list[int]:
+        """The sample that each row of the call is spent on."""
+        return [sample for samples in self.samples.values() for sample in samples]
+
+    def positions(self, row: Row, samples: Sequence[int]) -> list[int]:
+        """Where in the call the rows of one kind stand, for the given samples."""
+        return [self._place[row, sample] for sample in samples]
+
+    @cached_property
+    def _place(self) -> dict[tuple[Row, int], int]:
+        pairs = [(row, sample) for row, samples in self.samples.items() for sample in samples]
+        return {pair: place for place, pair in enumerate(pairs)}

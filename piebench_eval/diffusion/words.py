@@ -1,0 +1,137 @@
+"""Words of a prompt and their tokens; aligning the tokens of two prompts (Prompt-to-Prompt, section 3.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def token_ids(prompt: str, tokenizer: Any) -> list[int]:
+    """Token ids with start and end, truncated to the tokenizer's length."""
+    return tokenizer(prompt, truncation=True, max_length=tokenizer.model_max_length).input_ids
+
+
+def is_truncated(prompt: str, tokenizer: Any) -> bool:
+    """Whether a prompt has more tokens than the text encoder reads."""
+    return len(tokenizer(prompt, truncation=False, verbose=False).input_ids) > tokenizer.model_max_length
+
+
+def tokens_of_words(prompt: str, tokenizer: Any) -> list[list[int]]:
+    """Positions of the tokens of each space-separated word.
+
+    Tokens are dealt out to the words in order, by the number of characters they decode to, as
+    Prompt-to-Prompt does. Hence two spaces in a row make an empty word that takes a token from the next
+    one: kept, because published numbers have it.
+
+    Returns:
+        For each word of ``prompt.split(" ")`` its token positions (0 is the start token); none for words
+        beyond the text encoder's length.
+    """
+    words = prompt.split(" ")
+    positions: list[list[int]] = [[] for _ in words]
+    word, characters = 0, 0
+    for position, token in enumerate(token_ids(prompt, tokenizer)[1:-1], start=1):
+        if word == len(words):
+            break
+        positions[word].append(position)
+        characters += len(tokenizer.decode([token]).strip())
+        if characters >= len(words[word]):
+            word, characters = word + 1, 0
+    return positions
+
+
+def tokens_of_word(prompt: str, word: str, tokenizer: Any) -> list[int]:
+    """Token positions of every occurrence of a word; empty if the prompt does not hold exactly that word.
+
+    "cat," is not "cat": words are compared as they stand between spaces.
+    """
+    words = zip(prompt.split(" "), tokens_of_words(prompt, tokenizer), strict=True)
+    return [position for candidate, positions in words if candidate == word for position in positions]
+
+
+def refinement_alignment(
+    source_ids: list[int], target_ids: list[int], length: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Align two token sequences globally (Needleman & Wunsch, 1970): gap 0, match 1, mismatch -1.
+
+    Where several alignments score the same, an insertion into the target is preferred, then a deletion
+    from the source, then a pair: a swapped word is an insertion and a deletion, never a pair.
+
+    Args:
+        source_ids: token ids of the source prompt, start and end included.
+        target_ids: likewise of the target prompt.
+        length: positions of the text encoder, 77.
+
+    Returns:
+        For each target position its source position, -1 where it has none, shape ``[length]``; and 1 where
+        the target takes the source's attention, else 0, shape ``[length]``. Padding behind the target's
+        last token is paired with the same position of the source.
+    """
+    n, m = len(source_ids), len(target_ids)
+    score = np.zeros((n + 1, m + 1), dtype=np.int64)
+    for i in range(1, n + 1):
+        for j in range(1, m + 1):
+            pair = 1 if source_ids[i - 1] == target_ids[j - 1] else -1
+            score[i, j] = max(score[i, j - 1], score[i - 1, j], score[i - 1, j - 1] + pair)
+    mapper = np.arange(length)
+    i, j = n, m
+    while j > 0:
+        if i == 0 or score[i, j] == score[i, j - 1]:
+            j -= 1
+            mapper[j] = -1
+        elif score[i, j] == score[i - 1, j]:
+            i -= 1
+        else:
+            i, j = i - 1, j - 1
+            mapper[j] = i
+    return mapper, (mapper >= 0).astype(np.float32)
+
+
+def refinement_matrix(mapper: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The mapper as a matrix ``[source token, target token]`` of ones and zeros."""
+    matrix = np.zeros((len(mapper), len(mapper)), dtype=np.float32)
+    aligned = np.flatnonzero(mapper >= 0)
+    matrix[mapper[aligned], aligned] = 1
+    return matrix
+
+
+def replacement_matrix(source: str, target: str, tokenizer: Any) -> NDArray[np.float32]:
+    """Map the tokens of a prompt to those of another with the same number of words, word by word.
+
+    A replaced word of as many tokens as its counterpart maps them one to one; otherwise each of the target
+    word's m tokens gets 1/m of every token of the source word. Behind the last
+    replaced word every target position maps to the same source position, even where replaced words differ
+    in their number of tokens: the published code's rule, which mis-aligns the rest of such prompts.
+
+    Returns:
+        Weights ``[source token, target token]``, shape ``[77, 77]``.
+
+    Raises:
+        ValueError: the prompts differ in their number of words.
+    """
+    source_words, target_words = source.split(" "), target.split(" ")
+    if len(source_words) != len(target_words):
+        raise ValueError(f"{len(source_words)} words cannot replace {len(target_words)} one by one")
+    length = tokenizer.model_max_length
+    pairs = zip(tokens_of_words(source, tokenizer), tokens_of_words(target, tokenizer), strict=True)
+    replaced = [
+        pair
+        for pair, old, new in zip(pairs, source_words, target_words, strict=True)
+        if old != new and all(pair)
+    ]
+    matrix = np.zeros((length, length), dtype=np.float32)
+    i = j = 0
+    for source_tokens, target_tokens in replaced:
+        while i < source_tokens[0] and j < length:
+            matrix[i, j] = 1
+            i, j = i + 1, j + 1
+        one_to_one = len(source_tokens) == len(target_tokens)
+        for place, row in enumerate(source_tokens):
+            columns = [target_tokens[place]] if one_to_one else target_tokens
+            matrix[row, columns] = 1 if one_to_one else 1 / len(target_tokens)
+        i, j = i + len(source_tokens), j + len(target_tokens)
+    rest = np.arange(j, length)
+    matrix[rest, rest] = 1
+    return matrix

@@ -1,0 +1,16 @@
+"""Inversions: where the source branch goes. One file each, one line here.
+
+An inversion's module is imported to check a recipe before anything runs, so it imports torch only inside
+the functions that need it.
+"""
+
+from piebench_eval.inversions.base import Inversion
+from piebench_eval.registry import Registry
+
+INVERSIONS: Registry[Inversion] = Registry(
+    "inversion",
+    {
+        "ddim": "piebench_eval.inversions.ddim:DDIM",
+        "direct": "piebench_eval.inversions.direct:DIRECT",
+    },
+)

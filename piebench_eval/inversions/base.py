@@ -1,0 +1,30 @@
+"""What an inversion is to the rest of the house."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from piebench_eval.diffusion.edit_loop import SourcePath
+    from piebench_eval.registry import Settings
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """An inversion: its name in print, its settings and its function.
+
+    Attributes:
+        title: as papers call it.
+        paper: where it was published.
+        equation: where in the paper it stands.
+        settings: the recipe section that it reads; every field has a default.
+        invert: ``(backbone, inputs, schedule, settings) -> SourcePath`` for a batch.
+    """
+
+    title: str
+    paper: str
+    equation: str
+    settings: type[Settings]
+    invert: Callable[[Any, Any, Any, Any], SourcePath]

@@ -1,0 +1,38 @@
+"""Direct Inversion: the source branch is put back on the inversion's latents after every step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from piebench_eval.inversions.base import Inversion
+from piebench_eval.inversions.ddim import DDIMSettings, ddim
+
+if TYPE_CHECKING:
+    from piebench_eval.backbone.backbone import Backbone
+    from piebench_eval.diffusion.edit_loop import EditInputs, SourcePath
+    from piebench_eval.diffusion.schedule import Schedule
+
+
+class DirectSettings(DDIMSettings):
+    """Settings of Direct Inversion."""
+
+
+def direct(
+    backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: DirectSettings
+) -> SourcePath:
+    """Invert by DDIM and pin the source branch to the trajectory.
+
+    The paper adds to every source step its distance to the inverted latent, z*_{t-1} - DDIM(z_t). A step
+    plus its distance to a place is that place, so the offsets and the steps they mend need not be computed.
+    """
+    return replace(ddim(backbone, inputs, schedule, settings), pinned=True)
+
+
+DIRECT = Inversion(
+    title="Direct Inversion",
+    paper="Ju et al., PnP Inversion: Boosting Diffusion-based Editing with 3 Lines of Code, ICLR 2024",
+    equation="algorithm 1",
+    settings=DirectSettings,
+    invert=direct,
+)

@@ -1,0 +1,15 @@
+"""Editing methods: what the target branch takes from the source branch. One file each, one line here.
+
+A method's module is imported to check a recipe before anything runs, so it imports torch only inside
+the functions that need it.
+"""
+
+from piebench_eval.methods.base import Method
+from piebench_eval.registry import Registry
+
+METHODS: Registry[Method] = Registry(
+    "method",
+    {
+        "p2p": "piebench_eval.methods.p2p:P2P",
+    },
+)

@@ -1,0 +1,152 @@
+"""Prompt-to-Prompt: the target branch takes over the source's attention maps, word by word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from piebench_eval.diffusion import words
+from piebench_eval.methods.base import Method, PreparedControl
+from piebench_eval.registry import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from piebench_eval.backbone.backbone import Backbone
+    from piebench_eval.bench.sample import Sample
+
+
+class P2PSettings(Settings):
+    """Settings of Prompt-to-Prompt; the defaults are the Direct Inversion paper's."""
+
+    controller: Literal["refine", "replace", "auto"] = Field(
+        default="refine",
+        description="how words are matched: refine aligns tokens, replace swaps word by word (same word "
+        "count), auto replaces where the counts agree and refines elsewhere",
+    )
+    cross_replace_steps: float = Field(
+        default=0.4, ge=0, le=1, description="share of the steps that take the source's cross-attention"
+    )
+    self_replace_steps: float = Field(
+        default=0.6, ge=0, le=1, description="share of the steps that take the source's self-attention"
+    )
+    self_replace_downsampling: int = Field(
+        default=2, ge=1, description="self-attention is taken where the latent is downsampled at least this much"
+    )
+    blend_word_weight: float = Field(
+        default=2.0, ge=0, description="factor on the attention to the target's blended word (equaliser)"
+    )
+    local_blend: bool = Field(default=True, description="keep the source outside the blended word's attention")
+    blend_start: float = Field(default=0.2, ge=0, le=1, description="share of the steps before blending begins")
+    blend_threshold: float = Field(
+        default=0.3, ge=0, le=1, description="share of a map's maximum above which a place belongs to the word"
+    )
+    blend_downsampling: int = Field(
+        default=4, ge=1, description="cross-attention maps of this downsampling of the latent are blended with"
+    )
+
+
+def prepare(
+    samples: Sequence[Sample], backbone: Backbone, steps: int, settings: P2PSettings
+) -> PreparedControl:
+    """Align the words of every sample's prompts and set up the control of a batch."""
+    import torch
+
+    from piebench_eval.diffusion.local_blend import LocalBlend
+    from piebench_eval.methods.p2p_control import CrossAttentionEdit, P2PControl, Windows
+
+    plans = [plan_words(sample, backbone.tokenizer, settings) for sample in samples]
+    blended = [place for place, plan in enumerate(plans) if plan.blend is not None]
+
+    def stack(arrays: Sequence[Any]) -> torch.Tensor:
+        return torch.stack([torch.as_tensor(array) for array in arrays]).to(backbone.device)
+
+    edit = CrossAttentionEdit(
+        matrix=stack([plan.matrix for plan in plans]),
+        taken=stack([plan.taken for plan in plans]),
+        equalizer=stack([plan.equalizer for plan in plans]),
+    )
+    windows = Windows.of(settings, steps)
+    blend_words = stack([plans[place].blend for place in blended]) if blended else torch.empty(0)
+    local_blend = LocalBlend(blended, blend_words, windows.blend, settings.blend_threshold)
+    control = P2PControl(windows, edit, local_blend, settings)
+    return PreparedControl(control, [plan.notes for plan in plans])
+
+
+@dataclass(frozen=True)
+class WordPlan:
+    """What the prompts of one sample ask of the attention maps.
+
+    Attributes:
+        matrix: ``[tokens, tokens]``, as in ``CrossAttentionEdit``.
+        taken: ``[tokens]``, likewise.
+        equalizer: ``[tokens]``, likewise.
+        blend: 1 at the tokens of the blended word, ``[2, tokens]`` (source, target), or None without blend.
+        notes: what the user should know.
+    """
+
+    matrix: Any
+    taken: Any
+    equalizer: Any
+    blend: Any
+    notes: list[str]
+
+
+def plan_words(sample: Sample, tokenizer: Any, settings: P2PSettings) -> WordPlan:
+    """Align a sample's prompts and find its blended word."""
+    source, target, length = sample.source_prompt, sample.target_prompt, tokenizer.model_max_length
+    notes = [
+        f"the {which} prompt has more than {length} tokens and was truncated"
+        for which, prompt in (("source", source), ("target", target))
+        if words.is_truncated(prompt, tokenizer)
+    ]
+    if _replaces(sample, settings):
+        matrix = words.replacement_matrix(source, target, tokenizer)
+        taken = np.ones(length, dtype=np.float32)
+    else:
+        mapper, taken = words.refinement_alignment(
+            words.token_ids(source, tokenizer), words.token_ids(target, tokenizer), length
+        )
+        matrix = words.refinement_matrix(mapper)
+    equalizer = np.ones(length, dtype=np.float32)
+    blend = np.zeros((2, length), dtype=np.float32)
+    if sample.blend_words is not None:
+        for branch, (prompt, word) in enumerate(zip((source, target), sample.blend_words, strict=True)):
+            tokens = words.tokens_of_word(prompt, word, tokenizer)
+            blend[branch, tokens] = 1
+            if not tokens:
+                notes.append(f"the blended word {word!r} is not a word of the prompt {prompt!r}")
+        equalizer[blend[1] > 0] = settings.blend_word_weight
+        if not blend.any():
+            notes.append("edited without local blend, since neither blended word was found")
+    blends = settings.local_blend and blend.any()
+    return WordPlan(matrix, taken, equalizer, blend if blends else None, notes)
+
+
+def problem(sample: Sample, settings: P2PSettings) -> str | None:
+    """Why Prompt-to-Prompt cannot edit a sample: ``controller: replace`` needs equal word counts."""
+    counts = [len(prompt.split(" ")) for prompt in (sample.source_prompt, sample.target_prompt)]
+    if settings.controller == "replace" and counts[0] != counts[1]:
+        return (
+            f"controller=replace swaps word by word, but the prompts have {counts[0]} and {counts[1]} words; "
+            "use controller=auto or refine"
+        )
+    return None
+
+
+def _replaces(sample: Sample, settings: P2PSettings) -> bool:
+    same_count = len(sample.source_prompt.split(" ")) == len(sample.target_prompt.split(" "))
+    return settings.controller == "replace" or (settings.controller == "auto" and same_count)
+
+
+P2P = Method(
+    title="Prompt-to-Prompt",
+    paper="Hertz et al., Prompt-to-Prompt Image Editing with Cross-Attention Control, ICLR 2023",
+    equation="section 3.2, algorithm 1",
+    settings=P2PSettings,
+    problem=problem,
+    prepare=prepare,
+)
