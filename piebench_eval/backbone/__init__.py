@@ -1,1 +1,1 @@
-"""The diffusion model underneath: loading it, text embeddings, image <-> latent, UNet calls and their count."""
+"""The diffusion model underneath: loading, text embeddings, image <-> latent, counted UNet calls."""

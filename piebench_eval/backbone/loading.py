@@ -73,8 +73,8 @@ def load_backbone(
             return loader(model, subfolder=name, revision=revision, **options)
         except (OSError, ValueError, RuntimeError) as error:
             raise PiebenchError(
-                f"--model {model}: {name} cannot be loaded ({_first_line(error)}); check the id or directory, "
-                "the network, and --allow-pickle if the weights are not safetensors"
+                f"--model {model}: {name} cannot be loaded ({_first_line(error)}); check the id or "
+                "directory, the network, and --allow-pickle if the weights are not safetensors"
             ) from error
 
     def weights(loader: Any, name: str, dtype: torch.dtype) -> Any:

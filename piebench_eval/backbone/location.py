@@ -1,4 +1,4 @@
-"""What can be said about a model before anything heavy is imported: does it exist, is it complete, is it safe."""
+"""What can be said of a model before anything heavy is imported: is it there, complete and safe."""
 
 from __future__ import annotations
 

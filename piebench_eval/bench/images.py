@@ -31,7 +31,7 @@ def load_image(file: Path, resolution: int | None = None) -> NDArray[np.uint8]:
         square = _centre_square(opened.convert("RGB"))
     if resolution is not None and square.width != resolution:
         square = square.resize((resolution, resolution))
-    return np.asarray(square)
+    return np.array(square)
 
 
 def load_mask(sample: Sample, resolution: int | None = None) -> BoolMask:

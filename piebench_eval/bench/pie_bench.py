@@ -30,7 +30,6 @@ _TEXT_FIELDS = (
 )
 
 
-
 class _JsonObject(dict[str, Any]):
     """A JSON object that remembers which of its keys were written more than once."""
 
@@ -96,7 +95,9 @@ def _read_annotations(folder: Path, mapping_file: Path) -> _JsonObject:
         ) from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise DataError([f"{mapping_file} is not valid JSON: {error.msg} at {where}; mend it there"]) from None
+        raise DataError(
+            [f"{mapping_file} is not valid JSON: {error.msg} at {where}; mend it there"]
+        ) from None
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise DataError([f"{mapping_file} cannot be read ({error}); restore the file"]) from None
     if not isinstance(annotations, _JsonObject):
@@ -173,8 +174,8 @@ def _shared_outputs(samples: Sequence[Sample]) -> list[str]:
         stem = str(Path(sample.image_path).with_suffix(""))
         if stem in owners:
             problems.append(
-                f'id {sample.id}: field "image_path": {sample.image_path!r} has the name of id {owners[stem]}; '
-                "their edits would overwrite each other: rename one picture"
+                f'id {sample.id}: field "image_path": {sample.image_path!r} has the name of '
+                f"id {owners[stem]}; their edits would overwrite each other: rename one picture"
             )
         owners.setdefault(stem, sample.id)
     return problems

@@ -45,4 +45,6 @@ def _require_known(what: str, wanted: Collection[str] | None, known: Sequence[st
     unknown = sorted(set(wanted or ()) - set(known))
     if unknown:
         examples = ", ".join(sorted(set(known))[:10])
-        raise PiebenchError(f"no sample has {what} {', '.join(unknown)}; the data has, for example: {examples}")
+        raise PiebenchError(
+            f"no sample has {what} {', '.join(unknown)}; the data has, for example: {examples}"
+        )

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import torch
 
 
 @dataclass(frozen=True)

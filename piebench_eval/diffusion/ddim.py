@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.schedule import Schedule
 
 
-def ddim_step(
-    latents: torch.Tensor, noise: torch.Tensor, alpha_from: float, alpha_to: float
-) -> torch.Tensor:
+def ddim_step(latents: torch.Tensor, noise: torch.Tensor, alpha_from: float, alpha_to: float) -> torch.Tensor:
     """Move latents from one noise level to another along predicted noise (equation 12, sigma 0).
 
     Args:

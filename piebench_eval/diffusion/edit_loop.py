@@ -106,10 +106,7 @@ def edit(
             control.begin_step(step, rows, target.shape[-2:])
             noise = backbone.predict_noise(
                 torch.cat(
-                    [
-                        (source if row in _SOURCE else target)[samples]
-                        for row, samples in rows.samples.items()
-                    ]
+                    [(source if row in _SOURCE else target)[samples] for row, samples in rows.samples.items()]
                 ),
                 schedule.timesteps[level - 1],
                 torch.cat([embeddings[row][samples] for row, samples in rows.samples.items()]),

@@ -48,7 +48,9 @@ class LocalBlend:
             ValueError: no map has been collected.
         """
         if self._attention is None:
-            raise ValueError("no cross-attention map was collected: the UNet has none at the blend's resolution")
+            raise ValueError(
+                "no cross-attention map was collected: the UNet has none at the blend's resolution"
+            )
         spread = functional.max_pool2d(self._attention, kernel_size=3, stride=1, padding=1)
         spread = functional.interpolate(spread, size=(height, width))
         # A word without tokens has the map 0 everywhere; 0 / 0 is nan, and nan exceeds nothing.

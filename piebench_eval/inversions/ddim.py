@@ -21,9 +21,7 @@ class DDIMSettings(Settings):
     guidance: float = Field(default=1.0, ge=0, description="guidance scale while inverting; 1 is unguided")
 
 
-def ddim(
-    backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: DDIMSettings
-) -> SourcePath:
+def ddim(backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: DDIMSettings) -> SourcePath:
     """Invert by DDIM and let the source branch take its own guided steps.
 
     The steps back are guided and the steps up were not, so the source branch drifts away from the picture:

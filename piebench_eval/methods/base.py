@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from piebench_eval.bench.sample import Sample
     from piebench_eval.diffusion.edit_loop import Control
     from piebench_eval.registry import Settings

@@ -34,18 +34,29 @@ class P2PSettings(Settings):
         default=0.6, ge=0, le=1, description="share of the steps that take the source's self-attention"
     )
     self_replace_downsampling: int = Field(
-        default=2, ge=1, description="self-attention is taken where the latent is downsampled at least this much"
+        default=2,
+        ge=1,
+        description="self-attention is taken where the latent is downsampled at least this much",
     )
     blend_word_weight: float = Field(
         default=2.0, ge=0, description="factor on the attention to the target's blended word (equaliser)"
     )
-    local_blend: bool = Field(default=True, description="keep the source outside the blended word's attention")
-    blend_start: float = Field(default=0.2, ge=0, le=1, description="share of the steps before blending begins")
+    local_blend: bool = Field(
+        default=True, description="keep the source outside the blended word's attention"
+    )
+    blend_start: float = Field(
+        default=0.2, ge=0, le=1, description="share of the steps before blending begins"
+    )
     blend_threshold: float = Field(
-        default=0.3, ge=0, le=1, description="share of a map's maximum above which a place belongs to the word"
+        default=0.3,
+        ge=0,
+        le=1,
+        description="share of a map's maximum above which a place belongs to the word",
     )
     blend_downsampling: int = Field(
-        default=4, ge=1, description="cross-attention maps of this downsampling of the latent are blended with"
+        default=4,
+        ge=1,
+        description="cross-attention maps of this downsampling of the latent are blended with",
     )
 
 

@@ -1,0 +1,57 @@
+"""What all commands share: consoles, lists in options, progress bars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from piebench_eval.errors import PiebenchError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+def split_list(text: str | None) -> list[str] | None:
+    """Split a comma-separated option; None stays None.
+
+    >>> split_list("0, 1,8")
+    ['0', '1', '8']
+    """
+    if text is None:
+        return None
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    if not items:
+        raise PiebenchError(f"{text!r} is an empty list; write names with commas between them")
+    return items
+
+
+def print_warning(text: str) -> None:
+    """A line on the error console that does not end the command."""
+    err.print("warning: ", style="yellow", end="")
+    err.print(text, markup=False)
+
+
+def progress_bar() -> Progress:
+    """A bar with count, elapsed time and time left, on the error console."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=err,
+    )

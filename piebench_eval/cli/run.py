@@ -1,0 +1,181 @@
+"""``piebench run``: edit a benchmark's pictures."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piebench_eval.cli.console import err, out, print_warning, progress_bar, split_list
+from piebench_eval.errors import PiebenchError
+
+if TYPE_CHECKING:
+    from piebench_eval.runs.recipe import Recipe
+
+_RECIPE, _SELECTION, _MACHINE = "Recipe", "Which samples", "Machine"
+
+
+def run(
+    data: Annotated[
+        Path,
+        typer.Option(help="Benchmark folder: mapping_file.json and annotation_images/.", show_default=False),
+    ],
+    out_folder: Annotated[
+        Path,
+        typer.Option("--out", help="Run folder; run again with the same one to resume.", show_default=False),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Stable Diffusion 1.x: diffusers directory or hub id.",
+            show_default=False,
+            rich_help_panel=_RECIPE,
+        ),
+    ] = None,
+    inversion: Annotated[
+        str | None,
+        typer.Option(help="Inversions, commas between. See: piebench methods.", rich_help_panel=_RECIPE),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="Editing methods, commas between. See: piebench methods.", rich_help_panel=_RECIPE),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Recipe in YAML; the flags here override it.", rich_help_panel=_RECIPE),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Sampling steps, 50 by default.", rich_help_panel=_RECIPE)
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(help="Guidance scale of the edit, 7.5 by default.", rich_help_panel=_RECIPE),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the noise, 1234 by default.", rich_help_panel=_RECIPE)
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="fp32 (default), bf16 or fp16, of UNet and text encoder.", rich_help_panel=_RECIPE),
+    ] = None,
+    image_format: Annotated[
+        str | None,
+        typer.Option(help="png (default), or jpeg:75 as the reference saves.", rich_help_panel=_RECIPE),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any other field: method.cross_replace_steps=0.8, inversion.guidance=2.5, resolution=512.",
+            rich_help_panel=_RECIPE,
+        ),
+    ] = None,
+    types: Annotated[
+        str | None, typer.Option(help="Editing types, commas between: 0,1,8.", rich_help_panel=_SELECTION)
+    ] = None,
+    ids: Annotated[
+        str | None, typer.Option(help="Sample ids, commas between.", rich_help_panel=_SELECTION)
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="At most so many samples, in turns over the types.", rich_help_panel=_SELECTION
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MACHINE)
+    ] = "auto",
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Samples per batch; 1 on a CPU, 4 on a GPU.", rich_help_panel=_MACHINE),
+    ] = None,
+    allow_pickle: Annotated[
+        bool,
+        typer.Option(help="Load weights from pickle files, which can run code.", rich_help_panel=_MACHINE),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Edit pictures: every inversion with every method, resumable at any time.
+
+    Every edit is on disk before the next begins; the same command again goes on where the last stopped.
+
+    Examples:
+
+      piebench run --data PIE-Bench_v1 --model CompVis/stable-diffusion-v1-4 --inversion direct --method p2p
+      --out runs/direct
+
+      piebench run --data PIE-Bench_v1 --config configs/direct_p2p.yaml --limit 20 --out runs/look
+
+      piebench run --data DIR --model DIR --inversion ddim,direct --method p2p --steps 20
+      --set method.controller=auto --out runs/quick
+    """
+    from piebench_eval.runs.session import Selection, execute_run, plan_run
+
+    flags = {
+        "model": _absolute_if_folder(model),
+        "steps": steps,
+        "guidance": guidance,
+        "seed": seed,
+        "precision": precision,
+        "image_format": image_format,
+    }
+    recipe = _build_recipe(config, flags, split_list(inversion), split_list(method), settings or [])
+    selection = Selection(split_list(types), split_list(ids), limit)
+    plan = plan_run(recipe, data, out_folder, selection, allow_pickle)
+    err.print(f"{len(plan.samples)} samples x {len(recipe.combinations)} combinations -> {out_folder}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task("loading the model", total=plan.edits)
+            summary = execute_run(
+                plan,
+                device,
+                batch_size,
+                lambda done: bar.update(
+                    task, advance=1, description=f"{done.job.inversion}+{done.job.method} {done.sample.id}"
+                ),
+            )
+    except KeyboardInterrupt:
+        err.print(f"stopped; finished edits are kept in {out_folder}: run the same command again to go on")
+        raise typer.Exit(130) from None
+    for sample_id, notes in summary.notes.items():
+        for note in notes:
+            print_warning(f"{sample_id}: {note}")
+    if as_json:
+        out.print_json(data={"out": str(out_folder), **vars(summary)})
+    else:
+        out.print(f"{summary.made} edits made, {summary.found} were there already.", markup=False)
+        out.print(f"Next: piebench score {out_folder}", markup=False)
+
+
+def _build_recipe(
+    config: Path | None,
+    flags: dict[str, Any],
+    inversions: list[str] | None,
+    methods: list[str] | None,
+    settings: list[str],
+) -> Recipe:
+    """A recipe from a file, narrowed and overridden by flags."""
+    from piebench_eval.runs.recipe import build_recipe, parse_override, read_recipe_fields
+
+    fields = read_recipe_fields(config) if config else {}
+    fields.update({name: value for name, value in flags.items() if value is not None})
+    for field, flag, names in (("inversions", "inversion", inversions), ("methods", "method", methods)):
+        known = fields.get(field)
+        if names is not None:
+            fields[field] = {name: known.get(name) if isinstance(known, dict) else None for name in names}
+        elif known is None:
+            raise PiebenchError(
+                f"say which with --{flag}, or give a recipe with --config; see piebench methods"
+            )
+    if "model" not in fields:
+        raise PiebenchError("--model is missing: a diffusers directory, or CompVis/stable-diffusion-v1-4")
+    overrides = dict(parse_override(text) for text in settings)
+    return build_recipe(fields, overrides, str(config) if config else "recipe")
+
+
+def _absolute_if_folder(model: str | None) -> str | None:
+    return str(Path(model).resolve()) if model is not None and Path(model).is_dir() else model

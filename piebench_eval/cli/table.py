@@ -1,0 +1,90 @@
+"""``piebench table``: Table 1 from scores."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from piebench_eval.cli.console import out
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+
+class Format(StrEnum):
+    """How a table is printed."""
+
+    table = "table"
+    csv = "csv"
+    markdown = "markdown"
+    latex = "latex"
+    json = "json"
+
+
+def table(
+    scores: Annotated[Path, typer.Argument(help="Run folder, or a scores file.", show_default=False)],
+    compare_paper: Annotated[
+        bool, typer.Option("--compare-paper", help="Set the published numbers beside the measured ones.")
+    ] = False,
+    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+) -> None:
+    """Print the mean scores of each combination in Table 1's rows and units.
+
+    A run folder also gets the means as table.csv.
+
+    Examples:
+
+      piebench table runs/x --compare-paper
+
+      piebench table my-method.csv --format latex > table.tex
+    """
+    from piebench_eval.runs.files import write_whole
+    from piebench_eval.runs.scoring import provenance_file
+    from piebench_eval.tables.aggregate import aggregate, label_columns, left_out, read_scores
+    from piebench_eval.tables.compare import compare_with_paper, read_about
+    from piebench_eval.tables.formats import to_text
+    from piebench_eval.tables.layout import METRICS
+
+    file = scores / "scores.csv" if scores.is_dir() else scores
+    means = aggregate(read_scores(file))
+    if scores.is_dir():
+        write_whole(scores / "table.csv", to_text(means, "csv").encode())
+    remarks = left_out(means)
+    labels = label_columns(means)
+    shown = means[[*labels, "images", *(metric.key for metric in METRICS)]]
+    if compare_paper:
+        comparison = compare_with_paper(means, read_about(provenance_file(file)))
+        shown = comparison.table
+        remarks += [*comparison.obstacles, *comparison.remarks]
+    if output is not Format.table:
+        typer.echo(to_text(shown, output.value, remarks), nl=False)
+        return
+    _print(shown, labels, remarks)
+
+
+def _print(shown: pd.DataFrame, labels: Sequence[str], remarks: Sequence[str]) -> None:
+    from rich.table import Table
+
+    from piebench_eval.tables.formats import cell
+    from piebench_eval.tables.layout import METRICS
+
+    titles = {metric.key: metric.title for metric in METRICS}
+    grid = Table()
+    for column in shown.columns:
+        number = column not in (*labels, "metric", "verdict")
+        grid.add_column(titles.get(column, column), justify="right" if number else "left")
+    previous = None
+    for row in shown.itertuples(index=False):
+        combination = row[: len(labels)]
+        if previous not in (None, combination) and "metric" in shown.columns:
+            grid.add_section()
+        previous = combination
+        grid.add_row(*(titles.get(str(value), cell(value)) for value in row))
+    out.print(grid)
+    for remark in remarks:
+        out.print(remark, markup=False)

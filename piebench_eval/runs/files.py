@@ -1,0 +1,75 @@
+"""Files that exist completely or not at all."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from piebench_eval.errors import PiebenchError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SUFFIX = ".partial"
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write under a temporary name beside the file, flush to disk, then rename.
+
+    Raises:
+        PiebenchError: the disk is full, or the folder cannot be written to.
+    """
+    partial = file.with_name(f".{file.name}.{socket.gethostname()}.{os.getpid()}{_SUFFIX}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise PiebenchError(
+            f"{file}: cannot be written ({error.strerror}); finished results are safe"
+        ) from error
+
+
+def append_line(file: Path, line: str) -> None:
+    """Append a line and flush it to disk; a torn last line left by a crash is closed first.
+
+    Raises:
+        PiebenchError: the disk is full, or the folder cannot be written to.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a+b") as stream:
+            if stream.tell() > 0:
+                stream.seek(-1, os.SEEK_END)
+                if stream.read(1) != b"\n":
+                    line = "\n" + line
+            stream.write(line.encode() + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise PiebenchError(
+            f"{file}: cannot be written ({error.strerror}); finished results are safe"
+        ) from error
+
+
+def remove_stale_partials(folder: Path) -> None:
+    """Remove what processes of this machine that no longer live left half written."""
+    for partial in folder.rglob(f".*{_SUFFIX}"):
+        host, pid = partial.name.removesuffix(_SUFFIX).rsplit(".", 2)[-2:]
+        if host == socket.gethostname() and pid.isdigit() and not _is_alive(int(pid)):
+            partial.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,140 @@
+"""One session of a run: check everything that is cheap to check, then load the model and work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from piebench_eval.backbone.location import check_model_location, model_fingerprint
+from piebench_eval.bench.pie_bench import load_pie_bench
+from piebench_eval.bench.select import select_samples
+from piebench_eval.runs.plan import Job, plan_jobs
+from piebench_eval.runs.store import RunStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from pathlib import Path
+
+    from piebench_eval.bench.sample import Sample
+    from piebench_eval.runs.engines.local import Progress
+    from piebench_eval.runs.recipe import Recipe
+
+DEFAULT_BATCH = {"cpu": 1, "mps": 1, "cuda": 4}
+"""Samples per batch where the user names no number; on a CPU larger batches gain nothing."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which samples to edit; None selects all.
+
+    Attributes:
+        types: editing types.
+        ids: sample ids.
+        limit: how many at most, in turns over the types.
+    """
+
+    types: Collection[str] | None = None
+    ids: Collection[str] | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run that has passed every check that needs no model.
+
+    Attributes:
+        recipe: how pictures are edited.
+        data: the benchmark folder.
+        out: the run folder.
+        dataset: all samples of the benchmark.
+        samples: those that will be edited.
+        allow_pickle: load weights from pickle files.
+    """
+
+    recipe: Recipe
+    data: Path
+    out: Path
+    dataset: list[Sample]
+    samples: list[Sample]
+    allow_pickle: bool
+
+    @property
+    def edits(self) -> int:
+        """Number of edits of the whole plan, finished ones included."""
+        return len(self.samples) * len(self.recipe.combinations)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How a session ended.
+
+    Attributes:
+        made: edits made in this session.
+        found: edits that earlier sessions had finished.
+        notes: what the user should know, by sample id.
+    """
+
+    made: int
+    found: int
+    notes: dict[str, list[str]]
+
+
+def plan_run(
+    recipe: Recipe, data: Path, out: Path, selection: Selection, allow_pickle: bool = False
+) -> RunPlan:
+    """Check recipe, data, model and run folder without loading anything heavy.
+
+    Raises:
+        PiebenchError: anything that would make the run fail or mix results.
+    """
+    dataset = load_pie_bench(data)
+    samples = select_samples(dataset, selection.types, selection.ids, selection.limit)
+    check_model_location(recipe.model, allow_pickle)
+    plan_jobs(recipe, samples, batch_size=1)
+    if RunStore.exists(out):
+        RunStore.read(out).require_same_recipe(recipe)
+    return RunPlan(recipe, data, out, dataset, samples, allow_pickle)
+
+
+def execute_run(
+    plan: RunPlan, device: str, batch_size: int | None, on_progress: Callable[[Progress], None]
+) -> RunSummary:
+    """Load the model and work through the plan; every edit is on disk before it is reported.
+
+    Args:
+        plan: from ``plan_run``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        batch_size: samples per batch; None chooses by device.
+        on_progress: called after each edit.
+
+    Raises:
+        PiebenchError: the model cannot be loaded or used, or the run folder belongs to something else.
+    """
+    from piebench_eval.backbone.loading import hub_commit, load_backbone, resolve_device
+    from piebench_eval.runs.edit import working_resolution
+    from piebench_eval.runs.engines.local import run_jobs
+    from piebench_eval.runs.manifest import new_manifest
+
+    recipe = plan.recipe
+    where = resolve_device(device)
+    backbone = load_backbone(recipe.model, recipe.revision, where, recipe.precision, plan.allow_pickle)
+    working_resolution(backbone, recipe)
+    manifest = new_manifest(
+        recipe,
+        plan.data,
+        plan.dataset,
+        plan.samples,
+        hub_commit(backbone),
+        model_fingerprint(recipe.model),
+        where,
+    )
+    store = RunStore.create_or_resume(plan.out, recipe, manifest)
+    jobs: list[Job] = plan_jobs(recipe, plan.samples, batch_size or DEFAULT_BATCH[where.type])
+    made = found = 0
+    notes: dict[str, list[str]] = {}
+    for progress in run_jobs(backbone, jobs, store):
+        made, found = made + (progress.result is not None), found + (progress.result is None)
+        if progress.result is not None and progress.result.notes:
+            notes[progress.sample.id] = progress.result.notes
+        on_progress(progress)
+    return RunSummary(made, found, notes)

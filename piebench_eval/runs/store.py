@@ -1,0 +1,182 @@
+"""What a run leaves on disk: recipe, manifest, edited pictures, a record per edit, scores and table."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.runs.files import append_line, remove_stale_partials, write_whole
+from piebench_eval.runs.recipe import Recipe, build_recipe, read_recipe_fields
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from piebench_eval.bench.sample import Sample
+
+FORMAT = 1
+"""Version of the folder's layout."""
+
+
+class RunStore:
+    """A run folder.
+
+    Attributes:
+        folder: the run folder.
+        recipe: the recipe that all its pictures were made by.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe):
+        self.folder = folder
+        self.recipe = recipe
+
+    @property
+    def scores_file(self) -> Path:
+        """One row per picture and combination."""
+        return self.folder / "scores.csv"
+
+    @property
+    def table_file(self) -> Path:
+        """Means per combination, in the table's units."""
+        return self.folder / "table.csv"
+
+    @classmethod
+    def exists(cls, folder: Path) -> bool:
+        """Whether a folder holds a run."""
+        return (folder / "recipe.yaml").is_file()
+
+    @classmethod
+    def read(cls, folder: Path) -> RunStore:
+        """Open a run folder as it is.
+
+        Raises:
+            PiebenchError: not a run folder, or one of another version.
+        """
+        if not cls.exists(folder):
+            raise PiebenchError(
+                f"{folder} is not a run folder (no recipe.yaml); make one with piebench run --out"
+            )
+        file = folder / "recipe.yaml"
+        store = cls(folder, build_recipe(read_recipe_fields(file), {}, str(file)))
+        if store.manifest().get("format") != FORMAT:
+            raise PiebenchError(f"{folder}: written by another version of piebench; start a new run folder")
+        return store
+
+    @classmethod
+    def create_or_resume(cls, folder: Path, recipe: Recipe, manifest: dict[str, Any]) -> RunStore:
+        """Start a run in an empty folder, or go on with the same recipe, data and model.
+
+        Args:
+            folder: the run folder.
+            recipe: how pictures are edited.
+            manifest: what else determines the numbers, see ``new_manifest``.
+
+        Raises:
+            PiebenchError: the folder holds a run by another recipe, on other data or with other weights.
+        """
+        if not cls.exists(folder):
+            store = cls(folder, recipe)
+            store._write_manifest(manifest)
+            write_whole(folder / "recipe.yaml", recipe.to_yaml().encode())
+            return store
+        store = cls.read(folder)
+        store.require_same_recipe(recipe)
+        store._continue_manifest(manifest)
+        remove_stale_partials(folder)
+        return store
+
+    def require_same_recipe(self, recipe: Recipe) -> None:
+        """Refuse to mix two recipes in one folder.
+
+        Raises:
+            PiebenchError: the recipes differ; it lists the fields.
+        """
+        if differences := self.recipe.differences(recipe):
+            raise PiebenchError(
+                f"{self.folder} holds a run by another recipe; choose another --out, or go back to its "
+                "recipe. Differences (there -> now):\n" + "\n".join(f"  {line}" for line in differences)
+            )
+
+    def manifest(self) -> dict[str, Any]:
+        """Versions, fingerprints, samples and sessions of the run.
+
+        Raises:
+            PiebenchError: it is missing or damaged.
+        """
+        file = self.folder / "manifest.json"
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError) as error:
+            raise PiebenchError(f"{file}: missing or damaged ({error}); start a new run folder") from None
+
+    def image_file(self, inversion: str, method: str, sample: Sample) -> Path:
+        """Where an edit is kept: the source's path with the suffix of the recipe's image format."""
+        suffix = ".png" if self.recipe.image_format == "png" else ".jpg"
+        name = Path(sample.image_path).with_suffix(suffix)
+        return self.folder / "images" / f"{inversion}+{method}" / name
+
+    def is_done(self, inversion: str, method: str, sample: Sample) -> bool:
+        """Whether an edit is finished."""
+        return self.image_file(inversion, method, sample).is_file()
+
+    def save_edit(
+        self,
+        inversion: str,
+        method: str,
+        sample: Sample,
+        image: NDArray[np.uint8],
+        record: dict[str, Any],
+    ) -> None:
+        """Keep an edit: first its record, then its picture, whose presence says that the edit is done.
+
+        Raises:
+            PiebenchError: the disk is full, or the folder cannot be written to.
+        """
+        line = {"id": sample.id, "inversion": inversion, "method": method, **record}
+        append_line(self.folder / "records" / "worker-0.jsonl", json.dumps(line))
+        write_whole(self.image_file(inversion, method, sample), encode_image(image, self.recipe.image_format))
+
+    def records(self) -> dict[tuple[str, str, str], dict[str, Any]]:
+        """The newest record of each edit, by (inversion, method, sample id); torn lines are passed over."""
+        records = {}
+        for file in sorted((self.folder / "records").glob("*.jsonl")):
+            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+                try:
+                    record = json.loads(line)
+                    records[record["inversion"], record["method"], record["id"]] = record
+                except (json.JSONDecodeError, KeyError, TypeError):
+                    continue
+        return records
+
+    def _write_manifest(self, manifest: dict[str, Any]) -> None:
+        content = json.dumps({"format": FORMAT, **manifest}, indent=1)
+        write_whole(self.folder / "manifest.json", content.encode())
+
+    def _continue_manifest(self, new: dict[str, Any]) -> None:
+        """Add a session and its samples to the manifest, unless it would mix data or weights."""
+        old = self.manifest()
+        for part, remedy in (("data", "the benchmark folder"), ("model", "the model's files")):
+            if old[part]["fingerprint"] != new[part]["fingerprint"]:
+                raise PiebenchError(
+                    f"{self.folder}: {remedy} changed since the run began; choose another --out, or "
+                    "restore it"
+                )
+        old["data"] = new["data"]
+        old["samples"] = list(dict.fromkeys([*old["samples"], *new["samples"]]))
+        old["sessions"] += new["sessions"]
+        self._write_manifest(old)
+
+
+def encode_image(image: NDArray[np.uint8], image_format: str) -> bytes:
+    """Encode a picture as ``png`` or ``jpeg:QUALITY``."""
+    buffer = io.BytesIO()
+    if image_format == "png":
+        Image.fromarray(image).save(buffer, "PNG")
+    else:
+        Image.fromarray(image).save(buffer, "JPEG", quality=int(image_format.partition(":")[2]))
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Tables: means per combination, the published numbers, their comparison, and output formats."""

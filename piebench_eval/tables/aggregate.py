@@ -1,0 +1,93 @@
+"""From one row per picture to one row per combination."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.metrics.columns import COLUMNS
+from piebench_eval.tables.layout import INVERSION_ORDER, METHOD_ORDER, METRICS, order_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_scores(file: Path) -> pd.DataFrame:
+    """Read a scores file.
+
+    Raises:
+        PiebenchError: it is missing, is no CSV, or lacks a column.
+    """
+    if not file.is_file():
+        raise PiebenchError(f"{file}: no such file; make it with piebench score")
+    try:
+        scores = pd.read_csv(file, dtype={"id": str, "type": str, "name": str})
+    except (ValueError, pd.errors.ParserError) as error:
+        raise PiebenchError(f"{file}: is no scores file ({error})") from None
+    missing = [column for column in ("id", *COLUMNS) if column not in scores.columns]
+    if missing or not label_columns(scores):
+        what = ", ".join(missing) or "inversion and method, or name"
+        raise PiebenchError(f"{file}: has no column {what}; make the file with piebench score")
+    return scores
+
+
+def label_columns(scores: pd.DataFrame) -> list[str]:
+    """The columns that tell combinations apart: method and inversion, or name."""
+    for labels in (["method", "inversion"], ["name"]):
+        if all(label in scores.columns for label in labels):
+            return labels
+    return []
+
+
+def aggregate(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean scores per combination, in the units of Table 1.
+
+    nan (no picture outside the mask) and inf (PSNR of identical pictures) are left out of a mean, and
+    counted.
+
+    Args:
+        scores: from ``read_scores``.
+
+    Returns:
+        A row per combination: labels, images, for each metric its mean, ``<metric>_sem`` (standard error of
+        the mean), ``<metric>_nan`` and ``<metric>_inf`` (values left out), in the order of Table 1.
+    """
+    labels = label_columns(scores)
+    rows: list[dict[str, Any]] = []
+    for names, group in scores.groupby(labels, sort=False):
+        row: dict[str, Any] = {**dict(zip(labels, names, strict=True)), "images": len(group)}
+        for metric in METRICS:
+            values = group[metric.column].to_numpy(dtype=float) * metric.scale
+            finite = values[np.isfinite(values)]
+            row[metric.key] = finite.mean() if len(finite) else np.nan
+            row[f"{metric.key}_sem"] = (
+                finite.std(ddof=1) / np.sqrt(len(finite)) if len(finite) > 1 else np.nan
+            )
+            row[f"{metric.key}_nan"] = int(np.isnan(values).sum())
+            row[f"{metric.key}_inf"] = int(np.isinf(values).sum())
+        rows.append(row)
+    rows.sort(
+        key=lambda row: (
+            order_of(row.get("method", ""), METHOD_ORDER),
+            order_of(row.get("inversion", row.get("name", "")), INVERSION_ORDER),
+        )
+    )
+    return pd.DataFrame(rows)
+
+
+def left_out(table: pd.DataFrame) -> list[str]:
+    """Say, for each combination, how many values its means leave out."""
+    labels = label_columns(table)
+    lines = []
+    for _, row in table.iterrows():
+        what = []
+        for metric in METRICS:
+            nan, inf = row[f"{metric.key}_nan"], row[f"{metric.key}_inf"]
+            what += [f"{metric.key} {count} {kind}" for count, kind in ((nan, "nan"), (inf, "inf")) if count]
+        if what:
+            name = "+".join(str(row[label]) for label in reversed(labels))
+            lines.append(f"{name}: means leave out {', '.join(what)} of {row['images']} values")
+    return lines

@@ -1,0 +1,43 @@
+"""Columns, units and row order of Table 1."""
+
+from dataclasses import dataclass
+
+from piebench_eval.metrics import columns
+
+
+@dataclass(frozen=True)
+class TableMetric:
+    """A column of Table 1.
+
+    Attributes:
+        key: its name in the published numbers and in table files.
+        column: its column in scores.csv.
+        title: its heading.
+        scale: factor from the score to the printed unit.
+        higher_is_better: direction.
+    """
+
+    key: str
+    column: str
+    title: str
+    scale: float
+    higher_is_better: bool
+
+
+METRICS = (
+    TableMetric("structure_distance", columns.STRUCTURE_DISTANCE, "Structure ×10³ ↓", 1e3, False),
+    TableMetric("psnr", columns.PSNR, "PSNR ↑", 1, True),
+    TableMetric("lpips", columns.LPIPS, "LPIPS ×10³ ↓", 1e3, False),
+    TableMetric("mse", columns.MSE, "MSE ×10⁴ ↓", 1e4, False),
+    TableMetric("ssim", columns.SSIM, "SSIM ×10² ↑", 1e2, True),
+    TableMetric("clip_whole", columns.CLIP_TARGET, "CLIP whole ↑", 1, True),
+    TableMetric("clip_edit", columns.CLIP_EDIT_PART, "CLIP edited ↑", 1, True),
+)
+
+METHOD_ORDER = ("p2p", "masactrl", "pnp")
+INVERSION_ORDER = ("ddim", "null_text", "edit_friendly", "direct")
+
+
+def order_of(name: str, known: tuple[str, ...]) -> tuple[int, str]:
+    """Sort key: the paper's order first, then by name."""
+    return (known.index(name) if name in known else len(known), name)

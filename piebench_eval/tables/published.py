@@ -1,0 +1,29 @@
+"""Published numbers of Table 1, with their errata."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import pandas as pd
+
+
+def load_published() -> pd.DataFrame:
+    """Paper's and report's numbers, in the table's units, errata applied.
+
+    Returns:
+        Columns inversion, method, metric, paper, report (nan where a source has no such row) and erratum
+        (what was corrected, else empty).
+    """
+    folder = files(__package__) / "published"
+    with (folder / "table1.csv").open() as stream:
+        table = pd.read_csv(stream)
+    with (folder / "errata.csv").open() as stream:
+        errata = pd.read_csv(stream)
+    table["erratum"] = ""
+    keys = ["inversion", "method", "metric"]
+    table = table.set_index(keys)
+    for erratum in errata.to_dict(orient="records"):
+        row = tuple(erratum[key] for key in keys)
+        table.at[row, erratum["column"]] = erratum["corrected"]
+        table.at[row, "erratum"] = f"{erratum['corrected']} for {erratum['printed']}: {erratum['note']}"
+    return table.reset_index()[[*keys, "paper", "report", "erratum"]]

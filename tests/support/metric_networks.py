@@ -1,0 +1,48 @@
+"""Random networks in place of DINO, CLIP and SqueezeNet."""
+
+from pathlib import Path
+
+import torchvision
+from safetensors.torch import save_file
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessorPil,
+    CLIPModel,
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    ViTConfig,
+    ViTModel,
+)
+
+from piebench_eval.metrics.networks import MetricModels
+from tests.support.tiny_model import save_tokenizer
+from tests.support.weights import fill
+
+
+def save_metric_networks(folder: Path) -> MetricModels:
+    """Write all three and say where they are."""
+    vit = ViTModel(
+        ViTConfig(
+            hidden_size=24,
+            num_hidden_layers=12,
+            num_attention_heads=3,
+            intermediate_size=48,
+            image_size=224,
+            patch_size=16,
+        ),
+        add_pooling_layer=False,
+    )
+    fill(vit, seed=4).save_pretrained(folder / "vit")
+    save_tokenizer(folder / "clip")
+    text = CLIPTextConfig(vocab_size=1000, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+                          num_attention_heads=2, projection_dim=16, eos_token_id=2)  # fmt: skip
+    vision = CLIPVisionConfig(hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+                              num_attention_heads=2, projection_dim=16, image_size=224, patch_size=32)  # fmt: skip
+    clip = CLIPModel(
+        CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16)
+    )
+    fill(clip, seed=5).save_pretrained(folder / "clip")
+    CLIPImageProcessorPil().save_pretrained(folder / "clip")
+    squeezenet = fill(torchvision.models.squeezenet1_1(weights=None).features, seed=6)
+    save_file(squeezenet.state_dict(), folder / "squeezenet.safetensors")
+    return MetricModels(str(folder / "vit"), str(folder / "clip"), str(folder / "squeezenet.safetensors"))

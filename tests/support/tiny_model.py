@@ -1,0 +1,109 @@
+"""A Stable Diffusion 1.x-shaped model of 128 pixels with random weights, in diffusers' format."""
+
+import json
+import re
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from tests.support.weights import fill
+
+WORDS = [
+    "a",
+    "photo",
+    "of",
+    "an",
+    "cat",
+    "dog",
+    "mirror",
+    "sitting",
+    "next",
+    "to",
+    "in",
+    "the",
+    "round",
+    "square",
+    "cake",
+    "coffee",
+    "cup",
+    "astronaut",
+]
+
+
+def save_tiny_model(folder: Path) -> Path:
+    """Write the model; 16x16 latents, so that a blend's maps are 4x4."""
+    save_tokenizer(folder / "tokenizer")
+    vocabulary = len(json.loads((folder / "tokenizer" / "vocab.json").read_text()))
+    text_encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=vocabulary,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            projection_dim=32,
+            eos_token_id=2,
+        )
+    )
+    unet = UNet2DConditionModel(
+        sample_size=16,
+        block_out_channels=(16, 32, 32, 32),
+        layers_per_block=2,
+        attention_head_dim=2,
+        cross_attention_dim=32,
+        norm_num_groups=4,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 16, 16),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=128,
+    )
+    _sharpen_cross_attention(fill(unet, seed=1))
+    with torch.no_grad():
+        unet.conv_out.weight.mul_(0.5)
+    fill(text_encoder, seed=2).save_pretrained(folder / "text_encoder")
+    unet.save_pretrained(folder / "unet")
+    fill(vae, seed=3).save_pretrained(folder / "vae")
+    DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    ).save_pretrained(folder / "scheduler")
+    return folder
+
+
+def save_tokenizer(folder: Path, words: list[str] = WORDS) -> None:
+    """Write a CLIP tokenizer that knows bytes and a few words; other words become several tokens."""
+    folder.mkdir(parents=True, exist_ok=True)
+    symbols = sorted(ByteLevel.alphabet())
+    vocabulary = [*symbols, *(f"{symbol}</w>" for symbol in symbols)]
+    merges: list[str] = []
+    for word in words:
+        pieces = [*word[:-1], f"{word[-1]}</w>"]
+        while len(pieces) > 1:
+            merges.append(f"{pieces[0]} {pieces[1]}")
+            pieces[:2] = ["".join(pieces[:2])]
+            vocabulary.append(pieces[0])
+    vocabulary = [*dict.fromkeys(vocabulary), "<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(vocabulary)}))
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *dict.fromkeys(merges)]) + "\n")
+    CLIPTokenizer(
+        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77
+    ).save_pretrained(folder)
+
+
+def _sharpen_cross_attention(unet: torch.nn.Module) -> None:
+    """Make cross-attention maps peaked, so that words matter and a blend's mask is part of the picture."""
+    with torch.no_grad():
+        for name, parameter in unet.named_parameters():
+            if re.search(r"attn2\.to_[qk]\.weight", name):
+                parameter.mul_(3)
