@@ -10,7 +10,7 @@ import torch
 
 from piebench_eval.backbone.backbone import Backbone
 from piebench_eval.backbone.location import check_scheduler_config
-from piebench_eval.errors import PiebenchError
+from piebench_eval.errors import PiebenchError, explained_loading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,13 +69,9 @@ def load_backbone(
         torch.backends.cudnn.allow_tf32 = False
 
     def part(loader: Callable[..., Any], name: str, **options: Any) -> Any:
-        try:
+        wanted = "a Stable Diffusion 1.x directory or hub id (--allow-pickle if it has no safetensors)"
+        with explained_loading("--model", f"{model}, {name}", wanted):
             return loader(model, subfolder=name, revision=revision, **options)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise PiebenchError(
-                f"--model {model}: {name} cannot be loaded ({_first_line(error)}); check the id or "
-                "directory, the network, and --allow-pickle if the weights are not safetensors"
-            ) from error
 
     def weights(loader: Any, name: str, dtype: torch.dtype) -> Any:
         # None lets the loaders fall back to pickle files where there are no safetensors.
@@ -119,7 +115,3 @@ def _quiet_loaders() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

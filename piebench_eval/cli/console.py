@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -11,7 +12,8 @@ from piebench_eval.errors import PiebenchError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-out = Console(highlight=False, soft_wrap=True)
+# A pipe has no width of its own: wide enough for every table.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 err = Console(highlight=False, soft_wrap=True, stderr=True)
 
 

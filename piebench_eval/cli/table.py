@@ -77,14 +77,14 @@ def _print(shown: pd.DataFrame, labels: Sequence[str], remarks: Sequence[str]) -
     grid = Table()
     for column in shown.columns:
         number = column not in (*labels, "metric", "verdict")
-        grid.add_column(titles.get(column, column), justify="right" if number else "left")
+        grid.add_column(titles.get(column, column), justify="right" if number else "left", no_wrap=True)
     previous = None
     for row in shown.itertuples(index=False):
         combination = row[: len(labels)]
         if previous not in (None, combination) and "metric" in shown.columns:
             grid.add_section()
         previous = combination
-        grid.add_row(*(titles.get(str(value), cell(value)) for value in row))
+        grid.add_row(*(titles.get(str(value), cell(value)).replace("\n", " ") for value in row))
     out.print(grid)
     for remark in remarks:
-        out.print(remark, markup=False)
+        out.print(f"- {remark}", markup=False)

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from piebench_eval.errors import PiebenchError
-from piebench_eval.metrics.networks import SQUEEZENET, explained_loading
+from piebench_eval.errors import PiebenchError, explained_loading
+from piebench_eval.metrics.networks import SQUEEZENET
 
 
 class PerceptualDistance:

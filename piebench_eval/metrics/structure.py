@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from piebench_eval.errors import PiebenchError
-from piebench_eval.metrics.networks import explained_loading
+from piebench_eval.errors import PiebenchError, explained_loading
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -28,7 +27,7 @@ def key_self_similarity(keys: torch.Tensor) -> torch.Tensor:
 
 
 def structure_distance(source: torch.Tensor, edited: torch.Tensor) -> float:
-    """Mean squared difference of two self-similarities ``[tokens, tokens]`` (Splice, equation 4)."""
+    """Mean squared difference of two self-similarities ``[tokens, tokens]``."""
     return float(functional.mse_loss(source, edited))
 
 

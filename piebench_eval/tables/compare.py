@@ -34,7 +34,7 @@ class Comparison:
     Attributes:
         table: a row per combination and metric: measured, paper, report, difference (measured - paper)
             and verdict (empty where none is due).
-        obstacles: per combination, why its numbers cannot be held against the paper's.
+        obstacles: which combinations cannot be held against the paper's, and why.
         remarks: what else a reader should know.
     """
 
@@ -57,7 +57,8 @@ def compare_with_paper(means: pd.DataFrame, about: dict[str, Any]) -> Comparison
         for row in load_published().to_dict(orient="records")
     }
     labels = label_columns(means)
-    rows, obstacles, remarks = [], [], []
+    rows, remarks = [], []
+    obstacles: dict[str, list[str]] = {}
     mean: dict[Any, Any]
     for mean in means.to_dict(orient="records"):
         inversion, method = str(mean.get("inversion", "")), str(mean.get("method", ""))
@@ -66,7 +67,7 @@ def compare_with_paper(means: pd.DataFrame, about: dict[str, Any]) -> Comparison
         if (inversion, method, METRICS[0].key) not in published:
             reasons = ["Table 1 has no such combination"]
         if reasons:
-            obstacles.append(f"{name}: no verdict, since {'; '.join(reasons)}")
+            obstacles.setdefault("; ".join(reasons), []).append(name)
         for metric in METRICS:
             row: dict[str, Any] = {label: mean[label] for label in labels}
             row |= {"metric": metric.key, "measured": mean[metric.key]}
@@ -82,7 +83,8 @@ def compare_with_paper(means: pd.DataFrame, about: dict[str, Any]) -> Comparison
             "the published numbers were scored on JPEG (quality 75), these on PNG: expect better background "
             "scores here the better a method preserves it; --image-format jpeg:75 saves as the paper did"
         )
-    return Comparison(pd.DataFrame(rows), obstacles, remarks)
+    no_verdict = [f"{', '.join(names)}: no verdict, since {why}" for why, names in obstacles.items()]
+    return Comparison(pd.DataFrame(rows), no_verdict, remarks)
 
 
 def comparison_obstacles(inversion: str, method: str, images: int, about: dict[str, Any]) -> list[str]:

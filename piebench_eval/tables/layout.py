@@ -12,7 +12,7 @@ class TableMetric:
     Attributes:
         key: its name in the published numbers and in table files.
         column: its column in scores.csv.
-        title: its heading.
+        title: its heading, in two lines.
         scale: factor from the score to the printed unit.
         higher_is_better: direction.
     """
@@ -25,13 +25,13 @@ class TableMetric:
 
 
 METRICS = (
-    TableMetric("structure_distance", columns.STRUCTURE_DISTANCE, "Structure ×10³ ↓", 1e3, False),
-    TableMetric("psnr", columns.PSNR, "PSNR ↑", 1, True),
-    TableMetric("lpips", columns.LPIPS, "LPIPS ×10³ ↓", 1e3, False),
-    TableMetric("mse", columns.MSE, "MSE ×10⁴ ↓", 1e4, False),
-    TableMetric("ssim", columns.SSIM, "SSIM ×10² ↑", 1e2, True),
-    TableMetric("clip_whole", columns.CLIP_TARGET, "CLIP whole ↑", 1, True),
-    TableMetric("clip_edit", columns.CLIP_EDIT_PART, "CLIP edited ↑", 1, True),
+    TableMetric("structure_distance", columns.STRUCTURE_DISTANCE, "Struct.\n×10³ ↓", 1e3, False),
+    TableMetric("psnr", columns.PSNR, "PSNR\n↑", 1, True),
+    TableMetric("lpips", columns.LPIPS, "LPIPS\n×10³ ↓", 1e3, False),
+    TableMetric("mse", columns.MSE, "MSE\n×10⁴ ↓", 1e4, False),
+    TableMetric("ssim", columns.SSIM, "SSIM\n×10² ↑", 1e2, True),
+    TableMetric("clip_whole", columns.CLIP_TARGET, "CLIP\nwhole ↑", 1, True),
+    TableMetric("clip_edit", columns.CLIP_EDIT_PART, "CLIP\nedited ↑", 1, True),
 )
 
 METHOD_ORDER = ("p2p", "masactrl", "pnp")

@@ -34,13 +34,16 @@ def save_metric_networks(folder: Path) -> MetricModels:
     )
     fill(vit, seed=4).save_pretrained(folder / "vit")
     save_tokenizer(folder / "clip")
-    text = CLIPTextConfig(vocab_size=1000, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
-                          num_attention_heads=2, projection_dim=16, eos_token_id=2)  # fmt: skip
-    vision = CLIPVisionConfig(hidden_size=16, intermediate_size=32, num_hidden_layers=2,
-                              num_attention_heads=2, projection_dim=16, image_size=224, patch_size=32)  # fmt: skip
-    clip = CLIPModel(
-        CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16)
-    )
+    shape = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "projection_dim": 16,
+    }
+    text = CLIPTextConfig(vocab_size=1000, eos_token_id=2, bos_token_id=0, pad_token_id=1, **shape)
+    vision = CLIPVisionConfig(image_size=224, patch_size=32, **shape)
+    clip = CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16))
     fill(clip, seed=5).save_pretrained(folder / "clip")
     CLIPImageProcessorPil().save_pretrained(folder / "clip")
     squeezenet = fill(torchvision.models.squeezenet1_1(weights=None).features, seed=6)

@@ -11,26 +11,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from tests.support.weights import fill
 
-WORDS = [
-    "a",
-    "photo",
-    "of",
-    "an",
-    "cat",
-    "dog",
-    "mirror",
-    "sitting",
-    "next",
-    "to",
-    "in",
-    "the",
-    "round",
-    "square",
-    "cake",
-    "coffee",
-    "cup",
-    "astronaut",
-]
+WORDS = "a photo of an cat dog mirror sitting next to in the round square cake coffee cup astronaut"
 
 
 def save_tiny_model(folder: Path) -> Path:
@@ -64,12 +45,13 @@ def save_tiny_model(folder: Path) -> Path:
         norm_num_groups=4,
         sample_size=128,
     )
-    _sharpen_cross_attention(fill(unet, seed=1))
+    _tame(fill(unet, seed=1))
+    fill(vae, seed=3)
     with torch.no_grad():
-        unet.conv_out.weight.mul_(0.5)
+        vae.quant_conv.weight[:4] *= 10  # latents of unit size
     fill(text_encoder, seed=2).save_pretrained(folder / "text_encoder")
     unet.save_pretrained(folder / "unet")
-    fill(vae, seed=3).save_pretrained(folder / "vae")
+    vae.save_pretrained(folder / "vae")
     DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -81,13 +63,13 @@ def save_tiny_model(folder: Path) -> Path:
     return folder
 
 
-def save_tokenizer(folder: Path, words: list[str] = WORDS) -> None:
+def save_tokenizer(folder: Path, words: str = WORDS) -> None:
     """Write a CLIP tokenizer that knows bytes and a few words; other words become several tokens."""
     folder.mkdir(parents=True, exist_ok=True)
     symbols = sorted(ByteLevel.alphabet())
     vocabulary = [*symbols, *(f"{symbol}</w>" for symbol in symbols)]
     merges: list[str] = []
-    for word in words:
+    for word in words.split():
         pieces = [*word[:-1], f"{word[-1]}</w>"]
         while len(pieces) > 1:
             merges.append(f"{pieces[0]} {pieces[1]}")
@@ -101,9 +83,16 @@ def save_tokenizer(folder: Path, words: list[str] = WORDS) -> None:
     ).save_pretrained(folder)
 
 
-def _sharpen_cross_attention(unet: torch.nn.Module) -> None:
-    """Make cross-attention maps peaked, so that words matter and a blend's mask is part of the picture."""
+def _tame(unet: torch.nn.Module) -> None:
+    """Keep a random network from being chaotic, and its attention from being flat.
+
+    Weak residual branches keep rounding errors small through many steps; peaked cross-attention makes words
+    matter, and a blend's mask a part of the picture.
+    """
     with torch.no_grad():
         for name, parameter in unet.named_parameters():
             if re.search(r"attn2\.to_[qk]\.weight", name):
                 parameter.mul_(3)
+            elif re.search(r"(conv2|to_out\.0|ff\.net\.2)\.weight", name):
+                parameter.mul_(0.3)
+        unet.conv_out.weight.mul_(0.2)

@@ -1,0 +1,68 @@
+"""Shared fixtures: the small model, the small benchmark, and the reference recordings where they are."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def recordings(variable: str, beside: str, *, needs: str) -> Path:
+    """A folder of recordings named by an environment variable or lying beside the repository."""
+    folder = Path(os.environ.get(variable) or REPOSITORY.parent / "shared" / beside)
+    if not (folder / needs).exists():
+        pytest.skip(f"no reference recordings at {folder}; set {variable} to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Recordings of the reference's edits."""
+    return recordings("PIEBENCH_GOLDEN", "golden", needs="cases.json")
+
+
+@pytest.fixture(scope="session")
+def golden_metrics() -> Path:
+    """Recordings of the reference's evaluator."""
+    return recordings("PIEBENCH_GOLDEN_METRICS", "golden-metrics", needs="metrics_golden.csv")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    from tests.support.tiny_model import save_tiny_model
+
+    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def backbone(tiny_model):
+    from piebench_eval.backbone.loading import load_backbone
+
+    return load_backbone(str(tiny_model))
+
+
+@pytest.fixture(scope="session")
+def tokenizer(backbone):
+    return backbone.tokenizer
+
+
+@pytest.fixture(scope="session")
+def photo_bench(tmp_path_factory) -> Path:
+    from tests.support.photos import save_photo_bench
+
+    return save_photo_bench(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture(scope="session")
+def samples(photo_bench):
+    from piebench_eval.bench.pie_bench import load_pie_bench
+
+    return load_pie_bench(photo_bench)
+
+
+@pytest.fixture(scope="session")
+def metric_networks(tmp_path_factory):
+    from tests.support.metric_networks import save_metric_networks
+
+    return save_metric_networks(tmp_path_factory.mktemp("networks"))

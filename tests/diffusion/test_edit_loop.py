@@ -1,0 +1,140 @@
+"""The edit loop against the plain implementation, and its bookkeeping."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from piebench_eval.backbone.evaluations import UNetTally
+from piebench_eval.diffusion.edit_loop import edit
+from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.methods import METHODS
+from piebench_eval.methods.p2p import P2PSettings
+from piebench_eval.runs.edit import encode_inputs
+from tests.support.plain import plain_edit
+
+BLENDED, INSERTED, UNBLENDED, HALF_FOUND = range(4)
+
+# The tiny model's maps are flat and 4x4: at this threshold a blend's mask is a part of the picture.
+SETTINGS = P2PSettings(blend_threshold=0.8)
+
+
+def run_edit(backbone, samples, inversion, steps, settings=SETTINGS):
+    backbone.tally = UNetTally()
+    schedule = ddim_schedule(backbone.alphas_cumprod, steps)
+    inputs = encode_inputs(backbone, samples, 128)
+    entry = INVERSIONS.get(inversion)
+    path = entry.invert(backbone, inputs, schedule, entry.settings())
+    control = METHODS.get("p2p").prepare(samples, backbone, steps, settings).control
+    return edit(backbone, inputs, path, control, schedule, 7.5)
+
+
+@pytest.mark.parametrize("inversion", ["ddim", "direct"])
+@pytest.mark.parametrize("case", [BLENDED, INSERTED, UNBLENDED, HALF_FOUND])
+def test_leaving_rows_out_changes_nothing(backbone, samples, inversion, case):
+    sample = samples[case]
+    schedule = ddim_schedule(backbone.alphas_cumprod, 20)
+    z0 = encode_inputs(backbone, [sample], 128).latents
+    expected = plain_edit(backbone, schedule, sample, z0, inversion, SETTINGS)
+    edited = run_edit(backbone, [sample], inversion, 20)
+    torch.testing.assert_close(edited, expected, atol=1e-3, rtol=0)
+    assert expected.std() > 0.1
+
+
+@pytest.mark.parametrize("inversion", ["ddim", "direct"])
+def test_replace_controller_against_plain(backbone, samples, inversion):
+    settings = P2PSettings(controller="auto", blend_threshold=0.8)
+    sample = samples[HALF_FOUND]
+    schedule = ddim_schedule(backbone.alphas_cumprod, 10)
+    z0 = encode_inputs(backbone, [sample], 128).latents
+    expected = plain_edit(backbone, schedule, sample, z0, inversion, settings)
+    edited = run_edit(backbone, [sample], inversion, 10, settings)
+    torch.testing.assert_close(edited, expected, atol=1e-3, rtol=0)
+    refined = run_edit(backbone, [sample], inversion, 10)
+    assert (edited - refined).abs().max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("inversion", "case", "most"),
+    [("direct", UNBLENDED, 180), ("direct", BLENDED, 200), ("ddim", UNBLENDED, 210), ("ddim", BLENDED, 250)],
+)
+def test_unet_rows_at_50_steps(backbone, samples, inversion, case, most):
+    run_edit(backbone, [samples[case]], inversion, 50)
+    exact = {180: 180, 200: 200, 210: 209, 250: 250}[most]
+    assert backbone.tally.forward[0] == exact <= most
+    assert backbone.tally.backward[0] == 0
+
+
+@pytest.mark.parametrize("inversion", ["ddim", "direct"])
+def test_a_batch_gives_what_its_samples_give_alone(backbone, samples, inversion):
+    together = run_edit(backbone, samples, inversion, 10)
+    rows = dict(backbone.tally.forward)
+    for place, sample in enumerate(samples):
+        alone = run_edit(backbone, [sample], inversion, 10)
+        assert (together[place] - alone[0]).abs().max() <= 1e-4
+        assert rows[place] == backbone.tally.forward[0]
+
+
+def test_blend_matters_in_these_cases(backbone, samples):
+    """Otherwise the comparisons above would not notice a missing blend."""
+    blended = run_edit(backbone, [samples[BLENDED]], "direct", 10)
+    unblended = run_edit(backbone, [samples[BLENDED]], "direct", 10, P2PSettings(local_blend=False))
+    assert (blended - unblended).abs().max() > 0.1
+
+
+def test_words_that_are_not_there_edit_without_blend(backbone, samples):
+    lost = dataclasses.replace(samples[BLENDED], blended_word="zebra giraffe")
+    without = dataclasses.replace(samples[BLENDED], blended_word="")
+    torch.testing.assert_close(
+        run_edit(backbone, [lost], "direct", 10), run_edit(backbone, [without], "direct", 10)
+    )
+
+
+def test_processors_are_put_back_after_an_error(backbone, samples):
+    before = dict(backbone.unet.attn_processors)
+
+    class Broken(Exception):
+        pass
+
+    class BrokenControl:
+        def source_reads(self, step):
+            from piebench_eval.diffusion.rows import SourceReads
+
+            return [SourceReads()]
+
+        def begin_step(self, step, rows, latent_shape):
+            assert backbone.unet.attn_processors != before
+            raise Broken
+
+    schedule = ddim_schedule(backbone.alphas_cumprod, 2)
+    inputs = encode_inputs(backbone, samples[:1], 128)
+    entry = INVERSIONS.get("direct")
+    path = entry.invert(backbone, inputs, schedule, entry.settings())
+    with pytest.raises(Broken):
+        edit(backbone, inputs, path, BrokenControl(), schedule, 7.5)
+    assert backbone.unet.attn_processors == before
+
+
+def test_guidance_one_needs_no_unconditional_row(backbone, samples):
+    schedule = ddim_schedule(backbone.alphas_cumprod, 10)
+    inputs = encode_inputs(backbone, [samples[UNBLENDED]], 128)
+    entry = INVERSIONS.get("direct")
+    path = entry.invert(backbone, inputs, schedule, entry.settings())
+    control = METHODS.get("p2p").prepare([samples[UNBLENDED]], backbone, 10, SETTINGS).control
+    backbone.tally = UNetTally()
+    edit(backbone, inputs, path, control, schedule, 1.0)
+    assert backbone.tally.forward[0] == 6 * 2 + 4
+
+
+@pytest.mark.parametrize("resolution", [64, 192])
+def test_other_resolutions(backbone, samples, resolution):
+    """Latents of 8 and 24: blend maps of 2x2 and 6x6."""
+    schedule = ddim_schedule(backbone.alphas_cumprod, 3)
+    inputs = encode_inputs(backbone, samples[:2], resolution)
+    entry = INVERSIONS.get("ddim")
+    path = entry.invert(backbone, inputs, schedule, entry.settings())
+    control = METHODS.get("p2p").prepare(samples[:2], backbone, 3, SETTINGS).control
+    edited = edit(backbone, inputs, path, control, schedule, 7.5)
+    assert edited.shape == (2, 4, resolution // 8, resolution // 8)
+    assert edited.isfinite().all()
