@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from piebench_eval.bench.images import load_image, load_mask
+from piebench_eval.bench.sample import Sample
+from piebench_eval.bench.summary import summarise
+
+
+@pytest.fixture
+def wide(tmp_path):
+    """A picture of 10 x 6 whose red channel counts the columns."""
+    pixels = np.zeros((6, 10, 3), dtype=np.uint8)
+    pixels[..., 0] = np.arange(10)
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    return tmp_path / "wide.png"
+
+
+def test_centre_crop(wide):
+    image = load_image(wide)
+    assert image.shape == (6, 6, 3)
+    assert image[0, :, 0].tolist() == [2, 3, 4, 5, 6, 7]
+
+
+def test_a_square_of_the_right_size_is_untouched(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "square.png")
+    np.testing.assert_array_equal(load_image(tmp_path / "square.png", 16), pixels)
+
+
+def test_resize_is_pillows_default(wide):
+    expected = Image.open(wide).crop((2, 0, 8, 6)).resize((12, 12))
+    np.testing.assert_array_equal(load_image(wide, 12), np.asarray(expected))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
+def test_every_mode_becomes_rgb(tmp_path, mode):
+    Image.new(mode, (8, 8)).save(tmp_path / "picture.tiff")
+    assert load_image(tmp_path / "picture.tiff").shape == (8, 8, 3)
+
+
+def make_sample(file: Path, rle: tuple[int, ...]) -> Sample:
+    return Sample("1", file.name, file, "", "", "", "0", "", rle)
+
+
+def test_a_mask_follows_the_crop_and_the_size(wide):
+    # Column 4 of 10 in every row is column 2 of the crop.
+    sample = make_sample(wide, tuple(value for row in range(6) for value in (10 * row + 4, 1)))
+    mask = load_mask(sample)
+    assert mask.shape == (6, 6)
+    assert mask[2].tolist() == [True, False, True, False, False, True]
+    larger = load_mask(sample, 12)
+    assert larger[4].tolist() == [True, False, False, False, True, True] + [False] * 5 + [True]
+
+
+def test_summary_counts_full_and_empty_masks(wide):
+    samples = [make_sample(wide, rle) for rle in ((), (0, 60), (22, 3), (5, 0))]
+    (summary,) = summarise(samples)
+    assert (summary.images, summary.full_masks, summary.empty_masks) == (4, 1, 2)
+    assert 0.5 < summary.mean_mask_share < 1

@@ -1,0 +1,145 @@
+import json
+import os
+import shutil
+
+import pytest
+
+from piebench_eval.bench.pie_bench import dataset_fingerprint, load_pie_bench
+from piebench_eval.errors import DataError
+from tests.support.photos import ANNOTATIONS
+
+ID = "111000000002"
+
+
+@pytest.fixture
+def folder(photo_bench, tmp_path):
+    return shutil.copytree(photo_bench, tmp_path / "bench")
+
+
+def rewrite(folder, change):
+    annotations = json.loads(json.dumps(ANNOTATIONS))
+    change(annotations)
+    (folder / "mapping_file.json").write_text(json.dumps(annotations))
+
+
+def problems_of(folder):
+    with pytest.raises(DataError) as caught:
+        load_pie_bench(folder)
+    return caught.value.problems
+
+
+def test_reads_the_official_layout(samples):
+    assert [sample.id for sample in samples] == list(ANNOTATIONS)
+    sample = samples[1]
+    assert sample.source_prompt == "a cat sitting next to a mirror"
+    assert sample.marked_source_prompt == "a [cat] sitting next to a mirror"
+    assert sample.type_id == "1"
+    assert sample.file.is_file()
+
+
+@pytest.mark.parametrize("field", list(ANNOTATIONS[ID]))
+def test_missing_key(folder, field):
+    rewrite(folder, lambda annotations: annotations[ID].pop(field))
+    (problem,) = problems_of(folder)
+    assert ID in problem and field in problem and "mapping_file.json" in problem and "missing" in problem
+
+
+@pytest.mark.parametrize("field", [field for field in ANNOTATIONS[ID] if field != "mask"])
+@pytest.mark.parametrize("value", [3, None, ["a"], {"a": 1}, True])
+def test_wrong_type(folder, field, value):
+    rewrite(folder, lambda annotations: annotations[ID].update({field: value}))
+    (problem,) = problems_of(folder)
+    assert ID in problem and field in problem
+
+
+@pytest.mark.parametrize("mask", ["0 5", [1], [1, 2, 3], [-1, 4], [4, -1], [1.5, 2], None, [[1, 2]]])
+def test_bad_mask(folder, mask):
+    rewrite(folder, lambda annotations: annotations[ID].update(mask=mask))
+    (problem,) = problems_of(folder)
+    assert ID in problem and '"mask"' in problem
+
+
+@pytest.mark.parametrize("path", ["../outside.png", "a/../../outside.png", "/etc/passwd", "", "nowhere.png", "\0"])
+def test_bad_path(folder, path):
+    rewrite(folder, lambda annotations: annotations[ID].update(image_path=path))
+    (problem,) = problems_of(folder)
+    assert ID in problem and '"image_path"' in problem
+
+
+def test_link_that_leaves_the_folder(folder, tmp_path):
+    picture = folder / "annotation_images" / ANNOTATIONS[ID]["image_path"]
+    shutil.move(picture, tmp_path / "outside.png")
+    picture.symlink_to(tmp_path / "outside.png")
+    (problem,) = problems_of(folder)
+    assert ID in problem and "link" in problem
+
+
+def test_linked_picture_folder_is_fine(folder, tmp_path):
+    shutil.move(folder / "annotation_images", tmp_path / "elsewhere")
+    (folder / "annotation_images").symlink_to(tmp_path / "elsewhere")
+    assert len(load_pie_bench(folder)) == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", None])
+def test_unreadable_picture(folder, content):
+    picture = folder / "annotation_images" / ANNOTATIONS[ID]["image_path"]
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    (problem,) = problems_of(folder)
+    assert ID in problem and picture.name in problem
+
+
+def test_duplicate_id(folder):
+    text = json.dumps(ANNOTATIONS)
+    (folder / "mapping_file.json").write_text(text[:-1] + f', "{ID}": {json.dumps(ANNOTATIONS[ID])}}}')
+    (problem,) = problems_of(folder)
+    assert ID in problem and "twice" in problem
+
+
+def test_two_ids_with_one_output(folder):
+    rewrite(folder, lambda annotations: annotations.update(other=annotations[ID]))
+    (problem,) = problems_of(folder)
+    assert "other" in problem and ID in problem
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", "3", '{"a": 1}', "\ufeff{", "[" * 100_000])
+def test_broken_mapping_file(folder, text):
+    (folder / "mapping_file.json").write_text(text)
+    assert "mapping_file.json" in problems_of(folder)[0]
+
+
+def test_mapping_file_that_is_not_utf8(folder):
+    (folder / "mapping_file.json").write_bytes(b'{"a": "\xff"}')
+    assert "mapping_file.json" in problems_of(folder)[0]
+
+
+def test_missing_folder_and_file(tmp_path):
+    assert "not a folder" in problems_of(tmp_path / "nowhere")[0]
+    assert "missing" in problems_of(tmp_path)[0]
+
+
+def test_all_problems_are_listed_together(folder):
+    def change(annotations):
+        annotations[ID].pop("mask")
+        annotations["812000000003"]["mask"] = [1]
+        annotations["912000000004"]["image_path"] = "../x.png"
+
+    rewrite(folder, change)
+    os.truncate(folder / "annotation_images" / ANNOTATIONS["000000000001"]["image_path"], 200)
+    assert len(problems_of(folder)) == 4
+
+
+def test_fingerprint_follows_annotations_and_pixels(folder):
+    before = dataset_fingerprint(load_pie_bench(folder))
+    assert dataset_fingerprint(load_pie_bench(folder)) == before
+    rewrite(folder, lambda annotations: annotations[ID].update(mask=[0, 1]))
+    changed_mask = dataset_fingerprint(load_pie_bench(folder))
+    picture = folder / "annotation_images" / ANNOTATIONS[ID]["image_path"]
+    shutil.copy(folder / "annotation_images" / ANNOTATIONS["812000000003"]["image_path"], picture)
+    assert len({before, changed_mask, dataset_fingerprint(load_pie_bench(folder))}) == 3
+
+
+@pytest.mark.golden
+def test_reads_the_reference_folder(golden_metrics):
+    samples = load_pie_bench(golden_metrics / "data")
+    assert len(samples) == 5

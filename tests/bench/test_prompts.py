@@ -1,0 +1,28 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from piebench_eval.bench.prompts import marked_phrases, strip_brackets
+from piebench_eval.bench.sample import Sample
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "white cat", ""]), st.booleans()), max_size=6))
+def test_marked_phrases_are_what_the_brackets_held(parts):
+    prompt = " ".join(f"[{text}]" if marked else text for text, marked in parts)
+    assert marked_phrases(prompt) == tuple(text for text, marked in parts if marked)
+    assert strip_brackets(prompt) == " ".join(text for text, _ in parts)
+
+
+@given(st.text())
+def test_no_bracket_survives_and_nothing_else_goes(prompt):
+    assert strip_brackets(prompt) == "".join(c for c in prompt if c not in "[]")
+
+
+def test_blend_words(tmp_path):
+    def blend_words(text):
+        return Sample("1", "1.png", tmp_path, "", "", "", "0", text, ()).blend_words
+
+    assert blend_words("") is None
+    assert blend_words("  ") is None
+    assert blend_words("cat dog") == ("cat", "dog")
+    assert blend_words("cat") == ("cat", "cat")
+    assert blend_words("cat dog bird") == ("cat", "dog")

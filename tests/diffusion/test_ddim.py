@@ -1,0 +1,63 @@
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from hypothesis import given
+from hypothesis import strategies as st
+
+from piebench_eval.diffusion.ddim import ddim_invert, ddim_step
+from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.runs.edit import encode_inputs
+
+ALPHA = st.floats(0.01, 0.999)
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+
+
+@pytest.mark.parametrize("steps", [1, 10, 30, 50, 999])
+def test_schedule_is_that_of_diffusers(scheduler, steps):
+    schedule = ddim_schedule(scheduler.alphas_cumprod, steps)
+    scheduler.set_timesteps(steps)
+    assert list(schedule.timesteps[::-1]) == scheduler.timesteps.tolist()
+    assert schedule.alphas[0] == scheduler.final_alpha_cumprod
+    assert all(a > b for a, b in zip(schedule.alphas[1:], schedule.alphas[2:], strict=False))
+
+
+def test_step_is_that_of_diffusers(scheduler):
+    schedule = ddim_schedule(scheduler.alphas_cumprod, 10)
+    scheduler.set_timesteps(10)
+    x, noise = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8)
+    for level in (10, 5, 1):
+        expected = scheduler.step(noise, schedule.timesteps[level - 1], x).prev_sample
+        step = ddim_step(x, noise, schedule.alphas[level], schedule.alphas[level - 1])
+        torch.testing.assert_close(step, expected, atol=1e-5, rtol=1e-5)
+
+
+@given(ALPHA, ALPHA)
+def test_a_step_there_and_back_with_the_same_noise_is_no_step(alpha, other):
+    generator = torch.Generator().manual_seed(0)
+    x, noise = torch.randn(2, 16, dtype=torch.float64, generator=generator)
+    there = ddim_step(x, noise, alpha, other)
+    torch.testing.assert_close(ddim_step(there, noise, other, alpha), x)
+
+
+def test_inversion_spends_a_row_per_step_and_two_when_guided(backbone, samples):
+    from piebench_eval.backbone.evaluations import UNetTally
+
+    inputs = encode_inputs(backbone, samples[:2], 128)
+    schedule = ddim_schedule(backbone.alphas_cumprod, 5)
+    for guidance, rows in ((1.0, 5), (2.5, 10)):
+        backbone.tally = UNetTally()
+        path = ddim_invert(backbone, inputs.latents, inputs.source, inputs.uncond, schedule, guidance)
+        assert path.shape == (6, 2, 4, 16, 16)
+        assert backbone.tally.forward == {0: rows, 1: rows}
+    torch.testing.assert_close(path[0], inputs.latents)

@@ -1,0 +1,33 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from piebench_eval.diffusion.rows import Row, RowBatch, SourceReads, plan_rows
+
+READS = st.lists(
+    st.builds(SourceReads, uncond=st.booleans(), cond=st.booleans(), latent=st.booleans()), max_size=12
+)
+GUIDANCE = st.sampled_from([1.0, 7.5])
+
+
+@given(READS, st.booleans(), GUIDANCE)
+def test_everything_that_is_read_is_computed_and_nothing_else(reads, pinned, guidance):
+    plan = plan_rows(reads, pinned, guidance)
+    for step, (read, computed) in enumerate(zip(reads, plan, strict=True)):
+        later = read.latent or any(any(other) for other in reads[step + 1 :])
+        assert computed.moves_source == (later and not pinned)
+        assert (Row.SOURCE_COND in computed.rows) == (read.cond or computed.moves_source)
+        needs_uncond = read.uncond or (computed.moves_source and guidance != 1)
+        assert (Row.SOURCE_UNCOND in computed.rows) == needs_uncond
+        assert Row.TARGET_COND in computed.rows
+        assert (Row.TARGET_UNCOND in computed.rows) == (guidance != 1)
+
+
+@given(st.lists(READS.filter(lambda reads: len(reads) >= 1), min_size=1, max_size=5))
+def test_positions_find_every_row(reads):
+    steps = [plan_rows(of_sample, False, 7.5)[0] for of_sample in reads]
+    batch = RowBatch.of_step(steps)
+    assert len(batch.owners) == sum(len(step.rows) for step in steps)
+    for row, samples in batch.samples.items():
+        for sample, position in zip(samples, batch.positions(row, samples), strict=True):
+            assert batch.owners[position] == sample
+            assert row in steps[sample].rows

@@ -1,0 +1,104 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from piebench_eval.diffusion import words
+from piebench_eval.methods.p2p import P2PSettings, plan_words, problem
+
+LENGTH = 77
+
+
+def tokens(prompt, tokenizer):
+    return tokenizer.convert_ids_to_tokens(words.token_ids(prompt, tokenizer))
+
+
+def test_words_of_one_and_of_several_tokens(tokenizer):
+    prompt = "a zebra cat"
+    # "zebra" is not in the small vocabulary: one token per letter.
+    assert words.tokens_of_words(prompt, tokenizer) == [[1], [2, 3, 4, 5, 6], [7]]
+    assert words.tokens_of_word(prompt, "zebra", tokenizer) == [2, 3, 4, 5, 6]
+
+
+def test_repeated_and_absent_words(tokenizer):
+    assert words.tokens_of_word("a cat next to a cat", "cat", tokenizer) == [2, 6]
+    assert words.tokens_of_word("a cat, sitting", "cat", tokenizer) == []
+    assert words.tokens_of_word("a cat", "", tokenizer) == []
+
+
+def test_two_spaces_shift_as_in_the_reference(tokenizer):
+    assert words.tokens_of_words("a  cat", tokenizer) == [[1], [2], []]
+
+
+def test_tokens_beyond_the_encoder_are_left_out(tokenizer):
+    prompt = "a cat " * 50 + "dog"
+    assert words.is_truncated(prompt, tokenizer)
+    assert len(words.token_ids(prompt, tokenizer)) == LENGTH
+    assert max(words.tokens_of_word(prompt, "cat", tokenizer)) < LENGTH - 1
+    assert words.tokens_of_word(prompt, "dog", tokenizer) == []
+
+
+def test_a_swapped_word_keeps_its_own_attention():
+    mapper, taken = words.refinement_alignment([0, 5, 6, 9], [0, 5, 7, 9], LENGTH)
+    assert mapper[:4].tolist() == [0, 1, -1, 3]
+    assert taken[:4].tolist() == [1, 1, 0, 1]
+
+
+def test_inserted_words_shift_what_follows():
+    mapper, taken = words.refinement_alignment([0, 5, 6, 9], [0, 5, 7, 8, 6, 9], LENGTH)
+    assert mapper[:6].tolist() == [0, 1, -1, -1, 2, 3]
+    # Padding is paired by absolute position even so.
+    assert mapper[6:].tolist() == list(range(6, LENGTH))
+    assert taken.sum() == LENGTH - 2
+
+
+def test_refinement_matrix_picks_the_mapped_columns():
+    mapper, _ = words.refinement_alignment([0, 5, 6, 9], [0, 5, 7, 8, 6, 9], LENGTH)
+    maps = np.random.default_rng(0).random((3, LENGTH)).astype(np.float32)
+    picked = maps @ words.refinement_matrix(mapper)
+    aligned = mapper >= 0
+    np.testing.assert_array_equal(picked[:, aligned], maps[:, mapper[aligned]])
+
+
+def test_replacement_of_equal_token_counts_is_the_identity(tokenizer):
+    matrix = words.replacement_matrix("a cat sitting", "a dog sitting", tokenizer)
+    np.testing.assert_array_equal(matrix, np.eye(LENGTH))
+
+
+def test_replacement_spreads_over_more_tokens(tokenizer):
+    matrix = words.replacement_matrix("a cat sitting", "a zebra sitting", tokenizer)
+    np.testing.assert_allclose(matrix[2, 2:7], 0.2)
+    assert matrix[1, 1] == 1
+    # Behind the last replaced word the identity stands on the target's positions.
+    np.testing.assert_array_equal(matrix[7:, 7:], np.eye(LENGTH - 7))
+
+
+def test_replacement_needs_equal_word_counts(tokenizer, samples):
+    with pytest.raises(ValueError, match="words"):
+        words.replacement_matrix("a cat", "a big cat", tokenizer)
+    assert "word" in problem(samples[1], P2PSettings(controller="replace"))
+    assert problem(samples[1], P2PSettings(controller="auto")) is None
+    assert problem(samples[3], P2PSettings(controller="replace")) is None
+
+
+def test_replacement_of_over_long_prompts_does_not_fail(tokenizer):
+    source = "a zebra " * 20 + "cat"
+    matrix = words.replacement_matrix(source, source.replace("zebra", "dog"), tokenizer)
+    assert matrix.shape == (LENGTH, LENGTH) and np.isfinite(matrix).all()
+
+
+def test_notes_say_what_is_odd(tokenizer, samples):
+    assert plan_words(samples[0], tokenizer, P2PSettings()).notes == []
+    (note,) = plan_words(samples[3], tokenizer, P2PSettings()).notes
+    assert "zebra" in note
+    lost = dataclasses.replace(samples[0], blended_word="zebra lion")
+    plan = plan_words(lost, tokenizer, P2PSettings())
+    assert plan.blend is None and len(plan.notes) == 3 and "without local blend" in plan.notes[-1]
+    long = dataclasses.replace(samples[0], marked_target_prompt="a cat " * 60)
+    assert any("truncated" in note for note in plan_words(long, tokenizer, P2PSettings()).notes)
+
+
+def test_the_equalizer_weighs_the_targets_blended_word(tokenizer, samples):
+    plan = plan_words(samples[0], tokenizer, P2PSettings(blend_word_weight=3))
+    (cat,) = words.tokens_of_word(samples[0].target_prompt, "cat", tokenizer)
+    assert plan.equalizer[cat] == 3 and plan.equalizer.sum() == LENGTH + 2
