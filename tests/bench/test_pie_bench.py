@@ -59,7 +59,9 @@ def test_bad_mask(folder, mask):
     assert ID in problem and '"mask"' in problem
 
 
-@pytest.mark.parametrize("path", ["../outside.png", "a/../../outside.png", "/etc/passwd", "", "nowhere.png", "\0"])
+@pytest.mark.parametrize(
+    "path", ["../outside.png", "a/../../outside.png", "/etc/passwd", "", "nowhere.png", "\0"]
+)
 def test_bad_path(folder, path):
     rewrite(folder, lambda annotations: annotations[ID].update(image_path=path))
     (problem,) = problems_of(folder)

@@ -78,7 +78,10 @@ def test_intermediates(golden_metrics, suite):
     for sample in load_pie_bench(golden_metrics / "data"):
         about = expected[sample.id]
         assert load_mask(sample).sum() == about["mask_sum"]
-        assert (sample.source_prompt, sample.target_prompt) == (about["source_prompt"], about["target_prompt"])
+        assert (sample.source_prompt, sample.target_prompt) == (
+            about["source_prompt"],
+            about["target_prompt"],
+        )
         image = torch.from_numpy(load_image(sample.file)).permute(2, 0, 1).float()
         similarity = suite.structure(image)
         assert similarity.mean().item() == pytest.approx(about["key_selfsim_source"]["mean"], rel=1e-5)

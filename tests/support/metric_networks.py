@@ -43,7 +43,9 @@ def save_metric_networks(folder: Path) -> MetricModels:
     }
     text = CLIPTextConfig(vocab_size=1000, eos_token_id=2, bos_token_id=0, pad_token_id=1, **shape)
     vision = CLIPVisionConfig(image_size=224, patch_size=32, **shape)
-    clip = CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16))
+    clip = CLIPModel(
+        CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16)
+    )
     fill(clip, seed=5).save_pretrained(folder / "clip")
     CLIPImageProcessorPil().save_pretrained(folder / "clip")
     squeezenet = fill(torchvision.models.squeezenet1_1(weights=None).features, seed=6)

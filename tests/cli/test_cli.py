@@ -1,0 +1,133 @@
+"""The command line as a user meets it."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+import piebench_eval
+
+IMPORTS = (
+    "import sys, piebench_eval.cli.app as app\n"
+    "sys.argv = ['piebench', *{arguments!r}]\n"
+    "try:\n    app.main()\nexcept SystemExit as end:\n    code = end.code\n"
+    "heavy = [m for m in ('torch', 'diffusers', 'transformers', 'torchmetrics') if m in sys.modules]\n"
+    "print(heavy, file=sys.stderr)\nsys.exit(code)"
+)
+
+
+def piebench(*arguments):
+    command = [sys.executable, "-c", IMPORTS.format(arguments=[str(a) for a in arguments])]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["score", "--help"],
+        ["table", "--help"],
+        ["data", "validate", "--help"],
+        ["methods"],
+        ["--version"],
+    ],
+)
+def test_help_teaches_without_heavy_imports(arguments):
+    done = piebench(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.strip().endswith("[]")
+    assert done.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "score", "table"])
+def test_help_has_examples(command):
+    assert "Examples" in piebench(command, "--help").stdout
+
+
+def test_help_is_fast():
+    command = [sys.executable, "-m", "piebench_eval.cli.app", "--help"]
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=True)
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.5
+
+
+def test_version():
+    assert piebench_eval.__version__ in piebench("--version").stdout
+
+
+@pytest.fixture
+def wrong_usages(photo_bench, tiny_model, tmp_path):
+    run = ["run", "--data", photo_bench, "--model", tiny_model, "--out", tmp_path / "run"]
+    chosen = [*run, "--inversion", "ddim", "--method", "p2p"]
+    recipe = tmp_path / "broken.yaml"
+    recipe.write_text("steps: [")
+    return {
+        "no inversion": (run, "--inversion"),
+        "unknown inversion": ([*run, "--inversion", "dimm", "--method", "p2p"], "dimm"),
+        "unknown method": ([*run, "--inversion", "ddim", "--method", "p3p"], "p3p"),
+        "unknown setting": ([*chosen, "--set", "method.cross=1"], "method.cross"),
+        "wrong value": ([*chosen, "--set", "method.blend_start=7"], "blend_start"),
+        "no value": ([*chosen, "--set", "steps"], "KEY=VALUE"),
+        "wrong type": ([*chosen, "--types", "7"], "7"),
+        "unknown id": ([*chosen, "--ids", "99"], "99"),
+        "empty list": ([*chosen, "--ids", ","], "empty"),
+        "no data": ([*chosen, "--data", tmp_path / "nowhere"], "nowhere"),
+        "no model": ([*chosen, "--model", tmp_path / "nowhere"], "nowhere"),
+        "no recipe": ([*chosen, "--config", tmp_path / "nowhere.yaml"], "nowhere.yaml"),
+        "broken recipe": ([*chosen, "--config", recipe], "broken.yaml"),
+        "too many steps": ([*chosen, "--steps", "1000"], "steps"),
+        "bad precision": ([*chosen, "--precision", "int8"], "precision"),
+        "replace word counts": ([*chosen, "--set", "method.controller=replace"], "111000000002"),
+        "no run": (["score", tmp_path / "nowhere"], "nowhere"),
+        "nothing to score": (["score"], "--images"),
+        "images without data": (["score", "--images", tmp_path], "--data"),
+        "no scores": (["table", tmp_path / "nowhere"], "nowhere"),
+        "no benchmark": (["data", "validate", tmp_path], "mapping_file.json"),
+    }
+
+
+def test_wrong_usage_is_quick_plain_and_fails(wrong_usages, tmp_path):
+    for name, (arguments, words) in wrong_usages.items():
+        done = piebench(*arguments)
+        *message, heavy = done.stderr.strip().splitlines()
+        assert done.returncode == 2, (name, done.stderr)
+        assert words in "\n".join(message), (name, message)
+        assert "Traceback" not in done.stderr, name
+        assert heavy == "[]", (name, heavy)
+    assert not (tmp_path / "run").exists()
+
+
+def test_validate(photo_bench):
+    done = piebench("data", "validate", photo_bench, "--json")
+    summaries = {summary["type_id"]: summary for summary in json.loads(done.stdout)}
+    assert summaries["9"]["full_masks"] == 1 and summaries["8"]["empty_masks"] == 1
+    assert "4 samples" in piebench("data", "validate", photo_bench).stdout
+
+
+def test_methods_tell_paper_and_defaults():
+    listed = json.loads(piebench("methods", "--json").stdout)
+    assert set(listed["inversion"]) == {"ddim", "direct"} and set(listed["method"]) == {"p2p"}
+    p2p = listed["method"]["p2p"]
+    assert "Hertz" in p2p["paper"] and p2p["settings"]["cross_replace_steps"]["default"] == 0.4
+    for entries in listed.values():
+        for entry in entries.values():
+            assert all(setting["description"] for setting in entry["settings"].values())
+
+
+def test_table_formats_and_comparison(tmp_path):
+    from tests.tables.test_tables import scores
+
+    file = tmp_path / "mine.csv"
+    scores(3).to_csv(file, index=False)
+    assert "direct" in piebench("table", file).stdout
+    rows = json.loads(piebench("table", file, "--compare-paper", "--format", "json").stdout)
+    psnr = next(row for row in rows["rows"] if (row["inversion"], row["metric"]) == ("direct", "psnr"))
+    assert psnr["paper"] == 27.22 and psnr["verdict"] == ""
+    assert any("3 images" in remark for remark in rows["remarks"])
+    assert "\\toprule" in piebench("table", file, "--format", "latex").stdout

@@ -1,0 +1,46 @@
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.runs import files
+
+
+def test_a_file_is_whole_or_absent(tmp_path, monkeypatch):
+    file = tmp_path / "below" / "a.bin"
+    files.write_whole(file, b"one")
+    assert file.read_bytes() == b"one"
+
+    def disk_full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", disk_full)
+    with pytest.raises(PiebenchError, match="No space left"):
+        files.write_whole(file, b"two")
+    assert file.read_bytes() == b"one"
+    assert [path.name for path in file.parent.iterdir()] == ["a.bin"]
+
+
+def test_a_torn_line_is_closed_before_the_next(tmp_path):
+    log = tmp_path / "log.jsonl"
+    files.append_line(log, "first")
+    with log.open("a") as stream:
+        stream.write("torn")
+    files.append_line(log, "second")
+    assert log.read_text() == "first\ntorn\nsecond\n"
+
+
+def test_only_dead_processes_leftovers_are_removed(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    host = socket.gethostname()
+    leftover = tmp_path / f".a.png.{host}.{dead.pid}.partial"
+    mine = tmp_path / f".b.png.{host}.{os.getpid()}.partial"
+    other = tmp_path / f".c.png.elsewhere.{dead.pid}.partial"
+    for file in (leftover, mine, other):
+        file.touch()
+    files.remove_stale_partials(tmp_path)
+    assert not leftover.exists() and mine.exists() and other.exists()

@@ -1,0 +1,192 @@
+"""A run from folder to table: resuming, refusing, surviving a kill."""
+
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.runs.recipe import build_recipe
+from piebench_eval.runs.session import Selection, execute_run, plan_run
+from piebench_eval.runs.store import RunStore
+
+STEPS = 4
+
+
+@pytest.fixture
+def recipe(tiny_model):
+    fields = {"model": str(tiny_model), "inversions": ["ddim", "direct"], "methods": ["p2p"], "steps": STEPS}
+    return build_recipe(fields, {}, "test")
+
+
+def run(recipe, data, out, selection=None, batch_size=None):
+    plan = plan_run(recipe, data, out, selection or Selection())
+    return execute_run(plan, "cpu", batch_size, lambda progress: None)
+
+
+def digests(folder):
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted((folder / "images").rglob("*"))
+        if file.is_file()
+    }
+
+
+def test_a_run_leaves_everything_and_resumes(recipe, photo_bench, tmp_path):
+    out = tmp_path / "run"
+    first = run(recipe, photo_bench, out, Selection(limit=2))
+    assert (first.made, first.found) == (4, 0)
+    before = digests(out)
+    second = run(recipe, photo_bench, out)
+    assert (second.made, second.found) == (4, 4)
+    assert digests(out).items() >= before.items()
+    assert "zebra" in second.notes["912000000004"][0]
+    store = RunStore.read(out)
+    assert store.recipe == recipe
+    records = store.records()
+    assert len(records) == 8
+    record = records["direct", "p2p", "812000000003"]
+    assert record["unet_rows_forward"] == STEPS + 2 * 3 + 2 * 2 and record["unet_rows_backward"] == 0
+    assert record["seconds"] > 0 and record["peak_memory_bytes"] > 1e6
+    manifest = store.manifest()
+    assert len(manifest["samples"]) == 4 and len(manifest["sessions"]) == 2
+    assert manifest["recipe_hash"] == recipe.hash and manifest["model"]["fingerprint"]
+
+
+def test_jpeg_is_saved_as_the_reference_does(recipe, photo_bench, tmp_path):
+    recipe = build_recipe(dict(recipe), {"image_format": "jpeg:75"}, "test")
+    run(recipe, photo_bench, tmp_path / "run", Selection(limit=1))
+    file = tmp_path / "run" / "images" / "direct+p2p" / "0_random_140" / "000000000001.jpg"
+    assert Image.open(file).format == "JPEG"
+    # Luma quantisation at quality 75 begins with 8, and chroma is halved both ways.
+    assert Image.open(file).quantization[0][0] == 8
+    assert Image.open(file).layer[0][1:3] == (2, 2)
+
+
+def test_another_recipe_is_refused_before_the_model_is_loaded(recipe, photo_bench, tmp_path):
+    run(recipe, photo_bench, tmp_path / "run", Selection(limit=1))
+    other = build_recipe(dict(recipe), {"guidance": 5}, "test")
+    with pytest.raises(PiebenchError, match=r"guidance: 7.5 -> 5"):
+        plan_run(other, photo_bench, tmp_path / "run", Selection())
+
+
+def test_changed_data_and_changed_weights_are_refused(recipe, photo_bench, tmp_path):
+    data, model = tmp_path / "data", tmp_path / "model"
+    shutil.copytree(photo_bench, data)
+    shutil.copytree(recipe.model, model)
+    recipe = build_recipe(dict(recipe), {"model": str(model)}, "test")
+    run(recipe, data, tmp_path / "run", Selection(limit=1))
+    config = model / "scheduler" / "scheduler_config.json"
+    kept = config.read_text()
+    config.write_text(kept + "\n")
+    with pytest.raises(PiebenchError, match="model"):
+        run(recipe, data, tmp_path / "run")
+    config.write_text(kept)
+    picture = next((data / "annotation_images").rglob("9*.png"))
+    Image.new("RGB", (128, 128)).save(picture)
+    with pytest.raises(PiebenchError, match="benchmark folder"):
+        run(recipe, data, tmp_path / "run")
+
+
+def test_a_damaged_manifest_is_named(recipe, photo_bench, tmp_path):
+    run(recipe, photo_bench, tmp_path / "run", Selection(limit=1))
+    (tmp_path / "run" / "manifest.json").write_text("{")
+    with pytest.raises(PiebenchError, match=r"manifest\.json"):
+        RunStore.read(tmp_path / "run")
+
+
+def test_a_batch_cut_short_is_computed_again_as_the_same_batch(recipe, photo_bench, tmp_path):
+    run(recipe, photo_bench, tmp_path / "whole", batch_size=4)
+    run(recipe, photo_bench, tmp_path / "cut", batch_size=4)
+    lost = next((tmp_path / "cut" / "images" / "direct+p2p").rglob("8*.png"))
+    lost.unlink()
+    summary = run(recipe, photo_bench, tmp_path / "cut", batch_size=4)
+    assert (summary.made, summary.found) == (1, 7)
+    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+
+
+def test_resolutions_the_model_cannot_work_at(recipe, photo_bench, tmp_path):
+    recipe = build_recipe(dict(recipe), {"resolution": 100}, "test")
+    with pytest.raises(PiebenchError, match="multiple of 64"):
+        run(recipe, photo_bench, tmp_path / "run")
+    assert not RunStore.exists(tmp_path / "run")
+
+
+def piebench(*arguments, **options):
+    command = [sys.executable, "-m", "piebench_eval.cli.app", *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
+
+
+def wait_for_pictures(folder, count, process):
+    deadline = time.monotonic() + 120
+    while len(list(folder.rglob("*.png"))) < count:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_run_ends_with_the_same_files(
+    tiny_model, photo_bench, metric_networks, tmp_path, signal_number
+):
+    def run_command(out):
+        return ("run", "--data", photo_bench, "--model", tiny_model, "--inversion", "ddim,direct",
+                "--method", "p2p", "--steps", 10, "--device", "cpu", "--out", out)  # fmt: skip
+
+    networks = ("--dino", metric_networks.dino, "--clip", metric_networks.clip,
+                "--lpips-weights", metric_networks.lpips_weights)  # fmt: skip
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    victim = piebench(*run_command(killed))
+    wait_for_pictures(killed, 3, victim)
+    victim.send_signal(signal_number)
+    _, stderr = victim.communicate(timeout=60)
+    if signal_number != signal.SIGKILL:
+        assert victim.returncode == 130
+        assert "run the same command again" in stderr and "Traceback" not in stderr
+    done = len(digests(killed))
+    assert 3 <= done < 8
+    for out in (whole, killed):
+        for arguments in (run_command(out), ("score", out, *networks), ("table", out)):
+            process = piebench(*arguments)
+            _, stderr = process.communicate(timeout=300)
+            assert process.returncode == 0, stderr
+    assert digests(whole) == digests(killed)
+    assert len(digests(whole)) == 8
+    for name in ("scores.csv", "table.csv", "recipe.yaml"):
+        assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
+
+    def names(folder):
+        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+    assert names(whole) == names(killed)
+    table = pd.read_csv(whole / "table.csv")
+    assert table["inversion"].tolist() == ["ddim", "direct"] and table["psnr_nan"].tolist() == [1, 1]
+
+
+def test_scores_are_refused_while_pictures_are_missing(recipe, photo_bench, metric_networks, tmp_path):
+    out = tmp_path / "run"
+    run(recipe, photo_bench, out, Selection(limit=2))
+    next((out / "images").rglob("1*.png")).unlink()
+    arguments = ("score", out, "--dino", metric_networks.dino, "--clip", metric_networks.clip,
+                 "--lpips-weights", metric_networks.lpips_weights)  # fmt: skip
+    process = piebench(*arguments)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 2 and "111000000002" in stderr and "--allow-missing" in stderr
+    process = piebench(*arguments, "--allow-missing", "--json")
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert json.loads(stdout)["rows"] == 3
+    assert "111000000002" in stderr
+
+
+def test_a_folder_that_cannot_be_written_gives_one_error(recipe, photo_bench, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(PiebenchError, match="cannot be written"):
+        run(recipe, photo_bench, tmp_path / "file" / "run", Selection(limit=1))

@@ -1,0 +1,162 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.metrics.columns import COLUMNS
+from piebench_eval.metrics.networks import MetricModels
+from piebench_eval.tables.aggregate import aggregate, left_out, read_scores
+from piebench_eval.tables.compare import compare_with_paper, comparison_obstacles
+from piebench_eval.tables.formats import to_text
+from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.published import load_published
+
+PAPER_LIKE = {
+    "model": "CompVis/stable-diffusion-v1-4",
+    "steps": 50,
+    "guidance": 7.5,
+    "networks": MetricModels().to_dict(),
+    "changed_settings": {},
+    "image_format": "jpeg:75",
+}
+
+
+def scores(images=700, inversions=("ddim", "direct"), **values):
+    generator = np.random.default_rng(0)
+    frames = []
+    for inversion in inversions:
+        frame = pd.DataFrame({column: generator.normal(0.5, 0.1, images) for column in COLUMNS})
+        frame.insert(0, "id", [str(i) for i in range(images)])
+        frame.insert(1, "inversion", inversion)
+        frame.insert(2, "method", "p2p")
+        frames.append(frame)
+    table = pd.concat(frames, ignore_index=True)
+    for column, value in values.items():
+        table[column] = value
+    return table
+
+
+def test_means_in_the_tables_units():
+    means = aggregate(scores(4, mse_unedit_part=0.0025, ssim_unedit_part=0.8, psnr_unedit_part=20.0))
+    assert means["inversion"].tolist() == ["ddim", "direct"]
+    assert means["mse"].tolist() == pytest.approx([25, 25])
+    assert means["ssim"].tolist() == pytest.approx([80, 80])
+    assert means["psnr"].tolist() == pytest.approx([20, 20])
+    assert means["images"].tolist() == [4, 4]
+
+
+def test_nan_and_inf_are_left_out_and_counted():
+    table = scores(4, inversions=("direct",))
+    table["psnr_unedit_part"] = [20.0, 22.0, np.nan, np.inf]
+    means = aggregate(table)
+    row = means.iloc[0]
+    assert row["psnr"] == pytest.approx(21)
+    assert row["psnr_sem"] == pytest.approx(1)
+    assert (row["psnr_nan"], row["psnr_inf"]) == (1, 1)
+    assert left_out(means) == ["direct+p2p: means leave out psnr 1 nan, psnr 1 inf of 4 values"]
+
+
+def test_rows_come_in_the_papers_order():
+    means = aggregate(scores(2, inversions=("zzz", "direct", "edit_friendly", "aaa", "ddim")))
+    assert means["inversion"].tolist() == ["ddim", "edit_friendly", "direct", "aaa", "zzz"]
+
+
+def test_scores_of_a_named_method():
+    table = scores(3, inversions=("x",)).drop(columns=["inversion", "method"])
+    table.insert(1, "name", "mine")
+    means = aggregate(table)
+    assert means["name"].tolist() == ["mine"]
+    comparison = compare_with_paper(means, PAPER_LIKE)
+    assert "no such combination" in comparison.obstacles[0]
+    assert comparison.table["paper"].isna().all()
+
+
+def test_published_numbers_and_their_errata():
+    published = load_published().set_index(["inversion", "method", "metric"])
+    assert len(published) == 84
+    assert published.loc[("direct", "p2p", "psnr"), "paper"] == 27.22
+    assert published.loc[("direct", "p2p", "psnr"), "report"] == 27.2
+    assert published.loc[("direct", "pnp", "psnr"), "paper"] == 22.46
+    assert published.loc[("direct", "pnp", "lpips"), "paper"] == 106.06
+    assert "22.28" in published.loc[("direct", "pnp", "psnr"), "erratum"]
+    assert np.isnan(published.loc[("null_text", "pnp", "psnr"), "paper"])
+    assert (published["erratum"] != "").sum() == 2
+
+
+def test_a_verdict_where_the_comparison_means_something():
+    table = scores(700, inversions=("direct",))
+    generator = np.random.default_rng(1)
+    table["psnr_unedit_part"] = 27.22 + generator.permutation(np.linspace(-5, 5, 700))
+    comparison = compare_with_paper(aggregate(table), PAPER_LIKE)
+    rows = comparison.table.set_index("metric")
+    assert comparison.obstacles == []
+    assert rows.loc["psnr", "verdict"] == "agrees"
+    assert rows.loc["psnr", "difference"] == pytest.approx(0, abs=1e-9)
+    assert rows.loc["mse", "verdict"] == "differs"
+    assert rows.loc["psnr", "report"] == 27.2
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"model": "/models/tiny"}, "/models/tiny"),
+        ({"steps": 10}, "10 steps"),
+        ({"guidance": 5}, "guidance 5"),
+        ({"networks": {**MetricModels().to_dict(), "clip": "openai/clip-vit-base-patch16"}}, "clip"),
+        ({"networks": {}}, "dino"),
+        ({"changed_settings": {"method.p2p": ["controller"]}}, "method.p2p.controller"),
+    ],
+)
+def test_no_verdict_without_the_papers_conditions(change, reason):
+    comparison = compare_with_paper(aggregate(scores(700)), {**PAPER_LIKE, **change})
+    (obstacle,) = comparison.obstacles
+    assert reason in obstacle and obstacle.startswith("ddim+p2p, direct+p2p: no verdict")
+    assert set(comparison.table["verdict"]) == {""}
+
+
+def test_no_verdict_on_fewer_images_or_unknown_provenance():
+    assert "699 images" in compare_with_paper(aggregate(scores(699)), PAPER_LIKE).obstacles[0]
+    assert comparison_obstacles("direct", "p2p", 700, {})
+
+
+def test_a_local_copy_of_the_papers_model_counts():
+    assert (
+        comparison_obstacles("direct", "p2p", 700, {**PAPER_LIKE, "model": "/m/stable-diffusion-v1-4"}) == []
+    )
+    assert comparison_obstacles("direct", "pnp", 700, PAPER_LIKE)
+
+
+def test_png_is_remarked_on():
+    remarks = compare_with_paper(aggregate(scores(700)), {**PAPER_LIKE, "image_format": "png"}).remarks
+    assert any("JPEG" in remark for remark in remarks)
+
+
+def test_errata_are_said_where_they_matter():
+    table = scores(700, inversions=("direct",)).assign(method="pnp")
+    about = {**PAPER_LIKE, "model": "stable-diffusion-v1-5/stable-diffusion-v1-5"}
+    remarks = compare_with_paper(aggregate(table), about).remarks
+    assert sum("corrected" in remark for remark in remarks) == 2
+
+
+def test_text_formats():
+    means = aggregate(scores(4))
+    shown = means[["method", "inversion", "images", *(metric.key for metric in METRICS)]]
+    parsed = pd.read_csv(__import__("io").StringIO(to_text(shown, "csv")))
+    pd.testing.assert_frame_equal(parsed, shown.reset_index(drop=True))
+    rows = json.loads(to_text(shown, "json", ["a remark"]))
+    assert rows["rows"][1]["inversion"] == "direct" and rows["remarks"] == ["a remark"]
+    markdown = to_text(shown, "markdown", ["a remark"])
+    assert markdown.startswith("| method") and "a remark" in markdown
+    latex = to_text(shown, "latex", ["a remark"])
+    assert "\\toprule" in latex and "% a remark" in latex and "structure\\_distance" in latex
+
+
+@pytest.mark.parametrize("content", [None, "", "a,b\n1,2\n", "id,inversion,method\n1,a,b\n"])
+def test_files_that_are_no_scores(tmp_path, content):
+    file = tmp_path / "scores.csv"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(PiebenchError, match=r"scores\.csv"):
+        read_scores(file)
