@@ -15,7 +15,9 @@ from piebench_eval.diffusion.edit_loop import edit
 from piebench_eval.diffusion.schedule import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
+from piebench_eval.methods.p2p import P2PSettings
 from piebench_eval.runs.edit import encode_inputs
+from tests.support.plain import plain_edit
 
 pytestmark = pytest.mark.golden
 STEPS = 10
@@ -83,6 +85,18 @@ def test_guided_inversion(golden, reference):
     recording = np.load(golden / "npz" / "directinversion+p2p_guidance_25_75__case3_astronaut.npz")
     settings = INVERSIONS.get("direct").settings(guidance=2.5)
     check(load_case(golden, "case3_astronaut"), recording, reference, "direct", settings)
+
+
+def test_the_plain_implementation(golden, reference):
+    """The second opinion that the small tests and the own golden set rest on."""
+    recording = np.load(golden / "npz" / "directinversion+p2p__case1_cake.npz")
+    sample = load_case(golden, "case1_cake")
+    schedule = ddim_schedule(reference.alphas_cumprod, STEPS)
+    latents = encode_inputs(reference, [sample], 512).latents
+    final = plain_edit(reference, schedule, sample, latents, "direct", P2PSettings())
+    error = np.abs(final.numpy() - recording["final_latent"])
+    assert error.max() <= FINAL_MAX
+    assert np.sqrt((error**2).mean()) <= FINAL_RMS
 
 
 @pytest.mark.parametrize("case", CASES)

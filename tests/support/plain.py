@@ -47,7 +47,7 @@ class PlainState:
                 maps[3] = (maps[2] @ matrix * taken + maps[3] * (1 - taken)) * equalizer
             if size == (self.side // 4) ** 2:
                 self.stored.append(maps[2:].clone())
-        elif self.step < int(self.settings.self_replace_steps * self.steps) and size <= (self.side // 2) ** 2:
+        elif size <= (self.side // 2) ** 2 and self.step < int(self.settings.self_replace_steps * self.steps):
             maps[3] = maps[2]
 
     def blend(self, latents):
@@ -71,7 +71,7 @@ def move(x, noise, alpha, alpha_next):
 
 @torch.no_grad()
 def plain_edit(backbone, schedule, sample, z0, inversion, settings):
-    """Edited latents of one sample, for the inversions ``ddim`` and ``direct``; ``z0`` is ``[1, 4, h, w]``."""
+    """Edited latents of one sample, for the inversions ``ddim`` and ``direct``; ``z0``: ``[1, 4, h, w]``."""
     plan = plan_words(sample, backbone.tokenizer, settings)
     state = PlainState(plan, settings, schedule.steps, z0.shape[-1])
     source, target, empty = backbone.embed_prompts([sample.source_prompt, sample.target_prompt, ""])

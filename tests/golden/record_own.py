@@ -1,0 +1,45 @@
+"""Record the golden set that everybody has: ``python -m tests.golden.record_own``.
+
+Four photographs of scikit-image, a tiny model whose weights come from a seed, and the plain implementation
+in ``tests/support/plain.py``, which is itself held against the reference's recordings.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from piebench_eval.backbone.loading import load_backbone
+from piebench_eval.bench.pie_bench import load_pie_bench
+from piebench_eval.diffusion.ddim import ddim_invert
+from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.methods.p2p import P2PSettings
+from piebench_eval.runs.edit import encode_inputs
+from tests.support.photos import save_photo_bench
+from tests.support.plain import plain_edit
+from tests.support.tiny_model import save_tiny_model
+
+FILE = Path(__file__).with_name("own.npz")
+STEPS, RESOLUTION = 10, 128
+SETTINGS = P2PSettings(controller="auto", blend_threshold=0.8)
+
+
+def record(folder: Path) -> dict[str, np.ndarray]:
+    """Latents of every photograph: encoded, inverted, and edited by each combination."""
+    backbone = load_backbone(str(save_tiny_model(folder / "model")))
+    schedule = ddim_schedule(backbone.alphas_cumprod, STEPS)
+    arrays = {}
+    for sample in load_pie_bench(save_photo_bench(folder / "data")):
+        inputs = encode_inputs(backbone, [sample], RESOLUTION)
+        path = ddim_invert(backbone, inputs.latents, inputs.source, inputs.uncond, schedule)
+        arrays[f"{sample.id}/z0"] = inputs.latents.numpy()
+        arrays[f"{sample.id}/xT"] = path[-1].numpy()
+        for inversion in ("ddim", "direct"):
+            edited = plain_edit(backbone, schedule, sample, inputs.latents, inversion, SETTINGS)
+            arrays[f"{sample.id}/{inversion}+p2p"] = edited.numpy()
+    return arrays
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as place:
+        np.savez_compressed(FILE, **record(Path(place)))

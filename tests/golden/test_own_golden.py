@@ -1,0 +1,40 @@
+"""The golden set that everybody has, see ``record_own.py``: a check against drift from version to version."""
+
+import numpy as np
+import pytest
+
+from piebench_eval.diffusion.edit_loop import edit
+from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.methods import METHODS
+from piebench_eval.runs.edit import encode_inputs
+from tests.golden.record_own import FILE, RESOLUTION, SETTINGS, STEPS
+
+
+@pytest.fixture(scope="module")
+def recording():
+    return np.load(FILE)
+
+
+@pytest.mark.parametrize("inversion", ["ddim", "direct"])
+def test_latents(backbone, samples, recording, inversion):
+    inputs = encode_inputs(backbone, samples, RESOLUTION)
+    schedule = ddim_schedule(backbone.alphas_cumprod, STEPS)
+    entry = INVERSIONS.get(inversion)
+    path = entry.invert(backbone, inputs, schedule, entry.settings())
+    control = METHODS.get("p2p").prepare(samples, backbone, STEPS, SETTINGS).control
+    edited = edit(backbone, inputs, path, control, schedule, 7.5)
+    for place, sample in enumerate(samples):
+        np.testing.assert_allclose(inputs.latents[place], recording[f"{sample.id}/z0"][0], atol=5e-5)
+        np.testing.assert_allclose(path.trajectory[-1][place], recording[f"{sample.id}/xT"][0], atol=5e-5)
+        np.testing.assert_allclose(
+            edited[place], recording[f"{sample.id}/{inversion}+p2p"][0], atol=1e-3, rtol=0
+        )
+
+
+def test_the_cases_differ(recording, samples):
+    """A set in which nothing happens would check nothing."""
+    for sample in samples:
+        ddim, direct = (recording[f"{sample.id}/{inversion}+p2p"] for inversion in ("ddim", "direct"))
+        assert np.abs(ddim - direct).max() > 0.1
+        assert np.abs(direct - recording[f"{sample.id}/z0"]).max() > 0.1
