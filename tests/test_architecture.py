@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "piebench_eval"
 ROOMS = ["cli", "tables", "runs", "metrics", "inversions", "methods", "diffusion", "backbone", "bench"]
-SHARED = {"errors", "registry", "__version__"}
+SHARED = {"errors", "loading", "registry", "__version__"}
 
 
 def imported_rooms(file):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from piebench_eval.backbone.backbone import Backbone
-from piebench_eval.backbone.location import check_scheduler_config
-from piebench_eval.errors import PiebenchError, explained_loading
+from piebench_eval.backbone.location import check_device_name, check_scheduler_config
+from piebench_eval.errors import PiebenchError
+from piebench_eval.loading import explained_loading, use_exact_float32
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -24,20 +23,16 @@ def resolve_device(device: str) -> torch.device:
     Raises:
         PiebenchError: a name that is none of these, or a device that this machine does not have.
     """
+    check_device_name(device)
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        resolved = torch.device(device)
-    except RuntimeError:
-        raise PiebenchError(f"--device {device}: use auto, cpu, cuda, cuda:N or mps") from None
+    resolved = torch.device(device)
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise PiebenchError(f"--device {device}: this machine has {torch.cuda.device_count()} CUDA devices")
     if resolved.type == "mps" and not torch.backends.mps.is_available():
         raise PiebenchError("--device mps: this machine has no Metal device")
-    if resolved.type not in ("cpu", "cuda", "mps"):
-        raise PiebenchError(f"--device {device}: use auto, cpu, cuda, cuda:N or mps")
     return resolved
 
 
@@ -64,9 +59,8 @@ def load_backbone(
     from transformers import CLIPTextModel, CLIPTokenizer
 
     device = device or torch.device("cpu")
-    if precision == "fp32" and device.type == "cuda":
-        # TF32 convolutions are on by default and move latents by far more than the reference's tolerance.
-        torch.backends.cudnn.allow_tf32 = False
+    if precision == "fp32":
+        use_exact_float32()
 
     def part(loader: Callable[..., Any], name: str, **options: Any) -> Any:
         wanted = "a Stable Diffusion 1.x directory or hub id (--allow-pickle if it has no safetensors)"
@@ -81,15 +75,14 @@ def load_backbone(
 
     scheduler_config = part(DDIMScheduler.load_config, "scheduler")
     check_scheduler_config(scheduler_config, model)
-    with _quiet_loaders():
-        backbone = Backbone(
-            unet=weights(UNet2DConditionModel, "unet", PRECISIONS[precision]),
-            vae=weights(AutoencoderKL, "vae", torch.float32),
-            text_encoder=weights(CLIPTextModel, "text_encoder", PRECISIONS[precision]),
-            tokenizer=part(CLIPTokenizer.from_pretrained, "tokenizer"),
-            alphas_cumprod=DDIMScheduler.from_config(scheduler_config).alphas_cumprod,
-            device=device,
-        )
+    backbone = Backbone(
+        unet=weights(UNet2DConditionModel, "unet", PRECISIONS[precision]),
+        vae=weights(AutoencoderKL, "vae", torch.float32),
+        text_encoder=weights(CLIPTextModel, "text_encoder", PRECISIONS[precision]),
+        tokenizer=part(CLIPTokenizer.from_pretrained, "tokenizer"),
+        alphas_cumprod=DDIMScheduler.from_config(scheduler_config).alphas_cumprod,
+        device=device,
+    )
     if backbone.unet.config.in_channels != 4:
         raise PiebenchError(
             f"--model {model}: the UNet takes {backbone.unet.config.in_channels} channels; "
@@ -101,17 +94,3 @@ def load_backbone(
 def hub_commit(backbone: Backbone) -> str | None:
     """The hub commit that the UNet came from, or None for a local directory."""
     return getattr(backbone.unet.config, "_commit_hash", None)
-
-
-@contextmanager
-def _quiet_loaders() -> Iterator[None]:
-    """Silence the loaders' notes about renamed attention layers and unused weights: they are converted."""
-    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

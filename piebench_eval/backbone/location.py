@@ -1,9 +1,10 @@
-"""What can be said of a model before anything heavy is imported: is it there, complete and safe."""
+"""What can be said of a model and a device before anything heavy is imported."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 from piebench_eval.errors import PiebenchError
@@ -62,6 +63,16 @@ def check_scheduler_config(config: dict[str, object], model: str) -> None:
             f"--model {model}: scheduler_config.json says prediction_type {prediction!r}; "
             "piebench edits with Stable Diffusion 1.x, which predicts epsilon"
         )
+
+
+def check_device_name(device: str) -> None:
+    """Refuse a device name that no machine could have.
+
+    Raises:
+        PiebenchError: the name is not ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise PiebenchError(f"--device {device}: use auto, cpu, cuda, cuda:N or mps")
 
 
 def model_fingerprint(model: str) -> str | None:

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import os
-import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from piebench_eval import __version__
 from piebench_eval.cli import data, methods, run, score, table
 from piebench_eval.cli.console import err
 from piebench_eval.errors import PiebenchError
 
+
+class _Group(TyperGroup):
+    """Ends a command that met a user's mistake with its message and exit code, not with a traceback."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except PiebenchError as error:
+            err.print("error: ", style="bold red", end="")
+            err.print(str(error), markup=False)
+            raise typer.Exit(error.exit_code) from None
+
+
 app = typer.Typer(
     name="piebench",
+    cls=_Group,
     help=(
         "Run, score and tabulate PIE-Bench: text-guided editing of real images.\n\n"
         "A benchmark folder goes in; edited images, scores and the paper's Table 1 come out:\n\n"
@@ -49,15 +63,10 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends it with a message and exit code, not a traceback."""
+    """Run the command line."""
     # The models' loaders draw bars of their own, one per component.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    try:
-        app()
-    except PiebenchError as error:
-        err.print("error: ", style="bold red", end="")
-        err.print(str(error), markup=False)
-        sys.exit(error.exit_code)
+    app()
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 # A pipe has no width of its own: wide enough for every table.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
-err = Console(highlight=False, soft_wrap=True, stderr=True)
+out = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+err = Console(highlight=False, emoji=False, soft_wrap=True, stderr=True)
 
 
 def split_list(text: str | None) -> list[str] | None:

@@ -124,7 +124,15 @@ def run(
     }
     recipe = _build_recipe(config, flags, split_list(inversion), split_list(method), settings or [])
     selection = Selection(split_list(types), split_list(ids), limit)
-    plan = plan_run(recipe, data, out_folder, selection, allow_pickle)
+    plan = plan_run(
+        recipe,
+        data,
+        out_folder,
+        selection,
+        device=device,
+        batch_size=batch_size,
+        allow_pickle=allow_pickle,
+    )
     err.print(f"{len(plan.samples)} samples x {len(recipe.combinations)} combinations -> {out_folder}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -132,8 +140,6 @@ def run(
             task = bar.add_task("loading the model", total=plan.edits)
             summary = execute_run(
                 plan,
-                device,
-                batch_size,
                 lambda done: bar.update(
                     task, advance=1, description=f"{done.job.inversion}+{done.job.method} {done.sample.id}"
                 ),

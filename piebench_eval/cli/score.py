@@ -52,8 +52,10 @@ def score(
 
       piebench score --images edits/ --data PIE-Bench_v1 --name my-method --out my-method.csv
     """
+    from piebench_eval.backbone.location import check_device_name
     from piebench_eval.runs.scoring import ScoreJournal, score_candidates, write_scores
 
+    check_device_name(device)
     if (run is None) == (images is None):
         raise PiebenchError("give a run folder, or --images with --data and --name")
     if run is not None:

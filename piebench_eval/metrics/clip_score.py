@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from PIL import Image
 
-from piebench_eval.errors import explained_loading
+from piebench_eval.loading import explained_loading
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from piebench_eval.errors import PiebenchError, explained_loading
+from piebench_eval.errors import PiebenchError
+from piebench_eval.loading import explained_loading
 from piebench_eval.metrics.networks import SQUEEZENET
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from piebench_eval.errors import PiebenchError, explained_loading
+from piebench_eval.errors import PiebenchError
+from piebench_eval.loading import explained_loading
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from piebench_eval.loading import use_exact_float32
 from piebench_eval.metrics import background, clip_score, columns, perceptual, structure
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Suite:
         Raises:
             PiebenchError: one of them cannot be loaded.
         """
+        use_exact_float32()
         self.device = device
         self.structure = structure.StructureFeatures(models.dino, device)
         self.lpips = perceptual.PerceptualDistance(models.lpips_weights, device)

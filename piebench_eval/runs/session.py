@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from piebench_eval.backbone.location import check_model_location, model_fingerprint
+from piebench_eval.backbone.location import check_device_name, check_model_location, model_fingerprint
 from piebench_eval.bench.pie_bench import load_pie_bench
 from piebench_eval.bench.select import select_samples
 from piebench_eval.runs.plan import Job, plan_jobs
@@ -48,6 +48,8 @@ class RunPlan:
         out: the run folder.
         dataset: all samples of the benchmark.
         samples: those that will be edited.
+        device: where to work: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        batch_size: samples per batch; None chooses by device.
         allow_pickle: load weights from pickle files.
     """
 
@@ -56,6 +58,8 @@ class RunPlan:
     out: Path
     dataset: list[Sample]
     samples: list[Sample]
+    device: str
+    batch_size: int | None
     allow_pickle: bool
 
     @property
@@ -80,31 +84,35 @@ class RunSummary:
 
 
 def plan_run(
-    recipe: Recipe, data: Path, out: Path, selection: Selection, allow_pickle: bool = False
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    selection: Selection,
+    *,
+    device: str = "auto",
+    batch_size: int | None = None,
+    allow_pickle: bool = False,
 ) -> RunPlan:
     """Check recipe, data, model and run folder without loading anything heavy.
 
     Raises:
         PiebenchError: anything that would make the run fail or mix results.
     """
+    check_device_name(device)
     dataset = load_pie_bench(data)
     samples = select_samples(dataset, selection.types, selection.ids, selection.limit)
     check_model_location(recipe.model, allow_pickle)
     plan_jobs(recipe, samples, batch_size=1)
     if RunStore.exists(out):
         RunStore.read(out).require_same_recipe(recipe)
-    return RunPlan(recipe, data, out, dataset, samples, allow_pickle)
+    return RunPlan(recipe, data, out, dataset, samples, device, batch_size, allow_pickle)
 
 
-def execute_run(
-    plan: RunPlan, device: str, batch_size: int | None, on_progress: Callable[[Progress], None]
-) -> RunSummary:
+def execute_run(plan: RunPlan, on_progress: Callable[[Progress], None]) -> RunSummary:
     """Load the model and work through the plan; every edit is on disk before it is reported.
 
     Args:
         plan: from ``plan_run``.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        batch_size: samples per batch; None chooses by device.
         on_progress: called after each edit.
 
     Raises:
@@ -116,7 +124,7 @@ def execute_run(
     from piebench_eval.runs.manifest import new_manifest
 
     recipe = plan.recipe
-    where = resolve_device(device)
+    where = resolve_device(plan.device)
     backbone = load_backbone(recipe.model, recipe.revision, where, recipe.precision, plan.allow_pickle)
     working_resolution(backbone, recipe)
     manifest = new_manifest(
@@ -129,7 +137,7 @@ def execute_run(
         where,
     )
     store = RunStore.create_or_resume(plan.out, recipe, manifest)
-    jobs: list[Job] = plan_jobs(recipe, plan.samples, batch_size or DEFAULT_BATCH[where.type])
+    jobs: list[Job] = plan_jobs(recipe, plan.samples, plan.batch_size or DEFAULT_BATCH[where.type])
     made = found = 0
     notes: dict[str, list[str]] = {}
     for progress in run_jobs(backbone, jobs, store):

@@ -27,8 +27,8 @@ def recipe(tiny_model):
 
 
 def run(recipe, data, out, selection=None, batch_size=None):
-    plan = plan_run(recipe, data, out, selection or Selection())
-    return execute_run(plan, "cpu", batch_size, lambda progress: None)
+    plan = plan_run(recipe, data, out, selection or Selection(), device="cpu", batch_size=batch_size)
+    return execute_run(plan, lambda progress: None)
 
 
 def digests(folder):

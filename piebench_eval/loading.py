@@ -1,0 +1,54 @@
+"""Loading other people's models: quietly, exactly, and with errors that a user understands."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+
+from piebench_eval.errors import PiebenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def explained_loading(option: str, location: str, wanted: str) -> Iterator[None]:
+    """Load a model quietly, and turn what its loader raises into a message for the user.
+
+    The loaders' warnings (renamed attention layers, unused weights) are about things they put right.
+
+    Args:
+        option: the command-line option that names the model.
+        location: its value.
+        wanted: what the option takes.
+
+    Raises:
+        PiebenchError: the body could not load the model.
+    """
+    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise PiebenchError(
+            f"{option} {location}: cannot be loaded ({reason}); give {wanted}, and check the network "
+            "connection if it is to be downloaded"
+        ) from error
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def use_exact_float32() -> None:
+    """Switch TF32 off, which CUDA convolutions use by default: it moves latents and scores by far more than
+    the reference's tolerances.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
