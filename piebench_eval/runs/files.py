@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from piebench_eval.errors import PiebenchError
@@ -29,10 +30,9 @@ def write_whole(file: Path, content: bytes) -> None:
             os.fsync(stream.fileno())
         partial.replace(file)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise PiebenchError(
-            f"{file}: cannot be written ({error.strerror}); finished results are safe"
-        ) from error
+        with suppress(OSError):
+            partial.unlink()
+        raise _cannot_write(file, error) from error
 
 
 def append_line(file: Path, line: str) -> None:
@@ -52,9 +52,7 @@ def append_line(file: Path, line: str) -> None:
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
-        raise PiebenchError(
-            f"{file}: cannot be written ({error.strerror}); finished results are safe"
-        ) from error
+        raise _cannot_write(file, error) from error
 
 
 def remove_stale_partials(folder: Path) -> None:
@@ -63,6 +61,10 @@ def remove_stale_partials(folder: Path) -> None:
         host, pid = partial.name.removesuffix(_SUFFIX).rsplit(".", 2)[-2:]
         if host == socket.gethostname() and pid.isdigit() and not _is_alive(int(pid)):
             partial.unlink(missing_ok=True)
+
+
+def _cannot_write(file: Path, error: OSError) -> PiebenchError:
+    return PiebenchError(f"{file}: cannot be written ({error.strerror}); finished results are safe")
 
 
 def _is_alive(pid: int) -> bool:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -119,9 +120,13 @@ def test_resolutions_the_model_cannot_work_at(recipe, photo_bench, tmp_path):
     assert not RunStore.exists(tmp_path / "run")
 
 
-def piebench(*arguments, **options):
+def piebench(*arguments):
     command = [sys.executable, "-m", "piebench_eval.cli.app", *map(str, arguments)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
+    # A test run in a shell's background inherits an ignored SIGINT; a user's foreground command does not.
+    heed_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    )
 
 
 def wait_for_pictures(folder, count, process):
