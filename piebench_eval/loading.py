@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -35,7 +35,7 @@ def explained_loading(option: str, location: str, wanted: str) -> Iterator[None]
         logger.setLevel(logging.ERROR)
     try:
         yield
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, NotImplementedError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
         raise PiebenchError(
             f"{option} {location}: cannot be loaded ({reason}); give {wanted}, and check the network "
@@ -44,6 +44,21 @@ def explained_loading(option: str, location: str, wanted: str) -> Iterator[None]
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def load_complete(model_class: Any, location: str, device: torch.device, **options: Any) -> Any:
+    """Load a diffusers or transformers model for inference, and refuse one whose file lacks a weight.
+
+    The libraries fill missing weights with random numbers and go on.
+
+    Raises:
+        ValueError: a weight is missing or has another shape.
+    """
+    model, info = model_class.from_pretrained(location, output_loading_info=True, **options)
+    lacking = sorted(str(key) for kind in ("missing_keys", "mismatched_keys") for key in info.get(kind, ()))
+    if lacking:
+        raise ValueError(f"its file has no fitting weights for {lacking[0]} and {len(lacking) - 1} others")
+    return model.eval().requires_grad_(False).to(device)
 
 
 def use_exact_float32() -> None:

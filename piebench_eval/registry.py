@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Settings(BaseModel):
     """Base of every recipe section: unknown fields are refused, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Registry(Generic[T]):

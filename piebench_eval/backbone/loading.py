@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from piebench_eval.backbone.backbone import Backbone
 from piebench_eval.backbone.location import check_device_name, check_scheduler_config
 from piebench_eval.errors import PiebenchError
-from piebench_eval.loading import explained_loading, use_exact_float32
+from piebench_eval.loading import explained_loading, load_complete, use_exact_float32
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,8 +60,7 @@ def load_backbone(
     from transformers import CLIPTextModel, CLIPTokenizer
 
     device = device or torch.device("cpu")
-    if precision == "fp32":
-        use_exact_float32()
+    use_exact_float32()
 
     def part(loader: Callable[..., Any], name: str, **options: Any) -> Any:
         wanted = "a Stable Diffusion 1.x directory or hub id (--allow-pickle if it has no safetensors)"
@@ -70,8 +70,8 @@ def load_backbone(
     def weights(loader: Any, name: str, dtype: torch.dtype) -> Any:
         # None lets the loaders fall back to pickle files where there are no safetensors.
         safe = None if allow_pickle else True
-        module = part(loader.from_pretrained, name, use_safetensors=safe, torch_dtype=dtype)
-        return module.eval().requires_grad_(False).to(device)
+        complete = partial(load_complete, loader)
+        return part(complete, name, device=device, use_safetensors=safe, torch_dtype=dtype)
 
     scheduler_config = part(DDIMScheduler.load_config, "scheduler")
     check_scheduler_config(scheduler_config, model)
@@ -83,14 +83,19 @@ def load_backbone(
         alphas_cumprod=DDIMScheduler.from_config(scheduler_config).alphas_cumprod,
         device=device,
     )
-    if backbone.unet.config.in_channels != 4:
-        raise PiebenchError(
-            f"--model {model}: the UNet takes {backbone.unet.config.in_channels} channels; "
-            "inpainting and other variants of Stable Diffusion 1.x cannot be used"
-        )
+    _check_family(backbone, model)
     return backbone
 
 
-def hub_commit(backbone: Backbone) -> str | None:
-    """The hub commit that the UNet came from, or None for a local directory."""
-    return getattr(backbone.unet.config, "_commit_hash", None)
+def _check_family(backbone: Backbone, model: str) -> None:
+    """Refuse UNets that Stable Diffusion 1.x's inputs do not fit."""
+    unet = backbone.unet.config
+    wrong = None
+    if unet.in_channels != 4:
+        wrong = f"the UNet takes {unet.in_channels} channels, not 4 (an inpainting model?)"
+    elif unet.cross_attention_dim != backbone.text_encoder.config.hidden_size:
+        wrong = "the UNet's cross-attention and the text encoder differ in width"
+    elif unet.get("addition_embed_type") or unet.get("time_cond_proj_dim"):
+        wrong = "the UNet wants more than a timestep and a text embedding (an XL or distilled model?)"
+    if wrong:
+        raise PiebenchError(f"--model {model}: {wrong}; give a Stable Diffusion 1.x model")

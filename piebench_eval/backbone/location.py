@@ -48,7 +48,9 @@ def check_model_location(model: str, allow_pickle: bool = False) -> None:
                 f"--model {model}: {component}/ holds no safetensors weights; save it with "
                 "safe_serialization=True, or pass --allow-pickle if you trust who made the file"
             )
-    check_scheduler_config(json.loads((folder / _CONFIGS[-1]).read_text(encoding="utf-8")), model)
+    for name in _CONFIGS:
+        _read_config(folder / name)
+    check_scheduler_config(_read_config(folder / _CONFIGS[-1]), model)
 
 
 def check_scheduler_config(config: dict[str, object], model: str) -> None:
@@ -65,6 +67,16 @@ def check_scheduler_config(config: dict[str, object], model: str) -> None:
         )
 
 
+def _read_config(file: Path) -> dict[str, object]:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PiebenchError(f"{file}: cannot be read ({error}); restore the file") from None
+    if not isinstance(config, dict):
+        raise PiebenchError(f"{file}: must hold a JSON object; restore the file")
+    return config
+
+
 def check_device_name(device: str) -> None:
     """Refuse a device name that no machine could have.
 
@@ -75,11 +87,18 @@ def check_device_name(device: str) -> None:
         raise PiebenchError(f"--device {device}: use auto, cpu, cuda, cuda:N or mps")
 
 
-def model_fingerprint(model: str) -> str | None:
-    """SHA-256 over the files of a local model directory, or None for a hub id."""
+def model_fingerprint(model: str, revision: str | None = None) -> str | None:
+    """What tells one set of weights from another: SHA-256 over a directory's files, or a hub id's commit.
+
+    A hub id has been loaded, so its files are in the local cache; None if they are not.
+    """
     folder = Path(model)
     if not folder.is_dir():
-        return None
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(model, "unet/config.json", revision=revision)
+        # .../snapshots/<commit>/unet/config.json
+        return Path(cached).parts[-3] if isinstance(cached, str) else None
     digest = hashlib.sha256()
     for component in (*WEIGHT_COMPONENTS, "tokenizer", "scheduler"):
         for file in sorted((folder / component).iterdir()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MAPPING_FILE = "mapping_file.json"
 IMAGES_FOLDER = "annotation_images"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TEXT_FIELDS = (
     "image_path",
     "original_prompt",
@@ -117,13 +119,15 @@ def _annotation_problems(folder: Path, annotation: Any) -> list[str]:
     for field in _TEXT_FIELDS:
         if field in annotation and not isinstance(annotation[field], str):
             problems.append(f'field "{field}" must be text, not {_json_type(annotation[field])}')
-    if isinstance(annotation.get("editing_type_id"), str) and not annotation["editing_type_id"].isdigit():
+        elif _SURROGATE.search(annotation.get(field, "")):
+            problems.append(f'field "{field}" holds half a surrogate pair; write the character itself')
+    if isinstance(annotation.get("editing_type_id"), str) and not re.fullmatch(
+        r"[0-9]+", annotation["editing_type_id"]
+    ):
         problems.append(f'field "editing_type_id" must be digits, not {annotation["editing_type_id"]!r}')
     if "mask" in annotation and (problem := rle_problem(annotation["mask"])):
         problems.append(f'field "mask" {problem}')
-    if isinstance(annotation.get("image_path"), str) and (
-        problem := _path_problem(folder / IMAGES_FOLDER, annotation["image_path"])
-    ):
+    if not problems and (problem := _path_problem(folder / IMAGES_FOLDER, annotation["image_path"])):
         problems.append(f'field "image_path": {problem}')
     return problems
 

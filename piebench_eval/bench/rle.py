@@ -31,9 +31,10 @@ def decode_rle(rle: Sequence[int], height: int, width: int) -> BoolMask:
     if problem := rle_problem(rle):
         raise ValueError(problem)
     size = height * width
-    runs = np.asarray(rle, dtype=np.int64).reshape(-1, 2)
-    starts = np.minimum(runs[:, 0], size)
-    ends = np.minimum(runs[:, 0] + runs[:, 1], size)
+    # Clipped before the conversion, which holds 64 bits only.
+    runs = np.array([min(value, size) for value in rle], dtype=np.int64).reshape(-1, 2)
+    starts = runs[:, 0]
+    ends = np.minimum(starts + runs[:, 1], size)
     edges = np.bincount(starts, minlength=size + 1) - np.bincount(ends, minlength=size + 1)
     mask = (np.cumsum(edges[:size]) > 0).reshape(height, width)
     return set_frame(mask)

@@ -17,7 +17,7 @@ TYPE_NAMES = {
     "8": "change background",
     "9": "change style",
 }
-"""PIE-Bench's editing types (Ju et al., ICLR 2024, section 4)."""
+"""PIE-Bench's editing types (Ju et al., ICLR 2024)."""
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def run(
     from piebench_eval.runs.session import Selection, execute_run, plan_run
 
     flags = {
-        "model": _absolute_if_folder(model),
+        "model": model,
         "steps": steps,
         "guidance": guidance,
         "seed": seed,
@@ -133,7 +133,9 @@ def run(
         batch_size=batch_size,
         allow_pickle=allow_pickle,
     )
-    err.print(f"{len(plan.samples)} samples x {len(recipe.combinations)} combinations -> {out_folder}")
+    err.print(
+        f"{len(plan.samples)} samples x {len(recipe.combinations)} combinations -> {out_folder}", markup=False
+    )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with progress_bar() as bar:
@@ -145,7 +147,10 @@ def run(
                 ),
             )
     except KeyboardInterrupt:
-        err.print(f"stopped; finished edits are kept in {out_folder}: run the same command again to go on")
+        err.print(
+            f"stopped; finished edits are kept in {out_folder}: run the same command again to go on",
+            markup=False,
+        )
         raise typer.Exit(130) from None
     for sample_id, notes in summary.notes.items():
         for note in notes:
@@ -179,9 +184,7 @@ def _build_recipe(
             )
     if "model" not in fields:
         raise PiebenchError("--model is missing: a diffusers directory, or CompVis/stable-diffusion-v1-4")
+    if isinstance(fields["model"], str) and Path(fields["model"]).is_dir():
+        fields["model"] = str(Path(fields["model"]).resolve())
     overrides = dict(parse_override(text) for text in settings)
     return build_recipe(fields, overrides, str(config) if config else "recipe")
-
-
-def _absolute_if_folder(model: str | None) -> str | None:
-    return str(Path(model).resolve()) if model is not None and Path(model).is_dir() else model

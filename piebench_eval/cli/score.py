@@ -66,6 +66,8 @@ def score(
     if not candidates:
         raise PiebenchError("there is nothing to score")
     file = out_file or file
+    if file.suffix == ".json" or file.is_dir():
+        raise PiebenchError(f"--out {file}: name a CSV file; what made the scores is kept beside it as JSON")
     models = MetricModels(dino, clip, lpips_weights)
     journal = ScoreJournal(file, models)
     rows = []
@@ -86,7 +88,9 @@ def score(
         out.print_json(data={"scores": str(file), "rows": len(rows), "missing": len(missing)})
     else:
         out.print(f"{len(rows)} rows in {file}", markup=False)
-        out.print(f"Next: piebench table {run or file} --compare-paper", markup=False)
+        out.print(
+            f"Next: piebench table {run if run and not out_file else file} --compare-paper", markup=False
+        )
 
 
 def _of_run(run: Path, data: Path | None) -> tuple[list[Candidate], list[str], dict[str, Any], Path]:
@@ -101,6 +105,7 @@ def _of_run(run: Path, data: Path | None) -> tuple[list[Candidate], list[str], d
         "model": recipe.model,
         "steps": recipe.steps,
         "guidance": recipe.guidance,
+        "resolution": recipe.resolution,
         "precision": recipe.precision,
         "image_format": recipe.image_format,
         "changed_settings": recipe.changed_settings(),

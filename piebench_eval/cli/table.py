@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piebench_eval.cli.console import out
+from piebench_eval.cli.console import err, out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +61,9 @@ def table(
         comparison = compare_with_paper(means, read_about(provenance_file(file)))
         shown = comparison.table
         remarks += [*comparison.obstacles, *comparison.remarks]
+    if output is Format.csv:
+        for remark in remarks:
+            err.print(f"- {remark}", markup=False)
     if output is not Format.table:
         typer.echo(to_text(shown, output.value, remarks), nl=False)
         return
@@ -68,6 +71,7 @@ def table(
 
 
 def _print(shown: pd.DataFrame, labels: Sequence[str], remarks: Sequence[str]) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     from piebench_eval.tables.formats import cell
@@ -84,7 +88,7 @@ def _print(shown: pd.DataFrame, labels: Sequence[str], remarks: Sequence[str]) -
         if previous not in (None, combination) and "metric" in shown.columns:
             grid.add_section()
         previous = combination
-        grid.add_row(*(titles.get(str(value), cell(value)).replace("\n", " ") for value in row))
+        grid.add_row(*(escape(titles.get(str(value), cell(value)).replace("\n", " ")) for value in row))
     out.print(grid)
     for remark in remarks:
         out.print(f"- {remark}", markup=False)

@@ -20,12 +20,10 @@ class AttentionLayer:
 
     Attributes:
         kind: ``self`` or ``cross``.
-        place: ``down``, ``mid`` or ``up``.
         index: position among the layers of its kind, in the order in which they run.
     """
 
     kind: Literal["self", "cross"]
-    place: Literal["down", "mid", "up"]
     index: int
 
 
@@ -68,15 +66,14 @@ def controlled_attention(unet: Any, hook: AttentionHook) -> Iterator[None]:
 
 def attention_layers(processors: dict[str, Any]) -> dict[str, AttentionLayer]:
     """Describe attention layers by the names of their processors, in the order in which they run."""
-    places: tuple[Literal["down", "mid", "up"], ...] = ("down", "mid", "up")
     kinds: dict[str, Literal["self", "cross"]] = {"attn1": "self", "attn2": "cross"}
     count = {"self": 0, "cross": 0}
     layers = {}
-    for place in places:
+    for place in ("down", "mid", "up"):
         for name in processors:
             if name.startswith(place):
                 kind = kinds[name.removesuffix(".processor").rsplit(".", 1)[-1]]
-                layers[name] = AttentionLayer(kind, place, count[kind])
+                layers[name] = AttentionLayer(kind, count[kind])
                 count[kind] += 1
     return layers
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from piebench_eval.errors import PiebenchError
+
 
 class LocalBlend:
     """Collects the cross-attention maps of given words and blends the two branches with them.
@@ -45,11 +47,12 @@ class LocalBlend:
             Masks ``[samples, 2, height, width]`` of the source's and the target's word.
 
         Raises:
-            ValueError: no map has been collected.
+            PiebenchError: no map has been collected.
         """
         if self._attention is None:
-            raise ValueError(
-                "no cross-attention map was collected: the UNet has none at the blend's resolution"
+            raise PiebenchError(
+                "this UNet has no cross-attention at the local blend's resolution; "
+                "change method.blend_downsampling, or set method.local_blend=false"
             )
         spread = functional.max_pool2d(self._attention, kernel_size=3, stride=1, padding=1)
         spread = functional.interpolate(spread, size=(height, width))

@@ -32,7 +32,7 @@ def direct(
 DIRECT = Inversion(
     title="Direct Inversion",
     paper="Ju et al., PnP Inversion: Boosting Diffusion-based Editing with 3 Lines of Code, ICLR 2024",
-    equation="algorithm 1",
+    equation="the offset z*_{t-1} - z_{t-1}, added to the source branch after each step",
     settings=DirectSettings,
     invert=direct,
 )

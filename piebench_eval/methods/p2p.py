@@ -131,8 +131,11 @@ def plan_words(sample: Sample, tokenizer: Any, settings: P2PSettings) -> WordPla
             if not tokens:
                 notes.append(f"the blended word {word!r} is not a word of the prompt {prompt!r}")
         equalizer[blend[1] > 0] = settings.blend_word_weight
-        if not blend.any():
+        found = int(blend.any(axis=1).sum())
+        if found == 0:
             notes.append("edited without local blend, since neither blended word was found")
+        elif found == 1:
+            notes.append("blended by the other blended word's attention alone")
     blends = settings.local_blend and blend.any()
     return WordPlan(matrix, taken, equalizer, blend if blends else None, notes)
 

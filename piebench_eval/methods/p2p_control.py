@@ -117,11 +117,7 @@ class P2PControl:
                 query[target], key[target] = query[source], key[source]
             return plain_attention(query, key, value)
         attended = plain_attention(query, key, value)
-        blending = (
-            downsampling == self.settings.blend_downsampling
-            and layer.place != "mid"
-            and bool(self.local_blend.samples)
-        )
+        blending = bool(self.local_blend.samples) and downsampling == self.settings.blend_downsampling
         if self._step < self.windows.cross:
             self._attend_edited(attended, query, key, value, blending)
         elif blending:

@@ -1,1 +1,1 @@
-"""Scores of an edit, after PIE-Bench's protocol (Ju et al., ICLR 2024, section 5)."""
+"""Scores of an edit, after PIE-Bench's protocol (Ju et al., ICLR 2024)."""

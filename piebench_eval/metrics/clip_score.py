@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from PIL import Image
 
-from piebench_eval.loading import explained_loading
+from piebench_eval.loading import explained_loading, load_complete
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ class ClipFeatures:
         from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
         with explained_loading("--clip", model, "a CLIP directory or hub id"):
-            self._clip = CLIPModel.from_pretrained(model, use_safetensors=True).eval().to(device)
+            self._clip = load_complete(CLIPModel, model, device, use_safetensors=True)
             # The torchvision processor differs by a grey level here and there: up to 0.02 in the score.
             self._processor = CLIPImageProcessorPil.from_pretrained(model)
             self._tokenizer = CLIPTokenizer.from_pretrained(model)

@@ -65,4 +65,5 @@ def _load_backbone(backbone: Any, file: Path) -> None:
             f"--lpips-weights {file}: lacks {min(set(wanted) - set(weights))}; save the state dict of "
             "torchvision's squeezenet1_1().features"
         )
-    backbone.load_state_dict({slice_name: weights[name] for name, slice_name in wanted.items()})
+    with explained_loading("--lpips-weights", str(file), "a safetensors file of SqueezeNet's features"):
+        backbone.load_state_dict({slice_name: weights[name] for name, slice_name in wanted.items()})

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.loading import explained_loading
+from piebench_eval.loading import explained_loading, load_complete
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -48,13 +48,13 @@ class StructureFeatures:
         from transformers import ViTModel
 
         with explained_loading("--dino", model, "a ViT directory or hub id"):
-            vit = ViTModel.from_pretrained(model, add_pooling_layer=False, use_safetensors=True)
+            vit = load_complete(ViTModel, model, device, add_pooling_layer=False, use_safetensors=True)
         if vit.config.num_hidden_layers <= _LAYER:
             raise PiebenchError(
                 f"--dino {model}: has {vit.config.num_hidden_layers} layers; "
                 f"structure distance reads layer {_LAYER + 1}"
             )
-        self._vit = vit.eval().to(device)
+        self._vit = vit
         self._device = device
 
     @torch.no_grad()

@@ -58,8 +58,9 @@ def append_line(file: Path, line: str) -> None:
 def remove_stale_partials(folder: Path) -> None:
     """Remove what processes of this machine that no longer live left half written."""
     for partial in folder.rglob(f".*{_SUFFIX}"):
-        host, pid = partial.name.removesuffix(_SUFFIX).rsplit(".", 2)[-2:]
-        if host == socket.gethostname() and pid.isdigit() and not _is_alive(int(pid)):
+        owner, _, pid = partial.name.removesuffix(_SUFFIX).rpartition(".")
+        here = owner.endswith(f".{socket.gethostname()}")
+        if here and pid.isdecimal() and not _is_alive(int(pid)):
             partial.unlink(missing_ok=True)
 
 

@@ -28,7 +28,6 @@ def new_manifest(
     data: Path,
     dataset: Sequence[Sample],
     selected: Sequence[Sample],
-    model_commit: str | None,
     model_fingerprint: str | None,
     device: torch.device,
 ) -> dict[str, Any]:
@@ -39,13 +38,12 @@ def new_manifest(
         data: the benchmark folder.
         dataset: all its samples.
         selected: the samples that this run edits.
-        model_commit: commit on the hub that the weights came from.
-        model_fingerprint: hash of a local model directory.
+        model_fingerprint: hash of a local model directory, or commit on the hub.
         device: where the model runs.
     """
     return {
         "recipe_hash": recipe.hash,
-        "model": {"name": recipe.model, "fingerprint": model_fingerprint or model_commit},
+        "model": {"name": recipe.model, "fingerprint": model_fingerprint},
         "data": {
             "folder": str(data.resolve()),
             "fingerprint": dataset_fingerprint(dataset),

@@ -49,7 +49,9 @@ class Recipe(Settings):
         registry = next(registry for field, registry in SECTIONS.values() if field == info.field_name)
         if isinstance(value, str):
             value = [value]
-        named = dict.fromkeys(value) if isinstance(value, list) else value
+        named = value
+        if isinstance(value, list) and all(isinstance(name, str) for name in value):
+            named = dict.fromkeys(value)
         if not isinstance(named, dict):
             raise ValueError("give names, or a mapping of names to settings")
         return {
@@ -165,6 +167,7 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 def _override(recipe: Recipe, key: str, value: Any) -> Recipe:
     prefix, _, rest = key.partition(".")
+    prefix = prefix.removesuffix("s") if rest else prefix  # methods.p2p.KEY, as recipe.yaml has it
     if prefix not in SECTIONS:
         if key not in Recipe.model_fields or key in [field for field, _ in SECTIONS.values()]:
             plain = [name for name in Recipe.model_fields if name not in ("inversions", "methods")]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from piebench_eval.backbone.location import check_device_name, check_model_location, model_fingerprint
 from piebench_eval.bench.pie_bench import load_pie_bench
 from piebench_eval.bench.select import select_samples
+from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.plan import Job, plan_jobs
 from piebench_eval.runs.store import RunStore
 
@@ -103,6 +104,8 @@ def plan_run(
     samples = select_samples(dataset, selection.types, selection.ids, selection.limit)
     check_model_location(recipe.model, allow_pickle)
     plan_jobs(recipe, samples, batch_size=1)
+    if out.exists() and not out.is_dir():
+        raise PiebenchError(f"--out {out}: is a file; name a folder")
     if RunStore.exists(out):
         RunStore.read(out).require_same_recipe(recipe)
     return RunPlan(recipe, data, out, dataset, samples, device, batch_size, allow_pickle)
@@ -118,7 +121,7 @@ def execute_run(plan: RunPlan, on_progress: Callable[[Progress], None]) -> RunSu
     Raises:
         PiebenchError: the model cannot be loaded or used, or the run folder belongs to something else.
     """
-    from piebench_eval.backbone.loading import hub_commit, load_backbone, resolve_device
+    from piebench_eval.backbone.loading import load_backbone, resolve_device
     from piebench_eval.runs.edit import working_resolution
     from piebench_eval.runs.engines.local import run_jobs
     from piebench_eval.runs.manifest import new_manifest
@@ -132,8 +135,7 @@ def execute_run(plan: RunPlan, on_progress: Callable[[Progress], None]) -> RunSu
         plan.data,
         plan.dataset,
         plan.samples,
-        hub_commit(backbone),
-        model_fingerprint(recipe.model),
+        model_fingerprint(recipe.model, recipe.revision),
         where,
     )
     store = RunStore.create_or_resume(plan.out, recipe, manifest)
@@ -143,6 +145,7 @@ def execute_run(plan: RunPlan, on_progress: Callable[[Progress], None]) -> RunSu
     for progress in run_jobs(backbone, jobs, store):
         made, found = made + (progress.result is not None), found + (progress.result is None)
         if progress.result is not None and progress.result.notes:
-            notes[progress.sample.id] = progress.result.notes
+            known = notes.setdefault(progress.sample.id, [])
+            known += [note for note in progress.result.notes if note not in known]
         on_progress(progress)
     return RunSummary(made, found, notes)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the folder's layout."""
 
+_MANIFEST_PARTS = {"format", "model", "data", "samples", "sessions"}
+
 
 class RunStore:
     """A run folder.
@@ -79,6 +81,7 @@ class RunStore:
         Raises:
             PiebenchError: the folder holds a run by another recipe, on other data or with other weights.
         """
+        remove_stale_partials(folder)
         if not cls.exists(folder):
             store = cls(folder, recipe)
             store._write_manifest(manifest)
@@ -87,7 +90,6 @@ class RunStore:
         store = cls.read(folder)
         store.require_same_recipe(recipe)
         store._continue_manifest(manifest)
-        remove_stale_partials(folder)
         return store
 
     def require_same_recipe(self, recipe: Recipe) -> None:
@@ -110,9 +112,12 @@ class RunStore:
         """
         file = self.folder / "manifest.json"
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
+            manifest = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
             raise PiebenchError(f"{file}: missing or damaged ({error}); start a new run folder") from None
+        if not isinstance(manifest, dict) or not set(manifest) >= _MANIFEST_PARTS:
+            raise PiebenchError(f"{file}: is no manifest of this version; start a new run folder")
+        return manifest
 
     def image_file(self, inversion: str, method: str, sample: Sample) -> Path:
         """Where an edit is kept: the source's path with the suffix of the recipe's image format."""

@@ -24,13 +24,18 @@ def read_scores(file: Path) -> pd.DataFrame:
     if not file.is_file():
         raise PiebenchError(f"{file}: no such file; make it with piebench score")
     try:
-        scores = pd.read_csv(file, dtype={"id": str, "type": str, "name": str})
+        # Only "nan" in a score is a missing value: a method may well be called "null" or "NA".
+        scores = pd.read_csv(file, dtype=str, keep_default_na=False)
+        for column in set(COLUMNS) & set(scores.columns):
+            scores[column] = scores[column].astype(float)
     except (ValueError, pd.errors.ParserError) as error:
         raise PiebenchError(f"{file}: is no scores file ({error})") from None
     missing = [column for column in ("id", *COLUMNS) if column not in scores.columns]
     if missing or not label_columns(scores):
         what = ", ".join(missing) or "inversion and method, or name"
         raise PiebenchError(f"{file}: has no column {what}; make the file with piebench score")
+    if scores.empty:
+        raise PiebenchError(f"{file}: has no rows; make the file with piebench score")
     return scores
 
 

@@ -24,6 +24,13 @@ PAPER_MODELS = {
 """The paper's model for each method; a local directory of the same last name counts as the same."""
 
 PAPER_STEPS, PAPER_GUIDANCE = 50, 7.5
+PAPER_FIELDS: dict[str, tuple[Any, ...]] = {
+    "precision": ("fp32",),
+    "resolution": (512, None),
+    "image_format": ("jpeg:75",),
+}
+"""What the paper's pictures were made with; no resolution means the model's own. JPEG moves background
+scores by up to several dB either way, so PNGs cannot be held against the published numbers."""
 _Z95 = 1.96
 
 
@@ -78,11 +85,6 @@ def compare_with_paper(means: pd.DataFrame, about: dict[str, Any]) -> Comparison
             rows.append({**row, "verdict": "" if reasons else verdict})
             if erratum:
                 remarks.append(f"{name}: {metric.key}: paper's value corrected, {erratum}")
-    if about.get("image_format") == "png":
-        remarks.append(
-            "the published numbers were scored on JPEG (quality 75), these on PNG: expect better background "
-            "scores here the better a method preserves it; --image-format jpeg:75 saves as the paper did"
-        )
     no_verdict = [f"{', '.join(names)}: no verdict, since {why}" for why, names in obstacles.items()]
     return Comparison(pd.DataFrame(rows), no_verdict, remarks)
 
@@ -109,6 +111,9 @@ def comparison_obstacles(inversion: str, method: str, images: int, about: dict[s
     if about.get("steps") != PAPER_STEPS or about.get("guidance") != PAPER_GUIDANCE:
         setting = f"{about.get('steps', 'unknown')} steps at guidance {about.get('guidance', 'unknown')}"
         reasons.append(f"it has {setting}, the paper {PAPER_STEPS} at {PAPER_GUIDANCE}")
+    for field, paper_values in PAPER_FIELDS.items():
+        if about.get(field) not in paper_values:
+            reasons.append(f"{field} is {about.get(field, 'unknown')}, the paper's is {paper_values[0]}")
     changed = about.get("changed_settings", {})
     for section in (f"inversion.{inversion}", f"method.{method}"):
         reasons += [f"{section}.{setting} is not the default" for setting in changed.get(section, [])]

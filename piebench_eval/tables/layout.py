@@ -14,24 +14,22 @@ class TableMetric:
         column: its column in scores.csv.
         title: its heading, in two lines.
         scale: factor from the score to the printed unit.
-        higher_is_better: direction.
     """
 
     key: str
     column: str
     title: str
     scale: float
-    higher_is_better: bool
 
 
 METRICS = (
-    TableMetric("structure_distance", columns.STRUCTURE_DISTANCE, "Struct.\n×10³ ↓", 1e3, False),
-    TableMetric("psnr", columns.PSNR, "PSNR\n↑", 1, True),
-    TableMetric("lpips", columns.LPIPS, "LPIPS\n×10³ ↓", 1e3, False),
-    TableMetric("mse", columns.MSE, "MSE\n×10⁴ ↓", 1e4, False),
-    TableMetric("ssim", columns.SSIM, "SSIM\n×10² ↑", 1e2, True),
-    TableMetric("clip_whole", columns.CLIP_TARGET, "CLIP\nwhole ↑", 1, True),
-    TableMetric("clip_edit", columns.CLIP_EDIT_PART, "CLIP\nedited ↑", 1, True),
+    TableMetric("structure_distance", columns.STRUCTURE_DISTANCE, "Struct.\n×10³ ↓", 1e3),
+    TableMetric("psnr", columns.PSNR, "PSNR\n↑", 1),
+    TableMetric("lpips", columns.LPIPS, "LPIPS\n×10³ ↓", 1e3),
+    TableMetric("mse", columns.MSE, "MSE\n×10⁴ ↓", 1e4),
+    TableMetric("ssim", columns.SSIM, "SSIM\n×10² ↑", 1e2),
+    TableMetric("clip_whole", columns.CLIP_TARGET, "CLIP\nwhole ↑", 1),
+    TableMetric("clip_edit", columns.CLIP_EDIT_PART, "CLIP\nedited ↑", 1),
 )
 
 METHOD_ORDER = ("p2p", "masactrl", "pnp")

@@ -4,6 +4,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 
 from piebench_eval.backbone.evaluations import UNetTally
 from piebench_eval.backbone.loading import load_backbone, resolve_device
@@ -36,8 +38,6 @@ def test_a_missing_part_is_named(model, part):
 
 def test_pickle_needs_consent(model):
     weights = model / "unet" / "diffusion_pytorch_model.safetensors"
-    from safetensors.torch import load_file
-
     torch.save(load_file(weights), model / "unet" / "diffusion_pytorch_model.bin")
     weights.unlink()
     with pytest.raises(PiebenchError, match="--allow-pickle"):
@@ -52,6 +52,46 @@ def test_pickle_needs_consent(model):
 def test_broken_weights_are_named(model, content):
     (model / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(content)
     with pytest.raises(PiebenchError, match="vae"):
+        load_backbone(str(model))
+
+
+@pytest.mark.parametrize(("part", "file"), [("unet", "diffusion_pytorch_model"), ("text_encoder", "model")])
+def test_a_lacking_weight_is_refused_and_not_made_up(model, part, file):
+    weights = load_file(model / part / f"{file}.safetensors")
+    weights.pop(max(weights))
+    save_file(weights, model / part / f"{file}.safetensors", metadata={"format": "pt"})
+    with pytest.raises(PiebenchError, match="no fitting weights"):
+        load_backbone(str(model))
+
+
+def test_the_hubs_commit_is_known(tiny_model, tmp_path, monkeypatch):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    cached = tmp_path / "models--someone--tiny"
+    shutil.copytree(tiny_model, cached / "snapshots" / commit)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert model_fingerprint("someone/tiny") == model_fingerprint("someone/tiny", "main") == commit
+    assert model_fingerprint("someone/tiny", commit) == commit
+    assert model_fingerprint("someone/other") is None
+
+
+@pytest.mark.parametrize("content", ["{", "[]", ""])
+def test_broken_configs_are_named(model, content):
+    (model / "scheduler" / "scheduler_config.json").write_text(content)
+    with pytest.raises(PiebenchError, match=r"scheduler_config\.json"):
+        check_model_location(str(model))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("in_channels", 9), ("cross_attention_dim", 48), ("time_cond_proj_dim", 8)]
+)
+def test_unets_of_other_families_are_refused(tiny_model, model, field, value):
+    unet = UNet2DConditionModel.from_config(
+        {**UNet2DConditionModel.load_config(tiny_model / "unet"), field: value}
+    )
+    unet.save_pretrained(model / "unet")
+    with pytest.raises(PiebenchError, match=r"Stable Diffusion 1\.x"):
         load_backbone(str(model))
 
 

@@ -52,6 +52,18 @@ def test_wrong_type(folder, field, value):
     assert ID in problem and field in problem
 
 
+@pytest.mark.parametrize("type_id", ["", "x", "1.0", "-1", "\u00b2", "\u0663"])
+def test_type_ids_are_plain_digits(folder, type_id):
+    rewrite(folder, lambda annotations: annotations[ID].update(editing_type_id=type_id))
+    assert "editing_type_id" in problems_of(folder)[0]
+
+
+@pytest.mark.parametrize("field", ["original_prompt", "image_path"])
+def test_half_a_surrogate_pair(folder, field):
+    rewrite(folder, lambda annotations: annotations[ID].update({field: "a\ud800b"}))
+    assert any("surrogate" in problem for problem in problems_of(folder))
+
+
 @pytest.mark.parametrize("mask", ["0 5", [1], [1, 2, 3], [-1, 4], [4, -1], [1.5, 2], None, [[1, 2]]])
 def test_bad_mask(folder, mask):
     rewrite(folder, lambda annotations: annotations[ID].update(mask=mask))
@@ -118,6 +130,11 @@ def test_mapping_file_that_is_not_utf8(folder):
 def test_missing_folder_and_file(tmp_path):
     assert "not a folder" in problems_of(tmp_path / "nowhere")[0]
     assert "missing" in problems_of(tmp_path)[0]
+
+
+def test_all_problems_of_one_annotation_are_listed(folder):
+    rewrite(folder, lambda annotations: annotations[ID].update(image_path="../x", mask=[1], blended_word=3))
+    assert len(problems_of(folder)) == 3
 
 
 def test_all_problems_are_listed_together(folder):

@@ -29,6 +29,11 @@ def test_equals_a_loop_over_pixels(runs, height, width):
     np.testing.assert_array_equal(decode_rle(rle, height, width), decode_slowly(runs, height, width))
 
 
+def test_numbers_of_any_size_are_clipped():
+    assert decode_rle([5, 2**63 - 1, 10**30, 1], 4, 4).all(axis=None) == decode_rle([5, 11], 4, 4).all()
+    np.testing.assert_array_equal(decode_rle([5, 10**30], 4, 4), decode_rle([5, 11], 4, 4))
+
+
 @pytest.mark.parametrize("rle", [[1], [1, 2, 3], [-1, 5], [5, -1]])
 def test_refuses_what_is_no_run_length_list(rle):
     with pytest.raises(ValueError, match=r"odd|negative"):

@@ -133,3 +133,14 @@ def test_table_formats_and_comparison(tmp_path):
     assert psnr["paper"] == 27.22 and psnr["verdict"] == ""
     assert any("3 images" in remark for remark in rows["remarks"])
     assert "\\toprule" in piebench("table", file, "--format", "latex").stdout
+    csv = piebench("table", file, "--compare-paper", "--format", "csv")
+    assert csv.stdout.startswith("method,inversion,metric") and "3 images" in csv.stderr
+
+
+def test_names_with_brackets_are_printed_as_they_are(tmp_path):
+    from tests.tables.test_tables import scores
+
+    table = scores(3, inversions=("x",)).drop(columns=["inversion", "method"])
+    for name in ("ours[v2]", "[/x]"):
+        table.assign(name=name).to_csv(tmp_path / "mine.csv", index=False)
+        assert name in piebench("table", tmp_path / "mine.csv").stdout

@@ -89,8 +89,8 @@ def test_replacement_of_over_long_prompts_does_not_fail(tokenizer):
 
 def test_notes_say_what_is_odd(tokenizer, samples):
     assert plan_words(samples[0], tokenizer, P2PSettings()).notes == []
-    (note,) = plan_words(samples[3], tokenizer, P2PSettings()).notes
-    assert "zebra" in note
+    missing, consequence = plan_words(samples[3], tokenizer, P2PSettings()).notes
+    assert "zebra" in missing and "other blended word" in consequence
     lost = dataclasses.replace(samples[0], blended_word="zebra lion")
     plan = plan_words(lost, tokenizer, P2PSettings())
     assert plan.blend is None and len(plan.notes) == 3 and "without local blend" in plan.notes[-1]

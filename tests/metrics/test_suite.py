@@ -77,7 +77,7 @@ def test_the_sources_side_is_computed_once(suite, picture, monkeypatch):
 
 
 @pytest.mark.parametrize("role", ["dino", "clip", "lpips_weights"])
-@pytest.mark.parametrize("damage", ["missing", "garbage"])
+@pytest.mark.parametrize("damage", ["missing", "garbage", "other architecture"])
 def test_networks_that_cannot_be_loaded(metric_networks, tmp_path, role, damage, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     place = tmp_path / "network"
@@ -88,6 +88,9 @@ def test_networks_that_cannot_be_loaded(metric_networks, tmp_path, role, damage,
             place.mkdir()
             (place / "config.json").write_text('{"model_type": "clip"}')
             (place / "model.safetensors").write_bytes(b"garbage")
+    if damage == "other architecture":
+        place = metric_networks.clip if role == "dino" else metric_networks.dino
+        place = f"{place}/model.safetensors" if role == "lpips_weights" else place
     models = MetricModels(**{**metric_networks.to_dict(), role: str(place)})
     with pytest.raises(PiebenchError, match=str(place)):
         Suite(models, CPU)

@@ -33,10 +33,11 @@ def test_a_torn_line_is_closed_before_the_next(tmp_path):
     assert log.read_text() == "first\ntorn\nsecond\n"
 
 
-def test_only_dead_processes_leftovers_are_removed(tmp_path):
+@pytest.mark.parametrize("host", ["node", "node1.cluster.local"])
+def test_only_dead_processes_leftovers_are_removed(tmp_path, monkeypatch, host):
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    host = socket.gethostname()
     leftover = tmp_path / f".a.png.{host}.{dead.pid}.partial"
     mine = tmp_path / f".b.png.{host}.{os.getpid()}.partial"
     other = tmp_path / f".c.png.elsewhere.{dead.pid}.partial"

@@ -32,6 +32,10 @@ def test_overrides_reach_every_inversion_or_one():
     assert one.changed_settings() == {"inversion.direct": ["guidance"]}
 
 
+def test_the_recipes_own_path_works_too():
+    assert build({"methods.p2p.controller": "auto"}) == build({"method.controller": "auto"})
+
+
 def test_overrides_add_up():
     recipe = build({"method.controller": "auto", "method.blend_start": 0.3})
     assert (recipe.methods["p2p"].controller, recipe.methods["p2p"].blend_start) == ("auto", 0.3)
@@ -47,6 +51,7 @@ def test_overrides_add_up():
         {"inversions": ["ddim"]},
         {"steps": 0},
         {"steps": "many"},
+        {"guidance": float("inf")},
         {"method.cross_replace_steps": 3},
         {"image_format": "gif"},
         {"image_format": "jpeg:200"},
@@ -66,6 +71,7 @@ def test_bad_overrides_name_the_field(overrides):
         {"methods": []},
         {"methods": {"p2p": {"steps": 3}}},
         {"methods": 3},
+        {"methods": [["p2p"]]},
         {"unknown": 1},
         {"model": None},
     ],

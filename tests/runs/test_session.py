@@ -9,6 +9,7 @@ import sys
 import time
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -48,7 +49,8 @@ def test_a_run_leaves_everything_and_resumes(recipe, photo_bench, tmp_path):
     second = run(recipe, photo_bench, out)
     assert (second.made, second.found) == (4, 4)
     assert digests(out).items() >= before.items()
-    assert "zebra" in second.notes["912000000004"][0]
+    first_note, second_note = second.notes["912000000004"]
+    assert "zebra" in first_note and "other blended word" in second_note
     store = RunStore.read(out)
     assert store.recipe == recipe
     records = store.records()
@@ -98,9 +100,34 @@ def test_changed_data_and_changed_weights_are_refused(recipe, photo_bench, tmp_p
 
 def test_a_damaged_manifest_is_named(recipe, photo_bench, tmp_path):
     run(recipe, photo_bench, tmp_path / "run", Selection(limit=1))
-    (tmp_path / "run" / "manifest.json").write_text("{")
-    with pytest.raises(PiebenchError, match=r"manifest\.json"):
-        RunStore.read(tmp_path / "run")
+    for content in ("{", "[1]", '{"format": 1}'):
+        (tmp_path / "run" / "manifest.json").write_text(content)
+        with pytest.raises(PiebenchError, match=r"manifest\.json"):
+            RunStore.read(tmp_path / "run")
+
+
+def test_latents_that_are_no_numbers_are_no_finished_edit(recipe, photo_bench, tmp_path):
+    recipe = build_recipe(dict(recipe), {"guidance": 1e38}, "test")
+    with pytest.raises(PiebenchError, match="000000000001 are no longer finite"):
+        run(recipe, photo_bench, tmp_path / "run", Selection(limit=1))
+    assert not list((tmp_path / "run").rglob("*.png"))
+
+
+def test_a_blend_without_maps_says_what_to_change(recipe, photo_bench, tmp_path):
+    recipe = build_recipe(dict(recipe), {"method.blend_downsampling": 3}, "test")
+    with pytest.raises(PiebenchError, match="blend_downsampling"):
+        run(recipe, photo_bench, tmp_path / "run", Selection(limit=1))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_comes_close(recipe, photo_bench, tmp_path, precision):
+    half = build_recipe(dict(recipe), {"precision": precision}, "test")
+    run(recipe, photo_bench, tmp_path / "full", Selection(limit=2))
+    run(half, photo_bench, tmp_path / "half", Selection(limit=2))
+    for file in (tmp_path / "full" / "images").rglob("*.png"):
+        full = np.asarray(Image.open(file), dtype=float)
+        other = np.asarray(Image.open(tmp_path / "half" / file.relative_to(tmp_path / "full")), dtype=float)
+        assert 0 < np.abs(full - other).mean() < 8
 
 
 def test_a_batch_cut_short_is_computed_again_as_the_same_batch(recipe, photo_bench, tmp_path):
@@ -130,7 +157,7 @@ def piebench(*arguments):
 
 
 def wait_for_pictures(folder, count, process):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while len(list(folder.rglob("*.png"))) < count:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
@@ -195,3 +222,5 @@ def test_a_folder_that_cannot_be_written_gives_one_error(recipe, photo_bench, tm
     (tmp_path / "file").touch()
     with pytest.raises(PiebenchError, match="cannot be written"):
         run(recipe, photo_bench, tmp_path / "file" / "run", Selection(limit=1))
+    with pytest.raises(PiebenchError, match="is a file"):
+        run(recipe, photo_bench, tmp_path / "file", Selection(limit=1))

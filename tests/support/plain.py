@@ -1,7 +1,7 @@
 """Prompt-to-Prompt written the plain way: one sample, all four rows at every step, every map materialised.
 
-An independent second opinion on the edit loop. It shares with the package only the schedule and the
-alignment of words; whatever the package leaves out or folds together is spelled out here.
+An independent second opinion on the edit loop. It shares with the package the schedule, the text
+embeddings and the plan of words; whatever the edit loop leaves out or folds together is spelled out here.
 """
 
 import torch

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import torch
+
+from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.edit import EditResult, edit_batch
 
 if TYPE_CHECKING:
@@ -45,11 +48,21 @@ def run_jobs(backbone: Backbone, jobs: Sequence[Job], store: RunStore) -> Iterat
         if not missing:
             continue
         # The whole batch, finished edits included: its composition decides the last bits of its pictures.
-        for result in edit_batch(backbone, job, store.recipe):
+        for result in _edit_within_memory(backbone, job, store):
             if result.sample.id not in done:
                 record = edit_record(result, len(job.samples))
                 store.save_edit(job.inversion, job.method, result.sample, result.image, record)
                 yield Progress(job, result.sample, result)
+
+
+def _edit_within_memory(backbone: Backbone, job: Job, store: RunStore) -> list[EditResult]:
+    try:
+        return edit_batch(backbone, job, store.recipe)
+    except torch.OutOfMemoryError as error:
+        raise PiebenchError(
+            f"{backbone.device}: out of memory with {len(job.samples)} samples per batch; lower --batch-size "
+            "and run again, finished edits are kept"
+        ) from error
 
 
 def edit_record(result: EditResult, batch_size: int) -> dict[str, object]:
