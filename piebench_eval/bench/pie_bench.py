@@ -127,7 +127,12 @@ def _annotation_problems(folder: Path, annotation: Any) -> list[str]:
         problems.append(f'field "editing_type_id" must be digits, not {annotation["editing_type_id"]!r}')
     if "mask" in annotation and (problem := rle_problem(annotation["mask"])):
         problems.append(f'field "mask" {problem}')
-    if not problems and (problem := _path_problem(folder / IMAGES_FOLDER, annotation["image_path"])):
+    path = annotation.get("image_path")
+    if (
+        isinstance(path, str)
+        and not _SURROGATE.search(path)
+        and (problem := _path_problem(folder / IMAGES_FOLDER, path))
+    ):
         problems.append(f'field "image_path": {problem}')
     return problems
 
