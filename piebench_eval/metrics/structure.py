@@ -48,7 +48,7 @@ class StructureFeatures:
         from transformers import ViTModel
 
         with explained_loading("--dino", model, "a ViT directory or hub id"):
-            vit = load_complete(ViTModel, model, device, add_pooling_layer=False, use_safetensors=True)
+            vit = load_complete(ViTModel, model, device, add_pooling_layer=False)
         if vit.config.num_hidden_layers <= _LAYER:
             raise PiebenchError(
                 f"--dino {model}: has {vit.config.num_hidden_layers} layers; "
