@@ -38,7 +38,7 @@ def test_leaving_rows_out_changes_nothing(backbone, samples, inversion, case):
     z0 = encode_inputs(backbone, [sample], 128).latents
     expected = plain_edit(backbone, schedule, sample, z0, inversion, SETTINGS)
     edited = run_edit(backbone, [sample], inversion, 20)
-    torch.testing.assert_close(edited, expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(edited, expected, atol=5e-4, rtol=0)
     assert expected.std() > 0.1
 
 
@@ -50,7 +50,7 @@ def test_replace_controller_against_plain(backbone, samples, inversion):
     z0 = encode_inputs(backbone, [sample], 128).latents
     expected = plain_edit(backbone, schedule, sample, z0, inversion, settings)
     edited = run_edit(backbone, [sample], inversion, 10, settings)
-    torch.testing.assert_close(edited, expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(edited, expected, atol=5e-4, rtol=0)
     refined = run_edit(backbone, [sample], inversion, 10)
     assert (edited - refined).abs().max() > 0.01
 
