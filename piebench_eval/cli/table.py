@@ -71,14 +71,17 @@ def table(
 
 
 def _print(shown: pd.DataFrame, labels: Sequence[str], remarks: Sequence[str]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
+    from rich.measure import Measurement
     from rich.table import Table
 
     from piebench_eval.tables.formats import cell
     from piebench_eval.tables.layout import METRICS
 
     titles = {metric.key: metric.title for metric in METRICS}
-    grid = Table()
+    titles["difference"] = "diff."
+    grid = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False)
     for column in shown.columns:
         number = column not in (*labels, "metric", "verdict")
         grid.add_column(titles.get(column, column), justify="right" if number else "left", no_wrap=True)
@@ -89,6 +92,8 @@ def _print(shown: pd.DataFrame, labels: Sequence[str], remarks: Sequence[str]) -
             grid.add_section()
         previous = combination
         grid.add_row(*(escape(titles.get(str(value), cell(value)).replace("\n", " ")) for value in row))
-    out.print(grid)
+    # A cell is never cut short: what does not fit an 80-column terminal is left to the terminal to wrap.
+    out.width = max(out.width, Measurement.get(out, out.options.update(max_width=10_000), grid).maximum)
+    out.print(grid, crop=False)
     for remark in remarks:
         out.print(f"- {remark}", markup=False)

@@ -137,6 +137,22 @@ def test_table_formats_and_comparison(tmp_path):
     assert csv.stdout.startswith("method,inversion,metric") and "3 images" in csv.stderr
 
 
+@pytest.mark.parametrize("columns", ["40", "80", "120"])
+def test_no_number_is_cut_short(tmp_path, monkeypatch, columns):
+    from rich.console import Console
+
+    from piebench_eval.cli import table
+    from tests.tables.test_tables import scores
+
+    scores(3).to_csv(tmp_path / "mine.csv", index=False)
+    narrow = Console(width=int(columns), record=True, file=(tmp_path / "printed").open("w"))
+    monkeypatch.setattr(table, "out", narrow)
+    table.table(tmp_path / "mine.csv", compare_paper=True, output=table.Format.table)
+    printed = narrow.export_text()
+    assert "…" not in printed
+    assert all(number in printed for number in ("11.65", "27.22", "54.55", "32.86", "84.76"))
+
+
 def test_names_with_brackets_are_printed_as_they_are(tmp_path):
     from tests.tables.test_tables import scores
 
