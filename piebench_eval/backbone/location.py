@@ -10,12 +10,13 @@ from pathlib import Path
 from piebench_eval.errors import PiebenchError
 
 WEIGHT_COMPONENTS = ("unet", "vae", "text_encoder")
+_SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
 _CONFIGS = (
     "unet/config.json",
     "vae/config.json",
     "text_encoder/config.json",
     "tokenizer/tokenizer_config.json",
-    "scheduler/scheduler_config.json",
+    _SCHEDULER_CONFIG,
 )
 
 
@@ -48,9 +49,8 @@ def check_model_location(model: str, allow_pickle: bool = False) -> None:
                 f"--model {model}: {component}/ holds no safetensors weights; save it with "
                 "safe_serialization=True, or pass --allow-pickle if you trust who made the file"
             )
-    for name in _CONFIGS:
-        _read_config(folder / name)
-    check_scheduler_config(_read_config(folder / _CONFIGS[-1]), model)
+    configs = {name: _read_config(folder / name) for name in _CONFIGS}
+    check_scheduler_config(configs[_SCHEDULER_CONFIG], model)
 
 
 def check_scheduler_config(config: dict[str, object], model: str) -> None:

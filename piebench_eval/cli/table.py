@@ -45,15 +45,16 @@ def table(
     """
     from piebench_eval.runs.files import write_whole
     from piebench_eval.runs.scoring import provenance_file
+    from piebench_eval.runs.store import SCORES_FILE, TABLE_FILE
     from piebench_eval.tables.aggregate import aggregate, label_columns, left_out, read_scores
     from piebench_eval.tables.compare import compare_with_paper, read_about
     from piebench_eval.tables.formats import to_text
     from piebench_eval.tables.layout import METRICS
 
-    file = scores / "scores.csv" if scores.is_dir() else scores
+    file = scores / SCORES_FILE if scores.is_dir() else scores
     means = aggregate(read_scores(file))
     if scores.is_dir():
-        write_whole(scores / "table.csv", to_text(means, "csv").encode())
+        write_whole(scores / TABLE_FILE, to_text(means, "csv").encode())
     remarks = left_out(means)
     labels = label_columns(means)
     shown = means[[*labels, "images", *(metric.key for metric in METRICS)]]

@@ -142,18 +142,22 @@ def plan_words(sample: Sample, tokenizer: Any, settings: P2PSettings) -> WordPla
 
 def problem(sample: Sample, settings: P2PSettings) -> str | None:
     """Why Prompt-to-Prompt cannot edit a sample: ``controller: replace`` needs equal word counts."""
-    counts = [len(prompt.split(" ")) for prompt in (sample.source_prompt, sample.target_prompt)]
-    if settings.controller == "replace" and counts[0] != counts[1]:
+    source, target = _word_counts(sample)
+    if settings.controller == "replace" and source != target:
         return (
-            f"controller=replace swaps word by word, but the prompts have {counts[0]} and {counts[1]} words; "
+            f"controller=replace swaps word by word, but the prompts have {source} and {target} words; "
             "use controller=auto or refine"
         )
     return None
 
 
 def _replaces(sample: Sample, settings: P2PSettings) -> bool:
-    same_count = len(sample.source_prompt.split(" ")) == len(sample.target_prompt.split(" "))
-    return settings.controller == "replace" or (settings.controller == "auto" and same_count)
+    source, target = _word_counts(sample)
+    return settings.controller == "replace" or (settings.controller == "auto" and source == target)
+
+
+def _word_counts(sample: Sample) -> tuple[int, int]:
+    return len(sample.source_prompt.split(" ")), len(sample.target_prompt.split(" "))
 
 
 P2P = Method(

@@ -59,11 +59,10 @@ def _load_backbone(backbone: Any, file: Path) -> None:
     """Load ``features`` weights into lpips' slices, which keep the layers' numbers but not their names."""
     with explained_loading("--lpips-weights", str(file), "a safetensors file of SqueezeNet's features"):
         weights = load_file(file)
-    wanted = {re.sub(r"^slice\d+\.", "", name): name for name in backbone.state_dict()}
-    if set(wanted) - set(weights):
-        raise PiebenchError(
-            f"--lpips-weights {file}: lacks {min(set(wanted) - set(weights))}; save the state dict of "
-            "torchvision's squeezenet1_1().features"
-        )
-    with explained_loading("--lpips-weights", str(file), "a safetensors file of SqueezeNet's features"):
+        wanted = {re.sub(r"^slice\d+\.", "", name): name for name in backbone.state_dict()}
+        if set(wanted) - set(weights):
+            raise PiebenchError(
+                f"--lpips-weights {file}: lacks {min(set(wanted) - set(weights))}; save the state dict of "
+                "torchvision's squeezenet1_1().features"
+            )
         backbone.load_state_dict({slice_name: weights[name] for name, slice_name in wanted.items()})

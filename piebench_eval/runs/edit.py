@@ -72,9 +72,8 @@ def edit_batch(backbone: Backbone, job: Job, recipe: Recipe) -> list[EditResult]
     inputs = encode_inputs(backbone, job.samples, resolution)
     path = inversion.invert(backbone, inputs, schedule, recipe.inversions[job.inversion])
     latents = edit(backbone, inputs, path, prepared.control, schedule, recipe.guidance)
-    if not latents.isfinite().all():
-        finite = latents.flatten(1).isfinite().all(dim=1).tolist()
-        spoilt = [sample.id for sample, good in zip(job.samples, finite, strict=True) if not good]
+    finite = latents.flatten(1).isfinite().all(dim=1).tolist()
+    if spoilt := [sample.id for sample, good in zip(job.samples, finite, strict=True) if not good]:
         raise PiebenchError(
             f"{job.inversion}+{job.method}: the latents of {', '.join(spoilt)} are no longer finite numbers; "
             "use --precision fp32 or bf16, or a lower --guidance"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _SUFFIX = ".partial"
@@ -53,6 +55,17 @@ def append_line(file: Path, line: str) -> None:
             os.fsync(stream.fileno())
     except OSError as error:
         raise _cannot_write(file, error) from error
+
+
+def read_json_lines(file: Path, fields: set[str]) -> Iterator[dict[str, Any]]:
+    """The objects with these fields in a log that ``append_line`` wrote; torn lines are passed over."""
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(entry, dict) and fields <= set(entry):
+            yield entry
 
 
 def remove_stale_partials(folder: Path) -> None:

@@ -15,7 +15,7 @@ from piebench_eval.bench.images import load_image, load_mask
 from piebench_eval.bench.pie_bench import IMAGES_FOLDER, dataset_fingerprint, load_pie_bench
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import COLUMNS
-from piebench_eval.runs.files import append_line, write_whole
+from piebench_eval.runs.files import append_line, read_json_lines, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,12 +116,8 @@ class ScoreJournal:
         self._models = models.to_dict()
         self._rows: dict[str, dict[str, Any]] = {}
         if self._file.is_file():
-            for line in self._file.read_text(encoding="utf-8", errors="replace").splitlines():
-                try:
-                    entry = json.loads(line)
-                    self._rows[entry["key"]] = entry["scores"]
-                except (json.JSONDecodeError, KeyError, TypeError):
-                    continue  # torn by a crash
+            entries = read_json_lines(self._file, {"key", "scores"})
+            self._rows = {entry["key"]: entry["scores"] for entry in entries}
 
     def key(self, candidate: Candidate) -> str:
         """What a row depends on, hashed."""
@@ -197,7 +193,8 @@ def read_edit(candidate: Candidate) -> NDArray[np.uint8]:
         raise PiebenchError(f"{candidate.file}: cannot be read ({error}); replace the file") from None
     if candidate.follows_edit:
         return edited
-    side = load_image(candidate.sample.file).shape[0]
+    with Image.open(candidate.sample.file) as source:
+        side = min(source.size)
     if edited.shape[0] != edited.shape[1]:
         edited = edited[-side:, -side:]
     if edited.shape[:2] != (side, side):

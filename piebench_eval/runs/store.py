@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.runs.files import append_line, remove_stale_partials, write_whole
+from piebench_eval.runs.files import append_line, read_json_lines, remove_stale_partials, write_whole
 from piebench_eval.runs.recipe import Recipe, build_recipe, read_recipe_fields
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Version of the folder's layout."""
+
+SCORES_FILE = "scores.csv"
+TABLE_FILE = "table.csv"
 
 _MANIFEST_PARTS = {"format", "model", "data", "samples", "sessions"}
 
@@ -40,12 +43,7 @@ class RunStore:
     @property
     def scores_file(self) -> Path:
         """One row per picture and combination."""
-        return self.folder / "scores.csv"
-
-    @property
-    def table_file(self) -> Path:
-        """Means per combination, in the table's units."""
-        return self.folder / "table.csv"
+        return self.folder / SCORES_FILE
 
     @classmethod
     def exists(cls, folder: Path) -> bool:
@@ -148,15 +146,11 @@ class RunStore:
 
     def records(self) -> dict[tuple[str, str, str], dict[str, Any]]:
         """The newest record of each edit, by (inversion, method, sample id); torn lines are passed over."""
-        records = {}
-        for file in sorted((self.folder / "records").glob("*.jsonl")):
-            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-                try:
-                    record = json.loads(line)
-                    records[record["inversion"], record["method"], record["id"]] = record
-                except (json.JSONDecodeError, KeyError, TypeError):
-                    continue
-        return records
+        return {
+            (record["inversion"], record["method"], record["id"]): record
+            for file in sorted((self.folder / "records").glob("*.jsonl"))
+            for record in read_json_lines(file, {"inversion", "method", "id"})
+        }
 
     def _write_manifest(self, manifest: dict[str, Any]) -> None:
         content = json.dumps({"format": FORMAT, **manifest}, indent=1)

@@ -12,6 +12,7 @@ from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.tables.layout import INVERSION_ORDER, METHOD_ORDER, METRICS, order_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -45,6 +46,11 @@ def label_columns(scores: pd.DataFrame) -> list[str]:
         if all(label in scores.columns for label in labels):
             return labels
     return []
+
+
+def combination_name(row: Mapping[Any, Any] | pd.Series, labels: Sequence[str]) -> str:
+    """What a row of means is called: ``inversion+method``, or the name."""
+    return "+".join(str(row[label]) for label in reversed(labels))
 
 
 def aggregate(scores: pd.DataFrame) -> pd.DataFrame:
@@ -93,6 +99,6 @@ def left_out(table: pd.DataFrame) -> list[str]:
             nan, inf = row[f"{metric.key}_nan"], row[f"{metric.key}_inf"]
             what += [f"{metric.key} {count} {kind}" for count, kind in ((nan, "nan"), (inf, "inf")) if count]
         if what:
-            name = "+".join(str(row[label]) for label in reversed(labels))
+            name = combination_name(row, labels)
             lines.append(f"{name}: means leave out {', '.join(what)} of {row['images']} values")
     return lines

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from piebench_eval.metrics.networks import MetricModels
-from piebench_eval.tables.aggregate import label_columns
+from piebench_eval.tables.aggregate import combination_name, label_columns
 from piebench_eval.tables.layout import METRICS
 from piebench_eval.tables.published import load_published
 
@@ -69,7 +69,7 @@ def compare_with_paper(means: pd.DataFrame, about: dict[str, Any]) -> Comparison
     mean: dict[Any, Any]
     for mean in means.to_dict(orient="records"):
         inversion, method = str(mean.get("inversion", "")), str(mean.get("method", ""))
-        name = "+".join(str(mean[label]) for label in reversed(labels))
+        name = combination_name(mean, labels)
         reasons = comparison_obstacles(inversion, method, int(mean["images"]), about)
         if (inversion, method, METRICS[0].key) not in published:
             reasons = ["Table 1 has no such combination"]

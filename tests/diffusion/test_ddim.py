@@ -1,26 +1,19 @@
 import pytest
 import torch
-from diffusers import DDIMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
 from piebench_eval.diffusion.ddim import ddim_invert, ddim_step
 from piebench_eval.diffusion.schedule import ddim_schedule
 from piebench_eval.runs.edit import encode_inputs
+from tests.support.tiny_model import sd_scheduler
 
 ALPHA = st.floats(0.01, 0.999)
 
 
 @pytest.fixture(scope="module")
 def scheduler():
-    return DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
+    return sd_scheduler()
 
 
 @pytest.mark.parametrize("steps", [1, 10, 30, 50, 999])

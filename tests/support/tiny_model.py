@@ -52,15 +52,20 @@ def save_tiny_model(folder: Path) -> Path:
     fill(text_encoder, seed=2).save_pretrained(folder / "text_encoder")
     unet.save_pretrained(folder / "unet")
     vae.save_pretrained(folder / "vae")
-    DDIMScheduler(
+    sd_scheduler().save_pretrained(folder / "scheduler")
+    return folder
+
+
+def sd_scheduler() -> DDIMScheduler:
+    """Stable Diffusion 1.x's noise schedule, as its checkpoints configure it."""
+    return DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule="scaled_linear",
         clip_sample=False,
         set_alpha_to_one=False,
         steps_offset=1,
-    ).save_pretrained(folder / "scheduler")
-    return folder
+    )
 
 
 def save_tokenizer(folder: Path, words: str = WORDS) -> None:
