@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "piebench_eval"
-ROOMS = ["cli", "tables", "runs", "metrics", "inversions", "methods", "diffusion", "backbone", "bench"]
+ROOMS = [
+    "cli",
+    "tables",
+    "runs",
+    "metrics",
+    "inversions",
+    "methods",
+    "diffusion",
+    "backbone",
+    "demo",
+    "bench",
+]
 SHARED = {"errors", "loading", "registry", "__version__"}
 
 

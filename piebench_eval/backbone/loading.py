@@ -9,6 +9,7 @@ import torch
 
 from piebench_eval.backbone.backbone import Backbone
 from piebench_eval.backbone.location import check_device_name, check_scheduler_config
+from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.loading import explained_loading, load_complete, use_exact_float32
 
@@ -47,7 +48,7 @@ def load_backbone(
     """Load the parts of a model that editing needs; no safety checker, no pipeline.
 
     Args:
-        model: a diffusers directory or a hub id.
+        model: a diffusers directory, a hub id, or ``demo`` for the embedded model.
         revision: branch, tag or commit on the hub.
         device: where to put it; the CPU by default.
         precision: ``fp32``, ``bf16`` or ``fp16`` for the UNet and the text encoder.
@@ -61,11 +62,12 @@ def load_backbone(
 
     device = device or torch.device("cpu")
     use_exact_float32()
+    location = locate("model", model)
 
     def part(loader: Callable[..., Any], name: str, **options: Any) -> Any:
         wanted = "a Stable Diffusion 1.x directory or hub id (--allow-pickle if it has no safetensors)"
         with explained_loading("--model", f"{model}, {name}", wanted):
-            return loader(model, subfolder=name, revision=revision, **options)
+            return loader(location, subfolder=name, revision=revision, **options)
 
     def weights(loader: Any, name: str, dtype: torch.dtype) -> Any:
         # None lets the loaders fall back to pickle files where there are no safetensors.

@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
 
 WEIGHT_COMPONENTS = ("unet", "vae", "text_encoder")
@@ -23,13 +24,14 @@ _CONFIGS = (
 def check_model_location(model: str, allow_pickle: bool = False) -> None:
     """Refuse a model that cannot be a Stable Diffusion 1.x directory or hub id.
 
-    A hub id ("owner/name") passes here and is looked up when the model is loaded.
+    A hub id ("owner/name") passes here and is looked up when the model is loaded; ``demo`` is the embedded
+    model.
 
     Raises:
         PiebenchError: a path that does not exist, a directory with parts missing, weights in pickle files
             without ``allow_pickle``, or a model of another family.
     """
-    folder = Path(model)
+    folder = Path(locate("model", model))
     if not folder.is_dir():
         if not _looks_like_hub_id(model):
             raise PiebenchError(
@@ -92,7 +94,7 @@ def model_fingerprint(model: str, revision: str | None = None) -> str | None:
 
     A hub id has been loaded, so its files are in the local cache; None if they are not.
     """
-    folder = Path(model)
+    folder = Path(locate("model", model))
     if not folder.is_dir():
         from huggingface_hub import try_to_load_from_cache
 

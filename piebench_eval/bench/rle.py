@@ -40,6 +40,17 @@ def decode_rle(rle: Sequence[int], height: int, width: int) -> BoolMask:
     return set_frame(mask)
 
 
+def encode_rle(mask: BoolMask) -> list[int]:
+    """Encode a mask ``[height, width]`` as ``[start, length, start, length, ...]``.
+
+    >>> encode_rle(np.array([[False, True, True], [True, False, False]]))
+    [1, 3]
+    """
+    edges = np.flatnonzero(np.diff(mask.ravel().astype(np.int8), prepend=0, append=0))
+    starts, ends = edges[::2], edges[1::2]
+    return np.stack([starts, ends - starts], axis=1).ravel().tolist()
+
+
 def set_frame(mask: BoolMask) -> BoolMask:
     """Set the outermost one-pixel frame of a mask ``[height, width]``, in place, and return it."""
     mask[[0, -1], :] = True

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from piebench_eval import __version__
-from piebench_eval.cli import data, methods, run, score, table
+from piebench_eval.cli import data, demo, methods, run, score, table
 from piebench_eval.cli.console import err
 from piebench_eval.errors import PiebenchError
 
@@ -31,6 +31,7 @@ app = typer.Typer(
     cls=_Group,
     help=(
         "Run, score and tabulate PIE-Bench: text-guided editing of real images.\n\n"
+        "See it work in minutes, without data, weights or GPU:  piebench demo\n\n"
         "A benchmark folder goes in; edited images, scores and the paper's Table 1 come out:\n\n"
         "  piebench run --data PIE-Bench_v1 --model CompVis/stable-diffusion-v1-4 "
         "--inversion direct --method p2p --out runs/x\n\n"
@@ -40,6 +41,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command("demo")(demo.demo)
 app.command("run")(run.run)
 app.command("score")(score.score)
 app.command("table")(table.table)

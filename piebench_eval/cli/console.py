@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 out = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 err = Console(highlight=False, emoji=False, soft_wrap=True, stderr=True)
 
+DEMO_NOTICE = (
+    "Demo model: a small network trained on drawn shapes. Its numbers show how the harness works and say "
+    "nothing about Stable Diffusion."
+)
+
 
 def split_list(text: str | None) -> list[str] | None:
     """Split a comma-separated option; None stays None.

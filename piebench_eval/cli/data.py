@@ -1,4 +1,4 @@
-"""``piebench data``: looking at benchmark folders."""
+"""``piebench data``: checking and making benchmark folders."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from piebench_eval.cli.console import out
+from piebench_eval.errors import PiebenchError
 
-app = typer.Typer(help="Look at benchmark folders.", no_args_is_help=True)
+app = typer.Typer(help="Check benchmark folders, or draw one.", no_args_is_help=True)
 
 
 @app.callback()
@@ -51,3 +52,24 @@ def validate(
         )
     out.print(grid)
     out.print(f"{sum(summary.images for summary in summaries)} samples, no problem found.")
+
+
+@app.command()
+def demo(
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder to write.", show_default=False)],
+    per_type: Annotated[int, typer.Option(min=1, help="Samples of each of the ten editing types.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Which scenes to draw.")] = 0,
+) -> None:
+    """Draw a benchmark of simple scenes in the official layout, with the ideal edit of each beside it.
+
+    Example:
+
+      piebench data demo --out demo-bench --per-type 10
+    """
+    from piebench_eval.bench.pie_bench import MAPPING_FILE, load_pie_bench
+    from piebench_eval.demo.benchmark import IDEAL_FOLDER, write_benchmark
+
+    if (out_folder / MAPPING_FILE).exists():
+        raise PiebenchError(f"--out {out_folder}: holds a benchmark already; name another folder")
+    samples = load_pie_bench(write_benchmark(out_folder, per_type, seed))
+    out.print(f"{len(samples)} samples in {out_folder}, ideal edits in {IDEAL_FOLDER}/", markup=False)

@@ -8,28 +8,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piebench_eval.cli.console import err, out, print_warning, progress_bar, split_list
+from piebench_eval.cli.console import DEMO_NOTICE, err, out, print_warning, progress_bar, split_list
+from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
     from piebench_eval.runs.recipe import Recipe
+    from piebench_eval.runs.session import RunPlan, RunSummary
 
 _RECIPE, _SELECTION, _MACHINE = "Recipe", "Which samples", "Machine"
 
 
 def run(
-    data: Annotated[
-        Path,
-        typer.Option(help="Benchmark folder: mapping_file.json and annotation_images/.", show_default=False),
-    ],
     out_folder: Annotated[
         Path,
         typer.Option("--out", help="Run folder; run again with the same one to resume.", show_default=False),
     ],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Benchmark folder: mapping_file.json and annotation_images/. Without --data and --model, "
+            "the embedded demo world is used.",
+            show_default=False,
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="Stable Diffusion 1.x: diffusers directory or hub id.",
+            help="Stable Diffusion 1.x: diffusers directory or hub id; demo for the embedded model.",
             show_default=False,
             rich_help_panel=_RECIPE,
         ),
@@ -109,10 +115,12 @@ def run(
 
       piebench run --data PIE-Bench_v1 --config configs/direct_p2p.yaml --limit 20 --out runs/look
 
+      piebench run --out runs/demo        (the embedded demo world, all combinations)
+
       piebench run --data DIR --model DIR --inversion ddim,direct --method p2p --steps 20
       --set method.controller=auto --out runs/quick
     """
-    from piebench_eval.runs.session import Selection, execute_run, plan_run
+    from piebench_eval.runs.session import Selection, plan_run
 
     flags = {
         "model": model,
@@ -122,19 +130,36 @@ def run(
         "precision": precision,
         "image_format": image_format,
     }
-    recipe = _build_recipe(config, flags, split_list(inversion), split_list(method), settings or [])
+    recipe, benchmark = _build_recipe(
+        config, data, flags, split_list(inversion), split_list(method), settings or []
+    )
     selection = Selection(split_list(types), split_list(ids), limit)
     plan = plan_run(
         recipe,
-        data,
+        benchmark,
         out_folder,
         selection,
         device=device,
         batch_size=batch_size,
         allow_pickle=allow_pickle,
     )
+    summary = work_through(plan)
+    if as_json:
+        out.print_json(data={"out": str(out_folder), **vars(summary)})
+    else:
+        out.print(f"{summary.made} edits made, {summary.found} were there already.", markup=False)
+        out.print(f"Next: piebench score {out_folder}", markup=False)
+
+
+def work_through(plan: RunPlan) -> RunSummary:
+    """Make a plan's edits under a progress bar; on an interrupt, end the command with what is finished."""
+    from piebench_eval.runs.session import execute_run
+
+    if plan.recipe.model == DEMO:
+        err.print(DEMO_NOTICE)
     err.print(
-        f"{len(plan.samples)} samples x {len(recipe.combinations)} combinations -> {out_folder}", markup=False
+        f"{len(plan.samples)} samples x {len(plan.recipe.combinations)} combinations -> {plan.out}",
+        markup=False,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -148,33 +173,36 @@ def run(
             )
     except KeyboardInterrupt:
         err.print(
-            f"stopped; finished edits are kept in {out_folder}: run the same command again to go on",
+            f"stopped; finished edits are kept in {plan.out}: run the same command again to go on",
             markup=False,
         )
         raise typer.Exit(130) from None
     for sample_id, notes in summary.notes.items():
         for note in notes:
             print_warning(f"{sample_id}: {note}")
-    if as_json:
-        out.print_json(data={"out": str(out_folder), **vars(summary)})
-    else:
-        out.print(f"{summary.made} edits made, {summary.found} were there already.", markup=False)
-        out.print(f"Next: piebench score {out_folder}", markup=False)
+    return summary
 
 
 def _build_recipe(
     config: Path | None,
+    data: str | None,
     flags: dict[str, Any],
     inversions: list[str] | None,
     methods: list[str] | None,
     settings: list[str],
-) -> Recipe:
-    """A recipe from a file, narrowed and overridden by flags."""
-    from piebench_eval.runs.recipe import build_recipe, parse_override, read_recipe_fields
+) -> tuple[Recipe, Path | None]:
+    """A recipe from a file, changed by flags, and the benchmark: None for the embedded one."""
+    from piebench_eval.runs.recipe import SECTIONS, build_recipe, parse_override, read_recipe_fields
 
     fields = read_recipe_fields(config) if config else {}
     fields.update({name: value for name, value in flags.items() if value is not None})
-    for field, flag, names in (("inversions", "inversion", inversions), ("methods", "method", methods)):
+    in_demo_world = data is None and "model" not in fields
+    if in_demo_world:
+        data = fields["model"] = DEMO
+        for field, registry in SECTIONS.values():
+            fields.setdefault(field, registry.names())
+    for flag, names in (("inversion", inversions), ("method", methods)):
+        field, _ = SECTIONS[flag]
         known = fields.get(field)
         if names is not None:
             fields[field] = {name: known.get(name) if isinstance(known, dict) else None for name in names}
@@ -183,8 +211,14 @@ def _build_recipe(
                 f"say which with --{flag}, or give a recipe with --config; see piebench methods"
             )
     if "model" not in fields:
-        raise PiebenchError("--model is missing: a diffusers directory, or CompVis/stable-diffusion-v1-4")
-    if isinstance(fields["model"], str) and Path(fields["model"]).is_dir():
+        raise PiebenchError(
+            "--model is missing: a diffusers directory, CompVis/stable-diffusion-v1-4, or demo for the "
+            "embedded model"
+        )
+    if data is None:
+        raise PiebenchError("--data is missing: the benchmark folder, or demo for the embedded one")
+    if isinstance(fields["model"], str) and fields["model"] != DEMO and Path(fields["model"]).is_dir():
         fields["model"] = str(Path(fields["model"]).resolve())
     overrides = dict(parse_override(text) for text in settings)
-    return build_recipe(fields, overrides, str(config) if config else "recipe")
+    recipe = build_recipe(fields, overrides, str(config) if config else "recipe")
+    return recipe, None if data == DEMO else Path(data)

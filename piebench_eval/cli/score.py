@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,9 +10,10 @@ import typer
 
 from piebench_eval.cli.console import err, out, print_warning, progress_bar
 from piebench_eval.errors import PiebenchError
-from piebench_eval.metrics.networks import CLIP, DINO, SQUEEZENET, MetricModels
+from piebench_eval.metrics.networks import networks_for
 
 if TYPE_CHECKING:
+    from piebench_eval.metrics.networks import MetricModels
     from piebench_eval.runs.scoring import Candidate
 
 _NETWORKS = "Networks"
@@ -30,16 +32,27 @@ def score(
         Path | None, typer.Option("--out", help="Scores file; RUN/scores.csv or NAME.csv by default.")
     ] = None,
     dino: Annotated[
-        str, typer.Option(help="ViT of the structure distance.", rich_help_panel=_NETWORKS)
-    ] = DINO,
-    clip: Annotated[str, typer.Option(help="CLIP of the CLIP scores.", rich_help_panel=_NETWORKS)] = CLIP,
-    lpips_weights: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="squeezenet (torchvision's), or a safetensors file of its features.",
+            help="ViT of the structure distance; facebook/dino-vitb8 by default, demo's own for demo runs.",
             rich_help_panel=_NETWORKS,
         ),
-    ] = SQUEEZENET,
+    ] = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(
+            help="CLIP of the CLIP scores; openai/clip-vit-large-patch14 by default, likewise.",
+            rich_help_panel=_NETWORKS,
+        ),
+    ] = None,
+    lpips_weights: Annotated[
+        str | None,
+        typer.Option(
+            help="SqueezeNet of LPIPS: squeezenet (torchvision's) by default, likewise, or a safetensors "
+            "file of its features.",
+            rich_help_panel=_NETWORKS,
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     allow_missing: Annotated[bool, typer.Option(help="Score what is there if pictures are missing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
@@ -53,13 +66,12 @@ def score(
       piebench score --images edits/ --data PIE-Bench_v1 --name my-method --out my-method.csv
     """
     from piebench_eval.backbone.location import check_device_name
-    from piebench_eval.runs.scoring import ScoreJournal, score_candidates, write_scores
 
     check_device_name(device)
     if (run is None) == (images is None):
         raise PiebenchError("give a run folder, or --images with --data and --name")
     if run is not None:
-        candidates, missing, about, file = _of_run(run, data)
+        candidates, missing, about, file = of_run(run, data)
     else:
         candidates, missing, about, file = _of_folder(images or Path(), data, name)
     _report_missing(missing, allow_missing)
@@ -68,7 +80,26 @@ def score(
     file = out_file or file
     if file.suffix == ".json" or file.is_dir():
         raise PiebenchError(f"--out {file}: name a CSV file; what made the scores is kept beside it as JSON")
-    models = MetricModels(dino, clip, lpips_weights)
+    given = {"dino": dino, "clip": clip, "lpips_weights": lpips_weights}
+    models = replace(
+        networks_for(about.get("model")), **{role: name for role, name in given.items() if name is not None}
+    )
+    rows = score_into(file, candidates, models, device, about)
+    if as_json:
+        out.print_json(data={"scores": str(file), "rows": rows, "missing": len(missing)})
+    else:
+        out.print(f"{rows} rows in {file}", markup=False)
+        out.print(
+            f"Next: piebench table {run if run and not out_file else file} --compare-paper", markup=False
+        )
+
+
+def score_into(
+    file: Path, candidates: list[Candidate], models: MetricModels, device: str, about: dict[str, Any]
+) -> int:
+    """Score pictures under a progress bar into a scores file; returns the number of its rows."""
+    from piebench_eval.runs.scoring import ScoreJournal, score_candidates, write_scores
+
     journal = ScoreJournal(file, models)
     rows = []
     try:
@@ -84,16 +115,11 @@ def score(
         raise typer.Exit(130) from None
     write_scores(file, rows, models, about)
     journal.close()
-    if as_json:
-        out.print_json(data={"scores": str(file), "rows": len(rows), "missing": len(missing)})
-    else:
-        out.print(f"{len(rows)} rows in {file}", markup=False)
-        out.print(
-            f"Next: piebench table {run if run and not out_file else file} --compare-paper", markup=False
-        )
+    return len(rows)
 
 
-def _of_run(run: Path, data: Path | None) -> tuple[list[Candidate], list[str], dict[str, Any], Path]:
+def of_run(run: Path, data: Path | None) -> tuple[list[Candidate], list[str], dict[str, Any], Path]:
+    """A run's pictures, what is missing of them, what made them, and where their scores belong."""
     from piebench_eval.runs.scoring import run_candidates
     from piebench_eval.runs.store import RunStore
 

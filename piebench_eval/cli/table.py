@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piebench_eval.cli.console import err, out
+from piebench_eval.cli.console import DEMO_NOTICE, err, out
+from piebench_eval.demo.embedded import DEMO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,23 +44,34 @@ def table(
 
       piebench table my-method.csv --format latex > table.tex
     """
+    print_table(scores, compare_paper, output)
+
+
+def print_table(scores: Path, compare_paper: bool = False, output: Format = Format.table) -> None:
+    """Print the means of a run folder or scores file; a run folder also gets them as table.csv."""
     from piebench_eval.runs.files import write_whole
     from piebench_eval.runs.scoring import provenance_file
     from piebench_eval.runs.store import SCORES_FILE, TABLE_FILE
     from piebench_eval.tables.aggregate import aggregate, label_columns, left_out, read_scores
-    from piebench_eval.tables.compare import compare_with_paper, read_about
+    from piebench_eval.tables.compare import compare_with_paper, is_of_demo, read_about
     from piebench_eval.tables.formats import to_text
     from piebench_eval.tables.layout import METRICS
 
     file = scores / SCORES_FILE if scores.is_dir() else scores
+    about = read_about(provenance_file(file))
     means = aggregate(read_scores(file))
+    labels = label_columns(means)
+    remarks = left_out(means)
+    if is_of_demo(about):
+        # A label in the rows themselves goes wherever the table is copied to.
+        means.insert(0, "model", DEMO)
+        labels = ["model", *labels]
+        remarks = [DEMO_NOTICE, *remarks]
     if scores.is_dir():
         write_whole(scores / TABLE_FILE, to_text(means, "csv").encode())
-    remarks = left_out(means)
-    labels = label_columns(means)
     shown = means[[*labels, "images", *(metric.key for metric in METRICS)]]
     if compare_paper:
-        comparison = compare_with_paper(means, read_about(provenance_file(file)))
+        comparison = compare_with_paper(means, about)
         shown = comparison.table
         remarks += [*comparison.obstacles, *comparison.remarks]
     if output is Format.csv:

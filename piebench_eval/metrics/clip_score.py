@@ -39,7 +39,7 @@ class ClipFeatures:
         from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
         with explained_loading("--clip", model, "a CLIP directory or hub id"):
-            self._clip = load_complete(CLIPModel, model, device)
+            self._clip = load_complete(CLIPModel, model, device, torch_dtype=torch.float32)
             # The torchvision processor differs by a grey level here and there: up to 0.02 in the score.
             self._processor = CLIPImageProcessorPil.from_pretrained(model)
             self._tokenizer = CLIPTokenizer.from_pretrained(model)

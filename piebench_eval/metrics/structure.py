@@ -8,8 +8,8 @@ from torch.nn import functional
 from piebench_eval.errors import PiebenchError
 from piebench_eval.loading import explained_loading, load_complete
 
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 _SIDE = 224
 _LAYER = 11
 
@@ -48,7 +48,7 @@ class StructureFeatures:
         from transformers import ViTModel
 
         with explained_loading("--dino", model, "a ViT directory or hub id"):
-            vit = load_complete(ViTModel, model, device, add_pooling_layer=False)
+            vit = load_complete(ViTModel, model, device, add_pooling_layer=False, torch_dtype=torch.float32)
         if vit.config.num_hidden_layers <= _LAYER:
             raise PiebenchError(
                 f"--dino {model}: has {vit.config.num_hidden_layers} layers; "
@@ -75,7 +75,7 @@ class StructureFeatures:
         )
         mean, std = (
             torch.tensor(values, device=self._device)[:, None, None]
-            for values in (_IMAGENET_MEAN, _IMAGENET_STD)
+            for values in (IMAGENET_MEAN, IMAGENET_STD)
         )
         keys: list[torch.Tensor] = []
         projection = _key_projection(self._vit)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from piebench_eval.demo.embedded import locate
 from piebench_eval.loading import use_exact_float32
 from piebench_eval.metrics import background, clip_score, columns, perceptual, structure
 
@@ -29,9 +30,9 @@ class Suite:
         """
         use_exact_float32()
         self.device = device
-        self.structure = structure.StructureFeatures(models.dino, device)
-        self.lpips = perceptual.PerceptualDistance(models.lpips_weights, device)
-        self.clip = clip_score.ClipFeatures(models.clip, device)
+        self.structure = structure.StructureFeatures(locate("dino", models.dino), device)
+        self.lpips = perceptual.PerceptualDistance(locate("lpips_weights", models.lpips_weights), device)
+        self.clip = clip_score.ClipFeatures(locate("clip", models.clip), device)
 
 
 class SourceFeatures:

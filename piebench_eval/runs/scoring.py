@@ -13,9 +13,11 @@ from PIL import Image
 
 from piebench_eval.bench.images import load_image, load_mask
 from piebench_eval.bench.pie_bench import IMAGES_FOLDER, dataset_fingerprint, load_pie_bench
+from piebench_eval.demo.benchmark import IDEAL_FOLDER
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.runs.files import append_line, read_json_lines, write_whole
+from piebench_eval.runs.store import BENCHMARK_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from piebench_eval.metrics.networks import MetricModels
     from piebench_eval.runs.store import RunStore
 
+_REFERENCE_ROWS = {"oracle": IDEAL_FOLDER, "source-copy": IMAGES_FOLDER}
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -50,6 +53,9 @@ class Candidate:
 def run_candidates(store: RunStore, data: Path | None = None) -> tuple[list[Candidate], list[str]]:
     """A run's pictures, sample by sample, and what is missing of them.
 
+    A benchmark that knows its ideal edits (the demo's) adds two rows that no edit made: ``oracle``, the
+    ideal edits, and ``source-copy``, the sources untouched.
+
     Args:
         store: the run.
         data: the benchmark folder, if it is no longer where the run found it.
@@ -59,6 +65,8 @@ def run_candidates(store: RunStore, data: Path | None = None) -> tuple[list[Cand
     """
     manifest = store.manifest()
     folder = data or Path(manifest["data"]["folder"])
+    if not folder.is_dir() and (store.folder / BENCHMARK_FOLDER).is_dir():
+        folder = store.folder / BENCHMARK_FOLDER  # the run folder was moved, and its own benchmark with it
     if not folder.is_dir():
         raise PiebenchError(f"{folder}: the run's benchmark folder is gone; say with --data where it is now")
     dataset = load_pie_bench(folder)
@@ -76,7 +84,18 @@ def run_candidates(store: RunStore, data: Path | None = None) -> tuple[list[Cand
                 candidates.append(Candidate(sample, labels, file, follows_edit=True))
             else:
                 missing.append(f"{inversion}+{method}: {file}")
+        if sample.id in planned:
+            candidates += _reference_candidates(folder, sample)
     return candidates, missing
+
+
+def _reference_candidates(folder: Path, sample: Sample) -> list[Candidate]:
+    if not (folder / IDEAL_FOLDER / sample.image_path).is_file():
+        return []
+    return [
+        Candidate(sample, {"inversion": "", "method": name}, folder / pictures / sample.image_path, False)
+        for name, pictures in _REFERENCE_ROWS.items()
+    ]
 
 
 def folder_candidates(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from piebench_eval.backbone.location import check_device_name, check_model_location, model_fingerprint
 from piebench_eval.bench.pie_bench import load_pie_bench
 from piebench_eval.bench.select import select_samples
+from piebench_eval.demo.benchmark import embedded_benchmark
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.plan import Job, plan_jobs
-from piebench_eval.runs.store import RunStore
+from piebench_eval.runs.store import BENCHMARK_FOLDER, RunStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -86,7 +87,7 @@ class RunSummary:
 
 def plan_run(
     recipe: Recipe,
-    data: Path,
+    data: Path | None,
     out: Path,
     selection: Selection,
     *,
@@ -96,18 +97,21 @@ def plan_run(
 ) -> RunPlan:
     """Check recipe, data, model and run folder without loading anything heavy.
 
+    Without ``data``, the embedded benchmark is drawn into the run folder.
+
     Raises:
         PiebenchError: anything that would make the run fail or mix results.
     """
     check_device_name(device)
-    dataset = load_pie_bench(data)
-    samples = select_samples(dataset, selection.types, selection.ids, selection.limit)
     check_model_location(recipe.model, allow_pickle)
-    plan_jobs(recipe, samples, batch_size=1)
     if out.exists() and not out.is_dir():
         raise PiebenchError(f"--out {out}: is a file; name a folder")
     if RunStore.exists(out):
         RunStore.read(out).require_same_recipe(recipe)
+    data = data or embedded_benchmark(out / BENCHMARK_FOLDER)
+    dataset = load_pie_bench(data)
+    samples = select_samples(dataset, selection.types, selection.ids, selection.limit)
+    plan_jobs(recipe, samples, batch_size=1)
     return RunPlan(recipe, data, out, dataset, samples, device, batch_size, allow_pickle)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the folder's layout."""
 
+BENCHMARK_FOLDER = "benchmark"
 SCORES_FILE = "scores.csv"
 TABLE_FILE = "table.csv"
 

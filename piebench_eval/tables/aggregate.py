@@ -49,15 +49,15 @@ def label_columns(scores: pd.DataFrame) -> list[str]:
 
 
 def combination_name(row: Mapping[Any, Any] | pd.Series, labels: Sequence[str]) -> str:
-    """What a row of means is called: ``inversion+method``, or the name."""
-    return "+".join(str(row[label]) for label in reversed(labels))
+    """What a row of means is called: ``inversion+method``, or a name alone."""
+    return "+".join(str(row[label]) for label in reversed(labels) if row[label])
 
 
 def aggregate(scores: pd.DataFrame) -> pd.DataFrame:
     """Mean scores per combination, in the units of Table 1.
 
     nan (no picture outside the mask) and inf (PSNR of identical pictures) are left out of a mean, and
-    counted.
+    counted. Where every picture is identical, the mean is inf.
 
     Args:
         scores: from ``read_scores``.
@@ -73,7 +73,7 @@ def aggregate(scores: pd.DataFrame) -> pd.DataFrame:
         for metric in METRICS:
             values = group[metric.column].to_numpy(dtype=float) * metric.scale
             finite = values[np.isfinite(values)]
-            row[metric.key] = finite.mean() if len(finite) else np.nan
+            row[metric.key] = finite.mean() if len(finite) else values.max()
             row[f"{metric.key}_sem"] = (
                 finite.std(ddof=1) / np.sqrt(len(finite)) if len(finite) > 1 else np.nan
             )
@@ -96,6 +96,8 @@ def left_out(table: pd.DataFrame) -> list[str]:
     for _, row in table.iterrows():
         what = []
         for metric in METRICS:
+            if np.isinf(row[metric.key]):
+                continue
             nan, inf = row[f"{metric.key}_nan"], row[f"{metric.key}_inf"]
             what += [f"{metric.key} {count} {kind}" for count, kind in ((nan, "nan"), (inf, "inf")) if count]
         if what:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from piebench_eval.demo.embedded import DEMO
 from piebench_eval.metrics.networks import MetricModels
 from piebench_eval.tables.aggregate import combination_name, label_columns
 from piebench_eval.tables.layout import METRICS
@@ -64,6 +65,7 @@ def compare_with_paper(means: pd.DataFrame, about: dict[str, Any]) -> Comparison
         for row in load_published().to_dict(orient="records")
     }
     labels = label_columns(means)
+    shown_labels = ["model", *labels] if "model" in means.columns else labels
     rows, remarks = [], []
     obstacles: dict[str, list[str]] = {}
     mean: dict[Any, Any]
@@ -76,7 +78,7 @@ def compare_with_paper(means: pd.DataFrame, about: dict[str, Any]) -> Comparison
         if reasons:
             obstacles.setdefault("; ".join(reasons), []).append(name)
         for metric in METRICS:
-            row: dict[str, Any] = {label: mean[label] for label in labels}
+            row: dict[str, Any] = {label: mean[label] for label in shown_labels}
             row |= {"metric": metric.key, "measured": mean[metric.key]}
             key = (inversion, method, metric.key)
             paper, report, erratum = published.get(key, (np.nan, np.nan, ""))
@@ -127,6 +129,11 @@ def read_about(provenance_file: Path) -> dict[str, Any]:
     except (OSError, json.JSONDecodeError):
         return {}
     return about if isinstance(about, dict) else {}
+
+
+def is_of_demo(about: dict[str, Any]) -> bool:
+    """Whether scores come from the embedded models: edited by them or scored with them."""
+    return DEMO in (about.get("model"), *about.get("networks", {}).values())
 
 
 def _verdict(measured: float, sem: float, paper: float) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piebench_eval.bench.rle import decode_rle, rle_problem
+from piebench_eval.bench.rle import decode_rle, encode_rle, rle_problem
 
 SIZE = st.integers(1, 40)
 RUNS = st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 2000)), max_size=12)
@@ -27,6 +27,13 @@ def decode_slowly(runs, height, width):
 def test_equals_a_loop_over_pixels(runs, height, width):
     rle = [value for run in runs for value in run]
     np.testing.assert_array_equal(decode_rle(rle, height, width), decode_slowly(runs, height, width))
+
+
+@given(st.integers(0, 2**32 - 1), SIZE, SIZE)
+def test_an_encoded_mask_decodes_to_itself(seed, height, width):
+    mask = np.random.default_rng(seed).random((height, width)) < 0.5
+    decoded = decode_rle(encode_rle(mask), height, width)
+    np.testing.assert_array_equal(decoded[1:-1, 1:-1], mask[1:-1, 1:-1])
 
 
 def test_numbers_of_any_size_are_clipped():

@@ -1,0 +1,94 @@
+"""``piebench demo``: the whole way from pictures to a table, on the embedded world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from piebench_eval.cli.console import out
+from piebench_eval.demo.embedded import DEMO
+
+if TYPE_CHECKING:
+    from piebench_eval.runs.session import RunPlan
+    from piebench_eval.runs.store import RunStore
+
+STEPS = 20
+"""Sampling steps of the demo: less than half the time of the paper's 50, and the same story."""
+
+_STORY = (
+    ("direct+p2p", "ddim+p2p", ("structure_distance", "psnr", "lpips", "mse", "ssim")),
+    ("direct+p2p", "source-copy", ("clip_whole",)),
+)
+_SHEET_FILE = "contact_sheet.png"
+
+
+def demo(
+    quick: Annotated[bool, typer.Option("--quick", help="One sample of each editing type.")] = False,
+    out_folder: Annotated[Path, typer.Option("--out", help="Run folder.")] = Path("piebench-demo"),
+) -> None:
+    """See the harness work: draw a benchmark, edit it in every way there is, score and tabulate.
+
+    Needs no data, no download and no GPU: the pictures are drawn, and the models that edit and score them
+    are small ones that come with the package. Two rows need no model: oracle scores the ideal edits,
+    source-copy the untouched sources. The table says nothing about Stable Diffusion.
+
+    Examples:
+
+      piebench demo
+
+      piebench demo --quick --out /tmp/demo
+    """
+    from piebench_eval.cli.run import work_through
+    from piebench_eval.cli.score import of_run, score_into
+    from piebench_eval.cli.table import print_table
+    from piebench_eval.metrics.networks import networks_for
+    from piebench_eval.runs.recipe import SECTIONS, build_recipe
+    from piebench_eval.runs.session import Selection, plan_run
+    from piebench_eval.runs.store import RunStore
+
+    names = {field: registry.names() for field, registry in SECTIONS.values()}
+    recipe = build_recipe({"model": DEMO, "steps": STEPS, **names}, {}, "demo")
+    plan = plan_run(recipe, None, out_folder, Selection(limit=10 if quick else None))
+    work_through(plan)
+    candidates, _, about, scores_file = of_run(out_folder, None)
+    score_into(scores_file, candidates, networks_for(DEMO), "auto", about)
+    print_table(out_folder)
+    _print_story(scores_file)
+    sheet = _write_sheet(plan, RunStore.read(out_folder))
+    out.print(f"Look: {sheet}", markup=False)
+    out.print(f"All pictures: {out_folder / 'images'}; the drawn benchmark: {plan.data}", markup=False)
+
+
+def _print_story(scores_file: Path) -> None:
+    """What the table shows beyond chance: pairs of rows whose differences have a meaning."""
+    from piebench_eval.tables.aggregate import read_scores
+    from piebench_eval.tables.versus import versus
+
+    scores = read_scores(scores_file)
+    out.print("Mean difference on the same pictures, and its 95% interval:")
+    for one, other, metrics in _STORY:
+        found = versus(scores, one, other).set_index("metric").loc[list(metrics)]
+        parts = [
+            f"{metric} {row.difference:+.2f} ({row.low:+.2f} to {row.high:+.2f})"
+            for metric, row in found.iterrows()
+        ]
+        out.print(f"- {one} minus {other}: {', '.join(parts)}", markup=False)
+
+
+def _write_sheet(plan: RunPlan, store: RunStore) -> Path:
+    """The first sample of each editing type: source, every combination's edit, ideal."""
+    from piebench_eval.bench.select import select_samples
+    from piebench_eval.demo.benchmark import IDEAL_FOLDER
+    from piebench_eval.runs.contact_sheet import SheetRow, contact_sheet
+
+    combinations = store.recipe.combinations
+    rows = []
+    for sample in select_samples(plan.samples, limit=10):
+        edits = [store.image_file(*combination, sample) for combination in combinations]
+        rows.append(SheetRow(sample, [sample.file, *edits, plan.data / IDEAL_FOLDER / sample.image_path]))
+    titles = ["source", *("+".join(combination) for combination in combinations), "ideal"]
+    file = plan.out / _SHEET_FILE
+    contact_sheet(titles, rows).save(file)
+    return file

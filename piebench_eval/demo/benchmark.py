@@ -1,0 +1,89 @@
+"""The demo benchmark: PIE-Bench's folder layout, with drawn pictures and the ideal edit of each."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from piebench_eval.bench.pie_bench import IMAGES_FOLDER, MAPPING_FILE
+from piebench_eval.bench.rle import encode_rle
+from piebench_eval.bench.sample import TYPE_NAMES
+from piebench_eval.demo.draw import draw
+from piebench_eval.demo.edits import Edit, mark_changes, random_edit
+from piebench_eval.demo.scene import caption, choose
+from piebench_eval.errors import PiebenchError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IDEAL_FOLDER = "ideal_images"
+"""Beside the annotated pictures: the ideal edits, under the same names."""
+
+DEMO_PER_TYPE = 4
+"""Samples of each editing type in the embedded benchmark."""
+
+_OPENINGS = ("", "a drawing of", "a picture of")
+_SEEDS = 1_000_000_000  # the models' training scenes lie far below
+
+
+def write_benchmark(folder: Path, per_type: int, seed: int = 0) -> Path:
+    """Draw a benchmark of all ten editing types.
+
+    Args:
+        folder: where to; ``mapping_file.json`` is written last, so it marks a finished folder.
+        per_type: samples of each editing type.
+        seed: which scenes; equal seeds give equal pictures.
+
+    Returns:
+        The folder.
+
+    Raises:
+        PiebenchError: the folder cannot be written to.
+    """
+    annotations = {}
+    try:
+        for type_id, name in TYPE_NAMES.items():
+            for index in range(per_type):
+                rng = np.random.default_rng([_SEEDS + seed, int(type_id), index])
+                sample_id = f"{type_id}{index:011d}"
+                path = f"{type_id}_{name.replace(' ', '_')}_{per_type}/{sample_id}.png"
+                annotations[sample_id] = _write_sample(folder, path, type_id, rng)
+        (folder / MAPPING_FILE).write_text(json.dumps(annotations, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise PiebenchError(f"{folder}: cannot be written to ({error}); choose another folder") from None
+    return folder
+
+
+def embedded_benchmark(folder: Path) -> Path:
+    """The embedded benchmark: the same pictures everywhere, drawn unless they lie there already."""
+    if not (folder / MAPPING_FILE).is_file():
+        write_benchmark(folder, DEMO_PER_TYPE)
+    return folder
+
+
+def _write_sample(folder: Path, path: str, type_id: str, rng: np.random.Generator) -> dict[str, Any]:
+    edit = random_edit(type_id, rng)
+    source, target = mark_changes(*_prompts(edit, rng))
+    pictures = [draw(edit.source), draw(edit.target)]
+    for name, picture in zip((IMAGES_FOLDER, IDEAL_FOLDER), pictures, strict=True):
+        file = folder / name / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(file)
+    return {
+        "image_path": path,
+        "original_prompt": source,
+        "editing_prompt": target,
+        "editing_instruction": edit.instruction,
+        "editing_type_id": type_id,
+        "blended_word": edit.blended_word,
+        "mask": encode_rle((pictures[0] != pictures[1]).any(axis=2)),
+    }
+
+
+def _prompts(edit: Edit, rng: np.random.Generator) -> tuple[str, str]:
+    restyled = edit.source.sketch != edit.target.sketch
+    opening = choose(rng, _OPENINGS[1:] if restyled else _OPENINGS)
+    return caption(edit.source, opening), caption(edit.target, opening)

@@ -1,0 +1,25 @@
+"""The models that ship with the package, all under one name."""
+
+from pathlib import Path
+
+DEMO = "demo"
+"""What ``--model``, ``--dino``, ``--clip`` and ``--lpips-weights`` call the embedded models."""
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+_PARTS = {
+    "model": "stable_diffusion",
+    "dino": "vit",
+    "clip": "clip",
+    "lpips_weights": "squeezenet.safetensors",
+}
+
+
+def locate(role: str, name: str) -> str:
+    """Where a model is: the embedded one for the name ``demo``, otherwise the name itself.
+
+    Args:
+        role: ``model``, ``dino``, ``clip`` or ``lpips_weights``.
+        name: directory, file, hub id or ``demo``.
+    """
+    return str(WEIGHTS / _PARTS[role]) if name == DEMO else name

@@ -1,0 +1,72 @@
+"""One picture of many edits, for a person to look at: a row per sample, a column per combination."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from piebench_eval.bench.images import load_image
+from piebench_eval.bench.sample import TYPE_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from piebench_eval.bench.sample import Sample
+
+_GAP, _LINE, _FONT_SIZE = 6, 16, 12
+_INK, _PAPER = (20, 20, 20), (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    """A sample's row.
+
+    Attributes:
+        sample: what was edited.
+        pictures: a file per column, None where there is none.
+    """
+
+    sample: Sample
+    pictures: Sequence[Path | None]
+
+
+def contact_sheet(titles: Sequence[str], rows: Sequence[SheetRow], side: int = 128) -> Image.Image:
+    """Lay pictures out in a grid, each row under its editing type and prompts.
+
+    Args:
+        titles: a heading per column.
+        rows: what to show.
+        side: side of a picture on the sheet, in pixels.
+    """
+    row_height = 2 * _LINE + side + _GAP
+    width = len(titles) * (side + _GAP) + _GAP
+    sheet = Image.new("RGB", (width, _LINE + _GAP + len(rows) * row_height), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(_FONT_SIZE)
+    lefts = [_GAP + column * (side + _GAP) for column in range(len(titles))]
+    for left, title in zip(lefts, titles, strict=True):
+        pen.text((left, _GAP // 2), title, _INK, font)
+    for index, row in enumerate(rows):
+        top = _LINE + _GAP + index * row_height
+        sample = row.sample
+        kind = TYPE_NAMES.get(sample.type_id, sample.type_id)
+        lines = (f"{kind}: {sample.marked_source_prompt}", f"-> {sample.marked_target_prompt}")
+        for number, line in enumerate(lines):
+            pen.text((_GAP, top + number * _LINE), line, _INK, font)
+        for left, file in zip(lefts, row.pictures, strict=True):
+            if file is not None:
+                sheet.paste(_enlarged(file, side), (left, top + 2 * _LINE))
+    return sheet
+
+
+def _enlarged(file: Path, side: int) -> Image.Image:
+    picture = np.asarray(load_image(file))
+    # Small pictures keep their pixels visible: a blur here would look like a blur of the edit.
+    small = picture.shape[0] <= side
+    return Image.fromarray(picture).resize(
+        (side, side), Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
+    )
