@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from piebench_eval.cli.console import out
-from piebench_eval.demo.embedded import DEMO
+from piebench_eval.demo.embedded import DEMO, RECIPE
 
 if TYPE_CHECKING:
     from piebench_eval.runs.session import RunPlan
     from piebench_eval.runs.store import RunStore
 
-STEPS = 20
-"""Sampling steps of the demo: less than half the time of the paper's 50, and the same story."""
+QUICK_SAMPLES = 10
+"""Samples of ``--quick``: one of each editing type."""
 
 _STORY = (
     ("direct+p2p", "ddim+p2p", ("structure_distance", "psnr", "lpips", "mse", "ssim")),
@@ -44,13 +44,12 @@ def demo(
     from piebench_eval.cli.score import of_run, score_into
     from piebench_eval.cli.table import print_table
     from piebench_eval.metrics.networks import networks_for
-    from piebench_eval.runs.recipe import SECTIONS, build_recipe
+    from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
     from piebench_eval.runs.session import Selection, plan_run
     from piebench_eval.runs.store import RunStore
 
-    names = {field: registry.names() for field, registry in SECTIONS.values()}
-    recipe = build_recipe({"model": DEMO, "steps": STEPS, **names}, {}, "demo")
-    plan = plan_run(recipe, None, out_folder, Selection(limit=10 if quick else None))
+    recipe = build_recipe(read_recipe_fields(RECIPE), {}, str(RECIPE))
+    plan = plan_run(recipe, None, out_folder, Selection(limit=QUICK_SAMPLES if quick else None))
     work_through(plan)
     candidates, _, about, scores_file = of_run(out_folder, None)
     score_into(scores_file, candidates, networks_for(DEMO), "auto", about)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piebench_eval.cli.console import DEMO_NOTICE, err, out, print_warning, progress_bar, split_list
-from piebench_eval.demo.embedded import DEMO
+from piebench_eval.demo.embedded import DEMO, RECIPE
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
@@ -196,11 +196,9 @@ def _build_recipe(
 
     fields = read_recipe_fields(config) if config else {}
     fields.update({name: value for name, value in flags.items() if value is not None})
-    in_demo_world = data is None and "model" not in fields
-    if in_demo_world:
-        data = fields["model"] = DEMO
-        for field, registry in SECTIONS.values():
-            fields.setdefault(field, registry.names())
+    if data is None and "model" not in fields:
+        data = DEMO
+        fields = {**read_recipe_fields(RECIPE), **fields}
     for flag, names in (("inversion", inversions), ("method", methods)):
         field, _ = SECTIONS[flag]
         known = fields.get(field)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 
+_GROUND = "background background"
+
+
 @dataclass(frozen=True)
 class Edit:
     """A scene, what it should become, and how that is asked for.
@@ -68,14 +71,16 @@ def add_object(rng: Generator) -> Edit:
     added = int(rng.integers(2))
     one = replace(both, things=(both.things[1 - added],))
     thing = both.things[added]
-    return Edit(one, both, "", f"Add a {thing.color} {thing.shape}")
+    return Edit(one, both, f"background {thing.shape}", f"Add a {thing.color} {thing.shape}")
 
 
 def delete_object(rng: Generator) -> Edit:
     """One of two objects goes."""
     added = add_object(rng)
     gone = next(thing for thing in added.target.things if thing not in added.source.things)
-    return Edit(added.target, added.source, "", f"Delete the {gone.color} {gone.shape}")
+    return Edit(
+        added.target, added.source, f"{gone.shape} background", f"Delete the {gone.color} {gone.shape}"
+    )
 
 
 def change_content(rng: Generator) -> Edit:
@@ -125,9 +130,9 @@ def change_background(rng: Generator) -> Edit:
     if rng.random() < 0.6:
         taken = [scene.background, *(thing.color for thing in scene.things)]
         changed = choose(rng, [color for color in BACKGROUND_COLORS if color not in taken])
-        return Edit(scene, replace(scene, background=changed), "", f"Make the background {changed}")
+        return Edit(scene, replace(scene, background=changed), _GROUND, f"Make the background {changed}")
     changed = choose(rng, [pattern for pattern in PATTERNS if pattern != scene.pattern])
-    return Edit(scene, replace(scene, pattern=changed), "", f"Make the background {changed}")
+    return Edit(scene, replace(scene, pattern=changed), _GROUND, f"Make the background {changed}")
 
 
 def change_style(rng: Generator) -> Edit:

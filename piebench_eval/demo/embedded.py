@@ -7,6 +7,9 @@ DEMO = "demo"
 
 WEIGHTS = Path(__file__).parent / "weights"
 
+RECIPE = Path(__file__).with_name("recipe.yaml")
+"""How the embedded world is edited unless something else is asked for."""
+
 _PARTS = {
     "model": "stable_diffusion",
     "dino": "vit",

@@ -40,6 +40,13 @@ def read_scores(file: Path) -> pd.DataFrame:
     return scores
 
 
+def read_table(file: Path) -> pd.DataFrame:
+    """Read a table of means, as ``table.csv`` holds it; labels stay text, empty ones too."""
+    table = pd.read_csv(file, keep_default_na=False, na_values=[""])
+    labels = [label for label in ("model", "method", "inversion", "name") if label in table.columns]
+    return table.fillna(dict.fromkeys(labels, ""))
+
+
 def label_columns(scores: pd.DataFrame) -> list[str]:
     """The columns that tell combinations apart: method and inversion, or name."""
     for labels in (["method", "inversion"], ["name"]):

@@ -1,0 +1,78 @@
+"""What ``piebench demo`` leaves behind, prints and shows."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from piebench_eval.tables.aggregate import read_scores
+from piebench_eval.tables.versus import versus
+
+LARGER_IS_BETTER = {"structure_distance": -1, "psnr": 1, "lpips": -1, "mse": -1, "ssim": 1}
+
+
+def test_it_ends_in_time_and_memory(demo_run):
+    assert demo_run.seconds < 180
+    assert demo_run.peak_bytes < 3e9
+
+
+def test_it_says_what_it_is_and_where_to_look(demo_run):
+    assert "Demo model" in demo_run.printed
+    assert "contact_sheet.png" in demo_run.printed
+    assert Path(demo_run.folder / "contact_sheet.png").is_file()
+
+
+def test_the_sheet_shows_a_sample_of_each_type(demo_run):
+    with Image.open(demo_run.folder / "contact_sheet.png") as sheet:
+        width, height = sheet.size
+    assert width > 4 * 128
+    assert height > 10 * 128
+
+
+def test_every_row_of_the_table_is_labelled(demo_run):
+    table = pd.read_csv(demo_run.folder / "table.csv", keep_default_na=False)
+    assert set(table["model"]) == {"demo"}
+    assert {"oracle", "source-copy", "p2p"} <= set(table["method"])
+
+
+def test_oracle_and_copy_bound_the_edits(demo_run):
+    table = pd.read_csv(demo_run.folder / "table.csv", keep_default_na=False).set_index("method")
+    assert float(table.loc["oracle", "mse"]) == 0
+    assert float(table.loc["oracle", "psnr"]) == float("inf")
+    assert float(table.loc["source-copy", "structure_distance"]) == 0
+    assert table.loc["oracle", "clip_whole"] > table.loc["source-copy", "clip_whole"]
+
+
+@pytest.mark.parametrize("metric", LARGER_IS_BETTER)
+def test_direct_inversion_preserves_more_than_ddim_inversion(demo_run, metric):
+    scores = read_scores(demo_run.folder / "scores.csv")
+    found = versus(scores, "direct+p2p", "ddim+p2p").set_index("metric").loc[metric]
+    better = sorted(LARGER_IS_BETTER[metric] * end for end in (found.low, found.high))
+    assert better[0] > 0, found
+
+
+def test_an_edit_is_told_from_no_edit(demo_run):
+    scores = read_scores(demo_run.folder / "scores.csv")
+    for combination in ("direct+p2p", "ddim+p2p"):
+        found = versus(scores, combination, "source-copy").set_index("metric").loc["clip_whole"]
+        assert found.low > 0, found
+
+
+def test_no_verdict_is_ever_given(demo_run, capfd):
+    from piebench_eval.cli.table import Format, print_table
+
+    print_table(demo_run.folder, compare_paper=True, output=Format.json)
+    printed = json.loads(capfd.readouterr().out)
+    assert not any(row["verdict"] for row in printed["rows"])
+    assert {row["model"] for row in printed["rows"]} == {"demo"}
+    assert any("Demo model" in remark for remark in printed["remarks"])
+
+
+@pytest.mark.parametrize("output", ["csv", "markdown", "latex", "json", "table"])
+def test_the_label_is_in_every_format(demo_run, capfd, output):
+    from piebench_eval.cli.table import Format, print_table
+
+    print_table(demo_run.folder, output=Format(output))
+    assert "demo" in capfd.readouterr().out

@@ -1,0 +1,83 @@
+"""The demo's baseline: it holds for the code as it is, and each deliberate fault violates it."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from piebench_eval.cli.demo import QUICK_SAMPLES
+from piebench_eval.demo.embedded import RECIPE
+from piebench_eval.diffusion import words
+from piebench_eval.diffusion.attention import plain_attention
+from piebench_eval.diffusion.edit_loop import SourcePath
+from piebench_eval.methods.p2p_control import P2PControl
+from piebench_eval.metrics.networks import networks_for
+from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
+from piebench_eval.runs.scoring import ScoreJournal, run_candidates, score_candidates
+from piebench_eval.runs.session import Selection, execute_run, plan_run
+from piebench_eval.runs.store import RunStore
+from piebench_eval.tables.aggregate import aggregate, read_scores, read_table
+from piebench_eval.tables.baseline import departures
+
+BASELINES = Path(__file__).parents[2] / "results" / "baselines"
+
+
+@pytest.fixture(scope="module")
+def tolerances():
+    return yaml.safe_load((BASELINES / "tolerances.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def baseline():
+    return read_table(BASELINES / "demo.csv")
+
+
+def quick_direct_p2p(folder, data):
+    """The means of the quick demo's direct+p2p."""
+    fields = {**read_recipe_fields(RECIPE), "inversions": ["direct"]}
+    recipe = build_recipe(fields, {}, "demo")
+    execute_run(plan_run(recipe, data, folder, Selection(limit=QUICK_SAMPLES)), lambda progress: None)
+    candidates, _ = run_candidates(RunStore.read(folder))
+    edits = [candidate for candidate in candidates if candidate.labels["method"] == "p2p"]
+    models = networks_for("demo")
+    journal = ScoreJournal(folder / "scores.csv", models)
+    return aggregate(pd.DataFrame(list(score_candidates(edits, models, "cpu", journal))))
+
+
+def test_the_demo_holds_its_baseline(demo_run, baseline, tolerances):
+    scores = read_scores(demo_run.folder / "scores.csv")
+    # The first sample of each type: what --quick edits.
+    quick = scores[scores["id"].str.endswith("0" * 11)]
+    assert departures(aggregate(quick), baseline, tolerances) == []
+
+
+def no_control(monkeypatch):
+    monkeypatch.setattr(P2PControl, "attend", lambda self, layer, *inputs: plain_attention(*inputs))
+
+
+def reversed_words(monkeypatch):
+    matrix = words.refinement_matrix
+
+    def reversed_matrix(mapper):
+        right = matrix(mapper)
+        aligned = int((mapper >= 0).sum())
+        return right if aligned == 0 else right[:, ::-1].copy()
+
+    monkeypatch.setattr(words, "refinement_matrix", reversed_matrix)
+
+
+def no_offset(monkeypatch):
+    made = SourcePath.__init__
+    monkeypatch.setattr(
+        SourcePath, "__init__", lambda self, trajectory, pinned: made(self, trajectory, pinned=False)
+    )
+
+
+@pytest.mark.parametrize("fault", [no_control, reversed_words, no_offset])
+def test_a_fault_violates_the_baseline(fault, demo_run, baseline, tolerances, monkeypatch, tmp_path):
+    fault(monkeypatch)
+    means = quick_direct_p2p(tmp_path, demo_run.folder / "benchmark")
+    expected = baseline[baseline["inversion"] == "direct"]
+    found = departures(means, expected, tolerances)
+    assert found, means
