@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from transformers import CLIPModel, ViTModel
 
 from scripts.demo_training.autoencoder import train_autoencoder
-from scripts.demo_training.card import write_card
+from scripts.demo_training.card import write_card, write_edits_sheet
 from scripts.demo_training.clip import train_clip
 from scripts.demo_training.measure import measure
 from scripts.demo_training.package import LIMIT_BYTES, package
@@ -52,6 +52,7 @@ def main(
     if size > LIMIT_BYTES:
         raise SystemExit(f"more than the {LIMIT_BYTES / 1e6:.0f} MB that a package should carry")
     write_card(measure(), size)
+    write_edits_sheet()
 
 
 def train_small_networks(work: Path, device: torch.device) -> None:

@@ -12,7 +12,6 @@ from piebench_eval.demo.embedded import DEMO, RECIPE
 
 if TYPE_CHECKING:
     from piebench_eval.runs.session import RunPlan
-    from piebench_eval.runs.store import RunStore
 
 QUICK_SAMPLES = 10
 """Samples of ``--quick``: one of each editing type."""
@@ -46,16 +45,18 @@ def demo(
     from piebench_eval.metrics.networks import networks_for
     from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
     from piebench_eval.runs.session import Selection, plan_run
-    from piebench_eval.runs.store import RunStore
 
     recipe = build_recipe(read_recipe_fields(RECIPE), {}, str(RECIPE))
     plan = plan_run(recipe, None, out_folder, Selection(limit=QUICK_SAMPLES if quick else None))
     work_through(plan)
     candidates, _, about, scores_file = of_run(out_folder, None)
-    score_into(scores_file, candidates, networks_for(DEMO), "auto", about)
+    # Without the rest of a larger demo that was stopped in this folder.
+    ids = {sample.id for sample in plan.samples}
+    wanted = [candidate for candidate in candidates if candidate.sample.id in ids]
+    score_into(scores_file, wanted, networks_for(DEMO), "auto", about)
     print_table(out_folder)
     _print_story(scores_file)
-    sheet = _write_sheet(plan, RunStore.read(out_folder))
+    sheet = _write_sheet(plan)
     out.print(f"Look: {sheet}", markup=False)
     out.print(f"All pictures: {out_folder / 'images'}; the drawn benchmark: {plan.data}", markup=False)
 
@@ -76,18 +77,15 @@ def _print_story(scores_file: Path) -> None:
         out.print(f"- {one} minus {other}: {', '.join(parts)}", markup=False)
 
 
-def _write_sheet(plan: RunPlan, store: RunStore) -> Path:
+def _write_sheet(plan: RunPlan) -> Path:
     """The first sample of each editing type: source, every combination's edit, ideal."""
+    from piebench_eval.bench.sample import TYPE_NAMES
     from piebench_eval.bench.select import select_samples
     from piebench_eval.demo.benchmark import IDEAL_FOLDER
-    from piebench_eval.runs.contact_sheet import SheetRow, contact_sheet
+    from piebench_eval.runs.contact_sheet import run_sheet
+    from piebench_eval.runs.store import RunStore
 
-    combinations = store.recipe.combinations
-    rows = []
-    for sample in select_samples(plan.samples, limit=10):
-        edits = [store.image_file(*combination, sample) for combination in combinations]
-        rows.append(SheetRow(sample, [sample.file, *edits, plan.data / IDEAL_FOLDER / sample.image_path]))
-    titles = ["source", *("+".join(combination) for combination in combinations), "ideal"]
     file = plan.out / _SHEET_FILE
-    contact_sheet(titles, rows).save(file)
+    shown = select_samples(plan.samples, limit=len(TYPE_NAMES))
+    run_sheet(RunStore.read(plan.out), shown, plan.data / IDEAL_FOLDER).save(file)
     return file

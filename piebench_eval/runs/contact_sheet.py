@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from piebench_eval.bench.sample import Sample
+    from piebench_eval.runs.store import RunStore
 
 _GAP, _LINE, _FONT_SIZE = 6, 16, 12
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
@@ -32,6 +33,25 @@ class SheetRow:
 
     sample: Sample
     pictures: Sequence[Path | None]
+
+
+def run_sheet(store: RunStore, samples: Sequence[Sample], ideals: Path, side: int = 128) -> Image.Image:
+    """Lay out a run's edits between their sources and their ideal edits.
+
+    Args:
+        store: the run.
+        samples: whose edits to show.
+        ideals: folder of the ideal edits, named as the sources are.
+        side: side of a picture on the sheet, in pixels.
+    """
+    combinations = store.recipe.combinations
+    rows = []
+    for sample in samples:
+        edits = [store.image_file(*combination, sample) for combination in combinations]
+        files = [sample.file, *edits, ideals / sample.image_path]
+        rows.append(SheetRow(sample, [file if file.is_file() else None for file in files]))
+    titles = ["source", *("+".join(combination) for combination in combinations), "ideal"]
+    return contact_sheet(titles, rows, side)
 
 
 def contact_sheet(titles: Sequence[str], rows: Sequence[SheetRow], side: int = 128) -> Image.Image:

@@ -86,11 +86,3 @@ def _normalise(vae: AutoencoderKL, batch: torch.Tensor) -> None:
     into.weight[:4] /= size[:, None, None, None]
     into.bias[:4] /= size
     into.bias[4:] -= 2 * size.log()
-
-
-@torch.no_grad()
-def reconstruct(vae: AutoencoderKL, drawn: np.ndarray) -> np.ndarray:
-    """Pictures ``[n, side, side, 3]`` through the autoencoder and back."""
-    parts = [vae.decode(vae.encode(part).latent_dist.mean).sample for part in to_unit(drawn).split(50)]
-    levels = ((torch.cat(parts).clamp(-1, 1) + 1) * 127.5).round()
-    return levels.permute(0, 2, 3, 1).to(torch.uint8).numpy()

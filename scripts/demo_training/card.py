@@ -1,9 +1,16 @@
 """The model card: what was trained on what, how, and how well it does."""
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from piebench_eval.demo.embedded import WEIGHTS
+from piebench_eval.bench.sample import TYPE_NAMES
+from piebench_eval.demo.benchmark import IDEAL_FOLDER
+from piebench_eval.demo.embedded import RECIPE, WEIGHTS
+from piebench_eval.runs.contact_sheet import run_sheet
+from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
+from piebench_eval.runs.session import Selection, execute_run, plan_run
+from piebench_eval.runs.store import RunStore
 from scripts.demo_training import autoencoder, clip, squeezenet, structure_vit, unet
 
 CARD = WEIGHTS.parent / "MODEL_CARD.md"
@@ -43,6 +50,16 @@ One edit of each type by direct + p2p at the demo's settings (source, edit, idea
 
 ![edits](edits.png)
 """
+
+
+def write_edits_sheet() -> None:
+    """Edit one sample of each type by direct + p2p, as the demo does, and lay source, edit and ideal out."""
+    recipe = build_recipe({**read_recipe_fields(RECIPE), "inversions": ["direct"]}, {}, str(RECIPE))
+    with tempfile.TemporaryDirectory() as folder:
+        plan = plan_run(recipe, None, Path(folder), Selection(limit=len(TYPE_NAMES)))
+        execute_run(plan, lambda progress: None)
+        sheet = run_sheet(RunStore.read(plan.out), plan.samples, plan.data / IDEAL_FOLDER, side=96)
+        sheet.quantize(64).save(CARD.with_name("edits.png"), optimize=True)
 
 
 def write_card(measured: Mapping[str, float], size: int, file: Path = CARD) -> None:

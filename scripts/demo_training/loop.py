@@ -75,7 +75,9 @@ def train(training: Training, folder: Path, device: torch.device) -> None:
         for kept, parameter in zip(average, training.parameters, strict=True):
             kept.lerp_(parameter.detach(), 1 - decay)
         if rank == 0 and (step % _LOG_EVERY == 0 or step + 1 == training.steps):
-            _log(training, folder, step, loss.item(), time.monotonic() - began)
+            seconds = time.monotonic() - began
+            left = seconds / (step + 1 - first) * (training.steps - step - 1)
+            _log(training, folder, {"loss": loss.item(), "seconds": seconds, "seconds left": left}, step)
         if rank == 0 and ((step + 1) % _SAVE_EVERY == 0 or step + 1 == training.steps):
             _save(training, folder, step + 1, optimizer, schedule, average)
     with torch.no_grad():
@@ -101,11 +103,15 @@ def _average_gradients(parameters: list[nn.Parameter]) -> None:
         gradient.copy_(part.view(gradient.shape))
 
 
-def _log(training: Training, folder: Path, step: int, loss: float, seconds: float) -> None:
-    entry = {"step": step, "of": training.steps, "loss": round(loss, 5), "seconds": round(seconds, 1)}
+def _log(training: Training, folder: Path, values: dict[str, float], step: int) -> None:
+    entry = {
+        "step": step + 1,
+        "of": training.steps,
+        **{name: round(value, 5) for name, value in values.items()},
+    }
     with (folder / f"{training.name}.log").open("a") as log:
         log.write(json.dumps(entry) + "\n")
-    print(training.name, *(f"{key} {value}" for key, value in entry.items()), flush=True)
+    print(f"{training.name}:", *(f"{key} {value:g}" for key, value in entry.items()), flush=True)
 
 
 def _save(training, folder, step, optimizer, schedule, average) -> None:

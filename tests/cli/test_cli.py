@@ -31,6 +31,8 @@ def piebench(*arguments):
         ["score", "--help"],
         ["table", "--help"],
         ["data", "validate", "--help"],
+        ["data", "demo", "--help"],
+        ["demo", "--help"],
         ["methods"],
         ["--version"],
     ],
@@ -42,7 +44,7 @@ def test_help_teaches_without_heavy_imports(arguments):
     assert done.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "score", "table"])
+@pytest.mark.parametrize("command", ["run", "score", "table", "demo"])
 def test_help_has_examples(command):
     assert "Examples" in piebench(command, "--help").stdout
 
@@ -67,7 +69,12 @@ def wrong_usages(photo_bench, tiny_model, tmp_path):
     chosen = [*run, "--inversion", "ddim", "--method", "p2p"]
     recipe = tmp_path / "broken.yaml"
     recipe.write_text("steps: [")
+    pair = ["--inversion", "ddim", "--method", "p2p", "--out", tmp_path / "run"]
     return {
+        "data without model": (["run", "--data", photo_bench, *pair], "--model is missing"),
+        "model without data": (["run", "--model", tiny_model, *pair], "--data is missing"),
+        "demo out of a file": (["demo", "--out", recipe], "is a file"),
+        "benchmark over a benchmark": (["data", "demo", "--out", photo_bench], "holds a benchmark already"),
         "no inversion": (run, "--inversion"),
         "unknown inversion": ([*run, "--inversion", "dimm", "--method", "p2p"], "dimm"),
         "unknown method": ([*run, "--inversion", "ddim", "--method", "p3p"], "p3p"),

@@ -1,10 +1,13 @@
 """What ``piebench demo`` leaves behind, prints and shows."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 from piebench_eval.tables.aggregate import read_scores
@@ -76,3 +79,17 @@ def test_the_label_is_in_every_format(demo_run, capfd, output):
 
     print_table(demo_run.folder, output=Format(output))
     assert "demo" in capfd.readouterr().out
+
+
+def test_run_without_data_and_model_uses_the_embedded_world(tmp_path):
+    command = [sys.executable, "-m", "piebench_eval.cli.app"]
+    run = [*command, "run", "--out", str(tmp_path), "--ids", "600000000000", "--inversion", "direct"]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "Demo model" in done.stderr
+    assert yaml.safe_load((tmp_path / "recipe.yaml").read_text())["model"] == "demo"
+    moved = tmp_path.with_name("moved")
+    tmp_path.rename(moved)
+    scored = subprocess.run([*command, "score", str(moved)], capture_output=True, text=True, timeout=300)
+    assert scored.returncode == 0, scored.stderr
+    assert set(json.loads((moved / "scores.json").read_text())["networks"].values()) == {"demo"}

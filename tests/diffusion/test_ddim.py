@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from piebench_eval.diffusion.ddim import ddim_invert, ddim_step
 from piebench_eval.diffusion.schedule import ddim_schedule
 from piebench_eval.runs.edit import encode_inputs
-from tests.support.tiny_model import sd_scheduler
+from scripts.demo_training.unet import sd_scheduler
 
 ALPHA = st.floats(0.01, 0.999)
 

@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from scripts.demo_training.unet import sd_scheduler
 from tests.support.weights import fill
 
 WORDS = "a photo of an cat dog mirror sitting next to in the round square cake coffee cup astronaut"
@@ -54,18 +55,6 @@ def save_tiny_model(folder: Path) -> Path:
     vae.save_pretrained(folder / "vae")
     sd_scheduler().save_pretrained(folder / "scheduler")
     return folder
-
-
-def sd_scheduler() -> DDIMScheduler:
-    """Stable Diffusion 1.x's noise schedule, as its checkpoints configure it."""
-    return DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
 
 
 def save_tokenizer(folder: Path, words: str = WORDS) -> None:

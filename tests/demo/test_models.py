@@ -1,0 +1,61 @@
+"""The embedded models, held against what their card says of them; on few scenes, so with some room."""
+
+import json
+
+import pytest
+
+from piebench_eval.backbone.loading import load_backbone
+from piebench_eval.demo.embedded import DEMO, WEIGHTS
+from scripts.demo_training import measure
+from scripts.demo_training.card import CARD
+from scripts.demo_training.data import scene
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return load_backbone(DEMO)
+
+
+def test_they_are_small_and_safe():
+    files = [file for file in WEIGHTS.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < 16e6
+    assert {file.suffix for file in files} <= {".json", ".txt", ".safetensors"}
+
+
+def test_the_unet_has_stable_diffusions_sixteen_attention_blocks(backbone):
+    blocks = [
+        module for module in backbone.unet.modules() if type(module).__name__ == "BasicTransformerBlock"
+    ]
+    assert len(blocks) == 16
+
+
+def test_the_pipeline_names_stable_diffusions_classes():
+    index = json.loads((WEIGHTS / "stable_diffusion" / "model_index.json").read_text())
+    assert index["unet"] == ["diffusers", "UNet2DConditionModel"]
+    assert index["vae"] == ["diffusers", "AutoencoderKL"]
+    assert index["text_encoder"] == ["transformers", "CLIPTextModel"]
+    scheduler = json.loads((WEIGHTS / "stable_diffusion" / "scheduler" / "scheduler_config.json").read_text())
+    assert (scheduler["beta_start"], scheduler["beta_end"]) == (0.00085, 0.012)
+    assert scheduler["beta_schedule"] == "scaled_linear"
+
+
+def test_the_autoencoder_keeps_drawings(backbone):
+    assert measure.autoencoder_psnr(backbone, [scene("held-out", index) for index in range(30)]) > 32
+
+
+def test_inversion_comes_back(backbone):
+    assert measure.inversion_psnr(backbone, [scene("held-out", index) for index in range(3)]) > 40
+
+
+def test_samples_show_what_was_asked_for(backbone):
+    assert measure.sampled_right(backbone, 24)["all three"] >= 0.8
+
+
+def test_clip_knows_captions():
+    assert measure.clip_retrieval([scene("held-out", index) for index in range(40)]) > 0.9
+
+
+def test_the_card_says_what_was_measured():
+    card = CARD.read_text()
+    for what in ("autoencoder PSNR", "all three right, sampled", "inversion PSNR", "Licence"):
+        assert what in card
