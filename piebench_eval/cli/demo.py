@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 QUICK_SAMPLES = 10
 """Samples of ``--quick``: one of each editing type."""
 
+_BATCH = 10
+"""Samples per batch: the small UNet is quick enough for the calls themselves to count, even on a CPU."""
+
 _STORY = (
     ("direct+p2p", "ddim+p2p", ("structure_distance", "psnr", "lpips", "mse", "ssim")),
     ("direct+p2p", "source-copy", ("clip_whole",)),
@@ -47,7 +50,8 @@ def demo(
     from piebench_eval.runs.session import Selection, plan_run
 
     recipe = build_recipe(read_recipe_fields(RECIPE), {}, str(RECIPE))
-    plan = plan_run(recipe, None, out_folder, Selection(limit=QUICK_SAMPLES if quick else None))
+    selection = Selection(limit=QUICK_SAMPLES if quick else None)
+    plan = plan_run(recipe, None, out_folder, selection, batch_size=_BATCH)
     work_through(plan)
     candidates, _, about, scores_file = of_run(out_folder, None)
     # Without the rest of a larger demo that was stopped in this folder.

@@ -136,8 +136,10 @@ def change_background(rng: Generator) -> Edit:
 
 
 def change_style(rng: Generator) -> Edit:
-    """A drawing becomes a sketch, or a sketch a drawing."""
-    scene = replace(_plain_scene(rng), sketch=bool(rng.random() < 0.3))
+    """A drawing becomes a sketch, or a sketch a drawing; of plain objects, whose outlines a sketch shows."""
+    scene = _plain_scene(rng)
+    things = tuple(replace(thing, material="plain") for thing in scene.things)
+    scene = replace(scene, things=things, sketch=bool(rng.random() < 0.3))
     instruction = "Paint the sketch" if scene.sketch else "Draw it as a sketch"
     return Edit(scene, replace(scene, sketch=not scene.sketch), "", instruction)
 

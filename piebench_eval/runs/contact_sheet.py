@@ -62,25 +62,29 @@ def contact_sheet(titles: Sequence[str], rows: Sequence[SheetRow], side: int = 1
         rows: what to show.
         side: side of a picture on the sheet, in pixels.
     """
+    font = ImageFont.load_default(_FONT_SIZE)
+    texts = [_lines(row.sample) for row in rows]
+    widest = max((font.getlength(line) for lines in texts for line in lines), default=0)
+    width = int(max(len(titles) * (side + _GAP), widest + _GAP)) + _GAP
     row_height = 2 * _LINE + side + _GAP
-    width = len(titles) * (side + _GAP) + _GAP
     sheet = Image.new("RGB", (width, _LINE + _GAP + len(rows) * row_height), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(_FONT_SIZE)
     lefts = [_GAP + column * (side + _GAP) for column in range(len(titles))]
     for left, title in zip(lefts, titles, strict=True):
         pen.text((left, _GAP // 2), title, _INK, font)
-    for index, row in enumerate(rows):
+    for index, (row, lines) in enumerate(zip(rows, texts, strict=True)):
         top = _LINE + _GAP + index * row_height
-        sample = row.sample
-        kind = TYPE_NAMES.get(sample.type_id, sample.type_id)
-        lines = (f"{kind}: {sample.marked_source_prompt}", f"-> {sample.marked_target_prompt}")
         for number, line in enumerate(lines):
             pen.text((_GAP, top + number * _LINE), line, _INK, font)
         for left, file in zip(lefts, row.pictures, strict=True):
             if file is not None:
                 sheet.paste(_enlarged(file, side), (left, top + 2 * _LINE))
     return sheet
+
+
+def _lines(sample: Sample) -> tuple[str, str]:
+    kind = TYPE_NAMES.get(sample.type_id, sample.type_id)
+    return f"{kind}: {sample.marked_source_prompt}", f"-> {sample.marked_target_prompt}"
 
 
 def _enlarged(file: Path, side: int) -> Image.Image:

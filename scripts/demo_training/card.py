@@ -59,7 +59,7 @@ def write_edits_sheet() -> None:
         plan = plan_run(recipe, None, Path(folder), Selection(limit=len(TYPE_NAMES)))
         execute_run(plan, lambda progress: None)
         sheet = run_sheet(RunStore.read(plan.out), plan.samples, plan.data / IDEAL_FOLDER, side=96)
-        sheet.quantize(64).save(CARD.with_name("edits.png"), optimize=True)
+        sheet.save(CARD.with_name("edits.png"), optimize=True)
 
 
 def write_card(measured: Mapping[str, float], size: int, file: Path = CARD) -> None:
@@ -70,7 +70,12 @@ def write_card(measured: Mapping[str, float], size: int, file: Path = CARD) -> N
         ("autoencoder", "AutoencoderKL", "drawings", autoencoder),
         ("UNet and text encoder", "UNet2DConditionModel, CLIPTextModel", "latents and captions", unet),
         ("CLIP", "CLIPModel", "drawings and captions, contrasted", clip),
-        ("ViT of the structure distance", "ViTModel", "which shape covers each patch", structure_vit),
+        (
+            "ViT of the structure distance",
+            "ViTModel",
+            "what objects cover of each patch",
+            structure_vit,
+        ),
         ("SqueezeNet of LPIPS", "squeezenet1_1().features", "which attributes a drawing has", squeezenet),
     ]
     rows = [

@@ -1,4 +1,4 @@
-"""A ViT for structure distance: its patches know the outline they lie on, whatever its colour."""
+"""A ViT for structure distance: its patches know where objects are, whatever their colours."""
 
 from pathlib import Path
 
@@ -9,13 +9,14 @@ from torch.nn import functional
 from transformers import ViTConfig, ViTModel
 
 from piebench_eval.demo.draw import covers
-from piebench_eval.demo.scene import SHAPES, Scene
+from piebench_eval.demo.scene import Scene
 from piebench_eval.metrics.structure import IMAGENET_MEAN, IMAGENET_STD
 from scripts.demo_training.data import pictures, scene, to_unit
 from scripts.demo_training.loop import Training, train
 
-STEPS, BATCH, PICTURES = 500, 24, 24_000
+STEPS, BATCH, PICTURES = 450, 24, 24_000
 _SIDE, _PATCH, _WIDTH = 224, 16, 48
+_POINTS = 4  # per side of a patch, where its coverage is measured
 
 
 def new_vit() -> ViTModel:
@@ -38,22 +39,18 @@ def new_vit() -> ViTModel:
 
 
 def train_vit(work: Path, device: torch.device) -> ViTModel:
-    """Classify each patch by the shape that covers its centre, and the whole by the number of objects."""
+    """Tell for each patch how much of it and of its eight neighbours objects cover."""
     vit = new_vit().to(device)
-    patches, count = nn.Linear(_WIDTH, 1 + len(SHAPES)).to(device), nn.Linear(_WIDTH, 3).to(device)
+    head = nn.Linear(_WIDTH, 9).to(device)
     drawn = pictures(work, "train", PICTURES)
 
     def loss(rng: np.random.Generator) -> torch.Tensor:
         numbers = np.sort(rng.integers(len(drawn), size=BATCH))
-        scenes = [scene("train", int(number)) for number in numbers]
+        wanted = torch.stack([patch_coverage(scene("train", int(number))) for number in numbers])
         tokens = vit(as_structure_distance_sees(to_unit(drawn[numbers]).to(device))).last_hidden_state
-        labels = torch.from_numpy(np.stack([patch_labels(shown) for shown in scenes])).to(device)
-        counts = torch.tensor([len(shown.things) for shown in scenes], device=device)
-        return functional.cross_entropy(patches(tokens[:, 1:]).float().mT, labels) + functional.cross_entropy(
-            count(tokens[:, 0]).float(), counts
-        )
+        return functional.binary_cross_entropy_with_logits(head(tokens[:, 1:]).float(), wanted.to(device))
 
-    groups = [(vit, 1e-3), (patches, 1e-3), (count, 1e-3)]
+    groups = [(vit, 1e-3), (head, 1e-3)]
     train(Training("structure_vit", groups, loss, STEPS, seed=3, weight_decay=0.05), work, device)
     return vit.float().eval()
 
@@ -67,11 +64,13 @@ def as_structure_distance_sees(images: torch.Tensor) -> torch.Tensor:
     return (large - mean) / std
 
 
-def patch_labels(shown: Scene) -> np.ndarray:
-    """For each patch 0 for background, or 1 + the index of the shape on its centre."""
-    centres = (np.arange(_SIDE // _PATCH) + 0.5) * _PATCH / _SIDE
-    x, y = np.meshgrid(centres, centres)
-    labels = np.zeros_like(x, dtype=np.int64)
+def patch_coverage(shown: Scene) -> torch.Tensor:
+    """The share of each patch and of its neighbours that objects cover, ``[patches, 9]``."""
+    side = _SIDE // _PATCH
+    points = (np.arange(side * _POINTS) + 0.5) / (side * _POINTS)
+    x, y = np.meshgrid(points, points)
+    covered = torch.zeros(1, 1, side * _POINTS, side * _POINTS)
     for thing in shown.things:
-        labels[covers(thing, x, y)] = 1 + SHAPES.index(thing.shape)
-    return labels.ravel()
+        covered[0, 0, covers(thing, x, y)] = 1
+    shares = functional.avg_pool2d(covered, _POINTS)
+    return functional.unfold(shares, kernel_size=3, padding=1)[0].T

@@ -42,11 +42,14 @@ def test_latents_get_mean_0_and_size_1():
     torch.testing.assert_close(after, before, atol=1e-3, rtol=0)
 
 
-def test_patches_know_their_shape():
-    labels = structure_vit.patch_labels(Scene((Thing("star", "red", radius=0.3),), "gray")).reshape(14, 14)
-    assert labels[7, 7] == 4
-    assert labels[0, 0] == 0
-    assert set(np.unique(labels)) == {0, 4}
+def test_patches_know_what_covers_them():
+    shown = Scene((Thing("square", "red", radius=0.3),), "gray")
+    shares = structure_vit.patch_coverage(shown).reshape(14, 14, 9)
+    own = shares[..., 4]
+    assert own[7, 7] == 1 and own[0, 0] == 0
+    assert own.mean() == pytest.approx((2 * 0.82 * 0.3) ** 2, rel=0.1)
+    torch.testing.assert_close(shares[1:, :, 1], own[:-1])
+    torch.testing.assert_close(shares[:, :-1, 5], own[:, 1:])
 
 
 def test_attributes_tell_scenes_apart():
