@@ -1,5 +1,6 @@
 """The demo's baseline: it holds for the code as it is, and each deliberate fault violates it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,9 +10,8 @@ import yaml
 from piebench_eval.cli.demo import QUICK_SAMPLES
 from piebench_eval.demo.embedded import RECIPE
 from piebench_eval.diffusion import words
-from piebench_eval.diffusion.attention import plain_attention
 from piebench_eval.diffusion.edit_loop import SourcePath
-from piebench_eval.methods.p2p_control import P2PControl
+from piebench_eval.methods.p2p_control import Windows
 from piebench_eval.metrics.networks import networks_for
 from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
 from piebench_eval.runs.scoring import ScoreJournal, run_candidates, score_candidates
@@ -53,7 +53,12 @@ def test_the_demo_holds_its_baseline(demo_run, baseline, tolerances):
 
 
 def no_control(monkeypatch):
-    monkeypatch.setattr(P2PControl, "attend", lambda self, layer, *inputs: plain_attention(*inputs))
+    real = Windows.of
+
+    def never(settings, steps):
+        return replace(real(settings, steps), cross=0, self=0)
+
+    monkeypatch.setattr(Windows, "of", never)
 
 
 def reversed_words(monkeypatch):
