@@ -36,7 +36,16 @@ def package(work: Path) -> int:
     features = load_file(work / "squeezenet.safetensors")
     halved = {name: weight.to(torch.float16) for name, weight in features.items()}
     save_file(halved, locate("lpips_weights", DEMO))
+    for part in ("unet", "vae"):
+        _forget_origin(pipeline / part / "config.json")
     return sum(file.stat().st_size for file in WEIGHTS.rglob("*") if file.is_file())
+
+
+def _forget_origin(config: Path) -> None:
+    """Remove the work folder's path, which diffusers writes into a configuration."""
+    fields = json.loads(config.read_text())
+    fields.pop("_name_or_path", None)
+    config.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
 
 
 _MODEL_INDEX = {

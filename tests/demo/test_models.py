@@ -20,6 +20,7 @@ def test_they_are_small_and_safe():
     files = [file for file in WEIGHTS.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) < 16e6
     assert {file.suffix for file in files} <= {".json", ".txt", ".safetensors"}
+    assert not any("_name_or_path" in file.read_text() for file in files if file.suffix == ".json")
 
 
 def test_the_unet_has_stable_diffusions_sixteen_attention_blocks(backbone):
