@@ -11,21 +11,37 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.schedule import Schedule
 
 
-def ddim_step(latents: torch.Tensor, noise: torch.Tensor, alpha_from: float, alpha_to: float) -> torch.Tensor:
-    """Move latents from one noise level to another along predicted noise (equation 12, sigma 0).
+def ddim_step(
+    latents: torch.Tensor,
+    noise: torch.Tensor,
+    alpha_from: float,
+    alpha_to: float,
+    fresh_noise: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Move latents from one noise level to another along predicted noise (equation 12).
 
     Args:
         latents: latents at the level of ``alpha_from``, any shape.
         noise: noise predicted for them, same shape.
         alpha_from: cumulative alpha of the level they are at.
         alpha_to: cumulative alpha of the level to go to; larger is towards the image.
+        fresh_noise: same shape; with it the step is stochastic (eta 1), without it eta is 0.
 
     >>> import torch
     >>> ddim_step(torch.tensor([1.0]), torch.tensor([0.0]), alpha_from=0.25, alpha_to=1.0)
     tensor([2.])
     """
     predicted_image = (latents - (1 - alpha_from) ** 0.5 * noise) / alpha_from**0.5
-    return alpha_to**0.5 * predicted_image + (1 - alpha_to) ** 0.5 * noise
+    if fresh_noise is None:
+        return alpha_to**0.5 * predicted_image + (1 - alpha_to) ** 0.5 * noise
+    sigma = ddim_sigma(alpha_from, alpha_to)
+    direction = (1 - alpha_to - sigma**2) ** 0.5 * noise
+    return alpha_to**0.5 * predicted_image + direction + sigma * fresh_noise
+
+
+def ddim_sigma(alpha_from: float, alpha_to: float) -> float:
+    """Standard deviation of the fresh noise of a step towards the image at eta 1 (equation 16)."""
+    return ((1 - alpha_to) / (1 - alpha_from) * (1 - alpha_from / alpha_to)) ** 0.5
 
 
 def guide(uncond: torch.Tensor, cond: torch.Tensor, guidance: float) -> torch.Tensor:

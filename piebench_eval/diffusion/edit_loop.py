@@ -30,26 +30,41 @@ class EditInputs:
         source: embeddings of the source prompts ``[samples, 77, width]``.
         target: embeddings of the target prompts, same shape.
         uncond: embeddings of the empty prompt, same shape.
+        guidance: classifier-free guidance scale of the edit, where an inversion prepares for it.
+        seed: of each sample's noise, where an inversion draws any.
     """
 
     latents: torch.Tensor
     source: torch.Tensor
     target: torch.Tensor
     uncond: torch.Tensor
+    guidance: float = 7.5
+    seed: int = 1234
 
 
 @dataclass(frozen=True)
 class SourcePath:
-    """What an inversion found: where the source branch is at every noise level.
+    """What an inversion found: where the source branch is at every noise level, and how both branches move.
 
     Attributes:
-        trajectory: latents ``[levels, samples, 4, h, w]``, from the image to the latent that sampling
-            starts from.
+        trajectory: latents ``[steps + 1, samples, 4, h, w]``, from the image (level 0) to the latent that
+            sampling starts from; it need not be the schedule's noisiest level.
         pinned: the source branch is set to the trajectory; otherwise it takes its own guided steps.
+        uncond: unconditional embeddings of both branches ``[steps, samples, 77, width]``, entry k for the
+            step between levels k and k + 1; those of the empty prompt if None.
+        fresh_noise: noise that both branches add to their steps ``[steps, samples, 4, h, w]``, likewise;
+            none if None.
     """
 
     trajectory: torch.Tensor
     pinned: bool
+    uncond: torch.Tensor | None = None
+    fresh_noise: torch.Tensor | None = None
+
+    @property
+    def steps(self) -> int:
+        """Number of steps from the start of sampling to the image."""
+        return len(self.trajectory) - 1
 
 
 class Control(AttentionHook, Protocol):
@@ -90,18 +105,19 @@ def edit(
     Returns:
         Edited latents ``[samples, 4, h, w]``.
     """
-    embeddings = {
-        Row.SOURCE_UNCOND: inputs.uncond,
-        Row.SOURCE_COND: inputs.source,
-        Row.TARGET_UNCOND: inputs.uncond,
-        Row.TARGET_COND: inputs.target,
-    }
-    reads = [control.source_reads(step) for step in range(schedule.steps)]
+    reads = [control.source_reads(step) for step in range(path.steps)]
     plans = [plan_rows(of_sample, path.pinned, guidance) for of_sample in zip(*reads, strict=True)]
     source = target = path.trajectory[-1]
     with controlled_attention(backbone.unet, control):
         for step, steps in enumerate(zip(*plans, strict=True)):
-            level = schedule.steps - step
+            level = path.steps - step
+            uncond = inputs.uncond if path.uncond is None else path.uncond[level - 1]
+            embeddings = {
+                Row.SOURCE_UNCOND: uncond,
+                Row.SOURCE_COND: inputs.source,
+                Row.TARGET_UNCOND: uncond,
+                Row.TARGET_COND: inputs.target,
+            }
             rows = RowBatch.of_step(steps)
             control.begin_step(step, rows, target.shape[-2:])
             noise = backbone.predict_noise(
@@ -115,7 +131,9 @@ def edit(
 
             alphas = schedule.alphas[level], schedule.alphas[level - 1]
             everyone = list(range(len(target)))
-            target = ddim_step(target, _guided_noise(noise, rows, _TARGET, everyone, guidance), *alphas)
+            fresh = None if path.fresh_noise is None else path.fresh_noise[level - 1]
+            guided = _guided_noise(noise, rows, _TARGET, everyone, guidance)
+            target = ddim_step(target, guided, *alphas, fresh)
             if path.pinned:
                 source = path.trajectory[level - 1]
             elif moving := [sample for sample in everyone if steps[sample].moves_source]:

@@ -11,6 +11,9 @@ INVERSIONS: Registry[Inversion] = Registry(
     "inversion",
     {
         "ddim": "piebench_eval.inversions.ddim:DDIM",
+        "null_text": "piebench_eval.inversions.null_text:NULL_TEXT",
+        "negative_prompt": "piebench_eval.inversions.negative_prompt:NEGATIVE_PROMPT",
+        "edit_friendly": "piebench_eval.inversions.edit_friendly:EDIT_FRIENDLY",
         "direct": "piebench_eval.inversions.direct:DIRECT",
     },
 )

@@ -69,7 +69,7 @@ def edit_batch(backbone: Backbone, job: Job, recipe: Recipe) -> list[EditResult]
     inversion, method = INVERSIONS.get(job.inversion), METHODS.get(job.method)
     schedule = ddim_schedule(backbone.alphas_cumprod, recipe.steps)
     prepared = method.prepare(job.samples, backbone, recipe.steps, recipe.methods[job.method])
-    inputs = encode_inputs(backbone, job.samples, resolution)
+    inputs = encode_inputs(backbone, job.samples, resolution, recipe.guidance, recipe.seed)
     path = inversion.invert(backbone, inputs, schedule, recipe.inversions[job.inversion])
     latents = edit(backbone, inputs, path, prepared.control, schedule, recipe.guidance)
     finite = latents.flatten(1).isfinite().all(dim=1).tolist()
@@ -95,7 +95,13 @@ def edit_batch(backbone: Backbone, job: Job, recipe: Recipe) -> list[EditResult]
     ]
 
 
-def encode_inputs(backbone: Backbone, samples: Sequence[Sample], resolution: int) -> EditInputs:
+def encode_inputs(
+    backbone: Backbone,
+    samples: Sequence[Sample],
+    resolution: int,
+    guidance: float = 7.5,
+    seed: int = 1234,
+) -> EditInputs:
     """Load and encode pictures and prompts of a batch."""
     images = [load_image(sample.file, resolution) for sample in samples]
     uncond = backbone.embed_prompts([""])
@@ -104,6 +110,8 @@ def encode_inputs(backbone: Backbone, samples: Sequence[Sample], resolution: int
         source=backbone.embed_prompts([sample.source_prompt for sample in samples]),
         target=backbone.embed_prompts([sample.target_prompt for sample in samples]),
         uncond=uncond.expand(len(samples), -1, -1),
+        guidance=guidance,
+        seed=seed,
     )
 
 

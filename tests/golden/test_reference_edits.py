@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from piebench_eval.backbone.evaluations import UNetTally
-from piebench_eval.backbone.loading import load_backbone
 from piebench_eval.bench.sample import Sample
 from piebench_eval.diffusion import words
 from piebench_eval.diffusion.edit_loop import edit
@@ -28,11 +27,6 @@ REFERENCE_NAMES = {"ddim": "ddim+p2p", "direct": "directinversion+p2p"}
 TRAJECTORY_TOLERANCE = 5e-5
 FINAL_MAX, FINAL_RMS = 2e-3, 2e-4
 GREY_LEVELS, SHARE_OF_VALUES = 1, 0.99
-
-
-@pytest.fixture(scope="module")
-def reference(golden):
-    return load_backbone(str(golden / "tiny-sd"))
 
 
 def load_case(golden: Path, case: str) -> Sample:

@@ -1,0 +1,39 @@
+"""Negative-prompt inversion: the source prompt takes the place of the empty one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from piebench_eval.inversions.base import Inversion
+from piebench_eval.inversions.ddim import DDIMSettings, ddim
+
+if TYPE_CHECKING:
+    from piebench_eval.backbone.backbone import Backbone
+    from piebench_eval.diffusion.edit_loop import EditInputs, SourcePath
+    from piebench_eval.diffusion.schedule import Schedule
+
+
+class NegativePromptSettings(DDIMSettings):
+    """Settings of negative-prompt inversion."""
+
+
+def negative_prompt(
+    backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: NegativePromptSettings
+) -> SourcePath:
+    """Invert by DDIM and guide both branches away from the source prompt.
+
+    The source branch is guided from its prompt to the same prompt, which is no guidance at all: it walks
+    back almost the way that the inversion came. The target is guided from the source prompt to its own.
+    """
+    path = ddim(backbone, inputs, schedule, settings)
+    return replace(path, uncond=inputs.source.expand(path.steps, *inputs.source.shape))
+
+
+NEGATIVE_PROMPT = Inversion(
+    title="Negative-prompt inversion",
+    paper="Miyake et al., Negative-prompt Inversion, 2023",
+    equation="section 3.3: the optimised embedding is approximated by the source prompt's",
+    settings=NegativePromptSettings,
+    invert=negative_prompt,
+)

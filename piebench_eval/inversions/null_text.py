@@ -1,0 +1,134 @@
+"""Null-text inversion: the empty prompt's embedding is tuned until guided sampling retraces the inversion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from piebench_eval.inversions.base import Inversion
+from piebench_eval.inversions.ddim import DDIMSettings, ddim
+
+if TYPE_CHECKING:
+    import torch
+
+    from piebench_eval.backbone.backbone import Backbone
+    from piebench_eval.diffusion.edit_loop import EditInputs, SourcePath
+    from piebench_eval.diffusion.schedule import Schedule
+
+
+class NullTextSettings(DDIMSettings):
+    """Settings of null-text inversion; the defaults are its paper's code's."""
+
+    inner_steps: int = Field(default=10, ge=0, description="updates of the embedding per step, at most")
+    learning_rate: float = Field(
+        default=1e-2, gt=0, description="of Adam at the first step; falls by a hundredth of it per step"
+    )
+    stop_loss: float = Field(default=1e-5, ge=0, description="a step's updates end below this loss ...")
+    stop_loss_growth: float = Field(default=2e-5, ge=0, description="... plus this for every earlier step")
+
+
+def null_text(
+    backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: NullTextSettings
+) -> SourcePath:
+    """Invert by DDIM, then find for each step the embedding whose guided step follows the inversion."""
+    path = ddim(backbone, inputs, schedule, settings)
+    return replace(path, uncond=optimise_uncond(backbone, inputs, path.trajectory, schedule, settings))
+
+
+def optimise_uncond(
+    backbone: Backbone,
+    inputs: EditInputs,
+    trajectory: torch.Tensor,
+    schedule: Schedule,
+    settings: NullTextSettings,
+) -> torch.Tensor:
+    """Optimise the unconditional embeddings of each step, from the noise to the image (algorithm 1).
+
+    Every step begins with the embedding of the step before it.
+
+    Args:
+        backbone: the model.
+        inputs: the batch; its unconditional embeddings are where the optimisation begins.
+        trajectory: where guided sampling should lead ``[steps + 1, samples, 4, h, w]``.
+        schedule: the noise schedule.
+        settings: the inversion's section of the recipe.
+
+    Returns:
+        Embeddings ``[steps, samples, 77, width]``, entry k for the step between levels k and k + 1.
+    """
+    import torch
+
+    embeddings, latents = inputs.uncond, trajectory[-1]
+    everyone = list(range(len(latents)))
+    found = []
+    for index, level in enumerate(reversed(range(1, schedule.steps + 1))):
+        with torch.no_grad():
+            cond = backbone.predict_noise(latents, schedule.timesteps[level - 1], inputs.source, everyone)
+        step = SourceStep(backbone, latents, cond, schedule, level, inputs.guidance)
+        embeddings = optimise_step(step, embeddings, trajectory[level - 1], index, settings)
+        with torch.no_grad():
+            latents = step.guided(embeddings, everyone)
+        found.append(embeddings)
+    return torch.stack(found[::-1])
+
+
+@dataclass(frozen=True)
+class SourceStep:
+    """A guided step of the source branch, as a function of the unconditional embeddings."""
+
+    backbone: Backbone
+    latents: torch.Tensor
+    cond: torch.Tensor
+    schedule: Schedule
+    level: int
+    guidance: float
+
+    def guided(self, embeddings: torch.Tensor, samples: list[int]) -> torch.Tensor:
+        """Where the step leads ``[len(samples), 4, h, w]`` with embeddings ``[len(samples), 77, width]``."""
+        from piebench_eval.diffusion.ddim import ddim_step, guide
+
+        latents, timestep = self.latents[samples], self.schedule.timesteps[self.level - 1]
+        uncond = self.backbone.predict_noise(latents, timestep, embeddings, samples)
+        noise = guide(uncond, self.cond[samples], self.guidance)
+        return ddim_step(
+            latents, noise, self.schedule.alphas[self.level], self.schedule.alphas[self.level - 1]
+        )
+
+
+def optimise_step(
+    step: SourceStep, embeddings: torch.Tensor, wanted: torch.Tensor, index: int, settings: NullTextSettings
+) -> torch.Tensor:
+    """Tune each sample's embedding until its step leads near enough to the wanted latents.
+
+    A sample whose loss is small enough is left out of the calls that follow: it neither moves nor costs. The
+    update by the loss that ends its tuning is kept, as in the reference.
+    """
+    import torch
+
+    rate = settings.learning_rate * max(0.0, 1 - index / 100)
+    enough = settings.stop_loss + settings.stop_loss_growth * index
+    tuned = [embedding.detach().clone().requires_grad_() for embedding in embeddings]
+    optimizers = [torch.optim.Adam([embedding], lr=rate) for embedding in tuned]
+    moving = list(range(len(tuned)))
+    for _ in range(settings.inner_steps):
+        if not moving:
+            break
+        reached = step.guided(torch.stack([tuned[sample] for sample in moving]), moving)
+        losses = (reached - wanted[moving]).square().mean(dim=(1, 2, 3))
+        losses.sum().backward()
+        for sample in moving:
+            optimizers[sample].step()
+            optimizers[sample].zero_grad()
+        moving = [sample for sample, loss in zip(moving, losses.tolist(), strict=True) if loss >= enough]
+    return torch.stack([embedding.detach() for embedding in tuned])
+
+
+NULL_TEXT = Inversion(
+    title="Null-text inversion",
+    paper="Mokady et al., Null-text Inversion for Editing Real Images, CVPR 2023",
+    equation="section 3.2, algorithm 1",
+    settings=NullTextSettings,
+    invert=null_text,
+)
