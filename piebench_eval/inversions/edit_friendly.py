@@ -1,4 +1,4 @@
-"""Edit-friendly DDPM inversion: independently noised pictures, and the maps that lead from one to the next."""
+"""Edit-friendly DDPM inversion: independently noised pictures, and the maps that lead between them."""
 
 from __future__ import annotations
 
