@@ -1,8 +1,9 @@
-"""Names that lead to inversions and methods, imported only when asked for."""
+"""Names that lead to inversions and methods, imported only when asked for; and plugins that add to them."""
 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -19,23 +20,77 @@ class Settings(BaseModel):
 
 
 class Registry(Generic[T]):
-    """A table of names and where their objects live, as ``module:attribute``."""
+    """A table of names and where their objects live.
 
-    def __init__(self, kind: str, entries: dict[str, str]):
+    Outside packages add to it through an entry point in the group ``piebench.inversions`` or
+    ``piebench.methods``.
+
+    Attributes:
+        kind: what is registered, for messages.
+    """
+
+    def __init__(self, kind: str, holds: type[T], entries: dict[str, str]):
+        """Start with entries ``name: "module:attribute"`` whose objects are of the class ``holds``."""
         self.kind = kind
+        self._holds = holds
         self._entries = dict(entries)
+        self._plugins: dict[str, tuple[T, str]] = {}
 
     def names(self) -> list[str]:
         """All names, in the order of registration."""
-        return list(self._entries)
+        return list(dict.fromkeys([*self._entries, *self._plugins, *self._entry_points()]))
 
     def get(self, name: str) -> T:
         """Import and return what a name stands for.
 
         Raises:
-            PiebenchError: the name is not registered.
+            PiebenchError: the name is not registered, or its plugin cannot be loaded.
         """
-        if name not in self._entries:
-            raise PiebenchError(f"no {self.kind} is called {name!r}; there are: {', '.join(self._entries)}")
-        module, attribute = self._entries[name].split(":")
-        return getattr(import_module(module), attribute)
+        if name in self._entries:
+            module, attribute = self._entries[name].split(":")
+            return getattr(import_module(module), attribute)
+        if name in self._plugins:
+            return self._plugins[name][0]
+        if (found := self._entry_points().get(name)) is None:
+            raise PiebenchError(f"no {self.kind} is called {name!r}; there are: {', '.join(self.names())}")
+        plugin = f"plugin {found.value}"
+        try:
+            entry: T = found.load()
+        except Exception as error:
+            raise PiebenchError(f"{plugin}: cannot be loaded ({type(error).__name__}: {error})") from error
+        self._check(entry, name, plugin)
+        return entry
+
+    def add(self, name: str, entry: T, plugin: str) -> None:
+        """Add what a plugin brings.
+
+        Args:
+            name: what users call it.
+            entry: the inversion or method.
+            plugin: where it comes from, for messages.
+
+        Raises:
+            PiebenchError: the package itself has that name, or the entry is something else.
+        """
+        if name in self._entries:
+            raise PiebenchError(f"{plugin}: there is a {self.kind} {name!r} already; choose another name")
+        self._check(entry, name, plugin)
+        self._plugins[name] = entry, plugin
+
+    def origin(self, name: str) -> str | None:
+        """The plugin that a name comes from; None for the package's own."""
+        if name in self._entries:
+            return None
+        if name in self._plugins:
+            return self._plugins[name][1]
+        return f"plugin {self._entry_points()[name].value}"
+
+    def _entry_points(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=f"piebench.{self.kind}s")}
+
+    def _check(self, entry: object, name: str, plugin: str) -> None:
+        if not isinstance(entry, self._holds):
+            raise PiebenchError(
+                f"{plugin}: {self.kind} {name!r} is of type {type(entry).__name__}; make it a "
+                f"{self._holds.__module__}.{self._holds.__name__}"
+            )

@@ -20,7 +20,7 @@ ROOMS = [
     "demo",
     "bench",
 ]
-SHARED = {"errors", "loading", "registry", "__version__"}
+SHARED = {"errors", "files", "loading", "registry", "recipes", "__version__"}
 
 
 def imported_rooms(file):

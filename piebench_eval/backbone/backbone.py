@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
 from piebench_eval.backbone.evaluations import UNetTally
+from piebench_eval.backbone.memory import Memory, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,6 +36,7 @@ class Backbone:
         alphas_cumprod: cumulative alphas of the 1000 training timesteps, float32.
         device: where the weights lie.
         tally: rows counted since it was last replaced.
+        memory: where ``once`` keeps work for the next combination; without one everything is computed.
     """
 
     unet: Any
@@ -44,6 +46,7 @@ class Backbone:
     alphas_cumprod: torch.Tensor
     device: torch.device
     tally: UNetTally = field(default_factory=UNetTally)
+    memory: Memory | None = None
 
     @property
     def vae_factor(self) -> int:
@@ -55,21 +58,30 @@ class Backbone:
         """Side in pixels of the images the UNet was trained on (512 for Stable Diffusion 1.x)."""
         return int(self.unet.config.sample_size) * self.vae_factor
 
-    @torch.no_grad()
     def embed_prompts(self, prompts: Sequence[str]) -> torch.Tensor:
         """Encode prompts, padded and truncated to the tokenizer's length.
 
         Returns:
             Last hidden states after the final layer norm, shape ``[prompts, 77, width]``.
         """
+        # One by one: a prompt has the same embedding, to the last bit, whatever else is in the batch.
+        embeddings = {prompt: self._embed(prompt) for prompt in dict.fromkeys(prompts)}
+        return torch.cat([embeddings[prompt] for prompt in prompts])
+
+    @torch.no_grad()
+    def _embed(self, prompt: str) -> torch.Tensor:
         tokens = self.tokenizer(
-            list(prompts),
+            [prompt],
             padding="max_length",
             max_length=self.tokenizer.model_max_length,
             truncation=True,
             return_tensors="pt",
-        )
-        return self.text_encoder(tokens.input_ids.to(self.device)).last_hidden_state
+        ).input_ids
+
+        def encode() -> dict[str, torch.Tensor]:
+            return {"states": self.text_encoder(tokens.to(self.device)).last_hidden_state}
+
+        return self.once("text", encode, {}, [tokens])["states"]
 
     @torch.no_grad()
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
@@ -80,22 +92,76 @@ class Backbone:
         """
         # Contiguous: PyTorch's CPU group norm loses three digits on large channels-last images.
         pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-        pixels = pixels.to(self.device).float() / 127.5 - 1
-        # One by one: the autoencoder needs the most memory of all, and gains little from a batch.
-        means = [self.vae.encode(image[None]).latent_dist.mean for image in pixels]
-        return torch.cat(means) * self.vae.config.scaling_factor
+
+        def encode() -> dict[str, torch.Tensor]:
+            scaled = pixels.to(self.device).float() / 127.5 - 1
+            # One by one: the autoencoder needs the most memory of all, and gains little from a batch.
+            means = [self.vae.encode(image[None]).latent_dist.mean for image in scaled]
+            return {"latents": torch.cat(means) * self.vae.config.scaling_factor}
+
+        return self.once("image", encode, {}, [pixels])["latents"]
 
     @torch.no_grad()
-    def decode_latents(self, latents: torch.Tensor) -> NDArray[np.uint8]:
-        """Decode latents ``[images, 4, h, w]``; pixels are clamped and truncated, as the reference does.
+    def decode_latents(
+        self, latents: torch.Tensor, overflow: Literal["clamp", "wrap"] = "clamp"
+    ) -> NDArray[np.uint8]:
+        """Decode latents; pixels are truncated to whole grey levels, as the reference does.
+
+        Args:
+            latents: ``[images, 4, h, w]``.
+            overflow: what becomes of grey levels outside 0..255: the nearest of them, or the remainder
+                modulo 256.
 
         Returns:
             Images of shape ``[images, 8 h, 8 w, 3]``.
         """
         unscaled = latents / self.vae.config.scaling_factor
         pixels = torch.cat([self.vae.decode(latent[None]).sample for latent in unscaled])
-        pixels = (pixels / 2 + 0.5).clamp(0, 1) * 255
-        return pixels.permute(0, 2, 3, 1).cpu().numpy().astype(np.uint8)
+        grey_levels = (pixels / 2 + 0.5) * 255
+        if overflow == "clamp":
+            grey_levels = grey_levels.clamp(0, 255)
+        # By way of whole numbers: what a negative float is as uint8 depends on the processor.
+        return grey_levels.permute(0, 2, 3, 1).cpu().numpy().astype(np.int64).astype(np.uint8)
+
+    def once(
+        self,
+        kind: str,
+        compute: Callable[[], dict[str, torch.Tensor]],
+        settings: Mapping[str, Any],
+        tensors: Sequence[torch.Tensor],
+        axis: int = 0,
+    ) -> dict[str, torch.Tensor]:
+        """Compute something for a batch, unless the memory has it for all of its samples.
+
+        Args:
+            kind: what is computed.
+            compute: does it, for the whole batch.
+            settings: plain values that the result depends on.
+            tensors: tensors that it depends on ``[samples, ...]``.
+            axis: the results' axis of samples.
+
+        Returns:
+            What ``compute`` returns, or did when it was called before.
+        """
+        if self.memory is None:
+            return compute()
+        of_samples = list(zip(*tensors, strict=True))
+        keys = [self.memory.key(kind, settings, of_sample) for of_sample in of_samples]
+        known = [work for key in keys if (work := self.memory.get(key)) is not None]
+        if len(known) == len(keys):
+            for sample, work in enumerate(known):
+                self.tally.count_reused(sample, work.forward, work.backward)
+            return {
+                name: torch.stack([work.tensors[name] for work in known], axis).to(self.device)
+                for name in known[0].tensors
+            }
+        before = self.tally.snapshot()
+        result = compute()
+        for sample, key in enumerate(keys):
+            forward, backward = self.tally.since(before, sample)
+            of_sample = {name: tensor.select(axis, sample) for name, tensor in result.items()}
+            self.memory.put(key, Work(of_sample, forward, backward))
+        return result
 
     def predict_noise(
         self, latents: torch.Tensor, timestep: int, embeddings: torch.Tensor, samples: Sequence[int]

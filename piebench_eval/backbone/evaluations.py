@@ -12,21 +12,39 @@ if TYPE_CHECKING:
 
 
 class UNetTally:
-    """UNet rows spent on each sample of a batch, forward and backward.
+    """UNet rows that each sample of a batch needs, forward and backward.
 
-    One row is one latent through the UNet once; a call with a batch of 3 costs 3.
+    One row is one latent through the UNet once; a call with a batch of 3 costs 3. Rows of work that was
+    done before, for another combination, count as if they had been computed now, and in ``reused`` too.
 
     Attributes:
         forward: rows evaluated, by the sample's place in the batch.
         backward: rows differentiated, likewise.
+        reused: those of both that were not computed again.
     """
 
     def __init__(self) -> None:
         self.forward: Counter[int] = Counter()
         self.backward: Counter[int] = Counter()
+        self.reused: Counter[int] = Counter()
 
     def count(self, samples: Sequence[int], noise: torch.Tensor) -> None:
         """Count one call whose row ``r`` belonged to ``samples[r]``; backward counts when it happens."""
         self.forward.update(samples)
         if noise.requires_grad:
             noise.register_hook(lambda gradient: self.backward.update(samples))
+
+    def count_reused(self, sample: int, forward: int, backward: int) -> None:
+        """Count one sample's rows of work that is not done again."""
+        self.forward[sample] += forward
+        self.backward[sample] += backward
+        self.reused[sample] += forward + backward
+
+    def snapshot(self) -> tuple[Counter[int], Counter[int]]:
+        """The counts as they are now."""
+        return self.forward.copy(), self.backward.copy()
+
+    def since(self, snapshot: tuple[Counter[int], Counter[int]], sample: int) -> tuple[int, int]:
+        """One sample's rows, forward and backward, after a snapshot."""
+        forward, backward = snapshot
+        return self.forward[sample] - forward[sample], self.backward[sample] - backward[sample]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image
@@ -17,21 +17,37 @@ if TYPE_CHECKING:
     from piebench_eval.bench.sample import Sample
 
 
-def load_image(file: Path, resolution: int | None = None) -> NDArray[np.uint8]:
-    """Read a picture as RGB, centre-cropped to a square and resized with PIL's default filter.
+ImageLoader = Literal["crop", "stretch", "shorter_side"]
+"""How a picture is brought to a resolution; all three are one where pictures have it already."""
+
+
+def load_image(file: Path, resolution: int | None = None, loader: ImageLoader = "crop") -> NDArray[np.uint8]:
+    """Read a picture as RGB at a resolution.
 
     Args:
         file: the picture.
-        resolution: side in pixels of the result; None keeps the side of the crop.
+        resolution: side in pixels of the result; None keeps the picture's own.
+        loader: ``crop`` cuts the central square out and resizes it with PIL's default filter; ``stretch``
+            takes the nearest pixels of the whole picture; ``shorter_side`` resizes the whole picture
+            bilinearly until its shorter side fits, and is the only one whose result need not be square.
 
     Returns:
-        Array of shape ``[resolution, resolution, 3]``.
+        Array of shape ``[height, width, 3]``.
     """
     with Image.open(file) as opened:
-        square = _centre_square(opened.convert("RGB"))
-    if resolution is not None and square.width != resolution:
-        square = square.resize((resolution, resolution))
-    return np.array(square)
+        image = opened.convert("RGB")
+    if loader == "crop":
+        image = _centre_square(image)
+    if resolution is None or image.size == (resolution, resolution):
+        return np.array(image)
+    if loader == "crop":
+        return np.array(image.resize((resolution, resolution)))
+    if loader == "stretch":
+        rows, columns = (np.arange(resolution) * side // resolution for side in (image.height, image.width))
+        return np.array(image)[rows[:, None], columns]
+    shorter = min(image.size)
+    width, height = (resolution * side // shorter for side in image.size)
+    return np.array(image.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def load_mask(sample: Sample, resolution: int | None = None) -> BoolMask:

@@ -75,7 +75,15 @@ def run(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Any other field: method.cross_replace_steps=0.8, inversion.guidance=2.5, resolution=512.",
+            help="Any other field: method.cross_replace_steps=0.8, inversion.skip=2, resolution=512.",
+            rich_help_panel=_RECIPE,
+        ),
+    ] = None,
+    plugins: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--plugin",
+            help="Python file that adds inversions or methods; may be given again.",
             rich_help_panel=_RECIPE,
         ),
     ] = None,
@@ -102,6 +110,14 @@ def run(
         bool,
         typer.Option(help="Load weights from pickle files, which can run code.", rich_help_panel=_MACHINE),
     ] = False,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to keep inverted trajectories and embeddings in, for other runs (15 MB per sample).",
+            rich_help_panel=_MACHINE,
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Edit pictures: every inversion with every method, resumable at any time.
@@ -113,7 +129,9 @@ def run(
       piebench run --data PIE-Bench_v1 --model CompVis/stable-diffusion-v1-4 --inversion direct --method p2p
       --out runs/direct
 
-      piebench run --data PIE-Bench_v1 --config configs/direct_p2p.yaml --limit 20 --out runs/look
+      piebench run --data PIE-Bench_v1 --config configs/paper.yaml --limit 20 --out runs/look
+
+      piebench run --data PIE-Bench_v1 --config configs/table1.yaml --method pnp --out runs/pnp
 
       piebench run --out runs/demo        (the embedded demo world, all combinations)
 
@@ -131,7 +149,7 @@ def run(
         "image_format": image_format,
     }
     recipe, benchmark = _build_recipe(
-        config, data, flags, split_list(inversion), split_list(method), settings or []
+        config, data, flags, split_list(inversion), split_list(method), settings or [], plugins or []
     )
     selection = Selection(split_list(types), split_list(ids), limit)
     plan = plan_run(
@@ -142,6 +160,7 @@ def run(
         device=device,
         batch_size=batch_size,
         allow_pickle=allow_pickle,
+        cache=cache,
     )
     summary = work_through(plan)
     if as_json:
@@ -158,7 +177,7 @@ def work_through(plan: RunPlan) -> RunSummary:
     if plan.recipe.model == DEMO:
         err.print(DEMO_NOTICE)
     err.print(
-        f"{len(plan.samples)} samples x {len(plan.recipe.combinations)} combinations -> {plan.out}",
+        f"{len(plan.samples)} samples x {len(plan.recipe.pairs)} combinations -> {plan.out}",
         markup=False,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -168,7 +187,7 @@ def work_through(plan: RunPlan) -> RunSummary:
             summary = execute_run(
                 plan,
                 lambda done: bar.update(
-                    task, advance=1, description=f"{done.job.inversion}+{done.job.method} {done.sample.id}"
+                    task, advance=1, description=f"{done.job.combination.name} {done.sample.id}"
                 ),
             )
     except KeyboardInterrupt:
@@ -190,33 +209,30 @@ def _build_recipe(
     inversions: list[str] | None,
     methods: list[str] | None,
     settings: list[str],
+    plugins: list[Path],
 ) -> tuple[Recipe, Path | None]:
     """A recipe from a file, changed by flags, and the benchmark: None for the embedded one."""
-    from piebench_eval.runs.recipe import SECTIONS, build_recipe, parse_override, read_recipe_fields
+    from piebench_eval.runs.recipe import build_recipe, narrow, parse_override, read_recipe_fields
 
     fields = read_recipe_fields(config) if config else {}
-    fields.update({name: value for name, value in flags.items() if value is not None})
-    if data is None and "model" not in fields:
+    overrides = {name: value for name, value in flags.items() if value is not None}
+    overrides |= dict(parse_override(text) for text in settings)
+    if data is None and "model" not in {**fields, **overrides}:
         data = DEMO
         fields = {**read_recipe_fields(RECIPE), **fields}
-    for flag, names in (("inversion", inversions), ("method", methods)):
-        field, _ = SECTIONS[flag]
-        known = fields.get(field)
-        if names is not None:
-            fields[field] = {name: known.get(name) if isinstance(known, dict) else None for name in names}
-        elif known is None:
-            raise PiebenchError(
-                f"say which with --{flag}, or give a recipe with --config; see piebench methods"
-            )
-    if "model" not in fields:
+    source = str(config) if config else "recipe"
+    fields = narrow(fields, inversions, methods, source)
+    # Absolute: the run folder keeps the path, and may be opened from elsewhere.
+    fields["plugins"] = [*(fields.get("plugins") or ()), *(str(file.resolve()) for file in plugins)]
+    model = overrides.get("model", fields.get("model"))
+    if model is None:
         raise PiebenchError(
             "--model is missing: a diffusers directory, CompVis/stable-diffusion-v1-4, or demo for the "
             "embedded model"
         )
     if data is None:
         raise PiebenchError("--data is missing: the benchmark folder, or demo for the embedded one")
-    if isinstance(fields["model"], str) and fields["model"] != DEMO and Path(fields["model"]).is_dir():
-        fields["model"] = str(Path(fields["model"]).resolve())
-    overrides = dict(parse_override(text) for text in settings)
-    recipe = build_recipe(fields, overrides, str(config) if config else "recipe")
+    if "model" in overrides and isinstance(model, str) and model != DEMO and Path(model).is_dir():
+        overrides["model"] = str(Path(model).resolve())
+    recipe = build_recipe(fields, overrides, source)
     return recipe, None if data == DEMO else Path(data)

@@ -129,12 +129,8 @@ def of_run(run: Path, data: Path | None) -> tuple[list[Candidate], list[str], di
     about = {
         "recipe_hash": recipe.hash,
         "model": recipe.model,
-        "steps": recipe.steps,
-        "guidance": recipe.guidance,
-        "resolution": recipe.resolution,
-        "precision": recipe.precision,
         "image_format": recipe.image_format,
-        "changed_settings": recipe.changed_settings(),
+        "combinations": {"+".join(pair): recipe.combination(*pair).flat() for pair in recipe.pairs},
     }
     return candidates, missing, about, store.scores_file
 

@@ -49,7 +49,7 @@ def table(
 
 def print_table(scores: Path, compare_paper: bool = False, output: Format = Format.table) -> None:
     """Print the means of a run folder or scores file; a run folder also gets them as table.csv."""
-    from piebench_eval.runs.files import write_whole
+    from piebench_eval.files import write_whole
     from piebench_eval.runs.scoring import provenance_file
     from piebench_eval.runs.store import SCORES_FILE, TABLE_FILE
     from piebench_eval.tables.aggregate import aggregate, label_columns, left_out, read_scores

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from piebench_eval.recipes import recipe_file
+
 DEMO = "demo"
 """What ``--model``, ``--dino``, ``--clip`` and ``--lpips-weights`` call the embedded models."""
 
 WEIGHTS = Path(__file__).parent / "weights"
 
-RECIPE = Path(__file__).with_name("recipe.yaml")
+RECIPE = recipe_file("demo")
 """How the embedded world is edited unless something else is asked for."""
 
 _PARTS = {

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from piebench_eval.backbone.backbone import Backbone
     from piebench_eval.diffusion.schedule import Schedule
 
@@ -73,12 +75,47 @@ def ddim_invert(
     Returns:
         The trajectory ``[steps + 1, samples, 4, h, w]``, from the image (level 0) to the noise (level N).
     """
+    return _walk(backbone, latents, cond, uncond, schedule, guidance, range(schedule.steps), up=True)
+
+
+def ddim_reconstruct(
+    backbone: Backbone, noise: torch.Tensor, cond: torch.Tensor, schedule: Schedule
+) -> torch.Tensor:
+    """Walk inverted latents back down, unguided: what the inversion's own error leaves of the images.
+
+    Args:
+        backbone: the model.
+        noise: latents of level N ``[samples, 4, h, w]``.
+        cond: text embeddings of the source prompts ``[samples, 77, width]``.
+        schedule: the noise schedule.
+
+    Returns:
+        The trajectory ``[steps + 1, samples, 4, h, w]``, again from level 0 to level N.
+    """
+    levels = reversed(range(schedule.steps))
+    return _walk(backbone, noise, cond, cond, schedule, 1.0, levels, up=False).flip(0)
+
+
+@torch.no_grad()
+def _walk(
+    backbone: Backbone,
+    latents: torch.Tensor,
+    cond: torch.Tensor,
+    uncond: torch.Tensor,
+    schedule: Schedule,
+    guidance: float,
+    levels: Iterable[int],
+    up: bool,
+) -> torch.Tensor:
+    """Take latents through the steps between levels k and k + 1, and keep every one of them."""
     samples = range(len(latents))
     trajectory = [latents]
-    for level, timestep in enumerate(schedule.timesteps):
+    for level in levels:
+        timestep = schedule.timesteps[level]
         noise = backbone.predict_noise(latents, timestep, cond, samples)
         if guidance != 1:
             noise = guide(backbone.predict_noise(latents, timestep, uncond, samples), noise, guidance)
-        latents = ddim_step(latents, noise, schedule.alphas[level], schedule.alphas[level + 1])
+        below, above = schedule.alphas[level], schedule.alphas[level + 1]
+        latents = ddim_step(latents, noise, *((below, above) if up else (above, below)))
         trajectory.append(latents)
     return torch.stack(trajectory)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from piebench_eval.diffusion.attention import AttentionHook, controlled_attention
+from piebench_eval.diffusion.control import Control, controlled
 from piebench_eval.diffusion.ddim import ddim_step, guide
-from piebench_eval.diffusion.rows import Row, RowBatch, SourceReads, plan_rows
+from piebench_eval.diffusion.rows import Row, RowBatch, plan_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from piebench_eval.backbone.backbone import Backbone
     from piebench_eval.diffusion.schedule import Schedule
 
@@ -25,19 +23,25 @@ _TARGET = (Row.TARGET_UNCOND, Row.TARGET_COND)
 class EditInputs:
     """A batch of samples as the model sees them.
 
+    All embeddings are ``[samples, 77, width]``; what each prompt is, the editing method says.
+
     Attributes:
         latents: encoded pictures ``[samples, 4, h, w]``.
-        source: embeddings of the source prompts ``[samples, 77, width]``.
-        target: embeddings of the target prompts, same shape.
-        uncond: embeddings of the empty prompt, same shape.
+        inversion: embeddings of the prompts that the pictures are inverted with.
+        source: embeddings of the source branch's prompts.
+        target: embeddings of the target branch's prompts.
+        uncond: embeddings of the empty prompt.
+        negative: embeddings that the target branch is guided away from: mostly the empty prompt's.
         guidance: classifier-free guidance scale of the edit, where an inversion prepares for it.
         seed: of each sample's noise, where an inversion draws any.
     """
 
     latents: torch.Tensor
+    inversion: torch.Tensor
     source: torch.Tensor
     target: torch.Tensor
     uncond: torch.Tensor
+    negative: torch.Tensor
     guidance: float = 7.5
     seed: int = 1234
 
@@ -49,15 +53,18 @@ class SourcePath:
     Attributes:
         trajectory: latents ``[steps + 1, samples, 4, h, w]``, from the image (level 0) to the latent that
             sampling starts from; it need not be the schedule's noisiest level.
-        pinned: the source branch is set to the trajectory; otherwise it takes its own guided steps.
+        source: ``pinned``: the source branch is set to the trajectory. ``free``: it takes its own guided
+            steps, and only their start is on the trajectory. ``retraced``: its own guided steps are known to
+            lead along the trajectory, so they are taken only under a method that bends the guidance.
         uncond: unconditional embeddings of both branches ``[steps, samples, 77, width]``, entry k for the
-            step between levels k and k + 1; those of the empty prompt if None.
+            step between levels k and k + 1. They take the place of the empty prompt's and of a method's
+            negative prompt; neither is replaced if None.
         fresh_noise: noise that both branches add to their steps ``[steps, samples, 4, h, w]``, likewise;
             none if None.
     """
 
     trajectory: torch.Tensor
-    pinned: bool
+    source: Literal["pinned", "free", "retraced"]
     uncond: torch.Tensor | None = None
     fresh_noise: torch.Tensor | None = None
 
@@ -65,22 +72,6 @@ class SourcePath:
     def steps(self) -> int:
         """Number of steps from the start of sampling to the image."""
         return len(self.trajectory) - 1
-
-
-class Control(AttentionHook, Protocol):
-    """What an editing method takes from the source branch, inside the UNet and after each step."""
-
-    def source_reads(self, step: int) -> Sequence[SourceReads]:
-        """What is read of the source in a step, for each sample."""
-        ...
-
-    def begin_step(self, step: int, rows: RowBatch, latent_shape: torch.Size) -> None:
-        """Learn which rows the coming UNet call holds; called before each one."""
-        ...
-
-    def after_step(self, step: int, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the target latents after the step, given both branches' ``[samples, 4, h, w]``."""
-        ...
 
 
 @torch.no_grad()
@@ -91,6 +82,7 @@ def edit(
     control: Control,
     schedule: Schedule,
     guidance: float,
+    first_step: int = 0,
 ) -> torch.Tensor:
     """Sample the edited latents of a batch.
 
@@ -101,25 +93,24 @@ def edit(
         control: what the target takes from the source, from an editing method.
         schedule: the noise schedule.
         guidance: classifier-free guidance scale of both branches.
+        first_step: what the control calls the first step.
 
     Returns:
         Edited latents ``[samples, 4, h, w]``.
     """
-    reads = [control.source_reads(step) for step in range(path.steps)]
-    plans = [plan_rows(of_sample, path.pinned, guidance) for of_sample in zip(*reads, strict=True)]
+    known = path.source == "pinned" or (path.source == "retraced" and not control.bends_guidance)
+    reads = [control.source_reads(first_step + step) for step in range(path.steps)]
+    plans = [
+        plan_rows(of_sample, known, guidance, one_row)
+        for of_sample, one_row in zip(zip(*reads, strict=True), _one_source_row(inputs, path), strict=True)
+    ]
     source = target = path.trajectory[-1]
-    with controlled_attention(backbone.unet, control):
-        for step, steps in enumerate(zip(*plans, strict=True)):
-            level = path.steps - step
-            uncond = inputs.uncond if path.uncond is None else path.uncond[level - 1]
-            embeddings = {
-                Row.SOURCE_UNCOND: uncond,
-                Row.SOURCE_COND: inputs.source,
-                Row.TARGET_UNCOND: uncond,
-                Row.TARGET_COND: inputs.target,
-            }
+    with controlled(backbone.unet, control):
+        for step, steps in enumerate(zip(*plans, strict=True), start=first_step):
+            level = first_step + path.steps - step
+            embeddings = _embeddings(inputs, path, level)
             rows = RowBatch.of_step(steps)
-            control.begin_step(step, rows, target.shape[-2:])
+            control.begin_step(step, rows, (target.shape[-2], target.shape[-1]))
             noise = backbone.predict_noise(
                 torch.cat(
                     [(source if row in _SOURCE else target)[samples] for row, samples in rows.samples.items()]
@@ -129,28 +120,69 @@ def edit(
                 rows.owners,
             )
 
-            alphas = schedule.alphas[level], schedule.alphas[level - 1]
-            everyone = list(range(len(target)))
-            fresh = None if path.fresh_noise is None else path.fresh_noise[level - 1]
-            guided = _guided_noise(noise, rows, _TARGET, everyone, guidance)
-            target = ddim_step(target, guided, *alphas, fresh)
-            if path.pinned:
+            moving = [sample for sample, of_sample in enumerate(steps) if of_sample.moves_source]
+            source_noise, target_noise = _guided_noise(noise, rows, moving, control, guidance)
+            everyone = list(range(control.samples))
+            target = _walk_down(path, schedule, level, target, target_noise, everyone)
+            if known:
                 source = path.trajectory[level - 1]
-            elif moving := [sample for sample in everyone if steps[sample].moves_source]:
-                guided = _guided_noise(noise, rows, _SOURCE, moving, guidance)
-                source = source.index_copy(
-                    0, torch.tensor(moving, device=source.device), ddim_step(source[moving], guided, *alphas)
-                )
+            elif moving:
+                moved = _walk_down(path, schedule, level, source, source_noise, moving)
+                source = source.index_copy(0, torch.tensor(moving, device=source.device), moved)
             target = control.after_step(step, source, target)
     return target
 
 
-def _guided_noise(
-    noise: torch.Tensor, rows: RowBatch, branch: tuple[Row, Row], samples: list[int], guidance: float
+def _one_source_row(inputs: EditInputs, path: SourcePath) -> list[bool]:
+    """For each sample, whether both halves of its source branch have the same text at every step."""
+    if path.uncond is None:
+        return [torch.equal(*pair) for pair in zip(inputs.uncond, inputs.source, strict=True)]
+    return [
+        all(torch.equal(of_step, source) for of_step in uncond)
+        for uncond, source in zip(path.uncond.unbind(dim=1), inputs.source, strict=True)
+    ]
+
+
+def _embeddings(inputs: EditInputs, path: SourcePath, level: int) -> dict[Row, torch.Tensor]:
+    """The text of each kind of row in the step down from a level."""
+    found = None if path.uncond is None else path.uncond[level - 1]
+    return {
+        Row.SOURCE_UNCOND: inputs.uncond if found is None else found,
+        Row.SOURCE_COND: inputs.source,
+        Row.TARGET_UNCOND: inputs.negative if found is None else found,
+        Row.TARGET_COND: inputs.target,
+    }
+
+
+def _walk_down(
+    path: SourcePath,
+    schedule: Schedule,
+    level: int,
+    latents: torch.Tensor,
+    noise: torch.Tensor,
+    samples: list[int],
 ) -> torch.Tensor:
-    """Combine the two halves of a branch: ``[rows, ...]`` to ``[samples, ...]``."""
-    uncond, cond = branch
-    conditional = noise[rows.positions(cond, samples)]
+    """Take the given samples one level down, along their guided noise."""
+    fresh = None if path.fresh_noise is None else path.fresh_noise[level - 1][samples]
+    return ddim_step(latents[samples], noise, schedule.alphas[level], schedule.alphas[level - 1], fresh)
+
+
+def _guided_noise(
+    noise: torch.Tensor, rows: RowBatch, moving: list[int], control: Control, guidance: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Guide both branches: the rows of a call become the noise of the moving sources and of every target."""
+    everyone = list(range(control.samples))
     if guidance == 1:
-        return conditional
-    return guide(noise[rows.positions(uncond, samples)], conditional, guidance)
+        return noise[rows.positions(Row.SOURCE_COND, moving)], noise[
+            rows.positions(Row.TARGET_COND, everyone)
+        ]
+
+    def halves(branch: tuple[Row, Row], samples: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        uncond, cond = (noise[rows.positions(row, samples)] for row in branch)
+        return uncond, cond
+
+    if not control.bends_guidance:
+        return guide(*halves(_SOURCE, moving), guidance), guide(*halves(_TARGET, everyone), guidance)
+    (source_uncond, source), (target_uncond, target) = halves(_SOURCE, everyone), halves(_TARGET, everyone)
+    bent_source, bent_target = control.bend_guidance(source - source_uncond, target - target_uncond)
+    return (source_uncond + guidance * bent_source)[moving], target_uncond + guidance * bent_target

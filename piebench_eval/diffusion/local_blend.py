@@ -5,40 +5,22 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from piebench_eval.diffusion.word_maps import WordMaps
 from piebench_eval.errors import PiebenchError
 
 
-class LocalBlend:
-    """Collects the cross-attention maps of given words and blends the two branches with them.
+class LocalBlend(WordMaps):
+    """Collects the cross-attention maps of the blended words and blends the two branches with them.
 
     Attributes:
-        samples: places in the batch of the samples that are blended, ascending.
-        words: 1 at the tokens of the blended word, ``[samples, 2, tokens]`` (source, target), float32, for
-            the blended samples only.
         start_step: the first step that blends; maps are collected from the beginning.
         threshold: a position belongs to the word where its map exceeds this share of the map's maximum.
     """
 
     def __init__(self, samples: list[int], words: torch.Tensor, start_step: int, threshold: float):
-        self.samples = samples
-        self.words = words
+        super().__init__(samples, words)
         self.start_step = start_step
         self.threshold = threshold
-        self._attention: torch.Tensor | None = None
-
-    def collect(self, source_maps: torch.Tensor, target_maps: torch.Tensor, height: int, width: int) -> None:
-        """Add one layer's cross-attention maps, those of the target as edited.
-
-        Args:
-            source_maps: ``[samples, heads, height * width, tokens]``, for the blended samples.
-            target_maps: likewise.
-            height: rows of the maps.
-            width: columns of the maps.
-        """
-        maps = torch.stack([source_maps, target_maps], dim=1).float()
-        of_words = torch.einsum("sbhpt,sbt->sbp", maps, self.words) / maps.shape[2]
-        of_words = of_words.unflatten(-1, (height, width))
-        self._attention = of_words if self._attention is None else self._attention + of_words
 
     def masks(self, height: int, width: int) -> torch.Tensor:
         """Where each branch's word is, from the maps collected so far.
@@ -49,12 +31,12 @@ class LocalBlend:
         Raises:
             PiebenchError: no map has been collected.
         """
-        if self._attention is None:
+        if self.attention is None:
             raise PiebenchError(
                 "this UNet has no cross-attention at the local blend's resolution; "
                 "change method.blend_downsampling, or set method.local_blend=false"
             )
-        spread = functional.max_pool2d(self._attention, kernel_size=3, stride=1, padding=1)
+        spread = functional.max_pool2d(self.attention, kernel_size=3, stride=1, padding=1)
         spread = functional.interpolate(spread, size=(height, width))
         # A word without tokens has the map 0 everywhere; 0 / 0 is nan, and nan exceeds nothing.
         return spread / spread.amax(dim=(2, 3), keepdim=True) > self.threshold

@@ -40,40 +40,47 @@ class StepRows(NamedTuple):
     Attributes:
         rows: the UNet rows to evaluate.
         moves_source: whether the source latent takes a step of its own.
+        one_source_row: the source's conditional row stands for its unconditional one as well.
     """
 
     rows: frozenset[Row]
     moves_source: bool
+    one_source_row: bool = False
 
 
-def plan_rows(reads: Sequence[SourceReads], source_pinned: bool, guidance: float) -> list[StepRows]:
+def plan_rows(
+    reads: Sequence[SourceReads], source_known: bool, guidance: float, one_source_row: bool = False
+) -> list[StepRows]:
     """Decide, for one sample, which rows each step of the edit loop computes.
 
     The source branch costs a row only where the method reads it, or where it has to find its own way
-    (not pinned to an inversion's latents) to a latent that is read later. At guidance 1 the guided noise
-    is the conditional one, so no unconditional row is needed.
+    (its latents are not known from the inversion) to a latent that is read later. At guidance 1 the guided
+    noise is the conditional one, so no unconditional row is needed; nor is one for the source where both
+    its halves have the same text.
 
     Args:
         reads: what the method reads of the source, step by step.
-        source_pinned: the inversion says where the source latent is at every step.
+        source_known: the inversion says where the source latent is at every step.
         guidance: guidance scale of the edit.
+        one_source_row: the source's conditional and unconditional embeddings are equal.
 
-    >>> plan = plan_rows([SourceReads(cond=True), SourceReads()], source_pinned=True, guidance=7.5)
+    >>> plan = plan_rows([SourceReads(cond=True), SourceReads()], source_known=True, guidance=7.5)
     >>> [len(step.rows) for step in plan]
     [3, 2]
     """
     read_from = [any(any(read) for read in reads[step:]) for step in range(len(reads) + 1)]
     plan = []
     for step, read in enumerate(reads):
-        moves_source = not source_pinned and (read.latent or read_from[step + 1])
+        moves_source = not source_known and (read.latent or read_from[step + 1])
+        reads_uncond = guidance != 1 and (read.uncond or moves_source)
         rows = {Row.TARGET_COND}
-        if read.cond or moves_source:
+        if read.cond or moves_source or (reads_uncond and one_source_row):
             rows.add(Row.SOURCE_COND)
-        if read.uncond or (moves_source and guidance != 1):
+        if reads_uncond and not one_source_row:
             rows.add(Row.SOURCE_UNCOND)
         if guidance != 1:
             rows.add(Row.TARGET_UNCOND)
-        plan.append(StepRows(frozenset(rows), moves_source))
+        plan.append(StepRows(frozenset(rows), moves_source, one_source_row))
     return plan
 
 
@@ -83,15 +90,18 @@ class RowBatch:
 
     Attributes:
         samples: for each kind that occurs, the samples that have such a row, ascending.
+        one_source_row: samples whose conditional source row stands for their unconditional one as well.
     """
 
     samples: dict[Row, list[int]]
+    one_source_row: frozenset[int] = frozenset()
 
     @classmethod
     def of_step(cls, steps: Sequence[StepRows]) -> RowBatch:
         """Lay out one step's rows of every sample."""
         by_kind = {row: [s for s, step in enumerate(steps) if row in step.rows] for row in Row}
-        return cls({row: samples for row, samples in by_kind.items() if samples})
+        shared = frozenset(s for s, step in enumerate(steps) if step.one_source_row)
+        return cls({row: samples for row, samples in by_kind.items() if samples}, shared)
 
     @cached_property
     def owners(self) -> list[int]:
@@ -100,6 +110,9 @@ class RowBatch:
 
     def positions(self, row: Row, samples: Sequence[int]) -> list[int]:
         """Where in the call the rows of one kind stand, for the given samples."""
+        if row is Row.SOURCE_UNCOND:
+            kinds = [Row.SOURCE_COND if sample in self.one_source_row else row for sample in samples]
+            return [self._place[pair] for pair in zip(kinds, samples, strict=True)]
         return [self._place[row, sample] for sample in samples]
 
     @cached_property

@@ -18,8 +18,7 @@ class Schedule:
 
     Attributes:
         timesteps: training timesteps, ascending: 1, 21, ..., 981 for 50 steps.
-        alphas: cumulative alpha of each level, N + 1 of them. Level 0 has the alpha of training timestep 0,
-            not 1, as Stable Diffusion's configuration says (``set_alpha_to_one: false``).
+        alphas: cumulative alpha of each level, N + 1 of them.
     """
 
     timesteps: tuple[int, ...]
@@ -31,7 +30,9 @@ class Schedule:
         return len(self.timesteps)
 
 
-def ddim_schedule(alphas_cumprod: torch.Tensor, steps: int, steps_offset: int = 1) -> Schedule:
+def ddim_schedule(
+    alphas_cumprod: torch.Tensor, steps: int, steps_offset: int = 1, set_alpha_to_one: bool = False
+) -> Schedule:
     """Evenly spaced timesteps ("leading" spacing), all shifted by ``steps_offset``.
 
     The offset is 1 in every script of the reference: where a script leaves it at 0, the Stable Diffusion
@@ -41,8 +42,11 @@ def ddim_schedule(alphas_cumprod: torch.Tensor, steps: int, steps_offset: int = 
         alphas_cumprod: cumulative alphas of the training timesteps, shape ``[1000]``.
         steps: number of sampling steps.
         steps_offset: added to every timestep.
+        set_alpha_to_one: level 0 has alpha 1; otherwise that of training timestep 0, as Stable Diffusion's
+            configuration says.
     """
     stride = len(alphas_cumprod) // steps
     timesteps = tuple(k * stride + steps_offset for k in range(steps))
-    alphas = (float(alphas_cumprod[0]), *(float(alphas_cumprod[t]) for t in timesteps))
+    image_alpha = 1.0 if set_alpha_to_one else float(alphas_cumprod[0])
+    alphas = (image_alpha, *(float(alphas_cumprod[t]) for t in timesteps))
     return Schedule(timesteps, alphas)

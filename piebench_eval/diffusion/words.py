@@ -20,6 +20,20 @@ def is_truncated(prompt: str, tokenizer: Any) -> bool:
     return len(tokenizer(prompt, truncation=False, verbose=False).input_ids) > tokenizer.model_max_length
 
 
+def truncation_notes(prompts: dict[str, str], tokenizer: Any) -> list[str]:
+    """What to tell the user of prompts that the text encoder does not read to their end.
+
+    Args:
+        prompts: which prompt ("source", say) to its text.
+        tokenizer: the model's.
+    """
+    return [
+        f"the {which} prompt has more than {tokenizer.model_max_length} tokens and was truncated"
+        for which, prompt in prompts.items()
+        if is_truncated(prompt, tokenizer)
+    ]
+
+
 def tokens_of_words(prompt: str, tokenizer: Any) -> list[list[int]]:
     """Positions of the tokens of each space-separated word.
 

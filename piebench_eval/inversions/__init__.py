@@ -9,6 +9,7 @@ from piebench_eval.registry import Registry
 
 INVERSIONS: Registry[Inversion] = Registry(
     "inversion",
+    Inversion,
     {
         "ddim": "piebench_eval.inversions.ddim:DDIM",
         "null_text": "piebench_eval.inversions.null_text:NULL_TEXT",

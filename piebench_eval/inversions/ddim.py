@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -10,15 +11,44 @@ from piebench_eval.inversions.base import Inversion
 from piebench_eval.registry import Settings
 
 if TYPE_CHECKING:
+    import torch
+
     from piebench_eval.backbone.backbone import Backbone
     from piebench_eval.diffusion.edit_loop import EditInputs, SourcePath
     from piebench_eval.diffusion.schedule import Schedule
 
 
-class DDIMSettings(Settings):
-    """Settings of the DDIM inversion."""
+class TrajectorySettings(Settings):
+    """Settings of every inversion that begins with DDIM's."""
 
     guidance: float = Field(default=1.0, ge=0, description="guidance scale while inverting; 1 is unguided")
+
+
+class DDIMSettings(TrajectorySettings):
+    """Settings of the DDIM inversion."""
+
+    source_latents: Literal["own_steps", "reconstruction", "shifted_reconstruction"] = Field(
+        default="own_steps",
+        description="the source branch takes its own guided steps, or is set to an unguided reconstruction; "
+        "shifted: as the paper's Plug-and-Play script, whose list lacks the first latent, so that both "
+        "branches start one step too clean",
+    )
+
+
+def trajectory(
+    backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: TrajectorySettings
+) -> torch.Tensor:
+    """DDIM's trajectory of a batch ``[steps + 1, samples, 4, h, w]``, computed once for all that share it."""
+    from piebench_eval.diffusion.ddim import ddim_invert
+
+    latents, cond, uncond = inputs.latents, inputs.inversion, inputs.uncond
+
+    def invert() -> dict[str, torch.Tensor]:
+        return {"latents": ddim_invert(backbone, latents, cond, uncond, schedule, settings.guidance)}
+
+    determinants = {"schedule": asdict(schedule), "guidance": settings.guidance}
+    texts = [cond] if settings.guidance == 1 else [cond, uncond]
+    return backbone.once("ddim", invert, determinants, [latents, *texts], axis=1)["latents"]
 
 
 def ddim(backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: DDIMSettings) -> SourcePath:
@@ -27,13 +57,19 @@ def ddim(backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: D
     The steps back are guided and the steps up were not, so the source branch drifts away from the picture:
     the error that the other inversions repair.
     """
-    from piebench_eval.diffusion.ddim import ddim_invert
+    import torch
+
+    from piebench_eval.diffusion.ddim import ddim_reconstruct
     from piebench_eval.diffusion.edit_loop import SourcePath
 
-    trajectory = ddim_invert(
-        backbone, inputs.latents, inputs.source, inputs.uncond, schedule, settings.guidance
-    )
-    return SourcePath(trajectory, pinned=False)
+    inverted = trajectory(backbone, inputs, schedule, settings)
+    if settings.source_latents == "own_steps":
+        return SourcePath(inverted, "free")
+    walked = ddim_reconstruct(backbone, inverted[-1], inputs.inversion, schedule)
+    if settings.source_latents == "shifted_reconstruction":
+        # Entry k is what level k - 1 should have; there is none below the image.
+        walked = torch.cat([walked[:1], walked[:-1]])
+    return SourcePath(walked, "pinned")
 
 
 DDIM = Inversion(

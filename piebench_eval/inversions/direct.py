@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.ddim import DDIMSettings, ddim
+from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
 
 if TYPE_CHECKING:
     from piebench_eval.backbone.backbone import Backbone
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.schedule import Schedule
 
 
-class DirectSettings(DDIMSettings):
+class DirectSettings(TrajectorySettings):
     """Settings of Direct Inversion."""
 
 
@@ -26,7 +25,9 @@ def direct(
     The paper adds to every source step its distance to the inverted latent, z*_{t-1} - DDIM(z_t). A step
     plus its distance to a place is that place, so the offsets and the steps they mend need not be computed.
     """
-    return replace(ddim(backbone, inputs, schedule, settings), pinned=True)
+    from piebench_eval.diffusion.edit_loop import SourcePath
+
+    return SourcePath(trajectory(backbone, inputs, schedule, settings), "pinned")
 
 
 DIRECT = Inversion(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -40,33 +41,59 @@ def edit_friendly(
     The source branch, unguided (its guidance scale is 1) and with these maps, retraces the noised pictures;
     so it is pinned to them. The map of the last step is zero, so the branch ends beside the picture.
     """
-    import torch
-
-    from piebench_eval.diffusion.ddim import ddim_sigma, ddim_step
     from piebench_eval.diffusion.edit_loop import SourcePath
 
     skip = int(_SKIPPED_SHARE * schedule.steps) if settings.skip is None else settings.skip
     if skip >= schedule.steps:
         raise PiebenchError(f"inversion.edit_friendly.skip={skip}: leaves none of {schedule.steps} steps")
     steps = schedule.steps - skip
+
+    def retrace() -> dict[str, torch.Tensor]:
+        levels, maps = noise_maps(backbone, inputs, schedule, steps)
+        return {"levels": levels, "maps": maps}
+
+    determinants = {"schedule": asdict(schedule), "steps": steps, "seed": inputs.seed}
+    found = backbone.once("edit_friendly", retrace, determinants, [inputs.latents, inputs.inversion], axis=1)
+    return SourcePath(found["levels"], "pinned", fresh_noise=found["maps"])
+
+
+def noise_maps(
+    backbone: Backbone, inputs: EditInputs, schedule: Schedule, steps: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noised pictures and the maps between them (algorithm 1).
+
+    Args:
+        backbone: the model.
+        inputs: the batch, with the seed of its noise.
+        schedule: the noise schedule.
+        steps: how many of its steps, from the image up.
+
+    Returns:
+        Latents ``[steps + 1, samples, 4, h, w]`` by level, and noise ``[steps, samples, 4, h, w]``, entry k
+        for the step from level k + 1 to level k.
+    """
+    import torch
+
+    from piebench_eval.diffusion.ddim import ddim_sigma, ddim_step
+
     levels = _noised(inputs, schedule, steps)
     maps = [torch.zeros_like(inputs.latents)] * steps
     samples = range(len(inputs.latents))
-    with torch.no_grad():
-        for level in reversed(range(1, steps + 1)):
-            alphas = schedule.alphas[level], schedule.alphas[level - 1]
+    for level in reversed(range(1, steps + 1)):
+        alphas = schedule.alphas[level], schedule.alphas[level - 1]
+        with torch.no_grad():
             noise = backbone.predict_noise(
-                levels[level], schedule.timesteps[level - 1], inputs.source, samples
+                levels[level], schedule.timesteps[level - 1], inputs.inversion, samples
             )
-            mean = ddim_step(levels[level], noise, *alphas, fresh_noise=maps[level - 1])
-            if level > 1:
-                sigma = ddim_sigma(*alphas)
-                maps[level - 1] = (levels[level - 1] - mean) / sigma
-                # Not the noised picture itself but what the map leads to: rounding must not add up.
-                levels[level - 1] = mean + sigma * maps[level - 1]
-            else:
-                levels[0] = mean
-    return SourcePath(torch.stack(levels), pinned=True, fresh_noise=torch.stack(maps))
+        mean = ddim_step(levels[level], noise, *alphas, fresh_noise=maps[level - 1])
+        if level > 1:
+            sigma = ddim_sigma(*alphas)
+            maps[level - 1] = (levels[level - 1] - mean) / sigma
+            # Not the noised picture itself but what the map leads to: rounding must not add up.
+            levels[level - 1] = mean + sigma * maps[level - 1]
+        else:
+            levels[0] = mean
+    return torch.stack(levels), torch.stack(maps)
 
 
 def _noised(inputs: EditInputs, schedule: Schedule, steps: int) -> list[torch.Tensor]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.ddim import DDIMSettings, ddim
+from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
 
 if TYPE_CHECKING:
     from piebench_eval.backbone.backbone import Backbone
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.schedule import Schedule
 
 
-class NegativePromptSettings(DDIMSettings):
+class NegativePromptSettings(TrajectorySettings):
     """Settings of negative-prompt inversion."""
 
 
@@ -26,8 +25,11 @@ def negative_prompt(
     The source branch is guided from its prompt to the same prompt, which is no guidance at all: it walks
     back almost the way that the inversion came. The target is guided from the source prompt to its own.
     """
-    path = ddim(backbone, inputs, schedule, settings)
-    return replace(path, uncond=inputs.source.expand(path.steps, *inputs.source.shape))
+    from piebench_eval.diffusion.edit_loop import SourcePath
+
+    inverted = trajectory(backbone, inputs, schedule, settings)
+    prompts = inputs.inversion.expand(schedule.steps, *inputs.inversion.shape)
+    return SourcePath(inverted, "free", uncond=prompts)
 
 
 NEGATIVE_PROMPT = Inversion(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.ddim import DDIMSettings, ddim
+from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
 
 if TYPE_CHECKING:
     import torch
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.schedule import Schedule
 
 
-class NullTextSettings(DDIMSettings):
+class NullTextSettings(TrajectorySettings):
     """Settings of null-text inversion; the defaults are its paper's code's."""
 
     inner_steps: int = Field(default=10, ge=0, description="updates of the embedding per step, at most")
     learning_rate: float = Field(
-        default=1e-2, gt=0, description="of Adam at the first step; falls by a hundredth of it per step"
+        default=1e-2, gt=0, description="of Adam at the first step; falls from there"
+    )
+    rate_steps: int = Field(
+        default=100, ge=1, description="steps in which it would fall to 0, whatever the number of steps"
     )
     stop_loss: float = Field(default=1e-5, ge=0, description="a step's updates end below this loss ...")
     stop_loss_growth: float = Field(default=2e-5, ge=0, description="... plus this for every earlier step")
@@ -33,17 +36,27 @@ def null_text(
     backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: NullTextSettings
 ) -> SourcePath:
     """Invert by DDIM, then find for each step the embedding whose guided step follows the inversion."""
-    path = ddim(backbone, inputs, schedule, settings)
-    return replace(path, uncond=optimise_uncond(backbone, inputs, path.trajectory, schedule, settings))
+    from piebench_eval.diffusion.edit_loop import SourcePath
+
+    inverted = trajectory(backbone, inputs, schedule, settings)
+
+    def optimise() -> dict[str, torch.Tensor]:
+        reached, embeddings = optimise_uncond(backbone, inputs, inverted, schedule, settings)
+        return {"latents": reached, "embeddings": embeddings}
+
+    determinants = {"schedule": asdict(schedule), "guidance": inputs.guidance, **settings.model_dump()}
+    tensors = [inverted.transpose(0, 1), inputs.inversion, inputs.uncond]
+    found = backbone.once("null_text", optimise, determinants, tensors, axis=1)
+    return SourcePath(found["latents"], "retraced", uncond=found["embeddings"])
 
 
 def optimise_uncond(
     backbone: Backbone,
     inputs: EditInputs,
-    trajectory: torch.Tensor,
+    wanted: torch.Tensor,
     schedule: Schedule,
     settings: NullTextSettings,
-) -> torch.Tensor:
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Optimise the unconditional embeddings of each step, from the noise to the image (algorithm 1).
 
     Every step begins with the embedding of the step before it.
@@ -51,27 +64,29 @@ def optimise_uncond(
     Args:
         backbone: the model.
         inputs: the batch; its unconditional embeddings are where the optimisation begins.
-        trajectory: where guided sampling should lead ``[steps + 1, samples, 4, h, w]``.
+        wanted: where guided sampling should lead ``[steps + 1, samples, 4, h, w]``.
         schedule: the noise schedule.
         settings: the inversion's section of the recipe.
 
     Returns:
-        Embeddings ``[steps, samples, 77, width]``, entry k for the step between levels k and k + 1.
+        Where it does lead, same shape; and the embeddings ``[steps, samples, 77, width]``, entry k for the
+        step between levels k and k + 1.
     """
     import torch
 
-    embeddings, latents = inputs.uncond, trajectory[-1]
+    embeddings, latents = inputs.uncond, wanted[-1]
     everyone = list(range(len(latents)))
-    found = []
+    reached, found = [latents], []
     for index, level in enumerate(reversed(range(1, schedule.steps + 1))):
         with torch.no_grad():
-            cond = backbone.predict_noise(latents, schedule.timesteps[level - 1], inputs.source, everyone)
+            cond = backbone.predict_noise(latents, schedule.timesteps[level - 1], inputs.inversion, everyone)
         step = SourceStep(backbone, latents, cond, schedule, level, inputs.guidance)
-        embeddings = optimise_step(step, embeddings, trajectory[level - 1], index, settings)
+        embeddings = optimise_step(step, embeddings, wanted[level - 1], index, settings)
         with torch.no_grad():
             latents = step.guided(embeddings, everyone)
+        reached.append(latents)
         found.append(embeddings)
-    return torch.stack(found[::-1])
+    return torch.stack(reached[::-1]), torch.stack(found[::-1])
 
 
 @dataclass(frozen=True)
@@ -107,7 +122,7 @@ def optimise_step(
     """
     import torch
 
-    rate = settings.learning_rate * max(0.0, 1 - index / 100)
+    rate = settings.learning_rate * max(0.0, 1 - index / settings.rate_steps)
     enough = settings.stop_loss + settings.stop_loss_growth * index
     tuned = [embedding.detach().clone().requires_grad_() for embedding in embeddings]
     optimizers = [torch.optim.Adam([embedding], lr=rate) for embedding in tuned]

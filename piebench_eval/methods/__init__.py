@@ -9,7 +9,11 @@ from piebench_eval.registry import Registry
 
 METHODS: Registry[Method] = Registry(
     "method",
+    Method,
     {
         "p2p": "piebench_eval.methods.p2p:P2P",
+        "pnp": "piebench_eval.methods.pnp:PNP",
+        "masactrl": "piebench_eval.methods.masactrl:MASACTRL",
+        "proximal": "piebench_eval.methods.proximal:PROXIMAL",
     },
 )

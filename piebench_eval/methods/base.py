@@ -9,8 +9,36 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from piebench_eval.bench.sample import Sample
-    from piebench_eval.diffusion.edit_loop import Control
+    from piebench_eval.diffusion.control import Control
     from piebench_eval.registry import Settings
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The texts that a method edits a sample with.
+
+    Attributes:
+        inversion: what the picture is inverted with.
+        source: the source branch's.
+        target: the target branch's.
+        negative: what the target branch is guided away from; an inversion with unconditional embeddings of
+            its own (null-text, negative-prompt) puts them in its place.
+    """
+
+    inversion: str
+    source: str
+    target: str
+    negative: str = ""
+
+
+def prompts_of_sample(sample: Sample, settings: Any) -> Prompts:
+    """The sample's own prompts: the source prompt inverts and reconstructs, the target prompt edits."""
+    return Prompts(sample.source_prompt, sample.source_prompt, sample.target_prompt)
+
+
+def edits_every_sample(sample: Sample, settings: Any) -> str | None:
+    """Nothing keeps the method from editing a sample."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -35,13 +63,15 @@ class Method:
         paper: where it was published.
         equation: where in the paper it stands.
         settings: the recipe section that it reads; every field has a default.
-        problem: ``(sample, settings)`` -> why the method cannot edit the sample, or None.
         prepare: ``(samples, backbone, steps, settings) -> PreparedControl`` for a batch.
+        prompts: ``(sample, settings) -> Prompts``.
+        problem: ``(sample, settings)`` -> why the method cannot edit the sample, or None.
     """
 
     title: str
     paper: str
     equation: str
     settings: type[Settings]
-    problem: Callable[[Sample, Any], str | None]
     prepare: Callable[[Sequence[Sample], Any, int, Any], PreparedControl]
+    prompts: Callable[[Sample, Any], Prompts] = prompts_of_sample
+    problem: Callable[[Sample, Any], str | None] = edits_every_sample

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from piebench_eval.backbone.backbone import Backbone
     from piebench_eval.bench.sample import Sample
+    from piebench_eval.diffusion.local_blend import LocalBlend
+    from piebench_eval.methods.p2p_control import CrossAttentionEdit, Windows
 
 
 class P2PSettings(Settings):
@@ -58,16 +60,36 @@ class P2PSettings(Settings):
         ge=1,
         description="cross-attention maps of this downsampling of the latent are blended with",
     )
+    blend_maps: Literal["edited", "raw"] = Field(
+        default="edited",
+        description="whether the target's blended maps are its edited ones (as the paper's code, which "
+        "stores maps before it edits them in place) or its own",
+    )
+    lost_blend_word: Literal["edit", "reconstruct"] = Field(
+        default="edit",
+        description="where neither blended word is in its prompt: edit without blend, or let an empty mask "
+        "turn the edit into the source branch, as the paper's code does silently",
+    )
 
 
 def prepare(
     samples: Sequence[Sample], backbone: Backbone, steps: int, settings: P2PSettings
 ) -> PreparedControl:
     """Align the words of every sample's prompts and set up the control of a batch."""
+    from piebench_eval.methods.p2p_control import P2PControl
+
+    parts, notes = prepare_parts(samples, backbone, steps, settings)
+    return PreparedControl(P2PControl(*parts, settings), notes)
+
+
+def prepare_parts(
+    samples: Sequence[Sample], backbone: Backbone, steps: int, settings: P2PSettings
+) -> tuple[tuple[Windows, CrossAttentionEdit, LocalBlend], list[list[str]]]:
+    """What a Prompt-to-Prompt control is made of, and notes for each sample."""
     import torch
 
     from piebench_eval.diffusion.local_blend import LocalBlend
-    from piebench_eval.methods.p2p_control import CrossAttentionEdit, P2PControl, Windows
+    from piebench_eval.methods.p2p_control import CrossAttentionEdit, Windows
 
     plans = [plan_words(sample, backbone.tokenizer, settings) for sample in samples]
     blended = [place for place, plan in enumerate(plans) if plan.blend is not None]
@@ -83,8 +105,7 @@ def prepare(
     windows = Windows.of(settings, steps)
     blend_words = stack([plans[place].blend for place in blended]) if blended else torch.empty(0)
     local_blend = LocalBlend(blended, blend_words, windows.blend, settings.blend_threshold)
-    control = P2PControl(windows, edit, local_blend, settings)
-    return PreparedControl(control, [plan.notes for plan in plans])
+    return (windows, edit, local_blend), [plan.notes for plan in plans]
 
 
 @dataclass(frozen=True)
@@ -109,11 +130,7 @@ class WordPlan:
 def plan_words(sample: Sample, tokenizer: Any, settings: P2PSettings) -> WordPlan:
     """Align a sample's prompts and find its blended word."""
     source, target, length = sample.source_prompt, sample.target_prompt, tokenizer.model_max_length
-    notes = [
-        f"the {which} prompt has more than {length} tokens and was truncated"
-        for which, prompt in (("source", source), ("target", target))
-        if words.is_truncated(prompt, tokenizer)
-    ]
+    notes = words.truncation_notes({"source": source, "target": target}, tokenizer)
     if _replaces(sample, settings):
         matrix = words.replacement_matrix(source, target, tokenizer)
         taken = np.ones(length, dtype=np.float32)
@@ -132,11 +149,14 @@ def plan_words(sample: Sample, tokenizer: Any, settings: P2PSettings) -> WordPla
                 notes.append(f"the blended word {word!r} is not a word of the prompt {prompt!r}")
         equalizer[blend[1] > 0] = settings.blend_word_weight
         found = int(blend.any(axis=1).sum())
-        if found == 0:
+        if found == 0 and settings.lost_blend_word == "reconstruct":
+            notes.append("not edited but reconstructed, since neither blended word was found")
+        elif found == 0:
             notes.append("edited without local blend, since neither blended word was found")
         elif found == 1:
             notes.append("blended by the other blended word's attention alone")
-    blends = settings.local_blend and blend.any()
+    asked = sample.blend_words is not None and settings.lost_blend_word == "reconstruct"
+    blends = settings.local_blend and (asked or blend.any())
     return WordPlan(matrix, taken, equalizer, blend if blends else None, notes)
 
 

@@ -7,6 +7,7 @@ from math import isqrt
 from typing import TYPE_CHECKING
 
 from piebench_eval.diffusion.attention import attention_maps, plain_attention
+from piebench_eval.diffusion.control import Control
 from piebench_eval.diffusion.rows import Row, SourceReads
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from piebench_eval.diffusion.attention import AttentionLayer
     from piebench_eval.diffusion.local_blend import LocalBlend
-    from piebench_eval.diffusion.rows import RowBatch
     from piebench_eval.methods.p2p import P2PSettings
 
 
@@ -72,7 +72,7 @@ class CrossAttentionEdit:
         return (source @ self.matrix[:, None] * taken + target * (1 - taken)) * equalizer
 
 
-class P2PControl:
+class P2PControl(Control):
     """Prompt-to-Prompt in the edit loop.
 
     Attributes:
@@ -85,11 +85,11 @@ class P2PControl:
     def __init__(
         self, windows: Windows, edit: CrossAttentionEdit, local_blend: LocalBlend, settings: P2PSettings
     ):
+        super().__init__(samples=len(edit.taken))
         self.windows = windows
         self.edit = edit
         self.local_blend = local_blend
         self.settings = settings
-        self._samples = len(edit.taken)
 
     def source_reads(self, step: int) -> list[SourceReads]:
         """The conditional half inside the windows; with a blend, its maps and latents to the end."""
@@ -97,28 +97,24 @@ class P2PControl:
         blended = set(self.local_blend.samples)
         return [
             SourceReads(cond=injecting or sample in blended, latent=sample in blended)
-            for sample in range(self._samples)
+            for sample in range(self.samples)
         ]
-
-    def begin_step(self, step: int, rows: RowBatch, latent_shape: torch.Size) -> None:
-        """Note where the conditional rows of the coming UNet call stand."""
-        self._step, self._rows = step, rows
-        self._height, self._width = latent_shape
 
     def attend(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> torch.Tensor:
         """Attention with the target's conditional rows following the source's."""
-        downsampling = isqrt(self._height * self._width // query.shape[2])
+        height, width = self.latent_shape
+        downsampling = isqrt(height * width // query.shape[2])
         if layer.kind == "self":
-            if self._step < self.windows.self and downsampling >= self.settings.self_replace_downsampling:
-                source, target = self._conditional_rows(range(self._samples))
+            if self.step < self.windows.self and downsampling >= self.settings.self_replace_downsampling:
+                source, target = self._conditional_rows(range(self.samples))
                 query, key = query.clone(), key.clone()
                 query[target], key[target] = query[source], key[source]
             return plain_attention(query, key, value)
         attended = plain_attention(query, key, value)
         blending = bool(self.local_blend.samples) and downsampling == self.settings.blend_downsampling
-        if self._step < self.windows.cross:
+        if self.step < self.windows.cross:
             self._attend_edited(attended, query, key, value, blending)
         elif blending:
             self._collect_maps(query, key)
@@ -137,12 +133,13 @@ class P2PControl:
         blending: bool,
     ) -> None:
         """Overwrite the target's conditional rows of ``attended`` with attention by edited maps."""
-        source_maps, target_maps, target = self._maps(query, key, range(self._samples))
-        target_maps = self.edit(source_maps, target_maps)
-        attended[target] = target_maps.to(value.dtype) @ value[target]
+        source_maps, target_maps, target = self._maps(query, key, range(self.samples))
+        edited = self.edit(source_maps, target_maps)
+        attended[target] = edited.to(value.dtype) @ value[target]
         if blending:
             samples = self.local_blend.samples
-            self._collect(source_maps[samples], target_maps[samples])
+            kept = edited if self.settings.blend_maps == "edited" else target_maps
+            self._collect(source_maps[samples], kept[samples])
 
     def _collect_maps(self, query: torch.Tensor, key: torch.Tensor) -> None:
         source_maps, target_maps, _ = self._maps(query, key, self.local_blend.samples)
@@ -150,8 +147,8 @@ class P2PControl:
 
     def _collect(self, source_maps: torch.Tensor, target_maps: torch.Tensor) -> None:
         downsampling = self.settings.blend_downsampling
-        size = self._height // downsampling, self._width // downsampling
-        self.local_blend.collect(source_maps, target_maps, *size)
+        height, width = (side // downsampling for side in self.latent_shape)
+        self.local_blend.collect(source_maps, target_maps, height, width)
 
     def _maps(
         self, query: torch.Tensor, key: torch.Tensor, samples: Sequence[int]
@@ -161,5 +158,5 @@ class P2PControl:
         return attention_maps(query[source], key[source]), attention_maps(query[target], key[target]), target
 
     def _conditional_rows(self, samples: Sequence[int]) -> tuple[list[int], list[int]]:
-        positions = self._rows.positions
+        positions = self.rows.positions
         return positions(Row.SOURCE_COND, samples), positions(Row.TARGET_COND, samples)

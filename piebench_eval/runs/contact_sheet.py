@@ -44,7 +44,7 @@ def run_sheet(store: RunStore, samples: Sequence[Sample], ideals: Path, side: in
         ideals: folder of the ideal edits, named as the sources are.
         side: side of a picture on the sheet, in pixels.
     """
-    combinations = store.recipe.combinations
+    combinations = store.recipe.pairs
     rows = []
     for sample in samples:
         edits = [store.image_file(*combination, sample) for combination in combinations]

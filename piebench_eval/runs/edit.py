@@ -18,6 +18,8 @@ from piebench_eval.diffusion.schedule import ddim_schedule
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
+from piebench_eval.methods.base import prompts_of_sample
+from piebench_eval.runs.plugins import blamed_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +28,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.backbone.backbone import Backbone
+    from piebench_eval.bench.images import ImageLoader
     from piebench_eval.bench.sample import Sample
+    from piebench_eval.methods.base import Prompts
+    from piebench_eval.runs.combination import Combination
     from piebench_eval.runs.plan import Job
-    from piebench_eval.runs.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,9 @@ class EditResult:
         image: the edit, ``[height, width, 3]``.
         latents: the edit before decoding, ``[4, h, w]``.
         seconds: wall time, the batch's divided by its size.
-        unet_forward: UNet rows evaluated.
-        unet_backward: UNet rows differentiated.
+        unet_forward: UNet rows that the edit needs.
+        unet_backward: UNet rows differentiated for it.
+        unet_reused: how many of both an earlier combination had computed.
         peak_memory: bytes in use at the batch's peak, on the GPU; on the CPU the process's peak so far.
         notes: what the user should know.
     """
@@ -52,33 +57,29 @@ class EditResult:
     seconds: float
     unet_forward: int
     unet_backward: int
+    unet_reused: int
     peak_memory: int
     notes: list[str]
 
 
-def edit_batch(backbone: Backbone, job: Job, recipe: Recipe) -> list[EditResult]:
+def edit_batch(backbone: Backbone, job: Job) -> list[EditResult]:
     """Edit the samples of a job: load, encode, invert, edit, decode.
 
     Raises:
-        PiebenchError: a resolution that the model cannot work at.
+        PiebenchError: a resolution that the model cannot work at, or a plugin that failed.
     """
     started = time.perf_counter()
     _reset_peak_memory(backbone.device)
     backbone.tally = UNetTally()
-    resolution = working_resolution(backbone, recipe)
-    inversion, method = INVERSIONS.get(job.inversion), METHODS.get(job.method)
-    schedule = ddim_schedule(backbone.alphas_cumprod, recipe.steps)
-    prepared = method.prepare(job.samples, backbone, recipe.steps, recipe.methods[job.method])
-    inputs = encode_inputs(backbone, job.samples, resolution, recipe.guidance, recipe.seed)
-    path = inversion.invert(backbone, inputs, schedule, recipe.inversions[job.inversion])
-    latents = edit(backbone, inputs, path, prepared.control, schedule, recipe.guidance)
+    with blamed_plugins(job.combination.inversion, job.combination.method):
+        latents, notes = edit_latents(backbone, job.samples, job.combination)
     finite = latents.flatten(1).isfinite().all(dim=1).tolist()
     if spoilt := [sample.id for sample, good in zip(job.samples, finite, strict=True) if not good]:
         raise PiebenchError(
-            f"{job.inversion}+{job.method}: the latents of {', '.join(spoilt)} are no longer finite numbers; "
+            f"{job.combination.name}: the latents of {', '.join(spoilt)} are no longer finite numbers; "
             "use --precision fp32 or bf16, or a lower --guidance"
         )
-    images = backbone.decode_latents(latents)
+    images = backbone.decode_latents(latents, job.combination.common.pixel_overflow)
     seconds = (time.perf_counter() - started) / len(job.samples)
     return [
         EditResult(
@@ -88,44 +89,108 @@ def edit_batch(backbone: Backbone, job: Job, recipe: Recipe) -> list[EditResult]
             seconds=seconds,
             unet_forward=backbone.tally.forward[place],
             unet_backward=backbone.tally.backward[place],
+            unet_reused=backbone.tally.reused[place],
             peak_memory=_peak_memory(backbone.device),
-            notes=prepared.notes[place],
+            notes=notes[place],
         )
         for place, sample in enumerate(job.samples)
     ]
+
+
+def edit_latents(
+    backbone: Backbone, samples: Sequence[Sample], combination: Combination
+) -> tuple[torch.Tensor, list[list[str]]]:
+    """Edit samples by one combination, up to the latents.
+
+    Returns:
+        Edited latents ``[samples, 4, h, w]``, and notes for each sample.
+
+    Raises:
+        PiebenchError: a resolution that the model cannot work at.
+    """
+    common = combination.common
+    inversion, method = INVERSIONS.get(combination.inversion), METHODS.get(combination.method)
+    schedule = ddim_schedule(
+        backbone.alphas_cumprod, common.steps, common.steps_offset, common.set_alpha_to_one
+    )
+    inputs = encode_inputs(
+        backbone,
+        samples,
+        working_resolution(backbone, common.resolution),
+        [method.prompts(sample, combination.method_settings) for sample in samples],
+        common.image_loader,
+        common.guidance,
+        common.seed,
+    )
+    path = inversion.invert(backbone, inputs, schedule, combination.inversion_settings)
+    prepared = method.prepare(samples, backbone, common.steps, combination.method_settings)
+    first_step = schedule.steps - path.steps if common.count_skipped_steps else 0
+    latents = edit(backbone, inputs, path, prepared.control, schedule, common.guidance, first_step)
+    return latents, prepared.notes
 
 
 def encode_inputs(
     backbone: Backbone,
     samples: Sequence[Sample],
     resolution: int,
+    prompts: Sequence[Prompts] | None = None,
+    loader: ImageLoader = "crop",
     guidance: float = 7.5,
     seed: int = 1234,
 ) -> EditInputs:
-    """Load and encode pictures and prompts of a batch."""
-    images = [load_image(sample.file, resolution) for sample in samples]
-    uncond = backbone.embed_prompts([""])
+    """Load and encode pictures and prompts of a batch.
+
+    Args:
+        backbone: the model.
+        samples: what is edited.
+        resolution: side in pixels.
+        prompts: what a method edits each sample with; by default its own prompts.
+        loader: how pictures are brought to the resolution.
+        guidance: see ``EditInputs``.
+        seed: see ``EditInputs``.
+
+    Raises:
+        PiebenchError: pictures that the loader leaves in different sizes, or in one that does not divide.
+    """
+    texts = prompts or [prompts_of_sample(sample, None) for sample in samples]
+    images = [load_image(sample.file, resolution, loader) for sample in samples]
+    divisor = _size_divisor(backbone)
+    for sample, image in zip(samples, images, strict=True):
+        if any(side % divisor for side in image.shape[:2]) or image.shape != images[0].shape:
+            raise PiebenchError(
+                f"{sample.file}: is {image.shape[1]}x{image.shape[0]} after image_loader={loader}; all sizes "
+                f"of a batch must be equal and multiples of {divisor}: use image_loader=crop"
+            )
     return EditInputs(
         latents=backbone.encode_images(images),
-        source=backbone.embed_prompts([sample.source_prompt for sample in samples]),
-        target=backbone.embed_prompts([sample.target_prompt for sample in samples]),
-        uncond=uncond.expand(len(samples), -1, -1),
+        inversion=backbone.embed_prompts([text.inversion for text in texts]),
+        source=backbone.embed_prompts([text.source for text in texts]),
+        target=backbone.embed_prompts([text.target for text in texts]),
+        uncond=backbone.embed_prompts([""] * len(texts)),
+        negative=backbone.embed_prompts([text.negative for text in texts]),
         guidance=guidance,
         seed=seed,
     )
 
 
-def working_resolution(backbone: Backbone, recipe: Recipe) -> int:
-    """The side in pixels that a recipe's edits have with this model.
+def working_resolution(backbone: Backbone, resolution: int | None) -> int:
+    """The side in pixels of the edits with this model.
+
+    Args:
+        backbone: the model.
+        resolution: what the recipe asks for; None is the model's own.
 
     Raises:
         PiebenchError: its latents do not divide by 8.
     """
-    resolution = recipe.resolution or backbone.native_resolution
-    divisor = backbone.vae_factor * LATENT_DIVISOR
-    if resolution % divisor:
+    resolution = resolution or backbone.native_resolution
+    if resolution % (divisor := _size_divisor(backbone)):
         raise PiebenchError(f"resolution {resolution}: must be a multiple of {divisor} with this model")
     return resolution
+
+
+def _size_divisor(backbone: Backbone) -> int:
+    return backbone.vae_factor * LATENT_DIVISOR
 
 
 def _reset_peak_memory(device: torch.device) -> None:

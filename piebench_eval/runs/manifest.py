@@ -28,22 +28,20 @@ def new_manifest(
     data: Path,
     dataset: Sequence[Sample],
     selected: Sequence[Sample],
-    model_fingerprint: str | None,
     device: torch.device,
 ) -> dict[str, Any]:
-    """Describe a run that begins now.
+    """Describe a run that begins now; its models are added as they are loaded.
 
     Args:
         recipe: how pictures are edited.
         data: the benchmark folder.
         dataset: all its samples.
         selected: the samples that this run edits.
-        model_fingerprint: hash of a local model directory, or commit on the hub.
         device: where the model runs.
     """
     return {
         "recipe_hash": recipe.hash,
-        "model": {"name": recipe.model, "fingerprint": model_fingerprint},
+        "models": {},
         "data": {
             "folder": str(data.resolve()),
             "fingerprint": dataset_fingerprint(dataset),
@@ -55,7 +53,6 @@ def new_manifest(
                 "started": datetime.now(UTC).isoformat(timespec="seconds"),
                 "host": socket.gethostname(),
                 "device": describe_device(device),
-                "precision": recipe.precision,
                 "versions": library_versions(),
             }
         ],

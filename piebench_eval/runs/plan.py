@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from piebench_eval.bench.sample import Sample
+    from piebench_eval.runs.combination import Combination
     from piebench_eval.runs.recipe import Recipe
 
 
@@ -20,13 +21,11 @@ class Job:
     """One batch of samples, edited by one combination.
 
     Attributes:
-        inversion: name of the inversion.
-        method: name of the editing method.
+        combination: the inversion, the method and their settings.
         samples: the samples of the batch.
     """
 
-    inversion: str
-    method: str
+    combination: Combination
     samples: tuple[Sample, ...]
 
 
@@ -35,17 +34,31 @@ def plan_jobs(recipe: Recipe, samples: Sequence[Sample], batch_size: int) -> lis
 
     Batches depend on the samples and the batch size alone, never on what is already done: a batch that a
     crash cut short is computed again as the same batch, so its pictures come out bit for bit the same.
+    The combinations of one model come together, and within them those of one batch, which share work.
 
     Raises:
         DataError: samples that a method cannot edit with its settings.
     """
+    combinations = [recipe.combination(*pair) for pair in recipe.pairs]
     problems = [
-        f"id {sample.id}: method {name}: {problem}"
-        for name, settings in recipe.methods.items()
+        f"id {sample.id}: method {combination.method}: {problem}"
+        for combination in combinations
         for sample in samples
-        if (problem := METHODS.get(name).problem(sample, settings))
+        if (problem := METHODS.get(combination.method).problem(sample, combination.method_settings))
     ]
     if problems:
-        raise DataError(problems)
+        raise DataError(list(dict.fromkeys(problems)))
     batches = [tuple(samples[start : start + batch_size]) for start in range(0, len(samples), batch_size)]
-    return [Job(inversion, method, batch) for batch in batches for inversion, method in recipe.combinations]
+    return [
+        Job(combination, batch)
+        for model in dict.fromkeys(model_of(combination) for combination in combinations)
+        for batch in batches
+        for combination in combinations
+        if model_of(combination) == model
+    ]
+
+
+def model_of(combination: Combination) -> tuple[str, str | None, str]:
+    """What has to be loaded for a combination: model, revision and precision."""
+    common = combination.common
+    return common.model, common.revision, common.precision

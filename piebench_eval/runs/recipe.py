@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import Field, SerializeAsAny, ValidationError, field_validator
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.registry import Registry, Settings
+from piebench_eval.runs.combination import Combination, Common
+from piebench_eval.runs.plugins import load_plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+    from typing import Self
 
 SECTIONS: dict[str, tuple[str, Registry[Any]]] = {
     "inversion": ("inversions", INVERSIONS),
@@ -24,21 +27,24 @@ SECTIONS: dict[str, tuple[str, Registry[Any]]] = {
 }
 """Prefix of ``--set`` for the settings of inversions and methods: field of the recipe and registry."""
 
+_STRUCTURE = ("inversions", "methods", "combinations", "plugins")
 
-class Recipe(Settings):
-    """How every picture is edited: all pairs of the inversions and methods named here."""
 
-    model: str = Field(description="diffusers directory or hub id of a Stable Diffusion 1.x model")
-    revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
+class Recipe(Common):
+    """How every picture is edited.
+
+    The combinations are all pairs of the inversions and methods, or those that ``combinations`` lists, where
+    each may have values of its own for any field that all share, and for its ``inversion`` and ``method``.
+    """
+
+    plugins: list[str] = Field(
+        default_factory=list, description="Python files that add inversions and methods"
+    )
     inversions: dict[str, SerializeAsAny[Settings]] = Field(min_length=1, description="name: settings")
     methods: dict[str, SerializeAsAny[Settings]] = Field(min_length=1, description="name: settings")
-    steps: int = Field(default=50, ge=1, le=999, description="sampling steps, and inversion steps")
-    guidance: float = Field(default=7.5, ge=0, description="classifier-free guidance scale of the edit")
-    seed: int = Field(
-        default=1234, ge=0, description="seed of each sample's noise, where an inversion draws any"
+    combinations: dict[str, dict[str, Any]] | None = Field(
+        default=None, description="INVERSION+METHOD: what is different there; all pairs if empty"
     )
-    precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="of UNet and text encoder")
-    resolution: int | None = Field(default=None, ge=8, description="side in pixels; the model's own if empty")
     image_format: str = Field(
         default="png", description="png, or jpeg:QUALITY (jpeg:75 is what the reference saves)"
     )
@@ -68,10 +74,53 @@ class Recipe(Settings):
             raise ValueError("use png, or jpeg:QUALITY with a quality of 1 to 100")
         return value
 
+    @field_validator("combinations", mode="before")
+    @classmethod
+    def _nothing_is_an_empty_mapping(cls, value: Any) -> Any:
+        return {name: own or {} for name, own in value.items()} if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _combinations_fit(self) -> Self:
+        if self.combinations == {}:
+            raise ValueError("combinations: is empty; leave it out for all pairs")
+        for name in self.combinations or ():
+            inversion, _, method = name.partition("+")
+            if inversion not in self.inversions or method not in self.methods:
+                raise ValueError(f"combinations.{name}: is no INVERSION+METHOD of this recipe")
+            self.combination(inversion, method)
+        return self
+
     @property
-    def combinations(self) -> list[tuple[str, str]]:
+    def pairs(self) -> list[tuple[str, str]]:
         """All (inversion, method) pairs, in order."""
-        return [(inversion, method) for inversion in self.inversions for method in self.methods]
+        pairs = [(inversion, method) for inversion in self.inversions for method in self.methods]
+        return [pair for pair in pairs if self.combinations is None or "+".join(pair) in self.combinations]
+
+    def combination(self, inversion: str, method: str) -> Combination:
+        """One of the pairs, with everything that it has of its own.
+
+        Raises:
+            PiebenchError: what it has of its own does not fit.
+        """
+        name = f"{inversion}+{method}"
+        own = dict((self.combinations or {}).get(name, {}))
+        sections = {
+            prefix: getattr(self, field)[chosen]
+            for (prefix, (field, _)), chosen in zip(SECTIONS.items(), (inversion, method), strict=True)
+        }
+        try:
+            for (prefix, (_, registry)), chosen in zip(SECTIONS.items(), (inversion, method), strict=True):
+                changes = own.pop(prefix, None) or {}
+                sections[prefix] = _section(registry, chosen, {**dict(sections[prefix]), **changes})
+            shared = {field: getattr(self, field) for field in Common.model_fields}
+            common = Common.model_validate({**shared, **own})
+        except PiebenchError as error:
+            raise PiebenchError(f"combinations.{name}: {error}") from None
+        except ValidationError as error:
+            raise PiebenchError(
+                "; ".join(f"combinations.{name}.{line}" for line in _explain(error))
+            ) from None
+        return Combination(inversion, method, sections["inversion"], sections["method"], common)
 
     def to_yaml(self) -> str:
         """The recipe with every default spelled out."""
@@ -82,17 +131,6 @@ class Recipe(Settings):
         """SHA-256 over all fields; equal recipes have equal hashes."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
-
-    def changed_settings(self) -> dict[str, list[str]]:
-        """Settings that are not at their defaults, as ``inversion.NAME`` or ``method.NAME`` to fields."""
-        changed = {}
-        for prefix, (field, _) in SECTIONS.items():
-            for name, settings in getattr(self, field).items():
-                defaults = type(settings)()
-                fields = [key for key, value in settings if value != getattr(defaults, key)]
-                if fields:
-                    changed[f"{prefix}.{name}"] = fields
-        return changed
 
     def differences(self, other: Recipe) -> list[str]:
         """Fields in which another recipe differs, as ``field: this -> other``."""
@@ -108,24 +146,77 @@ _ABSENT = object()
 
 
 def build_recipe(fields: Mapping[str, Any], overrides: Mapping[str, Any], source: str) -> Recipe:
-    """Make a recipe from a file's or flag's fields and ``--set`` overrides.
+    """Make a recipe from a file's fields and what overrides them.
 
     Args:
         fields: fields of the recipe.
         overrides: dotted key to value. ``inversion.KEY`` and ``method.KEY`` reach every chosen inversion or
-            method that has the setting; ``inversion.NAME.KEY`` only that one.
+            method that has the setting; ``inversion.NAME.KEY`` only that one. What is overridden holds for
+            every combination, whatever it has of its own.
         source: where the fields come from, for messages.
 
     Raises:
-        PiebenchError: an unknown field, a value that does not fit, or an unknown name.
+        PiebenchError: an unknown field, a value that does not fit, an unknown name, or a broken plugin.
     """
+    plain = {key: value for key, value in overrides.items() if key in Common.model_fields}
+    dotted = {key: value for key, value in overrides.items() if key not in plain}
     try:
-        recipe = Recipe.model_validate(dict(fields))
-        for key, value in overrides.items():
+        load_plugins(fields.get("plugins"))
+        own = _without(fields.get("combinations"), lambda name: plain)
+        recipe = Recipe.model_validate({**fields, **plain, "combinations": own})
+        for key, value in dotted.items():
             recipe = _override(recipe, key, value)
     except ValidationError as error:
         raise PiebenchError(f"{source}: " + "; ".join(_explain(error))) from None
     return recipe
+
+
+def narrow(
+    fields: Mapping[str, Any], inversions: Sequence[str] | None, methods: Sequence[str] | None, source: str
+) -> dict[str, Any]:
+    """Choose inversions and methods of a recipe's fields, or add them where it lists no combinations.
+
+    Args:
+        fields: fields of the recipe.
+        inversions: names to choose; None leaves the recipe's.
+        methods: likewise.
+        source: where the fields come from, for messages.
+
+    Raises:
+        PiebenchError: neither fields nor names say which; or the recipe lists combinations, and not these.
+    """
+    narrowed = dict(fields)
+    for (prefix, (field, _)), names in zip(SECTIONS.items(), (inversions, methods), strict=True):
+        known = fields.get(field)
+        if names is not None:
+            narrowed[field] = {name: known.get(name) if isinstance(known, dict) else None for name in names}
+        elif known is None:
+            raise PiebenchError(
+                f"say which with --{prefix}, or give a recipe with --config; see piebench methods"
+            )
+    listed = fields.get("combinations")
+    if isinstance(listed, dict):
+        chosen = {
+            name: own
+            for name, own in listed.items()
+            if all(
+                part in narrowed[field]
+                for part, (field, _) in zip(str(name).split("+"), SECTIONS.values(), strict=False)
+            )
+        }
+        parts = {part for name in chosen for part in str(name).split("+")}
+        for (prefix, _), names in zip(SECTIONS.items(), (inversions, methods), strict=True):
+            if absent := [name for name in names or () if name not in parts]:
+                raise PiebenchError(
+                    f"--{prefix} {','.join(absent)}: {source} has no such combination; it has "
+                    f"{', '.join(map(str, listed))}"
+                )
+        narrowed["combinations"] = chosen
+        for field, _ in SECTIONS.values():
+            known = narrowed[field]
+            kept = [name for name in known if name in parts]
+            narrowed[field] = {name: known[name] for name in kept} if isinstance(known, dict) else kept
+    return narrowed
 
 
 def read_recipe_fields(file: Path) -> dict[str, Any]:
@@ -138,7 +229,7 @@ def read_recipe_fields(file: Path) -> dict[str, Any]:
         fields = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise PiebenchError(
-            f"{file}: cannot be read ({error}); give a recipe such as configs/direct_p2p.yaml"
+            f"{file}: cannot be read ({error}); give a recipe such as configs/paper.yaml"
         ) from None
     except yaml.YAMLError as error:
         raise PiebenchError(f"{file}: is not valid YAML: {error}") from None
@@ -169,8 +260,8 @@ def _override(recipe: Recipe, key: str, value: Any) -> Recipe:
     prefix, _, rest = key.partition(".")
     prefix = prefix.removesuffix("s") if rest else prefix  # methods.p2p.KEY, as recipe.yaml has it
     if prefix not in SECTIONS:
-        if key not in Recipe.model_fields or key in [field for field, _ in SECTIONS.values()]:
-            plain = [name for name in Recipe.model_fields if name not in ("inversions", "methods")]
+        plain = [name for name in Recipe.model_fields if name not in _STRUCTURE]
+        if key not in plain:
             raise PiebenchError(
                 f"--set {key}: no such field; there are {', '.join(plain)}, inversion.KEY and method.KEY"
             )
@@ -189,7 +280,28 @@ def _override(recipe: Recipe, key: str, value: Any) -> Recipe:
         )
     for name in having:
         sections[name] = _section(registry, name, {**dict(sections[name]), setting: value})
-    return Recipe.model_validate({**dict(recipe), field: sections})
+    place = list(SECTIONS).index(prefix)
+    own = _without(
+        recipe.combinations,
+        lambda pair: {prefix: {setting}} if pair.split("+")[place] in having else {},
+    )
+    return Recipe.model_validate({**dict(recipe), field: sections, "combinations": own})
+
+
+def _without(combinations: Any, overridden: Callable[[str], Any]) -> Any:
+    """What combinations have of their own, less what is overridden: fields, or fields of a section."""
+    if not isinstance(combinations, dict):
+        return combinations
+    left = {}
+    for name, own in combinations.items():
+        left[name] = dict(own) if isinstance(own, dict) else own
+        for field in set(overridden(str(name))) & set(own or ()):
+            if field in SECTIONS and isinstance(own[field], dict):
+                gone = overridden(str(name))[field]
+                left[name][field] = {key: value for key, value in own[field].items() if key not in gone}
+            else:
+                del left[name][field]
+    return left
 
 
 def _section(registry: Registry[Any], name: str, values: Any) -> Settings:

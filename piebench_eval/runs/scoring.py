@@ -15,8 +15,8 @@ from piebench_eval.bench.images import load_image, load_mask
 from piebench_eval.bench.pie_bench import IMAGES_FOLDER, dataset_fingerprint, load_pie_bench
 from piebench_eval.demo.benchmark import IDEAL_FOLDER
 from piebench_eval.errors import PiebenchError
+from piebench_eval.files import append_line, read_json_lines, write_whole
 from piebench_eval.metrics.columns import COLUMNS
-from piebench_eval.runs.files import append_line, read_json_lines, write_whole
 from piebench_eval.runs.store import BENCHMARK_FOLDER
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def run_candidates(store: RunStore, data: Path | None = None) -> tuple[list[Cand
     planned = set(manifest["samples"])
     candidates, missing = [], []
     for sample in dataset:
-        for inversion, method in store.recipe.combinations if sample.id in planned else ():
+        for inversion, method in store.recipe.pairs if sample.id in planned else ():
             file = store.image_file(inversion, method, sample)
             labels = {"inversion": inversion, "method": method}
             if file.is_file():

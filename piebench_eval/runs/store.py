@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.runs.files import append_line, read_json_lines, remove_stale_partials, write_whole
+from piebench_eval.files import append_line, read_json_lines, remove_stale_partials, write_whole
 from piebench_eval.runs.recipe import Recipe, build_recipe, read_recipe_fields
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from piebench_eval.bench.sample import Sample
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout."""
 
 BENCHMARK_FOLDER = "benchmark"
 SCORES_FILE = "scores.csv"
 TABLE_FILE = "table.csv"
 
-_MANIFEST_PARTS = {"format", "model", "data", "samples", "sessions"}
+_MANIFEST_PARTS = {"format", "models", "data", "samples", "sessions"}
 
 
 class RunStore:
@@ -153,6 +153,22 @@ class RunStore:
             for record in read_json_lines(file, {"inversion", "method", "id"})
         }
 
+    def use_model(self, model: str, revision: str | None, fingerprint: str | None) -> None:
+        """Note which weights the edits that follow are made with.
+
+        Raises:
+            PiebenchError: earlier edits of the run were made with others.
+        """
+        manifest, name = self.manifest(), f"{model}@{revision}" if revision else model
+        if manifest["models"].setdefault(name, fingerprint) != fingerprint:
+            raise self._changed(f"the files of the model {name}")
+        self._write_manifest(manifest)
+
+    def _changed(self, what: str) -> PiebenchError:
+        return PiebenchError(
+            f"{self.folder}: {what} changed since the run began; choose another --out, or restore it"
+        )
+
     def _write_manifest(self, manifest: dict[str, Any]) -> None:
         content = json.dumps({"format": FORMAT, **manifest}, indent=1)
         write_whole(self.folder / "manifest.json", content.encode())
@@ -160,12 +176,8 @@ class RunStore:
     def _continue_manifest(self, new: dict[str, Any]) -> None:
         """Add a session and its samples to the manifest, unless it would mix data or weights."""
         old = self.manifest()
-        for part, remedy in (("data", "the benchmark folder"), ("model", "the model's files")):
-            if old[part]["fingerprint"] != new[part]["fingerprint"]:
-                raise PiebenchError(
-                    f"{self.folder}: {remedy} changed since the run began; choose another --out, or "
-                    "restore it"
-                )
+        if old["data"]["fingerprint"] != new["data"]["fingerprint"]:
+            raise self._changed("the benchmark folder")
         old["data"] = new["data"]
         old["samples"] = list(dict.fromkeys([*old["samples"], *new["samples"]]))
         old["sessions"] += new["sessions"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +13,13 @@ import pandas as pd
 
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.metrics.networks import MetricModels
+from piebench_eval.recipes import recipe_file
+from piebench_eval.runs.recipe import Recipe, build_recipe, read_recipe_fields
 from piebench_eval.tables.aggregate import combination_name, label_columns
 from piebench_eval.tables.layout import METRICS
 from piebench_eval.tables.published import load_published
 
 PAPER_IMAGES = 700
-PAPER_MODELS = {
-    "p2p": "CompVis/stable-diffusion-v1-4",
-    "masactrl": "CompVis/stable-diffusion-v1-4",
-    "pnp": "stable-diffusion-v1-5/stable-diffusion-v1-5",
-}
-"""The paper's model for each method; a local directory of the same last name counts as the same."""
-
-PAPER_STEPS, PAPER_GUIDANCE = 50, 7.5
-PAPER_FIELDS: dict[str, tuple[Any, ...]] = {
-    "precision": ("fp32",),
-    "resolution": (512, None),
-    "image_format": ("jpeg:75",),
-}
-"""What the paper's pictures were made with; no resolution means the model's own. JPEG moves background
-scores by up to several dB either way, so PNGs cannot be held against the published numbers."""
 _Z95 = 1.96
 
 
@@ -94,32 +82,49 @@ def compare_with_paper(means: pd.DataFrame, about: dict[str, Any]) -> Comparison
 def comparison_obstacles(inversion: str, method: str, images: int, about: dict[str, Any]) -> list[str]:
     """Why a combination's numbers cannot be held against the paper's; empty if they can.
 
+    The paper's settings are those of the recipe ``paper``, which comes with the package.
+
     Args:
         inversion: name of the inversion.
         method: name of the method.
         images: how many pictures were scored.
         about: from ``read_about``.
     """
+    recipe = _paper_recipe()
+    if (inversion, method) not in recipe.pairs:
+        return ["the paper has no such combination"]
     reasons = []
-    model, wanted = about.get("model"), PAPER_MODELS.get(method)
-    if wanted and (model is None or Path(model).name != Path(wanted).name):
-        reasons.append(f"the model is {model or 'unknown'}, the paper's is {wanted}")
     if images != PAPER_IMAGES:
         reasons.append(f"{images} images were scored, the paper has {PAPER_IMAGES}")
     networks = about.get("networks", {})
     for role, paper_network in MetricModels().to_dict().items():
         if networks.get(role) != paper_network:
             reasons.append(f"{role} is {networks.get(role, 'unknown')}, the paper's is {paper_network}")
-    if about.get("steps") != PAPER_STEPS or about.get("guidance") != PAPER_GUIDANCE:
-        setting = f"{about.get('steps', 'unknown')} steps at guidance {about.get('guidance', 'unknown')}"
-        reasons.append(f"it has {setting}, the paper {PAPER_STEPS} at {PAPER_GUIDANCE}")
-    for field, paper_values in PAPER_FIELDS.items():
-        if about.get(field) not in paper_values:
-            reasons.append(f"{field} is {about.get(field, 'unknown')}, the paper's is {paper_values[0]}")
-    changed = about.get("changed_settings", {})
-    for section in (f"inversion.{inversion}", f"method.{method}"):
-        reasons += [f"{section}.{setting} is not the default" for setting in changed.get(section, [])]
-    return reasons
+    combination = recipe.combination(inversion, method)
+    wanted = {**combination.flat(), "image_format": recipe.image_format}
+    given = about.get("combinations", {}).get(combination.name, {})
+    given = {**given, "image_format": about.get("image_format", "unknown")}
+    return reasons + [
+        f"{field} is {given.get(field, 'unknown')}, the paper's is {value}"
+        for field, value in wanted.items()
+        if not _is_same(field, given.get(field, "unknown"), value)
+    ]
+
+
+def _is_same(field: str, given: Any, paper: Any) -> bool:
+    if field == "revision":
+        return True  # the model's files count, and they are named by the model
+    if field == "model":
+        return Path(str(given)).name == Path(str(paper)).name  # a local copy is as good
+    if field == "resolution":
+        return given in (paper, None)  # None is the model's own, which is the paper's
+    return bool(given == paper)
+
+
+@cache
+def _paper_recipe() -> Recipe:
+    file = recipe_file("paper")
+    return build_recipe(read_recipe_fields(file), {}, str(file))
 
 
 def read_about(provenance_file: Path) -> dict[str, Any]:

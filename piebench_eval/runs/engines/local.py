@@ -36,28 +36,33 @@ class Progress:
 
 
 def run_jobs(backbone: Backbone, jobs: Sequence[Job], store: RunStore) -> Iterator[Progress]:
-    """Work through jobs, saving every edit as soon as it is there; finished edits are skipped.
+    """Work through jobs of one model, saving every edit as soon as it is there; finished edits are skipped.
 
     Yields:
         Each edit of each job, those found finished included.
     """
+    batch: tuple[Sample, ...] = ()
     for job in jobs:
-        missing = [sample for sample in job.samples if not store.is_done(job.inversion, job.method, sample)]
-        done = {sample.id for sample in job.samples} - {sample.id for sample in missing}
-        yield from (Progress(job, sample, None) for sample in job.samples if sample.id in done)
+        if job.samples != batch and backbone.memory is not None:
+            backbone.memory.forget()
+        batch = job.samples
+        pair = job.combination.inversion, job.combination.method
+        missing = [sample for sample in batch if not store.is_done(*pair, sample)]
+        done = {sample.id for sample in batch} - {sample.id for sample in missing}
+        yield from (Progress(job, sample, None) for sample in batch if sample.id in done)
         if not missing:
             continue
         # The whole batch, finished edits included: its composition decides the last bits of its pictures.
-        for result in _edit_within_memory(backbone, job, store):
+        for result in _edit_within_memory(backbone, job):
             if result.sample.id not in done:
-                record = edit_record(result, len(job.samples))
-                store.save_edit(job.inversion, job.method, result.sample, result.image, record)
+                record = edit_record(result, len(batch))
+                store.save_edit(*pair, result.sample, result.image, record)
                 yield Progress(job, result.sample, result)
 
 
-def _edit_within_memory(backbone: Backbone, job: Job, store: RunStore) -> list[EditResult]:
+def _edit_within_memory(backbone: Backbone, job: Job) -> list[EditResult]:
     try:
-        return edit_batch(backbone, job, store.recipe)
+        return edit_batch(backbone, job)
     except torch.OutOfMemoryError as error:
         raise PiebenchError(
             f"{backbone.device}: out of memory with {len(job.samples)} samples per batch; lower --batch-size "
@@ -72,6 +77,7 @@ def edit_record(result: EditResult, batch_size: int) -> dict[str, object]:
         "seconds": round(result.seconds, 4),
         "unet_rows_forward": result.unet_forward,
         "unet_rows_backward": result.unet_backward,
+        "unet_rows_reused": result.unet_reused,
         "peak_memory_bytes": result.peak_memory,
         "batch_size": batch_size,
         "notes": result.notes,

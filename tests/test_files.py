@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from piebench_eval import files
 from piebench_eval.errors import PiebenchError
-from piebench_eval.runs import files
 
 
 def test_a_file_is_whole_or_absent(tmp_path, monkeypatch):

@@ -1,0 +1,98 @@
+"""Keeping what several combinations need, so that it is computed once: in memory, and on disk if asked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from piebench_eval.files import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Work:
+    """What was computed for one sample, and what it cost.
+
+    Attributes:
+        tensors: the results, by name.
+        forward: UNet rows evaluated for it.
+        backward: UNet rows differentiated for it.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    forward: int
+    backward: int
+
+
+class Memory:
+    """Finished work by its key.
+
+    Attributes:
+        identity: what every result depends on besides its own inputs: model, precision, device, versions.
+        folder: where work is kept beyond this process; nowhere if None.
+    """
+
+    def __init__(self, identity: Mapping[str, Any], folder: Path | None = None):
+        self.identity = dict(identity)
+        self.folder = folder
+        self._work: dict[str, Work] = {}
+
+    def key(self, kind: str, settings: Mapping[str, Any], tensors: Sequence[torch.Tensor]) -> str:
+        """Hash everything that determines a piece of work.
+
+        Args:
+            kind: what is computed.
+            settings: plain values that it depends on.
+            tensors: tensors that it depends on; they count by their content.
+        """
+        digest = hashlib.sha256(json.dumps([kind, self.identity, settings], sort_keys=True).encode())
+        for tensor in tensors:
+            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return f"{kind}-{digest.hexdigest()}"
+
+    def get(self, key: str) -> Work | None:
+        """Work that was kept under a key; a damaged file counts as none."""
+        if key not in self._work and (work := self._read(key)) is not None:
+            self._work[key] = work
+        return self._work.get(key)
+
+    def put(self, key: str, work: Work) -> None:
+        """Keep work.
+
+        Raises:
+            PiebenchError: the folder cannot be written to.
+        """
+        self._work[key] = work
+        if self.folder is not None:
+            tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in work.tensors.items()}
+            costs = {"forward": str(work.forward), "backward": str(work.backward)}
+            write_whole(self._file(self.folder, key), save(tensors, metadata=costs))
+
+    def forget(self) -> None:
+        """Drop what is in memory; what is on disk stays."""
+        self._work.clear()
+
+    def _read(self, key: str) -> Work | None:
+        if self.folder is None or not (file := self._file(self.folder, key)).is_file():
+            return None
+        try:
+            with safe_open(file, framework="pt") as opened:
+                costs = opened.metadata()
+                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+                return Work(tensors, int(costs["forward"]), int(costs["backward"]))
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            return None
+
+    @staticmethod
+    def _file(folder: Path, key: str) -> Path:
+        return folder / key[-2:] / f"{key}.safetensors"

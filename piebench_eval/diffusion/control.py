@@ -1,0 +1,98 @@
+"""What an editing method is to the edit loop, and how it takes part in the UNet."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.diffusion.attention import controlled_attention, plain_attention
+from piebench_eval.diffusion.rows import SourceReads
+from piebench_eval.errors import PiebenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import torch
+
+    from piebench_eval.diffusion.attention import AttentionLayer
+    from piebench_eval.diffusion.rows import RowBatch
+
+
+class Control:
+    """What an editing method takes from the source branch, inside the UNet and after each step.
+
+    As it stands it takes nothing: the target is sampled with plain guidance. A method overrides what it
+    needs.
+
+    Attributes:
+        samples: number of samples in the batch.
+        hooked_modules: names of UNet modules whose outputs ``module_output`` may change.
+        bends_guidance: whether ``bend_guidance`` has to be asked; the source then takes steps of its own
+            unless the inversion pins it.
+        step: index of the current step.
+        rows: the rows of the current UNet call.
+        latent_shape: height and width of the latents.
+    """
+
+    hooked_modules: Sequence[str] = ()
+    bends_guidance: bool = False
+    step: int
+    rows: RowBatch
+    latent_shape: tuple[int, int]
+
+    def __init__(self, samples: int):
+        self.samples = samples
+
+    def source_reads(self, step: int) -> Sequence[SourceReads]:
+        """What is read of the source in a step, for each sample."""
+        return [SourceReads()] * self.samples
+
+    def begin_step(self, step: int, rows: RowBatch, latent_shape: tuple[int, int]) -> None:
+        """Learn which rows the coming UNet call holds; called before each one."""
+        self.step, self.rows, self.latent_shape = step, rows, latent_shape
+
+    def attend(
+        self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> torch.Tensor:
+        """Return attention's output, ``[rows, heads, positions, width]``, as ``query``."""
+        return plain_attention(query, key, value)
+
+    def module_output(self, name: str, output: torch.Tensor) -> torch.Tensor:
+        """Return the output ``[rows, channels, height, width]`` of one of ``hooked_modules``."""
+        return output
+
+    def bend_guidance(self, source: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return both branches' guidance differences, cond - uncond, each ``[samples, 4, h, w]``."""
+        return source, target
+
+    def after_step(self, step: int, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the target latents after the step, given both branches' ``[samples, 4, h, w]``."""
+        return target
+
+
+@contextmanager
+def controlled(unet: Any, control: Control) -> Iterator[None]:
+    """Let a control take part in a UNet's calls; leave the UNet as it was, whatever happens.
+
+    Raises:
+        PiebenchError: the UNet lacks a module that the control wants to hook.
+    """
+    with ExitStack() as stack:
+        for name in control.hooked_modules:
+            try:
+                module = unet.get_submodule(name)
+            except AttributeError:
+                raise PiebenchError(
+                    f"this UNet has no module {name}; use one of Stable Diffusion 1.x's shape"
+                ) from None
+            handle = module.register_forward_hook(partial(_pass_output, control, name))
+            stack.callback(handle.remove)
+        stack.enter_context(controlled_attention(unet, control))
+        yield
+
+
+def _pass_output(
+    control: Control, name: str, _module: Any, _inputs: Any, output: torch.Tensor
+) -> torch.Tensor:
+    return control.module_output(name, output)

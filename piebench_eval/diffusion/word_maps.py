@@ -1,0 +1,40 @@
+"""Where in the picture words are: their cross-attention maps, collected over layers."""
+
+from __future__ import annotations
+
+import torch
+
+
+class WordMaps:
+    """Adds up the cross-attention maps of given words, for both branches.
+
+    Attributes:
+        samples: places in the batch of the samples that have such words, ascending.
+        words: 1 at the tokens of the word, ``[samples, 2, tokens]`` (source, target), float32, for these
+            samples only.
+        attention: the maps collected so far ``[samples, 2, height, width]``, a mean over heads and a sum
+            over layers and tokens; None before the first.
+    """
+
+    def __init__(self, samples: list[int], words: torch.Tensor):
+        self.samples = samples
+        self.words = words
+        self.attention: torch.Tensor | None = None
+
+    def collect(self, source_maps: torch.Tensor, target_maps: torch.Tensor, height: int, width: int) -> None:
+        """Add one layer's cross-attention maps.
+
+        Args:
+            source_maps: ``[samples, heads, height * width, tokens]``, for the samples with words.
+            target_maps: likewise.
+            height: rows of the maps.
+            width: columns of the maps.
+        """
+        maps = torch.stack([source_maps, target_maps], dim=1).float()
+        of_words = torch.einsum("sbhpt,sbt->sbp", maps, self.words) / maps.shape[2]
+        of_words = of_words.unflatten(-1, (height, width))
+        self.attention = of_words if self.attention is None else self.attention + of_words
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.attention = None

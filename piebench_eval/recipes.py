@@ -1,0 +1,11 @@
+"""Where the recipes in ``configs/`` are: beside the package in a clone, inside it when installed."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+
+
+def recipe_file(name: str) -> Path:
+    """The file of a recipe that comes with the package: ``table1``, ``paper`` or ``demo``."""
+    installed = _PACKAGE / "configs"
+    return (installed if installed.is_dir() else _PACKAGE.parent / "configs") / f"{name}.yaml"
