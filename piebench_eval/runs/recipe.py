@@ -111,6 +111,8 @@ class Recipe(Common):
         try:
             for (prefix, (_, registry)), chosen in zip(SECTIONS.items(), (inversion, method), strict=True):
                 changes = own.pop(prefix, None) or {}
+                if not isinstance(changes, dict):
+                    raise PiebenchError(f"{prefix}: is no mapping of settings")
                 sections[prefix] = _section(registry, chosen, {**dict(sections[prefix]), **changes})
             shared = {field: getattr(self, field) for field in Common.model_fields}
             common = Common.model_validate({**shared, **own})
@@ -288,19 +290,25 @@ def _override(recipe: Recipe, key: str, value: Any) -> Recipe:
     return Recipe.model_validate({**dict(recipe), field: sections, "combinations": own})
 
 
-def _without(combinations: Any, overridden: Callable[[str], Any]) -> Any:
-    """What combinations have of their own, less what is overridden: fields, or fields of a section."""
+def _without(combinations: Any, overridden: Callable[[str], Mapping[str, Any]]) -> Any:
+    """What combinations have of their own, less what is overridden.
+
+    Args:
+        combinations: as in a recipe, or whatever stands in its place.
+        overridden: name of a combination -> fields, and for a section which fields of it.
+    """
     if not isinstance(combinations, dict):
         return combinations
-    left = {}
-    for name, own in combinations.items():
-        left[name] = dict(own) if isinstance(own, dict) else own
-        for field in set(overridden(str(name))) & set(own or ()):
-            if field in SECTIONS and isinstance(own[field], dict):
-                gone = overridden(str(name))[field]
-                left[name][field] = {key: value for key, value in own[field].items() if key not in gone}
-            else:
-                del left[name][field]
+    return {name: _less(own, overridden(str(name))) for name, own in combinations.items()}
+
+
+def _less(own: Any, gone: Mapping[str, Any]) -> Any:
+    if not isinstance(own, dict):
+        return own
+    left = {field: value for field, value in own.items() if field in SECTIONS or field not in gone}
+    for prefix in gone.keys() & left.keys():
+        if isinstance(section := left[prefix], dict):
+            left[prefix] = {field: value for field, value in section.items() if field not in gone[prefix]}
     return left
 
 

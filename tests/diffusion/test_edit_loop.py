@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from piebench_eval.backbone.evaluations import UNetTally
+from piebench_eval.diffusion.control import Control, controlled
 from piebench_eval.diffusion.edit_loop import edit
 from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.p2p import P2PSettings
@@ -97,13 +99,11 @@ def test_processors_are_put_back_after_an_error(backbone, samples):
     class Broken(Exception):
         pass
 
-    class BrokenControl:
-        def source_reads(self, step):
-            from piebench_eval.diffusion.rows import SourceReads
+    class BrokenControl(Control):
+        hooked_modules = ("mid_block",)
 
-            return [SourceReads()]
-
-        def begin_step(self, step, rows, latent_shape):
+        def module_output(self, name, output):
+            assert name == "mid_block"
             assert backbone.unet.attn_processors != before
             raise Broken
 
@@ -112,8 +112,17 @@ def test_processors_are_put_back_after_an_error(backbone, samples):
     entry = INVERSIONS.get("direct")
     path = entry.invert(backbone, inputs, schedule, entry.settings())
     with pytest.raises(Broken):
-        edit(backbone, inputs, path, BrokenControl(), schedule, 7.5)
+        edit(backbone, inputs, path, BrokenControl(samples=1), schedule, 7.5)
     assert backbone.unet.attn_processors == before
+    assert not backbone.unet.mid_block._forward_hooks
+
+
+def test_a_module_that_the_unet_lacks_is_named(backbone, samples):
+    class Hopeful(Control):
+        hooked_modules = ("up_blocks.9",)
+
+    with pytest.raises(PiebenchError, match=r"no module up_blocks\.9"), controlled(backbone.unet, Hopeful(1)):
+        pass
 
 
 def test_guidance_one_needs_no_unconditional_row(backbone, samples):

@@ -9,15 +9,16 @@ READS = st.lists(
 GUIDANCE = st.sampled_from([1.0, 7.5])
 
 
-@given(READS, st.booleans(), GUIDANCE)
-def test_everything_that_is_read_is_computed_and_nothing_else(reads, pinned, guidance):
-    plan = plan_rows(reads, pinned, guidance)
+@given(READS, st.booleans(), GUIDANCE, st.booleans())
+def test_everything_that_is_read_is_computed_and_nothing_else(reads, known, guidance, one_row):
+    plan = plan_rows(reads, known, guidance, one_row)
     for step, (read, computed) in enumerate(zip(reads, plan, strict=True)):
         later = read.latent or any(any(other) for other in reads[step + 1 :])
-        assert computed.moves_source == (later and not pinned)
-        assert (Row.SOURCE_COND in computed.rows) == (read.cond or computed.moves_source)
-        needs_uncond = read.uncond or (computed.moves_source and guidance != 1)
-        assert (Row.SOURCE_UNCOND in computed.rows) == needs_uncond
+        assert computed.moves_source == (later and not known)
+        needs_uncond = guidance != 1 and (read.uncond or computed.moves_source)
+        needs_cond = read.cond or computed.moves_source or (one_row and needs_uncond)
+        assert (Row.SOURCE_COND in computed.rows) == needs_cond
+        assert (Row.SOURCE_UNCOND in computed.rows) == (needs_uncond and not one_row)
         assert Row.TARGET_COND in computed.rows
         assert (Row.TARGET_UNCOND in computed.rows) == (guidance != 1)
 
@@ -31,3 +32,13 @@ def test_positions_find_every_row(reads):
         for sample, position in zip(samples, batch.positions(row, samples), strict=True):
             assert batch.owners[position] == sample
             assert row in steps[sample].rows
+
+
+def test_one_source_row_stands_for_both_halves():
+    read = [SourceReads(uncond=True, cond=True)]
+    alone, shared = (plan_rows(read, True, 7.5, one_row)[0] for one_row in (False, True))
+    batch = RowBatch.of_step([alone, shared])
+    assert len(batch.owners) == 4 + 3
+    assert batch.owners[batch.positions(Row.SOURCE_UNCOND, [1])[0]] == 1
+    assert batch.positions(Row.SOURCE_UNCOND, [1]) == batch.positions(Row.SOURCE_COND, [1])
+    assert batch.positions(Row.SOURCE_UNCOND, [0]) != batch.positions(Row.SOURCE_COND, [0])

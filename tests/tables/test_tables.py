@@ -7,22 +7,28 @@ import pytest
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.networks import MetricModels
+from piebench_eval.recipes import recipe_file
+from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
 from piebench_eval.tables.aggregate import aggregate, left_out, read_scores
 from piebench_eval.tables.compare import compare_with_paper, comparison_obstacles
 from piebench_eval.tables.formats import to_text
 from piebench_eval.tables.layout import METRICS
 from piebench_eval.tables.published import load_published
 
-PAPER_LIKE = {
-    "model": "CompVis/stable-diffusion-v1-4",
-    "steps": 50,
-    "guidance": 7.5,
-    "networks": MetricModels().to_dict(),
-    "changed_settings": {},
-    "image_format": "jpeg:75",
-    "precision": "fp32",
-    "resolution": None,
-}
+
+def about(**changes):
+    """What the scores of a run by the paper's recipe say of themselves, with changed settings."""
+    file = recipe_file("paper")
+    recipe = build_recipe(read_recipe_fields(file), {}, str(file))
+    combinations = {"+".join(pair): {**recipe.combination(*pair).flat(), **changes} for pair in recipe.pairs}
+    return {
+        "image_format": recipe.image_format,
+        "networks": MetricModels().to_dict(),
+        "combinations": combinations,
+    }
+
+
+PAPER_LIKE = about()
 
 
 def scores(images=700, inversions=("ddim", "direct"), **values):
@@ -103,16 +109,16 @@ def test_a_verdict_where_the_comparison_means_something():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"model": "/models/tiny"}, "/models/tiny"),
-        ({"steps": 10}, "10 steps"),
-        ({"guidance": 5}, "guidance 5"),
+        (about(model="/models/tiny"), "/models/tiny"),
+        (about(steps=10), "steps is 10"),
+        (about(guidance=5.0), "guidance is 5.0"),
         ({"networks": {**MetricModels().to_dict(), "clip": "openai/clip-vit-base-patch16"}}, "clip"),
         ({"networks": {}}, "dino"),
         ({"image_format": "png"}, "image_format is png"),
         ({"image_format": "jpeg:95"}, "jpeg:95"),
-        ({"precision": "fp16"}, "fp16"),
-        ({"resolution": 256}, "256"),
-        ({"changed_settings": {"method.p2p": ["controller"]}}, "method.p2p.controller"),
+        (about(precision="fp16"), "fp16"),
+        (about(resolution=256), "256"),
+        (about(**{"method.controller": "auto"}), "method.controller is auto, the paper's is refine"),
     ],
 )
 def test_no_verdict_without_the_papers_conditions(change, reason):
@@ -129,15 +135,17 @@ def test_no_verdict_on_fewer_images_or_unknown_provenance():
 
 def test_a_local_copy_of_the_papers_model_counts():
     assert (
-        comparison_obstacles("direct", "p2p", 700, {**PAPER_LIKE, "model": "/m/stable-diffusion-v1-4"}) == []
+        comparison_obstacles("direct", "p2p", 700, about(model="/m/stable-diffusion-v1-4", resolution=None))
+        == []
     )
-    assert comparison_obstacles("direct", "pnp", 700, PAPER_LIKE)
+    assert comparison_obstacles("direct", "pnp", 700, PAPER_LIKE) == []
+    assert "v1-5" in comparison_obstacles("direct", "pnp", 700, about(model="stable-diffusion-v1-4"))[0]
+    assert comparison_obstacles("null_text", "pnp", 700, PAPER_LIKE) == ["the paper has no such combination"]
 
 
 def test_errata_are_said_where_they_matter():
     table = scores(700, inversions=("direct",)).assign(method="pnp")
-    about = {**PAPER_LIKE, "model": "stable-diffusion-v1-5/stable-diffusion-v1-5"}
-    remarks = compare_with_paper(aggregate(table), about).remarks
+    remarks = compare_with_paper(aggregate(table), PAPER_LIKE).remarks
     assert sum("corrected" in remark for remark in remarks) == 2
 
 
