@@ -13,8 +13,11 @@ from piebench_eval.demo.embedded import DEMO, RECIPE
 if TYPE_CHECKING:
     from piebench_eval.runs.session import RunPlan
 
-QUICK_SAMPLES = 10
-"""Samples of ``--quick``: one of each editing type."""
+DEMO_SAMPLES = 10
+"""Samples of the demo: one of each editing type."""
+
+_QUICK = {"inversions": ["ddim", "direct"], "methods": ["p2p"]}
+"""Combinations of ``--quick``: those that ``_STORY`` compares."""
 
 _BATCH = 10
 """Samples per batch: the small UNet is quick enough for the calls themselves to count, even on a CPU."""
@@ -27,10 +30,15 @@ _SHEET_FILE = "contact_sheet.png"
 
 
 def demo(
-    quick: Annotated[bool, typer.Option("--quick", help="One sample of each editing type.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only Prompt-to-Prompt, after DDIM and Direct Inversion.")
+    ] = False,
+    samples: Annotated[
+        int, typer.Option(min=1, help="How many samples, in turns over the types; there are 40.")
+    ] = DEMO_SAMPLES,
     out_folder: Annotated[Path, typer.Option("--out", help="Run folder.")] = Path("piebench-demo"),
 ) -> None:
-    """See the harness work: draw a benchmark, edit it in every way there is, score and tabulate.
+    """See the harness work: draw a benchmark, edit it by all twelve combinations, score and tabulate.
 
     Needs no data, no download and no GPU: the pictures are drawn, and the models that edit and score them
     are small ones that come with the package. Two rows need no model: oracle scores the ideal edits,
@@ -40,18 +48,20 @@ def demo(
 
       piebench demo
 
-      piebench demo --quick --out /tmp/demo
+      piebench demo --quick --samples 40 --out /tmp/demo
     """
     from piebench_eval.cli.run import work_through
     from piebench_eval.cli.score import of_run, score_into
     from piebench_eval.cli.table import print_table
     from piebench_eval.metrics.networks import networks_for
-    from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
+    from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
     from piebench_eval.runs.session import Selection, plan_run
 
-    recipe = build_recipe(read_recipe_fields(RECIPE), {}, str(RECIPE))
-    selection = Selection(limit=QUICK_SAMPLES if quick else None)
-    plan = plan_run(recipe, None, out_folder, selection, batch_size=_BATCH)
+    fields = read_recipe_fields(RECIPE)
+    if quick:
+        fields = narrow(fields, *_QUICK.values(), str(RECIPE))
+    recipe = build_recipe(fields, {}, str(RECIPE))
+    plan = plan_run(recipe, None, out_folder, Selection(limit=samples), batch_size=_BATCH)
     work_through(plan)
     candidates, _, about, scores_file = of_run(out_folder, None)
     # Without the rest of a larger demo that was stopped in this folder.

@@ -54,7 +54,7 @@ def proximal(differences: torch.Tensor, quantile: float, shrink: Literal["soft",
 
     >>> import torch
     >>> proximal(torch.tensor([[-4.0, 1.0, 2.0, 3.0, 0.0]]), quantile=0.5, shrink="soft")
-    tensor([[-2., 0., 0., 1., 0.]])
+    tensor([[-2.,  0.,  0.,  1.,  0.]])
     """
     sizes = differences.abs().flatten(1)
     threshold = sizes.quantile(quantile, dim=1).reshape(-1, *[1] * (differences.dim() - 1))
