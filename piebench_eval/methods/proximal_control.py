@@ -59,5 +59,5 @@ def proximal(differences: torch.Tensor, quantile: float, shrink: Literal["soft",
     sizes = differences.abs().flatten(1)
     threshold = sizes.quantile(quantile, dim=1).reshape(-1, *[1] * (differences.dim() - 1))
     if shrink == "hard":
-        return torch.where(differences.abs() > threshold, differences, 0.0)
+        return torch.where(differences.abs() >= threshold, differences, 0.0)
     return differences - differences.clamp(-threshold, threshold)

@@ -35,6 +35,25 @@ def test_resize_is_pillows_default(wide):
     np.testing.assert_array_equal(load_image(wide, 12), np.asarray(expected))
 
 
+def test_stretch_takes_the_nearest_pixels_as_torch_does(wide):
+    from torch import from_numpy
+    from torch.nn.functional import interpolate
+
+    for side in (4, 6, 7, 12):
+        whole = from_numpy(np.asarray(Image.open(wide)).copy()).permute(2, 0, 1)[None].float()
+        expected = interpolate(whole, size=(side, side))[0].permute(1, 2, 0).numpy()
+        np.testing.assert_array_equal(load_image(wide, side, "stretch"), expected)
+
+
+def test_shorter_side_is_torchvisions_resize(wide):
+    from torchvision.transforms import Resize
+
+    for side in (3, 12):
+        found = load_image(wide, side, "shorter_side")
+        np.testing.assert_array_equal(found, np.asarray(Resize(side)(Image.open(wide))))
+    assert found.shape == (12, 20, 3)
+
+
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
 def test_every_mode_becomes_rgb(tmp_path, mode):
     Image.new(mode, (8, 8)).save(tmp_path / "picture.tiff")

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piebench_eval.bench.prompts import marked_phrases, strip_brackets
+from piebench_eval.bench.prompts import marked_phrases, split_punctuation, strip_brackets
 from piebench_eval.bench.sample import Sample
 
 
@@ -15,6 +15,14 @@ def test_marked_phrases_are_what_the_brackets_held(parts):
 @given(st.text())
 def test_no_bracket_survives_and_nothing_else_goes(prompt):
     assert strip_brackets(prompt) == "".join(c for c in prompt if c not in "[]")
+
+
+@given(st.text())
+def test_split_punctuation_is_bert_s_basic_tokenizer(prompt):
+    """Except for what CLIP's own clean-up does anyway: control characters, Chinese, odd white space."""
+    apart = split_punctuation(prompt)
+    assert split_punctuation(apart) == apart
+    assert all(len(word) == 1 or not set(word) & set("'\"!.,-$") for word in apart.split(" "))
 
 
 def test_blend_words(tmp_path):

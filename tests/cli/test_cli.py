@@ -8,6 +8,7 @@ import time
 import pytest
 
 import piebench_eval
+from piebench_eval.recipes import recipe_file
 
 IMPORTS = (
     "import sys, piebench_eval.cli.app as app\n"
@@ -73,6 +74,12 @@ def wrong_usages(photo_bench, tiny_model, tmp_path):
     return {
         "data without model": (["run", "--data", photo_bench, *pair], "--model is missing"),
         "model without data": (["run", "--model", tiny_model, *pair], "--data is missing"),
+        "pair that the recipe has not": (
+            [*run, "--config", recipe_file("paper"), "--inversion", "null_text", "--method", "pnp"],
+            "no such combination",
+        ),
+        "missing plugin": ([*chosen, "--plugin", tmp_path / "lost.py"], "lost.py: no such file"),
+        "cache in a file": ([*chosen, "--cache", recipe], "--cache"),
         "demo out of a file": (["demo", "--out", recipe], "is a file"),
         "benchmark over a benchmark": (["data", "demo", "--out", photo_bench], "holds a benchmark already"),
         "no inversion": (run, "--inversion"),
@@ -121,7 +128,10 @@ def test_validate(photo_bench):
 
 def test_methods_tell_paper_and_defaults():
     listed = json.loads(piebench("methods", "--json").stdout)
-    assert set(listed["inversion"]) == {"ddim", "direct"} and set(listed["method"]) == {"p2p"}
+    inversions = {"ddim", "null_text", "negative_prompt", "edit_friendly", "direct"}
+    assert set(listed["inversion"]) == inversions
+    assert set(listed["method"]) == {"p2p", "pnp", "masactrl", "proximal"}
+    assert all(entry["plugin"] is None for entries in listed.values() for entry in entries.values())
     p2p = listed["method"]["p2p"]
     assert "Hertz" in p2p["paper"] and p2p["settings"]["cross_replace_steps"]["default"] == 0.4
     for entries in listed.values():

@@ -1,0 +1,46 @@
+"""Plug-and-Play's prompts and what it copies."""
+
+import dataclasses
+
+import torch
+
+from piebench_eval.diffusion.attention import AttentionLayer, plain_attention
+from piebench_eval.diffusion.rows import RowBatch, plan_rows
+from piebench_eval.methods.pnp import PNP, PnPSettings
+from piebench_eval.methods.pnp_control import FEATURE_MODULE, PnPControl
+
+
+def control_at(step):
+    control = PnPControl(samples=2, feature_steps=8, attention_steps=5)
+    reads = [[read] for read in control.source_reads(step)]
+    rows = RowBatch.of_step([plan_rows(read, True, 7.5)[0] for read in reads])
+    control.begin_step(step, rows, (8, 8))
+    return control
+
+
+def states(seed):
+    return torch.randn(6, 2, 4, 8, generator=torch.Generator().manual_seed(seed))
+
+
+def test_features_and_attention_come_from_the_source_in_their_windows():
+    rows = states(0)  # sources, then unconditional, then conditional targets of two samples
+    assert torch.equal(control_at(7).module_output(FEATURE_MODULE, rows), rows[[0, 1, 0, 1, 0, 1]])
+    query, key, value = (states(seed) for seed in (1, 2, 3))
+    copied = [0, 1, 0, 1, 0, 1]
+    injected = plain_attention(query[copied], key[copied], value)
+    assert torch.equal(control_at(4).attend(AttentionLayer("self", 8), query, key, value), injected)
+    own = plain_attention(query, key, value)
+    for step, layer in ((5, ("self", 8)), (4, ("self", 7)), (4, ("cross", 9))):
+        assert torch.equal(control_at(step).attend(AttentionLayer(*layer), query, key, value), own)
+
+
+def test_after_the_windows_the_source_is_not_read():
+    assert not any(any(read) for read in PnPControl(2, 8, 5).source_reads(8))
+
+
+def test_prompts(samples):
+    prompts = PNP.prompts(samples[0], PnPSettings())
+    assert (prompts.inversion, prompts.source) == (samples[0].source_prompt, "")
+    assert prompts.negative == "ugly, blurry, black, low res, unrealistic"
+    apostrophe = dataclasses.replace(samples[0], marked_target_prompt="the [cat]'s mirror")
+    assert PNP.prompts(apostrophe, PnPSettings(split_punctuation=True)).target == "the cat ' s mirror"

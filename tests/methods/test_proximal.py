@@ -1,0 +1,25 @@
+"""The proximal operator of the guidance difference."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from piebench_eval.methods.proximal_control import proximal
+
+
+@given(st.integers(0, 1000), st.floats(0, 1), st.sampled_from(["soft", "hard"]))
+def test_it_shrinks_and_zeroes_the_small_share(seed, quantile, shrink):
+    differences = torch.randn(2, 2, 4, 5, 5, generator=torch.Generator().manual_seed(seed))
+    shrunk = proximal(differences, quantile, shrink)
+    assert (shrunk.abs() <= differences.abs() + 1e-6).all()
+    assert (shrunk * differences >= 0).all()
+    for before, after in zip(differences, shrunk, strict=True):
+        assert abs((after.abs() < 1e-7).float().mean().item() - quantile) < 0.02
+        alone = proximal(before[None], quantile, shrink)[0]
+        assert torch.equal(alone, after)
+
+
+def test_soft_and_hard():
+    differences = torch.tensor([[-4.0, 1.0, 2.0, 3.0, 0.5]])
+    assert proximal(differences, 0.5, "soft").tolist() == [[-2, 0, 0, 1, 0]]
+    assert proximal(differences, 0.5, "hard").tolist() == [[-4, 0, 2, 3, 0]]

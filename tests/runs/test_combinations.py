@@ -1,0 +1,209 @@
+"""What holds for every inversion with every method, those without reference code included."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from piebench_eval.backbone.evaluations import UNetTally
+from piebench_eval.backbone.memory import Memory
+from piebench_eval.diffusion.ddim import ddim_step, guide
+from piebench_eval.diffusion.edit_loop import edit
+from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.methods import METHODS
+from piebench_eval.recipes import recipe_file
+from piebench_eval.runs.edit import edit_latents, encode_inputs
+from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
+
+STEPS, SIDE = 6, 128
+BLENDED, INSERTED, UNBLENDED, HALF_FOUND = range(4)
+SWITCHED_OFF = {
+    "p2p": {"cross_replace_steps": 0, "self_replace_steps": 0, "local_blend": False},
+    "proximal": {
+        "cross_replace_steps": 0,
+        "self_replace_steps": 0,
+        "local_blend": False,
+        "quantile": 0,
+        "shrink": "hard",
+    },
+    "pnp": {"feature_steps": 0, "attention_steps": 0},
+    "masactrl": {"start_step": STEPS},
+}
+WITH_SAMPLES_PROMPT = {
+    "p2p": {"blend_word_weight": 1},
+    "proximal": {"blend_word_weight": 1},
+    "pnp": {"source_prompt": "sample"},
+    "masactrl": {"source_prompt": "sample", "start_step": 1},
+}
+EVERY_INVERSION, EVERY_METHOD = INVERSIONS.names(), METHODS.names()
+
+
+def run(backbone, samples, inversion, method, guidance=7.5, inversion_settings=None, **settings):
+    """Edit; return edited latents, the path, the inputs and the source latents after every step."""
+    schedule = ddim_schedule(backbone.alphas_cumprod, STEPS)
+    entry, of_method = INVERSIONS.get(inversion), METHODS.get(method)
+    chosen = of_method.settings(**settings)
+    texts = [of_method.prompts(sample, chosen) for sample in samples]
+    inputs = encode_inputs(backbone, samples, SIDE, texts, guidance=guidance)
+    path = entry.invert(backbone, inputs, schedule, entry.settings(**inversion_settings or {}))
+    control = of_method.prepare(samples, backbone, STEPS, chosen).control
+    sources = []
+    after_step = control.after_step
+
+    def recording(step, source, target):
+        sources.append(source)
+        return after_step(step, source, target)
+
+    control.after_step = recording
+    return edit(backbone, inputs, path, control, schedule, guidance), path, inputs, sources
+
+
+def same_prompts(sample):
+    return dataclasses.replace(sample, marked_target_prompt=sample.marked_source_prompt)
+
+
+@pytest.mark.parametrize("method", EVERY_METHOD)
+def test_under_direct_the_source_ends_at_the_picture(backbone, samples, method):
+    _, _, inputs, sources = run(backbone, samples[:2], "direct", method)
+    assert (sources[-1] - inputs.latents).abs().max() <= 1e-4
+
+
+@pytest.mark.parametrize("method", EVERY_METHOD)
+def test_under_edit_friendly_the_source_retraces_the_noised_pictures(backbone, samples, method):
+    _, path, _, sources = run(backbone, samples[:2], "edit_friendly", method)
+    for source, noised in zip(sources, path.trajectory[:-1].flip(0), strict=True):
+        assert (source - noised).abs().max() <= 1e-4
+    assert path.fresh_noise[0].count_nonzero() == 0
+
+
+@pytest.mark.parametrize("method", EVERY_METHOD)
+def test_with_equal_prompts_and_no_guidance_edit_friendlys_target_is_its_source(backbone, samples, method):
+    same = [same_prompts(sample) for sample in samples[:3]]
+    target, _, _, sources = run(
+        backbone, same, "edit_friendly", method, guidance=1.0, **WITH_SAMPLES_PROMPT[method]
+    )
+    torch.testing.assert_close(target, sources[-1], atol=2e-4, rtol=0)
+
+
+@torch.no_grad()
+def plainly_sampled(backbone, path, inputs):
+    """The target branch by guidance alone, from the path's start."""
+    schedule = ddim_schedule(backbone.alphas_cumprod, STEPS)
+    latents, everyone = path.trajectory[-1], range(len(inputs.latents))
+    for level in reversed(range(1, path.steps + 1)):
+        timestep = schedule.timesteps[level - 1]
+        uncond = inputs.negative if path.uncond is None else path.uncond[level - 1]
+        noises = (
+            backbone.predict_noise(latents, timestep, text, everyone) for text in (uncond, inputs.target)
+        )
+        fresh = None if path.fresh_noise is None else path.fresh_noise[level - 1]
+        alphas = schedule.alphas[level], schedule.alphas[level - 1]
+        latents = ddim_step(latents, guide(*noises, 7.5), *alphas, fresh)
+    return latents
+
+
+@pytest.mark.parametrize("method", EVERY_METHOD)
+@pytest.mark.parametrize("inversion", EVERY_INVERSION)
+def test_without_injection_a_method_is_plain_guided_sampling(backbone, samples, inversion, method):
+    settings = {"inner_steps": 2} if inversion == "null_text" else {}
+    chosen = samples[UNBLENDED : UNBLENDED + 1]  # no blended word, so nothing is re-weighted
+    arguments = backbone, chosen, inversion, method
+    off, path, inputs, _ = run(*arguments, inversion_settings=settings, **SWITCHED_OFF[method])
+    torch.testing.assert_close(off, plainly_sampled(backbone, path, inputs), atol=5e-4, rtol=0)
+    on = run(*arguments, inversion_settings=settings, **({"start_step": 1} if method == "masactrl" else {}))[
+        0
+    ]
+    assert (on - off).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("method", EVERY_METHOD)
+@pytest.mark.parametrize("inversion", ["ddim", "negative_prompt", "edit_friendly", "direct"])
+def test_a_batch_gives_what_its_samples_give_alone(backbone, samples, inversion, method):
+    settings = {"start_step": 1} if method == "masactrl" else {}
+    together = run(backbone, samples, inversion, method, **settings)[0]
+    for place in (BLENDED, UNBLENDED):
+        alone = run(backbone, [samples[place]], inversion, method, **settings)[0]
+        torch.testing.assert_close(together[place], alone[0], atol=3e-4, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def table1(tiny_model):
+    overrides = {"model": str(tiny_model), "resolution": SIDE}
+    fields = narrow(read_recipe_fields(recipe_file("table1")), ["direct", "ddim", "edit_friendly"], None, "")
+    return build_recipe(fields, overrides, "table1")
+
+
+@pytest.mark.parametrize(
+    ("pair", "rows", "most"),
+    [
+        ("direct+masactrl", 196, 196),
+        ("direct+pnp", 190, 190),
+        ("edit_friendly+p2p", 144, 150),
+        ("ddim+pnp", 240, 250),
+        ("ddim+masactrl", 200, 200),
+    ],
+)
+def test_rows_at_50_steps(backbone, samples, table1, pair, rows, most):
+    backbone.tally = UNetTally()
+    edit_latents(backbone, samples[:1], table1.combination(*pair.split("+")))
+    assert backbone.tally.forward[0] == rows <= most
+
+
+def test_step_valued_settings_follow_the_step_count(backbone, samples, table1):
+    """At 10 steps edit-friendly inversion skips 2, unless it is told otherwise; MasaCtrl's 4 stays 4."""
+    rows = {}
+    for skip in (None, 5):
+        overrides = {"steps": 10} | ({} if skip is None else {"inversion.skip": skip})
+        recipe = build_recipe(table1.model_dump(), overrides, "test")
+        for method in ("p2p", "masactrl"):
+            backbone.tally = UNetTally()
+            edit_latents(backbone, samples[:1], recipe.combination("edit_friendly", method))
+            rows[skip, method] = backbone.tally.forward[0]
+    assert rows[None, "p2p"] == 8 + 2 * 8 + 6  # self-attention is taken in 6 steps of 10
+    assert rows[None, "masactrl"] == 8 + 2 * 8 + (8 - 4)
+    assert rows[5, "masactrl"] == 5 + 2 * 5 + (5 - 4)
+
+
+def test_windows_may_count_the_skipped_steps(backbone, samples, table1):
+    recipe = build_recipe(table1.model_dump(), {"steps": 10, "count_skipped_steps": True}, "test")
+    backbone.tally = UNetTally()
+    edit_latents(backbone, samples[:1], recipe.combination("edit_friendly", "masactrl"))
+    assert backbone.tally.forward[0] == 8 + 2 * 8 + (10 - 4)
+
+
+def test_what_combinations_share_is_computed_once(backbone, samples, tmp_path):
+    fields = {
+        "model": "m",
+        "resolution": SIDE,
+        "steps": STEPS,
+        "inversions": {"ddim": {}, "direct": {}, "null_text": {"inner_steps": 2}, "edit_friendly": {}},
+        "methods": ["p2p", "pnp"],
+    }
+    recipe = build_recipe(fields, {}, "test")
+    batch = samples[:2]
+    separate = {}
+    for pair in recipe.pairs:
+        backbone.tally = UNetTally()
+        latents, _ = edit_latents(backbone, batch, recipe.combination(*pair))
+        separate[pair] = latents, backbone.tally.forward[0], backbone.tally.backward[0]
+    backbone.memory = Memory({"model": "tiny"}, tmp_path)
+    try:
+        computed = {}
+        for session in range(2):
+            for pair in recipe.pairs:
+                backbone.tally = UNetTally()
+                latents, _ = edit_latents(backbone, batch, recipe.combination(*pair))
+                assert torch.equal(latents, separate[pair][0])
+                needed = backbone.tally.forward[0], backbone.tally.backward[0]
+                assert needed == separate[pair][1:]
+                computed[session, pair] = sum(needed) - backbone.tally.reused[0]
+            backbone.memory.forget()  # the second time from disk
+    finally:
+        backbone.memory = None
+    assert computed[0, ("ddim", "p2p")] == sum(separate["ddim", "p2p"][1:])
+    assert computed[0, ("direct", "p2p")] == separate["direct", "p2p"][1] - STEPS
+    # Nothing of null-text is left to do for the second method: two target rows, and 4 steps with a source row.
+    assert computed[0, ("null_text", "pnp")] == 2 * STEPS + 4
+    assert computed[1, ("edit_friendly", "p2p")] < computed[0, ("edit_friendly", "p2p")]
+    assert sum(computed[1, pair] for pair in recipe.pairs) < sum(computed[0, pair] for pair in recipe.pairs)

@@ -1,0 +1,128 @@
+"""Inversions and methods from outside the package."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.methods import METHODS
+from piebench_eval.runs.plugins import blamed_plugins, load_plugins
+from piebench_eval.runs.recipe import build_recipe
+from piebench_eval.runs.session import Selection, execute_run, plan_run
+from piebench_eval.runs.store import RunStore
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def readme_plugin():
+    """The method that the README shows."""
+    blocks = [block.split("```")[0] for block in README.read_text().split("```python\n")[1:]]
+    (code,) = (block for block in blocks if "METHODS = {" in block)
+    return code
+
+
+@pytest.fixture(autouse=True)
+def forget_plugins(monkeypatch):
+    monkeypatch.setattr(METHODS, "_plugins", {})
+
+
+def write(folder, code):
+    file = folder / "shared.py"
+    file.write_text(code)
+    return str(file)
+
+
+def recipe_with(plugin, tiny_model, **fields):
+    fields = {
+        "model": str(tiny_model),
+        "inversions": ["direct", "edit_friendly"],
+        "methods": ["shared"],
+        "steps": 4,
+        "plugins": [plugin],
+        **fields,
+    }
+    return build_recipe(fields, {}, "test")
+
+
+def test_the_readmes_method_is_short_and_edits(tiny_model, photo_bench, tmp_path):
+    code = readme_plugin()
+    assert len(code.splitlines()) <= 32
+    recipe = recipe_with(write(tmp_path, code), tiny_model)
+    plan = plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), device="cpu")
+    assert execute_run(plan, lambda progress: None).made == 2
+    METHODS._plugins.clear()
+    assert RunStore.read(tmp_path / "run").recipe == recipe  # the recipe brings its plugin along
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("METHODS = 1 / 0", "shared.py, line 1: ZeroDivisionError"),
+        ("METHODS = {", "SyntaxError"),
+        ("x = 1", "defines neither METHODS"),
+        ("METHODS = 3", "METHODS is no mapping"),
+        ("METHODS = {'shared': 3}", "make it a piebench_eval.methods.base.Method"),
+        ("from piebench_eval.methods.p2p import P2P\nMETHODS = {'p2p': P2P}", "'p2p' already"),
+    ],
+)
+def test_a_broken_plugin_is_named(tmp_path, code, said):
+    file = write(tmp_path, code)
+    with pytest.raises(PiebenchError) as caught:
+        load_plugins([file])
+    assert file in str(caught.value) and said in str(caught.value)
+
+
+def test_a_missing_plugin_is_named():
+    with pytest.raises(PiebenchError, match=r"nowhere\.py: no such file"):
+        load_plugins(["nowhere.py"])
+
+
+def test_an_error_inside_a_plugin_names_it(tiny_model, photo_bench, tmp_path):
+    code = readme_plugin()
+    broken = code.replace("return attended", "return attended + undefined")
+    assert broken != code
+    plugin = write(tmp_path, broken)
+    recipe = recipe_with(plugin, tiny_model)
+    plan = plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), device="cpu")
+    with pytest.raises(PiebenchError, match="undefined") as caught:
+        execute_run(plan, lambda progress: None)
+    assert str(caught.value).startswith(f"plugin {plugin}: failed in direct+shared with NameError")
+    assert "shared.py, line" in str(caught.value)
+
+
+def test_an_error_without_plugins_is_left_alone():
+    with pytest.raises(ZeroDivisionError), blamed_plugins("direct", "p2p"):
+        raise ZeroDivisionError
+
+
+def test_an_installed_package_adds_a_method_by_entry_point(tmp_path):
+    (tmp_path / "outside.py").write_text(readme_plugin() + "\nSHARED = METHODS['shared']\n")
+    info = tmp_path / "outside-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: outside\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[piebench.methods]\nshared = outside:SHARED\nlost = outside:LOST\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(README.parent), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "piebench_eval.cli.app", "run", "--out", str(tmp_path / "run")]
+    command += ["--data", "x", "--model", "demo", "--inversion", "direct", "--method"]
+    environment = {**os.environ, "PYTHONPATH": path}
+
+    def run(method):
+        return subprocess.run([*command, method], capture_output=True, text=True, env=environment, timeout=60)
+
+    known = run("shared")
+    assert known.returncode == 2 and "x" in known.stderr and "plugin" not in known.stderr
+    lost = run("lost")
+    assert lost.returncode == 2 and "plugin outside:LOST: cannot be loaded" in lost.stderr.replace("\n", " ")
+
+
+def test_methods_lists_a_plugin(tmp_path):
+    plugin = write(tmp_path, readme_plugin())
+    command = [sys.executable, "-m", "piebench_eval.cli.app", "methods", "--json", "--plugin", plugin]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert json.loads(done.stdout)["method"]["shared"]["plugin"] == f"plugin {plugin}"
