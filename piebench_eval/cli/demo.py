@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 DEMO_SAMPLES = 10
 """Samples of the demo: one of each editing type."""
 
-_QUICK = {"inversions": ["ddim", "direct"], "methods": ["p2p"]}
+_QUICK_INVERSIONS, _QUICK_METHODS = ["ddim", "direct"], ["p2p"]
 """Combinations of ``--quick``: those that ``_STORY`` compares."""
 
 _BATCH = 10
@@ -59,7 +59,7 @@ def demo(
 
     fields = read_recipe_fields(RECIPE)
     if quick:
-        fields = narrow(fields, *_QUICK.values(), str(RECIPE))
+        fields = narrow(fields, _QUICK_INVERSIONS, _QUICK_METHODS, str(RECIPE))
     recipe = build_recipe(fields, {}, str(RECIPE))
     plan = plan_run(recipe, None, out_folder, Selection(limit=samples), batch_size=_BATCH)
     work_through(plan)

@@ -8,7 +8,7 @@ from piebench_eval.bench.sample import TYPE_NAMES
 from piebench_eval.demo.benchmark import IDEAL_FOLDER
 from piebench_eval.demo.embedded import RECIPE, WEIGHTS
 from piebench_eval.runs.contact_sheet import run_sheet
-from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
+from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
 from piebench_eval.runs.session import Selection, execute_run, plan_run
 from piebench_eval.runs.store import RunStore
 from scripts.demo_training import autoencoder, clip, squeezenet, structure_vit, unet
@@ -54,7 +54,8 @@ One edit of each type by direct + p2p at the demo's settings (source, edit, idea
 
 def write_edits_sheet() -> None:
     """Edit one sample of each type by direct + p2p, as the demo does, and lay source, edit and ideal out."""
-    recipe = build_recipe({**read_recipe_fields(RECIPE), "inversions": ["direct"]}, {}, str(RECIPE))
+    fields = narrow(read_recipe_fields(RECIPE), ["direct"], ["p2p"], str(RECIPE))
+    recipe = build_recipe(fields, {}, str(RECIPE))
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_run(recipe, None, Path(folder), Selection(limit=len(TYPE_NAMES)))
         execute_run(plan, lambda progress: None)

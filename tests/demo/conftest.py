@@ -23,8 +23,18 @@ class DemoRun:
 
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory) -> DemoRun:
-    folder = tmp_path_factory.mktemp("demo") / "run"
-    command = [sys.executable, "-m", "piebench_eval.cli.app", "demo", "--out", str(folder)]
+    """All twelve combinations on ten samples."""
+    return run_demo(tmp_path_factory.mktemp("demo") / "run")
+
+
+@pytest.fixture(scope="session")
+def quick_run_of_40(tmp_path_factory) -> DemoRun:
+    """Direct Inversion against DDIM inversion, on all samples that there are."""
+    return run_demo(tmp_path_factory.mktemp("demo") / "quick", "--quick", "--samples", "40")
+
+
+def run_demo(folder: Path, *options: str) -> DemoRun:
+    command = [sys.executable, "-m", "piebench_eval.cli.app", "demo", "--out", str(folder), *options]
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     seconds = time.perf_counter() - started

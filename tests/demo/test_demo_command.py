@@ -30,7 +30,7 @@ def test_it_says_what_it_is_and_where_to_look(demo_run):
 def test_the_sheet_shows_a_sample_of_each_type(demo_run):
     with Image.open(demo_run.folder / "contact_sheet.png") as sheet:
         width, height = sheet.size
-    assert width > 4 * 128
+    assert width > (12 + 2) * 128
     assert height > 10 * 128
 
 
@@ -38,6 +38,14 @@ def test_every_row_of_the_table_is_labelled(demo_run):
     table = pd.read_csv(demo_run.folder / "table.csv", keep_default_na=False)
     assert set(table["model"]) == {"demo"}
     assert {"oracle", "source-copy", "p2p"} <= set(table["method"])
+
+
+def test_all_twelve_are_in_one_table(demo_run):
+    table = pd.read_csv(demo_run.folder / "table.csv", keep_default_na=False)
+    rows = set(zip(table["inversion"], table["method"], strict=True))
+    inversions, methods = ("ddim", "null_text", "edit_friendly", "direct"), ("p2p", "pnp", "masactrl")
+    assert {(inversion, method) for inversion in inversions for method in methods} <= rows
+    assert set(table["images"]) == {10}
 
 
 def test_oracle_and_copy_bound_the_edits(demo_run):
@@ -49,8 +57,8 @@ def test_oracle_and_copy_bound_the_edits(demo_run):
 
 
 @pytest.mark.parametrize("metric", LARGER_IS_BETTER)
-def test_direct_inversion_preserves_more_than_ddim_inversion(demo_run, metric):
-    scores = read_scores(demo_run.folder / "scores.csv")
+def test_direct_inversion_preserves_more_than_ddim_inversion(quick_run_of_40, metric):
+    scores = read_scores(quick_run_of_40.folder / "scores.csv")
     found = versus(scores, "direct+p2p", "ddim+p2p").set_index("metric").loc[metric]
     better = sorted(LARGER_IS_BETTER[metric] * end for end in (found.low, found.high))
     assert better[0] > 0, found
@@ -58,9 +66,16 @@ def test_direct_inversion_preserves_more_than_ddim_inversion(demo_run, metric):
 
 def test_an_edit_is_told_from_no_edit(demo_run):
     scores = read_scores(demo_run.folder / "scores.csv")
-    for combination in ("direct+p2p", "ddim+p2p"):
+    for combination in ("direct+p2p", "ddim+p2p", "direct+masactrl", "direct+pnp", "null_text+pnp"):
         found = versus(scores, combination, "source-copy").set_index("metric").loc["clip_whole"]
         assert found.low > 0, found
+
+
+def test_what_combinations_share_was_computed_once(demo_run):
+    lines = (demo_run.folder / "records" / "worker-0.jsonl").read_text().splitlines()
+    reused = {(r["inversion"], r["method"]): r["unet_rows_reused"] for r in map(json.loads, lines)}
+    assert reused["ddim", "p2p"] == 0 and reused["direct", "p2p"] == reused["direct", "pnp"] == 20
+    assert reused["null_text", "pnp"] > 20
 
 
 def test_no_verdict_is_ever_given(demo_run, capfd):

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from piebench_eval.cli.demo import QUICK_SAMPLES
+from piebench_eval.cli.demo import DEMO_SAMPLES
 from piebench_eval.demo.embedded import RECIPE
 from piebench_eval.diffusion import words
 from piebench_eval.diffusion.edit_loop import SourcePath
 from piebench_eval.methods.p2p_control import Windows
 from piebench_eval.metrics.networks import networks_for
-from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
+from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
 from piebench_eval.runs.scoring import ScoreJournal, run_candidates, score_candidates
 from piebench_eval.runs.session import Selection, execute_run, plan_run
 from piebench_eval.runs.store import RunStore
@@ -34,10 +34,9 @@ def baseline():
 
 
 def quick_direct_p2p(folder, data):
-    """The means of the quick demo's direct+p2p."""
-    fields = {**read_recipe_fields(RECIPE), "inversions": ["direct"]}
-    recipe = build_recipe(fields, {}, "demo")
-    execute_run(plan_run(recipe, data, folder, Selection(limit=QUICK_SAMPLES)), lambda progress: None)
+    """The means of the demo's direct+p2p."""
+    recipe = build_recipe(narrow(read_recipe_fields(RECIPE), ["direct"], ["p2p"], "demo"), {}, "demo")
+    execute_run(plan_run(recipe, data, folder, Selection(limit=DEMO_SAMPLES)), lambda progress: None)
     candidates, _ = run_candidates(RunStore.read(folder))
     edits = [candidate for candidate in candidates if candidate.labels["method"] == "p2p"]
     models = networks_for("demo")
@@ -46,10 +45,8 @@ def quick_direct_p2p(folder, data):
 
 
 def test_the_demo_holds_its_baseline(demo_run, baseline, tolerances):
-    scores = read_scores(demo_run.folder / "scores.csv")
-    # The first sample of each type: what --quick edits.
-    quick = scores[scores["id"].str.endswith("0" * 11)]
-    assert departures(aggregate(quick), baseline, tolerances) == []
+    means = aggregate(read_scores(demo_run.folder / "scores.csv"))
+    assert departures(means, baseline, tolerances) == []
 
 
 def no_control(monkeypatch):
@@ -75,7 +72,7 @@ def reversed_words(monkeypatch):
 def no_offset(monkeypatch):
     made = SourcePath.__init__
     monkeypatch.setattr(
-        SourcePath, "__init__", lambda self, trajectory, pinned: made(self, trajectory, pinned=False)
+        SourcePath, "__init__", lambda self, trajectory, source: made(self, trajectory, source="free")
     )
 
 
@@ -83,6 +80,6 @@ def no_offset(monkeypatch):
 def test_a_fault_violates_the_baseline(fault, demo_run, baseline, tolerances, monkeypatch, tmp_path):
     fault(monkeypatch)
     means = quick_direct_p2p(tmp_path, demo_run.folder / "benchmark")
-    expected = baseline[baseline["inversion"] == "direct"]
+    expected = baseline[(baseline["inversion"] == "direct") & (baseline["method"] == "p2p")]
     found = departures(means, expected, tolerances)
     assert found, means

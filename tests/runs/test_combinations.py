@@ -140,6 +140,8 @@ def table1(tiny_model):
         ("direct+masactrl", 196, 196),
         ("direct+pnp", 190, 190),
         ("edit_friendly+p2p", 144, 150),
+        ("edit_friendly+masactrl", 148, 150),
+        ("edit_friendly+pnp", 152, 154),
         ("ddim+pnp", 240, 250),
         ("ddim+masactrl", 200, 200),
     ],
@@ -203,7 +205,7 @@ def test_what_combinations_share_is_computed_once(backbone, samples, tmp_path):
         backbone.memory = None
     assert computed[0, ("ddim", "p2p")] == sum(separate["ddim", "p2p"][1:])
     assert computed[0, ("direct", "p2p")] == separate["direct", "p2p"][1] - STEPS
-    # Nothing of null-text is left to do for the second method: two target rows, and 4 steps with a source row.
+    # Nothing of null-text is left for the second method: two target rows, in 4 steps a source row.
     assert computed[0, ("null_text", "pnp")] == 2 * STEPS + 4
     assert computed[1, ("edit_friendly", "p2p")] < computed[0, ("edit_friendly", "p2p")]
     assert sum(computed[1, pair] for pair in recipe.pairs) < sum(computed[0, pair] for pair in recipe.pairs)

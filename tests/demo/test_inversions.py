@@ -1,0 +1,37 @@
+"""What the inversions are for, on the demo's pictures."""
+
+import pytest
+
+from piebench_eval.backbone.loading import load_backbone
+from piebench_eval.bench.pie_bench import load_pie_bench
+from piebench_eval.bench.select import select_samples
+from piebench_eval.cli.demo import DEMO_SAMPLES
+from piebench_eval.demo.embedded import DEMO, RECIPE
+from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.runs.edit import encode_inputs
+from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
+from tests.inversions.test_inversions import source_end
+
+
+@pytest.fixture(scope="module")
+def distances(demo_run):
+    """How far from the picture each sample's source branch ends, sampled step by step at guidance 7.5."""
+    recipe = build_recipe(read_recipe_fields(RECIPE), {}, "demo")
+    samples = select_samples(load_pie_bench(demo_run.folder / "benchmark"), limit=DEMO_SAMPLES)
+    backbone = load_backbone(DEMO)
+    schedule = ddim_schedule(backbone.alphas_cumprod, recipe.steps)
+    inputs = encode_inputs(backbone, samples, backbone.native_resolution)
+    found = {}
+    for name in ("ddim", "null_text"):
+        path = INVERSIONS.get(name).invert(backbone, inputs, schedule, recipe.inversions[name])
+        end = source_end(backbone, inputs, schedule, path)
+        found[name] = (end - inputs.latents).square().mean(dim=(1, 2, 3))
+        if path.source == "retraced":
+            assert (end - path.trajectory[0]).abs().max() < 1e-3
+    return found
+
+
+def test_null_text_ends_nearer_to_every_picture_than_ddim(distances):
+    assert len(distances["ddim"]) == DEMO_SAMPLES
+    assert (distances["null_text"] < distances["ddim"]).all(), distances
