@@ -11,6 +11,7 @@ import typer
 from piebench_eval.cli.console import DEMO_NOTICE, err, out, print_warning, progress_bar, split_list
 from piebench_eval.demo.embedded import DEMO, RECIPE
 from piebench_eval.errors import PiebenchError
+from piebench_eval.recipes import recipe_file
 
 if TYPE_CHECKING:
     from piebench_eval.runs.recipe import Recipe
@@ -50,7 +51,10 @@ def run(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="Recipe in YAML; the flags here override it.", rich_help_panel=_RECIPE),
+        typer.Option(
+            help="Recipe in YAML, or paper or table1 for those that come along; the flags here override it.",
+            rich_help_panel=_RECIPE,
+        ),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Sampling steps, 50 by default.", rich_help_panel=_RECIPE)
@@ -172,9 +176,9 @@ def run(
 
 def work_through(plan: RunPlan) -> RunSummary:
     """Make a plan's edits under a progress bar; on an interrupt, end the command with what is finished."""
-    from piebench_eval.runs.session import execute_run
+    from piebench_eval.runs.session import execute_run, models_of
 
-    if plan.recipe.model == DEMO:
+    if any(model == DEMO for model, _, _ in models_of(plan.recipe)):
         err.print(DEMO_NOTICE)
     err.print(
         f"{len(plan.samples)} samples x {len(plan.recipe.pairs)} combinations -> {plan.out}",
@@ -214,6 +218,8 @@ def _build_recipe(
     """A recipe from a file, changed by flags, and the benchmark: None for the embedded one."""
     from piebench_eval.runs.recipe import build_recipe, narrow, parse_override, read_recipe_fields
 
+    if config is not None and not config.exists() and recipe_file(str(config)).is_file():
+        config = recipe_file(str(config))
     fields = read_recipe_fields(config) if config else {}
     overrides = {name: value for name, value in flags.items() if value is not None}
     overrides |= dict(parse_override(text) for text in settings)

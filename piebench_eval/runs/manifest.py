@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import socket
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval import __version__
@@ -13,7 +15,6 @@ from piebench_eval.bench.pie_bench import dataset_fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import torch
 
@@ -42,6 +43,7 @@ def new_manifest(
     return {
         "recipe_hash": recipe.hash,
         "models": {},
+        "plugins": {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in recipe.plugins},
         "data": {
             "folder": str(data.resolve()),
             "fingerprint": dataset_fingerprint(dataset),

@@ -173,7 +173,9 @@ def _load(plan: RunPlan, model: tuple[str, str | None, str], where: torch.device
 
     name, revision, precision = model
     backbone = load_backbone(name, revision, where, precision, plan.allow_pickle)
-    working_resolution(backbone, plan.recipe.resolution)
+    for combination in (plan.recipe.combination(*pair) for pair in plan.recipe.pairs):
+        if model_of(combination) == model:
+            working_resolution(backbone, combination.common.resolution)
     # A model without a fingerprint is told apart by its name.
     weights = model_fingerprint(name, revision) or [name, revision]
     identity = {"model": weights, "precision": precision, "device": where.type}

@@ -26,7 +26,7 @@ BENCHMARK_FOLDER = "benchmark"
 SCORES_FILE = "scores.csv"
 TABLE_FILE = "table.csv"
 
-_MANIFEST_PARTS = {"format", "models", "data", "samples", "sessions"}
+_MANIFEST_PARTS = {"format", "models", "plugins", "data", "samples", "sessions"}
 
 
 class RunStore:
@@ -178,6 +178,8 @@ class RunStore:
         old = self.manifest()
         if old["data"]["fingerprint"] != new["data"]["fingerprint"]:
             raise self._changed("the benchmark folder")
+        if old["plugins"] != new["plugins"]:
+            raise self._changed("a plugin")
         old["data"] = new["data"]
         old["samples"] = list(dict.fromkeys([*old["samples"], *new["samples"]]))
         old["sessions"] += new["sessions"]

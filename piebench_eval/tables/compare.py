@@ -138,7 +138,8 @@ def read_about(provenance_file: Path) -> dict[str, Any]:
 
 def is_of_demo(about: dict[str, Any]) -> bool:
     """Whether scores come from the embedded models: edited by them or scored with them."""
-    return DEMO in (about.get("model"), *about.get("networks", {}).values())
+    models = [combination.get("model") for combination in about.get("combinations", {}).values()]
+    return DEMO in (about.get("model"), *models, *about.get("networks", {}).values())
 
 
 def _verdict(measured: float, sem: float, paper: float) -> str:

@@ -54,3 +54,13 @@ def test_inversion_spends_a_row_per_step_and_two_when_guided(backbone, samples):
         assert path.shape == (6, 2, 4, 16, 16)
         assert backbone.tally.forward == {0: rows, 1: rows}
     torch.testing.assert_close(path[0], inputs.latents)
+
+
+def test_the_offset_and_the_last_alpha_of_a_schedule():
+    alphas = torch.linspace(0.99, 0.01, 1000)
+    schedule = ddim_schedule(alphas, 10)
+    assert schedule.timesteps[0] == 1 and schedule.timesteps[-1] == 901
+    assert schedule.alphas[0] == pytest.approx(0.99)
+    other = ddim_schedule(alphas, 10, steps_offset=0, set_alpha_to_one=True)
+    assert other.timesteps[0] == 0 and other.timesteps[-1] == 900
+    assert other.alphas[0] == 1

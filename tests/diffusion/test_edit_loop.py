@@ -93,6 +93,18 @@ def test_words_that_are_not_there_edit_without_blend(backbone, samples):
     )
 
 
+def test_lost_words_may_turn_the_edit_into_the_source_as_the_papers_code_does(backbone, samples):
+    lost = dataclasses.replace(samples[BLENDED], blended_word="zebra giraffe")
+    edited = run_edit(backbone, [lost], "direct", 10, P2PSettings(lost_blend_word="reconstruct"))
+    torch.testing.assert_close(edited, encode_inputs(backbone, [lost], 128).latents, atol=1e-6, rtol=0)
+
+
+def test_the_blend_may_read_raw_maps(backbone, samples):
+    settings = P2PSettings(blend_threshold=SETTINGS.blend_threshold, blend_maps="raw")
+    raw = run_edit(backbone, [samples[BLENDED]], "direct", 10, settings)
+    assert not torch.equal(raw, run_edit(backbone, [samples[BLENDED]], "direct", 10))
+
+
 def test_processors_are_put_back_after_an_error(backbone, samples):
     before = dict(backbone.unet.attn_processors)
 

@@ -224,3 +224,38 @@ def test_a_folder_that_cannot_be_written_gives_one_error(recipe, photo_bench, tm
         run(recipe, photo_bench, tmp_path / "file" / "run", Selection(limit=1))
     with pytest.raises(PiebenchError, match="is a file"):
         run(recipe, photo_bench, tmp_path / "file", Selection(limit=1))
+
+
+def test_a_cache_serves_other_runs(recipe, photo_bench, tmp_path):
+    for name in ("first", "second"):
+        plan = plan_run(
+            recipe, photo_bench, tmp_path / name, Selection(limit=2), device="cpu", cache=tmp_path / "cache"
+        )
+        execute_run(plan, lambda progress: None)
+    assert digests(tmp_path / "first") == digests(tmp_path / "second")
+    first, second = (RunStore.read(tmp_path / name).records() for name in ("first", "second"))
+    for key, record in second.items():
+        assert record["unet_rows_forward"] == first[key]["unet_rows_forward"]
+        assert record["unet_rows_reused"] == STEPS
+        assert first[key]["unet_rows_reused"] == (0 if key[0] == "ddim" else STEPS)
+
+
+def test_combinations_may_have_models_of_their_own(recipe, tiny_model, photo_bench, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(tiny_model, other)
+    fields = {**recipe.model_dump(), "combinations": {"ddim+p2p": {"model": str(other)}, "direct+p2p": {}}}
+    run(build_recipe(fields, {}, "test"), photo_bench, tmp_path / "run", Selection(limit=1))
+    assert set(RunStore.read(tmp_path / "run").manifest()["models"]) == {str(tiny_model), str(other)}
+    assert len(digests(tmp_path / "run")) == 2
+
+
+def test_a_changed_plugin_is_refused(recipe, photo_bench, tmp_path):
+    plugin = tmp_path / "plugin.py"
+    code = "from piebench_eval.methods.p2p import P2P\nMETHODS = {'mine': P2P}\n"
+    plugin.write_text(code)
+    fields = {**recipe.model_dump(), "plugins": [str(plugin)]}
+    recipe = build_recipe(fields, {}, "test")
+    run(recipe, photo_bench, tmp_path / "run", Selection(limit=1))
+    plugin.write_text(code + "# changed")
+    with pytest.raises(PiebenchError, match="a plugin changed"):
+        run(recipe, photo_bench, tmp_path / "run")
