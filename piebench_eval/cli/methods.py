@@ -12,7 +12,8 @@ from piebench_eval.cli.console import out
 
 def methods(
     plugins: Annotated[
-        list[Path] | None, typer.Option("--plugin", help="Python file that adds inversions or methods.")
+        list[Path] | None,
+        typer.Option("--plugin", metavar="FILE", help="Python file that adds inversions or methods."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:

@@ -87,6 +87,7 @@ def run(
         list[Path] | None,
         typer.Option(
             "--plugin",
+            metavar="FILE",
             help="Python file that adds inversions or methods; may be given again.",
             rich_help_panel=_RECIPE,
         ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from piebench_eval.errors import DataError
 from piebench_eval.methods import METHODS
+from piebench_eval.runs.plugins import blamed_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,12 +41,7 @@ def plan_jobs(recipe: Recipe, samples: Sequence[Sample], batch_size: int) -> lis
         DataError: samples that a method cannot edit with its settings.
     """
     combinations = [recipe.combination(*pair) for pair in recipe.pairs]
-    problems = [
-        f"id {sample.id}: method {combination.method}: {problem}"
-        for combination in combinations
-        for sample in samples
-        if (problem := METHODS.get(combination.method).problem(sample, combination.method_settings))
-    ]
+    problems = [problem for combination in combinations for problem in _problems(combination, samples)]
     if problems:
         raise DataError(list(dict.fromkeys(problems)))
     batches = [tuple(samples[start : start + batch_size]) for start in range(0, len(samples), batch_size)]
@@ -56,6 +52,16 @@ def plan_jobs(recipe: Recipe, samples: Sequence[Sample], batch_size: int) -> lis
         for combination in combinations
         if model_of(combination) == model
     ]
+
+
+def _problems(combination: Combination, samples: Sequence[Sample]) -> list[str]:
+    method = METHODS.get(combination.method)
+    with blamed_plugins(combination.inversion, combination.method):
+        return [
+            f"id {sample.id}: method {combination.method}: {problem}"
+            for sample in samples
+            if (problem := method.problem(sample, combination.method_settings))
+        ]
 
 
 def model_of(combination: Combination) -> tuple[str, str | None, str]:

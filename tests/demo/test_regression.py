@@ -36,7 +36,8 @@ def baseline():
 def quick_direct_p2p(folder, data):
     """The means of the demo's direct+p2p."""
     recipe = build_recipe(narrow(read_recipe_fields(RECIPE), ["direct"], ["p2p"], "demo"), {}, "demo")
-    execute_run(plan_run(recipe, data, folder, Selection(limit=DEMO_SAMPLES)), lambda progress: None)
+    plan = plan_run(recipe, data, folder, Selection(limit=DEMO_SAMPLES), batch_size=DEMO_SAMPLES)
+    execute_run(plan, lambda progress: None)
     candidates, _ = run_candidates(RunStore.read(folder))
     edits = [candidate for candidate in candidates if candidate.labels["method"] == "p2p"]
     models = networks_for("demo")

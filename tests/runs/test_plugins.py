@@ -94,6 +94,14 @@ def test_an_error_inside_a_plugin_names_it(tiny_model, photo_bench, tmp_path):
     assert "shared.py, line" in str(caught.value)
 
 
+def test_an_error_while_planning_names_the_plugin_too(tiny_model, photo_bench, tmp_path):
+    code = readme_plugin()
+    broken = code.replace("SharedSettings, prepare)", "SharedSettings, prepare, problem=lambda *_: 1 / 0)")
+    recipe = recipe_with(write(tmp_path, broken), tiny_model)
+    with pytest.raises(PiebenchError, match=r"shared\.py.*ZeroDivisionError"):
+        plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), device="cpu")
+
+
 def test_an_error_without_plugins_is_left_alone():
     with pytest.raises(ZeroDivisionError), blamed_plugins("direct", "p2p"):
         raise ZeroDivisionError

@@ -164,18 +164,39 @@ def wait_for_pictures(folder, count, process):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_killed_run_ends_with_the_same_files(
-    tiny_model, photo_bench, metric_networks, tmp_path, signal_number
-):
-    def run_command(out):
-        return ("run", "--data", photo_bench, "--model", tiny_model, "--inversion", "ddim,direct",
-                "--method", "p2p", "--steps", 10, "--device", "cpu", "--out", out)  # fmt: skip
+@pytest.fixture(scope="module")
+def commands(tiny_model, photo_bench, metric_networks):
+    """What takes a run folder from nothing to its table."""
 
-    networks = ("--dino", metric_networks.dino, "--clip", metric_networks.clip,
-                "--lpips-weights", metric_networks.lpips_weights)  # fmt: skip
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    victim = piebench(*run_command(killed))
+    def of_folder(out):
+        run = ("run", "--data", photo_bench, "--model", tiny_model, "--inversion", "ddim,direct",
+               "--method", "p2p", "--steps", 10, "--device", "cpu", "--out", out)  # fmt: skip
+        networks = ("--dino", metric_networks.dino, "--clip", metric_networks.clip,
+                    "--lpips-weights", metric_networks.lpips_weights)  # fmt: skip
+        return run, ("score", out, *networks), ("table", out)
+
+    return of_folder
+
+
+def work_through(commands):
+    for arguments in commands:
+        process = piebench(*arguments)
+        _, stderr = process.communicate(timeout=300)
+        assert process.returncode == 0, stderr
+
+
+@pytest.fixture(scope="module")
+def whole(commands, tmp_path_factory):
+    """An undisturbed run."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    work_through(commands(folder))
+    return folder
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_run_ends_with_the_same_files(commands, whole, tmp_path, signal_number):
+    killed = tmp_path / "killed"
+    victim = piebench(*commands(killed)[0])
     wait_for_pictures(killed, 3, victim)
     victim.send_signal(signal_number)
     _, stderr = victim.communicate(timeout=60)
@@ -184,11 +205,7 @@ def test_a_killed_run_ends_with_the_same_files(
         assert "run the same command again" in stderr and "Traceback" not in stderr
     done = len(digests(killed))
     assert 3 <= done < 8
-    for out in (whole, killed):
-        for arguments in (run_command(out), ("score", out, *networks), ("table", out)):
-            process = piebench(*arguments)
-            _, stderr = process.communicate(timeout=300)
-            assert process.returncode == 0, stderr
+    work_through(commands(killed))
     assert digests(whole) == digests(killed)
     assert len(digests(whole)) == 8
     for name in ("scores.csv", "table.csv", "recipe.yaml"):
