@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
+T = TypeVar("T")
+
 _SUFFIX = ".partial"
+_SURELY_STALE_SECONDS = 3600
 
 
 def write_whole(file: Path, content: bytes) -> None:
@@ -23,6 +27,22 @@ def write_whole(file: Path, content: bytes) -> None:
     Raises:
         PiebenchError: the disk is full, or the folder cannot be written to.
     """
+    _write_aside(file, content, lambda partial: partial.replace(file))
+
+
+def write_new(file: Path, content: bytes) -> bool:
+    """Write a file as ``write_whole`` does, unless there is one already: of several writers, one wins.
+
+    Returns:
+        Whether this call wrote it.
+
+    Raises:
+        PiebenchError: the disk is full, or the folder cannot be written to.
+    """
+    return _write_aside(file, content, lambda partial: _link(partial, file))
+
+
+def _write_aside(file: Path, content: bytes, put_in_place: Callable[[Path], T]) -> T:
     partial = file.with_name(f".{file.name}.{socket.gethostname()}.{os.getpid()}{_SUFFIX}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -30,15 +50,36 @@ def write_whole(file: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        partial.replace(file)
+        return put_in_place(partial)
     except OSError as error:
+        raise _cannot_write(file, error) from error
+    finally:
+        # Gone if it was renamed; left behind by a link, an error or an interrupt.
         with suppress(OSError):
             partial.unlink()
-        raise _cannot_write(file, error) from error
 
 
-def append_line(file: Path, line: str) -> None:
-    """Append a line and flush it to disk; a torn last line left by a crash is closed first.
+def _link(partial: Path, file: Path) -> bool:
+    """Give a finished file its name, unless the name is taken."""
+    try:
+        file.hardlink_to(partial)
+    except FileExistsError:
+        return False
+    except OSError:
+        # A file system without hard links: the check and the rename are two steps there.
+        if file.exists():
+            return False
+        partial.replace(file)
+    return True
+
+
+def append_line(file: Path, line: str, sync: bool = True) -> None:
+    """Append a line, or several; a torn last line left by a crash is closed first.
+
+    Args:
+        file: the log.
+        line: what to append, without the last line's end.
+        sync: wait until it is on the disk; otherwise a crash of the machine, not of the process, may lose it.
 
     Raises:
         PiebenchError: the disk is full, or the folder cannot be written to.
@@ -52,33 +93,67 @@ def append_line(file: Path, line: str) -> None:
                     line = "\n" + line
             stream.write(line.encode() + b"\n")
             stream.flush()
-            os.fsync(stream.fileno())
+            if sync:
+                os.fsync(stream.fileno())
     except OSError as error:
         raise _cannot_write(file, error) from error
 
 
-def read_json_lines(file: Path, fields: set[str]) -> Iterator[dict[str, Any]]:
-    """The objects with these fields in a log that ``append_line`` wrote; torn lines are passed over."""
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+def read_json_lines(file: Path, fields: set[str]) -> tuple[list[dict[str, Any]], int]:
+    """Read a log that ``append_line`` wrote.
+
+    Returns:
+        The objects with these fields, and how many lines are torn or something else.
+    """
+    entries, torn = [], 0
+    for line in file.read_bytes().split(b"\n"):
+        if not line:
+            continue
         try:
             entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue
+        except ValueError:
+            entry = None
         if isinstance(entry, dict) and fields <= set(entry):
-            yield entry
+            entries.append(entry)
+        else:
+            torn += 1
+    return entries, torn
+
+
+def read_json_object(file: Path, parts: set[str], remedy: str) -> dict[str, Any]:
+    """Read a JSON file that must hold certain fields.
+
+    Raises:
+        PiebenchError: it is missing, damaged or something else; the remedy ends the message.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PiebenchError(f"{file}: missing or damaged ({error}); {remedy}") from None
+    if not isinstance(content, dict) or not set(content) >= parts:
+        raise PiebenchError(f"{file}: does not hold {', '.join(sorted(parts))}; {remedy}")
+    return content
 
 
 def remove_stale_partials(folder: Path) -> None:
-    """Remove what processes of this machine that no longer live left half written."""
+    """Remove what was left half written by dead processes of this machine, or anywhere an hour ago."""
     for partial in folder.rglob(f".*{_SUFFIX}"):
         owner, _, pid = partial.name.removesuffix(_SUFFIX).rpartition(".")
         here = owner.endswith(f".{socket.gethostname()}")
-        if here and pid.isdecimal() and not _is_alive(int(pid)):
-            partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            if (here and pid.isdecimal() and not _is_alive(int(pid))) or _is_old(partial):
+                partial.unlink()
+
+
+def _is_old(file: Path) -> bool:
+    return time.time() - file.stat().st_mtime > _SURELY_STALE_SECONDS
 
 
 def _cannot_write(file: Path, error: OSError) -> PiebenchError:
-    return PiebenchError(f"{file}: cannot be written ({error.strerror}); finished results are safe")
+    return PiebenchError(
+        f"{file}: cannot be written ({error.strerror}); what is finished is kept: make room or allow "
+        "writing there, and run the same command again"
+    )
 
 
 def _is_alive(pid: int) -> bool:

@@ -1,7 +1,8 @@
-"""Reading pictures and masks at the model's resolution."""
+"""Reading pictures and masks at the model's resolution, and encoding edits."""
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -68,3 +69,13 @@ def _centre_square(image: Image.Image) -> Image.Image:
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))
+
+
+def encode_image(image: NDArray[np.uint8], image_format: str = "png") -> bytes:
+    """Encode a picture ``[height, width, 3]`` as ``png`` or ``jpeg:QUALITY``."""
+    buffer = io.BytesIO()
+    if image_format == "png":
+        Image.fromarray(image).save(buffer, "PNG")
+    else:
+        Image.fromarray(image).save(buffer, "JPEG", quality=int(image_format.partition(":")[2]))
+    return buffer.getvalue()

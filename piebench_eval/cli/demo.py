@@ -50,18 +50,18 @@ def demo(
 
       piebench demo --quick --samples 40 --out /tmp/demo
     """
-    from piebench_eval.cli.run import work_through
     from piebench_eval.cli.score import of_run, score_into
     from piebench_eval.cli.table import print_table
+    from piebench_eval.cli.work import work_through
     from piebench_eval.metrics.networks import networks_for
     from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
-    from piebench_eval.runs.session import Selection, plan_run
+    from piebench_eval.runs.session import Selection, Workers, plan_run
 
     fields = read_recipe_fields(RECIPE)
     if quick:
         fields = narrow(fields, _QUICK_INVERSIONS, _QUICK_METHODS, str(RECIPE))
     recipe = build_recipe(fields, {}, str(RECIPE))
-    plan = plan_run(recipe, None, out_folder, Selection(limit=samples), batch_size=_BATCH)
+    plan = plan_run(recipe, None, out_folder, Selection(limit=samples), Workers(batch_size=_BATCH))
     work_through(plan)
     candidates, _, about, scores_file = of_run(out_folder, None)
     # Without the rest of a larger demo that was stopped in this folder.

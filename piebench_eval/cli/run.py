@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import signal
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from piebench_eval.cli.console import DEMO_NOTICE, err, out, print_warning, progress_bar, split_list
+from piebench_eval.cli.console import err, out, split_list
+from piebench_eval.cli.forecast import print_forecast
+from piebench_eval.cli.work import work_through
 from piebench_eval.demo.embedded import DEMO, RECIPE
 from piebench_eval.errors import PiebenchError
 from piebench_eval.recipes import recipe_file
 
 if TYPE_CHECKING:
     from piebench_eval.runs.recipe import Recipe
-    from piebench_eval.runs.session import RunPlan, RunSummary
+    from piebench_eval.runs.shard import Shard
 
-_RECIPE, _SELECTION, _MACHINE = "Recipe", "Which samples", "Machine"
+_RECIPE, _SELECTION, _MACHINE, _CLUSTER = "Recipe", "Which samples", "Machine", "Several machines"
+DEFAULT_MAX_FAILURES = 20
 
 
 def run(
@@ -104,13 +107,31 @@ def run(
             min=1, help="At most so many samples, in turns over the types.", rich_help_panel=_SELECTION
         ),
     ] = None,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=_MACHINE)
+    devices: Annotated[
+        str,
+        typer.Option(
+            "--devices",
+            "--device",
+            help="auto (one device), all (every GPU), or names: cuda:0,cuda:1, cpu, mps.",
+            rich_help_panel=_MACHINE,
+        ),
     ] = "auto",
-    batch_size: Annotated[
+    workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Samples per batch; 1 on a CPU, 4 on a GPU.", rich_help_panel=_MACHINE),
+        typer.Option(
+            min=1,
+            help="Processes per GPU, or on the CPU, 1 by default; Ray: actors.",
+            rich_help_panel=_MACHINE,
+        ),
     ] = None,
+    batch_size: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|N",
+            help="Samples per batch; auto fills a GPU's memory, and is 1 on a CPU.",
+            rich_help_panel=_MACHINE,
+        ),
+    ] = "auto",
     allow_pickle: Annotated[
         bool,
         typer.Option(help="Load weights from pickle files, which can run code.", rich_help_panel=_MACHINE),
@@ -123,11 +144,57 @@ def run(
             show_default=False,
         ),
     ] = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="local: this machine; ray: a Ray cluster.", rich_help_panel=_CLUSTER),
+    ] = "local",
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Make part I of N, counted from 0; shards share one run folder. By default what a Slurm "
+            "array or RANK and WORLD_SIZE say.",
+            rich_help_panel=_CLUSTER,
+            show_default=False,
+        ),
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, or ray://HOST:PORT; by default RAY_ADDRESS, or this machine.",
+            rich_help_panel=_CLUSTER,
+            show_default=False,
+        ),
+    ] = None,
+    gpus_per_actor: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="GPUs of each Ray actor, 1 by default where there are any.", rich_help_panel=_CLUSTER
+        ),
+    ] = None,
+    shared_fs: Annotated[
+        bool,
+        typer.Option(
+            help="Whether Ray's machines see the benchmark and the run folder; if not, pictures travel.",
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = True,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print what is done, what is left and its cost; edit nothing."),
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Make edits again that have failed.")
+    ] = False,
+    max_failures: Annotated[
+        int, typer.Option(min=0, help="Stop when more edits than this have failed.")
+    ] = DEFAULT_MAX_FAILURES,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Edit pictures: every inversion with every method, resumable at any time.
 
     Every edit is on disk before the next begins; the same command again goes on where the last stopped.
+    An edit that fails is recorded and the rest goes on; piebench status tells how far a run is.
 
     Examples:
 
@@ -142,8 +209,12 @@ def run(
 
       piebench run --data DIR --model DIR --inversion ddim,direct --method p2p --steps 20
       --set method.controller=auto --out runs/quick
+
+      piebench run --data PIE-Bench_v1 --config table1 --devices all --out runs/table1
+
+      piebench run --data PIE-Bench_v1 --config table1 --shard 0/4 --out /shared/table1
     """
-    from piebench_eval.runs.session import Selection, plan_run
+    from piebench_eval.runs.session import Selection, Workers, plan_run
 
     flags = {
         "model": model,
@@ -162,49 +233,58 @@ def run(
         benchmark,
         out_folder,
         selection,
-        device=device,
-        batch_size=batch_size,
-        allow_pickle=allow_pickle,
-        cache=cache,
+        Workers(
+            engine,
+            devices,
+            workers,
+            _batch_size(batch_size),
+            allow_pickle,
+            cache,
+            ray_address,
+            gpus_per_actor,
+            shared_fs,
+        ),
+        _shard(shard),
+        retry_failed=retry_failed,
+        max_failures=max_failures,
     )
+    if dry_run:
+        print_forecast(plan, as_json)
+        return
     summary = work_through(plan)
     if as_json:
         out.print_json(data={"out": str(out_folder), **vars(summary)})
     else:
-        out.print(f"{summary.made} edits made, {summary.found} were there already.", markup=False)
+        out.print(
+            f"{summary.made} edits made, {summary.found} were there already"
+            + (f", {len(summary.failed)} failed." if summary.failed else "."),
+            markup=False,
+        )
+    if summary.failed:
+        err.print(f"Why: piebench status {out_folder}; once more: --retry-failed", markup=False)
+        raise typer.Exit(1)
+    if not as_json:
         out.print(f"Next: piebench score {out_folder}", markup=False)
 
 
-def work_through(plan: RunPlan) -> RunSummary:
-    """Make a plan's edits under a progress bar; on an interrupt, end the command with what is finished."""
-    from piebench_eval.runs.session import execute_run, models_of
+def _batch_size(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdigit() or int(text) == 0:
+        raise PiebenchError(f"--batch-size {text}: use auto, or a number from 1")
+    return int(text)
 
-    if any(model == DEMO for model, _, _ in models_of(plan.recipe)):
-        err.print(DEMO_NOTICE)
-    err.print(
-        f"{len(plan.samples)} samples x {len(plan.recipe.pairs)} combinations -> {plan.out}",
-        markup=False,
-    )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with progress_bar() as bar:
-            task = bar.add_task("loading the model", total=plan.edits)
-            summary = execute_run(
-                plan,
-                lambda done: bar.update(
-                    task, advance=1, description=f"{done.job.combination.name} {done.sample.id}"
-                ),
-            )
-    except KeyboardInterrupt:
-        err.print(
-            f"stopped; finished edits are kept in {plan.out}: run the same command again to go on",
-            markup=False,
-        )
-        raise typer.Exit(130) from None
-    for sample_id, notes in summary.notes.items():
-        for note in notes:
-            print_warning(f"{sample_id}: {note}")
-    return summary
+
+def _shard(text: str | None) -> Shard:
+    """The shard that the user names, or that a launcher gives; the latter is said."""
+    from piebench_eval.runs.shard import Shard, parse_shard, shard_from_environment
+
+    if text is not None:
+        return parse_shard(text)
+    if (found := shard_from_environment(os.environ)) is None:
+        return Shard()
+    err.print(f"shard {found[0]}, by {found[1]}", markup=False)
+    return found[0]
 
 
 def _build_recipe(

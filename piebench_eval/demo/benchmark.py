@@ -6,15 +6,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
+from piebench_eval.bench.images import encode_image
 from piebench_eval.bench.pie_bench import IMAGES_FOLDER, MAPPING_FILE
 from piebench_eval.bench.rle import encode_rle
 from piebench_eval.bench.sample import TYPE_NAMES
 from piebench_eval.demo.draw import draw
 from piebench_eval.demo.edits import Edit, mark_changes, random_edit
 from piebench_eval.demo.scene import caption, choose
-from piebench_eval.errors import PiebenchError
+from piebench_eval.files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,16 +44,13 @@ def write_benchmark(folder: Path, per_type: int, seed: int = 0) -> Path:
         PiebenchError: the folder cannot be written to.
     """
     annotations = {}
-    try:
-        for type_id, name in TYPE_NAMES.items():
-            for index in range(per_type):
-                rng = np.random.default_rng([_SEEDS + seed, int(type_id), index])
-                sample_id = f"{type_id}{index:011d}"
-                path = f"{type_id}_{name.replace(' ', '_')}_{per_type}/{sample_id}.png"
-                annotations[sample_id] = _write_sample(folder, path, type_id, rng)
-        (folder / MAPPING_FILE).write_text(json.dumps(annotations, indent=1), encoding="utf-8")
-    except OSError as error:
-        raise PiebenchError(f"{folder}: cannot be written to ({error}); choose another folder") from None
+    for type_id, name in TYPE_NAMES.items():
+        for index in range(per_type):
+            rng = np.random.default_rng([_SEEDS + seed, int(type_id), index])
+            sample_id = f"{type_id}{index:011d}"
+            path = f"{type_id}_{name.replace(' ', '_')}_{per_type}/{sample_id}.png"
+            annotations[sample_id] = _write_sample(folder, path, type_id, rng)
+    write_whole(folder / MAPPING_FILE, json.dumps(annotations, indent=1).encode())
     return folder
 
 
@@ -69,9 +66,8 @@ def _write_sample(folder: Path, path: str, type_id: str, rng: np.random.Generato
     source, target = mark_changes(*_prompts(edit, rng))
     pictures = [draw(edit.source), draw(edit.target)]
     for name, picture in zip((IMAGES_FOLDER, IDEAL_FOLDER), pictures, strict=True):
-        file = folder / name / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(file)
+        # Whole: another process may draw, or read, the same benchmark in the same folder.
+        write_whole(folder / name / path, encode_image(picture))
     return {
         "image_path": path,
         "original_prompt": source,

@@ -9,7 +9,7 @@ import torch
 
 from piebench_eval.diffusion.control import Control, controlled
 from piebench_eval.diffusion.ddim import ddim_step, guide
-from piebench_eval.diffusion.rows import Row, RowBatch, plan_rows
+from piebench_eval.diffusion.rows import Row, RowBatch, StepRows, plan_rows
 
 if TYPE_CHECKING:
     from piebench_eval.backbone.backbone import Backbone
@@ -98,12 +98,8 @@ def edit(
     Returns:
         Edited latents ``[samples, 4, h, w]``.
     """
-    known = path.source == "pinned" or (path.source == "retraced" and not control.bends_guidance)
-    reads = [control.source_reads(first_step + step) for step in range(path.steps)]
-    plans = [
-        plan_rows(of_sample, known, guidance, one_row)
-        for of_sample, one_row in zip(zip(*reads, strict=True), _one_source_row(inputs, path), strict=True)
-    ]
+    known = _source_is_known(path, control)
+    plans = plan_edit(inputs, path, control, guidance, first_step)
     source = target = path.trajectory[-1]
     with controlled(backbone.unet, control):
         for step, steps in enumerate(zip(*plans, strict=True), start=first_step):
@@ -131,6 +127,23 @@ def edit(
                 source = source.index_copy(0, torch.tensor(moving, device=source.device), moved)
             target = control.after_step(step, source, target)
     return target
+
+
+def plan_edit(
+    inputs: EditInputs, path: SourcePath, control: Control, guidance: float, first_step: int = 0
+) -> list[list[StepRows]]:
+    """Which UNet rows ``edit`` will evaluate: for each sample, step by step."""
+    known = _source_is_known(path, control)
+    reads = [control.source_reads(first_step + step) for step in range(path.steps)]
+    return [
+        plan_rows(of_sample, known, guidance, one_row)
+        for of_sample, one_row in zip(zip(*reads, strict=True), _one_source_row(inputs, path), strict=True)
+    ]
+
+
+def _source_is_known(path: SourcePath, control: Control) -> bool:
+    """Whether the source branch's latents need no sampling."""
+    return path.source == "pinned" or (path.source == "retraced" and not control.bends_guidance)
 
 
 def _one_source_row(inputs: EditInputs, path: SourcePath) -> list[bool]:

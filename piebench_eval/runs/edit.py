@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,50 +19,20 @@ from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.base import prompts_of_sample
 from piebench_eval.runs.plugins import blamed_plugins
+from piebench_eval.runs.result import EditResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from piebench_eval.backbone.backbone import Backbone
     from piebench_eval.bench.images import ImageLoader
     from piebench_eval.bench.sample import Sample
     from piebench_eval.methods.base import Prompts
     from piebench_eval.runs.combination import Combination
-    from piebench_eval.runs.plan import Job
 
 
-@dataclass(frozen=True)
-class EditResult:
-    """An edited picture and what it cost.
-
-    Attributes:
-        sample: what was edited.
-        image: the edit, ``[height, width, 3]``.
-        latents: the edit before decoding, ``[4, h, w]``.
-        seconds: wall time, the batch's divided by its size.
-        unet_forward: UNet rows that the edit needs.
-        unet_backward: UNet rows differentiated for it.
-        unet_reused: how many of both an earlier combination had computed.
-        peak_memory: bytes in use at the batch's peak, on the GPU; on the CPU the process's peak so far.
-        notes: what the user should know.
-    """
-
-    sample: Sample
-    image: NDArray[np.uint8]
-    latents: torch.Tensor
-    seconds: float
-    unet_forward: int
-    unet_backward: int
-    unet_reused: int
-    peak_memory: int
-    notes: list[str]
-
-
-def edit_batch(backbone: Backbone, job: Job) -> list[EditResult]:
-    """Edit the samples of a job: load, encode, invert, edit, decode.
+def edit_batch(backbone: Backbone, samples: Sequence[Sample], combination: Combination) -> list[EditResult]:
+    """Edit a batch of samples by one combination: load, encode, invert, edit, decode.
 
     Raises:
         PiebenchError: a resolution that the model cannot work at, or a plugin that failed.
@@ -71,16 +40,16 @@ def edit_batch(backbone: Backbone, job: Job) -> list[EditResult]:
     started = time.perf_counter()
     _reset_peak_memory(backbone.device)
     backbone.tally = UNetTally()
-    with blamed_plugins(job.combination.inversion, job.combination.method):
-        latents, notes = edit_latents(backbone, job.samples, job.combination)
+    with blamed_plugins(combination.inversion, combination.method):
+        latents, notes = edit_latents(backbone, samples, combination)
     finite = latents.flatten(1).isfinite().all(dim=1).tolist()
-    if spoilt := [sample.id for sample, good in zip(job.samples, finite, strict=True) if not good]:
+    if spoilt := [sample.id for sample, good in zip(samples, finite, strict=True) if not good]:
         raise PiebenchError(
-            f"{job.combination.name}: the latents of {', '.join(spoilt)} are no longer finite numbers; "
+            f"{combination.name}: the latents of {', '.join(spoilt)} are no longer finite numbers; "
             "use --precision fp32 or bf16, or a lower --guidance"
         )
-    images = backbone.decode_latents(latents, job.combination.common.pixel_overflow)
-    seconds = (time.perf_counter() - started) / len(job.samples)
+    images = backbone.decode_latents(latents, combination.common.pixel_overflow)
+    seconds = (time.perf_counter() - started) / len(samples)
     return [
         EditResult(
             sample=sample,
@@ -93,7 +62,7 @@ def edit_batch(backbone: Backbone, job: Job) -> list[EditResult]:
             peak_memory=_peak_memory(backbone.device),
             notes=notes[place],
         )
-        for place, sample in enumerate(job.samples)
+        for place, sample in enumerate(samples)
     ]
 
 

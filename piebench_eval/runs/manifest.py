@@ -24,40 +24,37 @@ if TYPE_CHECKING:
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
 
-def new_manifest(
-    recipe: Recipe,
-    data: Path,
-    dataset: Sequence[Sample],
-    selected: Sequence[Sample],
-    device: torch.device,
-) -> dict[str, Any]:
-    """Describe a run that begins now; its models are added as they are loaded.
+def describe_run(recipe: Recipe, dataset: Sequence[Sample]) -> dict[str, Any]:
+    """What must not change while a run lasts; its models are added by the sessions that load them.
 
     Args:
         recipe: how pictures are edited.
-        data: the benchmark folder.
-        dataset: all its samples.
-        selected: the samples that this run edits.
-        device: where the model runs.
+        dataset: all samples of the benchmark.
     """
     return {
         "recipe_hash": recipe.hash,
-        "models": {},
         "plugins": {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in recipe.plugins},
-        "data": {
-            "folder": str(data.resolve()),
-            "fingerprint": dataset_fingerprint(dataset),
-            "images": len(dataset),
-        },
+        "data": {"fingerprint": dataset_fingerprint(dataset), "images": len(dataset)},
+    }
+
+
+def describe_session(data: Path, selected: Sequence[Sample], engine: str, shard: str) -> dict[str, Any]:
+    """What one command does of a run.
+
+    Args:
+        data: the benchmark folder.
+        selected: the samples that it is to edit, those of other shards included.
+        engine: who executes it.
+        shard: which part of the plan is its own.
+    """
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+        "engine": engine,
+        "shard": shard,
+        "data_folder": str(data.resolve()),
         "samples": [sample.id for sample in selected],
-        "sessions": [
-            {
-                "started": datetime.now(UTC).isoformat(timespec="seconds"),
-                "host": socket.gethostname(),
-                "device": describe_device(device),
-                "versions": library_versions(),
-            }
-        ],
+        "versions": library_versions(),
     }
 
 

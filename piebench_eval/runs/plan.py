@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from piebench_eval.errors import DataError
 from piebench_eval.methods import METHODS
 from piebench_eval.runs.plugins import blamed_plugins
+from piebench_eval.runs.records import EditKey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from piebench_eval.bench.sample import Sample
     from piebench_eval.runs.combination import Combination
     from piebench_eval.runs.recipe import Recipe
+
+
+class Model(NamedTuple):
+    """What has to be loaded for a combination."""
+
+    name: str
+    revision: str | None
+    precision: str
 
 
 @dataclass(frozen=True)
@@ -22,36 +31,85 @@ class Job:
     """One batch of samples, edited by one combination.
 
     Attributes:
-        combination: the inversion, the method and their settings.
-        samples: the samples of the batch.
+        inversion: name of the inversion.
+        method: name of the editing method.
+        samples: the samples of the batch. All of them are computed, finished or not: a batch's composition
+            decides the last bits of its pictures.
+        wanted: ids of those whose edits are to be kept.
     """
 
-    combination: Combination
+    inversion: str
+    method: str
     samples: tuple[Sample, ...]
+    wanted: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """The combination's name: ``direct+p2p``."""
+        return f"{self.inversion}+{self.method}"
+
+    def key(self, sample_id: str) -> EditKey:
+        """One of the job's edits."""
+        return EditKey(self.inversion, self.method, sample_id)
 
 
-def plan_jobs(recipe: Recipe, samples: Sequence[Sample], batch_size: int) -> list[Job]:
+@dataclass(frozen=True)
+class Unit:
+    """What one worker should do in one go: a batch by all combinations of a model, which share work.
+
+    Attributes:
+        model: what they are made with.
+        jobs: one per combination.
+    """
+
+    model: Model
+    jobs: tuple[Job, ...]
+
+    def without(self, finished: Container[EditKey]) -> Unit | None:
+        """What is left of the unit; None if nothing is."""
+        left = []
+        for job in self.jobs:
+            wanted = frozenset(sample for sample in job.wanted if job.key(sample) not in finished)
+            if wanted:
+                left.append(replace(job, wanted=wanted))
+        return replace(self, jobs=tuple(left)) if left else None
+
+
+def plan_units(recipe: Recipe, samples: Sequence[Sample], batch_size: int) -> list[Unit]:
     """Cut the samples into batches and pair each with every combination.
 
-    Batches depend on the samples and the batch size alone, never on what is already done: a batch that a
-    crash cut short is computed again as the same batch, so its pictures come out bit for bit the same.
-    The combinations of one model come together, and within them those of one batch, which share work.
-
-    Raises:
-        DataError: samples that a method cannot edit with its settings.
+    Batches depend on the samples and the batch size alone, never on what is already done or on who does it:
+    a batch that a crash cut short is computed again as the same batch, so its pictures come out bit for bit
+    the same. The combinations of one model come together, and within them those of one batch.
     """
     combinations = [recipe.combination(*pair) for pair in recipe.pairs]
+    batches = [tuple(samples[start : start + batch_size]) for start in range(0, len(samples), batch_size)]
+    everyone = [frozenset(sample.id for sample in batch) for batch in batches]
+    return [
+        Unit(
+            model,
+            tuple(
+                Job(combination.inversion, combination.method, batch, wanted)
+                for combination in combinations
+                if model_of(combination) == model
+            ),
+        )
+        for model in models_of(recipe)
+        for batch, wanted in zip(batches, everyone, strict=True)
+    ]
+
+
+def check_edits(recipe: Recipe, samples: Iterable[Sample]) -> None:
+    """Refuse samples that a method cannot edit with its settings.
+
+    Raises:
+        DataError: there are some; it lists them all.
+    """
+    combinations = [recipe.combination(*pair) for pair in recipe.pairs]
+    samples = list(samples)
     problems = [problem for combination in combinations for problem in _problems(combination, samples)]
     if problems:
         raise DataError(list(dict.fromkeys(problems)))
-    batches = [tuple(samples[start : start + batch_size]) for start in range(0, len(samples), batch_size)]
-    return [
-        Job(combination, batch)
-        for model in dict.fromkeys(model_of(combination) for combination in combinations)
-        for batch in batches
-        for combination in combinations
-        if model_of(combination) == model
-    ]
 
 
 def _problems(combination: Combination, samples: Sequence[Sample]) -> list[str]:
@@ -64,7 +122,12 @@ def _problems(combination: Combination, samples: Sequence[Sample]) -> list[str]:
         ]
 
 
-def model_of(combination: Combination) -> tuple[str, str | None, str]:
-    """What has to be loaded for a combination: model, revision and precision."""
+def model_of(combination: Combination) -> Model:
+    """What has to be loaded for a combination."""
     common = combination.common
-    return common.model, common.revision, common.precision
+    return Model(common.model, common.revision, common.precision)
+
+
+def models_of(recipe: Recipe) -> list[Model]:
+    """The models that a recipe's combinations need."""
+    return list(dict.fromkeys(model_of(recipe.combination(*pair)) for pair in recipe.pairs))

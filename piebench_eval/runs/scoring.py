@@ -12,12 +12,12 @@ import numpy as np
 from PIL import Image
 
 from piebench_eval.bench.images import load_image, load_mask
-from piebench_eval.bench.pie_bench import IMAGES_FOLDER, dataset_fingerprint, load_pie_bench
+from piebench_eval.bench.pie_bench import IMAGES_FOLDER, dataset_fingerprint
 from piebench_eval.demo.benchmark import IDEAL_FOLDER
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import append_line, read_json_lines, write_whole
 from piebench_eval.metrics.columns import COLUMNS
-from piebench_eval.runs.store import BENCHMARK_FOLDER
+from piebench_eval.runs.dataset import dataset_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,29 +63,18 @@ def run_candidates(store: RunStore, data: Path | None = None) -> tuple[list[Cand
     Raises:
         PiebenchError: the benchmark is gone or is not the one that was edited.
     """
-    manifest = store.manifest()
-    folder = data or Path(manifest["data"]["folder"])
-    if not folder.is_dir() and (store.folder / BENCHMARK_FOLDER).is_dir():
-        folder = store.folder / BENCHMARK_FOLDER  # the run folder was moved, and its own benchmark with it
-    if not folder.is_dir():
-        raise PiebenchError(f"{folder}: the run's benchmark folder is gone; say with --data where it is now")
-    dataset = load_pie_bench(folder)
-    if dataset_fingerprint(dataset) != manifest["data"]["fingerprint"]:
-        raise PiebenchError(
-            f"{folder} is not the data that {store.folder} edited; restore it, or give --data"
-        )
-    planned = set(manifest["samples"])
+    folder, samples = dataset_of_run(store, data)
+    done = store.scan(samples).done
     candidates, missing = [], []
-    for sample in dataset:
-        for inversion, method in store.recipe.pairs if sample.id in planned else ():
+    for sample in samples:
+        for inversion, method in store.recipe.pairs:
             file = store.image_file(inversion, method, sample)
             labels = {"inversion": inversion, "method": method}
-            if file.is_file():
+            if (inversion, method, sample.id) in done:
                 candidates.append(Candidate(sample, labels, file, follows_edit=True))
             else:
                 missing.append(f"{inversion}+{method}: {file}")
-        if sample.id in planned:
-            candidates += _reference_candidates(folder, sample)
+        candidates += _reference_candidates(folder, sample)
     return candidates, missing
 
 
@@ -135,7 +124,7 @@ class ScoreJournal:
         self._models = models.to_dict()
         self._rows: dict[str, dict[str, Any]] = {}
         if self._file.is_file():
-            entries = read_json_lines(self._file, {"key", "scores"})
+            entries, _ = read_json_lines(self._file, {"key", "scores"})
             self._rows = {entry["key"]: entry["scores"] for entry in entries}
 
     def key(self, candidate: Candidate) -> str:

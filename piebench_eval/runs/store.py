@@ -1,36 +1,66 @@
-"""What a run leaves on disk: recipe, manifest, edited pictures, a record per edit, scores and table."""
+"""What a run leaves on disk: recipe, manifest, edited pictures and a record of each, scores and table."""
 
 from __future__ import annotations
 
-import io
+import hashlib
 import json
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 from piebench_eval.errors import PiebenchError
-from piebench_eval.files import append_line, read_json_lines, remove_stale_partials, write_whole
+from piebench_eval.files import read_json_object, remove_stale_partials, write_new, write_whole
 from piebench_eval.runs.recipe import Recipe, build_recipe, read_recipe_fields
+from piebench_eval.runs.records import (
+    EditKey,
+    Ledger,
+    Outcome,
+    RecordLog,
+    read_ledger,
+)
+from piebench_eval.runs.sessions import changed, read_sessions
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Iterable, Sequence
 
     from piebench_eval.bench.sample import Sample
 
-FORMAT = 2
+FORMAT = 3
 """Version of the folder's layout."""
 
 BENCHMARK_FOLDER = "benchmark"
+IMAGES_FOLDER = "images"
+RECIPE_FILE = "recipe.yaml"
+MANIFEST_FILE = "manifest.json"
 SCORES_FILE = "scores.csv"
 TABLE_FILE = "table.csv"
 
-_MANIFEST_PARTS = {"format", "models", "plugins", "data", "samples", "sessions"}
+_MANIFEST_PARTS = {"format", "recipe_hash", "plugins", "data"}
+
+
+@dataclass
+class Scan:
+    """How far a run is.
+
+    Attributes:
+        done: records of the finished edits.
+        failed: records of those that failed and were not made since.
+        missing: edits that are neither.
+        problems: what was found damaged; its edits count as missing.
+    """
+
+    done: dict[EditKey, dict[str, Any]] = field(default_factory=dict)
+    failed: dict[EditKey, dict[str, Any]] = field(default_factory=dict)
+    missing: list[EditKey] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 class RunStore:
-    """A run folder.
+    """A run folder; any number of processes may work in it at once.
+
+    Every file has one writer, or is written once: what two processes save of the same edit is the same
+    picture, renamed into its place whole.
 
     Attributes:
         folder: the run folder.
@@ -49,46 +79,47 @@ class RunStore:
     @classmethod
     def exists(cls, folder: Path) -> bool:
         """Whether a folder holds a run."""
-        return (folder / "recipe.yaml").is_file()
+        return (folder / RECIPE_FILE).is_file()
 
     @classmethod
     def read(cls, folder: Path) -> RunStore:
         """Open a run folder as it is.
 
         Raises:
-            PiebenchError: not a run folder, or one of another version.
+            PiebenchError: not a run folder, a damaged one, or one of another version.
         """
         if not cls.exists(folder):
             raise PiebenchError(
-                f"{folder} is not a run folder (no recipe.yaml); make one with piebench run --out"
+                f"{folder} is not a run folder (no {RECIPE_FILE}); make one with piebench run --out"
             )
-        file = folder / "recipe.yaml"
+        about = _read_manifest(folder)
+        file = folder / RECIPE_FILE
         store = cls(folder, build_recipe(read_recipe_fields(file), {}, str(file)))
-        if store.manifest().get("format") != FORMAT:
-            raise PiebenchError(f"{folder}: written by another version of piebench; start a new run folder")
+        if about["recipe_hash"] != store.recipe.hash:
+            raise PiebenchError(
+                f"{file}: is not the recipe that {MANIFEST_FILE} names; restore it, or start a new run folder"
+            )
         return store
 
     @classmethod
-    def create_or_resume(cls, folder: Path, recipe: Recipe, manifest: dict[str, Any]) -> RunStore:
-        """Start a run in an empty folder, or go on with the same recipe, data and model.
+    def create_or_resume(cls, folder: Path, recipe: Recipe, about: dict[str, Any]) -> RunStore:
+        """Start a run in an empty folder, or go on with the same recipe, data and plugins.
 
         Args:
             folder: the run folder.
             recipe: how pictures are edited.
-            manifest: what else determines the numbers, see ``new_manifest``.
+            about: what else determines the numbers, see ``describe_run``.
 
         Raises:
-            PiebenchError: the folder holds a run by another recipe, on other data or with other weights.
+            PiebenchError: the folder holds a run by another recipe, or on other data.
         """
         remove_stale_partials(folder)
-        if not cls.exists(folder):
-            store = cls(folder, recipe)
-            store._write_manifest(manifest)
-            write_whole(folder / "recipe.yaml", recipe.to_yaml().encode())
-            return store
+        # The manifest first: a folder with a recipe is whole.
+        write_new(folder / MANIFEST_FILE, json.dumps({"format": FORMAT, **about}, indent=1).encode())
+        write_new(folder / RECIPE_FILE, recipe.to_yaml().encode())
         store = cls.read(folder)
         store.require_same_recipe(recipe)
-        store._continue_manifest(manifest)
+        store._require_same_world(about)
         return store
 
     def require_same_recipe(self, recipe: Recipe) -> None:
@@ -103,94 +134,101 @@ class RunStore:
                 "recipe. Differences (there -> now):\n" + "\n".join(f"  {line}" for line in differences)
             )
 
+    def _require_same_world(self, about: dict[str, Any]) -> None:
+        known = _read_manifest(self.folder)
+        for part, name in (("data", "the benchmark folder"), ("plugins", "a plugin")):
+            if known[part] != about[part]:
+                raise changed(self.folder, name)
+
     def manifest(self) -> dict[str, Any]:
-        """Versions, fingerprints, samples and sessions of the run.
+        """What determines the run's numbers, and its sessions: their samples and models together.
 
         Raises:
-            PiebenchError: it is missing or damaged.
+            PiebenchError: a part of it is missing or damaged.
         """
-        file = self.folder / "manifest.json"
-        try:
-            manifest = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise PiebenchError(f"{file}: missing or damaged ({error}); start a new run folder") from None
-        if not isinstance(manifest, dict) or not set(manifest) >= _MANIFEST_PARTS:
-            raise PiebenchError(f"{file}: is no manifest of this version; start a new run folder")
-        return manifest
+        sessions = read_sessions(self.folder)
+        models: dict[str, str | None] = {}
+        for session in sessions:
+            models |= session["models"]
+        return {
+            **_read_manifest(self.folder),
+            "models": models,
+            "samples": list(dict.fromkeys(sample for session in sessions for sample in session["samples"])),
+            "sessions": sessions,
+        }
 
     def image_file(self, inversion: str, method: str, sample: Sample) -> Path:
         """Where an edit is kept: the source's path with the suffix of the recipe's image format."""
+        return self._image_file(f"{inversion}+{method}", sample.image_path)
+
+    def _image_file(self, combination: str, image_path: str) -> Path:
         suffix = ".png" if self.recipe.image_format == "png" else ".jpg"
-        name = Path(sample.image_path).with_suffix(suffix)
-        return self.folder / "images" / f"{inversion}+{method}" / name
+        return self.folder / IMAGES_FOLDER / combination / Path(image_path).with_suffix(suffix)
 
-    def is_done(self, inversion: str, method: str, sample: Sample) -> bool:
-        """Whether an edit is finished."""
-        return self.image_file(inversion, method, sample).is_file()
+    def keep(self, outcomes: Sequence[Outcome], image_paths: dict[str, str], log: RecordLog) -> list[Outcome]:
+        """Save outcomes: each picture, and then the records that say so.
 
-    def save_edit(
-        self,
-        inversion: str,
-        method: str,
-        sample: Sample,
-        image: NDArray[np.uint8],
-        record: dict[str, Any],
-    ) -> None:
-        """Keep an edit: first its record, then its picture, whose presence says that the edit is done.
+        Args:
+            outcomes: what was made, or failed.
+            image_paths: the path of each sample's picture in the benchmark, by sample id.
+            log: the writer's own log.
+
+        Returns:
+            The outcomes without their pictures, which are on the disk now.
 
         Raises:
             PiebenchError: the disk is full, or the folder cannot be written to.
         """
-        line = {"id": sample.id, "inversion": inversion, "method": method, **record}
-        append_line(self.folder / "records" / "worker-0.jsonl", json.dumps(line))
-        write_whole(self.image_file(inversion, method, sample), encode_image(image, self.recipe.image_format))
+        kept = []
+        for outcome in outcomes:
+            key, record, image = outcome.key, outcome.record, outcome.image
+            if image is not None:
+                write_whole(self._image_file(key.combination, image_paths[key.sample]), image)
+                record = {**record, "bytes": len(image), "sha256": hashlib.sha256(image).hexdigest()}
+            kept.append(Outcome(key, record))
+        log.append(kept)
+        return kept
 
     def records(self) -> dict[tuple[str, str, str], dict[str, Any]]:
-        """The newest record of each edit, by (inversion, method, sample id); torn lines are passed over."""
-        return {
-            (record["inversion"], record["method"], record["id"]): record
-            for file in sorted((self.folder / "records").glob("*.jsonl"))
-            for record in read_json_lines(file, {"inversion", "method", "id"})
-        }
+        """The newest record of each edit that was made, by (inversion, method, sample id)."""
+        return {key: entries[-1] for key, entries in read_ledger(self.folder).made.items()}
 
-    def use_model(self, model: str, revision: str | None, fingerprint: str | None) -> None:
-        """Note which weights the edits that follow are made with.
+    def scan(self, samples: Iterable[Sample]) -> Scan:
+        """Find out which of the recipe's edits of these samples are finished, by records and file sizes."""
+        ledger = read_ledger(self.folder)
+        scan = Scan(problems=ledger.problems)
+        names = {(inversion, method): f"{inversion}+{method}" for inversion, method in self.recipe.pairs}
+        for sample in samples:
+            for (inversion, method), combination in names.items():
+                key = EditKey(inversion, method, sample.id)
+                self._judge(key, self._image_file(combination, sample.image_path), ledger, scan)
+        return scan
 
-        Raises:
-            PiebenchError: earlier edits of the run were made with others.
-        """
-        manifest, name = self.manifest(), f"{model}@{revision}" if revision else model
-        if manifest["models"].setdefault(name, fingerprint) != fingerprint:
-            raise self._changed(f"the files of the model {name}")
-        self._write_manifest(manifest)
+    def _judge(self, key: EditKey, file: Path, ledger: Ledger, scan: Scan) -> None:
+        try:
+            size = os.stat(file).st_size  # noqa: PTH116 (8,400 times: Path.stat takes twice as long)
+        except OSError:
+            size = None
+        made, failed = ledger.made.get(key, []), ledger.failed.get(key)
+        fitting = [record for record in made if size is not None and record.get("bytes") == size]
+        if fitting:
+            scan.done[key] = fitting[-1]
+        elif failed is not None and all(record["finished"] < failed["finished"] for record in made):
+            scan.failed[key] = failed
+        else:
+            scan.missing.append(key)
+            if made:
+                found = "is gone" if size is None else f"holds {size} bytes, not {made[-1].get('bytes')}"
+                scan.problems.append(f"{file}: {found}; it is made again")
+            elif size is not None:
+                scan.problems.append(f"{file}: has no record; it is made again")
 
-    def _changed(self, what: str) -> PiebenchError:
-        return PiebenchError(
-            f"{self.folder}: {what} changed since the run began; choose another --out, or restore it"
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    about = read_json_object(folder / MANIFEST_FILE, {"format"}, "start a new run folder")
+    if about["format"] != FORMAT:
+        raise PiebenchError(
+            f"{folder}: written by another version of piebench (folder format {about['format']}, this one "
+            f"writes {FORMAT}); start a new run folder, or go on with that version"
         )
-
-    def _write_manifest(self, manifest: dict[str, Any]) -> None:
-        content = json.dumps({"format": FORMAT, **manifest}, indent=1)
-        write_whole(self.folder / "manifest.json", content.encode())
-
-    def _continue_manifest(self, new: dict[str, Any]) -> None:
-        """Add a session and its samples to the manifest, unless it would mix data or weights."""
-        old = self.manifest()
-        if old["data"]["fingerprint"] != new["data"]["fingerprint"]:
-            raise self._changed("the benchmark folder")
-        if old["plugins"] != new["plugins"]:
-            raise self._changed("a plugin")
-        old["data"] = new["data"]
-        old["samples"] = list(dict.fromkeys([*old["samples"], *new["samples"]]))
-        old["sessions"] += new["sessions"]
-        self._write_manifest(old)
-
-
-def encode_image(image: NDArray[np.uint8], image_format: str) -> bytes:
-    """Encode a picture as ``png`` or ``jpeg:QUALITY``."""
-    buffer = io.BytesIO()
-    if image_format == "png":
-        Image.fromarray(image).save(buffer, "PNG")
-    else:
-        Image.fromarray(image).save(buffer, "JPEG", quality=int(image_format.partition(":")[2]))
-    return buffer.getvalue()
+    return read_json_object(folder / MANIFEST_FILE, _MANIFEST_PARTS, "start a new run folder")

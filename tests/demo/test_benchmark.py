@@ -39,7 +39,7 @@ def test_equal_seeds_give_equal_benchmarks_and_others_do_not(folder, tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_one_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(PiebenchError, match="cannot be written to"):
+    with pytest.raises(PiebenchError, match="cannot be written"):
         write_benchmark(tmp_path / "file" / "bench", per_type=1)
 
 

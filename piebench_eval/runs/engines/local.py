@@ -1,84 +1,242 @@
-"""The local engine: one process, one device, one batch after the other."""
+"""The engine for one machine: a process per device, or several on a CPU, which fetch job after job."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-
-import torch
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.runs.edit import EditResult, edit_batch
+from piebench_eval.runs.engines.base import Loaded, Lost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import SpawnProcess
 
-    from piebench_eval.backbone.backbone import Backbone
-    from piebench_eval.bench.sample import Sample
-    from piebench_eval.runs.plan import Job
-    from piebench_eval.runs.store import RunStore
+    from piebench_eval.runs.desk import Desk
+    from piebench_eval.runs.plan import Job, Model
+    from piebench_eval.runs.recipe import Recipe
+    from piebench_eval.runs.records import Outcome
+    from piebench_eval.runs.worker import WorkerSpec
+
+_DEATHS_IN_A_ROW = 3
+"""A worker that dies so often without finishing a job is not started again."""
+
+_SECONDS_TO_END = 3.0
 
 
 @dataclass(frozen=True)
-class Progress:
-    """One finished edit.
+class _Load:
+    """An order: have a model ready."""
 
-    Attributes:
-        job: the batch that it belonged to.
-        sample: what was edited.
-        result: the edit, or None if an earlier session had made it.
-    """
+    model: Model
 
+
+@dataclass(frozen=True)
+class _Run:
+    """An order: do a job."""
+
+    model: Model
     job: Job
-    sample: Sample
-    result: EditResult | None
 
 
-def run_jobs(backbone: Backbone, jobs: Sequence[Job], store: RunStore) -> Iterator[Progress]:
-    """Work through jobs of one model, saving every edit as soon as it is there; finished edits are skipped.
+@dataclass(frozen=True)
+class _Ready:
+    """A worker process can take its first job."""
 
-    Yields:
-        Each edit of each job, those found finished included.
+
+@dataclass(frozen=True)
+class _Done:
+    """A worker process has done its job."""
+
+
+@dataclass(frozen=True)
+class _Fatal:
+    """A worker process met an error that every other would meet as well."""
+
+    message: str
+
+
+@dataclass
+class _Process:
+    """A worker's process, as the session sees it."""
+
+    name: str
+    spec: WorkerSpec
+    process: SpawnProcess
+    connection: Connection
+    model: Model | None = None
+    order: _Run | None = None
+    idle: bool = False
+
+
+class LocalEngine:
+    """Worker processes of this machine.
+
+    The session's process itself imports nothing heavy and touches no device.
     """
-    batch: tuple[Sample, ...] = ()
-    for job in jobs:
-        if job.samples != batch and backbone.memory is not None:
-            backbone.memory.forget()
-        batch = job.samples
-        pair = job.combination.inversion, job.combination.method
-        missing = [sample for sample in batch if not store.is_done(*pair, sample)]
-        done = {sample.id for sample in batch} - {sample.id for sample in missing}
-        yield from (Progress(job, sample, None) for sample in batch if sample.id in done)
-        if not missing:
-            continue
-        # The whole batch, finished edits included: its composition decides the last bits of its pictures.
-        for result in _edit_within_memory(backbone, job):
-            if result.sample.id not in done:
-                record = edit_record(result, len(batch))
-                store.save_edit(*pair, result.sample, result.image, record)
-                yield Progress(job, result.sample, result)
+
+    def __init__(self, specs: Sequence[WorkerSpec], recipe: Recipe):
+        """Args: specs: one per worker. recipe: how pictures are edited."""
+        self.name = f"local, {len(specs)} processes"
+        self._specs = {str(number): spec for number, spec in enumerate(specs)}
+        self._recipe = recipe.to_yaml()
+        self._deaths = dict.fromkeys(self._specs, 0)
+
+    def work(self, desk: Desk) -> Generator[Outcome | Loaded | Lost, None, None]:
+        """See ``Engine.work``."""
+        workers: dict[str, _Process] = {}
+        try:
+            for name in self._specs:
+                workers[name] = self._start(name)
+            while not desk.is_empty:
+                by_connection = {worker.connection: worker for worker in workers.values()}
+                for connection in wait(list(by_connection)):
+                    worker = by_connection[connection]  # type: ignore[index]
+                    try:
+                        message = worker.connection.recv()
+                    except (EOFError, OSError):
+                        yield self._replace(worker, workers, desk)
+                        continue
+                    yield from self._heed(message, worker, desk)
+                for worker in workers.values():
+                    _give_work(worker, desk)
+        finally:
+            _end(list(workers.values()))
+
+    def _heed(self, message: Any, worker: _Process, desk: Desk) -> Iterator[Outcome | Loaded | Lost]:
+        """React to what a worker says."""
+        if isinstance(message, _Fatal):
+            raise PiebenchError(message.message)
+        if isinstance(message, Loaded):
+            yield message
+            _send(worker, worker.order)
+        elif isinstance(message, _Ready):
+            worker.idle = True
+        elif isinstance(message, _Done):
+            desk.finish(worker.name)
+            worker.idle = True
+            self._deaths[worker.name] = 0
+        else:
+            yield message
+
+    def _start(self, name: str) -> _Process:
+        context = multiprocessing.get_context("spawn")
+        here, there = context.Pipe()
+        spec = self._specs[name]
+        process = context.Process(target=_serve, args=(there, spec, self._recipe, name), daemon=True)
+        process.start()
+        there.close()
+        return _Process(name, spec, process, here)
+
+    def _replace(self, dead: _Process, workers: dict[str, _Process], desk: Desk) -> Lost:
+        """Start a worker in a dead one's place, unless the place seems to kill them."""
+        dead.connection.close()
+        dead.process.join()
+        given_up = desk.lose(dead.name)
+        self._deaths[dead.name] += 1
+        reason = f"worker {dead.name} on {dead.spec.device} {_how_it_ended(dead.process.exitcode)}"
+        replaced = self._deaths[dead.name] < _DEATHS_IN_A_ROW
+        if replaced:
+            workers[dead.name] = self._start(dead.name)
+        else:
+            del workers[dead.name]
+            if not workers:
+                raise PiebenchError(
+                    f"{reason}, {_DEATHS_IN_A_ROW} times in a row, and no worker is left; what is finished "
+                    "is kept. If memory is short, use fewer --workers or a smaller --batch-size"
+                )
+        return Lost(dead.name, reason, given_up, replaced)
 
 
-def _edit_within_memory(backbone: Backbone, job: Job) -> list[EditResult]:
+def _give_work(worker: _Process, desk: Desk) -> None:
+    """Hand an idle worker its next job; a model that it has not loaded comes first."""
+    if not worker.idle or (task := desk.take(worker.name)) is None:
+        return
+    worker.idle, worker.order = False, _Run(*task)
+    if worker.order.model == worker.model:
+        _send(worker, worker.order)
+    else:
+        worker.model = worker.order.model
+        _send(worker, _Load(worker.model))
+
+
+def _send(worker: _Process, message: Any) -> None:
+    # To a dead process: its connection says so when it is read.
+    with suppress(OSError):
+        worker.connection.send(message)
+
+
+def _how_it_ended(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        name = signal.Signals(-exitcode).name
+        hint = " (out of memory?)" if name == "SIGKILL" else ""
+        return f"was killed by {name}{hint}"
+    return f"ended with exit code {exitcode}"
+
+
+def _end(workers: list[_Process]) -> None:
+    """End workers at once: what they are at is lost, what they have finished is on the disk."""
+    for worker in workers:
+        worker.process.terminate()
+    deadline = time.monotonic() + _SECONDS_TO_END
+    for worker in workers:
+        worker.process.join(max(0.0, deadline - time.monotonic()))
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        worker.connection.close()
+
+
+def _serve(connection: Connection, spec: WorkerSpec, recipe: str, name: str) -> None:
+    """A worker process's life: load models and make edits as the session says, until the session ends."""
+    # An interrupt at the keyboard, or a launcher's warning, goes to all processes; the session decides.
+    for ignored in ("SIGINT", "SIGUSR1"):
+        signal.signal(getattr(signal, ignored), signal.SIG_IGN)
+    _end_with_the_session()
     try:
-        return edit_batch(backbone, job)
-    except torch.OutOfMemoryError as error:
-        raise PiebenchError(
-            f"{backbone.device}: out of memory with {len(job.samples)} samples per batch; lower --batch-size "
-            "and run again, finished edits are kept"
-        ) from error
+        _take_orders(connection, spec, recipe, name)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass
+    except PiebenchError as error:
+        connection.send(_Fatal(str(error)))
 
 
-def edit_record(result: EditResult, batch_size: int) -> dict[str, object]:
-    """What is kept of an edit besides its picture."""
-    return {
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(result.seconds, 4),
-        "unet_rows_forward": result.unet_forward,
-        "unet_rows_backward": result.unet_backward,
-        "unet_rows_reused": result.unet_reused,
-        "peak_memory_bytes": result.peak_memory,
-        "batch_size": batch_size,
-        "notes": result.notes,
-    }
+def _take_orders(connection: Connection, spec: WorkerSpec, recipe: str, name: str) -> None:
+    import yaml
+
+    from piebench_eval.runs.recipe import build_recipe
+    from piebench_eval.runs.worker import Worker
+
+    if spec.threads:
+        os.environ["OMP_NUM_THREADS"] = str(spec.threads)
+    worker = Worker(spec, build_recipe(yaml.safe_load(recipe), {}, "recipe"), name)
+    connection.send(_Ready())
+    while True:
+        order = connection.recv()
+        if isinstance(order, _Load):
+            fingerprint = worker.load(order.model)
+            connection.send(Loaded(name, order.model, fingerprint, worker.editor.about))
+        else:
+            for outcome in worker.run(order.model, order.job):
+                connection.send(outcome)
+            connection.send(_Done())
+
+
+def _end_with_the_session() -> None:
+    """Let this process die with its parent, however that dies: no orphan works on a folder in secret."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,70 @@
+"""``piebench run --dry-run``: the plan and what it will cost."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from piebench_eval.cli.console import duration, out
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from piebench_eval.runs.forecast import Forecast
+    from piebench_eval.runs.session import RunPlan
+
+
+def print_forecast(plan: RunPlan, as_json: bool) -> None:
+    """Print what a plan comes to; nothing is loaded or edited."""
+    from piebench_eval.runs.engines.choice import count_workers
+    from piebench_eval.runs.forecast import forecast
+
+    scan = plan.scan()
+    found = forecast(plan.recipe, plan.samples, scan)
+    workers = count_workers(plan.workers)
+    if as_json:
+        parts = [asdict(part) for part in found]
+        shard = str(plan.shard)
+        out.print_json(data={"out": str(plan.out), "shard": shard, "workers": workers, "plan": parts})
+        return
+    out.print(f"{len(plan.samples)} samples x {len(found)} combinations -> {plan.out}", markup=False)
+    _print_grid(found)
+    for problem in scan.problems:
+        out.print(f"- {problem}", markup=False)
+    _print_time(found, workers * plan.shard.count)
+
+
+def _print_grid(found: Sequence[Forecast]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    grid = Table(box=SIMPLE_HEAD, show_footer=len(found) > 1)
+    grid.add_column("combination", "all")
+    for title, total in (
+        ("done", sum(part.done for part in found)),
+        ("failed", sum(part.failed for part in found)),
+        ("missing", sum(part.missing for part in found)),
+        ("UNet rows per edit", ""),
+        ("rows to compute", sum(part.rows_to_compute for part in found)),
+    ):
+        grid.add_column(title, str(total), justify="right")
+    for part in found:
+        numbers = (part.done, part.failed, part.missing, f"{part.rows:.0f}", part.rows_to_compute)
+        grid.add_row(part.combination, *map(str, numbers))
+    out.print(grid)
+    out.print(
+        "Rows are forward and backward; an optimisation that stops early needs fewer. What combinations "
+        "share is computed once."
+    )
+
+
+def _print_time(found: Sequence[Forecast], workers: int) -> None:
+    left = [part for part in found if part.missing]
+    if not left:
+        out.print("Nothing is missing.")
+    elif any(part.seconds is None for part in left):
+        out.print("No time can be told before the first edits: try --limit 2, then --dry-run again.")
+    else:
+        seconds = sum(part.seconds or 0 for part in left)
+        by = f" by {workers} workers" if workers > 1 else ""
+        out.print(f"By the pace of this run's records: {duration(seconds / workers)}{by}.")

@@ -1,0 +1,57 @@
+"""Executing a plan in front of a user: progress bar, warnings, and an end that loses nothing."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import typer
+
+from piebench_eval.cli.console import DEMO_NOTICE, err, print_warning, progress_bar
+from piebench_eval.demo.embedded import DEMO
+
+if TYPE_CHECKING:
+    from piebench_eval.runs.execute import Progress, RunSummary
+    from piebench_eval.runs.session import RunPlan
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+"""Besides Ctrl-C: what job schedulers send before they kill (Slurm: --signal=USR1@60)."""
+
+
+def work_through(plan: RunPlan) -> RunSummary:
+    """Make a plan's edits under a progress bar; on a signal, end the command with what is finished."""
+    from piebench_eval.runs.execute import execute_run
+    from piebench_eval.runs.plan import models_of
+
+    if any(model.name == DEMO for model in models_of(plan.recipe)):
+        err.print(DEMO_NOTICE)
+    err.print(
+        f"{len(plan.samples)} samples x {len(plan.recipe.pairs)} combinations -> {plan.out}"
+        + (f", shard {plan.shard}" if plan.shard.count > 1 else ""),
+        markup=False,
+    )
+    for number in _STOP_SIGNALS:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task("looking what is there", total=None)
+
+            def show(progress: Progress) -> None:
+                failed = f" ({progress.failed} failed)" if progress.failed else ""
+                bar.update(
+                    task, total=progress.total, completed=progress.done, description=progress.label + failed
+                )
+                if progress.warning is not None:
+                    print_warning(progress.warning)
+
+            summary = execute_run(plan, show)
+    except KeyboardInterrupt:
+        err.print(
+            f"stopped; finished edits are kept in {plan.out}: run the same command again to go on",
+            markup=False,
+        )
+        raise typer.Exit(130) from None
+    for sample_id, notes in summary.notes.items():
+        for note in notes:
+            print_warning(f"{sample_id}: {note}")
+    return summary

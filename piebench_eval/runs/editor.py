@@ -1,0 +1,119 @@
+"""What workers edit with: a loaded model."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.runs.plan import model_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from piebench_eval.backbone.backbone import Backbone
+    from piebench_eval.bench.sample import Sample
+    from piebench_eval.runs.combination import Combination
+    from piebench_eval.runs.edit import EditResult
+    from piebench_eval.runs.plan import Model
+    from piebench_eval.runs.recipe import Recipe
+    from piebench_eval.runs.worker import WorkerSpec
+
+
+def edit_with_model(spec: WorkerSpec, recipe: Recipe) -> ModelEditor:
+    """The editor of every real run; heavy imports happen here, in the worker's process."""
+    return ModelEditor(spec, recipe)
+
+
+class ModelEditor:
+    """Edits batches with one model at a time.
+
+    Attributes:
+        device: where it works.
+    """
+
+    def __init__(self, spec: WorkerSpec, recipe: Recipe):
+        import torch
+
+        from piebench_eval.backbone.loading import resolve_device
+
+        if spec.threads:
+            torch.set_num_threads(spec.threads)
+        self.device = resolve_device(spec.device)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        self._spec, self._recipe = spec, recipe
+        self._backbone: Backbone | None = None
+        self._resting = 0
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The device and its machine, for the session's file."""
+        import torch
+
+        from piebench_eval.runs.manifest import describe_device
+
+        return {
+            "device": describe_device(self.device),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "threads": torch.get_num_threads(),
+        }
+
+    @property
+    def capacity(self) -> int | None:
+        """Bytes of memory of a GPU; None elsewhere."""
+        import torch
+
+        if self.device.type != "cuda":
+            return None
+        return int(torch.cuda.get_device_properties(self.device).total_memory)
+
+    @property
+    def resting(self) -> int:
+        """Bytes of it that the weights take."""
+        return self._resting
+
+    def load(self, model: Model) -> str | None:
+        """Load a model in place of the one before, and tell its fingerprint.
+
+        Raises:
+            PiebenchError: it cannot be loaded, or cannot work at a resolution of the recipe.
+        """
+        import torch
+
+        from piebench_eval.backbone.loading import load_backbone
+        from piebench_eval.backbone.location import model_fingerprint
+        from piebench_eval.backbone.memory import Memory
+        from piebench_eval.runs.edit import working_resolution
+        from piebench_eval.runs.manifest import library_versions
+
+        self._backbone = None
+        backbone = load_backbone(
+            model.name, model.revision, self.device, model.precision, self._spec.allow_pickle
+        )
+        for combination in (self._recipe.combination(*pair) for pair in self._recipe.pairs):
+            if model_of(combination) == model:
+                working_resolution(backbone, combination.common.resolution)
+        fingerprint = model_fingerprint(model.name, model.revision)
+        # A model without a fingerprint is told apart by its name.
+        weights = fingerprint or [model.name, model.revision]
+        identity = {"model": weights, "precision": model.precision, "device": self.device.type}
+        backbone.memory = Memory({**identity, "versions": library_versions()}, self._spec.cache)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+            self._resting = torch.cuda.memory_allocated(self.device)
+        self._backbone = backbone
+        return fingerprint
+
+    def edit(self, combination: Combination, samples: Sequence[Sample]) -> list[EditResult]:
+        """Edit a batch with the loaded model."""
+        from piebench_eval.runs.edit import edit_batch
+
+        assert self._backbone is not None, "a worker loads before it edits"
+        return edit_batch(self._backbone, samples, combination)
+
+    def forget(self) -> None:
+        """Drop what the combinations of a batch share."""
+        if self._backbone is not None and self._backbone.memory is not None:
+            self._backbone.memory.forget()

@@ -1,0 +1,65 @@
+"""What every engine is to the session, and what it tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from piebench_eval.runs.desk import Desk
+    from piebench_eval.runs.plan import Job, Model
+    from piebench_eval.runs.records import Outcome
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A worker has a model ready and waits: it begins to edit when the session asks for the next event.
+
+    Attributes:
+        worker: its name.
+        model: the model.
+        fingerprint: of its files.
+        about: the worker's device and machine.
+    """
+
+    worker: str
+    model: Model
+    fingerprint: str | None
+    about: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A worker has died.
+
+    Attributes:
+        worker: its name.
+        reason: what is known of its death.
+        given_up: the job over which too many have died; others get what else it had.
+        replaced: whether a new worker takes its place.
+    """
+
+    worker: str
+    reason: str
+    given_up: Job | None
+    replaced: bool
+
+
+class Engine(Protocol):
+    """Executes jobs.
+
+    Attributes:
+        name: for the session's file.
+    """
+
+    name: str
+
+    def work(self, desk: Desk) -> Generator[Outcome | Loaded | Lost, None, None]:
+        """Have every job of the desk done; closing the iterator ends all workers at once.
+
+        Raises:
+            PiebenchError: the work cannot go on: no model, no disk, no worker left.
+        """
+        ...

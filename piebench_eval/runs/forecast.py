@@ -1,0 +1,213 @@
+"""What a run will cost: UNet rows, counted on a stand-in, and time, by the pace of the records so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from piebench_eval.backbone.backbone import Backbone
+from piebench_eval.backbone.evaluations import UNetTally
+from piebench_eval.backbone.memory import Memory
+from piebench_eval.demo.embedded import DEMO, locate
+from piebench_eval.diffusion.edit_loop import EditInputs, plan_edit
+from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.methods import METHODS
+from piebench_eval.runs.plan import model_of
+from piebench_eval.runs.plugins import blamed_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from piebench_eval.bench.sample import Sample
+    from piebench_eval.methods.base import Prompts
+    from piebench_eval.runs.combination import Combination
+    from piebench_eval.runs.recipe import Recipe
+    from piebench_eval.runs.records import EditKey
+    from piebench_eval.runs.store import Scan
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """One combination's part of the plan.
+
+    Attributes:
+        combination: its name.
+        done: finished edits.
+        failed: edits that have failed.
+        missing: edits that are neither.
+        rows: UNet rows per edit, forward and backward, on average; at most so many where an optimisation may
+            stop early.
+        rows_to_compute: rows of the missing edits without those that an earlier combination has computed.
+        seconds: what the missing edits will take one worker; None before anything has been recorded.
+    """
+
+    combination: str
+    done: int
+    failed: int
+    missing: int
+    rows: float
+    rows_to_compute: int
+    seconds: float | None
+
+
+def forecast(recipe: Recipe, samples: Sequence[Sample], scan: Scan) -> list[Forecast]:
+    """Foretell every combination's cost.
+
+    Args:
+        recipe: how pictures are edited.
+        samples: what is edited.
+        scan: how far the run is.
+    """
+    costs = count_rows(recipe, samples)
+    pace = _seconds_per_row(scan.done)
+    done, failed, missing = (
+        Counter(key[:2] for key in keys) for keys in (scan.done, scan.failed, scan.missing)
+    )
+    left: Counter[tuple[str, str]] = Counter()
+    for key in scan.missing:
+        left[key[:2]] += costs[key].computed
+    overall = pace.get(None)
+    found = []
+    for pair in recipe.pairs:
+        own = pace.get("+".join(pair), overall)
+        rows = [cost.rows for key, cost in costs.items() if key[:2] == pair]
+        found.append(
+            Forecast(
+                "+".join(pair),
+                done[pair],
+                failed[pair],
+                missing[pair],
+                sum(rows) / len(rows),
+                left[pair],
+                None if own is None else own * left[pair],
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class RowCost:
+    """UNet rows of one edit, forward and backward.
+
+    Attributes:
+        rows: all that it needs.
+        computed: those that no earlier combination has computed.
+    """
+
+    rows: int
+    computed: int
+
+
+def count_rows(recipe: Recipe, samples: Sequence[Sample]) -> dict[EditKey, RowCost]:
+    """Count the UNet rows of every edit, without a model: they depend on the plan, not on weights.
+
+    Samples differ in cost only by what a method reads of them and by which of their prompts are equal, so one
+    of each kind is inverted with a stand-in, whose noise is random: no optimisation stops early on that.
+    """
+    from piebench_eval.runs.records import EditKey
+
+    stand_in = _StandIn.load()
+    combinations = [recipe.combination(*pair) for pair in recipe.pairs]
+    kinds: dict[Any, list[Sample]] = {}
+    signatures = [_signatures(stand_in, combination, samples) for combination in combinations]
+    for sample, signature in zip(samples, zip(*signatures, strict=True), strict=True):
+        kinds.setdefault(signature, []).append(sample)
+    costs = {}
+    for alike in kinds.values():
+        stand_in.memories.clear()
+        for combination in combinations:
+            cost = _cost(stand_in, combination, alike[0])
+            for sample in alike:
+                costs[EditKey(combination.inversion, combination.method, sample.id)] = cost
+    return costs
+
+
+def _signatures(stand_in: _StandIn, combination: Combination, samples: Sequence[Sample]) -> list[Any]:
+    """What each sample's cost depends on."""
+    method, steps = METHODS.get(combination.method), combination.common.steps
+    with blamed_plugins(combination.inversion, combination.method):
+        control = method.prepare(samples, stand_in, steps, combination.method_settings).control
+        reads = zip(*(control.source_reads(step) for step in range(steps)), strict=True)
+        prompts = [method.prompts(sample, combination.method_settings) for sample in samples]
+    return [
+        (of_sample, _equalities(texts)) for of_sample, texts in zip(map(tuple, reads), prompts, strict=True)
+    ]
+
+
+def _equalities(texts: Prompts) -> tuple[int, ...]:
+    """Which of a sample's prompts are the same text: the place of each one's first like."""
+    all_texts = ["", texts.inversion, texts.source, texts.target, texts.negative]
+    return tuple(all_texts.index(text) for text in all_texts)
+
+
+def _cost(stand_in: _StandIn, combination: Combination, sample: Sample) -> RowCost:
+    """Invert one sample with the stand-in, and plan its edit."""
+    common = combination.common
+    stand_in.tally = tally = UNetTally()
+    stand_in.memory = stand_in.memories.setdefault(model_of(combination), Memory({}))
+    method = METHODS.get(combination.method)
+    schedule = ddim_schedule(
+        stand_in.alphas_cumprod, common.steps, common.steps_offset, common.set_alpha_to_one
+    )
+    with blamed_plugins(combination.inversion, combination.method):
+        texts = method.prompts(sample, combination.method_settings)
+        uncond, *embedded = (
+            stand_in.embed_prompts([text])
+            for text in ("", texts.inversion, texts.source, texts.target, texts.negative)
+        )
+        inversion_text, source, target, negative = embedded
+        inputs = EditInputs(
+            torch.ones(1, 4, 8, 8), inversion_text, source, target, uncond, negative, common.guidance
+        )
+        invert = INVERSIONS.get(combination.inversion).invert
+        path = invert(stand_in, inputs, schedule, combination.inversion_settings)
+        control = method.prepare([sample], stand_in, common.steps, combination.method_settings).control
+        first_step = schedule.steps - path.steps if common.count_skipped_steps else 0
+        (steps,) = plan_edit(inputs, path, control, common.guidance, first_step)
+    rows = tally.forward[0] + tally.backward[0] + sum(len(step.rows) for step in steps)
+    return RowCost(rows, rows - tally.reused[0])
+
+
+class _StandIn(Backbone):
+    """A model without weights: its texts are numbers, and its noise is random."""
+
+    memories: dict[Any, Memory]
+    numbers: dict[str, int]
+
+    @classmethod
+    def load(cls) -> _StandIn:
+        from transformers import CLIPTokenizer
+
+        tokenizer = CLIPTokenizer.from_pretrained(locate("model", DEMO), subfolder="tokenizer")
+        alphas = torch.linspace(0.999, 0.005, 1000)
+        stand_in = cls(None, None, None, tokenizer, alphas, torch.device("cpu"))
+        stand_in.memories, stand_in.numbers = {}, {}
+        return stand_in
+
+    def embed_prompts(self, prompts: Sequence[str]) -> torch.Tensor:
+        numbers = [self.numbers.setdefault(prompt, len(self.numbers)) for prompt in prompts]
+        return torch.tensor(numbers, dtype=torch.float32)[:, None, None].expand(-1, 77, 1).contiguous()
+
+    def predict_noise(
+        self, latents: torch.Tensor, timestep: int, embeddings: torch.Tensor, samples: Sequence[int]
+    ) -> torch.Tensor:
+        # The embeddings take part, so that what is optimised through them can be differentiated.
+        noise = torch.randn_like(latents) + 0 * embeddings.mean(dim=(1, 2))[:, None, None, None]
+        self.tally.count(samples, noise)
+        return noise
+
+
+def _seconds_per_row(done: Mapping[EditKey, dict[str, Any]]) -> dict[str | None, float]:
+    """Pace so far, by combination; None stands for all together."""
+    seconds: Counter[str | None] = Counter()
+    rows: Counter[str | None] = Counter()
+    for key, record in done.items():
+        computed = record["unet_rows_forward"] + record["unet_rows_backward"] - record["unet_rows_reused"]
+        for name in (key.combination, None):
+            seconds[name] += record["seconds"]
+            rows[name] += computed
+    return {name: seconds[name] / rows[name] for name in seconds if rows[name]}

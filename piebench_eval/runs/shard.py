@@ -1,0 +1,91 @@
+"""Which part of a run's plan is this process's: several may share a run folder, with no server between."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from piebench_eval.errors import PiebenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part ``index`` of ``count`` equal parts, counted from 0."""
+
+    index: int = 0
+    count: int = 1
+
+    def part(self, items: Sequence[T]) -> list[T]:
+        """Every ``count``-th item; the shards' parts together are all items.
+
+        >>> Shard(1, 3).part("abcdefg")
+        ['b', 'e']
+        """
+        return list(items[self.index :: self.count])
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+def parse_shard(text: str) -> Shard:
+    """Read ``INDEX/COUNT``, counted from 0.
+
+    Raises:
+        PiebenchError: it is something else.
+
+    >>> parse_shard("3/8")
+    Shard(index=3, count=8)
+    """
+    found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    if found is None or not int(found[1]) < int(found[2]):
+        raise PiebenchError(
+            f"--shard {text}: write INDEX/COUNT counted from 0, such as 0/4, 1/4, 2/4 and 3/4 for four shards"
+        )
+    return Shard(int(found[1]), int(found[2]))
+
+
+def shard_from_environment(environment: Mapping[str, str]) -> tuple[Shard, str] | None:
+    """The shard that a launcher gives this process: Slurm's job array, or RANK and WORLD_SIZE.
+
+    Returns:
+        The shard, and where it was read; None without such a launcher, or where it started one process only.
+
+    Raises:
+        PiebenchError: the launcher's variables make no sense.
+
+    >>> shard_from_environment({"RANK": "2", "WORLD_SIZE": "4"})
+    (Shard(index=2, count=4), 'RANK and WORLD_SIZE')
+    """
+    if "SLURM_ARRAY_TASK_ID" in environment and "SLURM_ARRAY_TASK_COUNT" in environment:
+        names = ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT")
+        task, count = _numbers(environment, *names)
+        # An array may begin at any number and count in steps: --array=1-9:2.
+        spacing = {"SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_STEP": "1", **environment}
+        first, step = _numbers(spacing, "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP")
+        index = (task - first) // max(step, 1)
+    elif "RANK" in environment and "WORLD_SIZE" in environment:
+        names = ("RANK", "WORLD_SIZE")
+        index, count = _numbers(environment, *names)
+    else:
+        return None
+    if not 0 <= index < count:
+        raise PiebenchError(
+            f"{names[0]}={environment[names[0]]} and {names[1]}={count} make no shard; give --shard "
+            "INDEX/COUNT (as an array with gaps needs, --array=1,5,7)"
+        )
+    return (Shard(index, count), " and ".join(names)) if count > 1 else None
+
+
+def _numbers(environment: Mapping[str, str], *names: str) -> list[int]:
+    try:
+        return [int(environment[name]) for name in names]
+    except ValueError:
+        found = ", ".join(f"{name}={environment[name]}" for name in names)
+        raise PiebenchError(f"{found}: are no numbers; give --shard INDEX/COUNT") from None

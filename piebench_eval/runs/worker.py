@@ -1,0 +1,184 @@
+"""A worker: it makes the edits of the jobs that it is given, whatever happens to single samples."""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from piebench_eval.bench.images import encode_image
+from piebench_eval.errors import PiebenchError
+from piebench_eval.runs.batching import BatchSizer
+from piebench_eval.runs.records import Outcome, RecordLog, failure, now
+from piebench_eval.runs.sessions import log_file
+from piebench_eval.runs.store import RunStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from piebench_eval.bench.sample import Sample
+    from piebench_eval.runs.combination import Combination
+    from piebench_eval.runs.plan import Job, Model
+    from piebench_eval.runs.recipe import Recipe
+    from piebench_eval.runs.result import EditResult
+
+
+class Editor(Protocol):
+    """What a worker edits with, see ``runs.editor.ModelEditor``."""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The device and its machine, for the session's file."""
+        ...
+
+    @property
+    def capacity(self) -> int | None:
+        """Bytes of memory of a GPU; None elsewhere."""
+        ...
+
+    @property
+    def resting(self) -> int:
+        """Bytes of it that the weights take."""
+        ...
+
+    def load(self, model: Model) -> str | None:
+        """Load a model in place of the one before, and tell its fingerprint."""
+        ...
+
+    def edit(self, combination: Combination, samples: Sequence[Sample]) -> Sequence[EditResult]:
+        """Edit a batch."""
+        ...
+
+    def forget(self) -> None:
+        """Drop what the combinations of a batch share."""
+        ...
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """Everything that a worker needs to know; it can be sent to another process.
+
+    Attributes:
+        device: where to work.
+        threads: threads of arithmetic on a CPU; None leaves them as they are.
+        largest_batch: samples per batch at most.
+        batch_grows: whether to find the batch size out.
+        allow_pickle: load weights from pickle files.
+        cache: folder for what combinations and runs share.
+        out: the run folder; None lets the pictures travel back with the outcomes.
+        session: name of the session.
+        make_editor: makes the editor: a function of a module, called in the worker's process.
+    """
+
+    device: str
+    threads: int | None
+    largest_batch: int
+    batch_grows: bool
+    allow_pickle: bool
+    cache: Path | None
+    out: Path | None
+    session: str
+    make_editor: Callable[[WorkerSpec, Recipe], Editor]
+
+
+class Worker:
+    """Makes edits on one device, and saves each batch before it begins the next.
+
+    Attributes:
+        editor: what it edits with.
+    """
+
+    def __init__(self, spec: WorkerSpec, recipe: Recipe, name: str):
+        self.editor = spec.make_editor(spec, recipe)
+        self._combinations = {pair: recipe.combination(*pair) for pair in recipe.pairs}
+        self._image_format = recipe.image_format
+        self._sizer = BatchSizer(spec.largest_batch, spec.batch_grows)
+        self._store = RunStore(spec.out, recipe) if spec.out else None
+        self._log = RecordLog(log_file(spec.out, spec.session, name)) if spec.out else None
+        self._model: Model | None = None
+        self._fingerprint: str | None = None
+        self._samples: tuple[Sample, ...] = ()
+
+    def load(self, model: Model) -> str | None:
+        """Have a model ready, and tell its fingerprint.
+
+        Raises:
+            PiebenchError: it cannot be loaded.
+        """
+        if model != self._model:
+            self._model = None
+            self._fingerprint = self.editor.load(model)
+            self._model = model
+        return self._fingerprint
+
+    def run(self, model: Model, job: Job) -> Iterator[Outcome]:
+        """Make a job's edits, in batches as large as fit.
+
+        A batch that does not fit into memory is halved; one that fails is tried again sample by sample, so
+        that one bad sample costs itself alone.
+
+        Yields:
+            What became of each wanted edit; it is saved by then, unless the worker has no run folder.
+
+        Raises:
+            PiebenchError: the model cannot be loaded, or the run folder cannot be written to.
+        """
+        self.load(model)
+        if job.samples != self._samples:
+            self.editor.forget()
+            self._samples = job.samples
+        waiting = deque([job.samples])
+        while waiting:
+            samples = waiting.popleft()
+            if len(samples) > (size := self._sizer.size(job.name)):
+                waiting.appendleft(samples[size:])
+                samples = samples[:size]
+            if not any(sample.id in job.wanted for sample in samples):
+                continue
+            outcomes, parts = self._attempt(job, samples)
+            waiting.extendleft(reversed(parts))
+            yield from self._keep(job, outcomes)
+
+    def _attempt(
+        self, job: Job, samples: tuple[Sample, ...]
+    ) -> tuple[list[Outcome], list[tuple[Sample, ...]]]:
+        """Edit a batch: the outcomes, or the parts in which it has to be tried again."""
+        try:
+            edits = self.editor.edit(self._combinations[job.inversion, job.method], samples)
+        except Exception as error:
+            if _spoils_the_process(error):
+                raise
+            out_of_memory = type(error).__name__ == "OutOfMemoryError"
+            if len(samples) == 1:
+                return [self._failure(job, samples[0], error, out_of_memory)], []
+            if not out_of_memory:
+                return [], [(sample,) for sample in samples]
+            self._sizer.overflowed(job.name, len(samples))
+            return [], [samples[: len(samples) // 2], samples[len(samples) // 2 :]]
+        peak = max(edit.peak_memory for edit in edits)
+        self._sizer.fitted(job.name, len(samples), self.editor.resting, peak, self.editor.capacity)
+        return [self._outcome(job, edit, len(samples)) for edit in edits if edit.sample.id in job.wanted], []
+
+    def _outcome(self, job: Job, edit: EditResult, batch_size: int) -> Outcome:
+        where = {"batch_size": batch_size, "device": self.editor.about["device"]}
+        record = {"finished": now(), **edit.costs(), **where}
+        return Outcome(job.key(edit.sample.id), record, encode_image(edit.image, self._image_format))
+
+    def _failure(self, job: Job, sample: Sample, error: Exception, out_of_memory: bool) -> Outcome:
+        text = str(error) if isinstance(error, PiebenchError) else f"{type(error).__name__}: {error}"
+        if out_of_memory:
+            text = f"does not fit into the memory of {self.editor.about['device']} even by itself ({text})"
+        return failure(job.key(sample.id), text, "".join(traceback.format_exception(error)))
+
+    def _keep(self, job: Job, outcomes: list[Outcome]) -> list[Outcome]:
+        if self._store is None or self._log is None:
+            return outcomes
+        paths = {sample.id: sample.image_path for sample in job.samples}
+        return self._store.keep(outcomes, paths, self._log)
+
+
+def _spoils_the_process(error: Exception) -> bool:
+    """Whether every later call would fail as well: an error in a CUDA kernel ends the process's context."""
+    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
