@@ -135,6 +135,11 @@ def read_json_object(file: Path, parts: set[str], remedy: str) -> dict[str, Any]
     return content
 
 
+def is_partial(file: Path) -> bool:
+    """Whether a file is one that some process is still writing, or has left half written."""
+    return file.name.startswith(".") and file.name.endswith(_SUFFIX)
+
+
 def remove_stale_partials(folder: Path) -> None:
     """Remove what was left half written by dead processes of this machine, or anywhere an hour ago."""
     for partial in folder.rglob(f".*{_SUFFIX}"):

@@ -61,7 +61,7 @@ def load_backbone(
     from transformers import CLIPTextModel, CLIPTokenizer
 
     device = device or torch.device("cpu")
-    use_exact_float32()
+    use_exact_float32(on_cpu_alone=device.type == "cpu" and precision == "fp32")
     location = locate("model", model)
 
     def part(loader: Callable[..., Any], name: str, **options: Any) -> Any:

@@ -109,7 +109,7 @@ def read_ledger(folder: Path) -> Ledger:
         entries += found
         if torn:
             lines = "a torn line" if torn == 1 else f"{torn} torn lines"
-            ledger.problems.append(f"{file}: {lines}; edits without a record are made again")
+            ledger.problems.append(f"{file}: {lines}; edits without a record will be made again")
     for entry in sorted(entries, key=lambda entry: str(entry["finished"])):
         key = EditKey(*(str(entry.pop(name)) for name in EditKey._fields))
         if "error" in entry:

@@ -219,9 +219,9 @@ class RunStore:
             scan.missing.append(key)
             if made:
                 found = "is gone" if size is None else f"holds {size} bytes, not {made[-1].get('bytes')}"
-                scan.problems.append(f"{file}: {found}; it is made again")
+                scan.problems.append(f"{file}: {found}; it will be made again")
             elif size is not None:
-                scan.problems.append(f"{file}: has no record; it is made again")
+                scan.problems.append(f"{file}: has no record; it will be made again")
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
