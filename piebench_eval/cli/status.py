@@ -58,7 +58,7 @@ def status(
             with Live(_render(found), console=out, auto_refresh=False) as live:
                 while found.missing:
                     time.sleep(seconds)
-                    found = status_of_run(store, dataset_of_run(store, data)[1])
+                    found = status_of_run(store, samples)
                     live.update(_render(found), refresh=True)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None

@@ -10,7 +10,7 @@ from piebench_eval.files import remove_stale_partials
 from piebench_eval.runs.desk import ATTEMPTS, Desk
 from piebench_eval.runs.engines.base import Loaded, Lost
 from piebench_eval.runs.engines.choice import choose_engine, largest_batch, settle_devices
-from piebench_eval.runs.manifest import describe_run, describe_session
+from piebench_eval.runs.manifest import describe_session
 from piebench_eval.runs.plan import plan_units
 from piebench_eval.runs.records import Outcome, RecordLog, failure
 from piebench_eval.runs.sessions import Session, session_name
@@ -133,8 +133,7 @@ class _Work:
         """Let a worker edit. Only now is there a run folder: a model that cannot be loaded leaves none."""
         plan = self._plan
         if self._session is None:
-            about = describe_run(plan.recipe, plan.dataset)
-            self._store = RunStore.create_or_resume(plan.out, plan.recipe, about)
+            self._store = RunStore.create_or_resume(plan.out, plan.recipe, plan.about)
             about = describe_session(plan.data, plan.samples, engine, str(plan.shard))
             self._session = Session(plan.out, name, about)
             self._log = self._session.log("session")

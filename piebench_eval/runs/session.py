@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from piebench_eval.backbone.location import check_model_location
 from piebench_eval.bench.pie_bench import load_pie_bench
@@ -12,6 +12,7 @@ from piebench_eval.demo.benchmark import embedded_benchmark
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.devices import split_devices
 from piebench_eval.runs.editor import edit_with_model
+from piebench_eval.runs.manifest import describe_run
 from piebench_eval.runs.plan import check_edits, models_of
 from piebench_eval.runs.shard import Shard
 from piebench_eval.runs.store import BENCHMARK_FOLDER, RunStore, Scan
@@ -78,8 +79,8 @@ class RunPlan:
         recipe: how pictures are edited.
         data: the benchmark folder.
         out: the run folder.
-        dataset: all samples of the benchmark.
         samples: those that will be edited, by this process or by other shards.
+        about: what must not change while the run lasts, see ``describe_run``.
         workers: who works.
         shard: which part of the plan is this process's.
         retry_failed: make edits again that have failed.
@@ -89,8 +90,8 @@ class RunPlan:
     recipe: Recipe
     data: Path
     out: Path
-    dataset: list[Sample]
     samples: list[Sample]
+    about: dict[str, Any]
     workers: Workers = field(default_factory=Workers)
     shard: Shard = field(default_factory=Shard)
     retry_failed: bool = False
@@ -132,6 +133,9 @@ def plan_run(
         RunStore.read(out).require_same_recipe(recipe)
     data = data or embedded_benchmark(out / BENCHMARK_FOLDER)
     dataset = load_pie_bench(data)
+    about = describe_run(recipe, dataset)
+    if RunStore.exists(out):
+        RunStore.read(out).require_same_world(about)
     samples = select_samples(dataset, selection.types, selection.ids, selection.limit)
     check_edits(recipe, samples)
-    return RunPlan(recipe, data, out, dataset, samples, workers, shard or Shard(), retry_failed, max_failures)
+    return RunPlan(recipe, data, out, samples, about, workers, shard or Shard(), retry_failed, max_failures)

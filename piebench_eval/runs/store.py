@@ -119,7 +119,7 @@ class RunStore:
         write_new(folder / RECIPE_FILE, recipe.to_yaml().encode())
         store = cls.read(folder)
         store.require_same_recipe(recipe)
-        store._require_same_world(about)
+        store.require_same_world(about)
         return store
 
     def require_same_recipe(self, recipe: Recipe) -> None:
@@ -134,7 +134,15 @@ class RunStore:
                 "recipe. Differences (there -> now):\n" + "\n".join(f"  {line}" for line in differences)
             )
 
-    def _require_same_world(self, about: dict[str, Any]) -> None:
+    def require_same_world(self, about: dict[str, Any]) -> None:
+        """Refuse to mix edits of different data, or by different plugins.
+
+        Args:
+            about: see ``describe_run``.
+
+        Raises:
+            PiebenchError: something has changed since the run began.
+        """
         known = _read_manifest(self.folder)
         for part, name in (("data", "the benchmark folder"), ("plugins", "a plugin")):
             if known[part] != about[part]:

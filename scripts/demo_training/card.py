@@ -8,8 +8,9 @@ from piebench_eval.bench.sample import TYPE_NAMES
 from piebench_eval.demo.benchmark import IDEAL_FOLDER
 from piebench_eval.demo.embedded import RECIPE, WEIGHTS
 from piebench_eval.runs.contact_sheet import run_sheet
+from piebench_eval.runs.execute import execute_run
 from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
-from piebench_eval.runs.session import Selection, execute_run, plan_run
+from piebench_eval.runs.session import Selection, plan_run
 from piebench_eval.runs.store import RunStore
 from scripts.demo_training import autoencoder, clip, squeezenet, structure_vit, unet
 

@@ -13,9 +13,10 @@ from piebench_eval.diffusion import words
 from piebench_eval.diffusion.edit_loop import SourcePath
 from piebench_eval.methods.p2p_control import Windows
 from piebench_eval.metrics.networks import networks_for
+from piebench_eval.runs.execute import execute_run
 from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
 from piebench_eval.runs.scoring import ScoreJournal, run_candidates, score_candidates
-from piebench_eval.runs.session import Selection, execute_run, plan_run
+from piebench_eval.runs.session import Selection, Workers, plan_run
 from piebench_eval.runs.store import RunStore
 from piebench_eval.tables.aggregate import aggregate, read_scores, read_table
 from piebench_eval.tables.baseline import departures
@@ -36,7 +37,7 @@ def baseline():
 def quick_direct_p2p(folder, data):
     """The means of the demo's direct+p2p."""
     recipe = build_recipe(narrow(read_recipe_fields(RECIPE), ["direct"], ["p2p"], "demo"), {}, "demo")
-    plan = plan_run(recipe, data, folder, Selection(limit=DEMO_SAMPLES), batch_size=DEMO_SAMPLES)
+    plan = plan_run(recipe, data, folder, Selection(limit=DEMO_SAMPLES), Workers(batch_size=DEMO_SAMPLES))
     execute_run(plan, lambda progress: None)
     candidates, _ = run_candidates(RunStore.read(folder))
     edits = [candidate for candidate in candidates if candidate.labels["method"] == "p2p"]

@@ -10,9 +10,10 @@ import pytest
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.methods import METHODS
+from piebench_eval.runs.execute import execute_run
 from piebench_eval.runs.plugins import blamed_plugins, load_plugins
 from piebench_eval.runs.recipe import build_recipe
-from piebench_eval.runs.session import Selection, execute_run, plan_run
+from piebench_eval.runs.session import Selection, Workers, plan_run
 from piebench_eval.runs.store import RunStore
 
 README = Path(__file__).parents[2] / "README.md"
@@ -52,7 +53,7 @@ def test_the_readmes_method_is_short_and_edits(tiny_model, photo_bench, tmp_path
     code = readme_plugin()
     assert sum(bool(line.strip()) for line in code.splitlines()) <= 30
     recipe = recipe_with(write(tmp_path, code), tiny_model)
-    plan = plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), device="cpu")
+    plan = plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), Workers(devices="cpu"))
     assert execute_run(plan, lambda progress: None).made == 2
     METHODS._plugins.clear()
     assert RunStore.read(tmp_path / "run").recipe.hash == recipe.hash  # it brings its plugin along
@@ -87,11 +88,12 @@ def test_an_error_inside_a_plugin_names_it(tiny_model, photo_bench, tmp_path):
     assert broken != code
     plugin = write(tmp_path, broken)
     recipe = recipe_with(plugin, tiny_model)
-    plan = plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), device="cpu")
-    with pytest.raises(PiebenchError, match="undefined") as caught:
-        execute_run(plan, lambda progress: None)
-    assert str(caught.value).startswith(f"plugin {plugin}: failed in direct+shared with NameError")
-    assert "shared.py, line" in str(caught.value)
+    plan = plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), Workers(devices="cpu"))
+    failed = execute_run(plan, lambda progress: None).failed
+    assert len(failed) == 2
+    (error,) = (error for edit, error in failed.items() if edit.startswith("direct+shared "))
+    assert error.startswith(f"plugin {plugin}: failed in direct+shared with NameError")
+    assert "undefined" in error and "shared.py, line" in error
 
 
 def test_an_error_while_planning_names_the_plugin_too(tiny_model, photo_bench, tmp_path):
@@ -99,7 +101,7 @@ def test_an_error_while_planning_names_the_plugin_too(tiny_model, photo_bench, t
     broken = code.replace("SharedSettings, prepare)", "SharedSettings, prepare, problem=lambda *_: 1 / 0)")
     recipe = recipe_with(write(tmp_path, broken), tiny_model)
     with pytest.raises(PiebenchError, match=r"shared\.py.*ZeroDivisionError"):
-        plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), device="cpu")
+        plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), Workers(devices="cpu"))
 
 
 def test_an_error_without_plugins_is_left_alone():

@@ -1,6 +1,5 @@
 """A run from folder to table: resuming, refusing, surviving a kill."""
 
-import hashlib
 import json
 import shutil
 import signal
@@ -16,8 +15,9 @@ from PIL import Image
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.recipe import build_recipe
-from piebench_eval.runs.session import Selection, execute_run, plan_run
+from piebench_eval.runs.session import Selection, plan_run
 from piebench_eval.runs.store import RunStore
+from tests.support.runs import digests, recorded_edits, run
 
 STEPS = 4
 
@@ -26,19 +26,6 @@ STEPS = 4
 def recipe(tiny_model):
     fields = {"model": str(tiny_model), "inversions": ["ddim", "direct"], "methods": ["p2p"], "steps": STEPS}
     return build_recipe(fields, {}, "test")
-
-
-def run(recipe, data, out, selection=None, batch_size=None):
-    plan = plan_run(recipe, data, out, selection or Selection(), device="cpu", batch_size=batch_size)
-    return execute_run(plan, lambda progress: None)
-
-
-def digests(folder):
-    return {
-        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted((folder / "images").rglob("*"))
-        if file.is_file()
-    }
 
 
 def test_a_run_leaves_everything_and_resumes(recipe, photo_bench, tmp_path):
@@ -100,23 +87,34 @@ def test_changed_data_and_changed_weights_are_refused(recipe, photo_bench, tmp_p
 
 def test_a_damaged_manifest_is_named(recipe, photo_bench, tmp_path):
     run(recipe, photo_bench, tmp_path / "run", Selection(limit=1))
-    for content in ("{", "[1]", '{"format": 1}'):
-        (tmp_path / "run" / "manifest.json").write_text(content)
+    manifest = tmp_path / "run" / "manifest.json"
+    for content in ("", "{", "[1]", '{"format": 3}'):
+        manifest.write_text(content)
         with pytest.raises(PiebenchError, match=r"manifest\.json"):
-            RunStore.read(tmp_path / "run")
+            run(recipe, photo_bench, tmp_path / "run")
+    manifest.unlink()
+    with pytest.raises(PiebenchError, match=r"manifest\.json: missing"):
+        run(recipe, photo_bench, tmp_path / "run")
+
+
+def test_a_folder_of_another_version_is_refused(recipe, photo_bench, tmp_path):
+    run(recipe, photo_bench, tmp_path / "run", Selection(limit=1))
+    (tmp_path / "run" / "manifest.json").write_text('{"format": 2, "recipe_hash": ""}')
+    with pytest.raises(PiebenchError, match="folder format 2"):
+        run(recipe, photo_bench, tmp_path / "run")
 
 
 def test_latents_that_are_no_numbers_are_no_finished_edit(recipe, photo_bench, tmp_path):
     recipe = build_recipe(dict(recipe), {"guidance": 1e38}, "test")
-    with pytest.raises(PiebenchError, match="000000000001 are no longer finite"):
-        run(recipe, photo_bench, tmp_path / "run", Selection(limit=1))
+    failed = run(recipe, photo_bench, tmp_path / "run", Selection(limit=1)).failed
+    assert "000000000001 are no longer finite" in failed["direct+p2p 000000000001"]
     assert not list((tmp_path / "run").rglob("*.png"))
 
 
 def test_a_blend_without_maps_says_what_to_change(recipe, photo_bench, tmp_path):
     recipe = build_recipe(dict(recipe), {"method.blend_downsampling": 3}, "test")
-    with pytest.raises(PiebenchError, match="blend_downsampling"):
-        run(recipe, photo_bench, tmp_path / "run", Selection(limit=1))
+    failed = run(recipe, photo_bench, tmp_path / "run", Selection(limit=1)).failed
+    assert len(failed) == 2 and all("blend_downsampling" in error for error in failed.values())
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -211,10 +209,9 @@ def test_a_killed_run_ends_with_the_same_files(commands, whole, tmp_path, signal
     for name in ("scores.csv", "table.csv", "recipe.yaml"):
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
 
-    def names(folder):
-        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-
-    assert names(whole) == names(killed)
+    assert not list(killed.rglob("*.partial"))
+    edits = recorded_edits(killed)
+    assert len(edits) == len(set(edits)) == 8
     table = pd.read_csv(whole / "table.csv")
     assert table["inversion"].tolist() == ["ddim", "direct"] and table["psnr_nan"].tolist() == [1, 1]
 
@@ -245,10 +242,7 @@ def test_a_folder_that_cannot_be_written_gives_one_error(recipe, photo_bench, tm
 
 def test_a_cache_serves_other_runs(recipe, photo_bench, tmp_path):
     for name in ("first", "second"):
-        plan = plan_run(
-            recipe, photo_bench, tmp_path / name, Selection(limit=2), device="cpu", cache=tmp_path / "cache"
-        )
-        execute_run(plan, lambda progress: None)
+        run(recipe, photo_bench, tmp_path / name, Selection(limit=2), cache=tmp_path / "cache")
     assert digests(tmp_path / "first") == digests(tmp_path / "second")
     first, second = (RunStore.read(tmp_path / name).records() for name in ("first", "second"))
     for key, record in second.items():

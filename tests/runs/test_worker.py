@@ -1,0 +1,114 @@
+"""What a worker makes of jobs that go wrong."""
+
+import pytest
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.runs.plan import plan_units
+from piebench_eval.runs.records import read_ledger
+from piebench_eval.runs.worker import Worker, WorkerSpec
+from tests.support.fake_editor import fake_editor
+
+
+def worker_of(recipe, out, largest=4, grows=False, **behaviour):
+    spec = WorkerSpec(
+        device="cpu",
+        threads=None,
+        largest_batch=largest,
+        batch_grows=grows,
+        allow_pickle=False,
+        cache=None,
+        out=out,
+        session="s",
+        make_editor=fake_editor(**behaviour),
+    )
+    return Worker(spec, recipe, "w")
+
+
+def outcomes(worker, unit):
+    return [outcome for job in unit.jobs for outcome in worker.run(unit.model, job)]
+
+
+@pytest.fixture
+def unit(fake_recipe, samples):
+    (unit,) = plan_units(fake_recipe, samples, batch_size=4)
+    return unit
+
+
+def batches(worker):
+    return [len(ids) for _, ids in worker.editor.batches]
+
+
+def test_a_batch_is_made_and_kept_at_once(fake_recipe, unit, tmp_path):
+    worker = worker_of(fake_recipe, tmp_path)
+    made = outcomes(worker, unit)
+    assert batches(worker) == [4, 4] and len(made) == 8 and not any(outcome.failed for outcome in made)
+    assert all(outcome.image is None and outcome.record["bytes"] > 0 for outcome in made)
+    assert set(read_ledger(tmp_path).made) == {outcome.key for outcome in made}
+    assert len(list(tmp_path.rglob("*.png"))) == 8
+
+
+def test_without_a_run_folder_the_pictures_travel(fake_recipe, unit):
+    assert all(outcome.image[:4] == b"\x89PNG" for outcome in outcomes(worker_of(fake_recipe, None), unit))
+
+
+def test_out_of_memory_halves_the_batch_and_loses_nothing(fake_recipe, unit, tmp_path):
+    worker = worker_of(fake_recipe, tmp_path, fits=1)
+    made = outcomes(worker, unit)
+    assert len(made) == 8 and not any(outcome.failed for outcome in made)
+    # Four, two and one once per combination; then one by one.
+    assert batches(worker) == [4, 2, 1, 1, 1, 1] * 2
+
+
+def test_what_does_not_fit_alone_fails_and_says_so(fake_recipe, unit, tmp_path):
+    made = outcomes(worker_of(fake_recipe, tmp_path, fits=0), unit)
+    assert len(made) == 8
+    assert all("does not fit into the memory of nowhere" in outcome.record["error"] for outcome in made)
+
+
+def test_one_bad_sample_fails_alone(fake_recipe, unit, samples, tmp_path):
+    bad = samples[2].id
+    made = outcomes(worker_of(fake_recipe, tmp_path, fails=(bad,)), unit)
+    failed = [outcome for outcome in made if outcome.failed]
+    assert [outcome.key.sample for outcome in failed] == [bad, bad] and len(made) == 8
+    assert failed[0].record["error"] == f"ValueError: {bad} cannot be edited"
+    assert "fake_editor.py" in failed[0].record["traceback"]
+
+
+def test_a_batch_grows_where_the_device_says_how_much_fits(fake_recipe, unit, tmp_path):
+    # 10 bytes at rest and 10 per sample: 2 fit into 40 bytes, and 4 would not.
+    worker = worker_of(fake_recipe, tmp_path, largest=4, grows=True, capacity=40)
+    assert len(outcomes(worker, unit)) == 8
+    assert batches(worker) == [1, 2, 1] * 2
+
+
+def test_a_batch_is_made_whole_but_only_what_is_wanted_is_kept(fake_recipe, unit, samples, tmp_path):
+    worker = worker_of(fake_recipe, tmp_path)
+    finished = {job.key(sample.id) for job in unit.jobs for sample in samples[1:]}
+    made = outcomes(worker, unit.without(finished))
+    assert {outcome.key.sample for outcome in made} == {samples[0].id}
+    assert batches(worker) == [4, 4]
+
+
+def test_shared_work_is_forgotten_when_the_batch_changes(fake_recipe, samples, tmp_path):
+    worker = worker_of(fake_recipe, tmp_path)
+    for unit in plan_units(fake_recipe, samples, batch_size=2):
+        outcomes(worker, unit)
+    assert worker.editor.forgotten == 2 and len(worker.editor.models) == 1
+
+
+def test_an_error_that_spoils_the_process_ends_it(fake_recipe, unit, tmp_path, monkeypatch):
+    worker = worker_of(fake_recipe, tmp_path)
+
+    def broken(combination, samples):
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(worker.editor, "edit", broken)
+    with pytest.raises(RuntimeError, match="device-side"):
+        outcomes(worker, unit)
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_a_folder_that_cannot_be_written_ends_the_work(fake_recipe, unit, tmp_path):
+    (tmp_path / "images").touch()
+    with pytest.raises(PiebenchError, match="cannot be written"):
+        outcomes(worker_of(fake_recipe, tmp_path), unit)

@@ -1,0 +1,48 @@
+"""Runs as tests make and look at them."""
+
+import hashlib
+import json
+
+from piebench_eval.runs.execute import execute_run
+from piebench_eval.runs.session import Selection, Workers, plan_run
+
+
+def run(recipe, data, out, selection=None, *, shard=None, retry_failed=False, max_failures=20, **workers):
+    """Edit, in this process unless the workers say otherwise; all progress is kept in the summary."""
+    plan = plan_run(
+        recipe,
+        data,
+        out,
+        selection or Selection(),
+        Workers(**{"devices": "cpu", **workers}),
+        shard,
+        retry_failed=retry_failed,
+        max_failures=max_failures,
+    )
+    told = []
+    summary = execute_run(plan, told.append)
+    summary.told = told
+    summary.warnings = [progress.warning for progress in told if progress.warning]
+    return summary
+
+
+def digests(folder):
+    """Every picture of a run, by path."""
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted((folder / "images").rglob("*"))
+        if file.is_file()
+    }
+
+
+def recorded_edits(folder):
+    """The edits that the run's logs hold a record of, one entry per record; torn lines do not count."""
+    found = []
+    for log in sorted((folder / "records").glob("*.jsonl")):
+        for line in log.read_bytes().splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            found.append((record["inversion"], record["method"], record["sample"]))
+    return found
