@@ -6,9 +6,11 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
+    from piebench_eval.bench.sample import Sample
     from piebench_eval.runs.plan import Job, Model, Unit
+    from piebench_eval.runs.records import EditKey
 
 ATTEMPTS = 3
 """How many workers may die over one job before it counts as the job's fault."""
@@ -24,7 +26,7 @@ class Desk:
         self._units = deque(deque((unit.model, job) for job in unit.jobs) for unit in units)
         self._opened: dict[str, deque[tuple[Model, Job]]] = {}
         self._running: dict[str, tuple[Model, Job]] = {}
-        self._deaths: Counter[Job] = Counter()
+        self._deaths: Counter[tuple[str, str, tuple[Sample, ...]]] = Counter()
 
     @property
     def is_empty(self) -> bool:
@@ -46,29 +48,36 @@ class Desk:
         self._running[worker] = task
         return task
 
+    def at_work(self, worker: str) -> Job | None:
+        """The job that a worker is at."""
+        task = self._running.get(worker)
+        return task[1] if task else None
+
     def finish(self, worker: str) -> None:
         """A worker has done its job."""
-        self._deaths.pop(self._running.pop(worker)[1], None)
+        del self._running[worker]
 
-    def lose(self, worker: str, give_up: bool = False) -> Job | None:
+    def lose(self, worker: str, settled: Container[EditKey] = (), give_up: bool = False) -> Job | None:
         """A worker has died: others get what it had, the job that it was at first.
 
         Args:
             worker: its name.
+            settled: edits that need not be made again.
             give_up: the job has been tried often enough.
 
         Returns:
-            That job, if it is given up because too many workers have died over it.
+            What is left of that job, if it is given up because too many workers have died over it.
         """
         left = self._opened.pop(worker, deque())
-        task = self._running.pop(worker, None)
+        model, job = self._running.pop(worker, (None, None))
         given_up = None
-        if task is not None:
-            self._deaths[task[1]] += 1
-            if self._deaths[task[1]] < ATTEMPTS and not give_up:
-                left.appendleft(task)
+        if model is not None and job is not None and (rest := job.without(settled)) is not None:
+            over = (job.inversion, job.method, job.samples)
+            self._deaths[over] += 1
+            if self._deaths[over] < ATTEMPTS and not give_up:
+                left.appendleft((model, rest))
             else:
-                given_up = task[1]
+                given_up = rest
         if left:
             self._units.appendleft(left)
         return given_up

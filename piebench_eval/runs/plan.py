@@ -52,6 +52,11 @@ class Job:
         """One of the job's edits."""
         return EditKey(self.inversion, self.method, sample_id)
 
+    def without(self, finished: Container[EditKey]) -> Job | None:
+        """What is left of the job; None if nothing is."""
+        wanted = frozenset(sample for sample in self.wanted if self.key(sample) not in finished)
+        return replace(self, wanted=wanted) if wanted else None
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -67,12 +72,8 @@ class Unit:
 
     def without(self, finished: Container[EditKey]) -> Unit | None:
         """What is left of the unit; None if nothing is."""
-        left = []
-        for job in self.jobs:
-            wanted = frozenset(sample for sample in job.wanted if job.key(sample) not in finished)
-            if wanted:
-                left.append(replace(job, wanted=wanted))
-        return replace(self, jobs=tuple(left)) if left else None
+        left = tuple(rest for job in self.jobs if (rest := job.without(finished)) is not None)
+        return replace(self, jobs=left) if left else None
 
 
 def plan_units(recipe: Recipe, samples: Sequence[Sample], batch_size: int) -> list[Unit]:

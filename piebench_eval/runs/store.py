@@ -94,7 +94,10 @@ class RunStore:
             )
         about = _read_manifest(folder)
         file = folder / RECIPE_FILE
-        store = cls(folder, build_recipe(read_recipe_fields(file), {}, str(file)))
+        try:
+            store = cls(folder, build_recipe(read_recipe_fields(file), {}, RECIPE_FILE))
+        except PiebenchError as error:
+            raise PiebenchError(f"{file}: cannot be used ({error}); restore it") from error
         if about["recipe_hash"] != store.recipe.hash:
             raise PiebenchError(
                 f"{file}: is not the recipe that {MANIFEST_FILE} names; restore it, or start a new run folder"

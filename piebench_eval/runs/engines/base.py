@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from piebench_eval.runs.records import Outcome
+from piebench_eval.runs.store import RunStore
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from piebench_eval.runs.desk import Desk
     from piebench_eval.runs.plan import Job, Model
-    from piebench_eval.runs.records import Outcome
+    from piebench_eval.runs.recipe import Recipe
+    from piebench_eval.runs.records import EditKey
+    from piebench_eval.runs.worker import WorkerSpec
 
 
 @dataclass(frozen=True)
@@ -63,3 +68,11 @@ class Engine(Protocol):
             PiebenchError: the work cannot go on: no model, no disk, no worker left.
         """
         ...
+
+
+def saved_edits(spec: WorkerSpec, recipe: Recipe, job: Job | None) -> dict[EditKey, Outcome]:
+    """The edits of a dead worker's job that are in the run folder."""
+    if spec.out is None or job is None:
+        return {}
+    done = RunStore(spec.out, recipe).scan(job.samples).done
+    return {key: Outcome(key, done[key]) for key in map(job.key, job.wanted) if key in done}

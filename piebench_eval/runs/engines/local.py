@@ -8,12 +8,12 @@ import signal
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.runs.engines.base import Loaded, Lost
+from piebench_eval.runs.engines.base import Loaded, Lost, saved_edits
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from piebench_eval.runs.desk import Desk
     from piebench_eval.runs.plan import Job, Model
     from piebench_eval.runs.recipe import Recipe
-    from piebench_eval.runs.records import Outcome
+    from piebench_eval.runs.records import EditKey, Outcome
     from piebench_eval.runs.worker import WorkerSpec
 
 _DEATHS_IN_A_ROW = 3
@@ -66,7 +66,7 @@ class _Fatal:
 
 @dataclass
 class _Process:
-    """A worker's process, as the session sees it."""
+    """A worker's process, as the session sees it; ``told`` is what it has told of its job so far."""
 
     name: str
     spec: WorkerSpec
@@ -75,6 +75,7 @@ class _Process:
     model: Model | None = None
     order: _Run | None = None
     idle: bool = False
+    told: set[EditKey] = field(default_factory=set)
 
 
 class LocalEngine:
@@ -87,7 +88,7 @@ class LocalEngine:
         """Args: specs: one per worker. recipe: how pictures are edited."""
         self.name = f"local, {len(specs)} processes"
         self._specs = {str(number): spec for number, spec in enumerate(specs)}
-        self._recipe = recipe.to_yaml()
+        self._recipe = recipe
         self._deaths = dict.fromkeys(self._specs, 0)
 
     def work(self, desk: Desk) -> Generator[Outcome | Loaded | Lost, None, None]:
@@ -103,7 +104,7 @@ class LocalEngine:
                     try:
                         message = worker.connection.recv()
                     except (EOFError, OSError):
-                        yield self._replace(worker, workers, desk)
+                        yield from self._replace(worker, workers, desk)
                         continue
                     yield from self._heed(message, worker, desk)
                 for worker in workers.values():
@@ -125,42 +126,51 @@ class LocalEngine:
             worker.idle = True
             self._deaths[worker.name] = 0
         else:
+            worker.told.add(message.key)
             yield message
 
     def _start(self, name: str) -> _Process:
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
         spec = self._specs[name]
-        process = context.Process(target=_serve, args=(there, spec, self._recipe, name), daemon=True)
+        process = context.Process(
+            target=_serve, args=(there, spec, self._recipe.to_yaml(), name), daemon=True
+        )
         process.start()
         there.close()
         return _Process(name, spec, process, here)
 
-    def _replace(self, dead: _Process, workers: dict[str, _Process], desk: Desk) -> Lost:
+    def _replace(
+        self, dead: _Process, workers: dict[str, _Process], desk: Desk
+    ) -> Iterator[Outcome | Loaded | Lost]:
         """Start a worker in a dead one's place, unless the place seems to kill them."""
         dead.connection.close()
         dead.process.join()
-        given_up = desk.lose(dead.name)
-        self._deaths[dead.name] += 1
+        # What it saved in its last moment is known from the folder alone.
+        saved = saved_edits(dead.spec, self._recipe, desk.at_work(dead.name))
+        yield from (outcome for key, outcome in saved.items() if key not in dead.told)
+        given_up = desk.lose(dead.name, saved.keys() | dead.told)
+        # A job that has been given up was the killer, not the place.
+        self._deaths[dead.name] = 0 if given_up else self._deaths[dead.name] + 1
         reason = f"worker {dead.name} on {dead.spec.device} {_how_it_ended(dead.process.exitcode)}"
         replaced = self._deaths[dead.name] < _DEATHS_IN_A_ROW
         if replaced:
             workers[dead.name] = self._start(dead.name)
         else:
             del workers[dead.name]
-            if not workers:
-                raise PiebenchError(
-                    f"{reason}, {_DEATHS_IN_A_ROW} times in a row, and no worker is left; what is finished "
-                    "is kept. If memory is short, use fewer --workers or a smaller --batch-size"
-                )
-        return Lost(dead.name, reason, given_up, replaced)
+        yield Lost(dead.name, reason, given_up, replaced)
+        if not workers:
+            raise PiebenchError(
+                f"{reason}, {_DEATHS_IN_A_ROW} times in a row, and no worker is left; what is finished "
+                "is kept. If memory is short, use fewer --workers or a smaller --batch-size"
+            )
 
 
 def _give_work(worker: _Process, desk: Desk) -> None:
     """Hand an idle worker its next job; a model that it has not loaded comes first."""
     if not worker.idle or (task := desk.take(worker.name)) is None:
         return
-    worker.idle, worker.order = False, _Run(*task)
+    worker.idle, worker.order, worker.told = False, _Run(*task), set()
     if worker.order.model == worker.model:
         _send(worker, worker.order)
     else:

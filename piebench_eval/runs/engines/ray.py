@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.desk import ATTEMPTS
-from piebench_eval.runs.engines.base import Loaded, Lost
+from piebench_eval.runs.engines.base import Loaded, Lost, saved_edits
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -93,10 +94,11 @@ class Actor:
         from piebench_eval.runs.worker import Worker
 
         self._failure: str | None = None
+        self._spec = spec
         # Ray would try an actor whose making failed again and again.
         try:
-            process = f"{name}-{os.getpid()}"
-            self._worker = Worker(spec, build_recipe(yaml.safe_load(recipe), {}, "recipe"), process)
+            self._recipe = build_recipe(yaml.safe_load(recipe), {}, "recipe")
+            self._worker = Worker(spec, self._recipe, f"{name}-{socket.gethostname()}-{os.getpid()}")
         except PiebenchError as error:
             self._failure = str(error)
         self._folder = tempfile.TemporaryDirectory(prefix="piebench-")
@@ -122,8 +124,13 @@ class Actor:
         """
         if pictures is not None:
             job = replace(job, samples=tuple(self._unpack(sample, pictures) for sample in job.samples))
+        saved = {}
+        if _import_ray().get_runtime_context().was_current_actor_reconstructed:
+            # This may be the second time that Ray has the job done, after a process that died in the middle.
+            saved = saved_edits(self._spec, self._recipe, job)
+        rest = job.without(saved)
         try:
-            return list(self._worker.run(model, job))
+            return [*saved.values(), *(self._worker.run(model, rest) if rest else ())]
         except PiebenchError as error:
             return str(error)
 
@@ -189,6 +196,9 @@ def _work_with(
 def _import_ray() -> Any:
     # Ray reports its use over the network unless it is told not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # A cluster that was begun where a token lies asks for it; by itself Ray shows it only to address "auto".
+    if (Path.home() / ".ray" / "auth_token").is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
     except ImportError:
@@ -202,5 +212,5 @@ def _connect(ray: Any, address: str | None) -> None:
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise PiebenchError(
             f"--ray-address {address}: no Ray cluster answers ({error}); begin one with ray start --head, or "
-            "leave the address out to use this machine"
+            "leave the address out to use this machine; where a cluster wants a token, set RAY_AUTH_TOKEN"
         ) from error

@@ -1,0 +1,94 @@
+"""Worker processes: the same pictures, whatever happens to the processes."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.runs.desk import ATTEMPTS
+from piebench_eval.runs.sessions import read_sessions
+from tests.support.fake_editor import fake_editor
+from tests.support.runs import digests, recorded_edits, run
+
+
+@pytest.fixture(scope="module")
+def undisturbed(fake_recipe, photo_bench, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "undisturbed"
+    run(fake_recipe, photo_bench, folder, make_editor=fake_editor())
+    return digests(folder)
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(2, None), (3, 2)])
+def test_processes_make_what_one_makes(fake_recipe, photo_bench, undisturbed, tmp_path, count, batch_size):
+    out = tmp_path / "run"
+    summary = run(
+        fake_recipe, photo_bench, out, count=count, batch_size=batch_size, make_editor=fake_editor()
+    )
+    assert (summary.made, summary.found, summary.failed) == (8, 0, {})
+    assert digests(out) == undisturbed
+    assert len(set(recorded_edits(out))) == len(recorded_edits(out)) == 8
+    (session,) = read_sessions(out)
+    assert session["engine"] == f"local, {count} processes"
+    pids = {worker["pid"] for worker in session["workers"].values()}
+    assert os.getpid() not in pids
+
+
+def kill_a_worker(folder, after):
+    """Kill the first worker that has told who it is, once so many pictures are there."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if len(list(folder.rglob("images/*/*/*.png"))) >= after and (sessions := read_sessions(folder)):
+            worker = next(iter(sessions[-1]["workers"].values()))
+            os.kill(worker["pid"], signal.SIGKILL)
+            return
+        time.sleep(0.01)
+
+
+def test_a_killed_worker_is_replaced(fake_recipe, photo_bench, undisturbed, tmp_path):
+    out = tmp_path / "run"
+    killer = threading.Thread(target=kill_a_worker, args=(out, 1))
+    killer.start()
+    summary = run(fake_recipe, photo_bench, out, count=2, make_editor=fake_editor(seconds=0.2))
+    killer.join()
+    assert (summary.made, summary.failed) == (8, {})
+    (warning,) = summary.warnings
+    assert "killed by SIGKILL" in warning and "another takes its place" in warning
+    assert digests(out) == undisturbed
+    assert len(set(recorded_edits(out))) == len(recorded_edits(out)) == 8
+    assert not list(out.rglob("*.partial"))
+
+
+def test_an_edit_that_kills_its_workers_fails_and_the_rest_is_made(
+    fake_recipe, photo_bench, samples, tmp_path
+):
+    out, deadly = tmp_path / "run", samples[1].id
+    # Two places: the deaths of one edit's workers alternate between them or not, and no place is given up.
+    summary = run(fake_recipe, photo_bench, out, count=2, make_editor=fake_editor(kills=(deadly,)))
+    assert summary.made == 6
+    assert set(summary.failed) == {f"ddim+p2p {deadly}", f"direct+p2p {deadly}"}
+    assert all(f"{ATTEMPTS} workers died" in error for error in summary.failed.values())
+    again = run(fake_recipe, photo_bench, out, make_editor=fake_editor(), retry_failed=True)
+    assert (again.made, again.found, again.failed) == (2, 6, {})
+
+
+def no_worker(spec, recipe):
+    os._exit(3)
+
+
+def test_a_place_where_every_worker_dies_is_left(fake_recipe, photo_bench, tmp_path):
+    with pytest.raises(PiebenchError, match=r"exit code 3, 3 times in a row, and no worker is left"):
+        run(fake_recipe, photo_bench, tmp_path / "run", count=2, make_editor=no_worker)
+    assert not (tmp_path / "run").exists()
+
+
+def bad_model(spec, recipe):
+    raise PiebenchError("--model x: cannot be loaded")
+
+
+def test_what_no_worker_can_do_is_said_once(fake_recipe, photo_bench, tmp_path):
+    with pytest.raises(PiebenchError, match=r"^--model x: cannot be loaded$"):
+        run(fake_recipe, photo_bench, tmp_path / "run", count=2, make_editor=bad_model)
+    assert not (tmp_path / "run").exists()

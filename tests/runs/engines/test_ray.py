@@ -1,0 +1,121 @@
+"""Actors of a real Ray cluster on this machine."""
+
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from piebench_eval.errors import PiebenchError
+from tests.runs.engines.test_local import kill_a_worker
+from tests.support.fake_editor import fake_editor
+from tests.support.runs import digests, recorded_edits, run
+
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="pip install 'piebench-eval[ray]'")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A cluster as a user begins one, and its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = Path(sys.executable).parent / "ray"
+    command = [program, "start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--num-gpus=0"]
+    command += ["--include-dashboard=false", "--disable-usage-stats"]
+    with (
+        # A short name: Ray puts sockets there, whose paths may have 107 bytes.
+        tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder,
+        (tmp_path_factory.mktemp("ray") / "log").open("w") as log,
+    ):
+        head = subprocess.Popen([*command, f"--temp-dir={folder}"], stdout=log, stderr=log)
+        wait_for_port(port)
+        yield f"127.0.0.1:{port}"
+        head.send_signal(signal.SIGTERM)
+        head.wait(30)
+
+
+def wait_for_port(port):
+    deadline = time.monotonic() + 60
+    while True:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert time.monotonic() < deadline, "the cluster does not begin"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(fake_recipe, photo_bench, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "undisturbed"
+    run(fake_recipe, photo_bench, folder, make_editor=fake_editor())
+    return digests(folder)
+
+
+def run_on(cluster, *arguments, **options):
+    options = {"count": 2, "batch_size": 1, **options}
+    return run(*arguments, engine="ray", ray_address=cluster, **options)
+
+
+@pytest.mark.parametrize("shared_files", [True, False])
+def test_actors_make_what_one_process_makes(
+    cluster, fake_recipe, photo_bench, undisturbed, tmp_path, shared_files
+):
+    out = tmp_path / "run"
+    arguments = (cluster, fake_recipe, photo_bench, out)
+    summary = run_on(*arguments, shared_files=shared_files, make_editor=fake_editor())
+    assert (summary.made, summary.failed) == (8, {})
+    assert digests(out) == undisturbed
+    assert len(set(recorded_edits(out))) == len(recorded_edits(out)) == 8
+    logs = [log.name for log in (out / "records").iterdir()]
+    assert any("session" in name for name in logs) != shared_files
+
+
+def test_a_killed_actor_comes_back_and_its_job_is_done(
+    cluster, fake_recipe, photo_bench, undisturbed, tmp_path
+):
+    out = tmp_path / "run"
+    killer = threading.Thread(target=kill_a_worker, args=(out, 1))
+    killer.start()
+    summary = run_on(cluster, fake_recipe, photo_bench, out, make_editor=fake_editor(seconds=0.5))
+    killer.join()
+    assert (summary.made, summary.failed) == (8, {})
+    assert digests(out) == undisturbed
+    assert len(set(recorded_edits(out))) == len(recorded_edits(out)) == 8
+    assert len(list((out / "records").iterdir())) == 3  # of two actors and the process that replaced one
+
+
+def test_an_edit_that_kills_its_actors_fails_and_the_rest_is_made(
+    cluster, fake_recipe, photo_bench, samples, tmp_path
+):
+    deadly = samples[1].id
+    editor = fake_editor(kills=(deadly,))
+    summary = run_on(cluster, fake_recipe, photo_bench, tmp_path / "run", make_editor=editor)
+    assert summary.made == 6 and set(summary.failed) == {f"ddim+p2p {deadly}", f"direct+p2p {deadly}"}
+
+
+def bad_model(spec, recipe):
+    raise PiebenchError("--model x: cannot be loaded")
+
+
+def test_what_no_actor_can_do_is_said_once(cluster, fake_recipe, photo_bench, tmp_path):
+    with pytest.raises(PiebenchError, match="--model x: cannot be loaded"):
+        run(
+            fake_recipe,
+            photo_bench,
+            tmp_path / "run",
+            engine="ray",
+            ray_address=cluster,
+            make_editor=bad_model,
+        )
+
+
+def test_an_address_where_no_cluster_is_gives_one_error(fake_recipe, photo_bench, tmp_path):
+    with pytest.raises(PiebenchError, match="no Ray cluster answers"):
+        run(fake_recipe, photo_bench, tmp_path / "run", engine="ray", ray_address="127.0.0.1:1")

@@ -1,0 +1,64 @@
+"""What a dry run foretells is what a run then counts."""
+
+import pytest
+
+from piebench_eval.demo.embedded import DEMO, RECIPE
+from piebench_eval.runs.forecast import count_rows, forecast
+from piebench_eval.runs.plan import plan_units
+from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
+from piebench_eval.runs.records import EditKey
+from piebench_eval.runs.store import RunStore, Scan
+from tests.support.runs import run
+
+INVERSIONS = ["ddim", "edit_friendly", "negative_prompt", "direct"]
+METHODS = ["p2p", "masactrl", "pnp", "proximal"]
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_model):
+    fields = {"model": str(tiny_model), "inversions": INVERSIONS, "methods": METHODS, "steps": 4}
+    return build_recipe(fields, {}, "test")
+
+
+def test_every_edit_costs_the_foretold_rows(recipe, photo_bench, samples, tmp_path):
+    run(recipe, photo_bench, tmp_path, batch_size=1)
+    records = RunStore.read(tmp_path).records()
+    foretold = count_rows(recipe, samples)
+    assert len(records) == len(foretold) == 64
+    for key, record in records.items():
+        rows = record["unet_rows_forward"] + record["unet_rows_backward"]
+        assert foretold[EditKey(*key)].rows == rows, key
+        assert foretold[EditKey(*key)].computed == rows - record["unet_rows_reused"], key
+
+
+def test_an_optimisation_counts_as_if_it_never_stopped_early(tiny_model, samples):
+    fields = {"model": str(tiny_model), "inversions": ["null_text"], "methods": ["p2p"], "steps": 4}
+    recipe = build_recipe(fields, {"inversion.inner_steps": 3}, "test")
+    (with_blend, *_) = count_rows(recipe, samples).values()
+    # Inversion, two fixed rows per step and three differentiated ones, and the edit's three rows per step.
+    assert with_blend.rows == 4 + 4 * (2 + 2 * 3) + 4 * 3
+
+
+def test_the_papers_costs_are_those_of_the_readme(samples):
+    for name, rows in (("direct+masactrl", 196), ("direct+pnp", 190), ("ddim+pnp", 240)):
+        inversion, method = name.split("+")
+        fields = narrow(read_recipe_fields(RECIPE.with_name("table1.yaml")), [inversion], [method], "table1")
+        recipe = build_recipe(fields, {"model": DEMO}, "table1")
+        assert {cost.rows for cost in count_rows(recipe, samples).values()} == {rows}, name
+
+
+def record(seconds):
+    return {"seconds": seconds, "unet_rows_forward": 10, "unet_rows_backward": 0, "unet_rows_reused": 0}
+
+
+def test_time_follows_the_pace_of_the_records(recipe, samples):
+    keys = [job.key(s) for unit in plan_units(recipe, samples, 4) for job in unit.jobs for s in job.wanted]
+    assert all(part.seconds is None for part in forecast(recipe, samples, Scan(missing=keys)))
+    own, others = EditKey("ddim", "p2p", samples[0].id), EditKey("direct", "pnp", samples[0].id)
+    done = {own: record(20), others: record(5)}
+    parts = forecast(recipe, samples, Scan(done, missing=[key for key in keys if key not in done]))
+    by_name = {part.combination: part for part in parts}
+    assert (by_name["ddim+p2p"].done, by_name["ddim+p2p"].missing) == (1, 3)
+    assert by_name["ddim+p2p"].seconds == pytest.approx(2 * by_name["ddim+p2p"].rows_to_compute)
+    # Without a record of its own, a combination goes at the pace of all.
+    assert by_name["ddim+pnp"].seconds == pytest.approx(1.25 * by_name["ddim+pnp"].rows_to_compute)
