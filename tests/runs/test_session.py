@@ -3,10 +3,6 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
-import time
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,7 +13,7 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.recipe import build_recipe
 from piebench_eval.runs.session import Selection, plan_run
 from piebench_eval.runs.store import RunStore
-from tests.support.runs import digests, recorded_edits, run
+from tests.support.runs import digests, piebench, recorded_edits, run, wait_for_pictures
 
 STEPS = 4
 
@@ -143,23 +139,6 @@ def test_resolutions_the_model_cannot_work_at(recipe, photo_bench, tmp_path):
     with pytest.raises(PiebenchError, match="multiple of 64"):
         run(recipe, photo_bench, tmp_path / "run")
     assert not RunStore.exists(tmp_path / "run")
-
-
-def piebench(*arguments):
-    command = [sys.executable, "-m", "piebench_eval.cli.app", *map(str, arguments)]
-    # A test run in a shell's background inherits an ignored SIGINT; a user's foreground command does not.
-    heed_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    return subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
-    )
-
-
-def wait_for_pictures(folder, count, process):
-    deadline = time.monotonic() + 300
-    while len(list(folder.rglob("*.png"))) < count:
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")

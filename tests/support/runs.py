@@ -2,6 +2,12 @@
 
 import hashlib
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
 
 from piebench_eval.runs.execute import execute_run
 from piebench_eval.runs.session import Selection, Workers, plan_run
@@ -46,3 +52,29 @@ def recorded_edits(folder):
                 continue
             found.append((record["inversion"], record["method"], record["sample"]))
     return found
+
+
+def piebench(*arguments):
+    command = [sys.executable, "-m", "piebench_eval.cli.app", *map(str, arguments)]
+    # A test run in a shell's background inherits an ignored SIGINT; a user's foreground command does not.
+    heed_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    )
+
+
+def wait_for_pictures(folder, count, process):
+    """Wait until a process has saved so many pictures."""
+    deadline = time.monotonic() + 300
+    while len(list((folder / "images").rglob("*.png"))) < count:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def wait_for_end(pid):
+    """Wait until a process of whatever parent has ended."""
+    deadline = time.monotonic() + 60
+    while os.path.exists(f"/proc/{pid}"):  # noqa: PTH110
+        assert time.monotonic() < deadline, f"process {pid} lives on"
+        time.sleep(0.05)

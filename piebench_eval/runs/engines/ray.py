@@ -208,9 +208,17 @@ def _import_ray() -> Any:
 
 def _connect(ray: Any, address: str | None) -> None:
     try:
+        _knock(address)
         ray.init(address=address, logging_level="ERROR", log_to_driver=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise PiebenchError(
             f"--ray-address {address}: no Ray cluster answers ({error}); begin one with ray start --head, or "
             "leave the address out to use this machine; where a cluster wants a token, set RAY_AUTH_TOKEN"
         ) from error
+
+
+def _knock(address: str | None) -> None:
+    """See whether anybody listens at HOST:PORT: Ray would try for more than a minute."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.runs.sessions import read_sessions
 from tests.runs.engines.test_local import kill_a_worker
 from tests.support.fake_editor import fake_editor
-from tests.support.runs import digests, recorded_edits, run
+from tests.support.runs import digests, recorded_edits, run, wait_for_end, wait_for_pictures
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="pip install 'piebench-eval[ray]'")
 
@@ -89,6 +90,36 @@ def test_a_killed_actor_comes_back_and_its_job_is_done(
     assert digests(out) == undisturbed
     assert len(set(recorded_edits(out))) == len(recorded_edits(out)) == 8
     assert len(list((out / "records").iterdir())) == 3  # of two actors and the process that replaced one
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
+from tests.support.fake_editor import fake_editor
+from tests.support.runs import run
+
+recipe, data, out, address = sys.argv[1:]
+recipe = build_recipe(read_recipe_fields(Path(recipe)), {}, recipe)
+who = {"engine": "ray", "ray_address": address, "count": 2, "batch_size": 1}
+run(recipe, Path(data), Path(out), **who, make_editor=fake_editor(seconds=0.5))
+"""
+
+
+def test_a_killed_driver_is_begun_again(cluster, fake_recipe, photo_bench, undisturbed, tmp_path):
+    out, recipe = tmp_path / "run", tmp_path / "recipe.yaml"
+    recipe.write_text(fake_recipe.to_yaml())
+    command = [sys.executable, "-c", DRIVER, recipe, photo_bench, out, cluster]
+    driver = subprocess.Popen(command, cwd=Path(__file__).parents[3])
+    wait_for_pictures(out, 2, driver)
+    driver.kill()
+    driver.wait()
+    for worker in read_sessions(out)[-1]["workers"].values():
+        wait_for_end(worker["pid"])
+    summary = run_on(cluster, fake_recipe, photo_bench, out, make_editor=fake_editor())
+    assert summary.found >= 2 and summary.found + summary.made == 8
+    assert digests(out) == undisturbed
+    assert len(set(recorded_edits(out))) == len(recorded_edits(out)) == 8
 
 
 def test_an_edit_that_kills_its_actors_fails_and_the_rest_is_made(
