@@ -5,8 +5,8 @@
 
 Each run edits a few samples of the embedded benchmark with worker processes. Meanwhile workers, or the
 command itself, are killed by SIGKILL at random times; then the same command is given again. After that the
-pictures must be those of a run that nobody disturbed, byte for byte, with one record for each and no file left
-half written.
+pictures must be those of a run that nobody disturbed, byte for byte, with one record for each and no file
+left half written.
 """
 
 import argparse

@@ -34,6 +34,7 @@ def piebench(*arguments):
         ["data", "validate", "--help"],
         ["data", "demo", "--help"],
         ["demo", "--help"],
+        ["status", "--help"],
         ["methods"],
         ["--version"],
     ],
@@ -45,7 +46,7 @@ def test_help_teaches_without_heavy_imports(arguments):
     assert done.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "score", "table", "demo"])
+@pytest.mark.parametrize("command", ["run", "score", "table", "demo", "status"])
 def test_help_has_examples(command):
     assert "Examples" in piebench(command, "--help").stdout
 
@@ -96,10 +97,17 @@ def wrong_usages(photo_bench, tiny_model, tmp_path):
         "no recipe": ([*chosen, "--config", tmp_path / "nowhere.yaml"], "nowhere.yaml"),
         "broken recipe": ([*chosen, "--config", recipe], "broken.yaml"),
         "too many steps": ([*chosen, "--steps", "1000"], "steps"),
+        "batch of nothing": ([*chosen, "--batch-size", "0"], "--batch-size 0: use auto"),
+        "batch of a word": ([*chosen, "--batch-size", "many"], "--batch-size many: use auto"),
+        "shard counted from 1": ([*chosen, "--shard", "4/4"], "counted from 0"),
+        "no workers": ([*chosen, "--workers", "0"], "--workers"),
+        "unknown engine": ([*chosen, "--engine", "slurm"], "--engine"),
+        "the same device twice": ([*chosen, "--devices", "cpu,cpu"], "cpu"),
         "bad device": ([*chosen, "--device", "gpu"], "gpu"),
         "bad precision": ([*chosen, "--precision", "int8"], "precision"),
         "replace word counts": ([*chosen, "--set", "method.controller=replace"], "111000000002"),
         "bad device for scores": (["score", "--device", "cuda:x"], "cuda:x"),
+        "status of nothing": (["status", tmp_path / "nowhere"], "nowhere"),
         "no run": (["score", tmp_path / "nowhere"], "nowhere"),
         "nothing to score": (["score"], "--images"),
         "images without data": (["score", "--images", tmp_path], "--data"),

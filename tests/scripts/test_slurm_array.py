@@ -1,4 +1,7 @@
-"""The array template on a real Slurm of one node (Debian: slurmctld, slurmd, munge), as root: pytest -m slurm."""
+"""The array template on a real Slurm of one node: pytest -m slurm.
+
+Needs Debian's slurmctld, slurmd and munge, and root. Four minutes: Slurm lets a requeued job wait for two.
+"""
 
 import os
 import shutil

@@ -54,12 +54,18 @@ def recorded_edits(folder):
     return found
 
 
-def piebench(*arguments):
+def piebench(*arguments, **environment):
+    """Start a command, with more variables in its environment."""
     command = [sys.executable, "-m", "piebench_eval.cli.app", *map(str, arguments)]
     # A test run in a shell's background inherits an ignored SIGINT; a user's foreground command does not.
     heed_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
+        env={**os.environ, **environment},
     )
 
 
