@@ -62,18 +62,13 @@ def load_complete(model_class: Any, location: str, device: torch.device, **optio
     return model.eval().requires_grad_(False).to(device)
 
 
-def use_exact_float32(on_cpu_alone: bool = False) -> None:
+def use_exact_float32() -> None:
     """Let float32 mean the same everywhere.
 
     On a GPU, TF32 is switched off, which CUDA convolutions use by default: it moves latents and scores by
-    far more than the reference's tolerances. On a CPU, results are made independent of the number of threads,
-    and with it of how many workers share the machine: Intel's MKL has a mode for that; oneDNN's convolutions
-    have none, so that PyTorch's own take their place (in a UNet they are as fast).
-
-    Args:
-        on_cpu_alone: what runs now computes in float32 on a CPU; lower precisions need oneDNN to be fast.
+    far more than the reference's tolerances. On a CPU, MKL is told to sum in an order that does not depend on
+    the number of threads, and with it on how many workers share the machine.
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # heeded until the first product of matrices
-    torch.backends.mkldnn.enabled = not on_cpu_alone  # type: ignore[assignment]

@@ -9,6 +9,7 @@ import torch
 
 from piebench_eval.backbone.backbone import Backbone
 from piebench_eval.backbone.location import check_device_name, check_scheduler_config
+from piebench_eval.backbone.pointwise import use_pointwise_products
 from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.loading import explained_loading, load_complete, use_exact_float32
@@ -61,7 +62,7 @@ def load_backbone(
     from transformers import CLIPTextModel, CLIPTokenizer
 
     device = device or torch.device("cpu")
-    use_exact_float32(on_cpu_alone=device.type == "cpu" and precision == "fp32")
+    use_exact_float32()
     location = locate("model", model)
 
     def part(loader: Callable[..., Any], name: str, **options: Any) -> Any:
@@ -86,6 +87,9 @@ def load_backbone(
         device=device,
     )
     _check_family(backbone, model)
+    if device.type == "cpu" and precision == "fp32":
+        for network in (backbone.unet, backbone.vae):
+            use_pointwise_products(network)
     return backbone
 
 

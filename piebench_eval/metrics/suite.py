@@ -28,7 +28,7 @@ class Suite:
         Raises:
             PiebenchError: one of them cannot be loaded.
         """
-        use_exact_float32(on_cpu_alone=device.type == "cpu")
+        use_exact_float32()
         self.device = device
         self.structure = structure.StructureFeatures(locate("dino", models.dino), device)
         self.lpips = perceptual.PerceptualDistance(locate("lpips_weights", models.lpips_weights), device)
