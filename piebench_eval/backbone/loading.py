@@ -9,7 +9,7 @@ import torch
 
 from piebench_eval.backbone.backbone import Backbone
 from piebench_eval.backbone.location import check_device_name, check_scheduler_config
-from piebench_eval.backbone.pointwise import use_pointwise_products
+from piebench_eval.backbone.steady import use_steady_layers
 from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.loading import explained_loading, load_complete, use_exact_float32
@@ -88,8 +88,8 @@ def load_backbone(
     )
     _check_family(backbone, model)
     if device.type == "cpu" and precision == "fp32":
-        for network in (backbone.unet, backbone.vae):
-            use_pointwise_products(network)
+        for network in (backbone.unet, backbone.vae, backbone.text_encoder):
+            use_steady_layers(network)
     return backbone
 
 

@@ -25,18 +25,6 @@ def edit_with_model(spec: WorkerSpec, recipe: Recipe) -> ModelEditor:
     return ModelEditor(spec, recipe)
 
 
-def even_threads(count: int) -> int:
-    """The largest power of two that is no more than a number of threads.
-
-    PyTorch's vectors of 16 numbers round otherwise than single numbers do (in SiLU, for one), and other counts
-    cut a tensor into parts that end within a vector: results would depend on the count.
-
-    >>> [even_threads(count) for count in (1, 2, 6, 16)]
-    [1, 2, 4, 16]
-    """
-    return 1 << (count.bit_length() - 1)
-
-
 class ModelEditor:
     """Edits batches with one model at a time.
 
@@ -49,9 +37,9 @@ class ModelEditor:
 
         from piebench_eval.backbone.loading import resolve_device
 
+        if spec.threads:
+            torch.set_num_threads(spec.threads)
         self.device = resolve_device(spec.device)
-        if self.device.type == "cpu":
-            torch.set_num_threads(even_threads(spec.threads or torch.get_num_threads()))
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         self._spec, self._recipe = spec, recipe
