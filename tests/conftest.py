@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from piebench_eval.loading import use_exact_float32
+
+use_exact_float32()  # MKL heeds it only before its first product, and a fixture may need one early
+
 REPOSITORY = Path(__file__).parents[1]
 
 

@@ -2,9 +2,9 @@
 
 oneDNN, which PyTorch convolves with, adds up a 1x1 kernel's channels in an order that follows the number of
 threads. And PyTorch's own functions work on vectors of 16 numbers, rounding otherwise than on the single
-numbers that are left at the end of each thread's part; functions of MKL (exp, erf) do not. The other layers of
-Stable Diffusion are steady, products of matrices in the mode of MKL that ``use_exact_float32`` asks for. In
-the backward pass, which null-text inversion alone needs, that holds for 1, 2, 4 and 8 threads.
+numbers that are left at the end of each thread's part; functions of MKL (exp, erf) do not. The other layers
+of Stable Diffusion are steady, products of matrices in the mode of MKL that ``use_exact_float32`` asks for.
+In the backward pass, which null-text inversion alone needs, that holds for 1, 2 and 4 threads.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class SteadySwish(nn.Module):
 class SteadyGeglu(nn.Module):
     """A linear layer whose one half is multiplied with GELU of the other (Shazeer, 2020)."""
 
-    def __init__(self, proj: nn.Module):
+    def __init__(self, proj: nn.Linear):
         super().__init__()
         self.proj = proj
 
@@ -66,7 +66,7 @@ def use_steady_layers(model: nn.Module) -> None:
             elif type(layer) is nn.SiLU:
                 parent.add_module(name, SteadySwish())
             elif type(layer) is GEGLU:
-                parent.add_module(name, SteadyGeglu(layer.proj))
+                parent.add_module(name, SteadyGeglu(layer.proj))  # type: ignore[arg-type]
             elif type(layer) is QuickGELUActivation:
                 parent.add_module(name, SteadySwish(slope=1.702))
 
