@@ -96,7 +96,8 @@ def test_latents_that_plug_and_play_copies_from(golden, reference, paper, case, 
     found = INVERSIONS.get(inversion).invert(reference, inputs, schedule, settings).trajectory
     np.testing.assert_allclose(found[-1], recording["edit_start_latent"], atol=TRAJECTORY_TOLERANCE, rtol=0)
     rows = found[1:].flip(0)[:, 0, :, ::8, ::8]
-    np.testing.assert_allclose(rows, recording["edit_source_rows_strided"], atol=1e-4, rtol=0)
+    # In float32 the recording itself is up to 1.8e-4 from the same computation in double precision.
+    np.testing.assert_allclose(rows, recording["edit_source_rows_strided"], atol=3e-4, rtol=0)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -1,7 +1,6 @@
 """What holds for every inversion with every method, those without reference code included."""
 
 import dataclasses
-import itertools
 
 import pytest
 import torch
@@ -38,6 +37,7 @@ WITH_SAMPLES_PROMPT = {
     "masactrl": {"source_prompt": "sample", "start_step": 1},
 }
 EVERY_INVERSION, EVERY_METHOD = INVERSIONS.names(), METHODS.names()
+WITHOUT_OPTIMISER = [name for name in EVERY_INVERSION if name != "null_text"]
 
 
 def run(backbone, samples, inversion, method, guidance=7.5, inversion_settings=None, **settings):
@@ -119,18 +119,19 @@ def test_without_injection_a_method_is_plain_guided_sampling(backbone, samples, 
 
 
 @pytest.mark.parametrize(
-    ("inversion", "method"),
+    ("inversion", "method", "tolerance"),
     [
-        *itertools.product(["ddim", "negative_prompt", "edit_friendly", "direct"], EVERY_METHOD),
-        ("null_text", "p2p"),
+        *((inversion, method, 1e-4) for inversion in WITHOUT_OPTIMISER for method in EVERY_METHOD),
+        # Adam turns the sign of a tiny gradient, which is noise, into a whole step.
+        ("null_text", "p2p", 1e-3),
     ],
 )
-def test_a_batch_gives_what_its_samples_give_alone(backbone, samples, inversion, method):
+def test_a_batch_gives_what_its_samples_give_alone(backbone, samples, inversion, method, tolerance):
     settings = {"start_step": 1} if method == "masactrl" else {}
     together = run(backbone, samples, inversion, method, **settings)[0]
     for place in (BLENDED, UNBLENDED):
         alone = run(backbone, [samples[place]], inversion, method, **settings)[0]
-        torch.testing.assert_close(together[place], alone[0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(together[place], alone[0], atol=tolerance, rtol=0)
 
 
 @pytest.fixture(scope="module")
