@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image
 
+from piebench_eval.bench.pictures import picture_size, read_picture
 from piebench_eval.bench.rle import BoolMask, decode_rle, set_frame
 
 if TYPE_CHECKING:
@@ -34,9 +35,11 @@ def load_image(file: Path, resolution: int | None = None, loader: ImageLoader = 
 
     Returns:
         Array of shape ``[height, width, 3]``.
+
+    Raises:
+        PiebenchError: the picture is missing, damaged or of a kind that has no one look as RGB.
     """
-    with Image.open(file) as opened:
-        image = opened.convert("RGB")
+    image = Image.fromarray(read_picture(file))
     if loader == "crop":
         image = _centre_square(image)
     if resolution is None or image.size == (resolution, resolution):
@@ -51,18 +54,26 @@ def load_image(file: Path, resolution: int | None = None, loader: ImageLoader = 
     return np.array(image.resize((width, height), Image.Resampling.BILINEAR))
 
 
-def load_mask(sample: Sample, resolution: int | None = None) -> BoolMask:
+def load_mask(sample: Sample, resolution: int | None = None, frame: bool = True) -> BoolMask:
     """Decode a sample's mask and take it through the same crop and size as its picture.
 
+    Args:
+        sample: whose mask.
+        resolution: side in pixels of the result; None keeps the picture's own.
+        frame: whether the outermost frame is set, as the protocol has it.
+
     Returns:
-        Mask of shape ``[resolution, resolution]``; the outermost frame is always set.
+        Mask of shape ``[resolution, resolution]``, True where the picture should be edited.
+
+    Raises:
+        PiebenchError: the picture, whose size the mask has, is missing or damaged.
     """
-    with Image.open(sample.file) as opened:
-        width, height = opened.size
-    square = _centre_square(Image.fromarray(decode_rle(sample.mask_rle, height, width)))
+    width, height = picture_size(sample.file)
+    square = _centre_square(Image.fromarray(decode_rle(sample.mask_rle, height, width, frame=False)))
     if resolution is not None and square.width != resolution:
         square = square.resize((resolution, resolution), Image.Resampling.NEAREST)
-    return set_frame(np.array(square))
+    mask = np.array(square)
+    return set_frame(mask) if frame else mask
 
 
 def _centre_square(image: Image.Image) -> Image.Image:

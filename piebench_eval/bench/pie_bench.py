@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
+from piebench_eval.bench.mapping_file import JsonObject, first_no_number, json_type, read_mapping_file
+from piebench_eval.bench.names import id_problem, shown
+from piebench_eval.bench.pictures import PictureError, decode_picture
 from piebench_eval.bench.rle import rle_problem
 from piebench_eval.bench.sample import Sample
 from piebench_eval.errors import DataError
@@ -30,14 +30,7 @@ _TEXT_FIELDS = (
     "editing_type_id",
     "blended_word",
 )
-
-
-class _JsonObject(dict[str, Any]):
-    """A JSON object that remembers which of its keys were written more than once."""
-
-    def __init__(self, pairs: list[tuple[str, Any]]):
-        super().__init__(pairs)
-        self.duplicates = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+_TYPE_ID = re.compile("[0-9]{1,9}")
 
 
 def load_pie_bench(folder: Path) -> list[Sample]:
@@ -52,12 +45,14 @@ def load_pie_bench(folder: Path) -> list[Sample]:
     annotations = _read_annotations(folder, mapping_file)
     samples: list[Sample] = []
     problems = [
-        f"{mapping_file}: id {sample_id} occurs twice; give each annotation its own id"
+        f"{mapping_file}: id {shown(sample_id)} occurs twice; give each annotation its own id"
         for sample_id in annotations.duplicates
     ]
     for sample_id, annotation in annotations.items():
         found = _annotation_problems(folder, annotation)
-        problems += [f"{mapping_file}: id {sample_id}: {problem}" for problem in found]
+        if problem := id_problem(sample_id):
+            found.insert(0, f"the id {problem}")
+        problems += [f"{mapping_file}: id {shown(sample_id)}: {problem}" for problem in found]
         if not found:
             samples.append(_to_sample(folder, sample_id, annotation))
     problems += [f"{mapping_file}: {problem}" for problem in _shared_outputs(samples)]
@@ -86,79 +81,64 @@ def dataset_fingerprint(samples: Sequence[Sample]) -> str:
     return digest.hexdigest()
 
 
-def _read_annotations(folder: Path, mapping_file: Path) -> _JsonObject:
+def _read_annotations(folder: Path, mapping_file: Path) -> JsonObject:
     if not folder.is_dir():
         raise DataError([f"{folder} is not a folder; give the one that holds {MAPPING_FILE}"])
     try:
-        annotations = json.loads(mapping_file.read_text(encoding="utf-8"), object_pairs_hook=_JsonObject)
+        return read_mapping_file(mapping_file)
     except FileNotFoundError:
         raise DataError(
             [f"{mapping_file} is missing; give the folder that holds it and {IMAGES_FOLDER}/"]
         ) from None
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise DataError(
-            [f"{mapping_file} is not valid JSON: {error.msg} at {where}; mend it there"]
-        ) from None
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError([f"{mapping_file} cannot be read ({error}); restore the file"]) from None
-    if not isinstance(annotations, _JsonObject):
-        raise DataError([f"{mapping_file} must hold one object that maps ids to annotations"])
-    if not annotations:
-        raise DataError([f"{mapping_file} holds no annotation"])
-    return annotations
 
 
 def _annotation_problems(folder: Path, annotation: Any) -> list[str]:
-    if not isinstance(annotation, dict):
-        return [f"must be an object, not {_json_type(annotation)}"]
-    problems = []
-    for field in (*_TEXT_FIELDS, "mask"):
-        if field not in annotation:
-            problems.append(f'field "{field}" is missing; add it')
-    for field in _TEXT_FIELDS:
-        if field in annotation and not isinstance(annotation[field], str):
-            problems.append(f'field "{field}" must be text, not {_json_type(annotation[field])}')
-        elif _SURROGATE.search(annotation.get(field, "")):
-            problems.append(f'field "{field}" holds half a surrogate pair; write the character itself')
-    if isinstance(annotation.get("editing_type_id"), str) and not re.fullmatch(
-        r"[0-9]+", annotation["editing_type_id"]
-    ):
-        problems.append(f'field "editing_type_id" must be digits, not {annotation["editing_type_id"]!r}')
-    if "mask" in annotation and (problem := rle_problem(annotation["mask"])):
-        problems.append(f'field "mask" {problem}')
-    path = annotation.get("image_path")
-    if (
-        isinstance(path, str)
-        and not _SURROGATE.search(path)
-        and (problem := _path_problem(folder / IMAGES_FOLDER, path))
-    ):
-        problems.append(f'field "image_path": {problem}')
+    if not isinstance(annotation, JsonObject):
+        return [f"must be an object, not {first_no_number(annotation) or json_type(annotation)}"]
+    problems = [f'field "{shown(field)}" occurs twice; keep one' for field in annotation.duplicates]
+    problems += [
+        f'field "{field}" is missing; add it' for field in (*_TEXT_FIELDS, "mask") if field not in annotation
+    ]
+    for field, value in annotation.items():
+        if number := first_no_number(value):
+            problems.append(f'field "{shown(field)}" holds {number}, which is no number; write what is meant')
+        elif field == "mask" and (problem := rle_problem(value)):
+            problems.append(f'field "mask" {problem}')
+        elif field in _TEXT_FIELDS and (problem := _text_problem(field, value)):
+            problems.append(f'field "{field}" {problem}')
+        elif field == "image_path" and (problem := _path_problem(folder / IMAGES_FOLDER, value)):
+            problems.append(f'field "image_path": {problem}')
     return problems
 
 
-def _json_type(value: Any) -> str:
-    names = {bool: "true/false", int: "number", float: "number", list: "list", str: "text"}
-    return "object" if isinstance(value, dict) else names.get(type(value), "null")
+def _text_problem(field: str, value: Any) -> str | None:
+    if not isinstance(value, str):
+        return f"must be text, not {json_type(value)}"
+    if _SURROGATE.search(value):
+        return "holds half a surrogate pair; write the character itself"
+    if field == "editing_type_id" and not _TYPE_ID.fullmatch(value):
+        return f"must be digits (PIE-Bench has 0 to 9), not {shown(repr(value))}"
+    return None
 
 
 def _path_problem(images: Path, image_path: str) -> str | None:
     """Say why a path does not lead to a file inside the pictures' folder, or None if it does."""
+    name = shown(repr(image_path))
     if not image_path or "\0" in image_path:
-        return f"{image_path!r} names no file"
+        return f"{name} names no file; give the path of a picture below {IMAGES_FOLDER}/"
     if Path(image_path).is_absolute() or ".." in Path(image_path).parts:
-        return f"{image_path!r} must be a path below {IMAGES_FOLDER}/, without '..'"
-    file = images / image_path
+        return f"{name} must be a path below {IMAGES_FOLDER}/, without '..'"
     try:
-        resolved = file.resolve()
+        resolved = (images / image_path).resolve()
         inside = resolved.is_relative_to(images.resolve())
         if inside and resolved.is_file():
             return None
     except (OSError, RuntimeError) as error:
-        return f"{file} cannot be followed: {error}"
+        reason = getattr(error, "strerror", None) or "its links go round in a circle"
+        return f"{name} cannot be followed ({reason}); give another path"
     if not inside:
-        return f"{file} is a link that leaves the folder; put the picture itself there"
-    return f"{file} does not exist; restore the picture or remove the annotation"
+        return f"{name} is a link that leaves the folder; put the picture itself there"
+    return f"{name} does not exist in {images}; restore the picture or remove the annotation"
 
 
 def _to_sample(folder: Path, sample_id: str, annotation: dict[str, Any]) -> Sample:
@@ -192,8 +172,7 @@ def _shared_outputs(samples: Sequence[Sample]) -> list[str]:
 
 def _picture_problem(sample: Sample) -> str | None:
     try:
-        with Image.open(sample.file) as picture:
-            picture.load()
-    except Exception as error:  # a damaged file makes Pillow raise almost anything, SyntaxError included
-        return f"{sample.file}: id {sample.id}: the picture cannot be read ({error}); replace the file"
+        decode_picture(sample.file)
+    except PictureError as error:
+        return f'{sample.file}: id {sample.id}: field "image_path": {error}'
     return None

@@ -1,6 +1,7 @@
 """Run-length encoded editing masks of PIE-Bench."""
 
 from collections.abc import Sequence
+from reprlib import repr as short
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,16 +9,17 @@ from numpy.typing import NDArray
 BoolMask = NDArray[np.bool_]
 
 
-def decode_rle(rle: Sequence[int], height: int, width: int) -> BoolMask:
+def decode_rle(rle: Sequence[int], height: int, width: int, frame: bool = True) -> BoolMask:
     """Decode ``[start, length, start, length, ...]`` over the row-major flattened image.
 
     A run is clipped at the end of the image; runs may overlap and come in any order. The outermost
-    one-pixel frame is always set: the benchmark's own rule against annotation errors at the border.
+    one-pixel frame is set: the benchmark's own rule against annotation errors at the border.
 
     Args:
         rle: pairs of a start index and a length, in pixels.
         height: rows of the image.
         width: columns of the image.
+        frame: whether the frame is set.
 
     Returns:
         Mask of shape ``[height, width]``, True where the picture should be edited.
@@ -37,7 +39,7 @@ def decode_rle(rle: Sequence[int], height: int, width: int) -> BoolMask:
     ends = np.minimum(starts + runs[:, 1], size)
     edges = np.bincount(starts, minlength=size + 1) - np.bincount(ends, minlength=size + 1)
     mask = (np.cumsum(edges[:size]) > 0).reshape(height, width)
-    return set_frame(mask)
+    return set_frame(mask) if frame else mask
 
 
 def encode_rle(mask: BoolMask) -> list[int]:
@@ -64,10 +66,10 @@ def rle_problem(rle: object) -> str | None:
         return f"must be a list of integers, not {type(rle).__name__}"
     wrong = next((value for value in rle if type(value) is not int), None)
     if wrong is not None:
-        return f"must hold integers only, but holds {wrong!r}"
+        return f"must hold integers only, but holds {short(wrong)}"
     if len(rle) % 2:
         return f"has an odd number of entries ({len(rle)}); it needs pairs of start and length"
     negative = next((value for value in rle if value < 0), None)
     if negative is not None:
-        return f"holds a negative number ({negative}); starts and lengths count pixels"
+        return f"holds a negative number ({short(negative)}); starts and lengths count pixels"
     return None

@@ -38,6 +38,30 @@ def summarise(samples: Sequence[Sample]) -> list[TypeSummary]:
     return [_summarise_type(type_id, by_type[type_id]) for type_id in sorted(by_type, key=int)]
 
 
+def full_mask_remark(full: int, total: int) -> str | None:
+    """Say what masks that cover everything mean for the scores, or None if there are none.
+
+    Args:
+        full: samples whose mask covers the whole picture.
+        total: all samples.
+
+    >>> full_mask_remark(560, 700)[:49]
+    '560 of 700 masks cover the whole picture. Nothing'
+    >>> full_mask_remark(0, 4)
+    """
+    if full == 0:
+        return None
+    covers = "covers" if full == 1 else "cover"
+    rest = {0: "no sample at all", 1: "the other sample only"}.get(
+        total - full, f"the other {total - full} samples only"
+    )
+    return (
+        f"{full} of {total} masks {covers} the whole picture. Nothing is left outside it to compare, so the "
+        f"means of the background metrics (PSNR, LPIPS, MSE, SSIM) rest on {rest}; and the CLIP score of the "
+        "edited region is there the same as that of the whole picture."
+    )
+
+
 def _summarise_type(type_id: str, samples: Sequence[Sample]) -> TypeSummary:
     masks = [load_mask(sample) for sample in samples]
     return TypeSummary(

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piebench_eval.cli.console import out
+from piebench_eval.cli.console import out, progress_bar
 from piebench_eval.errors import PiebenchError
 
-app = typer.Typer(help="Check benchmark folders, or draw one.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.progress import TaskID
+
+    from piebench_eval.bench.summary import TypeSummary
+
+app = typer.Typer(help="Get benchmark folders, check them, or draw one.", no_args_is_help=True)
+
+
+class Dataset(StrEnum):
+    """What can be fetched."""
+
+    pie_bench_pp = "pie-bench-pp"
 
 
 @app.callback()
@@ -30,8 +45,6 @@ def validate(
 
       piebench data validate PIE-Bench_v1
     """
-    from rich.table import Table
-
     from piebench_eval.bench.pie_bench import load_pie_bench
     from piebench_eval.bench.summary import summarise
 
@@ -39,19 +52,67 @@ def validate(
     if as_json:
         out.print_json(data=[asdict(summary) for summary in summaries])
         return
-    grid = Table()
-    for title in ("type", "images", "mask covers", "full masks", "empty masks"):
-        grid.add_column(title, justify="left" if title == "type" else "right")
-    for summary in summaries:
-        grid.add_row(
-            f"{summary.type_id} {summary.name}",
-            str(summary.images),
-            f"{summary.mean_mask_share:.1%}",
-            str(summary.full_masks),
-            str(summary.empty_masks),
-        )
-    out.print(grid)
-    out.print(f"{sum(summary.images for summary in summaries)} samples, no problem found.")
+    _print_table(summaries)
+    out.print(f"{_images(summaries)} samples, no problem found.")
+    _print_remark(summaries)
+
+
+@app.command("import")
+def import_(
+    zip_file: Annotated[Path, typer.Option("--zip", help="The archive as downloaded.", show_default=False)],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder to make.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Unpack the archive that PIE-Bench's authors hand out, and check all of it.
+
+    The folder appears once it is whole and sound; nothing that the archive says is trusted.
+
+    Examples:
+
+      piebench data import --zip PIE-Bench_v1.zip --out PIE-Bench_v1
+
+      piebench data import --zip ~/Downloads/PIE-Bench_v1-20240101.zip --out data/pie --json
+    """
+    from piebench_eval.bench.archive import import_archive
+
+    with _progress() as told:
+        summaries = import_archive(zip_file, out_folder, lambda done, total: told("unpacking", done, total))
+    if as_json:
+        types = [asdict(summary) for summary in summaries]
+        out.print_json(data={"folder": str(out_folder), "samples": _images(summaries), "types": types})
+        return
+    out.print(f"{_images(summaries)} samples in {out_folder}, no problem found.", markup=False)
+    _print_remark(summaries)
+
+
+@app.command()
+def fetch(
+    dataset: Annotated[Dataset, typer.Argument(help="What to fetch.", show_default=False)],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder to make.", show_default=False)],
+    revision: Annotated[
+        str | None,
+        typer.Option(help="Commit, branch or tag of the dataset; the newest by default.", show_default=False),
+    ] = None,
+) -> None:
+    """Fetch PIE-Bench++ from the Hugging Face Hub, as a folder in the official layout.
+
+    PIE-Bench++ needs no form. Its prompts change several things at once, and many masks cover the whole
+    picture. Interrupted, the same command goes on with the files that it lacks. SOURCE.json in the folder
+    says which commit it is, and under what licence.
+
+    Examples:
+
+      piebench data fetch pie-bench-pp --out PIE-Bench_pp
+
+      piebench data fetch pie-bench-pp --revision main --out PIE-Bench_pp
+    """
+    from piebench_eval.bench.fetch import LICENCE, REPO_ID, SOURCE_FILE, fetch_pie_bench_pp
+
+    with _progress() as told:
+        summaries = fetch_pie_bench_pp(out_folder, told, revision)
+    out.print(f"{_images(summaries)} samples in {out_folder}, no problem found.", markup=False)
+    out.print(f"{REPO_ID} is under the licence {LICENCE}; {SOURCE_FILE} says more.", markup=False)
+    _print_remark(summaries)
 
 
 @app.command()
@@ -73,3 +134,47 @@ def demo(
         raise PiebenchError(f"--out {out_folder}: holds a benchmark already; name another folder")
     samples = load_pie_bench(write_benchmark(out_folder, per_type, seed))
     out.print(f"{len(samples)} samples in {out_folder}, ideal edits in {IDEAL_FOLDER}/", markup=False)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar that is told what is done now, and how many of how many."""
+    with progress_bar() as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def told(what: str, done: int, total: int) -> None:
+            task = tasks.get(what)
+            if task is None:
+                task = tasks[what] = bar.add_task(what, total=total)
+            bar.update(task, completed=done)
+
+        yield told
+
+
+def _images(summaries: list[TypeSummary]) -> int:
+    return sum(summary.images for summary in summaries)
+
+
+def _print_table(summaries: list[TypeSummary]) -> None:
+    from rich.table import Table
+
+    grid = Table()
+    for title in ("type", "images", "mask covers", "full masks", "empty masks"):
+        grid.add_column(title, justify="left" if title == "type" else "right")
+    for summary in summaries:
+        grid.add_row(
+            f"{summary.type_id} {summary.name}",
+            str(summary.images),
+            f"{summary.mean_mask_share:.1%}",
+            str(summary.full_masks),
+            str(summary.empty_masks),
+        )
+    out.print(grid)
+
+
+def _print_remark(summaries: list[TypeSummary]) -> None:
+    from piebench_eval.bench.summary import full_mask_remark
+
+    full = sum(summary.full_masks for summary in summaries)
+    if remark := full_mask_remark(full, _images(summaries)):
+        out.print(remark)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from piebench_eval.bench.images import load_image, load_mask
 from piebench_eval.bench.sample import Sample
-from piebench_eval.bench.summary import summarise
+from piebench_eval.bench.summary import full_mask_remark, summarise
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_shorter_side_is_torchvisions_resize(wide):
     assert found.shape == (12, 20, 3)
 
 
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
+@pytest.mark.parametrize("mode", ["L", "P", "CMYK"])
 def test_every_mode_becomes_rgb(tmp_path, mode):
     Image.new(mode, (8, 8)).save(tmp_path / "picture.tiff")
     assert load_image(tmp_path / "picture.tiff").shape == (8, 8, 3)
@@ -79,3 +79,13 @@ def test_summary_counts_full_and_empty_masks(wide):
     (summary,) = summarise(samples)
     assert (summary.images, summary.full_masks, summary.empty_masks) == (4, 1, 2)
     assert 0.5 < summary.mean_mask_share < 1
+
+
+def test_full_masks_are_put_into_words():
+    assert full_mask_remark(0, 4) is None
+    many = full_mask_remark(560, 700)
+    assert many.startswith("560 of 700 masks cover the whole picture.") and "the other 140 samples" in many
+    assert all(name in many for name in ("PSNR", "LPIPS", "MSE", "SSIM", "CLIP"))
+    assert "1 of 2 masks covers" in full_mask_remark(1, 2)
+    assert "the other sample only" in full_mask_remark(1, 2)
+    assert "no sample at all" in full_mask_remark(3, 3)

@@ -52,7 +52,7 @@ def test_wrong_type(folder, field, value):
     assert ID in problem and field in problem
 
 
-@pytest.mark.parametrize("type_id", ["", "x", "1.0", "-1", "\u00b2", "\u0663"])
+@pytest.mark.parametrize("type_id", ["", "x", "1.0", "-1", "\u00b2", "\u0663", "1" * 5000])
 def test_type_ids_are_plain_digits(folder, type_id):
     rewrite(folder, lambda annotations: annotations[ID].update(editing_type_id=type_id))
     assert "editing_type_id" in problems_of(folder)[0]
@@ -64,7 +64,55 @@ def test_half_a_surrogate_pair(folder, field):
     assert any("surrogate" in problem for problem in problems_of(folder))
 
 
-@pytest.mark.parametrize("mask", ["0 5", [1], [1, 2, 3], [-1, 4], [4, -1], [1.5, 2], None, [[1, 2]]])
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "9" * 5000])
+@pytest.mark.parametrize("field", ["mask", "original_prompt", "comment"])
+@pytest.mark.parametrize("form", ["{}", "[{}, 5]", '{{"deep": [{}]}}'])
+def test_numbers_that_are_none(folder, field, form, number):
+    rewrite(folder, lambda annotations: annotations[ID].update({field: "HERE"}))
+    text = (folder / "mapping_file.json").read_text()
+    (folder / "mapping_file.json").write_text(text.replace('"HERE"', form.format(number)))
+    (problem,) = problems_of(folder)
+    assert f"id {ID}" in problem and f'"{field}"' in problem and number[:20] in problem
+    assert "write what is meant" in problem and len(problem) < 700
+
+
+def test_a_field_that_occurs_twice(folder):
+    text = (folder / "mapping_file.json").read_text()
+    (folder / "mapping_file.json").write_text(
+        text.replace('"mask": [0, 16384]', '"mask": [], "mask": [0, 9]')
+    )
+    (problem,) = problems_of(folder)
+    assert "912000000004" in problem and '"mask" occurs twice' in problem
+
+
+@pytest.mark.parametrize(
+    "sample_id", ["", " ", ".", "..", "a/b", "a\\b", "a\0b", "a\nb", "\ud800", "x" * 300, "\u00e9" * 150]
+)
+def test_ids_become_names_of_files(folder, sample_id):
+    rewrite(folder, lambda annotations: annotations.update({sample_id: annotations.pop(ID)}))
+    (problem,) = problems_of(folder)
+    assert "mapping_file.json" in problem and "the id " in problem and "names of files" in problem
+    problem.encode()
+
+
+def test_a_byte_order_mark_is_no_harm(folder):
+    text = (folder / "mapping_file.json").read_text()
+    (folder / "mapping_file.json").write_text(text, encoding="utf-8-sig")
+    assert len(load_pie_bench(folder)) == 4
+
+
+def test_pictures_with_no_one_look(folder):
+    from PIL import Image
+
+    picture = folder / "annotation_images" / ANNOTATIONS[ID]["image_path"]
+    Image.new("RGBA", (128, 128)).save(picture)
+    (problem,) = problems_of(folder)
+    assert ID in problem and str(picture) in problem and "flatten it" in problem
+
+
+@pytest.mark.parametrize(
+    "mask", ["0 5", [1], [1, 2, 3], [-1, 4], [4, -1], [1.5, 2], [True, 2], None, [[1, 2]]]
+)
 def test_bad_mask(folder, mask):
     rewrite(folder, lambda annotations: annotations[ID].update(mask=mask))
     (problem,) = problems_of(folder)
