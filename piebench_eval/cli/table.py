@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piebench_eval.cli.console import DEMO_NOTICE, err, out
-from piebench_eval.demo.embedded import DEMO
+from piebench_eval.cli.console import DEMO_NOTICE, err, out, split_list
+from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
+
+_SHOW = "What to show (one of them)"
 
 
 class Format(StrEnum):
@@ -27,84 +29,130 @@ class Format(StrEnum):
     json = "json"
 
 
+_EXACT = (Format.csv, Format.json)
+"""Formats for programs: all digits, all metrics."""
+
+
 def table(
     scores: Annotated[Path, typer.Argument(help="Run folder, or a scores file.", show_default=False)],
     compare_paper: Annotated[
-        bool, typer.Option("--compare-paper", help="Set the published numbers beside the measured ones.")
+        bool,
+        typer.Option(
+            "--compare-paper",
+            help="Set the published numbers beside the measured ones.",
+            rich_help_panel=_SHOW,
+        ),
     ] = False,
+    versus: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Hold every other combination against this one, picture by picture: mean difference, its "
+            "95% interval, and which is better if that leaves out 0.",
+            rich_help_panel=_SHOW,
+        ),
+    ] = None,
+    intervals: Annotated[
+        bool,
+        typer.Option(
+            "--intervals",
+            help="Every mean with its standard error, 95% interval, and how many values it rests on.",
+            rich_help_panel=_SHOW,
+        ),
+    ] = False,
+    by_type: Annotated[
+        bool, typer.Option("--by-type", help="A row per editing type.", rich_help_panel=_SHOW)
+    ] = False,
+    types: Annotated[
+        str | None, typer.Option(help="Editing types that count, such as 1,8; all by default.")
+    ] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
 ) -> None:
     """Print the mean scores of each combination in Table 1's rows and units.
 
-    A run folder also gets the means as table.csv.
+    Means follow the averaging rules of the protocol of the scores; intervals
+    are bootstrapped over pictures. A run folder also gets the means, with
+    intervals and counts, as table.csv, unless --types, --by-type or --versus
+    ask for something else.
 
     Examples:
 
       piebench table runs/x --compare-paper
 
+      piebench table runs/x --versus ddim+p2p --types 1,8
+
+      piebench table runs/x --by-type --format csv > by-type.csv
+
       piebench table my-method.csv --format latex > table.tex
     """
-    print_table(scores, compare_paper, output)
+    print_table(scores, compare_paper, output, versus, intervals, by_type, split_list(types))
 
 
-def print_table(scores: Path, compare_paper: bool = False, output: Format = Format.table) -> None:
-    """Print the means of a run folder or scores file; a run folder also gets them as table.csv."""
+def print_table(
+    scores: Path,
+    compare_paper: bool = False,
+    output: Format = Format.table,
+    versus: str | None = None,
+    intervals: bool = False,
+    by_type: bool = False,
+    types: Sequence[str] | None = None,
+) -> None:
+    """Print a table of a run folder or scores file, as the options of ``piebench table`` say.
+
+    A run folder also gets the means as table.csv, unless the table is of something else.
+
+    Raises:
+        PiebenchError: options that exclude each other, or scores that lack what is asked for.
+    """
+    _require_one(
+        {"--compare-paper": compare_paper, "--versus": versus, "--intervals": intervals, "--by-type": by_type}
+    )
     from piebench_eval.files import write_whole
     from piebench_eval.runs.scoring import provenance_file
     from piebench_eval.runs.store import SCORES_FILE, TABLE_FILE
-    from piebench_eval.tables.aggregate import aggregate, label_columns, left_out, read_scores
-    from piebench_eval.tables.compare import compare_with_paper, is_of_demo, read_about
+    from piebench_eval.tables import views
     from piebench_eval.tables.formats import to_text
-    from piebench_eval.tables.layout import METRICS
+    from piebench_eval.tables.remarks import remarks_on
+    from piebench_eval.tables.source import read_source
 
     file = scores / SCORES_FILE if scores.is_dir() else scores
-    about = read_about(provenance_file(file))
-    means = aggregate(read_scores(file))
-    labels = label_columns(means)
-    remarks = left_out(means)
-    if is_of_demo(about):
-        # A label in the rows themselves goes wherever the table is copied to.
-        means.insert(0, "model", DEMO)
-        labels = ["model", *labels]
-        remarks = [DEMO_NOTICE, *remarks]
-    if scores.is_dir():
-        write_whole(scores / TABLE_FILE, to_text(means, "csv").encode())
-    shown = means[[*labels, "images", *(metric.key for metric in METRICS)]]
-    if compare_paper:
-        comparison = compare_with_paper(means, about)
-        shown = comparison.table
-        remarks += [*comparison.obstacles, *comparison.remarks]
+    source = read_source(file, provenance_file(file), types)
+    metrics = source.metrics(every=output in _EXACT)
+    if versus is not None:
+        view = views.versus_view(source, versus, metrics)
+    elif compare_paper:
+        view = views.comparison_view(source)
+    elif intervals:
+        view = views.intervals_view(source, metrics)
+    else:
+        view = (views.by_type_view if by_type else views.means_view)(source, metrics)
+    if scores.is_dir() and versus is None and not by_type and types is None:
+        write_whole(scores / TABLE_FILE, to_text(source.labelled(source.means), "csv").encode())
+    notice = [DEMO_NOTICE] if source.is_of_demo else []
+    remarks = [*notice, *remarks_on(source.rows, source.about, source.rules), *view.remarks]
+    titles = {metric.key: metric.title for metric in metrics}
+    _print(source.labelled(view.table), remarks, output, titles)
+
+
+def _require_one(options: Mapping[str, object]) -> None:
+    given = [option for option, value in options.items() if value]
+    if len(given) > 1:
+        raise PiebenchError(f"{' and '.join(given)}: each asks for a table of its own; give one of them")
+
+
+def _print(shown: pd.DataFrame, remarks: Sequence[str], output: Format, titles: Mapping[str, str]) -> None:
+    from rich.measure import Measurement
+
+    from piebench_eval.tables.formats import to_text
+    from piebench_eval.tables.terminal import to_grid
+
     if output is Format.csv:
         for remark in remarks:
             err.print(f"- {remark}", markup=False)
     if output is not Format.table:
         typer.echo(to_text(shown, output.value, remarks), nl=False)
         return
-    _print(shown, labels, remarks)
-
-
-def _print(shown: pd.DataFrame, labels: Sequence[str], remarks: Sequence[str]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.measure import Measurement
-    from rich.table import Table
-
-    from piebench_eval.tables.formats import cell
-    from piebench_eval.tables.layout import METRICS
-
-    titles = {metric.key: metric.title for metric in METRICS}
-    titles["difference"] = "diff."
-    grid = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False)
-    for column in shown.columns:
-        number = column not in (*labels, "metric", "verdict")
-        grid.add_column(titles.get(column, column), justify="right" if number else "left", no_wrap=True)
-    previous = None
-    for row in shown.itertuples(index=False):
-        combination = row[: len(labels)]
-        if previous not in (None, combination) and "metric" in shown.columns:
-            grid.add_section()
-        previous = combination
-        grid.add_row(*(escape(titles.get(str(value), cell(value)).replace("\n", " ")) for value in row))
+    grid = to_grid(shown, titles)
     # A cell is never cut short: what does not fit an 80-column terminal is left to the terminal to wrap.
     out.width = max(out.width, Measurement.get(out, out.options.update(max_width=10_000), grid).maximum)
     out.print(grid, crop=False)

@@ -21,10 +21,12 @@ def departures(means: pd.DataFrame, baseline: pd.DataFrame, tolerances: Mapping[
     Args:
         means: a table of means, as ``aggregate`` makes it or ``table.csv`` holds it.
         baseline: likewise; rows that only ``means`` has are not compared.
-        tolerances: how far each of Table 1's metrics may move either way, in its printed unit.
+        tolerances: how far each of Table 1's metrics may move either way, in its printed unit. Metrics that
+            the baseline does not have are not compared.
 
     Returns:
-        A line per cell that moved too far and per combination that is missing; empty if nothing did.
+        A line per cell that moved too far or is missing and per combination that is missing; empty if nothing
+        did.
     """
     measured = {combination_name(row, label_columns(means)): row for _, row in means.iterrows()}
     lines = []
@@ -36,9 +38,12 @@ def departures(means: pd.DataFrame, baseline: pd.DataFrame, tolerances: Mapping[
         row = measured[name]
         if row["images"] != expected["images"]:
             lines.append(f"{name}: {row['images']} images, the baseline has {expected['images']}")
-        for metric in METRICS:
-            now, then = float(row[metric.key]), float(expected[metric.key])
-            if not np.isclose(now, then, rtol=0, atol=tolerances[metric.key], equal_nan=True):
-                allowed = f"at most {tolerances[metric.key]:g} is allowed"
-                lines.append(f"{name}: {metric.key} {then:.3f} -> {now:.3f}, {allowed}")
+        for key in (metric.key for metric in METRICS if metric.key in baseline.columns):
+            if key not in means.columns:
+                lines.append(f"{name}: {key} is missing")
+                continue
+            now, then = float(row[key]), float(expected[key])
+            if not np.isclose(now, then, rtol=0, atol=tolerances[key], equal_nan=True):
+                allowed = f"at most {tolerances[key]:g} is allowed"
+                lines.append(f"{name}: {key} {then:.3f} -> {now:.3f}, {allowed}")
     return lines

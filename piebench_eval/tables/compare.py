@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from piebench_eval.demo.embedded import DEMO
+from piebench_eval.metrics import METRICS as REGISTRY
 from piebench_eval.metrics.networks import MetricModels
+from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.recipes import recipe_file
 from piebench_eval.runs.recipe import Recipe, build_recipe, read_recipe_fields
+from piebench_eval.tables.about import lower_precision, protocol_differences, protocol_of
 from piebench_eval.tables.aggregate import combination_name, label_columns
 from piebench_eval.tables.layout import METRICS
 from piebench_eval.tables.published import load_published
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from piebench_eval.metrics.protocol import AverageRules
+    from piebench_eval.tables.layout import TableMetric
+
 PAPER_IMAGES = 700
-_Z95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -39,39 +45,42 @@ class Comparison:
     remarks: list[str]
 
 
-def compare_with_paper(means: pd.DataFrame, about: dict[str, Any]) -> Comparison:
-    """Set aggregated scores beside Table 1.
+def compare_with_paper(
+    means: pd.DataFrame, about: dict[str, Any], rules: AverageRules = PAPER.average
+) -> Comparison:
+    """Set aggregated scores beside Table 1, as far as they hold its metrics.
 
     A verdict says whether the published mean lies inside the measured mean's own 95% interval.
 
     Args:
         means: from ``aggregate``.
         about: what is known of the scores, from ``read_about``.
+        rules: how they were averaged.
     """
     published = {
         (row["inversion"], row["method"], row["metric"]): (row["paper"], row["report"], row["erratum"])
         for row in load_published().to_dict(orient="records")
     }
     labels = label_columns(means)
-    shown_labels = ["model", *labels] if "model" in means.columns else labels
+    metrics = [metric for metric in METRICS if metric.key in means.columns]
     rows, remarks = [], []
     obstacles: dict[str, list[str]] = {}
     mean: dict[Any, Any]
     for mean in means.to_dict(orient="records"):
         inversion, method = str(mean.get("inversion", "")), str(mean.get("method", ""))
         name = combination_name(mean, labels)
-        reasons = comparison_obstacles(inversion, method, int(mean["images"]), about)
+        reasons = comparison_obstacles(inversion, method, int(mean["images"]), about, metrics, rules)
         if (inversion, method, METRICS[0].key) not in published:
             reasons = ["Table 1 has no such combination"]
         if reasons:
             obstacles.setdefault("; ".join(reasons), []).append(name)
-        for metric in METRICS:
-            row: dict[str, Any] = {label: mean[label] for label in shown_labels}
+        for metric in metrics:
+            row: dict[str, Any] = {label: mean[label] for label in labels}
             row |= {"metric": metric.key, "measured": mean[metric.key]}
             key = (inversion, method, metric.key)
             paper, report, erratum = published.get(key, (np.nan, np.nan, ""))
             row |= {"paper": paper, "report": report, "difference": mean[metric.key] - paper}
-            verdict = _verdict(mean[metric.key], mean[f"{metric.key}_sem"], paper)
+            verdict = _verdict(mean[f"{metric.key}_low"], mean[f"{metric.key}_high"], paper)
             rows.append({**row, "verdict": "" if reasons else verdict})
             if erratum:
                 remarks.append(f"{name}: {metric.key}: paper's value corrected, {erratum}")
@@ -79,7 +88,14 @@ def compare_with_paper(means: pd.DataFrame, about: dict[str, Any]) -> Comparison
     return Comparison(pd.DataFrame(rows), no_verdict, remarks)
 
 
-def comparison_obstacles(inversion: str, method: str, images: int, about: dict[str, Any]) -> list[str]:
+def comparison_obstacles(
+    inversion: str,
+    method: str,
+    images: int,
+    about: dict[str, Any],
+    metrics: Sequence[TableMetric] = METRICS,
+    rules: AverageRules = PAPER.average,
+) -> list[str]:
     """Why a combination's numbers cannot be held against the paper's; empty if they can.
 
     The paper's settings are those of the recipe ``paper``, which comes with the package.
@@ -89,6 +105,8 @@ def comparison_obstacles(inversion: str, method: str, images: int, about: dict[s
         method: name of the method.
         images: how many pictures were scored.
         about: from ``read_about``.
+        metrics: those of Table 1's metrics that were scored.
+        rules: how the scores were averaged.
     """
     recipe = _paper_recipe()
     if (inversion, method) not in recipe.pairs:
@@ -96,10 +114,9 @@ def comparison_obstacles(inversion: str, method: str, images: int, about: dict[s
     reasons = []
     if images != PAPER_IMAGES:
         reasons.append(f"{images} images were scored, the paper has {PAPER_IMAGES}")
-    networks = about.get("networks", {})
-    for role, paper_network in MetricModels().to_dict().items():
-        if networks.get(role) != paper_network:
-            reasons.append(f"{role} is {networks.get(role, 'unknown')}, the paper's is {paper_network}")
+    if rules.types is not None:
+        reasons.append(f"only editing types {', '.join(rules.types)} count")
+    reasons += _scoring_obstacles(about, metrics)
     combination = recipe.combination(inversion, method)
     wanted = {**combination.flat(), "image_format": recipe.image_format}
     given = about.get("combinations", {}).get(combination.name, {})
@@ -109,6 +126,25 @@ def comparison_obstacles(inversion: str, method: str, images: int, about: dict[s
         for field, value in wanted.items()
         if not _is_same(field, given.get(field, "unknown"), value)
     ]
+
+
+def _scoring_obstacles(about: dict[str, Any], metrics: Sequence[TableMetric]) -> list[str]:
+    """What differs from the paper in how pictures were scored."""
+    networks = about.get("networks", {})
+    roles = {role for metric in metrics for role in REGISTRY.get(metric.column).networks}
+    reasons = [
+        f"{role} is {networks.get(role, 'unknown')}, the paper's is {paper_network}"
+        for role, paper_network in MetricModels().to_dict(roles).items()
+        if networks.get(role) != paper_network
+    ]
+    if differences := protocol_differences(about):
+        name, _ = protocol_of(about)
+        reasons.append(f"the protocol is {name}, not the paper's ({'; '.join(differences)})")
+    if precision := lower_precision(about):
+        reasons.append(f"the pictures were scored in {precision}")
+    if resized := len(about.get("resized", ())):
+        reasons.append(f"{resized} of the pictures were resized before scoring")
+    return reasons
 
 
 def _is_same(field: str, given: Any, paper: Any) -> bool:
@@ -127,22 +163,7 @@ def _paper_recipe() -> Recipe:
     return build_recipe(read_recipe_fields(file), {}, str(file))
 
 
-def read_about(provenance_file: Path) -> dict[str, Any]:
-    """What is known of a scores file; empty if nothing was written beside it."""
-    try:
-        about = json.loads(provenance_file.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return {}
-    return about if isinstance(about, dict) else {}
-
-
-def is_of_demo(about: dict[str, Any]) -> bool:
-    """Whether scores come from the embedded models: edited by them or scored with them."""
-    models = [combination.get("model") for combination in about.get("combinations", {}).values()]
-    return DEMO in (about.get("model"), *models, *about.get("networks", {}).values())
-
-
-def _verdict(measured: float, sem: float, paper: float) -> str:
-    if np.isnan(paper) or np.isnan(measured) or np.isnan(sem):
+def _verdict(low: float, high: float, paper: float) -> str:
+    if np.isnan([low, high, paper]).any():
         return ""
-    return "agrees" if abs(measured - paper) <= _Z95 * sem else "differs"
+    return "agrees" if low <= paper <= high else "differs"

@@ -1,41 +1,85 @@
-"""Columns, units and row order of Table 1."""
+"""Columns, units and row order of Table 1, and of the metrics that go beyond it."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
+from piebench_eval.metrics import METRICS as REGISTRY
 from piebench_eval.metrics import columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True)
 class TableMetric:
-    """A column of Table 1.
+    """A metric's column in a table.
 
     Attributes:
         key: its name in the published numbers and in table files.
         column: its column in scores.csv.
         title: its heading, in two lines.
         scale: factor from the score to the printed unit.
+        better: which way is better.
     """
 
     key: str
     column: str
     title: str
     scale: float
+    better: Literal["higher", "lower"]
 
 
 METRICS = (
-    TableMetric("structure_distance", columns.STRUCTURE_DISTANCE, "Struct.\n×10³ ↓", 1e3),
-    TableMetric("psnr", columns.PSNR, "PSNR\n↑", 1),
-    TableMetric("lpips", columns.LPIPS, "LPIPS\n×10³ ↓", 1e3),
-    TableMetric("mse", columns.MSE, "MSE\n×10⁴ ↓", 1e4),
-    TableMetric("ssim", columns.SSIM, "SSIM\n×10² ↑", 1e2),
-    TableMetric("clip_whole", columns.CLIP_TARGET, "CLIP\nwhole ↑", 1),
-    TableMetric("clip_edit", columns.CLIP_EDIT_PART, "CLIP\nedited ↑", 1),
+    TableMetric("structure_distance", columns.STRUCTURE_DISTANCE, "Struct.\n×10³ ↓", 1e3, "lower"),
+    TableMetric("psnr", columns.PSNR, "PSNR\n↑", 1, "higher"),
+    TableMetric("lpips", columns.LPIPS, "LPIPS\n×10³ ↓", 1e3, "lower"),
+    TableMetric("mse", columns.MSE, "MSE\n×10⁴ ↓", 1e4, "lower"),
+    TableMetric("ssim", columns.SSIM, "SSIM\n×10² ↑", 1e2, "higher"),
+    TableMetric("clip_whole", columns.CLIP_TARGET, "CLIP\nwhole ↑", 1, "higher"),
+    TableMetric("clip_edit", columns.CLIP_EDIT_PART, "CLIP\nedited ↑", 1, "higher"),
 )
+"""Table 1's."""
 
 METHOD_ORDER = ("p2p", "masactrl", "pnp")
 INVERSION_ORDER = ("ddim", "null_text", "edit_friendly", "direct")
 
 
-def order_of(name: str, known: tuple[str, ...]) -> tuple[int, str]:
-    """Sort key: the paper's order first, then by name."""
+def metrics_in(found: Iterable[str]) -> tuple[TableMetric, ...]:
+    """The metrics among a scores file's columns: Table 1's in its order, then the others in the registry's.
+
+    Columns that no metric is registered for, such as a plugin's that is no longer installed, are passed over.
+    """
+    present = set(found)
+    further = present - {metric.column for metric in METRICS}
+    return (
+        *(metric for metric in METRICS if metric.column in present),
+        *(_further_metric(column) for column in REGISTRY.names() if column in further),
+    )
+
+
+def printed(metrics: Iterable[TableMetric]) -> tuple[TableMetric, ...]:
+    """The metrics that are shown where width is dear: all but the official column that Table 1 leaves out."""
+    return tuple(metric for metric in metrics if metric.column != columns.CLIP_SOURCE)
+
+
+def _further_metric(column: str) -> TableMetric:
+    metric = REGISTRY.get(column)
+    # Table 1 calls the background's PSNR psnr; the scores file's own psnr is that of the whole picture.
+    key = f"{column}_everywhere" if column in {known.key for known in METRICS} else column
+    arrow = "↑" if metric.better == "higher" else "↓"
+    title = f"{metric.title}\n{metric.unit} {arrow}".replace("\n ", "\n")
+    return TableMetric(key, column, title, metric.scale, metric.better)
+
+
+def place_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Sort key of a row with labels: the paper's order first, then by name."""
+    return (
+        _order_of(row.get("method", ""), METHOD_ORDER),
+        _order_of(row.get("inversion", row.get("name", "")), INVERSION_ORDER),
+    )
+
+
+def _order_of(name: str, known: tuple[str, ...]) -> tuple[int, str]:
     return (known.index(name) if name in known else len(known), name)

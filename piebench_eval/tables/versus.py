@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.tables.aggregate import combination_name, label_columns
-from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.bootstrap import interval_of_means
+from piebench_eval.tables.layout import metrics_in, place_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Mapping, Sequence
 
-_RESAMPLES = 9999
-_CONFIDENCE = 0.95
+    from piebench_eval.tables.layout import TableMetric
 
 
 def versus(scores: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
     """Compare two combinations picture by picture (paired bootstrap, Efron & Tibshirani, 1993, chapter 13).
 
-    Pictures that only one of them has, and values that are nan or inf in either, are left out.
+    Pictures that only one of them has are left out, and so are values that are nan or inf in either. The
+    differences are those of single pictures, for PSNR too: a protocol's rules for means have no part in them.
 
     Args:
         scores: from ``read_scores``.
@@ -30,42 +30,94 @@ def versus(scores: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
         other: name of the combination it is held against.
 
     Returns:
-        A row per metric of Table 1: metric, pairs, difference (one - other, in Table 1's units), low and
-        high (ends of the 95% percentile interval; nan with fewer than two pairs).
+        A row per metric of the scores: metric, pairs, skipped (pairs left out for nan or inf), difference
+        (one - other, in the units of tables), low and high (ends of the 95% percentile interval; nan with
+        fewer than two pairs).
 
     Raises:
-        PiebenchError: a combination is not in the scores.
+        PiebenchError: a combination is not in the scores, or has two rows for a picture.
     """
-    first, second = _of_combination(scores, one), _of_combination(scores, other)
-    shared = first.index.intersection(second.index)
-    rows = []
-    for metric in METRICS:
-        values = (first.loc[shared, metric.column] - second.loc[shared, metric.column]).to_numpy(dtype=float)
-        differences = values[np.isfinite(values)] * metric.scale
-        low, high = _interval(differences)
-        mean = differences.mean() if len(differences) else np.nan
-        rows.append((metric.key, len(differences), mean, low, high))
-    return pd.DataFrame(rows, columns=["metric", "pairs", "difference", "low", "high"])
+    combinations = _by_name(scores)
+    return _differences(
+        _of_combination(combinations, one), _of_combination(combinations, other), metrics_in(scores.columns)
+    )
 
 
-def _of_combination(scores: pd.DataFrame, name: str) -> pd.DataFrame:
+def versus_all(scores: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Compare every other combination with one.
+
+    Args:
+        scores: from ``read_scores``.
+        name: name of the combination that the others are held against.
+
+    Returns:
+        A row per combination and metric: combination, the columns of ``versus`` (combination - name), and
+        better, the name of the better one where the interval leaves out 0, else empty.
+
+    Raises:
+        PiebenchError: it is not in the scores, or alone there, or a combination has two rows for a picture.
+    """
+    combinations = _by_name(scores)
+    base = _of_combination(combinations, name)
+    metrics = metrics_in(scores.columns)
+    tables = []
+    for other in combinations:
+        if other != name:
+            table = _differences(_of_combination(combinations, other), base, metrics)
+            table.insert(0, "combination", other)
+            pairs = zip(metrics, table["low"], table["high"], strict=True)
+            tables.append(table.assign(better=[_better(other, name, *pair) for pair in pairs]))
+    if not tables:
+        raise PiebenchError(f"{name}: the scores hold no other combination to hold it against")
+    return pd.concat(tables, ignore_index=True)
+
+
+def _by_name(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each combination, in the order of Table 1."""
     labels = label_columns(scores)
-    names = scores.apply(combination_name, axis=1, labels=labels)
-    if not (names == name).any():
-        known = ", ".join(dict.fromkeys(names))
+    groups = [
+        (dict(zip(labels, names, strict=True)), rows) for names, rows in scores.groupby(labels, sort=False)
+    ]
+    groups.sort(key=lambda group: place_of(group[0]))
+    return {combination_name(row, labels): rows for row, rows in groups}
+
+
+def _of_combination(combinations: Mapping[str, pd.DataFrame], name: str) -> pd.DataFrame:
+    if name not in combinations:
+        known = ", ".join(combinations)
         raise PiebenchError(f"{name}: the scores hold no such combination; there are: {known}")
-    return scores[names == name].set_index("id")
+    rows = combinations[name].set_index("id")
+    if rows.index.has_duplicates:
+        twice = rows.index[rows.index.duplicated()][0]
+        raise PiebenchError(f"{name}: the scores hold id {twice} more than once; keep one row per picture")
+    return rows
 
 
-def _interval(differences: NDArray[np.float64]) -> tuple[float, float]:
-    if len(differences) < 2:
-        return np.nan, np.nan
-    found = bootstrap(
-        (differences,),
-        np.mean,
-        n_resamples=_RESAMPLES,
-        confidence_level=_CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(found.low), float(found.high)
+def _differences(one: pd.DataFrame, other: pd.DataFrame, metrics: Sequence[TableMetric]) -> pd.DataFrame:
+    shared = one.index.intersection(other.index)
+    columns = [metric.column for metric in metrics]
+    first, second = (rows.loc[shared, columns].to_numpy(dtype=float) for rows in (one, other))
+    usable = np.isfinite(first) & np.isfinite(second)
+    scales = np.array([metric.scale for metric in metrics])
+    differences = np.full(first.shape, np.nan)
+    np.subtract(first, second, out=differences, where=usable)
+    low, high = interval_of_means(differences * scales)
+    pairs = usable.sum(axis=0)
+    sums = np.nansum(differences * scales, axis=0)
+    return pd.DataFrame(
+        {
+            "metric": [metric.key for metric in metrics],
+            "pairs": pairs,
+            "skipped": len(shared) - pairs,
+            "difference": np.where(pairs > 0, sums / np.maximum(pairs, 1), np.nan),
+            "low": low,
+            "high": high,
+        }
+    )
+
+
+def _better(one: str, other: str, metric: TableMetric, low: float, high: float) -> str:
+    """Which of two combinations is better, if the interval of one - other leaves out 0."""
+    if low <= 0 <= high or np.isnan(low):
+        return ""
+    return one if (low > 0) == (metric.better == "higher") else other

@@ -35,3 +35,12 @@ def test_missing_rows_and_other_sample_counts_are_named():
 
 def test_new_rows_are_welcome():
     assert departures(table(), table().iloc[:1], TOLERANCES) == []
+
+
+def test_a_metric_that_is_missing_is_named_and_one_that_is_new_is_not():
+    without = table().drop(columns="mse")
+    assert departures(without, table(), TOLERANCES) == [
+        "direct+p2p: mse is missing",
+        "oracle: mse is missing",
+    ]
+    assert departures(table(), without, TOLERANCES) == []

@@ -7,6 +7,7 @@ import pytest
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.networks import MetricModels
+from piebench_eval.metrics.protocol import MODERN, AverageRules
 from piebench_eval.recipes import recipe_file
 from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
 from piebench_eval.tables.aggregate import aggregate, left_out, read_scores
@@ -119,6 +120,12 @@ def test_a_verdict_where_the_comparison_means_something():
         (about(precision="fp16"), "fp16"),
         (about(resolution=256), "256"),
         (about(**{"method.controller": "auto"}), "method.controller is auto, the paper's is refine"),
+        (
+            {"protocol": {"name": "modern", "rules": MODERN.model_dump(mode="json")}},
+            "the protocol is modern, not the paper's (structure.resize: bilinear -> bilinear_antialiased",
+        ),
+        ({"precision": "bf16"}, "scored in bf16"),
+        ({"resized": ["7: 640x480 -> 512x512"]}, "1 of the pictures were resized before scoring"),
     ],
 )
 def test_no_verdict_without_the_papers_conditions(change, reason):
@@ -131,6 +138,26 @@ def test_no_verdict_without_the_papers_conditions(change, reason):
 def test_no_verdict_on_fewer_images_or_unknown_provenance():
     assert "699 images" in compare_with_paper(aggregate(scores(699)), PAPER_LIKE).obstacles[0]
     assert comparison_obstacles("direct", "p2p", 700, {})
+
+
+def test_no_verdict_on_some_editing_types():
+    rules = AverageRules(types=("0", "1"))
+    comparison = compare_with_paper(aggregate(scores(700).assign(type="1"), rules), PAPER_LIKE, rules)
+    assert "only editing types 0, 1 count" in comparison.obstacles[0]
+
+
+def test_a_network_that_no_score_needed_stands_in_nobodys_way():
+    table = scores(700, dino_similarity=0.5)
+    table = table[["id", "inversion", "method", "psnr_unedit_part", "dino_similarity"]]
+    comparison = compare_with_paper(aggregate(table), {**PAPER_LIKE, "networks": {}})
+    assert comparison.obstacles == []
+    assert comparison.table["metric"].tolist() == ["psnr", "psnr"]
+    assert set(comparison.table["verdict"]) == {"differs"}
+
+
+def test_a_network_beyond_the_papers_three_changes_nothing():
+    networks = {**MetricModels().to_dict(), "lpips_alex": "alexnet"}
+    assert comparison_obstacles("direct", "p2p", 700, {**PAPER_LIKE, "networks": networks}) == []
 
 
 def test_a_local_copy_of_the_papers_model_counts():
@@ -193,3 +220,25 @@ def test_files_that_are_no_scores(tmp_path, content):
         file.write_text(content)
     with pytest.raises(PiebenchError, match=r"scores\.csv"):
         read_scores(file)
+
+
+def test_a_score_that_is_no_number_is_named(tmp_path):
+    file = tmp_path / "scores.csv"
+    table = scores(3).astype({COLUMNS[4]: str})
+    for text in ("much", ""):
+        table.loc[1, COLUMNS[4]] = text
+        table.to_csv(file, index=False)
+        with pytest.raises(
+            PiebenchError, match=rf"scores.csv: column {COLUMNS[4]}, row 3 \(id 1\): '{text}'"
+        ):
+            read_scores(file)
+
+
+def test_any_metric_makes_a_scores_file(tmp_path):
+    file = tmp_path / "scores.csv"
+    file.write_text("id,name,notes,dino_similarity\n007,mine,good,0.5\n008,mine,bad,inf\n")
+    read = read_scores(file)
+    assert read["id"].tolist() == ["007", "008"] and read["notes"].tolist() == ["good", "bad"]
+    means = aggregate(read)
+    assert means["dino_similarity"].tolist() == [50]
+    assert [column for column in means.columns if column.startswith("psnr")] == []

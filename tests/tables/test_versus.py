@@ -4,7 +4,7 @@ import pytest
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import COLUMNS, PSNR
-from piebench_eval.tables.versus import versus
+from piebench_eval.tables.versus import versus, versus_all
 
 
 def scores(shift, number=40):
@@ -49,8 +49,8 @@ def test_values_that_are_no_numbers_and_lone_pictures_are_left_out():
     table.loc[0, PSNR] = np.inf
     table.loc[3, PSNR] = np.nan
     found = versus(table.iloc[:-1], "direct+p2p", "ddim+p2p")
-    assert row(found, "psnr").pairs == 37
-    assert row(found, "ssim").pairs == 39
+    assert (row(found, "psnr").pairs, row(found, "psnr").skipped) == (37, 2)
+    assert (row(found, "ssim").pairs, row(found, "ssim").skipped) == (39, 0)
 
 
 def test_one_pair_has_no_interval():
@@ -59,5 +59,57 @@ def test_one_pair_has_no_interval():
 
 
 def test_an_unknown_combination_is_named():
-    with pytest.raises(PiebenchError, match=r"direct\+pnp.*there are: direct\+p2p, ddim\+p2p"):
+    with pytest.raises(PiebenchError, match=r"direct\+pnp.*there are: ddim\+p2p, direct\+p2p"):
         versus(scores(1.0), "direct+pnp", "ddim+p2p")
+
+
+def test_two_rows_for_a_picture_are_refused():
+    table = scores(1.0)
+    with pytest.raises(PiebenchError, match=r"ddim\+p2p: the scores hold id 0 more than once"):
+        versus(pd.concat([table, table.iloc[[1]]]), "direct+p2p", "ddim+p2p")
+
+
+def test_pictures_that_both_lack_a_score_of_leave_nothing_to_compare():
+    found = row(versus(scores(1.0).assign(**{PSNR: np.nan}), "direct+p2p", "ddim+p2p"), "psnr")
+    assert (found.pairs, found.skipped) == (0, 40)
+    assert np.isnan([found.difference, found.low, found.high]).all()
+
+
+def test_any_metric_is_compared():
+    table = scores(1.0)
+    further = table[["id", "inversion", "method"]].assign(dino_similarity=table[PSNR])
+    (found,) = versus(further, "direct+p2p", "ddim+p2p").itertuples()
+    assert found.metric == "dino_similarity"
+    assert found.difference == pytest.approx(100, rel=0.2)
+
+
+def with_a_twin(shift):
+    """Direct Inversion, DDIM inversion below it by a shift, and a twin of DDIM inversion."""
+    table = scores(shift)
+    twin = table[table["inversion"] == "ddim"].assign(inversion="null_text")
+    return pd.concat([table, twin], ignore_index=True)
+
+
+def test_every_other_combination_is_held_against_one():
+    found = versus_all(with_a_twin(1.0), "ddim+p2p")
+    assert list(dict.fromkeys(found["combination"])) == ["null_text+p2p", "direct+p2p"]
+    alone = versus(with_a_twin(1.0), "direct+p2p", "ddim+p2p")
+    together = found[found["combination"] == "direct+p2p"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(together[list(alone.columns)], alone)
+
+
+def test_the_better_one_is_named_by_what_is_better_in_a_metric():
+    found = versus_all(with_a_twin(1.0), "ddim+p2p").set_index(["combination", "metric"])["better"]
+    assert found["direct+p2p", "psnr"] == "direct+p2p"
+    assert found["direct+p2p", "lpips"] == "ddim+p2p"
+    assert set(found["null_text+p2p"]) == {""}
+
+
+def test_without_an_interval_nobody_is_better():
+    assert set(versus_all(scores(1.0, number=1), "ddim+p2p")["better"]) == {""}
+
+
+def test_alone_there_is_nothing_to_compare():
+    table = scores(1.0)
+    with pytest.raises(PiebenchError, match="no other combination"):
+        versus_all(table[table["inversion"] == "ddim"], "ddim+p2p")

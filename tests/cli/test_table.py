@@ -1,0 +1,210 @@
+"""``piebench table`` as a user meets it."""
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from piebench_eval.cli import table
+from piebench_eval.cli.table import Format, print_table
+from piebench_eval.errors import PiebenchError
+from piebench_eval.metrics.columns import BACKGROUND_COLUMNS, CLIP_SOURCE
+from piebench_eval.metrics.protocol import MODERN, PAPER
+from tests.cli.test_cli import piebench
+from tests.tables.test_tables import scores
+
+FORMATS = [Format.csv, Format.markdown, Format.latex, Format.json, Format.table]
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Twelve pictures of types 1 and 8, edited by two combinations."""
+    rows = scores(12)
+    rows.insert(3, "type", ["1", "8"] * 12)
+    rows.to_csv(tmp_path / "mine.csv", index=False, na_rep="nan")
+    return tmp_path / "mine.csv"
+
+
+@pytest.fixture
+def show(capsys):
+    """Prints a table as JSON and reads it back: rows and remarks."""
+
+    def shown(file, **options):
+        print_table(file, output=Format.json, **options)
+        parsed = json.loads(capsys.readouterr().out)
+        return pd.DataFrame(parsed["rows"]), parsed["remarks"]
+
+    return shown
+
+
+def say(file, **about):
+    file.with_suffix(".json").write_text(json.dumps(about))
+
+
+def test_intervals_are_a_row_per_combination_and_metric(file, show):
+    rows, _ = show(file, intervals=True)
+    columns = ["method", "inversion", "metric", "mean", "sem", "low", "high", "n", "nan", "inf"]
+    assert rows.columns.tolist() == columns
+    assert len(rows) == 2 * 8
+    assert (rows["low"] <= rows["mean"]).all() and (rows["mean"] <= rows["high"]).all()
+    assert set(rows["n"]) == {12}
+
+
+def test_by_type_is_a_row_per_combination_and_type(file, show):
+    rows, _ = show(file, by_type=True)
+    assert rows["type"].tolist() == ["1 change object", "8 change background"] * 2
+    assert rows["images"].tolist() == [6] * 4
+    whole, _ = show(file)
+    assert rows["psnr"].iloc[:2].mean() == pytest.approx(whole["psnr"].iloc[0])
+
+
+def test_versus_holds_every_other_combination_against_one(file, show):
+    rows, _ = show(file, versus="ddim+p2p")
+    assert set(rows["combination"]) == {"direct+p2p"}
+    assert {"pairs", "skipped", "difference", "low", "high", "better"} < set(rows.columns)
+    means, _ = show(file)
+    difference = rows.set_index("metric").loc["psnr", "difference"]
+    assert difference == pytest.approx(means["psnr"].iloc[1] - means["psnr"].iloc[0])
+
+
+@pytest.mark.parametrize("view", [{}, {"by_type": True}, {"versus": "ddim+p2p"}, {"intervals": True}])
+def test_types_restrict_every_table(file, show, view):
+    rows, remarks = show(file, types=["8"], **view)
+    for column in {"images", "pairs", "n"} & set(rows.columns):
+        assert set(rows[column]) == {6}
+    assert "only these editing types count: 8 change background" in remarks
+
+
+@pytest.mark.parametrize("output", FORMATS)
+@pytest.mark.parametrize(
+    "view", [{"by_type": True}, {"versus": "ddim+p2p"}, {"intervals": True}, {"compare_paper": True}]
+)
+def test_every_table_comes_in_every_format_with_its_remarks(file, capfd, view, output):
+    say(file, protocol="paper", precision="bf16")
+    print_table(file, output=output, **view)
+    printed = capfd.readouterr()
+    assert "direct" in printed.out and ("PSNR" if output is Format.table else "psnr") in printed.out
+    assert "not for publication" in (printed.err if output is Format.csv else printed.out)
+
+
+@pytest.mark.parametrize(
+    ("output", "is_shown"), [(Format.csv, True), (Format.json, True), (Format.markdown, False)]
+)
+def test_the_source_images_score_is_for_programs(file, capsys, output, is_shown):
+    print_table(file, output=output)
+    assert (CLIP_SOURCE in capsys.readouterr().out) is is_shown
+
+
+def test_further_metrics_stand_behind_those_of_table_1(file, capfd):
+    pd.read_csv(file).assign(dino_similarity=0.25).to_csv(file, index=False)
+    print_table(file, output=Format.markdown)
+    header = capfd.readouterr().out.splitlines()[0]
+    assert header.replace(" ", "").endswith("|clip_edit|dino_similarity|")
+    print_table(file)
+    assert "DINO" in capfd.readouterr().out
+
+
+def test_a_file_of_one_metric_is_a_table(file, show):
+    rows = pd.read_csv(file)[["id", "inversion", "method", "type", "ssim_unedit_part"]]
+    rows.to_csv(file, index=False)
+    assert show(file)[0].columns.tolist() == ["method", "inversion", "images", "ssim"]
+    assert set(show(file, compare_paper=True)[0]["metric"]) == {"ssim"}
+
+
+def test_means_follow_the_rules_that_the_scores_came_with(file, show):
+    rows = pd.read_csv(file)
+    rows["psnr_unedit_part"] = [np.inf, *[20.0] * 11] * 2
+    rows.to_csv(file, index=False)
+    assert show(file)[0]["psnr"].tolist() == [20, 20]
+    kind = PAPER.choosing({"average": {"inf": "100", "types": ("1",)}})
+    say(file, protocol={"name": "kind.yaml", "rules": kind.model_dump(mode="json")})
+    found, remarks = show(file)
+    assert found["psnr"].tolist() == pytest.approx([(100 + 5 * 20) / 6] * 2)
+    assert any("kind.yaml" in remark and "average.inf: skipped -> 100" in remark for remark in remarks)
+    assert "only these editing types count: 1 change object" in remarks
+
+
+def test_types_asked_for_go_before_the_protocols(file, show):
+    rules = PAPER.choosing({"average": {"types": ("1",)}}).model_dump(mode="json")
+    say(file, protocol={"name": "some.yaml", "rules": rules})
+    _, remarks = show(file, types=["8"])
+    assert "only these editing types count: 8 change background" in remarks
+    assert not any("1 change object" in remark for remark in remarks)
+
+
+def test_full_masks_are_said_of_the_pictures_in_the_table(file, show):
+    rows = pd.read_csv(file, dtype={"type": str})
+    rows.loc[rows["id"].isin([1, 3]), list(BACKGROUND_COLUMNS)] = np.nan
+    rows.to_csv(file, index=False, na_rep="nan")
+    assert any(remark.startswith("2 of 12 masks") for remark in show(file, versus="ddim+p2p")[1])
+    assert any(remark.startswith("2 of 6 masks") for remark in show(file, types=["8"])[1])
+    assert not any("masks" in remark for remark in show(file, types=["1"])[1])
+
+
+def test_table_csv_is_of_the_whole_run(file, tmp_path):
+    file.rename(tmp_path / "scores.csv")
+    written = tmp_path / "table.csv"
+    for other in ({"types": ["1"]}, {"by_type": True}, {"versus": "ddim+p2p"}):
+        print_table(tmp_path, **other)
+        assert not written.exists()
+    print_table(tmp_path)
+    columns = pd.read_csv(written).columns
+    assert {f"psnr{end}" for end in ("", "_sem", "_low", "_high", "_n", "_nan", "_inf")} < set(columns)
+    assert CLIP_SOURCE in columns
+
+
+def test_a_comparison_under_another_protocol_has_no_verdict(file, show):
+    say(file, protocol={"name": "modern", "rules": MODERN.model_dump(mode="json")})
+    rows, remarks = show(file, compare_paper=True)
+    assert set(rows["verdict"]) == {""}
+    assert any("no verdict" in remark and "the protocol is modern" in remark for remark in remarks)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"versus": "ddim+p2p", "by_type": True}, "--versus and --by-type"),
+        ({"intervals": True, "compare_paper": True}, "--compare-paper and --intervals"),
+        ({"types": ["1", "7"]}, "no editing type 7; there are: 1, 8"),
+        (
+            {"versus": "direct"},
+            "direct: the scores hold no such combination; there are: ddim+p2p, direct+p2p",
+        ),
+    ],
+)
+def test_wrong_usage(file, options, words):
+    with pytest.raises(PiebenchError) as raised:
+        print_table(file, **options)
+    assert words in str(raised.value)
+
+
+def test_a_protocol_beside_the_scores_that_there_is_not(file):
+    say(file, protocol={"name": "odd", "rules": {"ssim": {"edge": 1}}})
+    with pytest.raises(PiebenchError, match=r"mine\.json: protocol: ssim\.edge"):
+        print_table(file)
+
+
+def test_the_command_takes_these_options_without_heavy_imports(file):
+    done = piebench("table", file, "--versus", "ddim+p2p", "--types", "1, 8", "--format", "csv")
+    assert done.stderr.strip().endswith("[]") and done.returncode == 0
+    rows = pd.read_csv(io.StringIO(done.stdout))
+    assert set(rows["pairs"]) == {12}
+    wrong = piebench("table", file, "--by-type", "--intervals")
+    assert wrong.returncode == 2 and "--intervals and --by-type" in wrong.stderr
+    assert wrong.stderr.strip().endswith("[]")
+
+
+def test_numbers_stand_to_the_right_and_combinations_apart(file, monkeypatch, tmp_path):
+    from rich.console import Console
+
+    console = Console(width=100, record=True, file=(tmp_path / "printed").open("w"))
+    monkeypatch.setattr(table, "out", console)
+    print_table(file, versus="ddim+p2p")
+    pd.concat([pd.read_csv(file), pd.read_csv(file).assign(method="pnp")]).to_csv(file, index=False)
+    print_table(file, by_type=True)
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    first = next(i for i, line in enumerate(lines) if "8 change background" in line)
+    assert lines[first + 1] == "" and "1 change object" in lines[first + 2]
+    assert "…" not in "".join(lines)
