@@ -22,8 +22,8 @@ class Settings(BaseModel):
 class Registry(Generic[T]):
     """A table of names and where their objects live.
 
-    Outside packages add to it through an entry point in the group ``piebench.inversions`` or
-    ``piebench.methods``.
+    Outside packages add to it through an entry point in the group ``piebench.inversions``,
+    ``piebench.methods`` or ``piebench.metrics``.
 
     Attributes:
         kind: what is registered, for messages.
@@ -84,6 +84,11 @@ class Registry(Generic[T]):
         if name in self._plugins:
             return self._plugins[name][1]
         return f"plugin {self._entry_points()[name].value}"
+
+    def release(self, name: str) -> str | None:
+        """Name and version of the outside package that a name comes from; None for the package's own."""
+        point = None if name in self._entries else self._entry_points().get(name)
+        return f"{point.dist.name} {point.dist.version}" if point is not None and point.dist else None
 
     def _entry_points(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=f"piebench.{self.kind}s")}

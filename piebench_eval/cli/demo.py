@@ -50,11 +50,12 @@ def demo(
 
       piebench demo --quick --samples 40 --out /tmp/demo
     """
-    from piebench_eval.cli.score import of_run, score_into
+    from piebench_eval.cli.score import pictures_of_run, score_into
     from piebench_eval.cli.table import print_table
     from piebench_eval.cli.work import work_through
     from piebench_eval.metrics.networks import networks_for
     from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
+    from piebench_eval.runs.scoring import Scoring
     from piebench_eval.runs.session import Selection, Workers, plan_run
 
     fields = read_recipe_fields(RECIPE)
@@ -63,13 +64,13 @@ def demo(
     recipe = build_recipe(fields, {}, str(RECIPE))
     plan = plan_run(recipe, None, out_folder, Selection(limit=samples), Workers(batch_size=_BATCH))
     work_through(plan)
-    candidates, _, about, scores_file = of_run(out_folder, None)
+    pictures = pictures_of_run(out_folder, None)
     # Without the rest of a larger demo that was stopped in this folder.
     ids = {sample.id for sample in plan.samples}
-    wanted = [candidate for candidate in candidates if candidate.sample.id in ids]
-    score_into(scores_file, wanted, networks_for(DEMO), "auto", about)
+    wanted = [candidate for candidate in pictures.candidates if candidate.sample.id in ids]
+    score_into(pictures.scores_file, wanted, Scoring(networks_for(DEMO)), "auto", pictures.about)
     print_table(out_folder)
-    _print_story(scores_file)
+    _print_story(pictures.scores_file)
     sheet = _write_sheet(plan)
     out.print(f"Look: {sheet}", markup=False)
     out.print(f"All pictures: {out_folder / 'images'}; the drawn benchmark: {plan.data}", markup=False)

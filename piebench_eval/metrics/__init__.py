@@ -1,1 +1,39 @@
-"""Scores of an edit, after PIE-Bench's protocol (Ju et al., ICLR 2024)."""
+"""Scores of an edit, after PIE-Bench's protocol (Ju et al., ICLR 2024).
+
+A metric's module is imported to name its column before anything is scored, so it imports torch only inside
+the functions that need it.
+"""
+
+from piebench_eval.metrics import columns
+from piebench_eval.metrics.base import Metric
+from piebench_eval.registry import Registry
+
+_HERE = "piebench_eval.metrics"
+
+METRICS: Registry[Metric] = Registry(
+    "metric",
+    Metric,
+    {
+        columns.STRUCTURE_DISTANCE: f"{_HERE}.structure:STRUCTURE_DISTANCE",
+        columns.PSNR: f"{_HERE}.background:PSNR_OUTSIDE",
+        columns.LPIPS: f"{_HERE}.perceptual:LPIPS_OUTSIDE",
+        columns.MSE: f"{_HERE}.background:MSE_OUTSIDE",
+        columns.SSIM: f"{_HERE}.ssim:SSIM_OUTSIDE",
+        columns.CLIP_SOURCE: f"{_HERE}.clip_score:CLIP_SOURCE",
+        columns.CLIP_TARGET: f"{_HERE}.clip_score:CLIP_TARGET",
+        columns.CLIP_EDIT_PART: f"{_HERE}.clip_score:CLIP_EDIT_PART",
+        "psnr": f"{_HERE}.background:PSNR_EVERYWHERE",
+        "lpips": f"{_HERE}.perceptual:LPIPS_EVERYWHERE",
+        "mse": f"{_HERE}.background:MSE_EVERYWHERE",
+        "ssim": f"{_HERE}.ssim:SSIM_EVERYWHERE",
+        "psnr_edit_part": f"{_HERE}.background:PSNR_INSIDE",
+        "lpips_edit_part": f"{_HERE}.perceptual:LPIPS_INSIDE",
+        "mse_edit_part": f"{_HERE}.background:MSE_INSIDE",
+        "ssim_edit_part": f"{_HERE}.ssim:SSIM_INSIDE",
+        "lpips_alex_unedit_part": f"{_HERE}.perceptual:LPIPS_ALEX",
+        "lpips_vgg_unedit_part": f"{_HERE}.perceptual:LPIPS_VGG",
+        "clip_directional_similarity": f"{_HERE}.clip_score:CLIP_DIRECTIONAL",
+        "dino_similarity": f"{_HERE}.structure:DINO_SIMILARITY",
+    },
+)
+"""By column of the scores file. Outside packages add theirs through the entry points ``piebench.metrics``."""

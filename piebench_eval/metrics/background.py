@@ -1,61 +1,149 @@
-"""How well the picture outside the mask is preserved: PSNR, MSE, SSIM and LPIPS.
+"""How well the picture outside the mask is preserved: PSNR and MSE.
 
-All four see both pictures with the masked part painted black, and average over the whole picture, hole
-included: so a larger mask makes for better numbers, in the published tables too.
+Both see both pictures with the masked part painted black, and average over the whole picture, hole included:
+so a larger mask makes for better numbers, in the published tables too.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from torchmetrics.functional.image import (
-    peak_signal_noise_ratio,
-    structural_similarity_index_measure,
-)
-from torchmetrics.functional.regression import mean_squared_error
+from piebench_eval.metrics.base import PAIR_SECTIONS, Metric
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
     import torch
 
-_SSIM_BORDER = 5
+    from piebench_eval.metrics.edits import Edits
+
+_PIE_BENCH = "Ju et al., PnP Inversion, ICLR 2024"
 
 
-def masked_mse(source: torch.Tensor, edited: torch.Tensor) -> float:
-    """Mean squared error.
+def masked_mse(source: torch.Tensor, edited: torch.Tensor) -> torch.Tensor:
+    """Mean squared error of each pair of pictures.
 
     Args:
-        source: ``[1, 3, height, width]`` in 0..1, masked.
+        source: ``[pairs, 3, height, width]`` in 0..1, masked.
         edited: likewise.
+
+    Returns:
+        ``[pairs]``.
     """
-    return float(mean_squared_error(edited, source))
+    return (edited - source).square().mean(dim=(1, 2, 3))
 
 
-def masked_psnr(source: torch.Tensor, edited: torch.Tensor) -> float:
+def psnr_of(mse: torch.Tensor) -> torch.Tensor:
     """Peak signal-to-noise ratio in dB for a data range of 1; inf for identical pictures.
 
-    Args:
-        source: ``[1, 3, height, width]`` in 0..1, masked.
-        edited: likewise.
-
     >>> import torch
-    >>> masked_psnr(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.1))
-    20.0
+    >>> psnr_of(torch.tensor([0.01, 0.0])).tolist()
+    [20.0, inf]
     """
-    return float(peak_signal_noise_ratio(edited, source, data_range=1.0))
+    return -10 * mse.log10()
 
 
-def masked_ssim(source: torch.Tensor, edited: torch.Tensor) -> float:
-    """Structural similarity (Wang et al., 2004) with the Gaussian window of 11 pixels, sigma 1.5.
+def background_mse(edits: Edits) -> list[float]:
+    """MSE of what should not change; nan where there is nothing of it."""
+    return _or_nan(edits, _mse(edits, edits.protocol.background.difference))
 
-    The outer 5 pixels of the SSIM map are left out, as torchmetrics did when the paper was written and
-    does no more: there the window would reach beyond the picture.
 
-    Args:
-        source: ``[1, 3, height, width]`` in 0..1, masked; at least 11 pixels a side.
-        edited: likewise.
-    """
-    _, ssim_map = structural_similarity_index_measure(
-        edited, source, sigma=1.5, data_range=1.0, k1=0.01, k2=0.03, return_full_image=True
+def background_psnr(edits: Edits) -> list[float]:
+    """PSNR of what should not change, in dB; nan where there is nothing of it."""
+    return _or_nan(edits, psnr_of(_mse(edits, "float")))
+
+
+def _mse(edits: Edits, difference: str) -> torch.Tensor:
+    """Mean squared errors ``[edits]`` by the protocol's rules."""
+    import torch
+
+    sources = edits.once("masked sources", PAIR_SECTIONS, lambda: masked_sources(edits))
+    errors = []
+    for position, owner in enumerate(edits.owners):  # one by one: a batch of float pictures is large
+        edited = masked(edits, edits.images[position], owner)
+        pair = sources[owner][None], edited[None]
+        if difference == "uint8":
+            wrapped = ((pair[0] * 255).round() - (pair[1] * 255).round()) % 256
+            errors.append(wrapped.square().mean(dim=(1, 2, 3)) / 255**2)
+        else:
+            errors.append(masked_mse(*pair))
+    mse = torch.cat(errors)
+    if edits.protocol.background.area == "kept":
+        mse = mse / torch.tensor([edits.backgrounds[owner].mean() for owner in edits.owners]).to(mse)
+    return mse
+
+
+def masked(edits: Edits, image: np.ndarray, owner: int) -> torch.Tensor:
+    """A picture in 0..1 with everything but the background black, ``[3, height, width]``."""
+    import torch
+
+    kept = torch.from_numpy(edits.backgrounds[owner]).to(edits.suite.device)
+    return edits.levels([image])[0] / 255 * kept
+
+
+def masked_sources(edits: Edits) -> list[torch.Tensor]:
+    """All sources of a block, as ``masked`` has them."""
+    return [masked(edits, image, owner) for owner, image in enumerate(edits.source_images)]
+
+
+def _or_nan(edits: Edits, scores: torch.Tensor) -> list[float]:
+    return without_background_nan(edits, scores.tolist())
+
+
+def without_background_nan(edits: Edits, scores: Sequence[float]) -> list[float]:
+    """Scores, but nan for edits whose mask leaves no background."""
+    kept = [background.any() for background in edits.backgrounds]
+    return [score if kept[owner] else float("nan") for score, owner in zip(scores, edits.owners, strict=True)]
+
+
+def with_background(
+    score: Callable[[Edits], Sequence[float]], background: str
+) -> Callable[[Edits], Sequence[float]]:
+    """A metric of the background that takes ``inside`` the mask, or ``everything``, for background."""
+
+    def of_region(edits: Edits) -> Sequence[float]:
+        return score(edits.under(edits.protocol.choosing({"mask": {"background": background}})))
+
+    return of_region
+
+
+def in_regions(outside: Metric) -> tuple[Metric, Metric, Metric]:
+    """A metric of the background, the same of the whole picture, and of the edited region."""
+    return (
+        outside,
+        replace(
+            outside,
+            title=f"{outside.title} (whole picture)",
+            score=with_background(outside.score, "everything"),
+        ),
+        replace(
+            outside,
+            title=f"{outside.title} (edited region)",
+            score=with_background(outside.score, "inside"),
+        ),
     )
-    inner = slice(_SSIM_BORDER, -_SSIM_BORDER)
-    return float(ssim_map[..., inner, inner].mean())
+
+
+PSNR_OUTSIDE, PSNR_EVERYWHERE, PSNR_INSIDE = in_regions(
+    Metric(
+        title="PSNR",
+        paper=_PIE_BENCH,
+        better="higher",
+        score=background_psnr,
+        sections=(*PAIR_SECTIONS, "background"),
+        unit="dB",
+    )
+)
+MSE_OUTSIDE, MSE_EVERYWHERE, MSE_INSIDE = in_regions(
+    Metric(
+        title="MSE",
+        paper=_PIE_BENCH,
+        better="lower",
+        score=background_mse,
+        sections=(*PAIR_SECTIONS, "background"),
+        scale=1e4,
+        unit="×10⁴",
+    )
+)

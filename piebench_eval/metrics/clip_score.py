@@ -1,66 +1,175 @@
-"""CLIP score (Hessel et al., EMNLP 2021), as the reference evaluator computes it."""
+"""CLIP score (Hessel et al., EMNLP 2021) and directional similarity (Gal et al., SIGGRAPH 2022)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-from PIL import Image
+import numpy as np
 
-from piebench_eval.loading import explained_loading, load_complete
+from piebench_eval.metrics.base import Metric
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Callable, Sequence
+
+    import torch
     from numpy.typing import NDArray
 
+    from piebench_eval.bench.rle import BoolMask
+    from piebench_eval.metrics.edits import Edits
 
-def clip_similarity(image: torch.Tensor, text: torch.Tensor) -> float:
-    """100 x the cosine of two embeddings ``[width]``, at least 0.
+_HESSEL = "Hessel et al., CLIPScore: A Reference-free Evaluation Metric for Image Captioning, EMNLP 2021"
 
-    >>> clip_similarity(torch.tensor([1.0, 0.0]), torch.tensor([1.0, 0.0]))
-    100.0
+
+def clip_similarity(images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+    """100 x the cosine of embeddings, at least 0.
+
+    Args:
+        images: ``[pairs, width]``.
+        texts: likewise.
+
+    >>> import torch
+    >>> clip_similarity(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])).tolist()
+    [100.0]
     """
-    return max(0.0, float(100 * torch.nn.functional.cosine_similarity(image, text, dim=0)))
+    import torch
+
+    return (100 * torch.cosine_similarity(images, texts)).clamp(min=0)
 
 
-class ClipFeatures:
-    """The CLIP model that both embeddings come from."""
+def source_scores(edits: Edits) -> list[float]:
+    """CLIP score of each edit's source picture and source prompt."""
+    scores = clip_similarity(_of_sources(edits), _of_prompts(edits, 0))
+    return edits.of_owners(scores.tolist())
 
-    def __init__(self, model: str, device: torch.device):
-        """Load the network.
 
-        Args:
-            model: a transformers CLIP, directory or hub id.
-            device: where to put it.
+def target_scores(edits: Edits) -> list[float]:
+    """CLIP score of each edit and its target prompt."""
+    return clip_similarity(_of_edits(edits), _targets(edits)).tolist()
 
-        Raises:
-            PiebenchError: the model cannot be loaded.
-        """
-        from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-        with explained_loading("--clip", model, "a CLIP directory or hub id"):
-            self._clip = load_complete(CLIPModel, model, device, torch_dtype=torch.float32)
-            # The torchvision processor differs by a grey level here and there: up to 0.02 in the score.
-            self._processor = CLIPImageProcessorPil.from_pretrained(model)
-            self._tokenizer = CLIPTokenizer.from_pretrained(model)
-        # 2 is transformers' word for "pool at the largest token id", as CLIP itself does; the id of the end
-        # token would pool a cut prompt, which has none, at its start token.
-        self._clip.text_model.eos_token_id = 2
-        self._device = device
+def edit_part_scores(edits: Edits) -> list[float]:
+    """CLIP score of each edit's edited region and its target prompt; nan where the region is empty."""
+    parts = [
+        edit_part(image, edits.sources[owner].mask, edits.regions[owner], edits.protocol.clip.edit_part)
+        for image, owner in zip(edits.images, edits.owners, strict=True)
+    ]
+    # A region that is the whole picture is that picture, and embedded already.
+    cut = [part for part, image in zip(parts, edits.images, strict=True) if part is not image]
+    embedded = iter(_embed_images(edits, [part for part in cut if part is not None]))
+    scores = []
+    for part, image, whole, target in zip(
+        parts, edits.images, _of_edits(edits), _targets(edits), strict=True
+    ):
+        if part is None:
+            scores.append(float("nan"))
+        else:
+            embedding = whole if part is image else next(embedded)
+            scores.append(float(clip_similarity(embedding[None], target[None])))
+    return scores
 
-    @torch.no_grad()
-    def image(self, image: NDArray[np.uint8]) -> torch.Tensor:
-        """Embed a picture ``[height, width, 3]``; returns ``[width]``."""
-        pixels = self._processor(Image.fromarray(image), return_tensors="pt").pixel_values
-        return self._clip.get_image_features(pixel_values=pixels.to(self._device)).pooler_output[0]
 
-    @torch.no_grad()
-    def text(self, prompt: str) -> torch.Tensor:
-        """Embed a prompt; returns ``[width]``.
+def edit_part(
+    image: NDArray[np.uint8], annotated: BoolMask, region: BoolMask, rule: str
+) -> NDArray[np.uint8] | None:
+    """The part of an edit that CLIP looks at; None where it is empty, ``image`` itself where it is all.
 
-        An over-long prompt is cut behind its 77th token, so it loses its end token; the embedding is then
-        read at the largest remaining token id. The reference does so, and a published score has it.
-        """
-        ids = self._tokenizer(prompt, return_tensors="pt", verbose=False).input_ids
-        ids = ids[:, : self._clip.config.text_config.max_position_embeddings]
-        return self._clip.get_text_features(input_ids=ids.to(self._device)).pooler_output[0]
+    Args:
+        image: the edit, ``[height, width, 3]``.
+        annotated: the mask without the frame, ``[height, width]``.
+        region: the edited region, ``[height, width]``.
+        rule: ``clip.edit_part`` of the protocol.
+    """
+    area = annotated if rule in ("box", "masked_box") else region
+    if not area.any():
+        return None
+    if area.all():
+        return image
+    if rule == "white":
+        return np.where(area[..., None], image, np.uint8(255))
+    part = image if rule in ("box", "framed_box") else image * area[..., None].astype(np.uint8)
+    if rule == "masked":
+        return part
+    rows, columns = (np.flatnonzero(area.any(axis=axis)) for axis in (1, 0))
+    return part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def directional_similarities(edits: Edits) -> list[float]:
+    """Cosine of what changed in the pictures and in the prompts, -1 to 1 (Gal et al., equation 2)."""
+    import torch
+    from torch.nn.functional import normalize
+
+    pictures = normalize(_of_edits(edits)) - torch.stack(edits.of_owners(list(normalize(_of_sources(edits)))))
+    prompts = normalize(_of_prompts(edits, 1)) - normalize(_of_prompts(edits, 0))
+    wanted = torch.stack(edits.of_owners(list(prompts)))
+    scores = torch.cosine_similarity(pictures, wanted)
+    unchanged = (pictures == 0).all(dim=1) | (wanted == 0).all(dim=1)
+    return scores.masked_fill(unchanged, torch.nan).tolist()
+
+
+def _of_edits(edits: Edits) -> torch.Tensor:
+    return edits.once("CLIP of edits", ("pictures", "clip"), lambda: _embed_images(edits, edits.images))
+
+
+def _of_sources(edits: Edits) -> torch.Tensor:
+    return edits.once(
+        "CLIP of sources", ("pictures", "clip"), lambda: _embed_images(edits, edits.source_images)
+    )
+
+
+def _of_prompts(edits: Edits, position: int) -> torch.Tensor:
+    """Embeddings of the sources' source prompts (0) or target prompts (1), ``[sources, width]``."""
+
+    def compute() -> torch.Tensor:
+        rules = edits.protocol
+        clip = edits.suite.clip(rules.clip.network, rules.clip.activation)
+        with edits.suite.autocast():
+            return clip.texts(
+                [pair[position] for pair in edits.prompts], keep_end=rules.prompts.too_long == "truncated"
+            ).float()
+
+    return edits.once(f"CLIP of prompts {position}", ("prompts", "clip"), compute)
+
+
+def _targets(edits: Edits) -> torch.Tensor:
+    import torch
+
+    return torch.stack(edits.of_owners(list(_of_prompts(edits, 1))))
+
+
+def _embed_images(edits: Edits, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+    import torch
+
+    suite, rules = edits.suite, edits.protocol.clip
+    clip = suite.clip(rules.network, rules.activation)
+    embeddings = []
+    for start in range(0, len(images), suite.batch):
+        pixels = clip.pixels(images[start : start + suite.batch], rules.processor)
+        with suite.autocast():
+            embeddings.append(clip.images(pixels.to(suite.device)).float())
+    return torch.cat(embeddings) if embeddings else torch.empty(0)
+
+
+def _metric(title: str, score: Callable[[Edits], Sequence[float]], *more_sections: str) -> Metric:
+    return Metric(
+        title=title,
+        paper=_HESSEL,
+        better="higher",
+        score=score,
+        sections=("pictures", "prompts", "clip", *more_sections),
+        networks=("clip",),
+    )
+
+
+CLIP_SOURCE = _metric("CLIP score of the source", source_scores)
+CLIP_TARGET = _metric("CLIP score, whole picture", target_scores)
+CLIP_EDIT_PART = _metric("CLIP score, edited region", edit_part_scores, "mask")
+CLIP_DIRECTIONAL = Metric(
+    title="CLIP directional similarity",
+    paper="Gal et al., StyleGAN-NADA: CLIP-Guided Domain Adaptation of Image Generators, SIGGRAPH 2022",
+    better="higher",
+    score=directional_similarities,
+    sections=("pictures", "prompts", "clip"),
+    networks=("clip",),
+    scale=1e2,
+    unit="×10²",
+)

@@ -1,33 +1,64 @@
 """Which networks the metrics use; known without loading them."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from piebench_eval.demo.embedded import DEMO
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 DINO = "facebook/dino-vitb8"
 CLIP = "openai/clip-vit-large-patch14"
-SQUEEZENET = "squeezenet"
+OPEN_CLIP = "open_clip:"
+"""How the name of a CLIP begins that open_clip loads: ``open_clip:ViT-L-14/openai``."""
+
+
+@dataclass(frozen=True)
+class LpipsBackbone:
+    """A backbone of LPIPS: what torchvision and the lpips package call it."""
+
+    torchvision: str
+    lpips: str
+
+
+LPIPS_BACKBONES = {
+    "lpips_weights": LpipsBackbone("squeezenet", "squeeze"),
+    "lpips_alex": LpipsBackbone("alexnet", "alex"),
+    "lpips_vgg": LpipsBackbone("vgg16", "vgg"),
+}
+"""By field of ``MetricModels``."""
+
+OFFICIAL_NETWORKS = ("dino", "clip", "lpips_weights")
+"""Fields of ``MetricModels`` that the official columns need."""
 
 
 @dataclass(frozen=True)
 class MetricModels:
-    """Where the three networks of the metrics come from; the defaults are the paper's.
+    """Where the networks of the metrics come from; the defaults are the paper's.
 
     Attributes:
         dino: ViT of the structure distance, transformers directory or hub id.
-        clip: CLIP of the CLIP scores, transformers directory or hub id.
+        clip: CLIP of the CLIP scores, transformers directory or hub id, or ``open_clip:MODEL/WEIGHTS``.
         lpips_weights: SqueezeNet of LPIPS, ``squeezenet`` for torchvision's or a safetensors file.
+        lpips_alex: AlexNet of ``lpips_alex_unedit_part``, ``alexnet`` for torchvision's or a safetensors
+            file.
+        lpips_vgg: VGG of ``lpips_vgg_unedit_part``, ``vgg16`` for torchvision's or a safetensors file.
 
-    ``demo`` stands for the embedded network in each of them.
+    ``demo`` stands for the embedded network in each of the first three.
     """
 
     dino: str = DINO
     clip: str = CLIP
-    lpips_weights: str = SQUEEZENET
+    lpips_weights: str = LPIPS_BACKBONES["lpips_weights"].torchvision
+    lpips_alex: str = LPIPS_BACKBONES["lpips_alex"].torchvision
+    lpips_vgg: str = LPIPS_BACKBONES["lpips_vgg"].torchvision
 
-    def to_dict(self) -> dict[str, str]:
-        """As a scores file's provenance holds it."""
-        return asdict(self)
+    def to_dict(self, roles: Iterable[str] = OFFICIAL_NETWORKS) -> dict[str, str]:
+        """As a scores file's provenance holds it: those of the networks that took part."""
+        return {role: name for role, name in asdict(self).items() if role in set(roles)}
 
 
 def networks_for(model: str | None) -> MetricModels:

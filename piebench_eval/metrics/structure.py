@@ -2,38 +2,133 @@
 
 from __future__ import annotations
 
-import torch
-from torch.nn import functional
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.loading import explained_loading, load_complete
+from piebench_eval.metrics.base import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from numpy.typing import NDArray
+
+    from piebench_eval.metrics.edits import Edits
+    from piebench_eval.metrics.protocol import StructureRules
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _SIDE = 224
-_LAYER = 11
+_READ_BY_DEFAULT = 11
+_PIL_FILTERS = {"pil_bilinear": Image.Resampling.BILINEAR, "pil_bicubic": Image.Resampling.BICUBIC}
+_PROJECTIONS = {"keys": (".k_proj", ".key"), "queries": (".q_proj", ".query")}
 
 
-def key_self_similarity(keys: torch.Tensor) -> torch.Tensor:
+def self_similarity(tokens: torch.Tensor) -> torch.Tensor:
     """Cosine similarity between all pairs of tokens.
 
     Args:
-        keys: keys of all heads, concatenated, ``[tokens, width]``; the class token counts.
+        tokens: ``[..., tokens, width]``; keys of all heads, concatenated, in the published protocol.
 
     Returns:
-        Similarities ``[tokens, tokens]``.
+        Similarities ``[..., tokens, tokens]``.
     """
-    directions = keys / keys.norm(dim=1, keepdim=True).clamp(min=1e-8)
-    return directions @ directions.T
+    directions = tokens / tokens.norm(dim=-1, keepdim=True).clamp(min=1e-8)
+    return directions @ directions.transpose(-1, -2)
 
 
-def structure_distance(source: torch.Tensor, edited: torch.Tensor) -> float:
-    """Mean squared difference of two self-similarities ``[tokens, tokens]``."""
-    return float(functional.mse_loss(source, edited))
+def structure_distances(edits: Edits) -> list[float]:
+    """Mean squared difference of the self-similarities of edit and source (Tumanyan et al., equation 3)."""
+    rules, pictures = edits.protocol.structure, ("pictures", "structure")
+    of_sources = edits.once(
+        "self-similarity", pictures, lambda: list(_similarities(edits, edits.source_images, rules))
+    )
+    return [
+        float((source - edited).square().mean())
+        for source, edited in zip(
+            edits.of_owners(of_sources), _similarities(edits, edits.images, rules), strict=True
+        )
+    ]
+
+
+def _similarities(edits: Edits, images: Sequence[NDArray[np.uint8]], rules: StructureRules) -> torch.Tensor:
+    import torch
+
+    suite = edits.suite
+    similarities = []
+    for start in range(0, len(images), suite.batch):
+        pixels = network_input(images[start : start + suite.batch], rules).to(suite.device)
+        with suite.autocast():
+            tokens = suite.dino.read(pixels, rules.layer, rules.features).float()
+        similarities.append(_similarity(tokens, rules, suite.dino.heads))
+    return torch.cat(similarities)
+
+
+def _similarity(tokens: torch.Tensor, rules: StructureRules, heads: int) -> torch.Tensor:
+    if not rules.class_token:
+        tokens = tokens[:, 1:]
+    if rules.heads == "averaged":
+        pictures, number, width = tokens.shape
+        by_head = tokens.view(pictures, number, heads, width // heads).transpose(1, 2)
+        return self_similarity(by_head)
+    return self_similarity(tokens)
+
+
+def network_input(images: Sequence[NDArray[np.uint8]], rules: StructureRules) -> torch.Tensor:
+    """Bring pictures to the ViT's size and value range.
+
+    The reference feeds grey levels 0..255 into a normalisation made for 0..1, and shrinks without
+    antialiasing; published numbers contain both, so both are the default.
+
+    Args:
+        images: pictures ``[height, width, 3]`` of one size.
+        rules: the protocol's choices.
+
+    Returns:
+        ``[pictures, 3, 224, 224]``, float32.
+    """
+    import torch
+    from torch.nn import functional
+
+    pil_filter = _PIL_FILTERS.get(rules.resize)
+    if pil_filter is not None:
+        images = [np.array(Image.fromarray(image).resize((_SIDE, _SIDE), pil_filter)) for image in images]
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous().float()
+    if pil_filter is None:
+        pixels = functional.interpolate(
+            pixels,
+            size=(_SIDE, _SIDE),
+            mode="bilinear",
+            antialias=rules.resize == "bilinear_antialiased",
+        )
+    if rules.levels == "0..1":
+        pixels = pixels / 255
+    elif rules.levels == "-1..1":
+        pixels = pixels / 127.5 - 1
+    if not rules.normalise:
+        return pixels
+    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return (pixels - mean) / std
+
+
+class _Reached(Exception):
+    """Ends a forward pass where its result is known: the layers behind are not computed."""
+
+    def __init__(self, tokens: torch.Tensor):
+        super().__init__()
+        self.tokens = tokens
 
 
 class StructureFeatures:
-    """The ViT that key self-similarities come from."""
+    """The ViT that self-similarities come from.
+
+    Attributes:
+        heads: its number of attention heads.
+    """
 
     def __init__(self, model: str, device: torch.device):
         """Load the network.
@@ -45,49 +140,105 @@ class StructureFeatures:
         Raises:
             PiebenchError: the model cannot be loaded.
         """
+        import torch
         from transformers import ViTModel
+
+        from piebench_eval.loading import explained_loading, load_complete
 
         with explained_loading("--dino", model, "a ViT directory or hub id"):
             vit = load_complete(ViTModel, model, device, add_pooling_layer=False, torch_dtype=torch.float32)
-        if vit.config.num_hidden_layers <= _LAYER:
+        if vit.config.num_hidden_layers <= _READ_BY_DEFAULT:
             raise PiebenchError(
                 f"--dino {model}: has {vit.config.num_hidden_layers} layers; "
-                f"structure distance reads layer {_LAYER + 1}"
+                f"structure distance reads layer {_READ_BY_DEFAULT + 1}"
             )
+        self.heads: int = vit.config.num_attention_heads
         self._vit = vit
-        self._device = device
 
-    @torch.no_grad()
-    def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        """Key self-similarity of a picture.
-
-        The reference feeds grey levels 0..255 into a normalisation made for 0..1, and shrinks without
-        antialiasing; published numbers contain both, so both are kept.
+    def read(self, pixels: torch.Tensor, layer: int, features: str) -> torch.Tensor:
+        """What a layer makes of pictures.
 
         Args:
-            image: ``[3, height, width]``, grey levels 0..255, float32.
+            pixels: ``[pictures, 3, 224, 224]``, as ``network_input`` makes them.
+            layer: counted from 0.
+            features: ``keys``, ``queries`` or ``tokens`` (the layer's output).
 
         Returns:
-            Similarities ``[785, 785]`` for patches of 8 pixels.
+            ``[pictures, tokens, width]``, the class token first; keys and queries of all heads concatenated.
+
+        Raises:
+            PiebenchError: the ViT has no such layer.
         """
-        small = functional.interpolate(
-            image[None].to(self._device), size=(_SIDE, _SIDE), mode="bilinear", antialias=False
-        )
-        mean, std = (
-            torch.tensor(values, device=self._device)[:, None, None]
-            for values in (IMAGENET_MEAN, IMAGENET_STD)
-        )
-        keys: list[torch.Tensor] = []
-        projection = _key_projection(self._vit)
-        handle = projection.register_forward_hook(lambda module, inputs, output: keys.append(output))
+
+        def stop(module: torch.nn.Module, inputs: object, output: torch.Tensor | tuple[torch.Tensor]) -> None:
+            raise _Reached(output if not isinstance(output, tuple) else output[0])
+
+        handle = self._module(layer, features).register_forward_hook(stop)
         try:
-            self._vit((small - mean) / std)
+            self._vit(pixels)
+        except _Reached as reached:
+            return reached.tokens
         finally:
             handle.remove()
-        return key_self_similarity(keys[0][0])
+        raise AssertionError("the layer was not reached")
+
+    def class_tokens(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The class token of the last layer, ``[pictures, width]``."""
+        return self._vit(pixels).last_hidden_state[:, 0]
+
+    def _module(self, layer: int, features: str) -> torch.nn.Module:
+        """The layer, or its projection to keys or queries: named otherwise in every release."""
+        names = [name for name, _ in self._vit.named_modules()]
+        if features in _PROJECTIONS:
+            found = [name for name in names if name.endswith(_PROJECTIONS[features])]
+        else:
+            found = [name for name in names if re.search(r"\blayers?\.\d+$", name)]
+        if layer >= len(found):
+            raise PiebenchError(f"structure.layer {layer}: the ViT of --dino has {len(found)} layers")
+        return self._vit.get_submodule(found[layer])
 
 
-def _key_projection(vit: torch.nn.Module) -> torch.nn.Module:
-    """The key projection of layer 12 (index 11), found by name in the order of the layers."""
-    projections = [module for name, module in vit.named_modules() if name.endswith((".k_proj", ".key"))]
-    return projections[_LAYER]
+def dino_similarities(edits: Edits) -> list[float]:
+    """Cosine of edit's and source's class tokens (Ruiz et al., DreamBooth, CVPR 2023, section 4).
+
+    Pictures go in as DINO was trained: resized by PIL, 0..1, whatever the protocol does for the structure
+    distance.
+    """
+    import torch
+
+    suite = edits.suite
+    usual = edits.protocol.structure.model_copy(update={"resize": "pil_bicubic", "levels": "0..1"})
+
+    def class_tokens(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        tokens = []
+        for start in range(0, len(images), suite.batch):
+            pixels = network_input(images[start : start + suite.batch], usual).to(suite.device)
+            with suite.autocast():
+                tokens.append(suite.dino.class_tokens(pixels).float())
+        return torch.cat(tokens)
+
+    of_sources = edits.once("class tokens", ("pictures",), lambda: list(class_tokens(edits.source_images)))
+    sources = torch.stack(edits.of_owners(of_sources))
+    return torch.cosine_similarity(class_tokens(edits.images), sources).tolist()
+
+
+STRUCTURE_DISTANCE = Metric(
+    title="Structure distance",
+    paper="Tumanyan et al., Splicing ViT Features for Semantic Appearance Transfer, CVPR 2022",
+    better="lower",
+    score=structure_distances,
+    sections=("pictures", "structure"),
+    networks=("dino",),
+    scale=1e3,
+    unit="×10³",
+)
+DINO_SIMILARITY = Metric(
+    title="DINO similarity",
+    paper="Ruiz et al., DreamBooth, CVPR 2023, with the ViT of the structure distance",
+    better="higher",
+    score=dino_similarities,
+    sections=("pictures",),
+    networks=("dino",),
+    scale=1e2,
+    unit="×10²",
+)

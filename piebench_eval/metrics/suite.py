@@ -1,129 +1,114 @@
-"""Scoring edits: models loaded once, source-side features computed once per sample."""
+"""The networks behind the metrics, each loaded once; and the scores of a block of edits."""
 
 from __future__ import annotations
 
-from functools import cached_property
+import contextlib
+import traceback
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from piebench_eval.demo.embedded import locate
+from piebench_eval.errors import PiebenchError
 from piebench_eval.loading import use_exact_float32
-from piebench_eval.metrics import background, clip_score, columns, perceptual, structure
+from piebench_eval.metrics import METRICS
+from piebench_eval.metrics.clip_networks import Clip, load_clip
+from piebench_eval.metrics.perceptual import PerceptualFeatures
+from piebench_eval.metrics.structure import StructureFeatures
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Iterable
+    from contextlib import AbstractContextManager
 
-    from piebench_eval.bench.rle import BoolMask
+    from piebench_eval.metrics.edits import Edits
     from piebench_eval.metrics.networks import MetricModels
 
 
 class Suite:
-    """The networks behind the eight official columns."""
+    """Networks on a device, loaded when they are first asked for.
 
-    def __init__(self, models: MetricModels, device: torch.device):
-        """Load all three networks.
+    Attributes:
+        device: where they are.
+        batch: how many pictures they are given at a time.
+    """
+
+    def __init__(self, models: MetricModels, device: torch.device, batch: int = 8, precision: str = "fp32"):
+        """Say which networks.
+
+        Args:
+            models: where they come from.
+            device: where to put them.
+            batch: how many pictures a network is given at a time.
+            precision: ``fp32``, or ``bf16`` for their insides; what is computed of their features stays
+                float32.
+        """
+        use_exact_float32()
+        self.device, self.batch = device, batch
+        self._models, self._precision = models, precision
+        self.lpips = cache(self._load_lpips)
+        self.clip = cache(self._load_clip)
+
+    @cached_property
+    def dino(self) -> StructureFeatures:
+        """The ViT of the structure distance."""
+        return StructureFeatures(locate("dino", self._models.dino), self.device)
+
+    def load(self, roles: Iterable[str]) -> None:
+        """Load the networks of these roles now, to fail before anything is scored.
 
         Raises:
             PiebenchError: one of them cannot be loaded.
         """
-        use_exact_float32()
-        self.device = device
-        self.structure = structure.StructureFeatures(locate("dino", models.dino), device)
-        self.lpips = perceptual.PerceptualDistance(locate("lpips_weights", models.lpips_weights), device)
-        self.clip = clip_score.ClipFeatures(locate("clip", models.clip), device)
+        for role in roles:
+            if role == "dino":
+                _ = self.dino
+            elif role == "clip":
+                self.clip(None, "own")
+            else:
+                self.lpips(role)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context that networks run in."""
+        if self._precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def _load_lpips(self, role: str) -> PerceptualFeatures:
+        return PerceptualFeatures(role, locate(role, getattr(self._models, role)), self.device)
+
+    def _load_clip(self, network: str | None, activation: str) -> Clip:
+        return load_clip(locate("clip", network or self._models.clip), activation, self.device)
 
 
-class SourceFeatures:
-    """What the scores of all edits of one sample share; computed when first asked for."""
-
-    def __init__(
-        self,
-        suite: Suite,
-        image: NDArray[np.uint8],
-        mask: BoolMask,
-        source_prompt: str,
-        target_prompt: str,
-    ):
-        """Take the sample's side of the comparison.
-
-        Args:
-            suite: the networks.
-            image: source picture ``[height, width, 3]``.
-            mask: True where the picture should be edited, ``[height, width]``.
-            source_prompt: prompt of the source picture, without brackets.
-            target_prompt: prompt of the edited picture, without brackets.
-        """
-        self.suite, self.image, self.mask = suite, image, mask
-        self._source_prompt, self._target_prompt = source_prompt, target_prompt
-
-    @cached_property
-    def self_similarity(self) -> torch.Tensor:
-        """Key self-similarity of the source picture."""
-        return self.suite.structure(_levels(self.image))
-
-    @cached_property
-    def clip_source(self) -> float:
-        """CLIP score of the source picture and the source prompt."""
-        clip = self.suite.clip
-        return clip_score.clip_similarity(clip.image(self.image), clip.text(self._source_prompt))
-
-    @cached_property
-    def target_text(self) -> torch.Tensor:
-        """CLIP embedding of the target prompt."""
-        return self.suite.clip.text(self._target_prompt)
-
-    @cached_property
-    def kept(self) -> torch.Tensor:
-        """1 outside the mask, ``[1, height, width]``."""
-        return torch.from_numpy(~self.mask).float()[None].to(self.suite.device)
-
-    @cached_property
-    def masked(self) -> torch.Tensor:
-        """The source picture in 0..1 with the masked part black, ``[1, 3, height, width]``."""
-        return self.masked_like(self.image)
-
-    def masked_like(self, image: NDArray[np.uint8]) -> torch.Tensor:
-        """A picture in 0..1 with this sample's masked part black, ``[1, 3, height, width]``."""
-        return (_levels(image).to(self.suite.device) / 255 * self.kept)[None]
-
-
-def score_edit(source: SourceFeatures, edited: NDArray[np.uint8]) -> dict[str, float]:
-    """Score one edit.
+def score_edits(edits: Edits, column: str) -> list[float]:
+    """Score a block of edits by one metric.
 
     Args:
-        source: the sample's side.
-        edited: edited picture, same shape as the source.
+        edits: the edits, under a protocol.
+        column: name of the metric.
 
     Returns:
-        A value for each of ``columns.COLUMNS``; the background columns are nan if the mask covers
-        everything.
+        The scores of the edits, in their order.
 
     Raises:
-        ValueError: the pictures differ in shape.
+        PiebenchError: a network cannot be loaded, or a plugin's metric failed.
     """
-    if edited.shape != source.image.shape:
-        raise ValueError(f"the edit has shape {edited.shape}, its source {source.image.shape}")
-    suite = source.suite
-    distance = structure.structure_distance(source.self_similarity, suite.structure(_levels(edited)))
-    edit_part = edited * source.mask[..., None].astype(np.uint8)
-    scores = {
-        columns.STRUCTURE_DISTANCE: distance,
-        **dict.fromkeys(columns.BACKGROUND_COLUMNS, float("nan")),
-        columns.CLIP_SOURCE: source.clip_source,
-        columns.CLIP_TARGET: clip_score.clip_similarity(suite.clip.image(edited), source.target_text),
-        columns.CLIP_EDIT_PART: clip_score.clip_similarity(suite.clip.image(edit_part), source.target_text),
-    }
-    if not source.mask.all():
-        masked = source.masked_like(edited)
-        scores[columns.PSNR] = background.masked_psnr(source.masked, masked)
-        scores[columns.LPIPS] = suite.lpips(source.masked, masked)
-        scores[columns.MSE] = background.masked_mse(source.masked, masked)
-        scores[columns.SSIM] = background.masked_ssim(source.masked, masked)
+    plugin = METRICS.origin(column)
+    try:
+        with torch.inference_mode():
+            scores = [float(score) for score in METRICS.get(column).score(edits)]
+    except Exception as error:
+        if plugin is None or isinstance(error, PiebenchError):
+            raise
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise PiebenchError(
+            f"{plugin}: metric {column} failed with {type(error).__name__}: {error} "
+            f"({place.filename}, line {place.lineno})"
+        ) from error
+    if len(scores) != len(edits.owners):
+        raise PiebenchError(
+            f"{plugin}: metric {column} gave {len(scores)} scores for {len(edits.owners)} edits; give one "
+            "for each"
+        )
     return scores
-
-
-def _levels(image: NDArray[np.uint8]) -> torch.Tensor:
-    """Grey levels 0..255 as float32, ``[3, height, width]``."""
-    return torch.from_numpy(image).permute(2, 0, 1).contiguous().float()

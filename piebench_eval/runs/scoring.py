@@ -1,227 +1,315 @@
-"""Scoring a run's pictures, or anybody's, into scores.csv."""
+"""Scoring pictures block by block: only what is not known yet, decoded while the networks work."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache, cached_property, lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from piebench_eval.bench.images import load_image, load_mask
-from piebench_eval.bench.pie_bench import IMAGES_FOLDER, dataset_fingerprint
-from piebench_eval.demo.benchmark import IDEAL_FOLDER
+from piebench_eval.bench.pictures import picture_size, read_picture
+from piebench_eval.bench.pie_bench import dataset_fingerprint
 from piebench_eval.errors import PiebenchError
-from piebench_eval.files import append_line, read_json_lines, write_whole
+from piebench_eval.files import write_whole
+from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.columns import COLUMNS
-from piebench_eval.runs.dataset import dataset_of_run
+from piebench_eval.metrics.protocol import PAPER
+from piebench_eval.runs.cells import Score, cell_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from piebench_eval.bench.sample import Sample
+    from piebench_eval.metrics.edits import Source
     from piebench_eval.metrics.networks import MetricModels
-    from piebench_eval.runs.store import RunStore
+    from piebench_eval.metrics.protocol import Protocol
+    from piebench_eval.metrics.suite import Suite
+    from piebench_eval.runs.candidates import Candidate
+    from piebench_eval.runs.cells import CellStore
 
-_REFERENCE_ROWS = {"oracle": IDEAL_FOLDER, "source-copy": IMAGES_FOLDER}
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_BLOCKS_AHEAD = 2
+"""Blocks that are decoded while one is scored."""
+
+_BATCH, _BATCH_ELSEWHERE = {"cpu": 4, "cuda": 32}, 8
+"""Pictures that a network is given at a time, by kind of device."""
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """An edited picture to score.
+class Scoring:
+    """How pictures are scored.
 
     Attributes:
-        sample: the sample that it is an edit of.
-        labels: its columns beside id and type: inversion and method, or name.
-        file: the picture.
-        follows_edit: the source is brought to the edit's resolution (a run's own pictures); otherwise the
-            edit must have the source's size.
+        models: the networks.
+        protocol_name: ``paper``, ``modern`` or a file.
+        protocol: its rules.
+        columns: names of metrics.
+        precision: ``fp32`` or ``bf16``, of the networks' insides.
+        resize: bring edits of other sizes to their source's.
     """
 
-    sample: Sample
-    labels: dict[str, str]
-    file: Path
-    follows_edit: bool
+    models: MetricModels
+    protocol_name: str = "paper"
+    protocol: Protocol = PAPER
+    columns: tuple[str, ...] = COLUMNS
+    precision: str = "fp32"
+    resize: bool = False
+
+    @cached_property
+    def scores(self) -> list[Score]:
+        """The columns under the protocol."""
+        return [Score(column, self.protocol, self.models, self.precision) for column in self.columns]
+
+    def suite(self, device: str, batch: int | None = None) -> Suite:
+        """The networks, not loaded yet.
+
+        Args:
+            device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+            batch: how many pictures they are given at a time; None for what suits the device.
+
+        Raises:
+            PiebenchError: this machine has no such device.
+        """
+        from piebench_eval.backbone.loading import resolve_device
+        from piebench_eval.metrics.suite import Suite
+
+        place = resolve_device(device)
+        return Suite(self.models, place, batch or _BATCH.get(place.type, _BATCH_ELSEWHERE), self.precision)
+
+    def describe(self) -> dict[str, Any]:
+        """As the JSON file beside the scores has it."""
+        roles = {role for column in self.columns for role in METRICS.get(column).networks}
+        return {
+            "protocol": {"name": self.protocol_name, "rules": self.protocol.model_dump()},
+            "precision": self.precision,
+            "networks": self.models.to_dict(roles),
+        }
 
 
-def run_candidates(store: RunStore, data: Path | None = None) -> tuple[list[Candidate], list[str]]:
-    """A run's pictures, sample by sample, and what is missing of them.
+@dataclass(frozen=True)
+class Work:
+    """What is asked about a candidate.
 
-    A benchmark that knows its ideal edits (the demo's) adds two rows that no edit made: ``oracle``, the
-    ideal edits, and ``source-copy``, the sources untouched.
+    Attributes:
+        candidate: the edit.
+        scores: the columns.
+        keys: what their values are kept under.
+    """
 
-    Args:
-        store: the run.
-        data: the benchmark folder, if it is no longer where the run found it.
+    candidate: Candidate
+    scores: Sequence[Score]
+    keys: tuple[str, ...]
+
+    def missing(self, cells: CellStore) -> Work:
+        """What of it is not known yet."""
+        left = [(score, key) for score, key in zip(self.scores, self.keys, strict=True) if key not in cells]
+        return Work(self.candidate, [score for score, _ in left], tuple(key for _, key in left))
+
+
+def work_on(candidates: Iterable[Candidate], scores: Sequence[Score], cells: CellStore) -> Iterator[Work]:
+    """Ask about each candidate.
 
     Raises:
-        PiebenchError: the benchmark is gone or is not the one that was edited.
+        PiebenchError: a picture is gone.
     """
-    folder, samples = dataset_of_run(store, data)
-    done = store.scan(samples).done
-    candidates, missing = [], []
-    for sample in samples:
-        for inversion, method in store.recipe.pairs:
-            file = store.image_file(inversion, method, sample)
-            labels = {"inversion": inversion, "method": method}
-            if (inversion, method, sample.id) in done:
-                candidates.append(Candidate(sample, labels, file, follows_edit=True))
-            else:
-                missing.append(f"{inversion}+{method}: {file}")
-        candidates += _reference_candidates(folder, sample)
-    return candidates, missing
+    fingerprint = lru_cache(maxsize=8)(lambda sample: dataset_fingerprint([sample]))
+    for candidate in candidates:
+        try:
+            picture = cells.digest(candidate.file)
+        except OSError as error:
+            raise PiebenchError(f"{candidate.file}: cannot be read ({error}); restore the file") from None
+        sample = fingerprint(candidate.sample)
+        yield Work(candidate, scores, tuple(cell_key(score, sample, picture) for score in scores))
 
 
-def _reference_candidates(folder: Path, sample: Sample) -> list[Candidate]:
-    if not (folder / IDEAL_FOLDER / sample.image_path).is_file():
-        return []
-    return [
-        Candidate(sample, {"inversion": "", "method": name}, folder / pictures / sample.image_path, False)
-        for name, pictures in _REFERENCE_ROWS.items()
-    ]
-
-
-def folder_candidates(
-    images: Path, samples: Sequence[Sample], name: str
-) -> tuple[list[Candidate], list[str]]:
-    """Anybody's pictures in the official layout, with or without ``annotation_images/``, and what is missing.
-
-    Raises:
-        PiebenchError: the folder does not exist.
-    """
-    if not images.is_dir():
-        raise PiebenchError(f"--images {images}: no such folder")
-    candidates, missing = [], []
-    for sample in samples:
-        path = Path(sample.image_path)
-        places = [
-            images / below / path.with_suffix(suffix)
-            for below in (IMAGES_FOLDER, ".")
-            for suffix in dict.fromkeys([path.suffix, *_SUFFIXES])
-        ]
-        file = next((place for place in places if place.is_file()), None)
-        if file is None:
-            missing.append(f"{sample.id}: {images / path}")
-        else:
-            candidates.append(Candidate(sample, {"name": name}, file, follows_edit=False))
-    return candidates, missing
-
-
-class ScoreJournal:
-    """Rows scored so far, kept beside the scores file until it is complete: an interrupt loses nothing.
-
-    A row is used again only for the same pixels, sample and networks.
-    """
-
-    def __init__(self, scores_file: Path, models: MetricModels):
-        self._file = scores_file.with_name(f".{scores_file.name}.journal")
-        self._models = models.to_dict()
-        self._rows: dict[str, dict[str, Any]] = {}
-        if self._file.is_file():
-            entries, _ = read_json_lines(self._file, {"key", "scores"})
-            self._rows = {entry["key"]: entry["scores"] for entry in entries}
-
-    def key(self, candidate: Candidate) -> str:
-        """What a row depends on, hashed."""
-        parts = [dataset_fingerprint([candidate.sample]), candidate.labels, self._models]
-        digest = hashlib.sha256(json.dumps(parts).encode())
-        digest.update(candidate.file.read_bytes())
-        return digest.hexdigest()
-
-    def get(self, key: str) -> dict[str, float] | None:
-        """The scores kept under a key."""
-        return self._rows.get(key)
-
-    def add(self, key: str, scores: dict[str, float]) -> None:
-        """Keep scores, on disk before this returns."""
-        append_line(self._file, json.dumps({"key": key, "scores": scores}))
-
-    def close(self) -> None:
-        """Remove the journal: the scores file is complete."""
-        self._file.unlink(missing_ok=True)
-
-
-def score_candidates(
-    candidates: Sequence[Candidate], models: MetricModels, device: str, journal: ScoreJournal
-) -> Iterator[dict[str, Any]]:
-    """Score pictures one by one; what the edits of a sample share is computed once.
+def do_work(
+    work: Iterable[Work], suite: Suite, cells: CellStore, resize: bool = False, frugal: bool = False
+) -> Iterator[int]:
+    """Compute what is not known yet, and keep it.
 
     Args:
-        candidates: the pictures, those of one sample next to each other.
-        models: the networks of the metrics.
-        device: where they run.
-        journal: rows that an interrupted session left.
+        work: from ``work_on``, the edits of one sample next to each other.
+        suite: the networks; its batch is also how many edits a block has at least, as long as there are any.
+        cells: where the values go.
+        resize: bring edits of other sizes to their source's.
+        frugal: forget what a column shared before the next one, for many protocols at once.
 
     Yields:
-        A row of the scores file per candidate.
+        How many candidates were finished since the last time.
 
     Raises:
         PiebenchError: a network cannot be loaded, a picture cannot be read or has another size.
     """
-    from piebench_eval.backbone.loading import resolve_device
-    from piebench_eval.metrics.suite import SourceFeatures, Suite, score_edit
-
-    suite: Suite | None = None
-    shared: tuple[tuple[str, int], SourceFeatures] | None = None
-    for candidate in candidates:
-        sample = candidate.sample
-        key = journal.key(candidate)
-        scores = journal.get(key)
-        if scores is None:
-            edited = read_edit(candidate)
-            suite = suite or Suite(models, resolve_device(device))
-            side = edited.shape[0]
-            if shared is None or shared[0] != (sample.id, side):
-                image, mask = load_image(sample.file, side), load_mask(sample, side)
-                features = SourceFeatures(suite, image, mask, sample.source_prompt, sample.target_prompt)
-                shared = (sample.id, side), features
-            scores = score_edit(shared[1], edited)
-            journal.add(key, scores)
-        yield {"id": sample.id, **candidate.labels, "type": sample.type_id, **scores}
+    left = [item for item in (item.missing(cells) for item in work) if item.scores]
+    suite.load(
+        {role for item in left for score in item.scores for role in METRICS.get(score.column).networks}
+    )
+    pool = ThreadPoolExecutor()
+    waiting: deque[list[Future[list[_Decoded]]]] = deque()
+    try:
+        for block in [*_blocks(left, suite.batch), *[None] * _BLOCKS_AHEAD]:
+            waiting.append([pool.submit(_decode, of_sample, resize) for of_sample in block or ()])
+            if len(waiting) > _BLOCKS_AHEAD and (futures := waiting.popleft()):
+                yield _score_block(
+                    [item for future in futures for item in future.result()], suite, cells, frugal
+                )
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
-def read_edit(candidate: Candidate) -> NDArray[np.uint8]:
-    """Read an edited picture; of one that is not square, the bottom right corner of the source's size.
+def _blocks(work: Iterable[Work], size: int) -> Iterator[list[list[Work]]]:
+    """Whole samples together, until there are enough edits."""
+    block: list[list[Work]] = []
+    for _, of_sample in groupby(work, key=lambda item: item.candidate.sample.id):
+        block.append(list(of_sample))
+        if sum(map(len, block)) >= size:
+            yield block
+            block = []
+    if block:
+        yield block
 
-    The reference saves strips of four panels, the edit last, and its evaluator cuts them that way.
+
+@dataclass(frozen=True)
+class _Decoded:
+    """A candidate's picture, and what it is compared with."""
+
+    work: Work
+    saved: NDArray[np.uint8]
+    source: Source
+
+
+def _decode(of_sample: Sequence[Work], resize: bool) -> list[_Decoded]:
+    source = cache(lambda side: source_of(of_sample[0].candidate.sample, side))
+    pictures = [read_edit(item.candidate, resize) for item in of_sample]
+    return [
+        _Decoded(item, saved, source(saved.shape[0])) for item, saved in zip(of_sample, pictures, strict=True)
+    ]
+
+
+def _score_block(block: Sequence[_Decoded], suite: Suite, cells: CellStore, frugal: bool) -> int:
+    def side(item: _Decoded) -> int:
+        return item.saved.shape[0]
+
+    values: list[tuple[str, float]] = []
+    for _, same_size in groupby(sorted(block, key=side), key=side):
+        values += _values(list(same_size), suite, frugal)
+    cells.add(values)
+    return len(block)
+
+
+def _values(block: Sequence[_Decoded], suite: Suite, frugal: bool) -> Iterator[tuple[str, float]]:
+    """The values of edits of one size, with their keys."""
+    from piebench_eval.metrics.edits import Edits
+    from piebench_eval.metrics.suite import score_edits
+
+    sources = list(dict.fromkeys(item.source for item in block))
+    owners = [sources.index(item.source) for item in block]
+    keys: dict[str, list[str | None]] = {}
+    wanted: dict[str, Score] = {}
+    for position, item in enumerate(block):
+        for score, key in zip(item.work.scores, item.work.keys, strict=True):
+            wanted[score.fingerprint] = score
+            keys.setdefault(score.fingerprint, [None] * len(block))[position] = key
+    edits = Edits(suite, PAPER, sources, owners, [item.saved for item in block], {})
+    column = None
+    for fingerprint, score in wanted.items():
+        if frugal and score.column != column:
+            edits.memo.clear()
+        column = score.column
+        values = score_edits(edits.under(score.protocol), column)
+        yield from ((key, value) for key, value in zip(keys[fingerprint], values, strict=True) if key)
+
+
+def source_of(sample: Sample, side: int) -> Source:
+    """A sample's side of the comparison, at the edits' resolution."""
+    from piebench_eval.metrics.edits import Source
+
+    return Source(
+        image=load_image(sample.file, side),
+        mask=load_mask(sample, side, frame=False),
+        source_prompt=sample.marked_source_prompt,
+        target_prompt=sample.marked_target_prompt,
+    )
+
+
+def read_edit(candidate: Candidate, resize: bool = False) -> NDArray[np.uint8]:
+    """Read an edited picture in its source's size.
+
+    Args:
+        candidate: the edit.
+        resize: bring a picture of another size to the source's, bicubically, instead of refusing it.
+
+    Returns:
+        ``[side, side, 3]``; or a strip of square panels ``[side, panels * side, 3]``, as the reference's
+        scripts save them, the edit last.
 
     Raises:
         PiebenchError: the picture cannot be read, or has another size than its source.
     """
-    try:
-        with Image.open(candidate.file) as opened:
-            edited = np.array(opened.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise PiebenchError(f"{candidate.file}: cannot be read ({error}); replace the file") from None
+    picture = read_picture(candidate.file)
     if candidate.follows_edit:
-        return edited
-    with Image.open(candidate.sample.file) as source:
-        side = min(source.size)
-    if edited.shape[0] != edited.shape[1]:
-        edited = edited[-side:, -side:]
-    if edited.shape[:2] != (side, side):
+        return picture
+    source_size = picture_size(candidate.sample.file)
+    side = min(source_size)
+    height, width = picture.shape[:2]
+    if (width, height) == source_size:
+        return load_image(candidate.file)
+    if height == side and width % side == 0:
+        return picture
+    if not resize or width % height:
         raise PiebenchError(
-            f"{candidate.file}: is {edited.shape[1]}x{edited.shape[0]}, but the source of id "
-            f"{candidate.sample.id} is {side}x{side}; save the edit in the source's size"
+            f"{candidate.file}: is {width}x{height}, but the source of id {candidate.sample.id} is "
+            f"{source_size[0]}x{source_size[1]}; save the edit in the source's size"
+            + ("" if width % height else ", or pass --resize")
         )
-    return edited
+    target = (width // height * side, side)
+    return np.array(Image.fromarray(picture).resize(target, Image.Resampling.BICUBIC))
+
+
+def resized(candidates: Iterable[Candidate]) -> list[str]:
+    """Which pictures have another size than their source, as ``id: WxH -> WxH``."""
+    found = []
+    for candidate in candidates:
+        if candidate.follows_edit:
+            continue
+        (width, height), source = picture_size(candidate.file), picture_size(candidate.sample.file)
+        side = min(source)
+        if (width, height) != source and not (height == side and width % side == 0):
+            found.append(f"{candidate.sample.id}: {width}x{height} -> {width // height * side}x{side}")
+    return found
+
+
+def score_rows(work: Iterable[Work], cells: CellStore) -> list[dict[str, Any]]:
+    """A row of the scores file per candidate, when all is known: id, labels, type, and a value per column."""
+    return [
+        {
+            "id": item.candidate.sample.id,
+            **item.candidate.labels,
+            "type": item.candidate.sample.type_id,
+            **{score.column: cells[key] for score, key in zip(item.scores, item.keys, strict=True)},
+        }
+        for item in work
+    ]
 
 
 def write_scores(
-    file: Path, rows: Sequence[dict[str, Any]], models: MetricModels, provenance: dict[str, Any]
+    file: Path, rows: Sequence[dict[str, Any]], scoring: Scoring, provenance: dict[str, Any]
 ) -> None:
     """Write scores.csv and, beside it, a JSON file that says how it was made.
 
     Args:
         file: the scores file.
-        rows: from ``score_candidates``.
-        models: the networks of the metrics.
+        rows: from ``score_rows``.
+        scoring: how they were scored.
         provenance: what the scored pictures are.
     """
     import pandas as pd
@@ -229,12 +317,17 @@ def write_scores(
     from piebench_eval.runs.manifest import library_versions
 
     frame = pd.DataFrame(rows)
-    labels = [column for column in frame.columns if column not in COLUMNS]
-    write_whole(file, frame[[*labels, *COLUMNS]].to_csv(index=False, na_rep="nan").encode())
-    about = {"protocol": "paper", "networks": models.to_dict(), **provenance, "versions": library_versions()}
+    labels = [column for column in frame.columns if column not in scoring.columns]
+    write_whole(file, frame[[*labels, *scoring.columns]].to_csv(index=False, na_rep="nan").encode())
+    about = {**scoring.describe(), **provenance, "versions": library_versions()}
     write_whole(provenance_file(file), json.dumps(about, indent=1).encode())
 
 
 def provenance_file(scores_file: Path) -> Path:
     """The JSON file that belongs to a scores file."""
     return scores_file.with_suffix(".json")
+
+
+def cells_file(scores_file: Path) -> Path:
+    """The log of every computed value that belongs to a scores file."""
+    return scores_file.with_suffix(".cells.jsonl")

@@ -1,0 +1,39 @@
+"""What a metric is to the rest of the house."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from piebench_eval.metrics.edits import Edits
+
+PAIR_SECTIONS = ("pictures", "mask")
+"""Sections of the protocol that every metric of pixels outside the mask depends on."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of the scores file.
+
+    Attributes:
+        title: as papers call it.
+        paper: where it was published, or whose protocol it is.
+        better: which way is better.
+        score: scores of a block of edits, in its order; nan where a picture has no such score.
+        sections: the sections of the protocol that a score depends on.
+        networks: the networks that it needs, fields of ``MetricModels``.
+        scale: factor from the score to the unit in tables.
+        unit: that unit, empty if there is none.
+    """
+
+    title: str
+    paper: str
+    better: Literal["higher", "lower"]
+    score: Callable[[Edits], Sequence[float]]
+    sections: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    scale: float = 1.0
+    unit: str = ""

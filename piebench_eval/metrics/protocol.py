@@ -1,0 +1,242 @@
+"""A protocol: every choice between a saved picture and a mean that can change a number.
+
+The defaults are the published protocol (Ju et al., ICLR 2024, its evaluator under the libraries of its time).
+Each other value is something that people do instead, knowingly or not.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+
+from piebench_eval.bench.sample import TYPE_NAMES
+from piebench_eval.errors import PiebenchError
+from piebench_eval.registry import Settings
+
+
+class PictureRules(Settings):
+    """What becomes of a picture before any metric sees it."""
+
+    panel: Literal["last", "second", "squeezed"] = Field(
+        default="last",
+        description="which panel of a saved strip is the edit; squeezed: the whole strip, made a square",
+    )
+    jpeg: int | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        description="quality of the JPEG that edits become before they are scored; none: as they are",
+    )
+    chroma: Literal["4:2:0", "4:4:4"] = Field(default="4:2:0", description="colour resolution of that JPEG")
+    channels: Literal["rgb", "bgr"] = Field(default="rgb", description="order of the channels that are read")
+
+
+class MaskRules(Settings):
+    """Where a picture counts as edited."""
+
+    frame: bool = Field(default=True, description="the outermost pixels belong to every mask")
+    background: Literal["outside", "inside", "everything"] = Field(
+        default="outside", description="what counts as background, seen from the mask"
+    )
+
+
+class PromptRules(Settings):
+    """What CLIP reads."""
+
+    brackets: Literal["removed", "kept"] = Field(default="removed", description="[ and ] in the prompts")
+    prefix: str = Field(default="", description="text before every prompt")
+    suffix: str = Field(default="", description="text behind every prompt")
+    too_long: Literal["cut", "truncated"] = Field(
+        default="cut",
+        description="a prompt of over 77 tokens: cut loses its end token, truncated keeps it",
+    )
+
+
+class StructureRules(Settings):
+    """The structure distance's picture and what is read of the ViT."""
+
+    resize: Literal["bilinear", "bilinear_antialiased", "pil_bilinear", "pil_bicubic"] = Field(
+        default="bilinear", description="how a picture becomes 224 x 224; pil: on grey levels, antialiased"
+    )
+    levels: Literal["0..255", "0..1", "-1..1"] = Field(
+        default="0..255", description="value range that is normalised by ImageNet's mean and deviation"
+    )
+    normalise: bool = Field(default=True, description="subtract ImageNet's mean, divide by its deviation")
+    layer: int = Field(default=11, ge=0, description="layer that is read, counted from 0")
+    features: Literal["keys", "queries", "tokens"] = Field(
+        default="keys", description="what is read there; tokens: the layer's output"
+    )
+    class_token: bool = Field(default=True, description="the class token takes part")
+    heads: Literal["joined", "averaged"] = Field(
+        default="joined",
+        description="one similarity of all heads' keys, or one per head and the mean of their distances",
+    )
+
+
+class BackgroundRules(Settings):
+    """PSNR and MSE."""
+
+    area: Literal["picture", "kept"] = Field(
+        default="picture", description="mean over the whole picture, its hole black, or over kept pixels only"
+    )
+    difference: Literal["float", "uint8"] = Field(
+        default="float", description="uint8: differences of grey levels wrap around (MSE)"
+    )
+
+
+class LpipsRules(Settings):
+    """LPIPS."""
+
+    levels: Literal["-1..1", "0..1"] = Field(default="-1..1", description="value range of its input")
+    hole: Literal["black", "grey"] = Field(
+        default="black", description="grey: the hole is set to 0 in -1..1, not before"
+    )
+    area: Literal["picture", "kept"] = Field(
+        default="picture", description="kept: the map of the unmasked pictures, averaged over kept pixels"
+    )
+    side: int | None = Field(default=None, ge=32, description="pictures are resized to so many pixels before")
+
+
+class SsimRules(Settings):
+    """SSIM."""
+
+    border: Literal["left_out", "included"] = Field(
+        default="left_out",
+        description="the outer 5 pixels of the SSIM map (torchmetrics 1.2 leaves them out)",
+    )
+    window: Literal["gaussian", "uniform"] = Field(
+        default="gaussian", description="11 pixels, sigma 1.5; or scikit-image's default, 7 pixels"
+    )
+    levels: Literal["0..1", "0..255"] = Field(default="0..1", description="value range of its input")
+    data_range: float = Field(default=1.0, gt=0, description="the value range that it is told")
+    colour: Literal["rgb", "grey"] = Field(default="rgb", description="on three channels, or on grey levels")
+    area: Literal["picture", "kept"] = Field(
+        default="picture", description="kept: the map of the unmasked pictures, averaged over kept pixels"
+    )
+
+
+class ClipRules(Settings):
+    """CLIP and its picture."""
+
+    network: str | None = Field(default=None, description="another CLIP than the one asked for by --clip")
+    processor: Literal[
+        "pil", "torchvision", "pil_bilinear", "tensor_bicubic", "tensor_bicubic_antialiased"
+    ] = Field(default="pil", description="how a picture becomes 224 x 224")
+    activation: Literal["own", "gelu"] = Field(
+        default="own", description="gelu: in place of QuickGELU, as open_clip does unless told"
+    )
+    edit_part: Literal["masked", "box", "framed_box", "masked_box", "white"] = Field(
+        default="masked",
+        description="the edited region: black around it; its bounding box, before or after the frame joins "
+        "the mask; black around it and its box; white around it",
+    )
+
+
+class AverageRules(Settings):
+    """From one score per picture to one number."""
+
+    nan: Literal["skipped", "zero"] = Field(
+        default="skipped", description="pictures without background: left out, or counted as 0"
+    )
+    inf: Literal["skipped", "kept", "100"] = Field(
+        default="skipped", description="PSNR of identical pictures: left out, averaged to inf, or 100 dB"
+    )
+    psnr: Literal["mean", "pooled"] = Field(
+        default="mean", description="mean of the PSNRs, or PSNR of the mean MSE"
+    )
+    types: tuple[str, ...] | None = Field(default=None, description="editing types that count; none: all")
+
+    @field_validator("types")
+    @classmethod
+    def _known(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and (not value or set(value) - set(TYPE_NAMES)):
+            raise ValueError(f"use editing types among {', '.join(TYPE_NAMES)}")
+        return value
+
+
+class Protocol(Settings):
+    """How pictures are scored. Every metric says which sections its values depend on."""
+
+    pictures: PictureRules = PictureRules()
+    mask: MaskRules = MaskRules()
+    prompts: PromptRules = PromptRules()
+    structure: StructureRules = StructureRules()
+    background: BackgroundRules = BackgroundRules()
+    lpips: LpipsRules = LpipsRules()
+    ssim: SsimRules = SsimRules()
+    clip: ClipRules = ClipRules()
+    average: AverageRules = AverageRules()
+
+    def choosing(self, changes: Changes) -> Protocol:
+        """The same protocol with other values for some fields, as ``{section: {field: value}}``."""
+        sections = {
+            section: getattr(self, section).model_copy(update=fields) for section, fields in changes.items()
+        }
+        return self.model_copy(update=sections)
+
+    def differences(self, other: Protocol) -> list[str]:
+        """The fields in which two protocols differ, as ``section.field: value here -> value there``."""
+        return [
+            f"{section}.{field}: {mine} -> {theirs}"
+            for section in type(self).model_fields
+            for field, mine in getattr(self, section)
+            if (theirs := getattr(getattr(other, section), field)) != mine
+        ]
+
+
+Changes = dict[str, dict[str, Any]]
+"""Values for some fields of a protocol, ``{section: {field: value}}``."""
+
+PAPER = Protocol()
+"""The published protocol."""
+
+MODERN = PAPER.choosing(
+    {
+        "structure": {"resize": "bilinear_antialiased"},
+        "ssim": {"border": "included"},
+        "clip": {"processor": "torchvision"},
+    }
+)
+"""What the paper's evaluator computes under today's torchvision, torchmetrics and transformers."""
+
+PROTOCOLS = {"paper": PAPER, "modern": MODERN}
+
+
+@cache
+def read_protocol(name: str) -> Protocol:
+    """A protocol by name, or from a YAML file that holds what differs from ``paper``.
+
+    Raises:
+        PiebenchError: no such name or file, or a field or value that there is not.
+    """
+    import yaml
+
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    file = Path(name)
+    if not file.is_file():
+        raise PiebenchError(f"--protocol {name}: use {', '.join(PROTOCOLS)} or a YAML file")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise PiebenchError(f"--protocol {file}: cannot be read ({error}); mend the file") from None
+    return parse_protocol(content, f"--protocol {file}")
+
+
+def parse_protocol(content: Any, place: str) -> Protocol:
+    """Check what a file holds.
+
+    Raises:
+        PiebenchError: a field or value that there is not; the message starts with the place.
+    """
+    try:
+        return Protocol.model_validate(content)
+    except ValidationError as error:
+        problems = [
+            f"{place}: {'.'.join(map(str, problem['loc'])) or 'it'}: {problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise PiebenchError("\n".join(problems)) from None

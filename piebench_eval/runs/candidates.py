@@ -1,0 +1,162 @@
+"""Which pictures are scored: a run's, a folder's in any of the usual layouts, or those that a list names."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.bench.pie_bench import IMAGES_FOLDER
+from piebench_eval.demo.benchmark import IDEAL_FOLDER
+from piebench_eval.errors import PiebenchError
+from piebench_eval.runs.dataset import dataset_of_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from piebench_eval.bench.sample import Sample
+    from piebench_eval.runs.store import RunStore
+
+_REFERENCE_ROWS = {"oracle": IDEAL_FOLDER, "source-copy": IMAGES_FOLDER}
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_LISTS = (".csv", ".json")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An edited picture to score.
+
+    Attributes:
+        sample: the sample that it is an edit of.
+        labels: its columns beside id and type: inversion and method, or name.
+        file: the picture.
+        follows_edit: the source is brought to the edit's resolution (a run's own pictures); otherwise the
+            edit must have the source's size.
+    """
+
+    sample: Sample
+    labels: dict[str, str]
+    file: Path
+    follows_edit: bool
+
+
+def run_candidates(store: RunStore, data: Path | None = None) -> tuple[list[Candidate], list[str]]:
+    """A run's pictures, sample by sample, and what is missing of them.
+
+    A benchmark that knows its ideal edits (the demo's) adds two rows that no edit made: ``oracle``, the
+    ideal edits, and ``source-copy``, the sources untouched.
+
+    Args:
+        store: the run.
+        data: the benchmark folder, if it is no longer where the run found it.
+
+    Raises:
+        PiebenchError: the benchmark is gone or is not the one that was edited.
+    """
+    folder, samples = dataset_of_run(store, data)
+    done = store.scan(samples).done
+    candidates, missing = [], []
+    for sample in samples:
+        for inversion, method in store.recipe.pairs:
+            file = store.image_file(inversion, method, sample)
+            labels = {"inversion": inversion, "method": method}
+            if (inversion, method, sample.id) in done:
+                candidates.append(Candidate(sample, labels, file, follows_edit=True))
+            else:
+                missing.append(f"{inversion}+{method}: {file}")
+        candidates += _reference_candidates(folder, sample)
+    return candidates, missing
+
+
+def _reference_candidates(folder: Path, sample: Sample) -> list[Candidate]:
+    if not (folder / IDEAL_FOLDER / sample.image_path).is_file():
+        return []
+    return [
+        Candidate(sample, {"inversion": "", "method": name}, folder / pictures / sample.image_path, False)
+        for name, pictures in _REFERENCE_ROWS.items()
+    ]
+
+
+def anybodys_candidates(
+    images: Path, samples: Sequence[Sample], name: str
+) -> tuple[list[Candidate], list[str]]:
+    """Anybody's pictures, and what is missing of them.
+
+    Args:
+        images: a folder in the official layout, with or without ``annotation_images/``, or with flat names
+            ``<id>.png``; or a CSV or JSON file that says where the edit of each id is.
+        samples: the benchmark.
+        name: what to call the method.
+
+    Raises:
+        PiebenchError: there is no such folder or file, or the list is wrong.
+    """
+    if images.suffix.lower() in _LISTS and images.is_file():
+        listed = _read_list(images, {sample.id for sample in samples})
+        places = {sample.id: [listed[sample.id]] for sample in samples if sample.id in listed}
+    elif images.is_dir():
+        places = {sample.id: list(_places(images, sample)) for sample in samples}
+    else:
+        raise PiebenchError(f"--images {images}: no such folder, and no CSV or JSON file")
+    candidates, missing = [], []
+    for sample in samples:
+        file = next((place for place in places.get(sample.id, []) if place.is_file()), None)
+        if file is not None:
+            candidates.append(Candidate(sample, {"name": name}, file, follows_edit=False))
+        elif sample.id in places:
+            missing.append(f"{sample.id}: {places[sample.id][0]}")
+        else:
+            missing.append(f"{sample.id}: {images} does not name it")
+    return candidates, missing
+
+
+def _places(images: Path, sample: Sample) -> Iterable[Path]:
+    """Where a folder may keep an edit, the official place first."""
+    path = Path(sample.image_path)
+    for stem in (images / path, images / IMAGES_FOLDER / path, images / f"{sample.id}{path.suffix}"):
+        for suffix in dict.fromkeys([path.suffix, *_SUFFIXES]):
+            yield stem.with_suffix(suffix)
+
+
+def _read_list(file: Path, known: set[str]) -> dict[str, Path]:
+    """Read which file is the edit of which id; relative paths start at the list's own folder.
+
+    Raises:
+        PiebenchError: the list cannot be read, or one of its entries is wrong.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        entries = _json_entries(text) if file.suffix.lower() == ".json" else _csv_entries(text)
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
+        raise PiebenchError(
+            f"{file}: cannot be read ({error}); write columns id,file, or a JSON object"
+        ) from None
+    places: dict[str, Path] = {}
+    for position, (sample_id, path) in enumerate(entries, 1):
+        where = f"{file}: entry {position}"
+        if not isinstance(sample_id, str) or not isinstance(path, str) or not path or "\0" in path:
+            raise PiebenchError(
+                f"{where}: must name an id and a file as text, not {sample_id!r} and {path!r}"
+            )
+        if sample_id not in known:
+            raise PiebenchError(f"{where}: the benchmark has no id {sample_id!r}; correct it or leave it out")
+        if sample_id in places:
+            raise PiebenchError(f"{where}: id {sample_id} stands there twice; leave one out")
+        places[sample_id] = file.parent / path
+    return places
+
+
+def _csv_entries(text: str) -> list[tuple[Any, Any]]:
+    rows = csv.DictReader(text.splitlines(), strict=True)
+    if not {"id", "file"} <= set(rows.fieldnames or ()):
+        raise ValueError("its first line does not name the columns id and file")
+    return [(row["id"], row["file"]) for row in rows]
+
+
+def _json_entries(text: str) -> list[tuple[Any, Any]]:
+    content = json.loads(text, object_pairs_hook=list)
+    if isinstance(content, list) and all(isinstance(pair, tuple) for pair in content):
+        return content
+    raise ValueError('it is no object such as {"000000000000": "edits/0.png"}')

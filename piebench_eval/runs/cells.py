@@ -1,0 +1,126 @@
+"""Every score that was computed, with what it depends on: nothing is lost, nothing computed twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.demo.embedded import locate
+from piebench_eval.files import append_line, read_json_lines
+from piebench_eval.metrics import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from piebench_eval.metrics.networks import MetricModels
+    from piebench_eval.metrics.protocol import Protocol
+
+_LIBRARIES = (
+    "torch",
+    "torchvision",
+    "torchmetrics",
+    "transformers",
+    "lpips",
+    "open_clip_torch",
+    "pillow",
+    "numpy",
+)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A column under a protocol.
+
+    Attributes:
+        column: name of the metric.
+        protocol: how to look at the pictures.
+        models: the networks.
+        precision: ``fp32`` or ``bf16``.
+    """
+
+    column: str
+    protocol: Protocol
+    models: MetricModels
+    precision: str
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of all that a value depends on besides pictures: equal for protocols that agree there."""
+        metric = METRICS.get(self.column)
+        rules = {section: getattr(self.protocol, section).model_dump() for section in metric.sections}
+        networks = {
+            role: _network_fingerprint(role, name)
+            for role, name in self.models.to_dict(metric.networks).items()
+        }
+        versions = {name: version(name) for name in _LIBRARIES}
+        parts = [self.column, METRICS.release(self.column), rules, networks, self.precision, versions]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _network_fingerprint(role: str, name: str) -> list[Any]:
+    """A network's name and, of one that lies on this machine, its files' sizes and times."""
+
+    place = Path(locate(role, name))
+    files = sorted(place.rglob("*")) if place.is_dir() else [place] * place.is_file()
+    stats = [(file.name, file.stat()) for file in files if file.is_file()]
+    return [name, *([file, stat.st_size, stat.st_mtime_ns] for file, stat in stats)]
+
+
+def cell_key(score: Score, sample: str, picture: str) -> str:
+    """What a value is kept under.
+
+    Args:
+        score: the column and how it is computed.
+        sample: fingerprint of the sample.
+        picture: SHA-256 of the edit's file.
+    """
+    return hashlib.sha256(f"{score.fingerprint}{sample}{picture}".encode()).hexdigest()[:32]
+
+
+class CellStore:
+    """A log beside the scores file; it may be deleted, and then everything is computed again."""
+
+    def __init__(self, file: Path):
+        """Read what is there.
+
+        Args:
+            file: the log.
+        """
+        self._file = file
+        self._values: dict[str, float] = {}
+        self._digests: dict[str, list[Any]] = {}
+        if file.is_file():
+            for entry in read_json_lines(file, {"values", "pictures"})[0]:
+                self._values |= entry["values"]
+                self._digests |= entry["pictures"]
+        self._new_digests: dict[str, list[Any]] = {}
+
+    def digest(self, picture: Path) -> str:
+        """SHA-256 of a file; not read again while its size and time stay."""
+        stat = picture.stat()
+        path, state = str(picture.resolve()), [stat.st_size, stat.st_mtime_ns]
+        known = self._digests.get(path)
+        if known is None or known[:2] != state:
+            known = [*state, hashlib.sha256(picture.read_bytes()).hexdigest()]
+            self._digests[path] = self._new_digests[path] = known
+        return str(known[2])
+
+    def __contains__(self, key: str) -> bool:
+        """Whether a value is known."""
+        return key in self._values
+
+    def __getitem__(self, key: str) -> float:
+        """A value that is known."""
+        return self._values[key]
+
+    def add(self, values: Iterable[tuple[str, float]]) -> None:
+        """Keep values, on disk before this returns."""
+        new = dict(values)
+        append_line(self._file, json.dumps({"values": new, "pictures": self._new_digests}))
+        self._values |= new
+        self._new_digests = {}
