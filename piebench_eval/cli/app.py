@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from piebench_eval import __version__
-from piebench_eval.cli import data, demo, methods, metrics, run, score, status, table
+from piebench_eval.cli import data, demo, explain, methods, metrics, run, score, status, table
 from piebench_eval.cli.console import err
 from piebench_eval.errors import PiebenchError
 
@@ -46,6 +46,7 @@ app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("score")(score.score)
 app.command("table")(table.table)
+app.command("explain")(explain.explain)
 app.command("methods")(methods.methods)
 app.command("metrics")(metrics.metrics)
 app.add_typer(data.app, name="data")

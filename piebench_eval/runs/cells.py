@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.metrics.networks import MetricModels
     from piebench_eval.metrics.protocol import Protocol
+    from piebench_eval.registry import Settings
 
 _LIBRARIES = (
     "torch",
@@ -48,27 +49,41 @@ class Score:
     models: MetricModels
     precision: str
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Hash of all that a value depends on besides pictures: equal for protocols that agree there."""
-        metric = METRICS.get(self.column)
-        rules = {section: getattr(self.protocol, section).model_dump() for section in metric.sections}
-        networks = {
-            role: _network_fingerprint(role, name)
-            for role, name in self.models.to_dict(metric.networks).items()
-        }
-        versions = {name: version(name) for name in _LIBRARIES}
-        parts = [self.column, METRICS.release(self.column), rules, networks, self.precision, versions]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        sections = METRICS.get(self.column).sections
+        rules = tuple((section, getattr(self.protocol, section)) for section in sections)
+        return _fingerprint(self.column, rules, self.models, self.precision)
 
 
-def _network_fingerprint(role: str, name: str) -> list[Any]:
+@cache
+def _fingerprint(
+    column: str, rules: tuple[tuple[str, Settings], ...], models: MetricModels, precision: str
+) -> str:
+    parts = [
+        column,
+        METRICS.release(column),
+        {section: section_rules.model_dump() for section, section_rules in rules},
+        [_network(role, name) for role, name in models.to_dict(METRICS.get(column).networks).items()],
+        precision,
+        _versions(),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _LIBRARIES}
+
+
+@cache
+def _network(role: str, name: str) -> list[Any]:
     """A network's name and, of one that lies on this machine, its files' sizes and times."""
-
     place = Path(locate(role, name))
     files = sorted(place.rglob("*")) if place.is_dir() else [place] * place.is_file()
     stats = [(file.name, file.stat()) for file in files if file.is_file()]
-    return [name, *([file, stat.st_size, stat.st_mtime_ns] for file, stat in stats)]
+    return [role, name, *([file, stat.st_size, stat.st_mtime_ns] for file, stat in stats)]
 
 
 def cell_key(score: Score, sample: str, picture: str) -> str:

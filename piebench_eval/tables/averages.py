@@ -55,11 +55,9 @@ def averages(scores: pd.DataFrame, metrics: Sequence[TableMetric], rules: Averag
         An average per metric, in their order.
     """
     values = scores[[metric.column for metric in metrics]].to_numpy(dtype=float)
-    counted = np.empty_like(values)
-    for index, metric in enumerate(metrics):
-        counted[:, index] = _counted(values[:, index], metric, rules)
-        if _is_pooled(metric, rules):
-            counted[:, index] = 10 ** (-counted[:, index] / 10)  # MSE of pictures in 0..1
+    counted = np.column_stack(
+        [_counted(values[:, index], metric, rules) for index, metric in enumerate(metrics)]
+    )
     intervals = zip(*interval_of_means(np.where(np.isinf(counted), np.nan, counted)), strict=True)
     return [
         _average(values[:, index], counted[:, index], interval, metric, rules)
@@ -67,12 +65,35 @@ def averages(scores: pd.DataFrame, metrics: Sequence[TableMetric], rules: Averag
     ]
 
 
+def mean_of(values: NDArray[np.float64], metric: TableMetric, rules: AverageRules) -> float:
+    """The mean alone, in the table's unit.
+
+    Args:
+        values: a score per picture.
+        metric: of which column.
+        rules: see ``averages``.
+    """
+    return _mean(values, _counted(values, metric, rules), metric, rules)
+
+
 def _counted(values: NDArray[np.float64], metric: TableMetric, rules: AverageRules) -> NDArray[np.float64]:
-    """A metric's values as they enter the mean; nan for those that are left out."""
+    """A metric's values as they enter the mean, PSNRs as MSEs if pooled; nan for those that are left out."""
     rule = rules.inf if _is_psnr(metric) else "skipped"
     instead = {"skipped": np.nan, "kept": np.inf, "100": 100.0}[rule]
-    kept = np.where(np.isinf(values), instead, values)
-    return np.where(np.isnan(values), 0.0, kept) if rules.nan == "zero" else kept
+    counted = np.where(np.isinf(values), instead, values)
+    if rules.nan == "zero":
+        counted = np.where(np.isnan(values), 0.0, counted)
+    return 10 ** (-counted / 10) if _is_pooled(metric, rules) else counted  # MSE of pictures in 0..1
+
+
+def _mean(
+    values: NDArray[np.float64], counted: NDArray[np.float64], metric: TableMetric, rules: AverageRules
+) -> float:
+    there = counted[~np.isnan(counted)]
+    if not len(there):
+        return np.inf if np.isinf(values).any() else np.nan
+    mean = float(there.mean())
+    return (_psnr(mean) if _is_pooled(metric, rules) else mean) * metric.scale
 
 
 def _average(
@@ -85,16 +106,14 @@ def _average(
     there = counted[~np.isnan(counted)]
     nan = int((np.isnan(values) & np.isnan(counted)).sum())
     inf = int((np.isinf(values) & np.isnan(counted)).sum())
-    if not len(there):
-        return Average(np.inf if inf else np.nan, np.nan, np.nan, np.nan, 0, nan, inf)
-    mean, sem, (low, high) = float(there.mean()), np.nan, interval
-    if np.isinf(mean):
+    mean, sem, (low, high) = _mean(values, counted, metric, rules), np.nan, interval
+    if np.isinf(mean) or not len(there):
         low = high = np.nan
     elif _is_pooled(metric, rules):
-        mean, low, high = _psnr(mean), _psnr(high), _psnr(low)
+        low, high = _psnr(high), _psnr(low)
     elif len(there) > 1:
         sem = float(there.std(ddof=1) / np.sqrt(len(there)))
-    mean, sem, low, high = (float(number) * metric.scale for number in (mean, sem, low, high))
+    sem, low, high = (float(number) * metric.scale for number in (sem, low, high))
     return Average(mean, sem, low, high, len(there), nan, inf)
 
 

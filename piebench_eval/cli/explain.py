@@ -1,0 +1,274 @@
+"""``piebench explain``: which protocol gives the numbers that somebody claims."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piebench_eval.cli.console import out, progress_bar
+from piebench_eval.cli.score import (
+    ClipOption,
+    DinoOption,
+    LpipsOption,
+    Pictures,
+    kept_on_interrupt,
+    models_for,
+    pictures_of,
+    pictures_of_run,
+    report_missing,
+)
+from piebench_eval.errors import PiebenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from piebench_eval.metrics.deviations import Deviation
+    from piebench_eval.runs.candidates import Candidate
+    from piebench_eval.runs.evidence import Evidence
+    from piebench_eval.tables.explain import Claim, Finding, Hypothesis
+
+_SHOWN = 8
+_LONG_SHOT = 5
+"""A misfit beyond which the best of all hypotheses is no explanation, in half last digits."""
+
+
+class Pairs(StrEnum):
+    """Which pairs of deviations are tried."""
+
+    none = "none"
+    likely = "likely"
+    all = "all"
+
+
+def explain(
+    place: Annotated[
+        Path,
+        typer.Argument(
+            help="Run folder, scores file, or edited pictures as piebench score --images takes them.",
+            show_default=False,
+        ),
+    ],
+    claimed: Annotated[
+        str,
+        typer.Option(
+            help="The numbers to explain, in Table 1's units, with all their digits: "
+            "'psnr=27.22 clip_whole=25.02'.",
+            show_default=False,
+        ),
+    ],
+    combination: Annotated[
+        str | None, typer.Option(help="Which of a run's combinations, as in direct+p2p.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Benchmark folder; a run knows its own.", show_default=False)
+    ] = None,
+    pairs: Annotated[
+        Pairs,
+        typer.Option(
+            help="likely: pairs that touch different metrics, and those of the best deviations. all: takes "
+            "long."
+        ),
+    ] = Pairs.likely,
+    try_clip: Annotated[
+        list[str] | None,
+        typer.Option("--try-clip", metavar="MODEL", help="Another CLIP that may have been used; repeatable."),
+    ] = None,
+    dino: DinoOption = None,
+    clip: ClipOption = None,
+    lpips_weights: LpipsOption = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    allow_missing: Annotated[bool, typer.Option(help="Explain with what is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Find out which protocol turns the edited pictures at hand into numbers that somebody claims.
+
+    The claimed metrics are computed again under the published protocol, under each known deviation from it
+    and under pairs of them. The ranking says which comes nearest, and what to change to meet the published
+    protocol. Needs the very pictures that the claim is about; what is computed is kept, so it may be stopped.
+
+    Examples:
+
+      piebench explain runs/x --combination direct+p2p --claimed "psnr=27.22 ssim=84.76 clip_whole=25.02"
+
+      piebench explain edits/ --data PIE-Bench_v1 --claimed "structure_distance=11.03 lpips=54.55"
+    """
+    from piebench_eval.backbone.location import check_device_name
+    from piebench_eval.metrics.deviations import DEVIATIONS, other_clip
+    from piebench_eval.tables.explain import parse_claims
+
+    check_device_name(device)
+    claims = parse_claims(claimed)
+    pictures = _pictures_at(place, data)
+    report_missing(pictures.missing, allow_missing)
+    chosen = _of_combination(pictures.candidates, combination)
+    deviations = [
+        *(deviation for deviation in DEVIATIONS if _applies(deviation, chosen)),
+        *map(other_clip, try_clip or ()),
+    ]
+    evidence = _evidence(pictures, chosen, device, dino=dino, clip=clip, lpips_weights=lpips_weights)
+    findings = investigate(claims, deviations, evidence, pairs)
+    if not findings:
+        raise PiebenchError("no protocol gives a number for every claim: the pictures have no such scores")
+    if as_json:
+        _print_json(findings, claims)
+    else:
+        _print_findings(findings, claims, len(chosen))
+
+
+def _pictures_at(place: Path, data: Path | None) -> Pictures:
+    """The pictures of a run, of a scores file, or of a folder or list."""
+    from piebench_eval.runs.scoring import provenance_file
+    from piebench_eval.runs.store import RunStore
+    from piebench_eval.tables.about import read_about
+
+    if RunStore.exists(place):
+        return pictures_of_run(place, data)
+    about = read_about(provenance_file(place)) if place.suffix == ".csv" else {}
+    if "protocol" not in about:
+        return pictures_of(None, place, data, place.stem)
+    if RunStore.exists(place.parent):
+        return pictures_of_run(place.parent, data)
+    known = {field: about.get(field) for field in ("images", "data", "name")}
+    if not all(isinstance(value, str) for value in known.values()):
+        raise PiebenchError(f"{place}: does not say where its pictures are; give their folder, and --data")
+    images, folder, name = (str(value) for value in known.values())
+    pictures = pictures_of(None, Path(images), data or Path(folder), name)
+    return Pictures(pictures.candidates, pictures.missing, pictures.about, place)
+
+
+def _of_combination(candidates: Sequence[Candidate], wanted: str | None) -> list[Candidate]:
+    """The pictures of one combination.
+
+    Raises:
+        PiebenchError: there are several and none is named, or it is not there.
+    """
+    names = ["+".join(part for part in candidate.labels.values() if part) for candidate in candidates]
+    known = list(dict.fromkeys(names))
+    if not known:
+        raise PiebenchError("there is nothing to explain")
+    if wanted is None and len(known) > 1:
+        raise PiebenchError(f"--combination is missing: name one of {', '.join(known)}")
+    if wanted is not None and wanted not in known:
+        raise PiebenchError(f"--combination {wanted}: there is no such; there are {', '.join(known)}")
+    return [
+        candidate for candidate, name in zip(candidates, names, strict=True) if name == (wanted or known[0])
+    ]
+
+
+def _applies(deviation: Deviation, candidates: Sequence[Candidate]) -> bool:
+    """Whether a deviation can make a difference: for strips, and for types that there are."""
+    from piebench_eval.bench.pictures import picture_size
+
+    if "panel" in deviation.changes.get("pictures", {}):
+        sizes = (picture_size(candidate.file) for candidate in candidates)
+        return any(width != height for width, height in sizes)
+    types = deviation.changes.get("average", {}).get("types")
+    counted = {candidate.sample.type_id for candidate in candidates}
+    return types is None or 0 < len(counted & set(types)) < len(counted)
+
+
+def _evidence(
+    pictures: Pictures, candidates: Sequence[Candidate], device: str, **networks: str | None
+) -> Evidence:
+    from piebench_eval.runs.cells import CellStore
+    from piebench_eval.runs.evidence import Evidence
+    from piebench_eval.runs.scoring import Scoring, cells_file
+
+    scoring = Scoring(models_for(pictures, **networks), resize=True)
+    # One picture at a time: what it is under many protocols fills the memory.
+    suite = scoring.suite(device, batch=1)
+    return Evidence(candidates, scoring, suite, CellStore(cells_file(pictures.scores_file)))
+
+
+def investigate(
+    claims: Sequence[Claim], deviations: Sequence[Deviation], evidence: Evidence, wanted: Pairs
+) -> list[Finding]:
+    """Try the published protocol, deviations and pairs of them, under progress bars; the best comes first."""
+    from piebench_eval.tables import explain as ranking
+
+    deviations = [deviation for deviation in deviations if ranking.concerns(deviation, claims)]
+    tried = len(deviations)
+    hypotheses = ranking.singles(deviations)
+    _ask(hypotheses, claims, evidence, "each deviation")
+    alone = ranking.weigh(hypotheses, claims, evidence, tried)
+    if wanted is Pairs.none:
+        return alone
+    if wanted is Pairs.all:
+        both = ranking.pairs(deviations)
+    else:
+        both = ranking.worthwhile_pairs(deviations, alone, claims, evidence)
+    _ask(both, claims, evidence, "pairs of deviations")
+    return ranking.weigh([*hypotheses, *both], claims, evidence, tried)
+
+
+def _ask(hypotheses: Sequence[Hypothesis], claims: Sequence[Claim], evidence: Evidence, title: str) -> None:
+    scores = evidence.unknown(question for one in hypotheses for question in one.questions(claims))
+    if not scores:
+        return
+    with kept_on_interrupt(), progress_bar() as bar:
+        task = bar.add_task(f"{title} ({len(scores)} scores a picture)", total=len(evidence.types))
+        for finished in evidence.compute(scores):
+            bar.advance(task, finished)
+        bar.update(task, completed=len(evidence.types))
+
+
+def _print_findings(findings: Sequence[Finding], claims: Sequence[Claim], pictures: int) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from piebench_eval.tables.explain import alike
+
+    best = findings[0]
+    grid = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False, collapse_padding=True)
+    for title in ("", "meets", "misfit", *(claim.metric.key for claim in claims)):
+        grid.add_column(f"{title} ", justify="right", no_wrap=True)
+    grid.add_column("protocol", overflow="fold")
+    grid.add_row("claimed", "", "", *(f"{claim.value:g} " for claim in claims), "")
+    for rank, finding in enumerate(findings[:_SHOWN], 1):
+        numbers = [f"{number:.3f} " for number in finding.predicted]
+        meets = f"{finding.reproduced}/{len(claims)} "
+        grid.add_row(f"{rank} ", meets, f"{finding.misfit:.1f} ", *numbers, finding.hypothesis.title)
+    out.print(grid)
+    out.print(
+        f"{len(findings)} protocols tried on {pictures} pictures. Misfit: root mean square difference in half last "
+        "digits. A deviation must explain more than chance would, or the simpler protocol ranks first."
+    )
+    for line in advice(best, alike(best, findings, claims)):
+        out.print(line, markup=False)
+
+
+def advice(best: Finding, others: Sequence[Finding]) -> list[str]:
+    """What the best finding means, and what to change."""
+    if best.misfit > _LONG_SHOT:
+        lines = [
+            "No known protocol gives these numbers from these pictures: they may be of other pictures, or of "
+            f"something else. Nearest: {best.hypothesis.title}."
+        ]
+    elif not best.hypothesis.deviations:
+        return ["The claim is what the published protocol gives."]
+    else:
+        lines = [f"Most likely: {best.hypothesis.title}."]
+    if others:
+        lines.append("The claims cannot tell it from: " + "; ".join(one.hypothesis.title for one in others))
+    return lines + [
+        f"To meet the published protocol: {deviation.remedy}" for deviation in best.hypothesis.deviations
+    ]
+
+
+def _print_json(findings: Sequence[Finding], claims: Sequence[Claim]) -> None:
+    rows: list[dict[str, Any]] = [
+        {
+            "deviations": [deviation.key for deviation in finding.hypothesis.deviations],
+            "title": finding.hypothesis.title,
+            "changes": [deviation.changes for deviation in finding.hypothesis.deviations],
+            "remedies": [deviation.remedy for deviation in finding.hypothesis.deviations],
+            "misfit": finding.misfit,
+            "reproduced": finding.reproduced,
+            "predicted": dict(zip((claim.metric.key for claim in claims), finding.predicted, strict=True)),
+        }
+        for finding in findings
+    ]
+    out.print_json(data={"claimed": {claim.metric.key: claim.value for claim in claims}, "findings": rows})
