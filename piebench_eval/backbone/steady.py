@@ -2,22 +2,33 @@
 
 oneDNN, which PyTorch convolves with, adds up a 1x1 kernel's channels in an order that follows the number of
 threads. And PyTorch's own functions work on vectors of 16 numbers, rounding otherwise than on the single
-numbers that are left at the end of each thread's part; functions of MKL (exp, erf) do not. The other layers
-of Stable Diffusion are steady, products of matrices in the mode of MKL that ``use_exact_float32`` asks for.
-In the backward pass, which null-text inversion alone needs, that holds for 1, 2 and 4 threads.
+numbers that are left at the end of each thread's part; functions of MKL (exp, erf) do not. MKL's products of
+matrices keep to one order in the mode that ``use_exact_float32`` asks for; on processors other than
+Intel's that holds for many rows only, not for the few of a time embedding or of a very small picture. The
+other layers of Stable Diffusion are steady. In the backward pass, which null-text inversion alone needs, that
+holds for 1, 2 and 4 threads.
 """
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from diffusers.models.activations import GEGLU
 from torch import nn
 from transformers.activations import QuickGELUActivation
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _SATURATED = -87.0
 """Below, a sigmoid is 0 to seven digits of anything added to it, and its exponential nears float32's end."""
+
+
+_FEW_ROWS = 32
+"""Up to 16 rows MKL was seen to follow the number of threads, on an AMD processor. Products of so few are
+added up in float64, where no order shows in float32's digits."""
 
 
 class SteadyPointwiseConv2d(nn.Conv2d):
@@ -25,10 +36,25 @@ class SteadyPointwiseConv2d(nn.Conv2d):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Mix the channels of ``[samples, channels, height, width]`` at every pixel."""
-        mixed = self.weight[:, :, 0, 0] @ pixels.flatten(2)
+        positions, weight = pixels.flatten(2), self.weight[:, :, 0, 0]
+        if positions.shape[2] > _FEW_ROWS:
+            mixed = weight @ positions
+        else:
+            mixed = (weight.double() @ positions.double()).to(pixels.dtype)
         if self.bias is not None:
             mixed = mixed + self.bias[:, None]
         return mixed.unflatten(2, pixels.shape[2:])
+
+
+class SteadyLinear(nn.Linear):
+    """A linear layer, of few rows in float64."""
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Map ``[..., width]``."""
+        if rows.numel() > _FEW_ROWS * self.in_features:
+            return super().forward(rows)
+        bias = None if self.bias is None else self.bias.double()
+        return nn.functional.linear(rows.double(), self.weight.double(), bias).to(rows.dtype)
 
 
 class SteadySwish(nn.Module):
@@ -46,7 +72,7 @@ class SteadySwish(nn.Module):
 class SteadyGeglu(nn.Module):
     """A linear layer whose one half is multiplied with GELU of the other (Shazeer, 2020)."""
 
-    def __init__(self, proj: nn.Linear):
+    def __init__(self, proj: nn.Module):
         super().__init__()
         self.proj = proj
 
@@ -60,15 +86,27 @@ class SteadyGeglu(nn.Module):
 def use_steady_layers(model: nn.Module) -> None:
     """Replace the layers of a model that are not steady, keeping their weights and names."""
     for parent in list(model.modules()):
-        for name, layer in parent.named_children():
-            if type(layer) is nn.Conv2d and _is_pointwise(layer):
-                parent.add_module(name, _as_product(layer))
-            elif type(layer) is nn.SiLU:
-                parent.add_module(name, SteadySwish())
-            elif type(layer) is GEGLU:
-                parent.add_module(name, SteadyGeglu(layer.proj))  # type: ignore[arg-type]
-            elif type(layer) is QuickGELUActivation:
-                parent.add_module(name, SteadySwish(slope=1.702))
+        for name, layer in list(parent.named_children()):
+            steady = _steady(layer)
+            if steady is not None:
+                parent.add_module(name, steady.train(layer.training))
+
+
+def _steady(layer: nn.Module) -> nn.Module | None:
+    """What does the work of a layer; None if that is steady itself."""
+    if type(layer) is nn.Conv2d and _is_pointwise(layer):
+        return _with_weights_of(
+            layer, lambda: SteadyPointwiseConv2d(layer.in_channels, layer.out_channels, 1)
+        )
+    if type(layer) is nn.Linear:
+        return _with_weights_of(layer, lambda: SteadyLinear(layer.in_features, layer.out_features))
+    if type(layer) is nn.SiLU:
+        return SteadySwish()
+    if type(layer) is GEGLU:
+        return SteadyGeglu(_steady(layer.proj) or layer.proj)  # type: ignore[arg-type]
+    if type(layer) is QuickGELUActivation:
+        return SteadySwish(slope=1.702)
+    return None
 
 
 def _is_pointwise(layer: nn.Conv2d) -> bool:
@@ -76,8 +114,8 @@ def _is_pointwise(layer: nn.Conv2d) -> bool:
     return plain and layer.padding in ((0, 0), 0)
 
 
-def _as_product(layer: nn.Conv2d) -> SteadyPointwiseConv2d:
+def _with_weights_of(layer: nn.Conv2d | nn.Linear, make: Callable[[], nn.Conv2d | nn.Linear]) -> nn.Module:
     with torch.device("meta"):
-        product = SteadyPointwiseConv2d(layer.in_channels, layer.out_channels, 1, bias=layer.bias is not None)
-    product.weight, product.bias = layer.weight, layer.bias
-    return product.train(layer.training)
+        steady = make()
+    steady.weight, steady.bias = layer.weight, layer.bias
+    return steady

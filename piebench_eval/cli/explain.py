@@ -233,8 +233,8 @@ def _print_findings(findings: Sequence[Finding], claims: Sequence[Claim], pictur
         grid.add_row(f"{rank} ", meets, f"{finding.misfit:.1f} ", *numbers, finding.hypothesis.title)
     out.print(grid)
     out.print(
-        f"{len(findings)} protocols tried on {pictures} pictures. Misfit: root mean square difference in half last "
-        "digits. A deviation must explain more than chance would, or the simpler protocol ranks first."
+        f"{len(findings)} protocols tried on {pictures} pictures. Misfit: root mean square difference in "
+        "half last digits. A deviation must explain more than chance would, or the simpler one ranks first."
     )
     for line in advice(best, alike(best, findings, claims)):
         out.print(line, markup=False)

@@ -5,12 +5,18 @@ import torch
 from torch import nn
 from transformers.activations import QuickGELUActivation
 
-from piebench_eval.backbone.steady import SteadyPointwiseConv2d, SteadySwish, use_steady_layers
+from piebench_eval.backbone.steady import (
+    SteadyLinear,
+    SteadyPointwiseConv2d,
+    SteadySwish,
+    use_steady_layers,
+)
 
 
-def test_a_product_is_the_convolution():
+@pytest.mark.parametrize("size", [(13, 7), (4, 4), (1, 1)])
+def test_a_product_is_the_convolution(size):
     model = nn.Sequential(nn.Conv2d(24, 40, 1), nn.Conv2d(40, 8, 1, bias=False))
-    pixels = torch.randn(2, 24, 13, 7)
+    pixels = torch.randn(2, 24, *size)
     expected = model(pixels)
     names = set(model.state_dict())
     use_steady_layers(model)
@@ -22,6 +28,18 @@ def test_other_convolutions_stay():
     model = nn.Sequential(nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 1, stride=2), nn.Conv2d(8, 8, 1, groups=2))
     use_steady_layers(model)
     assert all(type(layer) is nn.Conv2d for layer in model)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 32, 33, 300])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_linear_layer_stays_what_it_was(rows, dtype):
+    model = nn.Sequential(nn.Linear(24, 40), nn.Linear(40, 8, bias=False)).to(dtype)
+    given = torch.randn(rows, 24, dtype=dtype)
+    expected = model(given)
+    use_steady_layers(model)
+    assert all(type(layer) is SteadyLinear for layer in model)
+    assert model(given).dtype == dtype
+    torch.testing.assert_close(model(given), expected)
 
 
 @pytest.mark.parametrize("layer", [nn.SiLU(), QuickGELUActivation()])

@@ -1,0 +1,18 @@
+"""Blocks of edits as metric tests make and score them."""
+
+from piebench_eval.metrics.columns import COLUMNS
+from piebench_eval.metrics.edits import Edits, Source
+from piebench_eval.metrics.protocol import PAPER
+from piebench_eval.metrics.suite import score_edits
+
+
+def block(suite, pairs, protocol=PAPER, prompts=("a [cat]", "a [dog]")):
+    """Edits of ``(source, mask, edited)``, each with a source of its own."""
+    sources = [Source(image, mask, *prompts) for image, mask, _ in pairs]
+    return Edits(suite, protocol, sources, range(len(pairs)), [edited for *_, edited in pairs], {})
+
+
+def score_one(suite, image, mask, edited, protocol=PAPER, columns=COLUMNS, **options):
+    """Scores of one edit, by column."""
+    edits = block(suite, [(image, mask, edited)], protocol, **options)
+    return {column: score_edits(edits, column)[0] for column in columns}
