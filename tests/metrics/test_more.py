@@ -37,7 +37,9 @@ def test_regions(suite, picture, half_mask, name):
 
 def test_a_full_mask_has_a_region_and_no_background(suite, picture):
     full = np.ones((64, 64), dtype=bool)
-    scores = score_one(suite, picture, full, 255 - picture, columns=["mse", "mse_edit_part", "mse_unedit_part"])
+    scores = score_one(
+        suite, picture, full, 255 - picture, columns=["mse", "mse_edit_part", "mse_unedit_part"]
+    )
     assert np.isnan(scores["mse_unedit_part"]) and scores["mse"] == scores["mse_edit_part"] > 0
 
 
@@ -56,10 +58,13 @@ def test_other_backbones_of_lpips(metric_networks, picture, half_mask, tmp_path,
     reference = lpips.LPIPS(net=role.removeprefix("lpips_"), pnet_rand=True, verbose=False)
     reference.net.load_state_dict(suite.lpips(role)._network.net.state_dict())
     pair = [
-        torch.from_numpy(np.stack([image])).permute(0, 3, 1, 2) / 127.5 - 1 for image in (picture, 255 - picture)
+        torch.from_numpy(np.stack([image])).permute(0, 3, 1, 2) / 127.5 - 1
+        for image in (picture, 255 - picture)
     ]
     whole = block(suite, [(picture, half_mask, 255 - picture)]).under(
-        block(suite, [(picture, half_mask, picture)]).protocol.choosing({"mask": {"background": "everything"}})
+        block(suite, [(picture, half_mask, picture)]).protocol.choosing(
+            {"mask": {"background": "everything"}}
+        )
     )
     with torch.inference_mode():
         expected = float(reference(*pair))
@@ -133,7 +138,9 @@ def test_open_clip(metric_networks, open_clip_folder, picture, half_mask):
             assert scores[column] == pytest.approx(max(0, 100 * cosine), abs=1e-3)
 
 
-@pytest.mark.parametrize("name", ["open_clip:ViT-L-14", "open_clip:no-such/model", "open_clip:local-dir:/nowhere"])
+@pytest.mark.parametrize(
+    "name", ["open_clip:ViT-L-14", "open_clip:no-such/model", "open_clip:local-dir:/nowhere"]
+)
 def test_open_clip_that_cannot_be_loaded(name, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(PiebenchError, match="open_clip:"):
