@@ -109,10 +109,9 @@ class Finding:
     Attributes:
         hypothesis: the protocol.
         predicted: a number for each claim, in the table's unit.
-        misfit: root mean square of the differences, each in units of its claim; at most 1 if rounding
-            explains them all.
+        misfit: root mean square of the differences, each in units of its claim.
         reproduced: how many claims it meets within their rounding.
-        length: description length in nats, up to a constant: misfit and what it takes to name the deviations.
+        length: description length in nats: of the deviations, and of the claims that it misses.
     """
 
     hypothesis: Hypothesis
@@ -127,9 +126,10 @@ def weigh(
 ) -> list[Finding]:
     """Rank hypotheses by how well they explain the claims.
 
-    Of two that fit alike the simpler one wins (Rissanen, Modeling by Shortest Data Description, 1978): a
-    deviation costs the logarithm of how many there are to choose from, the misfit of n claims costs
-    n log(misfit), and nothing where rounding explains it.
+    The shortest description wins (Rissanen, Modeling by Shortest Data Description, 1978). Naming a deviation
+    takes the logarithm of how many there are to choose from. A claim that is met within its rounding takes
+    nothing; one that is not takes the logarithm of its distance, and as much as a deviation, since something
+    else must be behind it.
 
     Args:
         hypotheses: what to try.
@@ -154,9 +154,10 @@ def _hold(hypothesis: Hypothesis, claims: Sequence[Claim], evidence: Evidence, t
     away = np.array(
         [abs(number - claim.value) / claim.unit for number, claim in zip(predicted, claims, strict=True)]
     )
+    missed = away[~(away <= 1)]
+    length = float(np.log(missed).sum()) + (len(missed) + len(hypothesis.deviations)) * math.log(tried)
     misfit = float(np.sqrt((away**2).mean()))
-    length = len(claims) * math.log(max(misfit, 1.0)) + len(hypothesis.deviations) * math.log(tried)
-    return Finding(hypothesis, predicted, misfit, int((away <= 1).sum()), length)
+    return Finding(hypothesis, predicted, misfit, len(claims) - len(missed), length)
 
 
 def concerns(deviation: Deviation, claims: Sequence[Claim]) -> bool:

@@ -13,9 +13,11 @@ from piebench_eval.diffusion import words
 from piebench_eval.diffusion.edit_loop import SourcePath
 from piebench_eval.methods.p2p_control import Windows
 from piebench_eval.metrics.networks import networks_for
+from piebench_eval.runs.candidates import run_candidates
+from piebench_eval.runs.cells import CellStore
 from piebench_eval.runs.execute import execute_run
 from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
-from piebench_eval.runs.scoring import ScoreJournal, run_candidates, score_candidates
+from piebench_eval.runs.scoring import Scoring, do_work, score_rows, work_on
 from piebench_eval.runs.session import Selection, Workers, plan_run
 from piebench_eval.runs.store import RunStore
 from piebench_eval.tables.aggregate import aggregate, read_scores, read_table
@@ -41,9 +43,11 @@ def quick_direct_p2p(folder, data):
     execute_run(plan, lambda progress: None)
     candidates, _ = run_candidates(RunStore.read(folder))
     edits = [candidate for candidate in candidates if candidate.labels["method"] == "p2p"]
-    models = networks_for("demo")
-    journal = ScoreJournal(folder / "scores.csv", models)
-    return aggregate(pd.DataFrame(list(score_candidates(edits, models, "cpu", journal))))
+    scoring, cells = Scoring(networks_for("demo")), CellStore(folder / "cells.jsonl")
+    work = list(work_on(edits, scoring.scores, cells))
+    for _ in do_work(work, scoring.suite("cpu"), cells):
+        pass
+    return aggregate(pd.DataFrame(score_rows(work, cells)))
 
 
 def test_the_demo_holds_its_baseline(demo_run, baseline, tolerances):

@@ -1,20 +1,28 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from piebench_eval.bench.images import load_image
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import COLUMNS
+from piebench_eval.metrics.protocol import MODERN
+from piebench_eval.runs.candidates import Candidate, anybodys_candidates
+from piebench_eval.runs.cells import CellStore
 from piebench_eval.runs.scoring import (
-    Candidate,
-    ScoreJournal,
-    folder_candidates,
+    Scoring,
+    do_work,
     read_edit,
-    score_candidates,
+    resized,
+    score_rows,
+    work_on,
     write_scores,
 )
+
+PIXELS = ("psnr_unedit_part", "mse_unedit_part")
 
 
 @pytest.fixture
@@ -28,15 +36,26 @@ def edits(samples, tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
-def test_pictures_are_found_with_either_layout_and_any_suffix(samples, tmp_path, suffix):
-    for sample in samples[1:]:
-        file = (tmp_path / sample.image_path).with_suffix(suffix)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (128, 128)).save(file)
-    found, missing = folder_candidates(tmp_path, samples, "mine")
-    assert [candidate.sample for candidate in found] == samples[1:]
-    assert len(missing) == 1 and samples[0].id in missing[0]
+@pytest.fixture
+def candidates(edits, samples):
+    return anybodys_candidates(edits, samples, "mine")[0]
+
+
+@pytest.fixture
+def cells(tmp_path):
+    return CellStore(tmp_path / "cells.jsonl")
+
+
+@pytest.fixture
+def scoring(metric_networks):
+    return Scoring(metric_networks)
+
+
+def score(candidates, scoring, cells, batch=2):
+    """Score what is not known; returns the rows and how many edits were computed."""
+    work = list(work_on(candidates, scoring.scores, cells))
+    computed = sum(do_work(work, scoring.suite("cpu", batch), cells, scoring.resize))
+    return score_rows(work, cells), computed
 
 
 def candidate(sample, file, picture):
@@ -44,50 +63,165 @@ def candidate(sample, file, picture):
     return Candidate(sample, {"name": "mine"}, file, follows_edit=False)
 
 
-def test_the_last_panel_of_a_strip_is_scored(samples, tmp_path):
-    panels = np.random.default_rng(0).integers(0, 256, (128, 4 * 128, 3), dtype=np.uint8)
-    edit = read_edit(candidate(samples[0], tmp_path / "strip.png", panels))
-    np.testing.assert_array_equal(edit, panels[:, -128:])
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("shape", [(64, 64, 3), (256, 256, 3), (100, 512, 3)])
+@pytest.mark.parametrize("panels", [2, 4])
+def test_the_last_panel_of_a_strip_is_scored(samples, tmp_path, scoring, cells, panels):
+    strip = noise(128, panels * 128)
+    scoring = replace(scoring, columns=PIXELS)
+    given = [
+        candidate(samples[0], tmp_path / "strip.png", strip),
+        candidate(samples[0], tmp_path / "last.png", strip[:, -128:].copy()),
+    ]
+    (one, other), _ = score(given, scoring, cells)
+    assert one == other and one["mse_unedit_part"] > 0
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (256, 256), (100, 512), (128, 200), (200, 128)])
 def test_another_size_than_the_sources_is_refused(samples, tmp_path, shape):
     with pytest.raises(PiebenchError, match="128x128"):
-        read_edit(candidate(samples[0], tmp_path / "edit.png", np.zeros(shape, dtype=np.uint8)))
+        read_edit(candidate(samples[0], tmp_path / "edit.png", noise(*shape)))
 
 
-def test_an_unreadable_edit_is_named(samples, tmp_path):
+@pytest.mark.parametrize("shape", [(64, 64), (256, 256), (64, 256)])
+def test_resizing_has_to_be_asked_for_and_is_recorded(samples, tmp_path, shape):
+    given = candidate(samples[0], tmp_path / "edit.png", noise(*shape))
+    panels = shape[1] // shape[0]
+    assert read_edit(given, resize=True).shape == (128, panels * 128, 3)
+    (line,) = resized([given])
+    assert line == f"{samples[0].id}: {shape[1]}x{shape[0]} -> {panels * 128}x128"
+
+
+def test_no_size_makes_a_square_of_another_shape(samples, tmp_path):
+    given = candidate(samples[0], tmp_path / "edit.png", noise(100, 150))
+    with pytest.raises(PiebenchError, match="150x100") as told:
+        read_edit(given, resize=True)
+    assert "--resize" not in str(told.value)
+
+
+def test_sources_own_size_is_not_resized(candidates):
+    assert resized(candidates) == []
+
+
+def test_an_unreadable_edit_is_named(samples, tmp_path, scoring, cells):
     file = tmp_path / "edit.png"
     file.write_bytes(b"nothing")
+    given = [Candidate(samples[0], {"name": "mine"}, file, follows_edit=False)]
     with pytest.raises(PiebenchError, match=r"edit\.png"):
-        read_edit(Candidate(samples[0], {"name": "mine"}, file, follows_edit=False))
+        score(given, replace(scoring, columns=PIXELS), cells)
 
 
-def test_an_interrupt_loses_no_row(samples, edits, metric_networks, tmp_path):
-    candidates, _ = folder_candidates(edits, samples, "mine")
+def test_only_what_is_missing_is_computed(candidates, scoring, cells, tmp_path):
+    rows, computed = score(candidates, scoring, cells)
+    assert computed == len(candidates) == len(rows)
+    again = CellStore(tmp_path / "cells.jsonl")
+    assert str(score(candidates, scoring, again)) == str((rows, 0))
+
+    more, computed = score(candidates, replace(scoring, columns=(*COLUMNS, "psnr")), again)
+    assert computed == len(candidates)
+    assert str([{name: row[name] for name in rows[0]} for row in more]) == str(rows)
+
+    Image.fromarray(noise(128, 128)).save(candidates[0].file)
+    changed, computed = score(candidates, scoring, CellStore(tmp_path / "cells.jsonl"))
+    assert computed == 1 and changed[0] != rows[0] and str(changed[1:]) == str(rows[1:])
+
+
+def test_only_columns_that_a_protocol_changes_are_computed(candidates, scoring, cells, monkeypatch):
+    score(candidates, scoring, cells)
+    work = list(work_on(candidates, replace(scoring, protocol=MODERN).scores, cells))
+    columns = {score.column for item in work for score in item.missing(cells).scores}
+    clip = {column for column in COLUMNS if column.startswith("clip")}
+    assert columns == {"structure_distance", "ssim_unedit_part", *clip}
+
+
+def test_other_networks_and_precisions_have_scores_of_their_own(candidates, scoring, cells):
+    score(candidates, scoring, cells)
+    for other in (
+        replace(scoring, precision="bf16"),
+        replace(scoring, models=replace(scoring.models, dino="x")),
+    ):
+        work = list(work_on(candidates, other.scores, cells))
+        assert "structure_distance" in {one.column for item in work for one in item.missing(cells).scores}
+
+
+def test_an_interrupt_loses_no_finished_block(candidates, scoring, cells, tmp_path):
+    work = list(work_on(candidates, scoring.scores, cells))
+    going = do_work(work, scoring.suite("cpu", 1), cells)
+    assert next(going) == 1
+    going.close()
+    again = CellStore(tmp_path / "cells.jsonl")
+    left = [item for item in work_on(candidates, scoring.scores, again) if item.missing(again).scores]
+    assert [item.candidate for item in left] == candidates[1:]
+
+
+def test_batches_change_no_score(candidates, scoring, tmp_path):
+    one, _ = score(candidates, scoring, CellStore(tmp_path / "one.jsonl"), batch=1)
+    four, _ = score(candidates, scoring, CellStore(tmp_path / "four.jsonl"), batch=4)
+    for row, other in zip(one, four, strict=True):
+        for column in COLUMNS:
+            assert row[column] == pytest.approx(other[column], rel=1e-5, abs=1e-9, nan_ok=True)
+
+
+def test_edits_of_other_resolutions_share_a_block(samples, tmp_path, scoring, cells):
+    """A run's combinations may have resolutions of their own; the source follows each."""
+    given = []
+    for side in (64, 128):
+        file = tmp_path / f"{side}.png"
+        Image.fromarray(load_image(samples[0].file, side)).save(file)
+        given.append(Candidate(samples[0], {"name": str(side)}, file, follows_edit=True))
+    rows, _ = score(given, scoring, cells)
+    assert [row["name"] for row in rows] == ["64", "128"]
+    assert all(row["mse_unedit_part"] == 0 for row in rows)
+
+
+def test_scores_file(candidates, scoring, cells, tmp_path):
+    rows, _ = score(candidates, scoring, cells)
     file = tmp_path / "scores.csv"
-    journal = ScoreJournal(file, metric_networks)
-    first = score_candidates(candidates, metric_networks, "cpu", journal)
-    rows = [next(first), next(first)]
-    first.close()
-
-    # What was scored is read back; without networks nothing else could be.
-    again = score_candidates(candidates[:2], None, "cpu", ScoreJournal(file, metric_networks))
-    assert list(again) == rows
-
-    Image.fromarray(np.zeros((128, 128, 3), dtype=np.uint8)).save(candidates[0].file)
-    journal = ScoreJournal(file, metric_networks)
-    assert journal.get(journal.key(candidates[0])) is None
-    assert journal.get(journal.key(candidates[1])) is not None
-
-
-def test_scores_file(samples, edits, metric_networks, tmp_path):
-    candidates, _ = folder_candidates(edits, samples, "copy")
-    file = tmp_path / "scores.csv"
-    journal = ScoreJournal(file, metric_networks)
-    rows = list(score_candidates(candidates, metric_networks, "cpu", journal))
-    write_scores(file, rows, metric_networks, {"images": "edits"})
-    journal.close()
+    write_scores(file, rows, scoring, {"images": "edits"})
     assert file.read_text().splitlines()[0] == ",".join(["id", "name", "type", *COLUMNS])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["edits", "scores.csv", "scores.json"]
     assert math.isnan(rows[3]["psnr_unedit_part"]) and rows[0]["psnr_unedit_part"] == math.inf
+
+    from piebench_eval.tables.about import protocol_of, read_about
+
+    about = read_about(tmp_path / "scores.json")
+    assert protocol_of(about) == ("paper", scoring.protocol)
+    assert about["images"] == "edits" and about["precision"] == "fp32"
+    assert set(about["networks"]) == {"dino", "clip", "lpips_weights"}
+    assert about["protocol"]["rules"]["structure"]["resize"] == "bilinear"
+
+
+def test_networks_that_no_column_needs_are_not_loaded(candidates, scoring, cells):
+    nowhere = replace(scoring.models, dino="/nowhere", clip="/nowhere", lpips_weights="/nowhere")
+    rows, computed = score(candidates, replace(scoring, models=nowhere, columns=PIXELS), cells)
+    assert computed == 4 and rows[0]["mse_unedit_part"] == 0
+
+
+def test_memory_does_not_grow_with_the_number_of_pictures(samples, tmp_path, scoring, cells, monkeypatch):
+    """Of forty edits, only a few blocks are decoded at any time."""
+    import gc
+
+    from piebench_eval.runs import scoring as module
+
+    decoded = module._Decoded
+    alive = []
+    real = module._score_block
+
+    def counting(*arguments):
+        result = real(*arguments)
+        gc.collect()
+        alive.append(sum(isinstance(thing, decoded) for thing in gc.get_objects()))
+        return result
+
+    monkeypatch.setattr(module, "_score_block", counting)
+    many = [replace(samples[0], id=f"{index:012}") for index in range(40)]
+    given = [candidate(sample, tmp_path / f"{sample.id}.png", noise(128, 128)) for sample in many]
+    _, computed = score(given, replace(scoring, columns=PIXELS), cells, batch=2)
+    assert computed == 40 and len(alive) == 20 and max(alive) <= 2 * 4
+
+
+def test_threads_of_the_networks_are_left_alone(candidates, scoring, cells):
+    before = torch.get_num_threads()
+    score(candidates, replace(scoring, columns=PIXELS), cells)
+    assert torch.get_num_threads() == before

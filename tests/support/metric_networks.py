@@ -33,7 +33,15 @@ def save_metric_networks(folder: Path) -> MetricModels:
         add_pooling_layer=False,
     )
     fill(vit, seed=4).save_pretrained(folder / "vit")
-    save_tokenizer(folder / "clip")
+    save_clip(folder / "clip", seed=5)
+    squeezenet = fill(torchvision.models.squeezenet1_1(weights=None).features, seed=6)
+    save_file(squeezenet.state_dict(), folder / "squeezenet.safetensors")
+    return MetricModels(str(folder / "vit"), str(folder / "clip"), str(folder / "squeezenet.safetensors"))
+
+
+def save_clip(folder: Path, seed: int) -> Path:
+    """Write a CLIP with its tokenizer and picture processor."""
+    save_tokenizer(folder)
     shape = {
         "hidden_size": 16,
         "intermediate_size": 32,
@@ -46,8 +54,6 @@ def save_metric_networks(folder: Path) -> MetricModels:
     clip = CLIPModel(
         CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16)
     )
-    fill(clip, seed=5).save_pretrained(folder / "clip")
-    CLIPImageProcessorPil().save_pretrained(folder / "clip")
-    squeezenet = fill(torchvision.models.squeezenet1_1(weights=None).features, seed=6)
-    save_file(squeezenet.state_dict(), folder / "squeezenet.safetensors")
-    return MetricModels(str(folder / "vit"), str(folder / "clip"), str(folder / "squeezenet.safetensors"))
+    fill(clip, seed=seed).save_pretrained(folder)
+    CLIPImageProcessorPil().save_pretrained(folder)
+    return folder

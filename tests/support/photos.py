@@ -7,6 +7,8 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
+from piebench_eval.bench.rle import decode_rle, encode_rle
+
 ANNOTATIONS = {
     "000000000001": {
         "image_path": "0_random_140/000000000001.png",
@@ -57,13 +59,25 @@ def pictures() -> list[np.ndarray]:
     ]
 
 
-def save_photo_bench(folder: Path) -> Path:
-    """Write the folder, with square pictures of 128 pixels."""
-    for annotation, picture in zip(ANNOTATIONS.values(), pictures(), strict=True):
+def save_photo_bench(folder: Path, enlarged: int = 1) -> Path:
+    """Write the folder, with square pictures of 128 pixels, or of so many times more."""
+    side = 128 * enlarged
+    annotations = {
+        sample_id: {**annotation, "mask": _enlarge(annotation["mask"], enlarged)}
+        for sample_id, annotation in ANNOTATIONS.items()
+    }
+    for annotation, picture in zip(annotations.values(), pictures(), strict=True):
         file = folder / "annotation_images" / annotation["image_path"]
         file.parent.mkdir(parents=True, exist_ok=True)
-        side = min(picture.shape[:2])
-        square = Image.fromarray(picture).crop((0, 0, side, side))
-        square.resize((128, 128)).save(file)
-    (folder / "mapping_file.json").write_text(json.dumps(ANNOTATIONS))
+        shorter = min(picture.shape[:2])
+        square = Image.fromarray(picture).crop((0, 0, shorter, shorter))
+        square.resize((side, side)).save(file)
+    (folder / "mapping_file.json").write_text(json.dumps(annotations))
     return folder
+
+
+def _enlarge(rle: list[int], factor: int) -> list[int]:
+    if factor == 1:
+        return rle
+    mask = decode_rle(rle, 128, 128, frame=False)
+    return encode_rle(mask.repeat(factor, axis=0).repeat(factor, axis=1))
