@@ -102,7 +102,7 @@ def anybodys_candidates(
         raise PiebenchError(f"--images {images}: no such folder, and no CSV or JSON file")
     candidates, missing = [], []
     for sample in samples:
-        file = next((place for place in places.get(sample.id, []) if place.is_file()), None)
+        file = next(filter(_is_there, places.get(sample.id, [])), None)
         if file is not None:
             candidates.append(Candidate(sample, {"name": name}, file, follows_edit=False))
         elif sample.id in places:
@@ -110,6 +110,13 @@ def anybodys_candidates(
         else:
             missing.append(f"{sample.id}: {images} does not name it")
     return candidates, missing
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _places(images: Path, sample: Sample) -> Iterable[Path]:

@@ -1,0 +1,252 @@
+"""Time scoring at the real models' sizes, with random weights, against an evaluator that shares nothing.
+
+    python scripts/benchmark_scoring.py
+    python scripts/benchmark_scoring.py --samples 3 --device cuda
+    python scripts/benchmark_scoring.py --small
+
+Twelve edits of each sample are scored with the eight official metrics. The plain evaluator does what the
+published one does: one pair at a time, source and edit alike, gradients on, every layer's outputs kept, and
+CLIP twice a score. Prints CPU seconds per picture and combination of both, how far their scores are apart,
+and the peak memory of scoring one sample and of scoring three times as many.
+"""
+
+import argparse
+import json
+import multiprocessing
+import resource
+import shutil
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+import torch
+import torchvision
+from PIL import Image
+from safetensors.torch import save_file
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, ViTConfig, ViTModel
+
+from piebench_eval.bench.images import load_mask
+from piebench_eval.bench.pie_bench import load_pie_bench
+from piebench_eval.bench.rle import encode_rle
+from piebench_eval.demo.embedded import WEIGHTS
+from piebench_eval.loading import use_exact_float32
+from piebench_eval.metrics.clip_networks import load_clip
+from piebench_eval.metrics.columns import COLUMNS
+from piebench_eval.metrics.networks import MetricModels
+from piebench_eval.metrics.perceptual import PerceptualFeatures
+from piebench_eval.metrics.protocol import PAPER
+from piebench_eval.metrics.structure import network_input
+from piebench_eval.runs.candidates import Candidate
+from piebench_eval.runs.cells import CellStore
+from piebench_eval.runs.scoring import Scoring, do_work, read_edit, score_rows, source_of, work_on
+
+COMBINATIONS = 12
+SIDE = 512
+
+
+def save_models(folder: Path, small: bool) -> MetricModels:
+    """ViT-B/8, CLIP ViT-L/14 and SqueezeNet of random weights, or small ones of the same kind."""
+    torch.manual_seed(0)
+    vit = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "patch_size": 8}
+    vision = {"hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 16}
+    vision["num_hidden_layers"] = 24
+    text = {**vit, "num_hidden_layers": 12}
+    del text["patch_size"]
+    if small:
+        vit |= {"hidden_size": 48, "intermediate_size": 96, "patch_size": 16}
+        vision |= {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
+        text |= {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2}
+    ViTModel(ViTConfig(num_hidden_layers=12, image_size=224, **vit), add_pooling_layer=False).save_pretrained(
+        folder / "vit"
+    )
+    config = CLIPConfig(
+        text_config={**text, "eos_token_id": 2, "projection_dim": 768},
+        vision_config={**vision, "patch_size": 14, "image_size": 224, "projection_dim": 768},
+        projection_dim=768,
+    )
+    CLIPModel(config).save_pretrained(folder / "clip")
+    CLIPImageProcessorPil().save_pretrained(folder / "clip")
+    for file in (WEIGHTS / "clip").glob("token*"):
+        shutil.copy(file, folder / "clip")
+    squeezenet = torchvision.models.squeezenet1_1(weights=None).features
+    save_file(squeezenet.state_dict(), folder / "squeezenet.safetensors")
+    return MetricModels(str(folder / "vit"), str(folder / "clip"), str(folder / "squeezenet.safetensors"))
+
+
+def save_benchmark(folder: Path, samples: int) -> list[Candidate]:
+    """Photographs as samples, each with twelve edits: more and more noise."""
+    rng = np.random.default_rng(0)
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[100:300, 150:400] = True
+    pictures = [skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee()]
+    annotations = {}
+    for index in range(samples):
+        sample_id = f"{index:012}"
+        path = folder / "annotation_images" / f"{sample_id}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.roll(pictures[index % 3], index, axis=1)).resize((SIDE, SIDE)).save(path)
+        annotations[sample_id] = {
+            "image_path": path.name,
+            "original_prompt": "a photo of a [cat] on a table",
+            "editing_prompt": "a photo of a [dog] on a table",
+            "editing_instruction": "",
+            "editing_type_id": "1",
+            "blended_word": "cat dog",
+            "mask": encode_rle(mask),
+        }
+    (folder / "mapping_file.json").write_text(json.dumps(annotations))
+    candidates = []
+    for sample in load_pie_bench(folder):
+        source = np.array(Image.open(sample.file)).astype(int)
+        for number in range(COMBINATIONS):
+            file = folder / f"{number}" / f"{sample.id}.png"
+            file.parent.mkdir(exist_ok=True)
+            noisy = source + rng.normal(0, 3 + 2 * number, source.shape)
+            Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(file)
+            candidates.append(Candidate(sample, {"name": str(number)}, file, follows_edit=False))
+    return candidates
+
+
+class PlainEvaluator:
+    """One pair at a time, nothing shared."""
+
+    def __init__(self, models: MetricModels, device: torch.device):
+        self.vit = ViTModel.from_pretrained(models.dino, add_pooling_layer=False).eval().to(device)
+        self.clip = load_clip(models.clip, "own", device)
+        self.lpips = PerceptualFeatures("lpips_weights", models.lpips_weights, device)
+        self.device = device
+
+    def self_similarity(self, image):
+        """Every layer's output is kept, and the gradients' graph with it."""
+        kept = []
+        hooks = [
+            layer.register_forward_hook(lambda *given: kept.append(given[2])) for layer in self.vit.layers
+        ]
+        keys = []
+        projection = self.vit.layers[11].attention.k_proj
+        hooks.append(projection.register_forward_hook(lambda *given: keys.append(given[2])))
+        self.vit(network_input([image], PAPER.structure).to(self.device))
+        for hook in hooks:
+            hook.remove()
+        directions = keys[0][0] / keys[0][0].norm(dim=1, keepdim=True)
+        return directions @ directions.T
+
+    def clip_score(self, image, prompt):
+        for _ in range(2):  # once for the value, once for a state that nobody reads
+            with torch.no_grad():
+                embedding = self.clip.images(self.clip.pixels([image], "pil").to(self.device))
+                text = self.clip.texts([prompt], keep_end=False)
+        return max(0.0, 100 * float(torch.cosine_similarity(embedding, text)))
+
+    def score(self, candidate: Candidate) -> dict[str, float]:
+        sample, edit = candidate.sample, read_edit(candidate)
+        source, mask = source_of(sample, SIDE).image, load_mask(sample, SIDE)
+        pair = torch.from_numpy(np.stack([source, edit])).permute(0, 3, 1, 2).to(self.device) / 255
+        one, other = (pair * torch.from_numpy(~mask).to(self.device)).split(1)
+        with torch.no_grad():
+            features = [self.lpips.features(picture * 2 - 1) for picture in (one, other)]
+            lpips = sum(float(layer.mean()) for layer in self.lpips.maps(*features))
+        _, ssim = structural_similarity_index_measure(
+            other, one, sigma=1.5, data_range=1.0, return_full_image=True
+        )
+        distance = (self.self_similarity(source) - self.self_similarity(edit)).square().mean()
+        target = sample.target_prompt
+        scores = (
+            float(distance.detach()),
+            float(peak_signal_noise_ratio(other, one, data_range=1.0)),
+            lpips,
+            float((one - other).square().mean()),
+            float(ssim[..., 5:-5, 5:-5].mean()),
+            self.clip_score(source, sample.source_prompt),
+            self.clip_score(edit, target),
+            self.clip_score(edit * mask[..., None].astype(np.uint8), target),
+        )
+        return dict(zip(COLUMNS, scores, strict=True))
+
+
+def timed(work):
+    """What a function returns, and the CPU seconds (on a GPU: wall seconds) that it took."""
+    started = time.process_time(), time.perf_counter()
+    result = work()
+    return result, time.process_time() - started[0], time.perf_counter() - started[1]
+
+
+def score_all(candidates: list[Candidate], models: MetricModels, device: str, folder: Path):
+    """Rows of our scoring, the networks loaded before the clock starts."""
+    scoring = Scoring(models)
+    cells = CellStore(folder / "cells.jsonl")
+    suite = scoring.suite(device)
+    suite.load(("dino", "clip", "lpips_weights"))
+    work = list(work_on(candidates, scoring.scores, cells))
+
+    def run():
+        for _ in do_work(work, suite, cells):
+            pass
+        return score_rows(work, cells)
+
+    return timed(run)
+
+
+def peak_memory(candidates: list[Candidate], models: MetricModels, device: str, folder: Path) -> float:
+    """GB that a process of its own needs to score these."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_peak, (candidates, asdict(models), device, str(folder)))
+
+
+def _peak(candidates, models, device, folder):
+    with tempfile.TemporaryDirectory(dir=folder) as fresh:
+        score_all(candidates, MetricModels(**models), device, Path(fresh))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--samples", type=int, default=2)
+    parser.add_argument("--pairs", type=int, default=2, help="pairs that the plain evaluator scores")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--small", action="store_true", help="small networks, to try the script itself")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    use_exact_float32()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        models = save_models(folder, options.small)
+        candidates = save_benchmark(folder / "bench", 3 * options.samples)
+        measured = candidates[: options.samples * COMBINATIONS]
+        plain = PlainEvaluator(models, torch.device(options.device))
+        plain.score(measured[0])  # warm
+        expected, plain_cpu, plain_wall = timed(lambda: list(map(plain.score, measured[: options.pairs])))
+        rows, our_cpu, our_wall = score_all(measured, models, options.device, folder)
+        apart = {
+            column: max(
+                abs(row[column] - other[column])
+                for row, other in zip(rows[: options.pairs], expected, strict=True)
+            )
+            for column in COLUMNS
+        }
+        memory = [peak_memory(some, models, options.device, folder) for some in (measured, candidates)]
+    report = {
+        "device": options.device,
+        "threads": options.threads,
+        "edits": len(measured),
+        "plain_cpu_s": plain_cpu / options.pairs,
+        "our_cpu_s": our_cpu / len(measured),
+        "cpu_share": our_cpu / len(measured) / (plain_cpu / options.pairs),
+        "plain_wall_s": plain_wall / options.pairs,
+        "our_wall_s": our_wall / len(measured),
+        "largest_difference": apart,
+        "peak_memory_gb": dict(zip((len(measured), len(candidates)), memory, strict=True)),
+    }
+    print(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
