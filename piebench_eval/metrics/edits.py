@@ -111,9 +111,13 @@ class Edits:
     @property
     def backgrounds(self) -> list[BoolMask]:
         """For each source the pixels that should not change, ``[height, width]``."""
-        if self.protocol.mask.background == "everything":
-            return [np.ones_like(region) for region in self.regions]
-        return [~region for region in self.regions]
+
+        def compute() -> list[BoolMask]:
+            if self.protocol.mask.background == "everything":
+                return [np.ones_like(region) for region in self.regions]
+            return [~region for region in self.regions]
+
+        return self.once("backgrounds", ("mask",), compute)
 
     def _region(self, annotated: BoolMask) -> BoolMask:
         mask = set_frame(annotated.copy()) if self.protocol.mask.frame else annotated

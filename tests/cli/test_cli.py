@@ -36,6 +36,10 @@ def piebench(*arguments):
         ["demo", "--help"],
         ["status", "--help"],
         ["methods"],
+        ["metrics"],
+        ["explain", "--help"],
+        ["data", "import", "--help"],
+        ["data", "fetch", "--help"],
         ["--version"],
     ],
 )
@@ -46,7 +50,7 @@ def test_help_teaches_without_heavy_imports(arguments):
     assert done.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "score", "table", "demo", "status"])
+@pytest.mark.parametrize("command", ["run", "score", "table", "demo", "status", "explain"])
 def test_help_has_examples(command):
     assert "Examples" in piebench(command, "--help").stdout
 
@@ -71,6 +75,8 @@ def wrong_usages(photo_bench, tiny_model, tmp_path):
     chosen = [*run, "--inversion", "ddim", "--method", "p2p"]
     recipe = tmp_path / "broken.yaml"
     recipe.write_text("steps: [")
+    protocol = tmp_path / "protocol.yaml"
+    protocol.write_text("structure: {resize: lanczos}")
     pair = ["--inversion", "ddim", "--method", "p2p", "--out", tmp_path / "run"]
     return {
         "data without model": (["run", "--data", photo_bench, *pair], "--model is missing"),
@@ -111,6 +117,12 @@ def wrong_usages(photo_bench, tiny_model, tmp_path):
         "no run": (["score", tmp_path / "nowhere"], "nowhere"),
         "nothing to score": (["score"], "--images"),
         "images without data": (["score", "--images", tmp_path], "--data"),
+        "unknown metric": (["score", tmp_path, "--metrics", "psnrr"], "psnrr"),
+        "no metric": (["score", tmp_path, "--metrics", ","], "empty"),
+        "unknown protocol": (["score", tmp_path, "--protocol", "ours"], "--protocol ours"),
+        "wrong protocol": (["score", tmp_path, "--protocol", protocol], "structure.resize"),
+        "no claim": (["explain", tmp_path, "--claimed", "psnr"], "METRIC=NUMBER"),
+        "nothing to explain": (["explain", tmp_path, "--claimed", "psnr=27.22"], "--data"),
         "no scores": (["table", tmp_path / "nowhere"], "nowhere"),
         "no benchmark": (["data", "validate", tmp_path], "mapping_file.json"),
     }
