@@ -41,15 +41,10 @@ NOTES = (
 )
 """What the conversion does, for the record beside its result."""
 
-_TEXT_COLUMNS = (
-    "id",
-    "source_prompt",
-    "target_prompt",
-    "edit_action",
-    "aspect_mapping",
-    "blended_words",
-    "mask",
-)
+_CARRIED_COLUMNS = ("edit_action", "aspect_mapping")
+"""Columns that nothing here reads; they may be empty."""
+
+_TEXT_COLUMNS = ("id", "source_prompt", "target_prompt", *_CARRIED_COLUMNS, "blended_words", "mask")
 _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG\r\n\x1a\n": ".png"}
 _ROWS_AT_ONCE = 16
 _NUMBER = re.compile("[0-9]{1,15}")
@@ -118,6 +113,8 @@ def _row_problems(row: dict[str, Any], seen: set[str]) -> list[str]:
     problems = ['field "id" has occurred before; an id names one sample'] if str(row["id"]) in seen else []
     for column in _TEXT_COLUMNS:
         value = row[column]
+        if value is None and column in _CARRIED_COLUMNS:
+            continue
         if not isinstance(value, str):
             problems.append(f'field "{column}" must be text, not {shown(repr(value))}')
         elif problem := _TEXT_CHECKS.get(column, _no_problem)(value):
@@ -184,7 +181,7 @@ def _annotation(config: str, image_path: str, row: dict[str, Any]) -> dict[str, 
         "editing_type_id": config.partition("_")[0],
         "blended_word": blended_word(json.loads(row["blended_words"])),
         "mask": _mask(row["mask"]),
-        **{name: row[name] for name in ("edit_action", "aspect_mapping", "blended_words")},
+        **{name: row[name] for name in (*_CARRIED_COLUMNS, "blended_words")},
     }
 
 

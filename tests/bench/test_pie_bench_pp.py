@@ -49,6 +49,11 @@ def test_a_row_becomes_a_sample(tmp_path):
         assert kept[field] == expected[field]
 
 
+def test_columns_that_nothing_reads_may_be_empty(tmp_path):
+    folder = convert(tmp_path, [row("300000000001", edit_action=None, aspect_mapping=None)])
+    assert len(load_pie_bench(folder)) == 10
+
+
 @pytest.mark.parametrize(
     ("pairs", "word"),
     [
