@@ -61,7 +61,10 @@ def test_workers_stop_within_seconds_and_the_run_goes_on(command, whole, number)
         wait_for_end(pid)
     assert 2 <= len(digests(out)) < 8 and not list(out.rglob("*.partial"))
     stdout, _ = call("status", out, "--json")
-    assert sum(part["missing"] for part in json.loads(stdout)["parts"]) == 8 - len(digests(out))
+    # A worker may have been stopped between a picture and its record: the picture is made again.
+    recorded = len(recorded_edits(out))
+    assert recorded in (len(digests(out)), len(digests(out)) - 1)
+    assert sum(part["missing"] for part in json.loads(stdout)["parts"]) == 8 - recorded
     call(*options, "--workers", 2)
     assert digests(out) == whole
     assert len(set(recorded_edits(out))) == len(recorded_edits(out)) == 8
