@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import contextmanager
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,7 +37,14 @@ def explained_loading(option: str, location: str, wanted: str) -> Iterator[None]
         logger.setLevel(logging.ERROR)
     try:
         yield
-    except (OSError, ValueError, RuntimeError, NotImplementedError, SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        NotImplementedError,
+        SafetensorError,
+        UnpicklingError,
+    ) as error:
         reason = str(error).strip().split("\n")[0]
         raise PiebenchError(
             f"{option} {location}: cannot be loaded ({reason}); give {wanted}, and check the network "

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from piebench_eval.errors import PiebenchError
 from piebench_eval.recipes import recipe_file
 
 DEMO = "demo"
@@ -26,5 +27,12 @@ def locate(role: str, name: str) -> str:
     Args:
         role: ``model``, ``dino``, ``clip`` or ``lpips_weights``.
         name: directory, file, hub id or ``demo``.
+
+    Raises:
+        PiebenchError: ``demo`` for a model that is not embedded.
     """
-    return str(WEIGHTS / _PARTS[role]) if name == DEMO else name
+    if name != DEMO:
+        return name
+    if role not in _PARTS:
+        raise PiebenchError(f"--{role.replace('_', '-')} {name}: no such network is embedded")
+    return str(WEIGHTS / _PARTS[role])

@@ -59,7 +59,8 @@ def _mse(edits: Edits, difference: str) -> torch.Tensor:
     """Mean squared errors ``[edits]`` by the protocol's rules."""
     import torch
 
-    sources = edits.once("masked sources", PAIR_SECTIONS, lambda: masked_sources(edits))
+    rules = [edits.channels, edits.protocol.mask]
+    sources = edits.once("masked sources", rules, lambda: masked_sources(edits))
     errors = []
     for position, owner in enumerate(edits.owners):  # one by one: a batch of float pictures is large
         edited = masked(edits, edits.images[position], owner)

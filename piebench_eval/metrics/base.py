@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
+
+from piebench_eval.metrics.networks import MetricModels
+from piebench_eval.metrics.protocol import Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,3 +40,13 @@ class Metric:
     networks: tuple[str, ...] = ()
     scale: float = 1.0
     unit: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse sections and networks that there are not: a plugin's mistake."""
+        sections, networks = set(Protocol.model_fields), {field.name for field in fields(MetricModels)}
+        for what, given, known in (
+            ("section", self.sections, sections),
+            ("network", self.networks, networks),
+        ):
+            if unknown := sorted(set(given) - known):
+                raise ValueError(f"{self.title}: no {what} {unknown[0]!r}; use {', '.join(sorted(known))}")

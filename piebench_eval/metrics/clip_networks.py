@@ -173,9 +173,14 @@ class OpenClip:
                     f"--clip {name}: write open_clip:MODEL/WEIGHTS, as in open_clip:ViT-L-14/openai"
                 )
         wanted = "a model of open_clip.list_pretrained()"
+        # OpenAI's weights want QuickGELU, whatever the model's own configuration says.
+        known = open_clip.get_pretrained_cfg(model, weights) if weights else None
         with explained_loading("--clip", name, wanted):
             clip, _, self._transform = open_clip.create_model_and_transforms(
-                model, pretrained=weights, device=device
+                model,
+                pretrained=weights,
+                device=device,
+                force_quick_gelu=bool((known or {}).get("quick_gelu")),
             )
             self._tokenizer = open_clip.get_tokenizer(model)
         self._clip: Any = clip.eval().requires_grad_(False)

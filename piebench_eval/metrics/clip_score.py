@@ -94,40 +94,53 @@ def edit_part(
 
 
 def directional_similarities(edits: Edits) -> list[float]:
-    """Cosine of what changed in the pictures and in the prompts, -1 to 1 (Gal et al., equation 2)."""
+    """Cosine of what changed in the pictures and in the prompts, -1 to 1 (Gal et al., equation 2).
+
+    nan where nothing changed.
+    """
     import torch
     from torch.nn.functional import normalize
 
-    pictures = normalize(_of_edits(edits)) - torch.stack(edits.of_owners(list(normalize(_of_sources(edits)))))
+    sources = torch.stack(edits.of_owners(list(_of_sources(edits))))
+    pictures = normalize(_of_edits(edits)) - normalize(sources)
     prompts = normalize(_of_prompts(edits, 1)) - normalize(_of_prompts(edits, 0))
-    wanted = torch.stack(edits.of_owners(list(prompts)))
-    scores = torch.cosine_similarity(pictures, wanted)
-    unchanged = (pictures == 0).all(dim=1) | (wanted == 0).all(dim=1)
-    return scores.masked_fill(unchanged, torch.nan).tolist()
+    scores = torch.cosine_similarity(pictures, torch.stack(edits.of_owners(list(prompts)))).tolist()
+    # By content: embeddings of one picture in two batches differ in their last digits.
+    same = [
+        np.array_equal(image, edits.source_images[owner]) or len(set(edits.prompts[owner])) == 1
+        for image, owner in zip(edits.images, edits.owners, strict=True)
+    ]
+    return [float("nan") if unchanged else score for score, unchanged in zip(scores, same, strict=True)]
 
 
 def _of_edits(edits: Edits) -> torch.Tensor:
-    return edits.once("CLIP of edits", ("pictures", "clip"), lambda: _embed_images(edits, edits.images))
+    rules = [edits.protocol.pictures, *_eyes(edits)]
+    return edits.once("CLIP of edits", rules, lambda: _embed_images(edits, edits.images))
 
 
 def _of_sources(edits: Edits) -> torch.Tensor:
-    return edits.once(
-        "CLIP of sources", ("pictures", "clip"), lambda: _embed_images(edits, edits.source_images)
-    )
+    rules = [edits.channels, *_eyes(edits)]
+    return edits.once("CLIP of sources", rules, lambda: _embed_images(edits, edits.source_images))
+
+
+def _eyes(edits: Edits) -> tuple[str | None, ...]:
+    """The rules that decide how CLIP sees a whole picture."""
+    rules = edits.protocol.clip
+    return rules.network, rules.activation, rules.processor
 
 
 def _of_prompts(edits: Edits, position: int) -> torch.Tensor:
     """Embeddings of the sources' source prompts (0) or target prompts (1), ``[sources, width]``."""
 
     def compute() -> torch.Tensor:
-        rules = edits.protocol
-        clip = edits.suite.clip(rules.clip.network, rules.clip.activation)
+        protocol = edits.protocol
+        clip = edits.suite.clip(protocol.clip.network, protocol.clip.activation)
+        prompts = [pair[position] for pair in edits.prompts]
         with edits.suite.autocast():
-            return clip.texts(
-                [pair[position] for pair in edits.prompts], keep_end=rules.prompts.too_long == "truncated"
-            ).float()
+            return clip.texts(prompts, keep_end=protocol.prompts.too_long == "truncated").float()
 
-    return edits.once(f"CLIP of prompts {position}", ("prompts", "clip"), compute)
+    rules = [edits.protocol.prompts, edits.protocol.clip.network, edits.protocol.clip.activation]
+    return edits.once(f"CLIP of prompts {position}", rules, compute)
 
 
 def _targets(edits: Edits) -> torch.Tensor:

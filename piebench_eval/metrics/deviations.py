@@ -281,7 +281,7 @@ DEVIATIONS = (
     Deviation(
         "pooled-psnr",
         "PSNR is that of the mean MSE",
-        {"average": {"psnr": "pooled"}},
+        {"average": {"psnr": "pooled", "inf": "kept"}},  # an untouched picture has an MSE, 0
         "average the PSNRs of the pictures",
     ),
     *(

@@ -13,7 +13,7 @@ from piebench_eval.bench.prompts import strip_brackets
 from piebench_eval.bench.rle import set_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     import torch
     from numpy.typing import NDArray
@@ -69,15 +69,15 @@ class Edits:
         """The same edits under another protocol; what both see alike is computed once."""
         return Edits(self.suite, protocol, self.sources, self.owners, self.saved, self.memo)
 
-    def once(self, what: str, sections: Sequence[str], compute: Callable[[], T]) -> T:
+    def once(self, what: str, rules: Sequence[Hashable], compute: Callable[[], T]) -> T:
         """Compute something, or find it in the memo.
 
         Args:
             what: its name.
-            sections: the sections of the protocol that it depends on.
+            rules: what it depends on of the protocol, sections or single choices.
             compute: how.
         """
-        key = (what, *(getattr(self.protocol, section) for section in sections))
+        key = (what, *rules)
         if key not in self.memo:
             self.memo[key] = compute()
         return self.memo[key]
@@ -89,8 +89,12 @@ class Edits:
     @property
     def source_images(self) -> list[NDArray[np.uint8]]:
         """Source pictures ``[height, width, 3]``, each once."""
-        rules = self.protocol.pictures
-        return [in_order(source.image, rules.channels) for source in self.sources]
+        return [in_order(source.image, self.channels) for source in self.sources]
+
+    @property
+    def channels(self) -> str:
+        """The one rule for pictures that reaches the sources too."""
+        return self.protocol.pictures.channels
 
     @property
     def images(self) -> list[NDArray[np.uint8]]:
@@ -101,12 +105,14 @@ class Edits:
             side = self.sources[0].image.shape[0]
             return [prepare_edit(saved, side, rules) for saved in self.saved]
 
-        return self.once("images", ("pictures",), compute)
+        return self.once("images", [self.protocol.pictures], compute)
 
     @property
     def regions(self) -> list[BoolMask]:
         """For each source the pixels that should change, ``[height, width]``."""
-        return self.once("regions", ("mask",), lambda: [self._region(source.mask) for source in self.sources])
+        return self.once(
+            "regions", [self.protocol.mask], lambda: [self._region(source.mask) for source in self.sources]
+        )
 
     @property
     def backgrounds(self) -> list[BoolMask]:
@@ -117,7 +123,7 @@ class Edits:
                 return [np.ones_like(region) for region in self.regions]
             return [~region for region in self.regions]
 
-        return self.once("backgrounds", ("mask",), compute)
+        return self.once("backgrounds", [self.protocol.mask], compute)
 
     def _region(self, annotated: BoolMask) -> BoolMask:
         mask = set_frame(annotated.copy()) if self.protocol.mask.frame else annotated

@@ -40,17 +40,12 @@ def background_lpips(role: str) -> Callable[[Edits], Sequence[float]]:
             with edits.suite.autocast():
                 return network.features(pixels)
 
-        of_sources = edits.once(
-            f"{role} features",
-            (*PAIR_SECTIONS, "lpips"),
-            lambda: [features(image, owner) for owner, image in enumerate(edits.source_images)],
-        )
-        scores = [
-            _distance(
-                network.maps(of_sources[owner], features(image, owner)), edits.backgrounds[owner], rules
-            )
-            for image, owner in zip(edits.images, edits.owners, strict=True)
-        ]
+        scores = [float("nan")] * len(edits.owners)
+        for owner, source in enumerate(edits.source_images):
+            of_source = features(source, owner)  # dropped before the next: features are large
+            for position in (at for at, its_owner in enumerate(edits.owners) if its_owner == owner):
+                maps = network.maps(of_source, features(edits.images[position], owner))
+                scores[position] = _distance(maps, edits.backgrounds[owner], rules)
         return without_background_nan(edits, scores)
 
     return score

@@ -43,8 +43,7 @@ def background_ssim(edits: Edits) -> list[float]:
     """SSIM of what should not change; nan where there is nothing of it.
 
     The outer 5 pixels of the map are left out by default, as torchmetrics did when the paper was written and
-    does no
-    more: there the window would reach beyond the picture.
+    does no more: there the window would reach beyond the picture.
     """
     rules = edits.protocol.ssim
     backgrounds, sources = edits.backgrounds, edits.source_images

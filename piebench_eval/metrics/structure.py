@@ -43,9 +43,11 @@ def self_similarity(tokens: torch.Tensor) -> torch.Tensor:
 
 def structure_distances(edits: Edits) -> list[float]:
     """Mean squared difference of the self-similarities of edit and source (Tumanyan et al., equation 3)."""
-    rules, pictures = edits.protocol.structure, ("pictures", "structure")
+    rules = edits.protocol.structure
     of_sources = edits.once(
-        "self-similarity", pictures, lambda: list(_similarities(edits, edits.source_images, rules))
+        "self-similarity",
+        [edits.channels, rules],
+        lambda: list(_similarities(edits, edits.source_images, rules)),
     )
     return [
         float((source - edited).square().mean())
@@ -152,6 +154,11 @@ class StructureFeatures:
                 f"--dino {model}: has {vit.config.num_hidden_layers} layers; "
                 f"structure distance reads layer {_READ_BY_DEFAULT + 1}"
             )
+        if vit.config.image_size != _SIDE:
+            raise PiebenchError(
+                f"--dino {model}: takes pictures of {vit.config.image_size} pixels; structure distance needs "
+                f"a ViT for {_SIDE}"
+            )
         self.heads: int = vit.config.num_attention_heads
         self._vit = vit
 
@@ -206,8 +213,10 @@ def dino_similarities(edits: Edits) -> list[float]:
     """
     import torch
 
+    from piebench_eval.metrics.protocol import StructureRules
+
     suite = edits.suite
-    usual = edits.protocol.structure.model_copy(update={"resize": "pil_bicubic", "levels": "0..1"})
+    usual = StructureRules(resize="pil_bicubic", levels="0..1")
 
     def class_tokens(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         tokens = []
@@ -217,7 +226,7 @@ def dino_similarities(edits: Edits) -> list[float]:
                 tokens.append(suite.dino.class_tokens(pixels).float())
         return torch.cat(tokens)
 
-    of_sources = edits.once("class tokens", ("pictures",), lambda: list(class_tokens(edits.source_images)))
+    of_sources = edits.once("class tokens", [edits.channels], lambda: list(class_tokens(edits.source_images)))
     sources = torch.stack(edits.of_owners(of_sources))
     return torch.cosine_similarity(class_tokens(edits.images), sources).tolist()
 

@@ -15,6 +15,7 @@ from piebench_eval.loading import use_exact_float32
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.clip_networks import Clip, load_clip
 from piebench_eval.metrics.perceptual import PerceptualFeatures
+from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.metrics.structure import StructureFeatures
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.metrics.edits import Edits
     from piebench_eval.metrics.networks import MetricModels
+    from piebench_eval.metrics.protocol import Protocol
 
 
 class Suite:
@@ -54,8 +56,12 @@ class Suite:
         """The ViT of the structure distance."""
         return StructureFeatures(locate("dino", self._models.dino), self.device)
 
-    def load(self, roles: Iterable[str]) -> None:
+    def load(self, roles: Iterable[str], protocol: Protocol = PAPER) -> None:
         """Load the networks of these roles now, to fail before anything is scored.
+
+        Args:
+            roles: fields of ``MetricModels``.
+            protocol: which may ask for another CLIP.
 
         Raises:
             PiebenchError: one of them cannot be loaded.
@@ -64,7 +70,7 @@ class Suite:
             if role == "dino":
                 _ = self.dino
             elif role == "clip":
-                self.clip(None, "own")
+                self.clip(protocol.clip.network, protocol.clip.activation)
             else:
                 self.lpips(role)
 
