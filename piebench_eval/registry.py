@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
@@ -11,6 +13,12 @@ from pydantic import BaseModel, ConfigDict
 from piebench_eval.errors import PiebenchError
 
 T = TypeVar("T")
+
+
+@cache
+def _installed(group: str, path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """Entry points by name; found once for a path of packages, since every package is read for that."""
+    return {point.name: point for point in entry_points(group=group)}
 
 
 class Settings(BaseModel):
@@ -91,7 +99,7 @@ class Registry(Generic[T]):
         return f"{point.dist.name} {point.dist.version}" if point is not None and point.dist else None
 
     def _entry_points(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=f"piebench.{self.kind}s")}
+        return _installed(f"piebench.{self.kind}s", tuple(sys.path))
 
     def _check(self, entry: object, name: str, plugin: str) -> None:
         if not isinstance(entry, self._holds):

@@ -59,6 +59,8 @@ def fetch_pie_bench_pp(
     listing = list_dataset(REPO_ID, revision, endpoint)
     wanted = _wanted_files(listing)
     download = folder.resolve().with_name(f"{folder.resolve().name}.download")
+    if download.exists() and not (download / ".cache" / "huggingface").is_dir():
+        raise PiebenchError(f"{download} is needed for the download and holds something else; move it away")
     parquet: dict[str, list[Path]] = {config: [] for config in CONFIGS}
     for done, (config, file) in enumerate(wanted, start=1):
         parquet[config].append(fetch_file(listing, file, download, endpoint))

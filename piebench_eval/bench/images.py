@@ -41,7 +41,7 @@ def load_image(file: Path, resolution: int | None = None, loader: ImageLoader = 
     """
     image = Image.fromarray(read_picture(file))
     if loader == "crop":
-        image = _centre_square(image)
+        image = centre_square(image)
     if resolution is None or image.size == (resolution, resolution):
         return np.array(image)
     if loader == "crop":
@@ -69,14 +69,15 @@ def load_mask(sample: Sample, resolution: int | None = None, frame: bool = True)
         PiebenchError: the picture, whose size the mask has, is missing or damaged.
     """
     width, height = picture_size(sample.file)
-    square = _centre_square(Image.fromarray(decode_rle(sample.mask_rle, height, width, frame=False)))
+    square = centre_square(Image.fromarray(decode_rle(sample.mask_rle, height, width, frame=False)))
     if resolution is not None and square.width != resolution:
         square = square.resize((resolution, resolution), Image.Resampling.NEAREST)
     mask = np.array(square)
     return set_frame(mask) if frame else mask
 
 
-def _centre_square(image: Image.Image) -> Image.Image:
+def centre_square(image: Image.Image) -> Image.Image:
+    """The largest square in the middle of a picture."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))

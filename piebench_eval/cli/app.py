@@ -9,7 +9,17 @@ import typer
 from typer.core import TyperGroup
 
 from piebench_eval import __version__
-from piebench_eval.cli import data, demo, explain, methods, metrics, run, score, status, table
+from piebench_eval.cli import (
+    data,
+    demo,
+    explain,
+    methods,
+    metrics,
+    run,
+    score,
+    status,
+    table,
+)
 from piebench_eval.cli.console import err
 from piebench_eval.errors import PiebenchError
 
@@ -24,6 +34,13 @@ class _Group(TyperGroup):
             err.print("error: ", style="bold red", end="")
             err.print(str(error), markup=False)
             raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            # A name too long for any file, a folder that may not be read, a full disk.
+            err.print("error: ", style="bold red", end="")
+            err.print(f"{error.filename}: {error.strerror}; choose another place, or allow it", markup=False)
+            raise typer.Exit(PiebenchError.exit_code) from None
 
 
 app = typer.Typer(

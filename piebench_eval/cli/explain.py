@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piebench_eval.cli.console import out, progress_bar
+from piebench_eval.cli.console import out, print_warning, progress_bar
 from piebench_eval.cli.score import (
     ClipOption,
     DinoOption,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from piebench_eval.metrics.deviations import Deviation
+    from piebench_eval.metrics.networks import MetricModels
     from piebench_eval.runs.candidates import Candidate
     from piebench_eval.runs.evidence import Evidence
     from piebench_eval.tables.explain import Claim, Finding, Hypothesis
@@ -97,6 +98,7 @@ def explain(
     """
     from piebench_eval.backbone.location import check_device_name
     from piebench_eval.metrics.deviations import DEVIATIONS, other_clip
+    from piebench_eval.runs.edited import check_sizes
     from piebench_eval.tables.explain import parse_claims
 
     check_device_name(device)
@@ -104,11 +106,16 @@ def explain(
     pictures = _pictures_at(place, data)
     report_missing(pictures.missing, allow_missing)
     chosen = _of_combination(pictures.candidates, combination)
+    if resized := check_sizes(chosen, resize=True):
+        print_warning(f"{len(resized)} pictures are resized to their source's size, the first: {resized[0]}")
+    given = {"dino": dino, "clip": clip, "lpips_weights": lpips_weights}
+    networks = {**pictures.about.get("networks", {}), **{role: name for role, name in given.items() if name}}
+    models = models_for(pictures, **networks)
     deviations = [
-        *(deviation for deviation in DEVIATIONS if _applies(deviation, chosen)),
+        *(deviation for deviation in DEVIATIONS if _applies(deviation, chosen, models.clip)),
         *map(other_clip, try_clip or ()),
     ]
-    evidence = _evidence(pictures, chosen, device, dino=dino, clip=clip, lpips_weights=lpips_weights)
+    evidence = _evidence(pictures, chosen, device, models)
     findings = investigate(claims, deviations, evidence, pairs)
     if not findings:
         raise PiebenchError("no protocol gives a number for every claim: the pictures have no such scores")
@@ -128,7 +135,9 @@ def _pictures_at(place: Path, data: Path | None) -> Pictures:
         return pictures_of_run(place, data)
     about = read_about(provenance_file(place)) if place.suffix == ".csv" else {}
     if "protocol" not in about:
-        return pictures_of(None, place, data, place.stem)
+        if data is None:
+            raise PiebenchError(f"--data is missing: name the benchmark folder of the pictures in {place}")
+        return pictures_of(None, place, data, place.resolve().stem)
     if RunStore.exists(place.parent):
         return pictures_of_run(place.parent, data)
     known = {field: about.get(field) for field in ("images", "data", "name")}
@@ -136,7 +145,8 @@ def _pictures_at(place: Path, data: Path | None) -> Pictures:
         raise PiebenchError(f"{place}: does not say where its pictures are; give their folder, and --data")
     images, folder, name = (str(value) for value in known.values())
     pictures = pictures_of(None, Path(images), data or Path(folder), name)
-    return Pictures(pictures.candidates, pictures.missing, pictures.about, place)
+    networks = {"networks": about["networks"]}
+    return Pictures(pictures.candidates, pictures.missing, {**pictures.about, **networks}, place)
 
 
 def _of_combination(candidates: Sequence[Candidate], wanted: str | None) -> list[Candidate]:
@@ -158,10 +168,13 @@ def _of_combination(candidates: Sequence[Candidate], wanted: str | None) -> list
     ]
 
 
-def _applies(deviation: Deviation, candidates: Sequence[Candidate]) -> bool:
-    """Whether a deviation can make a difference: for strips, and for types that there are."""
+def _applies(deviation: Deviation, candidates: Sequence[Candidate], clip: str) -> bool:
+    """Whether a deviation can make a difference: for strips, for types that there are, for this CLIP."""
     from piebench_eval.bench.pictures import picture_size
+    from piebench_eval.metrics.networks import OPEN_CLIP
 
+    if clip.startswith(OPEN_CLIP) and {"processor", "activation"} & set(deviation.changes.get("clip", {})):
+        return False
     if "panel" in deviation.changes.get("pictures", {}):
         sizes = (picture_size(candidate.file) for candidate in candidates)
         return any(width != height for width, height in sizes)
@@ -171,13 +184,13 @@ def _applies(deviation: Deviation, candidates: Sequence[Candidate]) -> bool:
 
 
 def _evidence(
-    pictures: Pictures, candidates: Sequence[Candidate], device: str, **networks: str | None
+    pictures: Pictures, candidates: Sequence[Candidate], device: str, models: MetricModels
 ) -> Evidence:
     from piebench_eval.runs.cells import CellStore
     from piebench_eval.runs.evidence import Evidence
     from piebench_eval.runs.scoring import Scoring, cells_file
 
-    scoring = Scoring(models_for(pictures, **networks), resize=True)
+    scoring = Scoring(models, resize=True)
     # One picture at a time: what it is under many protocols fills the memory.
     suite = scoring.suite(device, batch=1)
     return Evidence(candidates, scoring, suite, CellStore(cells_file(pictures.scores_file)))

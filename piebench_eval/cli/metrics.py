@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from piebench_eval.cli.console import out
+from piebench_eval.cli.console import out, print_warning
+from piebench_eval.errors import PiebenchError
 
 
 def metrics(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
@@ -19,7 +20,11 @@ def metrics(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.
 
     listed = {}
     for name in METRICS.names():
-        metric = METRICS.get(name)
+        try:
+            metric = METRICS.get(name)
+        except PiebenchError as error:
+            print_warning(str(error))
+            continue
         listed[name] = {
             "title": metric.title,
             "paper": metric.paper,
@@ -31,9 +36,12 @@ def metrics(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.
     if as_json:
         out.print_json(data=listed)
         return
+    from rich.markup import escape
+
     for name, about in listed.items():
         official = " (official)" if about["official"] else ""
-        out.print(f"[bold]{name}[/bold]: {about['title']}, {about['better']} is better{official}")
+        title = escape(f"{about['title']}, {about['better']} is better{official}")
+        out.print(f"[bold]{escape(name)}[/bold]: {title}")
         out.print(f"  {about['paper']}", markup=False)
         if about["plugin"]:
             out.print(f"  from {about['plugin']}", markup=False)

@@ -161,18 +161,17 @@ def score(
     if not pictures.candidates:
         raise PiebenchError("there is nothing to score")
     file = out_file or pictures.scores_file
-    if file.suffix == ".json" or file.is_dir():
-        raise PiebenchError(f"--out {file}: name a CSV file; what made the scores is kept beside it as JSON")
+    _require_place(file, images)
     models = models_for(pictures, dino=dino, clip=clip, lpips_weights=lpips_weights)
     more = {"lpips_alex": lpips_alex, "lpips_vgg": lpips_vgg}
     models = replace(models, **{role: name for role, name in more.items() if name is not None})
     scoring = Scoring(models, protocol, rules, columns, precision.value, resize)
     about = {**pictures.about, "missing": pictures.missing}
-    rows = score_into(file, pictures.candidates, scoring, device, about, batch_size)
+    rows, resized = score_into(file, pictures.candidates, scoring, device, about, batch_size)
     if precision is not Precision.fp32:
         print_warning(f"scored in {precision.value}: not for publication")
     if as_json:
-        summary = {"scores": str(file), "rows": rows, "missing": len(pictures.missing)}
+        summary = {"scores": str(file), "rows": rows, "missing": len(pictures.missing), "resized": resized}
         out.print_json(data={**summary, "precision": precision.value, "protocol": protocol})
     else:
         out.print(f"{rows} rows in {file}", markup=False)
@@ -181,9 +180,28 @@ def score(
         )
 
 
+def _require_place(file: Path, images: Path | None) -> None:
+    """Refuse a scores file that would overwrite anything but scores.
+
+    Raises:
+        PiebenchError: it is no CSV file, or it or the JSON beside it is something else.
+    """
+    from piebench_eval.runs.scoring import provenance_file
+    from piebench_eval.tables.about import read_about
+
+    if file.suffix != ".csv" or file.is_dir():
+        raise PiebenchError(f"--out {file}: name a CSV file; what made the scores is kept beside it as JSON")
+    beside = provenance_file(file)
+    taken = [place for place in (file, beside) if place.exists()]
+    if taken and "networks" not in read_about(beside):
+        raise PiebenchError(f"{taken[0]} is there and holds no scores; choose another --name or --out")
+    if images is not None and images.resolve() in (file.resolve(), beside.resolve()):
+        raise PiebenchError(f"{file} is the list of --images itself; choose another --name or --out")
+
+
 def chosen_columns(text: str) -> tuple[str, ...]:
-    """The columns that ``--metrics`` names. "
-    "
+    """The columns that ``--metrics`` names.
+
     Raises:
         PiebenchError: there is no such metric.
     """
@@ -199,8 +217,8 @@ def chosen_columns(text: str) -> tuple[str, ...]:
 
 
 def pictures_of(run: Path | None, images: Path | None, data: Path | None, name: str | None) -> Pictures:
-    """What a command's arguments say is to be scored. "
-    "
+    """What a command's arguments say is to be scored.
+
     Raises:
         PiebenchError: they do not go together, or name nothing.
     """
@@ -210,8 +228,8 @@ def pictures_of(run: Path | None, images: Path | None, data: Path | None, name: 
 
 
 def pictures_of_run(run: Path, data: Path | None) -> Pictures:
-    """A run's pictures. "
-    "
+    """A run's pictures.
+
     Raises:
         PiebenchError: it is no run, or its benchmark is gone.
     """
@@ -252,8 +270,8 @@ def models_for(pictures: Pictures, **given: str | None) -> MetricModels:
 
 
 def report_missing(missing: Sequence[str], allowed: bool) -> None:
-    """List pictures that are not there. "
-    "
+    """List pictures that are not there.
+
     Raises:
         PiebenchError: there are any, and that is not allowed.
     """
@@ -263,7 +281,7 @@ def report_missing(missing: Sequence[str], allowed: bool) -> None:
     rest = f"\n  and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
     text = f"{len(missing)} pictures are missing:\n{shown}{rest}"
     if not allowed:
-        raise PiebenchError(f"{text}\nmake them (piebench run resumes), or pass --allow-missing")
+        raise PiebenchError(f"{text}\nmake them (a run resumes with piebench run), or pass --allow-missing")
     print_warning(text)
 
 
@@ -274,11 +292,20 @@ def score_into(
     device: str,
     about: dict[str, Any],
     batch: int | None = None,
-) -> int:
-    """Score pictures under a progress bar into a scores file; returns the number of its rows."""
-    from piebench_eval.runs.cells import CellStore
-    from piebench_eval.runs.scoring import cells_file, do_work, resized, score_rows, work_on, write_scores
+) -> tuple[int, int]:
+    """Score pictures under a progress bar into a scores file.
 
+    Returns:
+        How many rows it has, and how many pictures were resized.
+
+    Raises:
+        PiebenchError: a picture cannot be read or has another size, or a network cannot be loaded.
+    """
+    from piebench_eval.runs.cells import CellStore
+    from piebench_eval.runs.edited import check_sizes
+    from piebench_eval.runs.scoring import cells_file, do_work, score_rows, work_on, write_scores
+
+    resized = check_sizes(candidates, scoring.resize)
     cells = CellStore(cells_file(file))
     with kept_on_interrupt(), progress_bar() as bar:
         asked = work_on(candidates, scoring.scores, cells)
@@ -288,10 +315,9 @@ def score_into(
             task = bar.add_task("scoring", total=left)
             for finished in do_work(work, scoring.suite(device, batch), cells, scoring.resize):
                 bar.advance(task, finished)
-    if scoring.resize:
-        about = {**about, "resized": resized(candidates)}
-    write_scores(file, score_rows(work, cells), scoring, about)
-    return len(work)
+    cells.add([])  # what is new of digests
+    write_scores(file, score_rows(work, cells), scoring, {**about, "resized": resized})
+    return len(work), len(resized)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from PIL import Image
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.metrics.networks import OPEN_CLIP
+from piebench_eval.metrics.networks import OPEN_CLIP, open_clip_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,21 +164,18 @@ class OpenClip:
 
         from piebench_eval.loading import explained_loading
 
-        model = name.removeprefix(OPEN_CLIP)
-        weights: str | None = None
-        if not model.startswith(("local-dir:", "hf-hub:")):
-            model, _, weights = model.partition("/")
-            if not weights:
-                raise PiebenchError(
-                    f"--clip {name}: write open_clip:MODEL/WEIGHTS, as in open_clip:ViT-L-14/openai"
-                )
+        model, weights = open_clip_parts(name)
+        if not weights and ":" not in model:
+            raise PiebenchError(
+                f"--clip {name}: write open_clip:MODEL/WEIGHTS, as in open_clip:ViT-L-14/openai"
+            )
         wanted = "a model of open_clip.list_pretrained()"
         # OpenAI's weights want QuickGELU, whatever the model's own configuration says.
         known = open_clip.get_pretrained_cfg(model, weights) if weights else None
         with explained_loading("--clip", name, wanted):
             clip, _, self._transform = open_clip.create_model_and_transforms(
                 model,
-                pretrained=weights,
+                pretrained=weights or None,
                 device=device,
                 force_quick_gelu=bool((known or {}).get("quick_gelu")),
             )

@@ -16,6 +16,19 @@ OPEN_CLIP = "open_clip:"
 """How the name of a CLIP begins that open_clip loads: ``open_clip:ViT-L-14/openai``."""
 
 
+def open_clip_parts(name: str) -> tuple[str, str]:
+    """Model and weights of a name that begins with ``open_clip:``; no weights where the model brings them.
+
+    >>> open_clip_parts("open_clip:ViT-L-14/openai"), open_clip_parts("open_clip:local-dir:/models/clip")
+    (('ViT-L-14', 'openai'), ('local-dir:/models/clip', ''))
+    """
+    model = name.removeprefix(OPEN_CLIP)
+    if model.startswith(("local-dir:", "hf-hub:")):
+        return model, ""
+    model, _, weights = model.partition("/")
+    return model, weights
+
+
 @dataclass(frozen=True)
 class LpipsBackbone:
     """A backbone of LPIPS: what torchvision and the lpips package call it."""

@@ -221,7 +221,7 @@ def read_protocol(name: str) -> Protocol:
         raise PiebenchError(f"--protocol {name}: use {', '.join(PROTOCOLS)} or a YAML file")
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise PiebenchError(f"--protocol {file}: cannot be read ({error}); mend the file") from None
     return parse_protocol(content, f"--protocol {file}")
 

@@ -122,9 +122,10 @@ def _is_there(file: Path) -> bool:
 def _places(images: Path, sample: Sample) -> Iterable[Path]:
     """Where a folder may keep an edit, the official place first."""
     path = Path(sample.image_path)
-    for stem in (images / path, images / IMAGES_FOLDER / path, images / f"{sample.id}{path.suffix}"):
-        for suffix in dict.fromkeys([path.suffix, *_SUFFIXES]):
-            yield stem.with_suffix(suffix)
+    suffixes = dict.fromkeys([path.suffix, *_SUFFIXES])
+    for folder in (images, images / IMAGES_FOLDER):
+        yield from (folder / path.with_suffix(suffix) for suffix in suffixes)
+    yield from (images / f"{sample.id}{suffix}" for suffix in suffixes)
 
 
 def _read_list(file: Path, known: set[str]) -> dict[str, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -10,13 +11,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval import __version__
 from piebench_eval.demo.embedded import locate
 from piebench_eval.files import append_line, read_json_lines
 from piebench_eval.metrics import METRICS
+from piebench_eval.metrics.networks import OPEN_CLIP, open_clip_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from piebench_eval.metrics.base import Metric
     from piebench_eval.metrics.networks import MetricModels
     from piebench_eval.metrics.protocol import Protocol
     from piebench_eval.registry import Settings
@@ -28,6 +32,7 @@ _LIBRARIES = (
     "transformers",
     "lpips",
     "open_clip_torch",
+    "scikit-image",
     "pillow",
     "numpy",
 )
@@ -61,40 +66,66 @@ class Score:
 def _fingerprint(
     column: str, rules: tuple[tuple[str, Settings], ...], models: MetricModels, precision: str
 ) -> str:
+    metric = METRICS.get(column)
+    networks = list(models.to_dict(metric.networks).items())
+    networks += [("clip", other) for _, section in rules if (other := getattr(section, "network", None))]
     parts = [
         column,
         METRICS.release(column),
+        None if METRICS.origin(column) is None else _source_of(metric),
         {section: section_rules.model_dump() for section, section_rules in rules},
-        [_network(role, name) for role, name in models.to_dict(METRICS.get(column).networks).items()],
+        [_network(role, name) for role, name in networks],
         precision,
-        _versions(),
+        scoring_versions(),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 @cache
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in _LIBRARIES}
+def scoring_versions() -> dict[str, str]:
+    """Versions of everything that scores depend on."""
+    return {"piebench-eval": __version__, **{name: version(name) for name in _LIBRARIES}}
+
+
+def _source_of(metric: Metric) -> str:
+    """Hash of the file that an outside metric is written in: it may change between two of its releases."""
+    file = inspect.getsourcefile(metric.score)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
 @cache
 def _network(role: str, name: str) -> list[Any]:
-    """A network's name and, of one that lies on this machine, its files' sizes and times."""
-    place = Path(locate(role, name))
+    """A network's name and, of one that lies on this machine, its files' sizes and times.
+
+    A hub id stands for what the hub has under it.
+    """
+    if name.startswith(OPEN_CLIP):
+        model, weights = open_clip_parts(name)
+        place = Path(weights or model.removeprefix("local-dir:"))
+    else:
+        place = Path(locate(role, name))
     files = sorted(place.rglob("*")) if place.is_dir() else [place] * place.is_file()
     stats = [(file.name, file.stat()) for file in files if file.is_file()]
     return [role, name, *([file, stat.st_size, stat.st_mtime_ns] for file, stat in stats)]
 
 
-def cell_key(score: Score, sample: str, picture: str) -> str:
+def cell_key(score: Score, sample: str, picture: str, follows_edit: bool) -> str:
     """What a value is kept under.
 
     Args:
         score: the column and how it is computed.
         sample: fingerprint of the sample.
         picture: SHA-256 of the edit's file.
+        follows_edit: whether the source is brought to the edit's resolution, or the edit to the source's.
     """
-    return hashlib.sha256(f"{score.fingerprint}{sample}{picture}".encode()).hexdigest()[:32]
+    parts = f"{score.fingerprint}{sample}{picture}{follows_edit}"
+    return hashlib.sha256(parts.encode()).hexdigest()[:32]
+
+
+def file_state(file: Path) -> list[int]:
+    """What changes when a file does: its size and time."""
+    stat = file.stat()
+    return [stat.st_size, stat.st_mtime_ns]
 
 
 class CellStore:
@@ -111,14 +142,14 @@ class CellStore:
         self._digests: dict[str, list[Any]] = {}
         if file.is_file():
             for entry in read_json_lines(file, {"values", "pictures"})[0]:
-                self._values |= entry["values"]
-                self._digests |= entry["pictures"]
+                if isinstance(entry["values"], dict) and isinstance(entry["pictures"], dict):
+                    self._values |= entry["values"]
+                    self._digests |= entry["pictures"]
         self._new_digests: dict[str, list[Any]] = {}
 
     def digest(self, picture: Path) -> str:
         """SHA-256 of a file; not read again while its size and time stay."""
-        stat = picture.stat()
-        path, state = str(picture.resolve()), [stat.st_size, stat.st_mtime_ns]
+        path, state = str(picture.resolve()), file_state(picture)
         known = self._digests.get(path)
         if known is None or known[:2] != state:
             known = [*state, hashlib.sha256(picture.read_bytes()).hexdigest()]
@@ -134,8 +165,10 @@ class CellStore:
         return self._values[key]
 
     def add(self, values: Iterable[tuple[str, float]]) -> None:
-        """Keep values, on disk before this returns."""
+        """Keep values, and what is new of digests, on disk before this returns."""
         new = dict(values)
+        if not new and not self._new_digests:
+            return
         append_line(self._file, json.dumps({"values": new, "pictures": self._new_digests}))
         self._values |= new
         self._new_digests = {}

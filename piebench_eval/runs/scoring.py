@@ -5,28 +5,26 @@ from __future__ import annotations
 import json
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from PIL import Image
-
-from piebench_eval.bench.images import load_image, load_mask
-from piebench_eval.bench.pictures import picture_size, read_picture
 from piebench_eval.bench.pie_bench import dataset_fingerprint
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import write_whole
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.protocol import PAPER
-from piebench_eval.runs.cells import Score, cell_key
+from piebench_eval.runs.cells import Score, cell_key, file_state, scoring_versions
+from piebench_eval.runs.edited import read_edit, source_of
+from piebench_eval.runs.manifest import library_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from piebench_eval.bench.sample import Sample
@@ -88,10 +86,11 @@ class Scoring:
     def describe(self) -> dict[str, Any]:
         """As the JSON file beside the scores has it."""
         roles = {role for column in self.columns for role in METRICS.get(column).networks}
+        models = replace(self.models, clip=self.protocol.clip.network or self.models.clip)
         return {
             "protocol": {"name": self.protocol_name, "rules": self.protocol.model_dump()},
             "precision": self.precision,
-            "networks": self.models.to_dict(roles),
+            "networks": models.to_dict(roles),
         }
 
 
@@ -103,16 +102,18 @@ class Work:
         candidate: the edit.
         scores: the columns.
         keys: what their values are kept under.
+        states: of the edit's file and of its source's, when they were hashed for the keys.
     """
 
     candidate: Candidate
     scores: Sequence[Score]
     keys: tuple[str, ...]
+    states: tuple[list[int], list[int]]
 
     def missing(self, cells: CellStore) -> Work:
         """What of it is not known yet."""
         left = [(score, key) for score, key in zip(self.scores, self.keys, strict=True) if key not in cells]
-        return Work(self.candidate, [score for score, _ in left], tuple(key for _, key in left))
+        return replace(self, scores=[score for score, _ in left], keys=tuple(key for _, key in left))
 
 
 def work_on(candidates: Iterable[Candidate], scores: Sequence[Score], cells: CellStore) -> Iterator[Work]:
@@ -121,14 +122,19 @@ def work_on(candidates: Iterable[Candidate], scores: Sequence[Score], cells: Cel
     Raises:
         PiebenchError: a picture is gone.
     """
-    fingerprint = lru_cache(maxsize=8)(lambda sample: dataset_fingerprint([sample]))
+
+    @lru_cache(maxsize=8)
+    def fingerprint(sample: Sample) -> tuple[list[int], str]:
+        return file_state(sample.file), dataset_fingerprint([sample])
+
     for candidate in candidates:
         try:
-            picture = cells.digest(candidate.file)
+            state, picture = file_state(candidate.file), cells.digest(candidate.file)
+            source_state, sample = fingerprint(candidate.sample)
         except OSError as error:
-            raise PiebenchError(f"{candidate.file}: cannot be read ({error}); restore the file") from None
-        sample = fingerprint(candidate.sample)
-        yield Work(candidate, scores, tuple(cell_key(score, sample, picture) for score in scores))
+            raise PiebenchError(f"{error.filename}: cannot be read ({error.strerror}); restore it") from None
+        keys = tuple(cell_key(score, sample, picture, candidate.follows_edit) for score in scores)
+        yield Work(candidate, scores, keys, (state, source_state))
 
 
 def do_work(
@@ -150,9 +156,8 @@ def do_work(
         PiebenchError: a network cannot be loaded, a picture cannot be read or has another size.
     """
     left = [item for item in (item.missing(cells) for item in work) if item.scores]
-    suite.load(
-        {role for item in left for score in item.scores for role in METRICS.get(score.column).networks}
-    )
+    for score in {score.fingerprint: score for item in left for score in item.scores}.values():
+        suite.load(METRICS.get(score.column).networks, score.protocol)
     pool = ThreadPoolExecutor()
     waiting: deque[list[Future[list[_Decoded]]]] = deque()
     try:
@@ -189,19 +194,30 @@ class _Decoded:
 
 def _decode(of_sample: Sequence[Work], resize: bool) -> list[_Decoded]:
     source = cache(lambda side: source_of(of_sample[0].candidate.sample, side))
-    pictures = [read_edit(item.candidate, resize) for item in of_sample]
-    return [
-        _Decoded(item, saved, source(saved.shape[0])) for item, saved in zip(of_sample, pictures, strict=True)
-    ]
+    decoded = []
+    for item in of_sample:
+        saved = read_edit(item.candidate, resize)
+        decoded.append(_Decoded(item, saved, source(saved.shape[0])))
+        for file, state in zip((item.candidate.file, item.candidate.sample.file), item.states, strict=True):
+            if file_state(file) != state:
+                raise PiebenchError(f"{file}: was changed while it was scored; run the same command again")
+    return decoded
 
 
 def _score_block(block: Sequence[_Decoded], suite: Suite, cells: CellStore, frugal: bool) -> int:
     def side(item: _Decoded) -> int:
         return item.saved.shape[0]
 
+    import torch
+
     values: list[tuple[str, float]] = []
-    for _, same_size in groupby(sorted(block, key=side), key=side):
-        values += _values(list(same_size), suite, frugal)
+    try:
+        for _, same_size in groupby(sorted(block, key=side), key=side):
+            values += _values(list(same_size), suite, frugal)
+    except torch.OutOfMemoryError as error:
+        raise PiebenchError(
+            f"the memory of {suite.device} is full; pass a --batch-size below {suite.batch}, or --device cpu"
+        ) from error
     cells.add(values)
     return len(block)
 
@@ -227,65 +243,6 @@ def _values(block: Sequence[_Decoded], suite: Suite, frugal: bool) -> Iterator[t
         column = score.column
         values = score_edits(edits.under(score.protocol), column)
         yield from ((key, value) for key, value in zip(keys[fingerprint], values, strict=True) if key)
-
-
-def source_of(sample: Sample, side: int) -> Source:
-    """A sample's side of the comparison, at the edits' resolution."""
-    from piebench_eval.metrics.edits import Source
-
-    return Source(
-        image=load_image(sample.file, side),
-        mask=load_mask(sample, side, frame=False),
-        source_prompt=sample.marked_source_prompt,
-        target_prompt=sample.marked_target_prompt,
-    )
-
-
-def read_edit(candidate: Candidate, resize: bool = False) -> NDArray[np.uint8]:
-    """Read an edited picture in its source's size.
-
-    Args:
-        candidate: the edit.
-        resize: bring a picture of another size to the source's, bicubically, instead of refusing it.
-
-    Returns:
-        ``[side, side, 3]``; or a strip of square panels ``[side, panels * side, 3]``, as the reference's
-        scripts save them, the edit last.
-
-    Raises:
-        PiebenchError: the picture cannot be read, or has another size than its source.
-    """
-    picture = read_picture(candidate.file)
-    if candidate.follows_edit:
-        return picture
-    source_size = picture_size(candidate.sample.file)
-    side = min(source_size)
-    height, width = picture.shape[:2]
-    if (width, height) == source_size:
-        return load_image(candidate.file)
-    if height == side and width % side == 0:
-        return picture
-    if not resize or width % height:
-        raise PiebenchError(
-            f"{candidate.file}: is {width}x{height}, but the source of id {candidate.sample.id} is "
-            f"{source_size[0]}x{source_size[1]}; save the edit in the source's size"
-            + ("" if width % height else ", or pass --resize")
-        )
-    target = (width // height * side, side)
-    return np.array(Image.fromarray(picture).resize(target, Image.Resampling.BICUBIC))
-
-
-def resized(candidates: Iterable[Candidate]) -> list[str]:
-    """Which pictures have another size than their source, as ``id: WxH -> WxH``."""
-    found = []
-    for candidate in candidates:
-        if candidate.follows_edit:
-            continue
-        (width, height), source = picture_size(candidate.file), picture_size(candidate.sample.file)
-        side = min(source)
-        if (width, height) != source and not (height == side and width % side == 0):
-            found.append(f"{candidate.sample.id}: {width}x{height} -> {width // height * side}x{side}")
-    return found
 
 
 def score_rows(work: Iterable[Work], cells: CellStore) -> list[dict[str, Any]]:
@@ -314,12 +271,10 @@ def write_scores(
     """
     import pandas as pd
 
-    from piebench_eval.runs.manifest import library_versions
-
     frame = pd.DataFrame(rows)
     labels = [column for column in frame.columns if column not in scoring.columns]
     write_whole(file, frame[[*labels, *scoring.columns]].to_csv(index=False, na_rep="nan").encode())
-    about = {**scoring.describe(), **provenance, "versions": library_versions()}
+    about = {**scoring.describe(), **provenance, "versions": {**library_versions(), **scoring_versions()}}
     write_whole(provenance_file(file), json.dumps(about, indent=1).encode())
 
 

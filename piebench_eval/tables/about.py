@@ -21,9 +21,11 @@ def read_about(provenance_file: Path) -> dict[str, Any]:
     """What is known of a scores file; empty if nothing was written beside it."""
     try:
         about = json.loads(provenance_file.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return about if isinstance(about, dict) else {}
+    about = about if isinstance(about, dict) else {}
+    shapes = {"networks": dict, "combinations": dict, "missing": list, "resized": list}
+    return {field: value for field, value in about.items() if isinstance(value, shapes.get(field, object))}
 
 
 def is_of_demo(about: dict[str, Any]) -> bool:

@@ -56,22 +56,28 @@ def parse_claims(text: str) -> list[Claim]:
     >>> [(claim.metric.key, claim.value, claim.unit) for claim in parse_claims("psnr=27.22, lpips=54.6")]
     [('psnr', 27.22, 0.005), ('lpips', 54.6, 0.05)]
     """
-    known = {metric.key: metric for metric in metrics_in(REGISTRY.names())}
-    known |= {metric.column: metric for metric in known.values() if metric.column not in known}
     claims: dict[str, Claim] = {}
     for part in re.split(r"[\s,;]+", text.strip()):
         name, _, number = part.partition("=")
         if not re.fullmatch(r"-?\d+(\.\d*)?", number):
             raise PiebenchError(f"--claimed {part!r}: write METRIC=NUMBER, as in psnr=27.22")
-        if name not in known:
-            metrics = ", ".join(metric.key for metric in METRICS)
-            raise PiebenchError(
-                f"--claimed {part}: no metric {name!r}; use {metrics} or a column of scores.csv"
-            )
+        metric = _metric(name)
+        if metric.column in claims:
+            raise PiebenchError(f"--claimed {part}: {name} is claimed twice; leave one out")
         value, decimals = float(number), len(number.partition(".")[2])
         unit = max(0.5 * 10**-decimals, _FINEST * abs(value))
-        claims[known[name].column] = Claim(known[name], value, unit)
+        claims[metric.column] = Claim(metric, value, unit)
     return list(claims.values())
+
+
+def _metric(name: str) -> TableMetric:
+    for metric in METRICS:
+        if metric.key == name:
+            return metric
+    if name in REGISTRY.names():
+        return metrics_in([name])[0]
+    metrics = ", ".join(metric.key for metric in METRICS)
+    raise PiebenchError(f"--claimed: no metric {name!r}; use {metrics} or a column of scores.csv")
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,46 @@ def test_a_list_and_a_folder_give_the_same_scores(score, edits, samples, tmp_pat
     assert [{**row, "name": ""} for row in one] == [{**row, "name": ""} for row in other]
 
 
+def test_resizing_stays_asked_for_when_all_is_known(score, edits, samples, tmp_path):
+    small = edits / f"{samples[0].id}.png"
+    Image.open(small).resize((64, 64)).save(small)
+    assert score(edits, *PIXELS, "--resize")[0] == 0
+    code, printed = score(edits, *PIXELS)
+    assert code == 2 and "--resize" in printed
+    assert score(edits, *PIXELS, "--resize")[0] == 0
+    assert len(json.loads((tmp_path / "mine.json").read_text())["resized"]) == 1
+
+
+@pytest.mark.parametrize("suffix", ["json", "csv"])
+def test_nothing_of_the_users_is_overwritten(score, edits, samples, tmp_path, suffix):
+    places = {sample.id: f"edits/{sample.id}.png" for sample in samples}
+    listed = tmp_path / f"mine.{suffix}"
+    listed.write_text(
+        json.dumps(places)
+        if suffix == "json"
+        else "id,file\n" + "".join(f"{key},{value}\n" for key, value in places.items())
+    )
+    before = listed.read_bytes()
+    code, printed = score(listed, *PIXELS)
+    assert code == 2 and "choose another" in printed and listed.read_bytes() == before
+    assert score(edits, *PIXELS, "--out", "scores.txt")[0] == 2
+
+
+@pytest.mark.parametrize("place", ["--images", "--protocol", "--name"])
+def test_a_name_that_no_file_can_have(score, edits, place):
+    code, printed = score(edits, *PIXELS, place, "x" * 300)
+    assert code == 2 and "xxx" in printed
+
+
+@pytest.mark.parametrize(
+    "about", [b"\xff\xfe", b'{"missing": 3, "networks": "x", "combinations": [1]}', b"[" * 9999]
+)
+def test_a_damaged_json_beside_the_scores(score, piebench, edits, tmp_path, about):
+    assert score(edits, *PIXELS)[0] == 0
+    (tmp_path / "mine.json").write_bytes(about)
+    assert piebench("table", "mine.csv")[0] == 0
+
+
 def test_every_metric_is_listed(piebench):
     listed = json.loads(piebench("metrics", "--json")[1])
     assert list(listed)[:8] == list(COLUMNS)

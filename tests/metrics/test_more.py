@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics import METRICS
+from piebench_eval.metrics.base import Metric
 from piebench_eval.metrics.clip_score import directional_similarities
 from piebench_eval.metrics.networks import MetricModels
 from piebench_eval.metrics.suite import Suite
@@ -92,6 +93,43 @@ def test_directional_similarity(suite, picture, half_mask):
         expected = float(torch.cosine_similarity(*directions, dim=0))
     assert changed == pytest.approx(expected, abs=1e-4)
     assert np.isnan(unchanged)
+
+
+def test_an_untouched_picture_has_no_direction_whatever_its_batch(suite, picture, half_mask):
+    pictures = [np.roll(picture, shift, axis=0) for shift in range(5)]
+    edits = block(
+        suite, [(one, half_mask, one.copy()) for one in pictures] + [(picture, half_mask, 255 - picture)]
+    )
+    with torch.inference_mode():
+        *untouched, touched = directional_similarities(edits)
+    assert np.isnan(untouched).all() and not np.isnan(touched)
+
+
+def test_a_plugin_metric_names_sections_and_networks_that_there_are():
+    for wrong, word in (({"sections": ("picture",)}, "picture"), ({"networks": ("vgg",)}, "vgg")):
+        with pytest.raises(ValueError, match=f"no (section|network) '{word}'"):
+            Metric("Mine", "me", "lower", lambda edits: [], **wrong)
+
+
+def test_openai_weights_get_their_quickgelu(monkeypatch):
+    """ViT-L-14's own configuration in open_clip has GELU; OpenAI's weights were trained with QuickGELU."""
+    asked = {}
+
+    def create(model, **options):
+        asked.update(options)
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(open_clip, "create_model_and_transforms", create)
+    for weights, quick in (("openai", True), ("laion2b_s32b_b82k", False)):
+        with pytest.raises(PiebenchError, match="enough"):
+            Suite(MetricModels(clip=f"open_clip:ViT-L-14/{weights}"), CPU).load(["clip"])
+        assert asked["force_quick_gelu"] is quick and asked["pretrained"] == weights
+
+
+@pytest.mark.parametrize("role", ["lpips_alex", "lpips_vgg"])
+def test_only_some_networks_are_embedded(role):
+    with pytest.raises(PiebenchError, match="no such network is embedded"):
+        Suite(MetricModels(**{role: "demo"}), CPU).load([role])
 
 
 def test_dino_similarity(suite, picture, half_mask):

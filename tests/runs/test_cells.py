@@ -6,7 +6,7 @@ from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.deviations import DEVIATIONS
 from piebench_eval.metrics.networks import MetricModels
 from piebench_eval.metrics.protocol import PAPER
-from piebench_eval.runs.cells import CellStore, Score, cell_key
+from piebench_eval.runs.cells import CellStore, Score, _network, cell_key
 
 
 def fingerprint(column="psnr_unedit_part", protocol=PAPER, models=None, precision="fp32"):
@@ -49,12 +49,26 @@ def test_no_deviation_reaches_a_metric_unnoticed(name):
         assert changed == bool(sections & set(deviation.changes)), deviation.key
 
 
+def test_an_open_clip_file_counts_with_its_time(tmp_path):
+    weights = tmp_path / "file.pt"
+    weights.write_bytes(b"1")
+    name = f"open_clip:ViT-L-14/{weights}"
+    assert _network("clip", name)[2:] and _network("clip", f"open_clip:local-dir:{tmp_path}")[2:]
+    assert _network("clip", "open_clip:ViT-L-14/openai")[2:] == []
+
+
+def test_foreign_lines_are_passed_over(tmp_path):
+    log = tmp_path / "cells.jsonl"
+    log.write_text('{"values": 1, "pictures": 2}\n{"values": {"a": 3.0}, "pictures": {}}\n')
+    assert CellStore(log)["a"] == 3.0
+
+
 def test_values_and_digests_survive(tmp_path):
     log, picture = tmp_path / "cells.jsonl", tmp_path / "a.png"
     picture.write_bytes(b"one")
     store = CellStore(log)
     digest = store.digest(picture)
-    key = cell_key(Score("mse_unedit_part", PAPER, MetricModels(), "fp32"), "sample", digest)
+    key = cell_key(Score("mse_unedit_part", PAPER, MetricModels(), "fp32"), "sample", digest, False)
     assert key not in store
     store.add([(key, float("nan")), ("other", float("inf"))])
     with log.open("a") as stream:

@@ -12,15 +12,8 @@ from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.protocol import MODERN
 from piebench_eval.runs.candidates import Candidate, anybodys_candidates
 from piebench_eval.runs.cells import CellStore
-from piebench_eval.runs.scoring import (
-    Scoring,
-    do_work,
-    read_edit,
-    resized,
-    score_rows,
-    work_on,
-    write_scores,
-)
+from piebench_eval.runs.edited import check_sizes, fitting_size, read_edit
+from piebench_eval.runs.scoring import Scoring, do_work, score_rows, work_on, write_scores
 
 PIXELS = ("psnr_unedit_part", "mse_unedit_part")
 
@@ -90,7 +83,9 @@ def test_resizing_has_to_be_asked_for_and_is_recorded(samples, tmp_path, shape):
     given = candidate(samples[0], tmp_path / "edit.png", noise(*shape))
     panels = shape[1] // shape[0]
     assert read_edit(given, resize=True).shape == (128, panels * 128, 3)
-    (line,) = resized([given])
+    with pytest.raises(PiebenchError, match="--resize"):
+        check_sizes([given], resize=False)
+    (line,) = check_sizes([given], resize=True)
     assert line == f"{samples[0].id}: {shape[1]}x{shape[0]} -> {panels * 128}x128"
 
 
@@ -102,7 +97,51 @@ def test_no_size_makes_a_square_of_another_shape(samples, tmp_path):
 
 
 def test_sources_own_size_is_not_resized(candidates):
-    assert resized(candidates) == []
+    assert check_sizes(candidates, resize=False) == []
+
+
+def test_an_edit_of_the_sources_shape_is_cut_as_its_source_is(samples, tmp_path):
+    """A source that is not square is scored on its central square; a smaller edit of it likewise."""
+    wide = noise(128, 256)
+    Image.fromarray(wide).save(tmp_path / "source.png")
+    sample = replace(samples[0], file=tmp_path / "source.png")
+    whole = candidate(sample, tmp_path / "whole.png", wide)
+    np.testing.assert_array_equal(read_edit(whole), wide[:, 64:192])
+    half = candidate(sample, tmp_path / "half.png", np.array(Image.fromarray(wide).resize((128, 64))))
+    assert read_edit(half, resize=True).shape == (128, 128, 3)
+    assert fitting_size((1280, 960), (640, 480)) == (640, 480)
+
+
+@pytest.mark.parametrize("side", [1, 10, 31])
+def test_pictures_too_small_for_the_metrics_are_refused(samples, tmp_path, side):
+    small = Candidate(samples[0], {"name": "mine"}, tmp_path / "small.png", follows_edit=True)
+    Image.fromarray(noise(side, side)).save(small.file)
+    with pytest.raises(PiebenchError, match=f"{side} pixels; metrics need at least 32"):
+        read_edit(small)
+
+
+@pytest.mark.parametrize("which", ["edit", "source"])
+def test_a_file_that_changes_while_it_is_scored_is_refused(candidates, scoring, cells, which):
+    scoring = replace(scoring, columns=PIXELS)
+    work = list(work_on(candidates[:1], scoring.scores, cells))
+    file = candidates[0].file if which == "edit" else candidates[0].sample.file
+    before = file.read_bytes()
+    try:
+        Image.fromarray(noise(128, 128)).save(file)
+        with pytest.raises(PiebenchError, match="was changed while it was scored"):
+            list(do_work(work, scoring.suite("cpu"), cells))
+    finally:
+        file.write_bytes(before)
+    assert work[0].missing(cells).scores
+
+
+def test_a_protocols_own_clip_is_the_one_that_is_loaded_and_named(candidates, scoring, cells):
+    columns = ("clip_similarity_target_image",)
+    protocol = scoring.protocol.choosing({"clip": {"network": scoring.models.clip}})
+    models = replace(scoring.models, clip="/nowhere")
+    own = replace(scoring, models=models, protocol=protocol, columns=columns)
+    rows, _ = score(candidates, own, cells)
+    assert rows[0][columns[0]] >= 0 and own.describe()["networks"] == {"clip": scoring.models.clip}
 
 
 def test_an_unreadable_edit_is_named(samples, tmp_path, scoring, cells):
