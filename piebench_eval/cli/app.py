@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from piebench_eval import __version__
 from piebench_eval.cli import (
+    check,
     data,
     demo,
     explain,
@@ -18,6 +19,7 @@ from piebench_eval.cli import (
     run,
     score,
     status,
+    sweep,
     table,
 )
 from piebench_eval.cli.console import err
@@ -63,6 +65,8 @@ app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("score")(score.score)
 app.command("table")(table.table)
+app.command("check")(check.check)
+app.command("sweep")(sweep.sweep)
 app.command("explain")(explain.explain)
 app.command("methods")(methods.methods)
 app.command("metrics")(metrics.metrics)

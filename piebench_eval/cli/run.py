@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from piebench_eval.cli.console import err, out, split_list
 from piebench_eval.cli.forecast import print_forecast
+from piebench_eval.cli.points import run_points
 from piebench_eval.cli.work import work_through
 from piebench_eval.demo.embedded import DEMO, RECIPE
 from piebench_eval.errors import PiebenchError
 from piebench_eval.recipes import recipe_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from piebench_eval.runs.recipe import Recipe
     from piebench_eval.runs.shard import Shard
 
@@ -83,6 +88,15 @@ def run(
             "--set",
             metavar="KEY=VALUE",
             help="Any other field: method.cross_replace_steps=0.8, inversion.skip=2, resolution=512.",
+            rich_help_panel=_RECIPE,
+        ),
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=V1,V2",
+            help="Run every value, and every combination of the values of several keys: a run folder below "
+            "--out for each. May be given again. See: piebench sweep.",
             rich_help_panel=_RECIPE,
         ),
     ] = None,
@@ -210,11 +224,15 @@ def run(
       piebench run --data DIR --model DIR --inversion ddim,direct --method p2p --steps 20
       --set method.controller=auto --out runs/quick
 
+      piebench run --data PIE-Bench_v1 --config paper --inversion direct --method p2p
+      --sweep inversion.guidance=1,7.5 --sweep guidance=2.5,7.5 --out runs/guidance
+
       piebench run --data PIE-Bench_v1 --config table1 --devices all --out runs/table1
 
       piebench run --data PIE-Bench_v1 --config table1 --shard 0/4 --out /shared/table1
     """
     from piebench_eval.runs.session import Selection, Workers, plan_run
+    from piebench_eval.runs.sweep import CACHE_FOLDER, refuse_sweep
 
     flags = {
         "model": model,
@@ -224,34 +242,47 @@ def run(
         "precision": precision,
         "image_format": image_format,
     }
-    recipe, benchmark = _build_recipe(
-        config, data, flags, split_list(inversion), split_list(method), settings or [], plugins or []
+    config = _place_of(config)
+    build = partial(
+        _build_recipe,
+        config,
+        data,
+        flags,
+        split_list(inversion),
+        split_list(method),
+        settings or [],
+        plugins or [],
     )
-    selection = Selection(split_list(types), split_list(ids), limit)
-    plan = plan_run(
-        recipe,
-        benchmark,
-        out_folder,
-        selection,
-        Workers(
+    axes = _axes(config, sweep or [])
+    plan = partial(
+        plan_run,
+        selection=Selection(split_list(types), split_list(ids), limit),
+        workers=Workers(
             engine,
             devices,
             workers,
             _batch_size(batch_size),
             allow_pickle,
-            cache,
+            # The points of a sweep share what they can.
+            cache or (out_folder / CACHE_FOLDER if axes else None),
             ray_address,
             gpus_per_actor,
             shared_fs,
         ),
-        _shard(shard),
+        shard=_shard(shard),
         retry_failed=retry_failed,
         max_failures=max_failures,
     )
-    if dry_run:
-        print_forecast(plan, as_json)
+    if axes:
+        run_points(out_folder, axes, _fixed(flags, settings or []), build, plan, dry_run, as_json)
         return
-    summary = work_through(plan)
+    refuse_sweep(out_folder)
+    recipe, benchmark = build()
+    made = plan(recipe, benchmark, out_folder)
+    if dry_run:
+        print_forecast(made, as_json)
+        return
+    summary = work_through(made)
     if as_json:
         out.print_json(data={"out": str(out_folder), **vars(summary)})
     else:
@@ -265,6 +296,23 @@ def run(
         raise typer.Exit(1)
     if not as_json:
         out.print(f"Next: piebench score {out_folder}", markup=False)
+
+
+def _axes(config: Path | None, texts: list[str]) -> dict[str, list[Any]]:
+    """What is swept: by the recipe's file, and by the command line, which has the last word."""
+    from piebench_eval.runs.recipe import read_recipe_fields
+    from piebench_eval.runs.sweep import axes_of_fields, parse_axes
+
+    brought = axes_of_fields(read_recipe_fields(config), str(config)) if config else {}
+    return {**brought, **parse_axes(texts)}
+
+
+def _fixed(flags: dict[str, Any], settings: list[str]) -> set[str]:
+    """The keys that the command line sets to one value."""
+    from piebench_eval.runs.recipe import parse_override
+
+    given = {name for name, value in flags.items() if value is not None}
+    return given | {parse_override(text)[0] for text in settings}
 
 
 def _batch_size(text: str) -> int | None:
@@ -295,15 +343,30 @@ def _build_recipe(
     methods: list[str] | None,
     settings: list[str],
     plugins: list[Path],
+    swept: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Recipe, Path | None]:
-    """A recipe from a file, changed by flags, and the benchmark: None for the embedded one."""
-    from piebench_eval.runs.recipe import build_recipe, narrow, parse_override, read_recipe_fields
+    """A recipe from a file, changed by flags and a sweep's values, and the benchmark: None for the embedded.
 
-    if config is not None and not config.exists() and recipe_file(str(config)).is_file():
-        config = recipe_file(str(config))
+    Args:
+        config: the recipe's file.
+        data: the benchmark folder, or ``demo``.
+        flags: fields with options of their own; None leaves them.
+        inversions: names to choose.
+        methods: likewise.
+        settings: ``KEY=VALUE`` each.
+        plugins: files that add inversions and methods.
+        swept: values of a sweep at one of its points.
+
+    Raises:
+        PiebenchError: something is missing, unknown or does not fit.
+    """
+    from piebench_eval.runs.recipe import build_recipe, narrow, parse_override, read_recipe_fields
+    from piebench_eval.runs.sweep import RECIPE_FIELD
+
     fields = read_recipe_fields(config) if config else {}
+    fields.pop(RECIPE_FIELD, None)
     overrides = {name: value for name, value in flags.items() if value is not None}
-    overrides |= dict(parse_override(text) for text in settings)
+    overrides |= dict(parse_override(text) for text in settings) | dict(swept)
     if data is None and "model" not in {**fields, **overrides}:
         data = DEMO
         fields = {**read_recipe_fields(RECIPE), **fields}
@@ -323,3 +386,10 @@ def _build_recipe(
         overrides["model"] = str(Path(model).resolve())
     recipe = build_recipe(fields, overrides, source)
     return recipe, None if data == DEMO else Path(data)
+
+
+def _place_of(config: Path | None) -> Path | None:
+    """Where a recipe's file is: as it is named, or among those that come with the package."""
+    if config is not None and not config.exists() and recipe_file(str(config)).is_file():
+        return recipe_file(str(config))
+    return config

@@ -1,0 +1,220 @@
+"""``piebench check``: hold a run's means against a baseline, as continuous integration does."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piebench_eval.cli.console import err, out
+from piebench_eval.cli.grid import print_grid
+from piebench_eval.errors import PiebenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from piebench_eval.tables.baseline import Cell
+    from piebench_eval.tables.gate_files import Baseline
+    from piebench_eval.tables.source import Source
+
+_REPORTS = "Reports"
+_SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
+
+
+def check(
+    result: Annotated[
+        Path, typer.Argument(metavar="RUN|SCORES", help="Scored run folder, or a scores file.")
+    ],
+    baseline: Annotated[
+        Path,
+        typer.Option(help="Table of means to hold, a CSV file with its JSON file beside it."),
+    ],
+    tolerances: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file: how far each metric may move; tolerances.yaml beside the baseline by default.",
+            show_default=False,
+        ),
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Make the run's means the baseline instead of comparing.")
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The benchmark folder, if it has moved since the run.", show_default=False),
+    ] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option(
+            help="JUnit XML file: a test case per combination and metric.",
+            show_default=False,
+            rich_help_panel=_REPORTS,
+        ),
+    ] = None,
+    github_summary: Annotated[
+        bool,
+        typer.Option(
+            "--github-summary",
+            help=f"Append the result to the job's summary page, the file in ${_SUMMARY_VARIABLE}.",
+            rich_help_panel=_REPORTS,
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print every cell as JSON.", rich_help_panel=_REPORTS)
+    ] = False,
+) -> None:
+    """Hold a run's means against a baseline, as continuous integration does.
+
+    A mean fails when it moved by more than its metric's tolerance. The same
+    pictures are compared, so 95% intervals, which say how a mean would vary
+    over other pictures, are shown and decide nothing. Exit code 0: all hold;
+    1: a mean moved too far, or is missing; 2: recipe, samples, networks or
+    protocol are not the baseline's, and the differences are listed. Batch
+    sizes, shards, devices and engines may differ.
+
+    Examples:
+
+      piebench check runs/x --baseline results/baselines/x.csv
+
+      piebench check runs/x --baseline results/baselines/x.csv --junit gate.xml --github-summary
+
+      piebench check runs/x --baseline results/baselines/x.csv --update
+    """
+    from piebench_eval.runs.scoring import provenance_file
+    from piebench_eval.runs.store import SCORES_FILE
+    from piebench_eval.tables.gate_origin import origin_of
+    from piebench_eval.tables.source import read_source
+
+    if update and (junit or github_summary or tolerances):
+        raise PiebenchError("--update compares nothing: leave out --tolerances, --junit and --github-summary")
+    summary_page = _summary_page() if github_summary else None
+    file = result / SCORES_FILE if result.is_dir() else result
+    if baseline.suffix != ".csv" or baseline.resolve() == file.resolve():
+        raise PiebenchError(
+            f"--baseline {baseline}: name a CSV file of its own; its JSON file lies beside it"
+        )
+    if update:
+        source = read_source(file, provenance_file(file), None)
+        _update(baseline, source, origin_of(result, source, data), as_json)
+        return
+    expected, allowed = _read(baseline, tolerances)
+    source = read_source(file, provenance_file(file), None)
+    cells, remarks = _compare(result, source, origin_of(result, source, data), baseline, expected, allowed)
+    _report(cells, remarks, f"{result} against {baseline}", junit, summary_page, as_json)
+
+
+def _read(file: Path, tolerances: Path | None) -> tuple[Baseline, dict[str, float]]:
+    from piebench_eval.tables.baseline import metric_keys
+    from piebench_eval.tables.gate_files import TOLERANCES_FILE, read_baseline, read_tolerances
+
+    baseline = read_baseline(file)
+    place = tolerances or file.with_name(TOLERANCES_FILE)
+    return baseline, read_tolerances(place, metric_keys(baseline.table))
+
+
+def _summary_page() -> Path:
+    place = os.environ.get(_SUMMARY_VARIABLE)
+    if not place:
+        raise PiebenchError(
+            f"--github-summary: ${_SUMMARY_VARIABLE} is not set; GitHub sets it in the steps of a job, "
+            "elsewhere leave the option out"
+        )
+    return Path(place)
+
+
+def _compare(
+    result: Path,
+    source: Source,
+    origin: dict[str, Any],
+    file: Path,
+    baseline: Baseline,
+    tolerances: dict[str, float],
+) -> tuple[list[Cell], list[str]]:
+    """The baseline's cells, and remarks.
+
+    Raises:
+        PiebenchError: they are of different things.
+    """
+    from piebench_eval.tables.baseline import compare
+    from piebench_eval.tables.gate_origin import differences, other_versions
+
+    obstacles = differences(baseline.origin, origin)
+    cells = compare(source.means, baseline.table, tolerances)
+    if all(cell.row_is_missing for cell in cells):
+        obstacles.append("combinations: they share none")
+    if obstacles:
+        raise PiebenchError(
+            f"{result} cannot be held against {file}. Differences (baseline -> run):\n"
+            + "\n".join(f"  {line}" for line in obstacles)
+            + "\nrun and score as the baseline was, or make a new baseline with --update"
+        )
+    remarks = [
+        f"other version than the baseline's: {line}" for line in other_versions(baseline.origin, origin)
+    ]
+    if origin["samples"]["fingerprint"] is None:
+        remarks.append("a scores file names its samples only by id: --data DIR compares the pictures too")
+    return cells, remarks
+
+
+def _report(
+    cells: Sequence[Cell],
+    remarks: Sequence[str],
+    title: str,
+    junit: Path | None,
+    summary_page: Path | None,
+    as_json: bool,
+) -> None:
+    """Write the reports, print the result, and end with 1 if a cell failed."""
+    from piebench_eval.files import append_line, write_whole
+    from piebench_eval.tables.baseline import failures
+    from piebench_eval.tables.gate_report import moved_table, to_markdown, to_records, verdict
+    from piebench_eval.tables.junit import to_junit
+
+    if junit is not None:
+        write_whole(junit, to_junit(cells, f"piebench check {title}"))
+    if summary_page is not None:
+        append_line(summary_page, to_markdown(cells, title, remarks) + "\n")
+    failed = failures(cells)
+    if as_json:
+        records = {"passed": not failed, "cells": to_records(cells), "remarks": list(remarks)}
+        out.print_json(data=records)
+    else:
+        if not (moved := moved_table(cells)).empty:
+            print_grid(moved, {})
+        out.print(verdict(cells), markup=False)
+        for remark in remarks:
+            out.print(f"- {remark}", markup=False)
+    for line in failed:
+        err.print(line, markup=False)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _update(file: Path, source: Source, origin: dict[str, Any], as_json: bool) -> None:
+    """Write the baseline, and say what becomes of the one that it takes the place of."""
+    from piebench_eval.tables.gate_files import write_baseline
+
+    changes = _changes(file, source, origin) if file.exists() else []
+    write_baseline(file, source.labelled(source.means), origin)
+    if as_json:
+        out.print_json(data={"baseline": str(file), "rows": len(source.means), "changes": changes})
+        return
+    for line in changes:
+        out.print(f"- {line}", markup=False)
+    out.print(f"{len(source.means)} rows in {file}", markup=False)
+
+
+def _changes(file: Path, source: Source, origin: dict[str, Any]) -> list[str]:
+    from piebench_eval.tables.baseline import compare, metric_keys
+    from piebench_eval.tables.gate_files import read_baseline
+    from piebench_eval.tables.gate_origin import differences
+
+    try:
+        old = read_baseline(file)
+    except PiebenchError as error:
+        return [f"replaces what could not be used: {error}"]
+    cells = compare(source.means, old.table, dict.fromkeys(metric_keys(old.table), 0.0))
+    moved = [cell.line.partition(", at most")[0] for cell in cells if cell.moved and cell.failed]
+    return [*differences(old.origin, origin), *dict.fromkeys(moved)]

@@ -1,0 +1,82 @@
+"""``piebench run --sweep``: every point of a grid, one run after the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from piebench_eval.cli.console import err, out
+from piebench_eval.cli.forecast import print_forecast
+from piebench_eval.cli.work import work_through
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from pathlib import Path
+
+    from piebench_eval.runs.execute import RunSummary
+    from piebench_eval.runs.recipe import Recipe
+    from piebench_eval.runs.session import RunPlan
+
+
+def run_points(
+    folder: Path,
+    axes: dict[str, list[Any]],
+    fixed: Collection[str],
+    build: Callable[..., tuple[Recipe, Path | None]],
+    plan: Callable[[Recipe, Path, Path], RunPlan],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run every point of a grid, one after the other; all are checked before the first begins.
+
+    Args:
+        folder: where the points' run folders go.
+        axes: the values of each swept key.
+        fixed: keys that the command sets to one value.
+        build: makes a recipe and finds the benchmark, given the ``swept`` settings.
+        plan: makes a plan of a recipe, a benchmark and a run folder.
+        dry_run: print what each point costs; edit nothing.
+        as_json: print the summary as JSON.
+
+    Raises:
+        PiebenchError: anything that would make a point fail or mix results.
+    """
+    from piebench_eval.demo.benchmark import embedded_benchmark
+    from piebench_eval.runs.store import BENCHMARK_FOLDER
+    from piebench_eval.runs.sweep import plan_sweep
+
+    sweep, recipes = plan_sweep(axes, fixed, lambda settings: build(swept=settings)[0])
+    sweep.check_folder(folder)
+    _, benchmark = build(swept=sweep.points[0].settings)
+    benchmark = benchmark or embedded_benchmark(folder / BENCHMARK_FOLDER)
+    plans = [
+        plan(recipe, benchmark, folder / point.folder)
+        for point, recipe in zip(sweep.points, recipes, strict=True)
+    ]
+    if dry_run:
+        for of_point in plans:
+            print_forecast(of_point, as_json)
+        return
+    sweep.keep(folder)
+    summaries = {}
+    for number, (point, of_point) in enumerate(zip(sweep.points, plans, strict=True), 1):
+        err.print(f"point {number} of {len(plans)}: {point.folder}", markup=False)
+        summaries[point.folder] = work_through(of_point)
+    _print_summary(folder, summaries, as_json)
+
+
+def _print_summary(folder: Path, summaries: dict[str, RunSummary], as_json: bool) -> None:
+    failed = [name for name, summary in summaries.items() if summary.failed]
+    if as_json:
+        points = [{"folder": name, **vars(summary)} for name, summary in summaries.items()]
+        out.print_json(data={"out": str(folder), "points": points})
+    else:
+        made, found = (sum(getattr(s, what) for s in summaries.values()) for what in ("made", "found"))
+        out.print(f"{len(summaries)} points: {made} edits made, {found} were there already.", markup=False)
+    for name in failed:
+        err.print(f"failed edits in {name}: piebench status '{folder / name}'", markup=False)
+    if failed:
+        raise typer.Exit(1)
+    if not as_json:
+        out.print(f"Next: piebench sweep {folder}", markup=False)

@@ -1,0 +1,202 @@
+"""``piebench sweep``: the points of a sweep, scored and in one table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piebench_eval.cli.console import DEMO_NOTICE, err, out
+from piebench_eval.cli.grid import print_grid
+from piebench_eval.cli.score import (
+    ClipOption,
+    DinoOption,
+    LpipsOption,
+    Pictures,
+    chosen_columns,
+    models_for,
+    pictures_of_run,
+    report_missing,
+    score_into,
+)
+from piebench_eval.cli.table import Format
+from piebench_eval.errors import PiebenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pandas as pd
+
+    from piebench_eval.runs.scoring import Scoring
+    from piebench_eval.runs.sweep import Sweep
+    from piebench_eval.tables.layout import TableMetric
+    from piebench_eval.tables.source import Source
+
+
+def sweep(
+    folder: Annotated[
+        Path, typer.Argument(help="What piebench run --sweep had as --out.", show_default=False)
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The benchmark folder, if it has moved since the run.", show_default=False),
+    ] = None,
+    metrics: Annotated[str, typer.Option(help="Columns to score, as in piebench score.")] = "official",
+    protocol: Annotated[
+        str, typer.Option(help="paper, modern or a YAML file, as in piebench score.")
+    ] = "paper",
+    dino: DinoOption = None,
+    clip: ClipOption = None,
+    lpips_weights: LpipsOption = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    allow_missing: Annotated[bool, typer.Option(help="Score what is there if pictures are missing.")] = False,
+    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+) -> None:
+    """Score the points of a sweep, where that is not done yet, and print them as one table.
+
+    A row per point and combination, the swept keys first. The folder also
+    gets the means, with intervals and counts, as table.csv. Every point is an
+    ordinary run folder, for all other commands.
+
+    Examples:
+
+      piebench run --data PIE-Bench_v1 --config ablations/guidance --out runs/guidance
+
+      piebench sweep runs/guidance
+
+      piebench sweep runs/guidance --format csv > guidance.csv
+    """
+    from piebench_eval.backbone.location import check_device_name
+    from piebench_eval.files import write_whole
+    from piebench_eval.metrics.protocol import read_protocol
+    from piebench_eval.runs.scoring import Scoring
+    from piebench_eval.runs.store import TABLE_FILE
+    from piebench_eval.runs.sweep import Sweep
+    from piebench_eval.tables.formats import to_text
+    from piebench_eval.tables.views import means_view
+
+    check_device_name(device)
+    columns, rules = chosen_columns(metrics), read_protocol(protocol)
+    found = Sweep.read(folder)
+    _require_points(folder, found)
+    sources = []
+    for point in found.points:
+        pictures = pictures_of_run(folder / point.folder, data or _own_benchmark(folder))
+        report_missing(pictures.missing, allow_missing)
+        models = models_for(pictures, dino=dino, clip=clip, lpips_weights=lpips_weights)
+        sources.append(_score(pictures, Scoring(models, protocol, rules, columns), device))
+    means = _joined(found, sources, lambda source: source.means, _exact)
+    write_whole(folder / TABLE_FILE, to_text(means, "csv").encode())
+    exact = output in (Format.csv, Format.json)
+    shown = sources[0].metrics(every=exact)
+    show = _exact if exact else _code if output is Format.markdown else _text
+    table = _joined(found, sources, lambda source: means_view(source, shown).table, show)
+    _print(table, _remarks(found, sources), output, shown)
+
+
+def _require_points(folder: Path, found: Sweep) -> None:
+    """Check that every point is there and is what the sweep says.
+
+    Raises:
+        PiebenchError: one is not.
+    """
+    from piebench_eval.runs.store import RunStore
+
+    for point in found.points:
+        place = folder / point.folder
+        if not RunStore.exists(place):
+            raise PiebenchError(f"{place}: is not made yet; the same piebench run --sweep goes on there")
+        if RunStore.read(place).recipe.hash != point.recipe_hash:
+            raise PiebenchError(f"{place}: holds a run by another recipe than the sweep's; restore it")
+
+
+def _own_benchmark(folder: Path) -> Path | None:
+    """The benchmark that was drawn for the sweep; its points may have been moved with it."""
+    from piebench_eval.runs.store import BENCHMARK_FOLDER
+
+    own = folder / BENCHMARK_FOLDER
+    return own if own.is_dir() else None
+
+
+def _score(pictures: Pictures, scoring: Scoring, device: str) -> Source:
+    """Score a point's pictures, as far as that is not done."""
+    from piebench_eval.runs.scoring import provenance_file
+    from piebench_eval.tables.source import read_source
+
+    file = pictures.scores_file
+    score_into(file, pictures.candidates, scoring, device, {**pictures.about, "missing": pictures.missing})
+    return read_source(file, provenance_file(file), None)
+
+
+def _joined(
+    found: Sweep,
+    sources: Sequence[Source],
+    table_of: Callable[[Source], pd.DataFrame],
+    show: Callable[[Any], Any],
+) -> pd.DataFrame:
+    """The points' tables below each other: the swept keys, then what each table has.
+
+    Rows that no edit made, the demo's oracle and source-copy, are the same at every point and left out.
+    """
+    import pandas as pd
+
+    tables = []
+    for point, source in zip(found.points, sources, strict=True):
+        table = table_of(source)
+        table = source.labelled(table[table["inversion"] != ""])
+        table = table.drop(columns=list(point.settings), errors="ignore")
+        for place, (key, value) in enumerate(point.settings.items()):
+            table.insert(place, key, show(value))
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _exact(value: Any) -> Any:
+    """A swept value for programs; what is no value is said, since an empty cell would not say it."""
+    return "null" if value is None else value
+
+
+def _text(value: Any) -> str:
+    """A swept value for readers: as it was written, not rounded as means are."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _code(value: Any) -> str:
+    """The same in Markdown, where a text of digits would be rounded."""
+    return f"`{_text(value)}`"
+
+
+def _remarks(found: Sweep, sources: Sequence[Source]) -> list[str]:
+    """What readers must know, once if it is the same for every point."""
+    from piebench_eval.tables.aggregate import left_out
+    from piebench_eval.tables.remarks import remarks_on
+
+    of_points = [
+        [*remarks_on(source.rows, source.about, source.rules), *left_out(source.means)] for source in sources
+    ]
+    shared = [remark for remark in of_points[0] if all(remark in remarks for remarks in of_points)]
+    own = [
+        f"{point.folder}: {remark}"
+        for point, remarks in zip(found.points, of_points, strict=True)
+        for remark in remarks
+        if remark not in shared
+    ]
+    notice = [DEMO_NOTICE] if any(source.is_of_demo for source in sources) else []
+    return [*notice, *shared, *own]
+
+
+def _print(
+    table: pd.DataFrame, remarks: Sequence[str], output: Format, metrics: Sequence[TableMetric]
+) -> None:
+    from piebench_eval.tables.formats import to_text
+
+    if output is not Format.table:
+        typer.echo(to_text(table, output.value, remarks), nl=False)
+        for remark in remarks if output is Format.csv else ():
+            err.print(f"- {remark}", markup=False)
+        return
+    print_grid(table, {metric.key: metric.title for metric in metrics})
+    for remark in remarks:
+        out.print(f"- {remark}", markup=False)
