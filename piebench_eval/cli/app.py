@@ -16,6 +16,7 @@ from piebench_eval.cli import (
     explain,
     methods,
     metrics,
+    report,
     run,
     score,
     status,
@@ -65,6 +66,7 @@ app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("score")(score.score)
 app.command("table")(table.table)
+app.command("report")(report.report)
 app.command("check")(check.check)
 app.command("sweep")(sweep.sweep)
 app.command("explain")(explain.explain)

@@ -1,0 +1,105 @@
+// The overview of all edits: filtered, ordered, and built a page at a time.
+
+const CARDS_PER_PAGE = 60;
+
+function isWanted(combination, state) {
+  const { name, method } = combinations[combination];
+  return (!state.combination || name === state.combination) && (!state.method || method === state.method);
+}
+
+// The edits that the filters leave, as { combination, sample }, in order.
+function editsOf(state) {
+  const chosen = combinations.map((_, index) => index).filter((index) => isWanted(index, state));
+  const edits = [];
+  for (const sample of samples) {
+    if (state.type && types[sample.type].id !== state.type) continue;
+    for (const combination of chosen) {
+      if (isScored(combination, sample.number)) edits.push({ combination, sample: sample.number });
+    }
+  }
+  const metric = metrics.findIndex(({ key }) => key === state.sort);
+  if (metric >= 0) {
+    for (const edit of edits) edit.score = scoreOf(edit.combination, edit.sample, metric);
+    edits.sort((a, b) => byMerit(a.score, b.score, metric, state.order === "worst"));
+  }
+  return edits;
+}
+
+const galleryFields = {};
+
+function chooseEdits(value) {
+  const cut = value.indexOf(" ");
+  const filter = { method: "", combination: "" };
+  if (value) filter[value.slice(0, cut)] = value.slice(cut + 1);
+  go({ ...filter, page: 1 });
+}
+
+// Made once, for a field that is replaced loses the keyboard's focus.
+function makeGalleryControls() {
+  const methods = [...new Set(combinations.map(({ method }) => method))];
+  const edits = [
+    ["", "all"],
+    ["method", methods.map((method) => [`method ${method}`, method])],
+    ["combination", combinations.map(({ name }) => [`combination ${name}`, name])],
+  ];
+  const typeChoices = [["", "all"], ...types.map(({ id, label }) => [id, label])];
+  const orders = [["", "sample"], ...metrics.map(({ key, title }) => [key, title])];
+  const fields = {
+    edits: select("Edits", edits, "", chooseEdits),
+    type: select("Editing type", typeChoices, "", (type) => go({ type, page: 1 })),
+    sort: select("Order by", orders, "", (sort) => go({ sort, page: 1 })),
+    order: select("First", [["worst", "worst"], ["best", "best"]], "worst", (order) => go({ order, page: 1 })),
+  };
+  byId("gallery-controls").append(...Object.values(fields));
+  for (const [name, label] of Object.entries(fields)) galleryFields[name] = label.control;
+}
+
+function setGalleryControls({ combination, method, type, sort, order }) {
+  galleryFields.edits.value = combination ? `combination ${combination}` : method ? `method ${method}` : "";
+  galleryFields.type.value = type;
+  galleryFields.sort.value = sort;
+  galleryFields.order.value = order;
+  galleryFields.order.disabled = !sort;
+}
+
+function editPicture(combination, sample, attributes) {
+  if (isGone(combination, sample)) return el("span", { class: "gone" }, "picture gone");
+  const alt = `${combinations[combination].name}: ${plain(samples[sample].target)}`;
+  return picture(thumbnail(combination, sample), alt, attributes);
+}
+
+function card({ combination, sample }, state) {
+  const { id, source, target } = samples[sample];
+  const { name } = combinations[combination];
+  const metric = metrics.findIndex(({ key }) => key === state.sort);
+  const score = metric >= 0 ? `${metrics[metric].title} ${shown(scoreOf(combination, sample, metric))}` : id;
+  return el(
+    "a",
+    { class: "card", href: toHash({ ...state, sample: id, edit: name }) },
+    el("span", { class: "pair" }, picture(sourceThumbnail(sample), `source: ${plain(source)}`), editPicture(combination, sample)),
+    el("span", { class: "prompt" }, ...prompt(target)),
+    el("span", { class: "facts" }, `${name}, ${score}`),
+  );
+}
+
+function drawPages(page, pages) {
+  const turnTo = (to) => {
+    go({ page: to });
+    byId("gallery-heading").focus();
+  };
+  const turn = (label, to) =>
+    el("button", { type: "button", disabled: to < 1 || to > pages, click: () => turnTo(to) }, label);
+  const parts = [turn("Previous", page - 1), el("span", {}, `page ${page} of ${pages}`), turn("Next", page + 1)];
+  byId("gallery-pages").replaceChildren(...(pages > 1 ? parts : []));
+}
+
+function drawGallery(state) {
+  const edits = editsOf(state);
+  const pages = Math.max(1, Math.ceil(edits.length / CARDS_PER_PAGE));
+  const page = Math.min(state.page, pages);
+  setGalleryControls(state);
+  byId("gallery-count").textContent = `${edits.length} ${edits.length === 1 ? "edit" : "edits"}`;
+  const visible = edits.slice((page - 1) * CARDS_PER_PAGE, page * CARDS_PER_PAGE);
+  byId("gallery-cards").replaceChildren(...visible.map((edit) => card(edit, state)));
+  drawPages(page, pages);
+}

@@ -1,0 +1,157 @@
+"""What the page's script knows: names, prompts, scores and means, as compact JSON."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from piebench_eval.bench.prompts import strip_brackets
+from piebench_eval.report.links import sample_path
+from piebench_eval.tables.averages import mean_of
+from piebench_eval.tables.types import type_label, type_order
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from piebench_eval.bench.sample import Sample
+    from piebench_eval.report.links import Link
+    from piebench_eval.report.run import Combination, ScoredRun
+    from piebench_eval.tables.layout import TableMetric
+
+_DIGITS = 4
+_MARKED = re.compile(r"\[([^\[\]]*)\]")
+
+Number = float | int | str | None
+"""A number in a table's unit; None for nan, ``inf`` or ``-inf`` for what JSON cannot say."""
+
+
+def page_data(run: ScoredRun, links: Sequence[Link]) -> dict[str, Any]:
+    """Everything that the page's script shows.
+
+    Args:
+        run: the scored run.
+        links: where the pictures of each combination are, in the run's order.
+
+    Returns:
+        ``metrics``, ``types``, ``combinations``, ``samples``; ``scores[combination][sample]``, a number per
+        metric, or None without a row; ``means[combination][metric]``, mean, low and high;
+        ``byType[combination][type][metric]``; and ``gone``, the pairs whose picture is not there.
+    """
+    metrics = run.source.metrics(every=False)
+    types = sorted({sample.type_id for sample in run.samples}, key=type_order)
+    return {
+        "metrics": [_metric(metric) for metric in metrics],
+        "types": [{"id": type_id, "label": type_label(type_id)} for type_id in types],
+        "combinations": [
+            {**asdict(each), "isEdit": each.is_edit, **link.to_json()}
+            for each, link in zip(run.combinations, links, strict=True)
+        ],
+        "samples": [_sample(sample, types.index(sample.type_id)) for sample in run.samples],
+        "scores": _scores(run, metrics),
+        "means": _means(run, metrics),
+        "byType": _by_type(run, metrics, types),
+        "gone": [
+            [index, number]
+            for index, each in enumerate(run.combinations)
+            for number, sample in enumerate(run.samples)
+            if (each.name, sample.id) not in run.pictures
+        ],
+    }
+
+
+def prompt_parts(marked: str) -> list[str]:
+    """Split a prompt into plain and marked parts by turns, plain ones first and last.
+
+    >>> prompt_parts("a [white cat] on a mat")
+    ['a ', 'white cat', ' on a mat']
+    """
+    return [strip_brackets(part) for part in _MARKED.split(marked)]
+
+
+def rounded(value: float) -> Number:
+    """A number with four significant digits, as short as JSON allows.
+
+    >>> rounded(11.6543), rounded(250.0), rounded(float("nan")), rounded(float("inf"))
+    (11.65, 250, None, 'inf')
+    """
+    if math.isnan(value):
+        return None
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    short = float(f"{value:.{_DIGITS}g}")
+    return int(short) if short.is_integer() else short
+
+
+def _metric(metric: TableMetric) -> dict[str, Any]:
+    return {
+        "key": metric.key,
+        "title": metric.title.replace("\n", " "),
+        "higherIsBetter": metric.better == "higher",
+    }
+
+
+def _sample(sample: Sample, type_index: int) -> list[Any]:
+    """Id, type, prompts, instruction and path: an array, for there are hundreds."""
+    return [
+        sample.id,
+        type_index,
+        prompt_parts(sample.marked_source_prompt),
+        prompt_parts(sample.marked_target_prompt),
+        sample.instruction,
+        sample_path(sample),
+    ]
+
+
+def _scores(run: ScoredRun, metrics: Sequence[TableMetric]) -> list[list[list[Number] | None]]:
+    columns, scales = [metric.column for metric in metrics], np.array([metric.scale for metric in metrics])
+    found = []
+    for each in run.combinations:
+        rows = _rows_of(run, each)
+        values = rows[columns].to_numpy(dtype=float) * scales
+        by_id = dict(zip(rows["id"], values.tolist(), strict=True))
+        found.append([_row(by_id.get(sample.id)) for sample in run.samples])
+    return found
+
+
+def _row(values: Sequence[float] | None) -> list[Number] | None:
+    return None if values is None else [rounded(value) for value in values]
+
+
+def _means(run: ScoredRun, metrics: Sequence[TableMetric]) -> list[list[list[Number]]]:
+    return [
+        [
+            [rounded(row[key]) for key in (metric.key, f"{metric.key}_low", f"{metric.key}_high")]
+            for metric in metrics
+        ]
+        for row in run.source.means.to_dict(orient="records")
+    ]
+
+
+def _by_type(
+    run: ScoredRun, metrics: Sequence[TableMetric], types: Sequence[str]
+) -> list[list[list[Number]]]:
+    type_of = {sample.id: sample.type_id for sample in run.samples}
+    found = []
+    for each in run.combinations:
+        rows = _rows_of(run, each)
+        of_type = rows["id"].map(type_of)
+        found.append([_type_means(run, rows[of_type == type_id], metrics) for type_id in types])
+    return found
+
+
+def _type_means(run: ScoredRun, rows: pd.DataFrame, metrics: Sequence[TableMetric]) -> list[Number]:
+    return [
+        rounded(mean_of(rows[metric.column].to_numpy(dtype=float), metric, run.source.rules))
+        for metric in metrics
+    ]
+
+
+def _rows_of(run: ScoredRun, combination: Combination) -> pd.DataFrame:
+    rows = run.source.rows
+    return rows[(rows["method"] == combination.method) & (rows["inversion"] == combination.inversion)]

@@ -1,0 +1,141 @@
+"""The report's pictures: thumbnails, sources as they were edited, outlines of masks."""
+
+from __future__ import annotations
+
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from piebench_eval.bench.images import centre_square, load_mask
+from piebench_eval.bench.pictures import read_picture
+from piebench_eval.report import places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from piebench_eval.bench.rle import BoolMask
+    from piebench_eval.bench.sample import Sample
+    from piebench_eval.report.run import ScoredRun
+
+THUMBNAIL_SIDE, COPY_SIDE = 160, 512
+_THUMBNAIL_QUALITY, _COPY_QUALITY = 80, 90
+_MAX_THREADS = 16
+
+_LINE, _HALO = (255, 214, 0), (0, 0, 0)
+"""Colours of an outline: one of them stands out from any picture."""
+_LINE_WIDTH = 2
+_OPACITIES = bytes([0, 255, 170])  # of what is neither, the line and its halo
+
+
+@dataclass(frozen=True)
+class Work:
+    """A picture to read, and what to make of it; paths are relative to the report folder.
+
+    Attributes:
+        file: the picture.
+        thumbnail: where its thumbnail goes.
+        copy: where a larger copy goes, if one is wanted.
+        outlined: the sample whose mask's outline is wanted, and where it goes; the picture is its source.
+    """
+
+    file: Path
+    thumbnail: str
+    copy: str | None = None
+    outlined: tuple[Sample, str] | None = None
+
+
+def work_of(run: ScoredRun) -> list[Work]:
+    """Every picture of a report: sources first, then edits."""
+    sources = [
+        Work(
+            sample.file,
+            places.source_thumbnail(number),
+            places.source(number),
+            (sample, places.outline(number)),
+        )
+        for number, sample in enumerate(run.samples)
+    ]
+    return sources + list(_edits(run))
+
+
+def _edits(run: ScoredRun) -> Iterator[Work]:
+    for index, combination in enumerate(run.combinations):
+        for number, sample in enumerate(run.samples):
+            file = run.pictures.get((combination.name, sample.id))
+            if file is not None:
+                copy = None if combination.is_edit else places.copy(index, number)
+                yield Work(file, places.thumbnail(index, number), copy)
+
+
+def make_pictures(work: list[Work], folder: Path, tell: Callable[[int, int], None]) -> None:
+    """Make a report's pictures, several at a time.
+
+    Args:
+        work: what to make.
+        folder: the report folder.
+        tell: called with how many are done, and how many there are.
+
+    Raises:
+        PiebenchError: a picture is missing or damaged.
+    """
+    for place in {parent for item in work for parent in _folders(item, folder)}:
+        place.mkdir(parents=True, exist_ok=True)
+    pool = ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_THREADS))
+    try:
+        futures = [pool.submit(_make, item, folder) for item in work]
+        for done, future in enumerate(as_completed(futures), start=1):
+            future.result()
+            tell(done, len(work))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _folders(work: Work, folder: Path) -> list[Path]:
+    outline = work.outlined[1] if work.outlined else None
+    return [(folder / path).parent for path in (work.thumbnail, work.copy, outline) if path]
+
+
+def _make(work: Work, folder: Path) -> None:
+    image = Image.fromarray(read_picture(work.file))
+    if work.outlined:
+        sample, place = work.outlined
+        image = centre_square(image)  # what every edit is an edit of
+        (folder / place).write_bytes(outline(load_mask(sample, frame=False)))
+    if work.copy:
+        (folder / work.copy).write_bytes(_encoded(image, COPY_SIDE, _COPY_QUALITY))
+    (folder / work.thumbnail).write_bytes(_encoded(image, THUMBNAIL_SIDE, _THUMBNAIL_QUALITY))
+
+
+def _encoded(image: Image.Image, side: int, quality: int) -> bytes:
+    """A picture of at most so many pixels a side; one of a thumbnail's size or less keeps every pixel."""
+    lossless = max(image.size) <= THUMBNAIL_SIDE
+    buffer = io.BytesIO()
+    smaller = image.copy()
+    smaller.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    smaller.save(buffer, "WEBP", lossless=lossless, quality=quality, method=2)
+    return buffer.getvalue()
+
+
+def outline(mask: BoolMask) -> bytes:
+    """Draw a mask's outline as a PNG that is transparent elsewhere, with at least 512 pixels a side.
+
+    Args:
+        mask: ``[side, side]``, True where the picture should be edited.
+    """
+    factor = -(-COPY_SIDE // len(mask))
+    mask = mask.repeat(factor, axis=0).repeat(factor, axis=1)
+    line = mask & ~ndimage.binary_erosion(mask, iterations=_LINE_WIDTH)
+    halo = ndimage.binary_dilation(mask, iterations=_LINE_WIDTH) & ~mask
+    colours = line.astype(np.uint8) + 2 * halo.astype(np.uint8)
+    image = Image.frombytes("P", colours.shape[::-1], colours.tobytes())
+    image.putpalette([0, 0, 0, *_LINE, *_HALO])
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", transparency=_OPACITIES)
+    return buffer.getvalue()
