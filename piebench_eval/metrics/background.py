@@ -47,16 +47,22 @@ def psnr_of(mse: torch.Tensor) -> torch.Tensor:
 
 def background_mse(edits: Edits) -> list[float]:
     """MSE of what should not change; nan where there is nothing of it."""
-    return _or_nan(edits, _mse(edits, edits.protocol.background.difference))
+    return without_background_nan(edits, _mse(edits, edits.protocol.background.difference).tolist())
 
 
 def background_psnr(edits: Edits) -> list[float]:
     """PSNR of what should not change, in dB; nan where there is nothing of it."""
-    return _or_nan(edits, psnr_of(_mse(edits, "float")))
+    return without_background_nan(edits, psnr_of(_mse(edits, "float")).tolist())
 
 
 def _mse(edits: Edits, difference: str) -> torch.Tensor:
-    """Mean squared errors ``[edits]`` by the protocol's rules."""
+    """Mean squared errors ``[edits]`` by the protocol's rules; PSNR and MSE share them."""
+    protocol = edits.protocol
+    rules = [protocol.pictures, protocol.mask, protocol.background.area, difference]
+    return edits.once("MSE", rules, lambda: _errors(edits, difference))
+
+
+def _errors(edits: Edits, difference: str) -> torch.Tensor:
     import torch
 
     rules = [edits.channels, edits.protocol.mask]
@@ -87,10 +93,6 @@ def masked(edits: Edits, image: np.ndarray, owner: int) -> torch.Tensor:
 def masked_sources(edits: Edits) -> list[torch.Tensor]:
     """All sources of a block, as ``masked`` has them."""
     return [masked(edits, image, owner) for owner, image in enumerate(edits.source_images)]
-
-
-def _or_nan(edits: Edits, scores: torch.Tensor) -> list[float]:
-    return without_background_nan(edits, scores.tolist())
 
 
 def without_background_nan(edits: Edits, scores: Sequence[float]) -> list[float]:
