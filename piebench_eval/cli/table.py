@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,7 @@ from piebench_eval.errors import PiebenchError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pandas as pd
+    from piebench_eval.tables.views import View
 
 _SHOW = "What to show (one of them)"
 
@@ -69,6 +70,11 @@ def table(
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
 ) -> None:
     """Print the mean scores of each combination in Table 1's rows and units.
+
+    Inversions stand together by editing method; there the best mean of each
+    metric is bold and the second best underlined. With --compare-paper, a
+    difference is green where the published number lies inside the run's own
+    95% interval, and red outside; Markdown and LaTeX say yes or no instead.
 
     Means follow the averaging rules of the protocol of the scores; intervals
     are bootstrapped over pictures. A run folder also gets the means, with
@@ -131,7 +137,7 @@ def print_table(
     notice = [DEMO_NOTICE] if source.is_of_demo else []
     remarks = [*notice, *remarks_on(source.rows, source.about, source.rules), *view.remarks]
     titles = {metric.key: metric.title for metric in metrics}
-    _print(source.labelled(view.table), remarks, output, titles)
+    _print(replace(view, table=source.labelled(view.table), remarks=remarks), output, titles)
 
 
 def _require_one(options: Mapping[str, object]) -> None:
@@ -140,21 +146,21 @@ def _require_one(options: Mapping[str, object]) -> None:
         raise PiebenchError(f"{' and '.join(given)}: each asks for a table of its own; give one of them")
 
 
-def _print(shown: pd.DataFrame, remarks: Sequence[str], output: Format, titles: Mapping[str, str]) -> None:
+def _print(view: View, output: Format, titles: Mapping[str, str]) -> None:
     from rich.measure import Measurement
 
     from piebench_eval.tables.formats import to_text
     from piebench_eval.tables.terminal import to_grid
 
     if output is Format.csv:
-        for remark in remarks:
+        for remark in view.remarks:
             err.print(f"- {remark}", markup=False)
     if output is not Format.table:
-        typer.echo(to_text(shown, output.value, remarks), nl=False)
+        typer.echo(to_text(view.table, output.value, view.remarks, view.marks, view.sections), nl=False)
         return
-    grid = to_grid(shown, titles)
+    grid = to_grid(view.table, titles, view.marks, view.sections)
     # A cell is never cut short: what does not fit an 80-column terminal is left to the terminal to wrap.
     out.width = max(out.width, Measurement.get(out, out.options.update(max_width=10_000), grid).maximum)
     out.print(grid, crop=False)
-    for remark in remarks:
+    for remark in view.remarks:
         out.print(f"- {remark}", markup=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics import METRICS as REGISTRY
 from piebench_eval.metrics.networks import MetricModels
 from piebench_eval.metrics.protocol import PAPER
@@ -28,14 +29,17 @@ if TYPE_CHECKING:
 
 PAPER_IMAGES = 700
 
+_VERDICTS = {True: "agrees", False: "differs", None: ""}
+
 
 @dataclass(frozen=True)
 class Comparison:
     """Measured against published.
 
     Attributes:
-        table: a row per combination and metric: measured, paper, report, difference (measured - paper)
-            and verdict (empty where none is due).
+        table: a row per combination and metric: measured, paper, report, difference (measured - paper),
+            inside_interval (whether the paper's number lies inside the measured mean's 95% interval; missing
+            where there is no interval or no number) and verdict (empty where none is due).
         obstacles: which combinations cannot be held against the paper's, and why.
         remarks: what else a reader should know.
     """
@@ -56,6 +60,9 @@ def compare_with_paper(
         means: from ``aggregate``.
         about: what is known of the scores, from ``read_about``.
         rules: how they were averaged.
+
+    Raises:
+        PiebenchError: they hold no metric of Table 1.
     """
     published = {
         (row["inversion"], row["method"], row["metric"]): (row["paper"], row["report"], row["erratum"])
@@ -63,6 +70,11 @@ def compare_with_paper(
     }
     labels = label_columns(means)
     metrics = [metric for metric in METRICS if metric.key in means.columns]
+    if not metrics:
+        raise PiebenchError(
+            "--compare-paper: the scores hold no metric of Table 1; "
+            "score the pictures with piebench score --metrics official"
+        )
     rows, remarks = [], []
     obstacles: dict[str, list[str]] = {}
     mean: dict[Any, Any]
@@ -75,17 +87,18 @@ def compare_with_paper(
         if reasons:
             obstacles.setdefault("; ".join(reasons), []).append(name)
         for metric in metrics:
-            row: dict[str, Any] = {label: mean[label] for label in labels}
-            row |= {"metric": metric.key, "measured": mean[metric.key]}
             key = (inversion, method, metric.key)
             paper, report, erratum = published.get(key, (np.nan, np.nan, ""))
-            row |= {"paper": paper, "report": report, "difference": mean[metric.key] - paper}
-            verdict = _verdict(mean[f"{metric.key}_low"], mean[f"{metric.key}_high"], paper)
-            rows.append({**row, "verdict": "" if reasons else verdict})
+            inside = _is_inside(mean[f"{metric.key}_low"], mean[f"{metric.key}_high"], paper)
+            row: dict[str, Any] = {label: mean[label] for label in labels}
+            row |= {"metric": metric.key, "measured": mean[metric.key], "paper": paper, "report": report}
+            row |= {"difference": mean[metric.key] - paper, "inside_interval": inside}
+            rows.append({**row, "verdict": "" if reasons else _VERDICTS[inside]})
             if erratum:
                 remarks.append(f"{name}: {metric.key}: paper's value corrected, {erratum}")
     no_verdict = [f"{', '.join(names)}: no verdict, since {why}" for why, names in obstacles.items()]
-    return Comparison(pd.DataFrame(rows), no_verdict, remarks)
+    table = pd.DataFrame(rows).astype({"inside_interval": "boolean"})
+    return Comparison(table, no_verdict, remarks)
 
 
 def comparison_obstacles(
@@ -163,7 +176,6 @@ def _paper_recipe() -> Recipe:
     return build_recipe(read_recipe_fields(file), {}, str(file))
 
 
-def _verdict(low: float, high: float, paper: float) -> str:
-    if np.isnan([low, high, paper]).any():
-        return ""
-    return "agrees" if low <= paper <= high else "differs"
+def _is_inside(low: float, high: float, paper: float) -> bool | None:
+    """None where there is no interval or no published number."""
+    return None if np.isnan([low, high, paper]).any() else bool(low <= paper <= high)

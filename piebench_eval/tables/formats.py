@@ -5,16 +5,25 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from piebench_eval.tables.latex import to_latex
+from piebench_eval.tables.markdown import to_markdown
+from piebench_eval.tables.sections import by_combination
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     import pandas as pd
 
+    from piebench_eval.tables.marks import Marks
 
-_DECIMALS = 2
 
-
-def to_text(table: pd.DataFrame, text_format: str, remarks: Sequence[str] = ()) -> str:
+def to_text(
+    table: pd.DataFrame,
+    text_format: str,
+    remarks: Sequence[str] = (),
+    marks: Marks | None = None,
+    sections: Sequence[Hashable] | None = None,
+) -> str:
     """Write a table in one of the text formats.
 
     Args:
@@ -22,6 +31,9 @@ def to_text(table: pd.DataFrame, text_format: str, remarks: Sequence[str] = ()) 
         text_format: ``csv`` or ``json``, which keep all digits; ``markdown`` or ``latex``, which round.
         remarks: lines for the reader; part of json, behind the table in markdown, comments in latex, left
             out of csv.
+        marks: what stands out in markdown and latex.
+        sections: what each row is of, for latex, which has a rule wherever it changes; by default the
+            combination.
     """
     if text_format == "csv":
         return table.to_csv(index=False)
@@ -29,14 +41,5 @@ def to_text(table: pd.DataFrame, text_format: str, remarks: Sequence[str] = ()) 
         rows = json.loads(table.to_json(orient="records"))
         return json.dumps({"rows": rows, "remarks": list(remarks)}, indent=1, ensure_ascii=False) + "\n"
     if text_format == "markdown":
-        body = table.to_markdown(index=False, floatfmt=f".{_DECIMALS}f", missingval="")
-        return "\n".join([body, *(f"\n{remark}" for remark in remarks)]) + "\n"
-    body = table.to_latex(index=False, escape=True, float_format=f"%.{_DECIMALS}f", na_rep="")
-    return "".join([*(f"% {remark}\n" for remark in remarks), body])
-
-
-def cell(value: object) -> str:
-    """A cell as a terminal shows it."""
-    if isinstance(value, float):
-        return "" if value != value else f"{value:.{_DECIMALS}f}"
-    return str(value)
+        return to_markdown(table, remarks, marks or {})
+    return to_latex(table, remarks, marks or {}, by_combination(table) if sections is None else sections)

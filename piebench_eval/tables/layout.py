@@ -22,6 +22,7 @@ class TableMetric:
         title: its heading, in two lines.
         scale: factor from the score to the printed unit.
         better: which way is better.
+        family: what Table 1's heading puts it under; empty where it stands alone.
     """
 
     key: str
@@ -29,21 +30,24 @@ class TableMetric:
     title: str
     scale: float
     better: Literal["higher", "lower"]
+    family: str = ""
 
+
+_BACKGROUND, _CLIP = "Background preservation", "CLIP similarity"
 
 METRICS = (
     TableMetric("structure_distance", columns.STRUCTURE_DISTANCE, "Struct.\n×10³ ↓", 1e3, "lower"),
-    TableMetric("psnr", columns.PSNR, "PSNR\n↑", 1, "higher"),
-    TableMetric("lpips", columns.LPIPS, "LPIPS\n×10³ ↓", 1e3, "lower"),
-    TableMetric("mse", columns.MSE, "MSE\n×10⁴ ↓", 1e4, "lower"),
-    TableMetric("ssim", columns.SSIM, "SSIM\n×10² ↑", 1e2, "higher"),
-    TableMetric("clip_whole", columns.CLIP_TARGET, "CLIP\nwhole ↑", 1, "higher"),
-    TableMetric("clip_edit", columns.CLIP_EDIT_PART, "CLIP\nedited ↑", 1, "higher"),
+    TableMetric("psnr", columns.PSNR, "PSNR\n↑", 1, "higher", _BACKGROUND),
+    TableMetric("lpips", columns.LPIPS, "LPIPS\n×10³ ↓", 1e3, "lower", _BACKGROUND),
+    TableMetric("mse", columns.MSE, "MSE\n×10⁴ ↓", 1e4, "lower", _BACKGROUND),
+    TableMetric("ssim", columns.SSIM, "SSIM\n×10² ↑", 1e2, "higher", _BACKGROUND),
+    TableMetric("clip_whole", columns.CLIP_TARGET, "CLIP\nwhole ↑", 1, "higher", _CLIP),
+    TableMetric("clip_edit", columns.CLIP_EDIT_PART, "CLIP\nedited ↑", 1, "higher", _CLIP),
 )
 """Table 1's."""
 
 METHOD_ORDER = ("p2p", "masactrl", "pnp")
-INVERSION_ORDER = ("ddim", "null_text", "edit_friendly", "direct")
+INVERSION_ORDER = ("ddim", "null_text", "negative_prompt", "edit_friendly", "direct")
 
 
 def metrics_in(found: Iterable[str]) -> tuple[TableMetric, ...]:
@@ -74,8 +78,9 @@ def _further_metric(column: str) -> TableMetric:
 
 
 def place_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Sort key of a row with labels: the paper's order first, then by name."""
+    """Sort key of a row with labels: the paper's order first, then by name; reference rows come last."""
     return (
+        row.get("inversion") == "",
         _order_of(row.get("method", ""), METHOD_ORDER),
         _order_of(row.get("inversion", row.get("name", "")), INVERSION_ORDER),
     )

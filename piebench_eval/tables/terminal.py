@@ -2,47 +2,57 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from pandas.api.types import is_numeric_dtype
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from piebench_eval.tables.formats import cell
+from piebench_eval.tables.cells import cell, is_number_column, rows_of
+from piebench_eval.tables.marks import Mark
+from piebench_eval.tables.sections import by_combination
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping, Sequence
 
     import pandas as pd
 
-_WITHIN_COMBINATION = ("metric", "type")
-"""Columns that tell the rows of one combination apart."""
+    from piebench_eval.tables.marks import Marks
+
+_STYLES = {Mark.BEST: "bold", Mark.SECOND: "underline", Mark.INSIDE: "green", Mark.OUTSIDE: "red"}
 
 
-def to_grid(shown: pd.DataFrame, titles: Mapping[str, str]) -> Table:
-    """Lay a table out: numbers to the right, a gap between combinations of several rows.
+def to_grid(
+    shown: pd.DataFrame,
+    titles: Mapping[str, str],
+    marks: Marks | None = None,
+    sections: Sequence[Hashable] | None = None,
+) -> Table:
+    """Lay a table out: numbers to the right, a gap between sections.
 
     Args:
         shown: any table of labels and numbers; labels come first.
         titles: headings of the metrics, by key.
+        marks: what is bold, underlined or coloured.
+        sections: what each row is of, with a gap wherever it changes; by default the combination.
     """
     titles = {**titles, "difference": "diff."}
-    columns = list(shown.columns)
+    marks = marks or {}
+    sections = by_combination(shown) if sections is None else sections
+    shown = shown.drop(columns="inside_interval", errors="ignore")  # the difference's colour says it
     grid = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False)
-    for column in columns:
-        justify: Literal["left", "right"] = "right" if is_numeric_dtype(shown[column]) else "left"
-        grid.add_column(titles.get(column, column), justify=justify, no_wrap=True)
-    split = next((columns.index(column) for column in _WITHIN_COMBINATION if column in columns), None)
-    previous = None
-    for row in shown.itertuples(index=False):
-        combination = None if split is None else row[:split]
-        if previous not in (None, combination):
+    for column in shown.columns:
+        right = is_number_column(shown[column])
+        grid.add_column(titles.get(column, column), justify="right" if right else "left", no_wrap=True)
+    for place, row in enumerate(rows_of(shown)):
+        if place and sections[place] != sections[place - 1]:
             grid.add_section()
-        previous = combination
-        texts = (
-            titles.get(str(value), str(value)) if column == "metric" else cell(value)
-            for column, value in zip(columns, row, strict=True)
+        grid.add_row(
+            *(_text(column, value, titles, marks.get((place, column))) for column, value in row.items())
         )
-        grid.add_row(*(escape(text.replace("\n", " ")) for text in texts))
     return grid
+
+
+def _text(column: str, value: object, titles: Mapping[str, str], mark: Mark | None) -> Text:
+    text = titles.get(str(value), str(value)).replace("\n", " ") if column == "metric" else cell(value)
+    return Text.assemble((text, _STYLES[mark] if mark else ""))  # the padding before it stays plain

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from piebench_eval.tables.aggregate import LABELS, aggregate, left_out
+from piebench_eval.tables.agreement import agreement_line
 from piebench_eval.tables.averages import Average
 from piebench_eval.tables.compare import compare_with_paper
+from piebench_eval.tables.marks import interval_marks, rank_marks
+from piebench_eval.tables.sections import by_method
 from piebench_eval.tables.versus import versus_all
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from piebench_eval.tables.layout import TableMetric
+    from piebench_eval.tables.marks import Marks
     from piebench_eval.tables.source import Source
 
 
@@ -26,28 +30,38 @@ class View:
     Attributes:
         table: labels first, then numbers.
         remarks: what it leaves out, or what stands in the way of a verdict.
+        marks: what stands out in it.
+        sections: what each row is of, where that is not the combination: rows of a kind stand together.
     """
 
     table: pd.DataFrame
     remarks: list[str] = field(default_factory=list)
+    marks: Marks = field(default_factory=dict)
+    sections: Sequence[Hashable] | None = None
 
 
 def means_view(source: Source, metrics: Sequence[TableMetric]) -> View:
-    """The means alone: a row per combination, a column per metric."""
-    return View(_means_alone(source.means, metrics), left_out(source.means))
+    """Table 1's layout: inversions by editing method, a column per metric, the best means marked."""
+    means = source.means
+    return View(_means_alone(means, metrics), left_out(means), rank_marks(means, metrics), by_method(means))
 
 
 def by_type_view(source: Source, metrics: Sequence[TableMetric]) -> View:
-    """The same per combination and editing type."""
+    """The means alone per combination and editing type."""
     means = aggregate(source.rows, source.rules, by_type=True)
     return View(_means_alone(means, metrics), left_out(source.means))
 
 
 def comparison_view(source: Source) -> View:
-    """The means beside the published ones, for Table 1's metrics."""
+    """The means beside the published ones, for Table 1's metrics, and whether their order is the same."""
     comparison = compare_with_paper(source.means, source.about, source.rules)
+    agreement = agreement_line(source.means)
     remarks = [*left_out(source.means), *comparison.obstacles, *comparison.remarks]
-    return View(comparison.table, remarks)
+    return View(
+        comparison.table,
+        [*remarks, agreement] if agreement else remarks,
+        interval_marks(comparison.table),
+    )
 
 
 def versus_view(source: Source, name: str, metrics: Sequence[TableMetric]) -> View:

@@ -85,7 +85,7 @@ def test_every_table_comes_in_every_format_with_its_remarks(file, capfd, view, o
     say(file, protocol="paper", precision="bf16")
     print_table(file, output=output, **view)
     printed = capfd.readouterr()
-    assert "direct" in printed.out and ("PSNR" if output is Format.table else "psnr") in printed.out
+    assert "direct" in printed.out and "psnr" in printed.out.lower()
     assert "not for publication" in (printed.err if output is Format.csv else printed.out)
 
 
@@ -194,6 +194,60 @@ def test_the_command_takes_these_options_without_heavy_imports(file):
     wrong = piebench("table", file, "--by-type", "--intervals")
     assert wrong.returncode == 2 and "--intervals and --by-type" in wrong.stderr
     assert wrong.stderr.strip().endswith("[]")
+
+
+def test_the_best_of_an_editing_method_stands_out_for_readers_alone(file, capfd):
+    printed = {}
+    for output in FORMATS:
+        print_table(file, output=output)
+        printed[output] = capfd.readouterr().out
+    signs = {Format.markdown: ("| **", "| <u>"), Format.latex: ("\\textbf{", "\\underline{")}
+    for output, text in printed.items():
+        for sign in ("**", "<u>", "textbf", "underline"):
+            assert (sign in text) == any(sign in mine for mine in signs.get(output, ()))
+    assert printed[Format.markdown].count("**") == 2 * printed[Format.markdown].count("<u>") == 2 * 7
+
+
+def test_a_comparison_says_what_lies_inside_the_interval(file, capfd):
+    print_table(file, compare_paper=True, output=Format.json)
+    exact = [row["inside_interval"] for row in json.loads(capfd.readouterr().out)["rows"]]
+    assert {type(value) for value in exact} == {bool}
+    print_table(file, compare_paper=True, output=Format.csv)
+    assert pd.read_csv(io.StringIO(capfd.readouterr().out))["inside_interval"].tolist() == exact
+    for output in (Format.markdown, Format.latex):
+        print_table(file, compare_paper=True, output=output)
+        words = capfd.readouterr().out
+        assert "inside interval" in words and ("| no " in words or "& no &" in words)
+
+
+def test_a_terminal_has_styles_and_colours(file, monkeypatch):
+    from rich.console import Console
+
+    def printed(**options):
+        stream = io.StringIO()
+        console = Console(file=stream, force_terminal=True, color_system="standard", width=120)
+        monkeypatch.setattr(table, "out", console)
+        print_table(file, **options)
+        return stream.getvalue().split("─")[-1]
+
+    means, comparison = printed(), printed(compare_paper=True)
+    assert (means.count("\x1b[1m"), means.count("\x1b[4m")) == (7, 7)
+    assert comparison.count("\x1b[31m") + comparison.count("\x1b[32m") == 14
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_the_order_of_combinations_is_held_against_the_papers_in_every_format(tmp_path, capfd, output):
+    demo = scores(3, inversions=("ddim", "null_text", "direct"))
+    demo.to_csv(tmp_path / "demo.csv", index=False)
+    say(tmp_path / "demo.csv", model="demo")
+    print_table(tmp_path / "demo.csv", compare_paper=True, output=output)
+    printed = capfd.readouterr()
+    agreement = "Rank agreement with the paper (Kendall's tau, 3 combinations): structure "
+    assert agreement in (printed.err if output is Format.csv else printed.out)
+
+
+def test_two_combinations_have_no_order_to_speak_of(file, show):
+    assert not any("Rank agreement" in remark for remark in show(file, compare_paper=True)[1])
 
 
 def test_numbers_stand_to_the_right_and_combinations_apart(file, monkeypatch, tmp_path):

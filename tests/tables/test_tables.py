@@ -68,8 +68,18 @@ def test_nan_and_inf_are_left_out_and_counted():
 
 
 def test_rows_come_in_the_papers_order():
-    means = aggregate(scores(2, inversions=("zzz", "direct", "edit_friendly", "aaa", "ddim")))
-    assert means["inversion"].tolist() == ["ddim", "edit_friendly", "direct", "aaa", "zzz"]
+    inversions = ("zzz", "direct", "negative_prompt", "edit_friendly", "aaa", "null_text", "ddim")
+    means = aggregate(scores(2, inversions=inversions))
+    papers = ["ddim", "null_text", "negative_prompt", "edit_friendly", "direct"]
+    assert means["inversion"].tolist() == [*papers, "aaa", "zzz"]
+
+
+def test_editing_methods_stand_together_and_reference_rows_last():
+    frames = [scores(2).assign(method=method) for method in ("proximal", "pnp", "masactrl", "p2p")]
+    copies = scores(2, inversions=("",)).assign(method="a copy")
+    means = aggregate(pd.concat([copies, *frames]))
+    assert list(dict.fromkeys(means["method"])) == ["p2p", "masactrl", "pnp", "proximal", "a copy"]
+    assert means["inversion"].tolist() == ["ddim", "direct"] * 4 + [""]
 
 
 def test_scores_of_a_named_method():
@@ -170,6 +180,30 @@ def test_a_local_copy_of_the_papers_model_counts():
     assert comparison_obstacles("null_text", "pnp", 700, PAPER_LIKE) == ["the paper has no such combination"]
 
 
+@pytest.mark.parametrize(
+    ("psnr", "method", "inside"),
+    [
+        (np.linspace(15, 40, 50), "p2p", True),
+        (np.linspace(15, 16, 50), "p2p", False),
+        (np.full(50, np.inf), "p2p", None),
+        (np.array([27.0]), "p2p", None),
+        (np.linspace(15, 40, 50), "proximal", None),
+    ],
+)
+def test_the_published_number_is_held_against_the_runs_own_interval(psnr, method, inside):
+    rows = scores(len(psnr), inversions=("direct",), psnr_unedit_part=psnr, method=method)
+    table = compare_with_paper(aggregate(rows), {}).table.set_index("metric")
+    found = table.loc["psnr", "inside_interval"]
+    assert found is pd.NA if inside is None else found == inside
+    assert set(table["verdict"]) == {""}, "it needs none of the paper's conditions, and is no verdict"
+
+
+def test_scores_without_any_of_table_1s_metrics_are_refused():
+    table = scores(3, dino_similarity=0.5)[["id", "inversion", "method", "dino_similarity"]]
+    with pytest.raises(PiebenchError, match=r"--compare-paper: .* no metric of Table 1"):
+        compare_with_paper(aggregate(table), {})
+
+
 def test_errata_are_said_where_they_matter():
     table = scores(700, inversions=("direct",)).assign(method="pnp")
     remarks = compare_with_paper(aggregate(table), PAPER_LIKE).remarks
@@ -186,7 +220,7 @@ def test_text_formats():
     markdown = to_text(shown, "markdown", ["a remark"])
     assert markdown.startswith("| method") and "a remark" in markdown
     latex = to_text(shown, "latex", ["a remark"])
-    assert "\\toprule" in latex and "% a remark" in latex and "structure\\_distance" in latex
+    assert "\\toprule" in latex and "% a remark" in latex and "Struct." in latex
 
 
 @pytest.mark.parametrize("name", ["null", "NA", "nan", "None", "7"])

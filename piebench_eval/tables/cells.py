@@ -1,0 +1,42 @@
+"""Cells of tables for readers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DECIMALS = 2
+"""Those of printed means."""
+
+HEADINGS = {"inside_interval": "inside interval"}
+"""Columns whose name for programs does not read well."""
+
+
+def cell(value: object) -> str:
+    """A cell in a line of its own, rounded; empty for what is missing.
+
+    >>> cell(2.345), cell(float("nan")), cell(True), cell(7), cell("two\\nlines")
+    ('2.35', '', 'yes', '7', 'two lines')
+    """
+    if value is pd.NA or value != value:
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    return f"{value:.{DECIMALS}f}" if isinstance(value, float) else " ".join(str(value).splitlines())
+
+
+def rows_of(table: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """The rows of a table: values by column."""
+    for row in table.itertuples(index=False, name=None):
+        yield dict(zip(table.columns, row, strict=True))
+
+
+def is_number_column(column: pd.Series) -> bool:
+    """Whether a column's cells are numbers, which stand to the right."""
+    return is_numeric_dtype(column) and not is_bool_dtype(column)
