@@ -1,3 +1,36 @@
-"""piebench-eval: run, score and tabulate PIE-Bench, the benchmark of text-guided image editing."""
+"""piebench-eval: run, score and tabulate PIE-Bench, the benchmark of text-guided image editing.
+
+From Python::
+
+    import piebench_eval as pb
+
+    edits = pb.run("runs/x", data="PIE-Bench_v1", config="paper", inversion="direct", method="p2p")
+    scores = pb.score("runs/x")
+    pb.table("runs/x", compare_paper=True)
+    pb.edit("cat.png", "a cat on a chair", "a dog on a chair", blended_word="cat dog")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.errors import PiebenchError, PiebenchWarning
+
+if TYPE_CHECKING:
+    from piebench_eval.api.editing import edit
+    from piebench_eval.api.running import run
+    from piebench_eval.api.scoring import score
+    from piebench_eval.api.tabulating import table
 
 __version__ = "0.1.0"
+__all__ = ["PiebenchError", "PiebenchWarning", "edit", "run", "score", "table"]
+
+_PLACES = {"edit": "editing", "run": "running", "score": "scoring", "table": "tabulating"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a function when it is first asked for: torch and diffusers take seconds to import."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.api.{_PLACES[name]}"), name)

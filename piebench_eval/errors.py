@@ -9,6 +9,10 @@ class PiebenchError(Exception):
     exit_code = 2
 
 
+class PiebenchWarning(UserWarning):
+    """Something that the user should see and that ends nothing; the command line prints it plainly."""
+
+
 class DataError(PiebenchError):
     """Every problem found in a benchmark folder, listed together."""
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -23,8 +26,25 @@ from piebench_eval.cli import (
     sweep,
     table,
 )
-from piebench_eval.cli.console import err
-from piebench_eval.errors import PiebenchError
+from piebench_eval.cli.console import err, print_warning
+from piebench_eval.errors import PiebenchError, PiebenchWarning
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Print our own warnings as lines of the command's, not as Python does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", PiebenchWarning)
+        otherwise = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, PiebenchWarning):
+                print_warning(str(message))
+            else:
+                otherwise(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 class _Group(TyperGroup):
@@ -32,7 +52,8 @@ class _Group(TyperGroup):
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
-            return super().invoke(ctx)
+            with _plain_warnings():
+                return super().invoke(ctx)
         except PiebenchError as error:
             err.print("error: ", style="bold red", end="")
             err.print(str(error), markup=False)

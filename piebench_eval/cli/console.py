@@ -1,39 +1,21 @@
-"""What all commands share: consoles, lists in options, progress bars."""
+"""What all commands share: consoles, warnings, and an end that loses nothing."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 
-from piebench_eval.errors import PiebenchError
+from piebench_eval.api.progress import err
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from collections.abc import Iterator
 
 # A pipe has no width of its own: wide enough for every table.
 out = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
-err = Console(highlight=False, emoji=False, soft_wrap=True, stderr=True)
-
-DEMO_NOTICE = (
-    "Demo model: a small network trained on drawn shapes. Its numbers show how the harness works and say "
-    "nothing about Stable Diffusion."
-)
-
-
-def split_list(text: str | None) -> list[str] | None:
-    """Split a comma-separated option; None stays None.
-
-    >>> split_list("0, 1,8")
-    ['0', '1', '8']
-    """
-    if text is None:
-        return None
-    items = [item.strip() for item in text.split(",") if item.strip()]
-    if not items:
-        raise PiebenchError(f"{text!r} is an empty list; write names with commas between them")
-    return items
 
 
 def duration(seconds: float) -> str:
@@ -54,23 +36,13 @@ def print_warning(text: str) -> None:
     err.print(text, markup=False)
 
 
-def progress_bar() -> Progress:
-    """A bar with count, elapsed time and time left, on the error console."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=err,
-    )
+@contextmanager
+def kept_on_interrupt(
+    what: str = "what is scored is kept: run the same command again to go on",
+) -> Iterator[None]:
+    """End a command that is interrupted with a line that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print(f"stopped; {what}", markup=False)
+        raise typer.Exit(130) from None

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piebench_eval.cli.console import out, progress_bar
+from piebench_eval.api.progress import progress_bar
+from piebench_eval.cli.console import out
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piebench_eval.cli.console import out
+from piebench_eval.cli.console import kept_on_interrupt, out
 from piebench_eval.demo.embedded import DEMO, RECIPE
 
 if TYPE_CHECKING:
@@ -50,11 +51,13 @@ def demo(
 
       piebench demo --quick --samples 40 --out /tmp/demo
     """
-    from piebench_eval.cli.score import pictures_of_run, score_into
+    from piebench_eval.api.progress import shown_progress
     from piebench_eval.cli.table import print_table
     from piebench_eval.cli.work import work_through
     from piebench_eval.metrics.networks import networks_for
+    from piebench_eval.runs.pictures import pictures_of_run
     from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
+    from piebench_eval.runs.score_pictures import score_pictures
     from piebench_eval.runs.scoring import Scoring
     from piebench_eval.runs.session import Selection, Workers, plan_run
 
@@ -64,11 +67,12 @@ def demo(
     recipe = build_recipe(fields, {}, str(RECIPE))
     plan = plan_run(recipe, None, out_folder, Selection(limit=samples), Workers(batch_size=_BATCH))
     work_through(plan)
-    pictures = pictures_of_run(out_folder, None)
+    pictures = pictures_of_run(out_folder)
     # Without the rest of a larger demo that was stopped in this folder.
     ids = {sample.id for sample in plan.samples}
     wanted = [candidate for candidate in pictures.candidates if candidate.sample.id in ids]
-    score_into(pictures.scores_file, wanted, Scoring(networks_for(DEMO)), "auto", pictures.about)
+    with kept_on_interrupt(), shown_progress() as tell:
+        score_pictures(replace(pictures, candidates=wanted, missing=[]), Scoring(networks_for(DEMO)), tell)
     print_table(out_folder)
     _print_story(pictures.scores_file)
     sheet = _write_sheet(plan)

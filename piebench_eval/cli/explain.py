@@ -8,18 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piebench_eval.cli.console import out, print_warning, progress_bar
-from piebench_eval.cli.score import (
-    ClipOption,
-    DinoOption,
-    LpipsOption,
-    Pictures,
-    kept_on_interrupt,
-    models_for,
-    pictures_of,
-    pictures_of_run,
-    report_missing,
-)
+from piebench_eval.api.progress import progress_bar
+from piebench_eval.cli.console import kept_on_interrupt, out, print_warning
+from piebench_eval.cli.score import ClipOption, DinoOption, LpipsOption
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
@@ -29,6 +20,7 @@ if TYPE_CHECKING:
     from piebench_eval.metrics.networks import MetricModels
     from piebench_eval.runs.candidates import Candidate
     from piebench_eval.runs.evidence import Evidence
+    from piebench_eval.runs.pictures import Pictures
     from piebench_eval.tables.explain import Claim, Finding, Hypothesis
 
 _SHOWN = 8
@@ -104,13 +96,13 @@ def explain(
     check_device_name(device)
     claims = parse_claims(claimed)
     pictures = _pictures_at(place, data)
-    report_missing(pictures.missing, allow_missing)
+    pictures.require_complete(or_warn=allow_missing)
     chosen = _of_combination(pictures.candidates, combination)
     if resized := check_sizes(chosen, resize=True):
         print_warning(f"{len(resized)} pictures are resized to their source's size, the first: {resized[0]}")
     given = {"dino": dino, "clip": clip, "lpips_weights": lpips_weights}
     networks = {**pictures.about.get("networks", {}), **{role: name for role, name in given.items() if name}}
-    models = models_for(pictures, **networks)
+    models = pictures.models(**networks)
     deviations = [
         *(deviation for deviation in DEVIATIONS if _applies(deviation, chosen, models.clip)),
         *map(other_clip, try_clip or ()),
@@ -127,6 +119,7 @@ def explain(
 
 def _pictures_at(place: Path, data: Path | None) -> Pictures:
     """The pictures of a run, of a scores file, or of a folder or list."""
+    from piebench_eval.runs.pictures import Pictures, pictures_of, pictures_of_run
     from piebench_eval.runs.scoring import provenance_file
     from piebench_eval.runs.store import RunStore
     from piebench_eval.tables.about import read_about

@@ -11,19 +11,19 @@ from piebench_eval.cli.forecast import print_forecast
 from piebench_eval.cli.work import work_through
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
     from pathlib import Path
 
     from piebench_eval.runs.execute import RunSummary
     from piebench_eval.runs.recipe import Recipe
+    from piebench_eval.runs.request import RunRequest
     from piebench_eval.runs.session import RunPlan
 
 
 def run_points(
     folder: Path,
     axes: dict[str, list[Any]],
-    fixed: Collection[str],
-    build: Callable[..., tuple[Recipe, Path | None]],
+    request: RunRequest,
     plan: Callable[[Recipe, Path, Path], RunPlan],
     dry_run: bool,
     as_json: bool,
@@ -33,8 +33,7 @@ def run_points(
     Args:
         folder: where the points' run folders go.
         axes: the values of each swept key.
-        fixed: keys that the command sets to one value.
-        build: makes a recipe and finds the benchmark, given the ``swept`` settings.
+        request: what is to be run at every point.
         plan: makes a plan of a recipe, a benchmark and a run folder.
         dry_run: print what each point costs; edit nothing.
         as_json: print the summary as JSON.
@@ -46,9 +45,9 @@ def run_points(
     from piebench_eval.runs.store import BENCHMARK_FOLDER
     from piebench_eval.runs.sweep import plan_sweep
 
-    sweep, recipes = plan_sweep(axes, fixed, lambda settings: build(swept=settings)[0])
+    sweep, recipes = plan_sweep(axes, request.fixed, lambda settings: request.build(settings)[0])
     sweep.check_folder(folder)
-    _, benchmark = build(swept=sweep.points[0].settings)
+    _, benchmark = request.build(sweep.points[0].settings)
     benchmark = benchmark or embedded_benchmark(folder / BENCHMARK_FOLDER)
     plans = [
         plan(recipe, benchmark, folder / point.folder)

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from piebench_eval.cli.console import DEMO_NOTICE, err, out, progress_bar
+from piebench_eval.api.progress import shown_progress
+from piebench_eval.cli.console import kept_on_interrupt, out
+from piebench_eval.demo.embedded import NOTICE
 
 _FOLDER = "report"
 
@@ -49,16 +51,10 @@ def report(
     folder = out_folder or run / _FOLDER
     require_replaceable(folder)
     scored = read_scored_run(RunStore.read(run), data)
-    notices = [DEMO_NOTICE] if scored.source.is_of_demo else []
-    try:
-        with progress_bar() as bar:
-            task = bar.add_task("pictures", total=None)
-            made = build_report(
-                scored, folder, notices, lambda done, total: bar.update(task, completed=done, total=total)
-            )
-    except KeyboardInterrupt:
-        err.print("stopped; no report is written, and an older one is as it was")
-        raise typer.Exit(130) from None
+    notices = [NOTICE] if scored.source.is_of_demo else []
+    unfinished = "no report is written, and an older one is as it was"
+    with kept_on_interrupt(unfinished), shown_progress() as tell:
+        made = build_report(scored, folder, notices, lambda done, total: tell("pictures", done, total))
     if as_json:
         out.print_json(data={**asdict(made), "page": str(made.page)})
     else:

@@ -5,23 +5,18 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from piebench_eval.cli.console import err, out, split_list
+from piebench_eval.api.arguments import names
+from piebench_eval.cli.console import err, out
 from piebench_eval.cli.forecast import print_forecast
 from piebench_eval.cli.points import run_points
 from piebench_eval.cli.work import work_through
-from piebench_eval.demo.embedded import DEMO, RECIPE
 from piebench_eval.errors import PiebenchError
-from piebench_eval.recipes import recipe_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from piebench_eval.runs.recipe import Recipe
     from piebench_eval.runs.shard import Shard
 
 _RECIPE, _SELECTION, _MACHINE, _CLUSTER = "Recipe", "Which samples", "Machine", "Several machines"
@@ -231,8 +226,10 @@ def run(
 
       piebench run --data PIE-Bench_v1 --config table1 --shard 0/4 --out /shared/table1
     """
+    from piebench_eval.runs.recipe import parse_override
+    from piebench_eval.runs.request import RunRequest
     from piebench_eval.runs.session import Selection, Workers, plan_run
-    from piebench_eval.runs.sweep import CACHE_FOLDER, refuse_sweep
+    from piebench_eval.runs.sweep import CACHE_FOLDER, parse_axes, refuse_sweep
 
     flags = {
         "model": model,
@@ -242,21 +239,18 @@ def run(
         "precision": precision,
         "image_format": image_format,
     }
-    config = _place_of(config)
-    build = partial(
-        _build_recipe,
+    request = RunRequest(
         config,
         data,
-        flags,
-        split_list(inversion),
-        split_list(method),
-        settings or [],
-        plugins or [],
+        {**flags, **dict(parse_override(text) for text in settings or ())},
+        names(inversion),
+        names(method),
+        plugins or (),
     )
-    axes = _axes(config, sweep or [])
+    axes = {**request.axes, **parse_axes(sweep or [])}  # the command line has the last word
     plan = partial(
         plan_run,
-        selection=Selection(split_list(types), split_list(ids), limit),
+        selection=Selection(names(types), names(ids), limit),
         workers=Workers(
             engine,
             devices,
@@ -274,10 +268,10 @@ def run(
         max_failures=max_failures,
     )
     if axes:
-        run_points(out_folder, axes, _fixed(flags, settings or []), build, plan, dry_run, as_json)
+        run_points(out_folder, axes, request, plan, dry_run, as_json)
         return
     refuse_sweep(out_folder)
-    recipe, benchmark = build()
+    recipe, benchmark = request.build()
     made = plan(recipe, benchmark, out_folder)
     if dry_run:
         print_forecast(made, as_json)
@@ -298,23 +292,6 @@ def run(
         out.print(f"Next: piebench score {out_folder}", markup=False)
 
 
-def _axes(config: Path | None, texts: list[str]) -> dict[str, list[Any]]:
-    """What is swept: by the recipe's file, and by the command line, which has the last word."""
-    from piebench_eval.runs.recipe import read_recipe_fields
-    from piebench_eval.runs.sweep import axes_of_fields, parse_axes
-
-    brought = axes_of_fields(read_recipe_fields(config), str(config)) if config else {}
-    return {**brought, **parse_axes(texts)}
-
-
-def _fixed(flags: dict[str, Any], settings: list[str]) -> set[str]:
-    """The keys that the command line sets to one value."""
-    from piebench_eval.runs.recipe import parse_override
-
-    given = {name for name, value in flags.items() if value is not None}
-    return given | {parse_override(text)[0] for text in settings}
-
-
 def _batch_size(text: str) -> int | None:
     if text == "auto":
         return None
@@ -333,63 +310,3 @@ def _shard(text: str | None) -> Shard:
         return Shard()
     err.print(f"shard {found[0]}, by {found[1]}", markup=False)
     return found[0]
-
-
-def _build_recipe(
-    config: Path | None,
-    data: str | None,
-    flags: dict[str, Any],
-    inversions: list[str] | None,
-    methods: list[str] | None,
-    settings: list[str],
-    plugins: list[Path],
-    swept: Mapping[str, Any] = MappingProxyType({}),
-) -> tuple[Recipe, Path | None]:
-    """A recipe from a file, changed by flags and a sweep's values, and the benchmark: None for the embedded.
-
-    Args:
-        config: the recipe's file.
-        data: the benchmark folder, or ``demo``.
-        flags: fields with options of their own; None leaves them.
-        inversions: names to choose.
-        methods: likewise.
-        settings: ``KEY=VALUE`` each.
-        plugins: files that add inversions and methods.
-        swept: values of a sweep at one of its points.
-
-    Raises:
-        PiebenchError: something is missing, unknown or does not fit.
-    """
-    from piebench_eval.runs.recipe import build_recipe, narrow, parse_override, read_recipe_fields
-    from piebench_eval.runs.sweep import RECIPE_FIELD
-
-    fields = read_recipe_fields(config) if config else {}
-    fields.pop(RECIPE_FIELD, None)
-    overrides = {name: value for name, value in flags.items() if value is not None}
-    overrides |= dict(parse_override(text) for text in settings) | dict(swept)
-    if data is None and "model" not in {**fields, **overrides}:
-        data = DEMO
-        fields = {**read_recipe_fields(RECIPE), **fields}
-    source = str(config) if config else "recipe"
-    fields = narrow(fields, inversions, methods, source)
-    # Absolute: the run folder keeps the path, and may be opened from elsewhere.
-    fields["plugins"] = [*(fields.get("plugins") or ()), *(str(file.resolve()) for file in plugins)]
-    model = overrides.get("model", fields.get("model"))
-    if model is None:
-        raise PiebenchError(
-            "--model is missing: a diffusers directory, CompVis/stable-diffusion-v1-4, or demo for the "
-            "embedded model"
-        )
-    if data is None:
-        raise PiebenchError("--data is missing: the benchmark folder, or demo for the embedded one")
-    if "model" in overrides and isinstance(model, str) and model != DEMO and Path(model).is_dir():
-        overrides["model"] = str(Path(model).resolve())
-    recipe = build_recipe(fields, overrides, source)
-    return recipe, None if data == DEMO else Path(data)
-
-
-def _place_of(config: Path | None) -> Path | None:
-    """Where a recipe's file is: as it is named, or among those that come with the package."""
-    if config is not None and not config.exists() and recipe_file(str(config)).is_file():
-        return recipe_file(str(config))
-    return config

@@ -8,20 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piebench_eval.cli.console import DEMO_NOTICE, err, out
+from piebench_eval.api.arguments import names
+from piebench_eval.cli.console import err, kept_on_interrupt, out
 from piebench_eval.cli.grid import print_grid
-from piebench_eval.cli.score import (
-    ClipOption,
-    DinoOption,
-    LpipsOption,
-    Pictures,
-    chosen_columns,
-    models_for,
-    pictures_of_run,
-    report_missing,
-    score_into,
-)
+from piebench_eval.cli.score import ClipOption, DinoOption, LpipsOption
 from piebench_eval.cli.table import Format
+from piebench_eval.demo.embedded import NOTICE
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
@@ -29,6 +21,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from piebench_eval.runs.pictures import Pictures
     from piebench_eval.runs.scoring import Scoring
     from piebench_eval.runs.sweep import Sweep
     from piebench_eval.tables.layout import TableMetric
@@ -71,6 +64,7 @@ def sweep(
     from piebench_eval.backbone.location import check_device_name
     from piebench_eval.files import write_whole
     from piebench_eval.metrics.protocol import read_protocol
+    from piebench_eval.runs.pictures import metric_columns, pictures_of_run
     from piebench_eval.runs.scoring import Scoring
     from piebench_eval.runs.store import TABLE_FILE
     from piebench_eval.runs.sweep import Sweep
@@ -78,20 +72,20 @@ def sweep(
     from piebench_eval.tables.views import means_view
 
     check_device_name(device)
-    columns, rules = chosen_columns(metrics), read_protocol(protocol)
+    columns, rules = metric_columns(names(metrics) or ()), read_protocol(protocol)
     found = Sweep.read(folder)
     _require_points(folder, found)
     sources = []
     for point in found.points:
         pictures = pictures_of_run(folder / point.folder, data or _own_benchmark(folder))
-        report_missing(pictures.missing, allow_missing)
-        models = models_for(pictures, dino=dino, clip=clip, lpips_weights=lpips_weights)
+        pictures.require_complete(or_warn=allow_missing)
+        models = pictures.models(dino=dino, clip=clip, lpips_weights=lpips_weights)
         sources.append(_score(pictures, Scoring(models, protocol, rules, columns), device))
     means = _joined(found, sources, lambda source: source.means, _exact)
     write_whole(folder / TABLE_FILE, to_text(means, "csv").encode())
     exact = output in (Format.csv, Format.json)
     shown = sources[0].metrics(every=exact)
-    show = _exact if exact else _code if output is Format.markdown else _text
+    show = _exact if exact else _text
     table = _joined(found, sources, lambda source: means_view(source, shown).table, show)
     _print(table, _remarks(found, sources), output, shown)
 
@@ -122,12 +116,13 @@ def _own_benchmark(folder: Path) -> Path | None:
 
 def _score(pictures: Pictures, scoring: Scoring, device: str) -> Source:
     """Score a point's pictures, as far as that is not done."""
-    from piebench_eval.runs.scoring import provenance_file
-    from piebench_eval.tables.source import read_source
+    from piebench_eval.api.progress import shown_progress
+    from piebench_eval.api.tabulating import read_scored
+    from piebench_eval.runs.score_pictures import score_pictures
 
-    file = pictures.scores_file
-    score_into(file, pictures.candidates, scoring, device, {**pictures.about, "missing": pictures.missing})
-    return read_source(file, provenance_file(file), None)
+    with kept_on_interrupt(), shown_progress() as tell:
+        score_pictures(pictures, scoring, tell, device=device)
+    return read_scored(pictures.scores_file)
 
 
 def _joined(
@@ -163,11 +158,6 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _code(value: Any) -> str:
-    """The same in Markdown, where a text of digits would be rounded."""
-    return f"`{_text(value)}`"
-
-
 def _remarks(found: Sweep, sources: Sequence[Source]) -> list[str]:
     """What readers must know, once if it is the same for every point."""
     from piebench_eval.tables.aggregate import left_out
@@ -183,7 +173,7 @@ def _remarks(found: Sweep, sources: Sequence[Source]) -> list[str]:
         for remark in remarks
         if remark not in shared
     ]
-    notice = [DEMO_NOTICE] if any(source.is_of_demo for source in sources) else []
+    notice = [NOTICE] if any(source.is_of_demo for source in sources) else []
     return [*notice, *shared, *own]
 
 

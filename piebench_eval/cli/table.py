@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piebench_eval.cli.console import DEMO_NOTICE, err, out, split_list
-from piebench_eval.errors import PiebenchError
+from piebench_eval.api.arguments import names
+from piebench_eval.cli.console import err, out
+from piebench_eval.cli.grid import print_grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,7 +91,7 @@ def table(
 
       piebench table my-method.csv --format latex > table.tex
     """
-    print_table(scores, compare_paper, output, versus, intervals, by_type, split_list(types))
+    print_table(scores, compare_paper, output, versus, intervals, by_type, names(types))
 
 
 def print_table(
@@ -110,57 +110,25 @@ def print_table(
     Raises:
         PiebenchError: options that exclude each other, or scores that lack what is asked for.
     """
-    _require_one(
-        {"--compare-paper": compare_paper, "--versus": versus, "--intervals": intervals, "--by-type": by_type}
-    )
-    from piebench_eval.files import write_whole
-    from piebench_eval.runs.scoring import provenance_file
-    from piebench_eval.runs.store import SCORES_FILE, TABLE_FILE
-    from piebench_eval.tables import views
-    from piebench_eval.tables.formats import to_text
-    from piebench_eval.tables.remarks import remarks_on
-    from piebench_eval.tables.source import read_source
+    asked = {"--compare-paper": compare_paper, "--versus": versus, "--intervals": intervals}
+    from piebench_eval.api import tabulating
 
-    file = scores / SCORES_FILE if scores.is_dir() else scores
-    source = read_source(file, provenance_file(file), types)
+    tabulating.require_one({**asked, "--by-type": by_type})
+    source = tabulating.read_scored(scores, types)
     metrics = source.metrics(every=output in _EXACT)
-    if versus is not None:
-        view = views.versus_view(source, versus, metrics)
-    elif compare_paper:
-        view = views.comparison_view(source)
-    elif intervals:
-        view = views.intervals_view(source, metrics)
-    else:
-        view = (views.by_type_view if by_type else views.means_view)(source, metrics)
+    view = tabulating.view_of(source, metrics, compare_paper, versus, intervals, by_type)
     if scores.is_dir() and versus is None and not by_type and types is None:
-        write_whole(scores / TABLE_FILE, to_text(source.labelled(source.means), "csv").encode())
-    notice = [DEMO_NOTICE] if source.is_of_demo else []
-    remarks = [*notice, *remarks_on(source.rows, source.about, source.rules), *view.remarks]
-    titles = {metric.key: metric.title for metric in metrics}
-    _print(replace(view, table=source.labelled(view.table), remarks=remarks), output, titles)
-
-
-def _require_one(options: Mapping[str, object]) -> None:
-    given = [option for option, value in options.items() if value]
-    if len(given) > 1:
-        raise PiebenchError(f"{' and '.join(given)}: each asks for a table of its own; give one of them")
+        tabulating.keep_means(scores, source)
+    _print(view, output, {metric.key: metric.title for metric in metrics})
 
 
 def _print(view: View, output: Format, titles: Mapping[str, str]) -> None:
-    from rich.measure import Measurement
-
     from piebench_eval.tables.formats import to_text
-    from piebench_eval.tables.terminal import to_grid
 
-    if output is Format.csv:
-        for remark in view.remarks:
-            err.print(f"- {remark}", markup=False)
-    if output is not Format.table:
+    if output is Format.table:
+        print_grid(view.table, titles, view.marks, view.sections)
+    else:
         typer.echo(to_text(view.table, output.value, view.remarks, view.marks, view.sections), nl=False)
-        return
-    grid = to_grid(view.table, titles, view.marks, view.sections)
-    # A cell is never cut short: what does not fit an 80-column terminal is left to the terminal to wrap.
-    out.width = max(out.width, Measurement.get(out, out.options.update(max_width=10_000), grid).maximum)
-    out.print(grid, crop=False)
-    for remark in view.remarks:
-        out.print(f"- {remark}", markup=False)
+    if output in (Format.table, Format.csv):  # in the other formats, remarks are a part of the table
+        for remark in view.remarks:
+            (out if output is Format.table else err).print(f"- {remark}", markup=False)

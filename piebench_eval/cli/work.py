@@ -5,10 +5,9 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-import typer
-
-from piebench_eval.cli.console import DEMO_NOTICE, err, print_warning, progress_bar
-from piebench_eval.demo.embedded import DEMO
+from piebench_eval.api.progress import progress_bar
+from piebench_eval.cli.console import err, kept_on_interrupt, print_warning
+from piebench_eval.demo.embedded import DEMO, NOTICE
 
 if TYPE_CHECKING:
     from piebench_eval.runs.execute import Progress, RunSummary
@@ -24,7 +23,7 @@ def work_through(plan: RunPlan) -> RunSummary:
     from piebench_eval.runs.plan import models_of
 
     if any(model.name == DEMO for model in models_of(plan.recipe)):
-        err.print(DEMO_NOTICE)
+        err.print(NOTICE)
     err.print(
         f"{len(plan.samples)} samples x {len(plan.recipe.pairs)} combinations -> {plan.out}"
         + (f", shard {plan.shard}" if plan.shard.count > 1 else ""),
@@ -32,25 +31,19 @@ def work_through(plan: RunPlan) -> RunSummary:
     )
     for number in _STOP_SIGNALS:
         signal.signal(number, signal.default_int_handler)
-    try:
-        with progress_bar() as bar:
-            task = bar.add_task("looking what is there", total=None)
+    kept = f"finished edits are kept in {plan.out}: run the same command again to go on"
+    with kept_on_interrupt(kept), progress_bar() as bar:
+        task = bar.add_task("looking what is there", total=None)
 
-            def show(progress: Progress) -> None:
-                failed = f" ({progress.failed} failed)" if progress.failed else ""
-                bar.update(
-                    task, total=progress.total, completed=progress.done, description=progress.label + failed
-                )
-                if progress.warning is not None:
-                    print_warning(progress.warning)
+        def show(progress: Progress) -> None:
+            failed = f" ({progress.failed} failed)" if progress.failed else ""
+            bar.update(
+                task, total=progress.total, completed=progress.done, description=progress.label + failed
+            )
+            if progress.warning is not None:
+                print_warning(progress.warning)
 
-            summary = execute_run(plan, show)
-    except KeyboardInterrupt:
-        err.print(
-            f"stopped; finished edits are kept in {plan.out}: run the same command again to go on",
-            markup=False,
-        )
-        raise typer.Exit(130) from None
+        summary = execute_run(plan, show)
     for sample_id, notes in summary.notes.items():
         for note in notes:
             print_warning(f"{sample_id}: {note}")

@@ -8,6 +8,12 @@ from piebench_eval.recipes import recipe_file
 DEMO = "demo"
 """What ``--model``, ``--dino``, ``--clip`` and ``--lpips-weights`` call the embedded models."""
 
+NOTICE = (
+    "Demo model: a small network trained on drawn shapes. Its numbers show how the harness works and say "
+    "nothing about Stable Diffusion."
+)
+"""Stands beside everything that the embedded models have made."""
+
 WEIGHTS = Path(__file__).parent / "weights"
 
 RECIPE = recipe_file("demo")

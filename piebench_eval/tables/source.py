@@ -71,8 +71,24 @@ def read_source(scores_file: Path, about_file: Path, types: Sequence[str] | None
         PiebenchError: the scores cannot be used, or do not have these types.
     """
     about = read_about(about_file)
-    rows = read_scores(scores_file)
-    _, protocol = protocol_of(about, str(about_file))
+    return source_of(read_scores(scores_file), about, types, str(about_file))
+
+
+def source_of(
+    rows: pd.DataFrame, about: dict[str, Any], types: Sequence[str] | None, place: str = "the scores"
+) -> Source:
+    """What a table is made from, of scores that have been read.
+
+    Args:
+        rows: from ``read_scores``.
+        about: what is known of them.
+        types: editing types that count, instead of the protocol's.
+        place: what to call the source of ``about`` in messages.
+
+    Raises:
+        PiebenchError: the protocol that they were made by is none, or they do not have these types.
+    """
+    _, protocol = protocol_of(about, place)
     rules = protocol.average
     if types is not None:
         require_types(rows, types)

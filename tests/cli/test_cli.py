@@ -178,12 +178,13 @@ def test_table_formats_and_comparison(tmp_path):
 def test_no_number_is_cut_short(tmp_path, monkeypatch, columns):
     from rich.console import Console
 
-    from piebench_eval.cli import table
+    from piebench_eval.cli import grid, table
     from tests.tables.test_tables import scores
 
     scores(3).to_csv(tmp_path / "mine.csv", index=False)
     narrow = Console(width=int(columns), record=True, file=(tmp_path / "printed").open("w"))
-    monkeypatch.setattr(table, "out", narrow)
+    for module in (grid, table):
+        monkeypatch.setattr(module, "out", narrow)
     table.table(tmp_path / "mine.csv", compare_paper=True, output=table.Format.table)
     printed = narrow.export_text()
     assert "…" not in printed

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from piebench_eval.cli import table
+from piebench_eval.cli import grid, table
 from piebench_eval.cli.table import Format, print_table
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import BACKGROUND_COLUMNS, CLIP_SOURCE
@@ -226,7 +226,8 @@ def test_a_terminal_has_styles_and_colours(file, monkeypatch):
     def printed(**options):
         stream = io.StringIO()
         console = Console(file=stream, force_terminal=True, color_system="standard", width=120)
-        monkeypatch.setattr(table, "out", console)
+        for module in (grid, table):
+            monkeypatch.setattr(module, "out", console)
         print_table(file, **options)
         return stream.getvalue().split("─")[-1]
 
@@ -254,7 +255,8 @@ def test_numbers_stand_to_the_right_and_combinations_apart(file, monkeypatch, tm
     from rich.console import Console
 
     console = Console(width=100, record=True, file=(tmp_path / "printed").open("w"))
-    monkeypatch.setattr(table, "out", console)
+    for module in (grid, table):
+        monkeypatch.setattr(module, "out", console)
     print_table(file, versus="ddim+p2p")
     pd.concat([pd.read_csv(file), pd.read_csv(file).assign(method="pnp")]).to_csv(file, index=False)
     print_table(file, by_type=True)

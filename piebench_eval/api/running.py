@@ -1,0 +1,138 @@
+"""Running a recipe from Python."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.api.arguments import names
+from piebench_eval.api.progress import shown_progress
+from piebench_eval.errors import PiebenchWarning
+from piebench_eval.runs.execute import execute_run
+from piebench_eval.runs.records import EditKey
+from piebench_eval.runs.request import RunRequest
+from piebench_eval.runs.session import Selection, Workers, plan_run
+from piebench_eval.runs.store import RunStore
+from piebench_eval.runs.sweep import refuse_sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from piebench_eval.bench.sample import Sample
+    from piebench_eval.runs.execute import Progress
+
+
+def run(
+    out: str | Path,
+    *,
+    data: str | Path | None = None,
+    model: str | None = None,
+    inversion: str | Sequence[str] | None = None,
+    method: str | Sequence[str] | None = None,
+    config: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    plugins: Sequence[str | Path] = (),
+    types: str | Sequence[str] | None = None,
+    ids: str | Sequence[str] | None = None,
+    limit: int | None = None,
+    devices: str = "auto",
+    workers: int | None = None,
+    batch_size: int | None = None,
+    cache: str | Path | None = None,
+    retry_failed: bool = False,
+    max_failures: int = 20,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Edit pictures: every inversion with every method, as ``piebench run`` does.
+
+    Every edit is on disk before the next begins: interrupted, the same call goes on. Without ``data`` and
+    ``model`` the embedded demo world is used.
+
+    Args:
+        out: the run folder; the same one again resumes.
+        data: benchmark folder, or ``demo``.
+        model: diffusers directory or hub id of a Stable Diffusion 1.x model, or ``demo``.
+        inversion: names, in a list or with commas between them; None for all of the recipe's.
+        method: likewise.
+        config: the recipe's file; or ``paper``, ``table1`` and the others that come with the package.
+        settings: any other field of the recipe: ``{"steps": 20, "method.cross_replace_steps": 0.8}``.
+        plugins: Python files that add inversions and methods.
+        types: editing types; None for all.
+        ids: sample ids; None for all.
+        limit: at most so many samples, in turns over the types.
+        devices: ``auto`` (one), ``all`` (every GPU), or names.
+        workers: processes per GPU, or on the CPU. With more than one, or several devices, a script must
+            guard its top level by ``if __name__ == "__main__"``, as for any use of multiprocessing.
+        batch_size: samples per batch; None fills a GPU's memory, and is 1 on a CPU.
+        cache: folder to keep inversions in, for other runs.
+        retry_failed: make edits again that have failed.
+        max_failures: stop when more edits than this have failed.
+        progress: show a bar.
+
+    Returns:
+        A row per edit of the chosen samples: id, type, inversion, method, file, error (empty if it was
+        made), and what its record holds: seconds, UNet rows, memory (bytes), checksum.
+
+    Raises:
+        PiebenchError: something is missing, unknown or does not fit, or too many edits have failed.
+    """
+    request = RunRequest(
+        Path(config) if config is not None else None,
+        None if data is None else str(data),
+        {"model": model, **(settings or {})},
+        names(inversion),
+        names(method),
+        [Path(file) for file in plugins],
+    )
+    folder = Path(out)
+    refuse_sweep(folder)
+    recipe, benchmark = request.build()
+    plan = plan_run(
+        recipe,
+        benchmark,
+        folder,
+        Selection(names(types), names(ids), limit),
+        Workers(
+            devices=devices,
+            count=workers,
+            batch_size=batch_size,
+            cache=None if cache is None else Path(cache),
+        ),
+        retry_failed=retry_failed,
+        max_failures=max_failures,
+    )
+    with shown_progress(progress) as tell:
+
+        def on_progress(now: Progress) -> None:
+            tell("editing", now.done, now.total)
+            if now.warning is not None:
+                warnings.warn(now.warning, PiebenchWarning, stacklevel=2)
+
+        execute_run(plan, on_progress)
+    return edits_frame(RunStore.read(folder), plan.samples)
+
+
+def edits_frame(store: RunStore, samples: Sequence[Sample]) -> pd.DataFrame:
+    """A row per edit of a run that was made or has failed.
+
+    Args:
+        store: the run.
+        samples: whose edits.
+    """
+    import pandas as pd
+
+    scan = store.scan(samples)
+    rows = []
+    for sample in samples:
+        for inversion, method in store.recipe.pairs:
+            key = EditKey(inversion, method, sample.id)
+            record = scan.done.get(key) or scan.failed.get(key)
+            if record is None:
+                continue
+            labels = {"id": sample.id, "type": sample.type_id, "inversion": inversion, "method": method}
+            file = str(store.image_file(inversion, method, sample)) if key in scan.done else ""
+            rows.append({**labels, "file": file, "error": "", **record})
+    return pd.DataFrame(rows)

@@ -1,0 +1,114 @@
+"""Scoring a run or anybody's pictures from Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from piebench_eval.api.arguments import names
+from piebench_eval.api.progress import shown_progress
+from piebench_eval.errors import PiebenchError
+from piebench_eval.metrics.protocol import read_protocol
+from piebench_eval.runs.pictures import metric_columns, pictures_of
+from piebench_eval.runs.score_pictures import score_pictures
+from piebench_eval.runs.scoring import Scoring, provenance_file
+from piebench_eval.tables.about import read_about
+from piebench_eval.tables.aggregate import read_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+
+def score(
+    run: str | Path | None = None,
+    *,
+    images: str | Path | None = None,
+    data: str | Path | None = None,
+    name: str | None = None,
+    out: str | Path | None = None,
+    metrics: str | Sequence[str] = "official",
+    protocol: str = "paper",
+    resize: bool = False,
+    dino: str | None = None,
+    clip: str | None = None,
+    lpips_weights: str | None = None,
+    lpips_alex: str | None = None,
+    lpips_vgg: str | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    precision: str = "fp32",
+    allow_missing: bool = False,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Score edited pictures, as ``piebench score`` does; only what is not known yet is computed.
+
+    Args:
+        run: a run folder.
+        images: or else edited pictures: a folder in the official layout or with names ``ID.png``, or a list
+            in CSV or JSON.
+        data: benchmark folder; a run knows its own.
+        name: what to call the method of ``images``.
+        out: scores file; ``RUN/scores.csv`` or ``NAME.csv`` by default.
+        metrics: columns; ``official`` stands for the eight.
+        protocol: ``paper``, ``modern`` or a YAML file.
+        resize: bring pictures of other sizes to their source's, and record it.
+        dino: ViT of the structure distance.
+        clip: CLIP of the CLIP scores.
+        lpips_weights: SqueezeNet of LPIPS.
+        lpips_alex: AlexNet of LPIPS.
+        lpips_vgg: VGG of LPIPS.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        batch_size: pictures that a network is given at a time; by default what suits the device.
+        precision: ``fp32`` or ``bf16``.
+        allow_missing: score what is there if pictures are missing.
+        progress: show a bar.
+
+    Returns:
+        A row per picture and combination, with the metrics in the units of the evaluator; ``attrs["file"]``
+        is the scores file, and ``attrs["about"]`` what made them: networks, protocol, recipe, versions, and
+        which pictures were missing or resized.
+
+    Raises:
+        PiebenchError: pictures are missing, cannot be read or have another size, or a network cannot be
+            loaded.
+    """
+    if precision not in ("fp32", "bf16"):
+        raise PiebenchError(f"precision {precision}: use fp32 or bf16")
+    rules = read_protocol(protocol)
+    columns = metric_columns(names(metrics) or ())
+    run, images, data = (None if place is None else Path(place) for place in (run, images, data))
+    pictures = pictures_of(run, images, data, name)
+    pictures.require_complete(or_warn=allow_missing)
+    file = Path(out) if out is not None else pictures.scores_file
+    require_place(file, images)
+    models = pictures.models(
+        dino=dino, clip=clip, lpips_weights=lpips_weights, lpips_alex=lpips_alex, lpips_vgg=lpips_vgg
+    )
+    scoring = Scoring(models, protocol, rules, columns, precision, resize)
+    with shown_progress(progress) as tell:
+        score_pictures(pictures, scoring, tell, file, device, batch_size)
+    scores = read_scores(file)
+    scores.attrs = {"file": str(file), "about": read_about(provenance_file(file))}
+    return scores
+
+
+def require_place(file: Path, images: Path | None) -> None:
+    """Refuse a scores file that would overwrite anything but scores.
+
+    Args:
+        file: where scores are to go.
+        images: what is scored, which may be a list.
+
+    Raises:
+        PiebenchError: it is no CSV file, or it or the JSON beside it is something else.
+    """
+    if file.suffix != ".csv" or file.is_dir():
+        raise PiebenchError(f"--out {file}: name a CSV file; what made the scores is kept beside it as JSON")
+    beside = provenance_file(file)
+    taken = [place for place in (file, beside) if place.exists()]
+    if taken and "networks" not in read_about(beside):
+        raise PiebenchError(f"{taken[0]} is there and holds no scores; choose another --name or --out")
+    if images is not None and images.resolve() in (file.resolve(), beside.resolve()):
+        raise PiebenchError(f"{file} is the list of --images itself; choose another --name or --out")

@@ -1,0 +1,126 @@
+"""Tables of scores from Python."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from piebench_eval.api.arguments import names
+from piebench_eval.demo.embedded import NOTICE
+from piebench_eval.errors import PiebenchError
+from piebench_eval.files import write_whole
+from piebench_eval.runs.scoring import provenance_file
+from piebench_eval.runs.store import SCORES_FILE, TABLE_FILE
+from piebench_eval.tables import views
+from piebench_eval.tables.formats import to_text
+from piebench_eval.tables.remarks import remarks_on
+from piebench_eval.tables.source import read_source, source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from piebench_eval.tables.layout import TableMetric
+    from piebench_eval.tables.source import Source
+    from piebench_eval.tables.views import View
+
+
+def table(
+    scores: str | Path | pd.DataFrame,
+    *,
+    compare_paper: bool = False,
+    versus: str | None = None,
+    intervals: bool = False,
+    by_type: bool = False,
+    types: str | Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Mean scores of each combination in Table 1's rows and units, as ``piebench table`` prints them.
+
+    At most one of ``compare_paper``, ``versus``, ``intervals`` and ``by_type`` may be asked for.
+
+    Args:
+        scores: a run folder, a scores file, or what ``score`` returned, whole or in part.
+        compare_paper: the published numbers beside the measured ones.
+        versus: name of a combination to hold every other one against, picture by picture.
+        intervals: every mean with its standard error, 95% interval and how many values it rests on.
+        by_type: a row per editing type.
+        types: editing types that count; all by default.
+
+    Returns:
+        Labels, then numbers with all their digits. ``attrs["remarks"]`` are lines that a reader must know:
+        what was left out of the means, what stands in the way of a verdict.
+
+    Raises:
+        PiebenchError: options that exclude each other, or scores that lack what is asked for.
+    """
+    asked = {"compare_paper": compare_paper, "versus": versus, "intervals": intervals, "by_type": by_type}
+    require_one(asked)
+    if isinstance(scores, pd.DataFrame):
+        source = source_of(scores, scores.attrs.get("about", {}), names(types))
+    else:
+        source = read_scored(Path(scores), names(types))
+    view = view_of(source, source.metrics(every=True), compare_paper, versus, intervals, by_type)
+    made = view.table.reset_index(drop=True)
+    made.attrs = {"remarks": list(view.remarks)}
+    return made
+
+
+def require_one(asked: Mapping[str, object]) -> None:
+    """Check that at most one table is asked for.
+
+    Args:
+        asked: what was given for each option.
+
+    Raises:
+        PiebenchError: several are.
+    """
+    given = [option for option, value in asked.items() if value]
+    if len(given) > 1:
+        raise PiebenchError(f"{' and '.join(given)}: each asks for a table of its own; give one of them")
+
+
+def read_scored(place: Path, types: Sequence[str] | None = None) -> Source:
+    """The scores of a run folder, or in a scores file.
+
+    Args:
+        place: the folder or file.
+        types: editing types that count.
+
+    Raises:
+        PiebenchError: there are none, they cannot be used, or do not have these types.
+    """
+    file = place / SCORES_FILE if place.is_dir() else place
+    return read_source(file, provenance_file(file), types)
+
+
+def view_of(
+    source: Source,
+    metrics: Sequence[TableMetric],
+    compare_paper: bool = False,
+    versus: str | None = None,
+    intervals: bool = False,
+    by_type: bool = False,
+) -> View:
+    """The table that is asked for, labelled if it is the demo's, with all that a reader must know."""
+    if versus is not None:
+        view = views.versus_view(source, versus, metrics)
+    elif compare_paper:
+        view = views.comparison_view(source)
+    elif intervals:
+        view = views.intervals_view(source, metrics)
+    else:
+        view = (views.by_type_view if by_type else views.means_view)(source, metrics)
+    notice = [NOTICE] if source.is_of_demo else []
+    remarks = [*notice, *remarks_on(source.rows, source.about, source.rules), *view.remarks]
+    return replace(view, table=source.labelled(view.table), remarks=remarks)
+
+
+def keep_means(run: Path, source: Source) -> None:
+    """Write a run's means, with intervals and counts, into its folder.
+
+    Raises:
+        PiebenchError: the disk is full, or the folder cannot be written to.
+    """
+    write_whole(run / TABLE_FILE, to_text(source.labelled(source.means), "csv").encode())

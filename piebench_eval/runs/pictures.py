@@ -1,0 +1,131 @@
+"""What is to be scored: a run's pictures or anybody's, and what is known of them."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.bench.pie_bench import load_pie_bench
+from piebench_eval.errors import PiebenchError, PiebenchWarning
+from piebench_eval.metrics import METRICS
+from piebench_eval.metrics.columns import COLUMNS
+from piebench_eval.metrics.networks import networks_for
+from piebench_eval.runs.candidates import anybodys_candidates, run_candidates
+from piebench_eval.runs.store import RunStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from piebench_eval.metrics.networks import MetricModels
+    from piebench_eval.runs.candidates import Candidate
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What is to be scored.
+
+    Attributes:
+        candidates: the pictures.
+        missing: a line for each that is not there.
+        about: what made them.
+        scores_file: where their scores belong.
+    """
+
+    candidates: list[Candidate]
+    missing: list[str]
+    about: dict[str, Any]
+    scores_file: Path
+
+    def models(self, **given: str | None) -> MetricModels:
+        """The networks that they are scored with, but for those that are given."""
+        chosen = {role: name for role, name in given.items() if name is not None}
+        return replace(networks_for(self.about.get("model")), **chosen)
+
+    def require_complete(self, or_warn: bool = False) -> None:
+        """Refuse to score a part for the whole.
+
+        Args:
+            or_warn: warn instead.
+
+        Raises:
+            PiebenchError: some are missing; it lists them.
+        """
+        if not self.missing:
+            return
+        shown = "\n".join(f"  {line}" for line in self.missing[:_SHOWN])
+        rest = f"\n  and {len(self.missing) - _SHOWN} more" if len(self.missing) > _SHOWN else ""
+        text = f"{len(self.missing)} pictures are missing:\n{shown}{rest}"
+        if not or_warn:
+            raise PiebenchError(
+                f"{text}\nmake them (a run resumes with piebench run), or pass --allow-missing"
+            )
+        warnings.warn(text, PiebenchWarning, stacklevel=3)
+
+
+def pictures_of(run: Path | None, images: Path | None, data: Path | None, name: str | None) -> Pictures:
+    """What a user says is to be scored.
+
+    Args:
+        run: a run folder.
+        images: or else anybody's pictures: a folder, or a list in CSV or JSON.
+        data: the benchmark folder; a run knows its own.
+        name: what to call the method of ``images``.
+
+    Raises:
+        PiebenchError: they do not go together, or name nothing.
+    """
+    if (run is None) == (images is None):
+        raise PiebenchError("give a run folder, or --images with --data and --name")
+    return pictures_of_run(run, data) if run is not None else _anybodys_pictures(images or Path(), data, name)
+
+
+def pictures_of_run(run: Path, data: Path | None = None) -> Pictures:
+    """A run's pictures.
+
+    Args:
+        run: the run folder.
+        data: the benchmark folder, if it has moved since the run.
+
+    Raises:
+        PiebenchError: it is no run, or its benchmark is gone.
+    """
+    store = RunStore.read(run)
+    candidates, missing = run_candidates(store, data)
+    recipe = store.recipe
+    about = {
+        "recipe_hash": recipe.hash,
+        "model": recipe.model,
+        "image_format": recipe.image_format,
+        "combinations": {"+".join(pair): recipe.combination(*pair).flat() for pair in recipe.pairs},
+    }
+    return Pictures(candidates, missing, about, store.scores_file)
+
+
+def _anybodys_pictures(images: Path, data: Path | None, name: str | None) -> Pictures:
+    if data is None or not name:
+        raise PiebenchError(
+            "--images needs --data (the benchmark folder) and --name (what to call the method)"
+        )
+    if "/" in name:
+        raise PiebenchError(f"--name {name}: leave out the slash")
+    candidates, missing = anybodys_candidates(images, load_pie_bench(data), name)
+    about = {"images": str(images.resolve()), "data": str(data.resolve()), "name": name}
+    return Pictures(candidates, missing, about, Path(f"{name}.csv"))
+
+
+def metric_columns(names: Iterable[str]) -> tuple[str, ...]:
+    """The columns that names of metrics stand for; ``official`` stands for eight.
+
+    Raises:
+        PiebenchError: there is no such metric.
+    """
+    columns: list[str] = []
+    for name in names:
+        columns += COLUMNS if name == "official" else [name]
+    for column in columns:
+        METRICS.get(column)
+    return tuple(dict.fromkeys(columns))

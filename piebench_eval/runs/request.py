@@ -1,0 +1,96 @@
+"""What a user asks to be run: a recipe's file, what is changed in it, and the benchmark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.demo.embedded import DEMO, RECIPE
+from piebench_eval.errors import PiebenchError
+from piebench_eval.recipes import recipe_file
+from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
+from piebench_eval.runs.sweep import RECIPE_FIELD, axes_of_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from piebench_eval.runs.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What is to be run, before it is checked.
+
+    Attributes:
+        config: the recipe's file, or the name of one that comes with the package.
+        data: the benchmark folder, or ``demo``.
+        settings: dotted key to value: what overrides the recipe's fields; None leaves one as it is.
+        inversions: names to choose; None leaves the recipe's.
+        methods: likewise.
+        plugins: files that add inversions and methods.
+    """
+
+    config: Path | None = None
+    data: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    inversions: Sequence[str] | None = None
+    methods: Sequence[str] | None = None
+    plugins: Sequence[Path] = ()
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """The keys that are set, with their values."""
+        return {key: value for key, value in self.settings.items() if value is not None}
+
+    @property
+    def axes(self) -> dict[str, list[Any]]:
+        """What the recipe's file sweeps.
+
+        Raises:
+            PiebenchError: the file cannot be used.
+        """
+        return axes_of_fields(self._fields(), str(self.config)) if self.config else {}
+
+    def build(self, swept: Mapping[str, Any] | None = None) -> tuple[Recipe, Path | None]:
+        """Make the recipe, and tell the benchmark: None for the embedded one.
+
+        Args:
+            swept: values of a sweep at one of its points.
+
+        Raises:
+            PiebenchError: something is missing, unknown or does not fit.
+        """
+        fields = self._fields()
+        fields.pop(RECIPE_FIELD, None)
+        overrides = {**self.fixed, **(swept or {})}
+        data = self.data
+        if data is None and "model" not in {**fields, **overrides}:
+            data = DEMO
+            fields = {**read_recipe_fields(RECIPE), **fields}
+        source = str(self.config) if self.config else "recipe"
+        fields = narrow(fields, self.inversions, self.methods, source)
+        # Absolute: the run folder keeps the path, and may be opened from elsewhere.
+        brought = (str(file.resolve()) for file in self.plugins)
+        fields["plugins"] = [*(fields.get("plugins") or ()), *brought]
+        model = overrides.get("model", fields.get("model"))
+        if model is None:
+            raise PiebenchError(
+                "--model is missing: a diffusers directory, CompVis/stable-diffusion-v1-4, or demo for the "
+                "embedded model"
+            )
+        if data is None:
+            raise PiebenchError("--data is missing: the benchmark folder, or demo for the embedded one")
+        if "model" in overrides and isinstance(model, str) and model != DEMO and Path(model).is_dir():
+            overrides["model"] = str(Path(model).resolve())
+        return build_recipe(fields, overrides, source), None if data == DEMO else Path(data)
+
+    def _fields(self) -> dict[str, Any]:
+        return read_recipe_fields(_place_of(self.config)) if self.config else {}
+
+
+def _place_of(config: Path) -> Path:
+    """Where a recipe's file is: as it is named, or among those that come with the package."""
+    if not config.exists() and recipe_file(str(config)).is_file():
+        return recipe_file(str(config))
+    return config
