@@ -135,6 +135,27 @@ def read_json_object(file: Path, parts: set[str], remedy: str) -> dict[str, Any]
     return content
 
 
+def read_yaml_mapping(file: Path, remedy: str) -> dict[str, Any]:
+    """Read a YAML file that must be a mapping; an empty one is an empty mapping.
+
+    Raises:
+        PiebenchError: it cannot be read, is no YAML, or something else; the remedy ends the message.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PiebenchError(f"{file}: cannot be read ({error}); {remedy}") from None
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise PiebenchError(f"{file}: is not valid YAML ({error}); {remedy}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise PiebenchError(f"{file}: is no mapping; {remedy}")
+    return content
+
+
 def is_partial(file: Path) -> bool:
     """Whether a file is one that some process is still writing, or has left half written."""
     return file.name.startswith(".") and file.name.endswith(_SUFFIX)

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from piebench_eval.bench.sample import TYPE_NAMES
 from piebench_eval.errors import PiebenchError
+from piebench_eval.files import read_yaml_mapping
 from piebench_eval.registry import Settings
 
 
@@ -212,18 +213,13 @@ def read_protocol(name: str) -> Protocol:
     Raises:
         PiebenchError: no such name or file, or a field or value that there is not.
     """
-    import yaml
-
     if name in PROTOCOLS:
         return PROTOCOLS[name]
     file = Path(name)
     if not file.is_file():
         raise PiebenchError(f"--protocol {name}: use {', '.join(PROTOCOLS)} or a YAML file")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise PiebenchError(f"--protocol {file}: cannot be read ({error}); mend the file") from None
-    return parse_protocol(content, f"--protocol {file}")
+    fields = read_yaml_mapping(file, "write what differs from the paper's, as in 'pictures: {jpeg: 75}'")
+    return parse_protocol(fields, f"--protocol {file}")
 
 
 def parse_protocol(content: Any, place: str) -> Protocol:

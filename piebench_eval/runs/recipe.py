@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.files import read_yaml_mapping
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.registry import Registry, Settings
@@ -227,17 +228,7 @@ def read_recipe_fields(file: Path) -> dict[str, Any]:
     Raises:
         PiebenchError: a file that cannot be read or is no mapping.
     """
-    try:
-        fields = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PiebenchError(
-            f"{file}: cannot be read ({error}); give a recipe such as configs/paper.yaml"
-        ) from None
-    except yaml.YAMLError as error:
-        raise PiebenchError(f"{file}: is not valid YAML: {error}") from None
-    if not isinstance(fields, dict):
-        raise PiebenchError(f"{file}: a recipe is a mapping of fields such as 'steps: 50'")
-    return fields
+    return read_yaml_mapping(file, "give a mapping of fields such as 'steps: 50', as configs/paper.yaml is")
 
 
 def parse_override(text: str) -> tuple[str, Any]:

@@ -119,8 +119,3 @@ def compare(means: pd.DataFrame, baseline: pd.DataFrame, tolerances: Mapping[str
 def failures(cells: Iterable[Cell]) -> list[str]:
     """A line for each cell that moved too far or is missing, and one for each combination that is."""
     return list(dict.fromkeys(cell.line for cell in cells if cell.failed))
-
-
-def departures(means: pd.DataFrame, baseline: pd.DataFrame, tolerances: Mapping[str, float]) -> list[str]:
-    """Say where a table left its baseline; empty if nowhere. See ``compare`` for the arguments."""
-    return failures(compare(means, baseline, tolerances))

@@ -10,11 +10,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import yaml
 
 from piebench_eval import __version__
 from piebench_eval.errors import PiebenchError
-from piebench_eval.files import read_json_object, write_whole
+from piebench_eval.files import read_json_object, read_yaml_mapping, write_whole
 from piebench_eval.runs.scoring import provenance_file
 from piebench_eval.tables.aggregate import combination_name, label_columns, read_table
 from piebench_eval.tables.baseline import metric_keys
@@ -91,16 +90,7 @@ def read_tolerances(file: Path, metrics: Sequence[str]) -> dict[str, float]:
     Raises:
         PiebenchError: the file cannot be used, or lacks a metric.
     """
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PiebenchError(
-            f"{file}: cannot be read ({error}); write 'psnr: 0.1' and so on there, or give --tolerances"
-        ) from None
-    except yaml.YAMLError as error:
-        raise PiebenchError(f"{file}: is not valid YAML: {error}") from None
-    if not isinstance(content, dict):
-        raise PiebenchError(f"{file}: must be a mapping of metrics to numbers, such as 'psnr: 0.1'")
+    content = read_yaml_mapping(file, "write 'psnr: 0.1' and so on there, or give --tolerances")
     for metric, tolerance in content.items():
         if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not tolerance >= 0:
             raise PiebenchError(f"{file}: {metric}: {tolerance!r} is no tolerance; write a number from 0")

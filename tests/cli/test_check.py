@@ -254,7 +254,7 @@ def cut(file):
         (lambda gate: (gate / "tolerances.yaml").write_text("psnr: .nan"), "psnr: nan is no tolerance"),
         (lambda gate: (gate / "tolerances.yaml").write_text("psnr: .inf"), "psnr: allows everything"),
         (lambda gate: (gate / "tolerances.yaml").write_text("["), "is not valid YAML"),
-        (lambda gate: (gate / "tolerances.yaml").write_text("- 1"), "must be a mapping"),
+        (lambda gate: (gate / "tolerances.yaml").write_text("- 1"), "is no mapping"),
         (lambda gate: (gate / "run" / "scores.csv").unlink(), "make it with piebench score"),
         (lambda gate: (gate / "run" / "manifest.json").unlink(), "manifest.json"),
     ],

@@ -38,6 +38,9 @@ def piebench(*arguments):
         ["methods"],
         ["metrics"],
         ["explain", "--help"],
+        ["check", "--help"],
+        ["sweep", "--help"],
+        ["report", "--help"],
         ["data", "import", "--help"],
         ["data", "fetch", "--help"],
         ["--version"],
@@ -50,7 +53,9 @@ def test_help_teaches_without_heavy_imports(arguments):
     assert done.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "score", "table", "demo", "status", "explain"])
+@pytest.mark.parametrize(
+    "command", ["run", "score", "table", "demo", "status", "explain", "check", "sweep", "report"]
+)
 def test_help_has_examples(command):
     assert "Examples" in piebench(command, "--help").stdout
 

@@ -21,7 +21,7 @@ from piebench_eval.runs.scoring import Scoring, do_work, score_rows, work_on
 from piebench_eval.runs.session import Selection, Workers, plan_run
 from piebench_eval.runs.store import RunStore
 from piebench_eval.tables.aggregate import aggregate, read_scores, read_table
-from piebench_eval.tables.baseline import departures
+from piebench_eval.tables.baseline import compare, failures
 
 BASELINES = Path(__file__).parents[2] / "results" / "baselines"
 
@@ -52,7 +52,7 @@ def quick_direct_p2p(folder, data):
 
 def test_the_demo_holds_its_baseline(demo_run, baseline, tolerances):
     means = aggregate(read_scores(demo_run.folder / "scores.csv"))
-    assert departures(means, baseline, tolerances) == []
+    assert failures(compare(means, baseline, tolerances)) == []
 
 
 def no_control(monkeypatch):
@@ -87,5 +87,5 @@ def test_a_fault_violates_the_baseline(fault, demo_run, baseline, tolerances, mo
     fault(monkeypatch)
     means = quick_direct_p2p(tmp_path, demo_run.folder / "benchmark")
     expected = baseline[(baseline["inversion"] == "direct") & (baseline["method"] == "p2p")]
-    found = departures(means, expected, tolerances)
+    found = failures(compare(means, expected, tolerances))
     assert found, means

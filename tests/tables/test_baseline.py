@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from piebench_eval.tables.baseline import compare, departures
+from piebench_eval.tables.baseline import compare, failures
 from piebench_eval.tables.layout import METRICS
 
 TOLERANCES = {metric.key: 0.5 for metric in METRICS}
@@ -21,6 +21,11 @@ def cell(**changes):
     """What becomes of direct+p2p's psnr."""
     cells = compare(table(**changes), table(), TOLERANCES)
     return next(cell for cell in cells if (cell.combination, cell.metric) == ("direct+p2p", "psnr"))
+
+
+def departures(*arguments):
+    """What is said of the cells that left the baseline."""
+    return failures(compare(*arguments))
 
 
 def test_within_tolerance_nothing_is_said():
