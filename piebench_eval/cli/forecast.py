@@ -44,18 +44,32 @@ def _print_grid(found: Sequence[Forecast]) -> None:
         ("done", sum(part.done for part in found)),
         ("failed", sum(part.failed for part in found)),
         ("missing", sum(part.missing for part in found)),
-        ("UNet rows per edit", ""),
-        ("rows to compute", sum(part.rows_to_compute for part in found)),
+        ("rows\nper edit", ""),
+        ("of these\nshared", ""),
+        ("the paper's\nscripts", ""),
+        ("rows to\ncompute", sum(part.rows_to_compute for part in found)),
     ):
         grid.add_column(title, str(total), justify="right")
     for part in found:
-        numbers = (part.done, part.failed, part.missing, f"{part.rows:.0f}", part.rows_to_compute)
-        grid.add_row(part.combination, *map(str, numbers))
+        rows = (
+            _rows(part.rows_forward, part.rows_backward),
+            f"{part.rows_shared:.0f}",
+            _rows(part.reference_forward, part.reference_backward),
+        )
+        counts = (part.done, part.failed, part.missing, *rows, part.rows_to_compute)
+        grid.add_row(part.combination, *map(str, counts))
     out.print(grid)
     out.print(
-        "Rows are forward and backward; an optimisation that stops early needs fewer. What combinations "
-        "share is computed once."
+        "Rows of the UNet: forward + backward, an optimisation's at most. Shared ones are computed once, by "
+        "the first combination that needs them. The paper's scripts: what the reference implementation "
+        "spends on an edit."
     )
+
+
+def _rows(forward: float | None, backward: float | None) -> str:
+    if forward is None:
+        return ""
+    return f"{forward:.0f} + {backward:.0f}" if backward else f"{forward:.0f}"
 
 
 def _print_time(found: Sequence[Forecast], workers: int) -> None:

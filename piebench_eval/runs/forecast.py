@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +19,7 @@ from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.runs.plan import model_of
 from piebench_eval.runs.plugins import blamed_plugins
+from piebench_eval.runs.reference_rows import reference_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,8 +41,11 @@ class Forecast:
         done: finished edits.
         failed: edits that have failed.
         missing: edits that are neither.
-        rows: UNet rows per edit, forward and backward, on average; at most so many where an optimisation may
-            stop early.
+        rows_forward: UNet rows per edit, on average; at most so many where an optimisation may stop early.
+        rows_backward: rows that are differentiated too, likewise.
+        rows_shared: those of both that an earlier combination has computed.
+        reference_forward: what the paper's implementation evaluates; None if it has no such combination.
+        reference_backward: what it differentiates.
         rows_to_compute: rows of the missing edits without those that an earlier combination has computed.
         seconds: what the missing edits will take one worker; None before anything has been recorded.
     """
@@ -49,7 +54,11 @@ class Forecast:
     done: int
     failed: int
     missing: int
-    rows: float
+    rows_forward: float
+    rows_backward: float
+    rows_shared: float
+    reference_forward: int | None
+    reference_backward: int | None
     rows_to_compute: int
     seconds: float | None
 
@@ -74,16 +83,23 @@ def forecast(recipe: Recipe, samples: Sequence[Sample], scan: Scan) -> list[Fore
     found = []
     for pair in recipe.pairs:
         own = pace.get("+".join(pair), overall)
-        rows = [cost.rows for key, cost in costs.items() if key[:2] == pair]
+        of_pair = [cost for key, cost in costs.items() if key[:2] == pair]
+        combination = recipe.combination(*pair)
+        skipped = combination.common.steps - of_pair[0].steps
+        reference = reference_rows(combination, skipped)
         found.append(
             Forecast(
-                "+".join(pair),
-                done[pair],
-                failed[pair],
-                missing[pair],
-                sum(rows) / len(rows),
-                left[pair],
-                None if own is None else own * left[pair],
+                combination=combination.name,
+                done=done[pair],
+                failed=failed[pair],
+                missing=missing[pair],
+                rows_forward=mean(cost.forward for cost in of_pair),
+                rows_backward=mean(cost.backward for cost in of_pair),
+                rows_shared=mean(cost.shared for cost in of_pair),
+                reference_forward=reference[0] if reference else None,
+                reference_backward=reference[1] if reference else None,
+                rows_to_compute=left[pair],
+                seconds=None if own is None else own * left[pair],
             )
         )
     return found
@@ -91,15 +107,30 @@ def forecast(recipe: Recipe, samples: Sequence[Sample], scan: Scan) -> list[Fore
 
 @dataclass(frozen=True)
 class RowCost:
-    """UNet rows of one edit, forward and backward.
+    """UNet rows of one edit.
 
     Attributes:
-        rows: all that it needs.
-        computed: those that no earlier combination has computed.
+        forward: all that it needs.
+        backward: those that are differentiated too.
+        shared: those of both that an earlier combination has computed.
+        steps: from the start of sampling to the image; fewer than the schedule has where an inversion skips
+            some.
     """
 
-    rows: int
-    computed: int
+    forward: int
+    backward: int
+    shared: int
+    steps: int
+
+    @property
+    def rows(self) -> int:
+        """Forward and backward."""
+        return self.forward + self.backward
+
+    @property
+    def computed(self) -> int:
+        """Those that no earlier combination has computed."""
+        return self.rows - self.shared
 
 
 def count_rows(recipe: Recipe, samples: Sequence[Sample]) -> dict[EditKey, RowCost]:
@@ -168,8 +199,8 @@ def _cost(stand_in: _StandIn, combination: Combination, sample: Sample) -> RowCo
         control = method.prepare([sample], stand_in, common.steps, combination.method_settings).control
         first_step = schedule.steps - path.steps if common.count_skipped_steps else 0
         (steps,) = plan_edit(inputs, path, control, common.guidance, first_step)
-    rows = tally.forward[0] + tally.backward[0] + sum(len(step.rows) for step in steps)
-    return RowCost(rows, rows - tally.reused[0])
+    sampling = sum(len(step.rows) for step in steps)
+    return RowCost(tally.forward[0] + sampling, tally.backward[0], tally.reused[0], path.steps)
 
 
 class _StandIn(Backbone):

@@ -1,0 +1,73 @@
+"""What the reference implementation spends on an edit, in UNet rows.
+
+Source: the passes of its scripts (Ju et al., ICLR 2024), counted; among them are passes whose result is only
+shown beside the edit, or dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from piebench_eval.runs.combination import Combination
+
+_INNER_UPDATES = 10
+"""Updates of a null-text embedding per step, at most."""
+
+
+@dataclass(frozen=True)
+class Passes:
+    """The passes of a script, in rows per step.
+
+    Attributes:
+        inversion: from the picture to the noise.
+        sampling: everything behind it, over the steps that the inversion does not skip.
+        updates: updates of embeddings per step at most, each a row forward and backward.
+    """
+
+    inversion: int
+    sampling: int
+    updates: int = 0
+
+
+_P2P = 2 + 4  # a reconstruction of both prompts that is only shown, and the edit
+_TUNED = 1 + 2 + _P2P  # beside the updates: the conditional row, the step with the tuned embedding
+_MASACTRL = 2 + 4  # a sample of the target prompt that is dropped, and the edit
+
+PASSES = {
+    "ddim+p2p": Passes(1, 2 + _P2P),  # null-text's loop runs, without an update
+    "direct+p2p": Passes(1, 4 + 4 + 4),  # the offsets of both branches, a reconstruction of both, the edit
+    "null_text+p2p": Passes(1, _TUNED, _INNER_UPDATES),
+    "null_text+proximal": Passes(1, _TUNED, _INNER_UPDATES),
+    "negative_prompt+p2p": Passes(1, _P2P),
+    "negative_prompt+proximal": Passes(1, _P2P),
+    "ddim+masactrl": Passes(2, _MASACTRL),
+    "direct+masactrl": Passes(1, 4 + _MASACTRL),  # the offsets first
+    "ddim+pnp": Passes(1, 1 + 3),  # a reconstruction, and the edit
+    "direct+pnp": Passes(1, 1 + 3),
+    "edit_friendly+p2p": Passes(2, 2 + 4),  # a sample of the target prompt that is dropped, and the edit
+}
+"""By the names that the combinations have here; the paper has no others."""
+
+
+def reference_rows(combination: Combination, skipped_steps: int = 0) -> tuple[int, int] | None:
+    """UNet rows of the reference for an edit, forward and backward; None if it has no such combination.
+
+    Args:
+        combination: the combination; its number of steps counts, and whether its inversion is guided.
+        skipped_steps: how many the inversion skips.
+
+    >>> from piebench_eval.runs.recipe import build_recipe
+    >>> fields = {"model": "demo", "inversions": ["direct"], "methods": ["p2p"], "steps": 50}
+    >>> reference_rows(build_recipe(fields, {}, "example").combination("direct", "p2p"))
+    (650, 0)
+    """
+    if (passes := PASSES.get(combination.name)) is None:
+        return None
+    steps = combination.common.steps
+    inversion = passes.inversion
+    if inversion == 1 and getattr(combination.inversion_settings, "guidance", 1) != 1:
+        inversion = 2
+    forward = inversion * steps + passes.sampling * (steps - skipped_steps) + passes.updates * steps
+    return forward, passes.updates * steps

@@ -1,0 +1,64 @@
+"""The reference's cost, as it was counted."""
+
+import pandas as pd
+import pytest
+
+from piebench_eval.recipes import recipe_file
+from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
+from piebench_eval.runs.reference_rows import PASSES, reference_rows
+
+NAMES = {
+    "null-text-inversion": "null_text",
+    "negative-prompt-inversion": "negative_prompt",
+    "edit-friendly-inversion": "edit_friendly",
+    "directinversion": "direct",
+    "proximal-guidance": "proximal",
+}
+SKIPPED = {10: 2, 50: 12}
+
+
+@pytest.fixture(scope="module")
+def counted(golden):
+    """What was counted, under our names."""
+    table = pd.read_csv(golden / "official_cost.csv").set_index("method")
+    return table.rename(lambda name: "+".join(NAMES.get(part, part) for part in name.split("+")))
+
+
+def paper(steps, **overrides):
+    return build_recipe(read_recipe_fields(recipe_file("paper")), {"steps": steps, **overrides}, "paper")
+
+
+@pytest.mark.golden
+def test_ten_steps_are_as_counted(counted):
+    recipe = paper(10)
+    for name in PASSES:
+        combination = recipe.combination(*name.split("+"))
+        skipped = SKIPPED[10] if combination.inversion == "edit_friendly" else 0
+        expected = counted.loc[name, ["unet_samples_N10", "of_which_with_backward_N10"]]
+        assert reference_rows(combination, skipped) == tuple(map(int, expected)), name
+    assert {*PASSES, "direct+p2p_guidance_25_75"} == set(counted.index)
+
+
+@pytest.mark.golden
+def test_fifty_steps_are_as_counted(counted):
+    recipe = paper(50)
+    for name in PASSES:
+        combination = recipe.combination(*name.split("+"))
+        skipped = SKIPPED[50] if combination.inversion == "edit_friendly" else 0
+        expected = counted.loc[name, "unet_samples_N50"]
+        at_most = "<=1000 (500 + K, K<=500)" if name.startswith("null_text") else None
+        forward, backward = reference_rows(combination, skipped)
+        assert (expected if at_most else int(expected)) == (at_most or forward), name
+        assert (forward, backward) == ((1000, 500) if at_most else (forward, 0))
+
+
+@pytest.mark.golden
+def test_a_guided_inversion_costs_two_rows_a_step(counted):
+    combination = paper(50, **{"inversion.guidance": 2.5}).combination("direct", "p2p")
+    expected = int(counted.loc["direct+p2p_guidance_25_75", "unet_samples_N50"])
+    assert reference_rows(combination) == (expected, 0) == (700, 0)
+
+
+def test_what_the_reference_lacks_has_no_cost():
+    recipe = build_recipe({"model": "demo", "inversions": ["null_text"], "methods": ["pnp"]}, {}, "test")
+    assert reference_rows(recipe.combination("null_text", "pnp")) is None
