@@ -77,6 +77,20 @@ def use_exact_float32() -> None:
     far more than the reference's tolerances. On a CPU, MKL is told to sum in an order that does not depend on
     the number of threads, and with it on how many workers share the machine.
     """
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    _allow_tf32(False)
     os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # heeded until the first product of matrices
+
+
+@contextmanager
+def tf32(wanted: bool = True) -> Iterator[None]:
+    """Let a GPU multiply float32 numbers as TF32, of ten bits, as long as the context lasts."""
+    _allow_tf32(wanted)
+    try:
+        yield
+    finally:
+        _allow_tf32(False)
+
+
+def _allow_tf32(allowed: bool) -> None:
+    torch.backends.cudnn.allow_tf32 = allowed
+    torch.backends.cuda.matmul.allow_tf32 = allowed

@@ -42,6 +42,8 @@ def run(
     workers: int | None = None,
     batch_size: int | None = None,
     cache: str | Path | None = None,
+    compile: bool = False,
+    checkpointing: bool = False,
     retry_failed: bool = False,
     max_failures: int = 20,
     progress: bool = True,
@@ -68,6 +70,8 @@ def run(
             guard its top level by ``if __name__ == "__main__"``, as for any use of multiprocessing.
         batch_size: samples per batch; None fills a GPU's memory, and is 1 on a CPU.
         cache: folder to keep inversions in, for other runs.
+        compile: compile the UNet's blocks.
+        checkpointing: recompute activations in null-text's backward passes instead of keeping them.
         retry_failed: make edits again that have failed.
         max_failures: stop when more edits than this have failed.
         progress: show a bar.
@@ -100,6 +104,8 @@ def run(
             count=workers,
             batch_size=batch_size,
             cache=None if cache is None else Path(cache),
+            compile=compile,
+            checkpointing=checkpointing,
         ),
         retry_failed=retry_failed,
         max_failures=max_failures,

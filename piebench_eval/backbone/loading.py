@@ -17,7 +17,12 @@ from piebench_eval.loading import explained_loading, load_complete, use_exact_fl
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,  # what differs is how a GPU multiplies, see runs.edit
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
 
 
 def resolve_device(device: str) -> torch.device:
@@ -52,7 +57,7 @@ def load_backbone(
         model: a diffusers directory, a hub id, or ``demo`` for the embedded model.
         revision: branch, tag or commit on the hub.
         device: where to put it; the CPU by default.
-        precision: ``fp32``, ``bf16`` or ``fp16`` for the UNet and the text encoder.
+        precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``, of the UNet and the text encoder.
         allow_pickle: accept weights in pickle files, which can run code when read.
 
     Raises:
@@ -87,7 +92,10 @@ def load_backbone(
         device=device,
     )
     _check_family(backbone, model)
-    if device.type == "cpu" and precision == "fp32":
+    if device.type == "cuda" and precision != "fp32":
+        # Tensor cores convolve channels-last; without them there is nothing to gain.
+        backbone.unet.to(memory_format=torch.channels_last)
+    if device.type == "cpu" and PRECISIONS[precision] == torch.float32:
         for network in (backbone.unet, backbone.vae, backbone.text_encoder):
             use_steady_layers(network)
     return backbone

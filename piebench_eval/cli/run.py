@@ -71,7 +71,9 @@ def run(
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="fp32 (default), bf16 or fp16, of UNet and text encoder.", rich_help_panel=_RECIPE),
+        typer.Option(
+            help="fp32 (default), tf32, bf16 or fp16, of UNet and text encoder.", rich_help_panel=_RECIPE
+        ),
     ] = None,
     image_format: Annotated[
         str | None,
@@ -153,6 +155,22 @@ def run(
             show_default=False,
         ),
     ] = None,
+    compile_blocks: Annotated[
+        bool,
+        typer.Option(
+            "--compile",
+            help="Compile the UNet's blocks: minutes at first, then faster; moves last digits.",
+            rich_help_panel=_MACHINE,
+        ),
+    ] = False,
+    checkpointing: Annotated[
+        bool,
+        typer.Option(
+            "--checkpointing",
+            help="Null-text in less memory: activations are computed again instead of kept.",
+            rich_help_panel=_MACHINE,
+        ),
+    ] = False,
     engine: Annotated[
         Literal["local", "ray"],
         typer.Option(help="local: this machine; ray: a Ray cluster.", rich_help_panel=_CLUSTER),
@@ -259,6 +277,8 @@ def run(
             allow_pickle,
             # The points of a sweep share what they can.
             cache or (out_folder / CACHE_FOLDER if axes else None),
+            compile_blocks,
+            checkpointing,
             ray_address,
             gpus_per_actor,
             shared_fs,

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.backbone.compiled import uncompiled
 from piebench_eval.diffusion.attention import controlled_attention, plain_attention
 from piebench_eval.diffusion.rows import SourceReads
 from piebench_eval.errors import PiebenchError
@@ -86,6 +87,7 @@ def controlled(unet: Any, control: Control) -> Iterator[None]:
                 raise PiebenchError(
                     f"this UNet has no module {name}; use one of Stable Diffusion 1.x's shape"
                 ) from None
+            stack.enter_context(uncompiled(unet, name))
             handle = module.register_forward_hook(partial(_pass_output, control, name))
             stack.callback(handle.remove)
         stack.enter_context(controlled_attention(unet, control))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isqrt
 from typing import TYPE_CHECKING
 
+import torch
 from torch.nn import functional
 
 from piebench_eval.diffusion.attention import attention_maps, plain_attention
@@ -12,8 +13,6 @@ from piebench_eval.diffusion.control import Control
 from piebench_eval.diffusion.rows import Row, SourceReads
 
 if TYPE_CHECKING:
-    import torch
-
     from piebench_eval.diffusion.attention import AttentionLayer
     from piebench_eval.diffusion.rows import RowBatch
     from piebench_eval.diffusion.word_maps import WordMaps
@@ -133,6 +132,9 @@ def masked_attention(
     Returns:
         As ``query``. Where the source has nothing of a kind, positions of that kind attend to all of it.
     """
-    same_kind = target_mask[:, :, None] == source_mask[:, None, :]
-    same_kind = same_kind | ~same_kind.any(dim=2, keepdim=True)
-    return functional.scaled_dot_product_attention(query, key, value, attn_mask=same_kind[:, None])
+
+    def attend_to(kind: torch.Tensor) -> torch.Tensor:
+        seen = kind | ~kind.any(dim=1, keepdim=True)  # the same keys for every position: no map of masks
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=seen[:, None, None])
+
+    return torch.where(target_mask[:, None, :, None], attend_to(source_mask), attend_to(~source_mask))

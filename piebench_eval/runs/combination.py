@@ -16,7 +16,9 @@ class Common(Settings):
 
     model: str = Field(description="diffusers directory or hub id of a Stable Diffusion 1.x model")
     revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
-    precision: Literal["fp32", "bf16", "fp16"] = Field(default="fp32", description="of UNet and text encoder")
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
+        default="fp32", description="of UNet and text encoder; tf32: float32 that a GPU multiplies faster"
+    )
     steps: int = Field(default=50, ge=1, le=999, description="sampling steps, and inversion steps")
     steps_offset: int = Field(
         default=1, ge=0, le=1, description="added to every timestep: 981, 961, ..., 1 for 50 steps"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,8 +15,9 @@ from piebench_eval.backbone.evaluations import UNetTally
 from piebench_eval.bench.images import load_image
 from piebench_eval.diffusion.edit_loop import EditInputs, edit
 from piebench_eval.diffusion.schedule import ddim_schedule
-from piebench_eval.errors import PiebenchError
+from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.inversions import INVERSIONS
+from piebench_eval.loading import tf32
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.base import prompts_of_sample
 from piebench_eval.runs.plugins import blamed_plugins
@@ -40,7 +42,8 @@ def edit_batch(backbone: Backbone, samples: Sequence[Sample], combination: Combi
     started = time.perf_counter()
     _reset_peak_memory(backbone.device)
     backbone.tally = UNetTally()
-    with blamed_plugins(combination.inversion, combination.method):
+    fast = tf32(combination.common.precision == "tf32")
+    with fast, blamed_plugins(combination.inversion, combination.method):
         latents, notes = edit_latents(backbone, samples, combination)
     finite = latents.flatten(1).isfinite().all(dim=1).tolist()
     if spoilt := [sample.id for sample, good in zip(samples, finite, strict=True) if not good]:
@@ -48,7 +51,10 @@ def edit_batch(backbone: Backbone, samples: Sequence[Sample], combination: Combi
             f"{combination.name}: the latents of {', '.join(spoilt)} are no longer finite numbers; "
             "use --precision fp32 or bf16, or a lower --guidance"
         )
-    images = backbone.decode_latents(latents, combination.common.pixel_overflow)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PiebenchWarning)
+        images = backbone.decode_latents(latents, combination.common.pixel_overflow)
+    of_decoding = [str(warning.message) for warning in caught if warning.category is PiebenchWarning]
     seconds = (time.perf_counter() - started) / len(samples)
     return [
         EditResult(
@@ -60,7 +66,7 @@ def edit_batch(backbone: Backbone, samples: Sequence[Sample], combination: Combi
             unet_backward=backbone.tally.backward[place],
             unet_reused=backbone.tally.reused[place],
             peak_memory=_peak_memory(backbone.device),
-            notes=notes[place],
+            notes=notes[place] + of_decoding,
         )
         for place, sample in enumerate(samples)
     ]

@@ -58,6 +58,7 @@ class ModelEditor:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "threads": torch.get_num_threads(),
+            "compiled": self._spec.compile,
         }
 
     @property
@@ -82,6 +83,7 @@ class ModelEditor:
         """
         import torch
 
+        from piebench_eval.backbone.compiled import compile_blocks
         from piebench_eval.backbone.loading import load_backbone
         from piebench_eval.backbone.location import model_fingerprint
         from piebench_eval.backbone.memory import Memory
@@ -100,6 +102,10 @@ class ModelEditor:
         weights = fingerprint or [model.name, model.revision]
         identity = {"model": weights, "precision": model.precision, "device": self.device.type}
         backbone.memory = Memory({**identity, "versions": library_versions()}, self._spec.cache)
+        if self._spec.checkpointing:
+            backbone.unet.enable_gradient_checkpointing()
+        if self._spec.compile:
+            compile_blocks(backbone.unet)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
             self._resting = torch.cuda.memory_allocated(self.device)

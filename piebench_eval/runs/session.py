@@ -53,6 +53,8 @@ class Workers:
         batch_size: samples per batch; None finds it out on a GPU and is 1 elsewhere.
         allow_pickle: load weights from pickle files.
         cache: folder for what combinations and runs share; it is kept in memory alone if None.
+        compile: compile the UNet's blocks.
+        checkpointing: recompute activations in null-text's backward passes instead of keeping them.
         ray_address: of the Ray cluster; Ray's own choice if None.
         gpus_per_actor: share of GPUs that each actor takes; 1 where the cluster has any if None.
         shared_files: whether Ray's actors see the same files as this process.
@@ -65,6 +67,8 @@ class Workers:
     batch_size: int | None = None
     allow_pickle: bool = False
     cache: Path | None = None
+    compile: bool = False
+    checkpointing: bool = False
     ray_address: str | None = None
     gpus_per_actor: float | None = None
     shared_files: bool = True

@@ -67,6 +67,8 @@ class WorkerSpec:
         batch_grows: whether to find the batch size out.
         allow_pickle: load weights from pickle files.
         cache: folder for what combinations and runs share.
+        compile: compile the UNet's blocks.
+        checkpointing: recompute activations in backward passes.
         out: the run folder; None lets the pictures travel back with the outcomes.
         session: name of the session.
         make_editor: makes the editor: a function of a module, called in the worker's process.
@@ -78,6 +80,8 @@ class WorkerSpec:
     batch_grows: bool
     allow_pickle: bool
     cache: Path | None
+    compile: bool
+    checkpointing: bool
     out: Path | None
     session: str
     make_editor: Callable[[WorkerSpec, Recipe], Editor]

@@ -17,6 +17,8 @@ def worker_of(recipe, out, largest=4, grows=False, **behaviour):
         batch_grows=grows,
         allow_pickle=False,
         cache=None,
+        compile=False,
+        checkpointing=False,
         out=out,
         session="s",
         make_editor=fake_editor(**behaviour),

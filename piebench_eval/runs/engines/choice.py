@@ -42,6 +42,8 @@ def choose_engine(plan: RunPlan, session: str, devices: list[str]) -> Engine:
         batch_grows=workers.batch_size is None,
         allow_pickle=workers.allow_pickle,
         cache=workers.cache,
+        compile=workers.compile,
+        checkpointing=workers.checkpointing,
         out=plan.out,
         session=session,
         make_editor=workers.make_editor,

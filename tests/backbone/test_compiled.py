@@ -1,0 +1,69 @@
+"""Compiled blocks: the same numbers, nothing compiled twice, and hooks that are heeded."""
+
+import pytest
+import torch
+
+from piebench_eval.backbone.compiled import compile_blocks
+from piebench_eval.backbone.loading import load_backbone
+from piebench_eval.diffusion.control import Control, controlled
+from piebench_eval.runs.edit import edit_latents
+from piebench_eval.runs.recipe import build_recipe
+
+METHODS = ["p2p", "pnp", "masactrl"]
+STEPS = 3
+
+
+@pytest.fixture(scope="module")
+def compiled(tiny_model):
+    """A model whose blocks are traced and guarded as for any compiler, and then run as they are."""
+    torch._dynamo.reset()
+    backbone = load_backbone(str(tiny_model))
+    compile_blocks(backbone.unet, backend="eager")
+    yield backbone
+    torch._dynamo.reset()
+
+
+@pytest.fixture(scope="module")
+def combinations():
+    fields = {"model": "unused", "inversions": ["direct"], "methods": METHODS, "steps": STEPS}
+    recipe = build_recipe(fields, {}, "test")
+    return {method: recipe.combination("direct", method) for method in METHODS}
+
+
+def graphs():
+    return torch._dynamo.utils.counters["stats"]["unique_graphs"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_edits_are_the_same(compiled, backbone, combinations, samples, method):
+    one, _ = edit_latents(backbone, samples[:2], combinations[method])
+    other, _ = edit_latents(compiled, samples[:2], combinations[method])
+    torch.testing.assert_close(other, one, atol=1e-4, rtol=0)
+
+
+def test_nothing_is_compiled_from_step_to_step(compiled, combinations, samples):
+    for method in METHODS:
+        edit_latents(compiled, samples[:2], combinations[method])
+    before = graphs()
+    assert before > 0
+    for method in METHODS:
+        edit_latents(compiled, samples[:2], combinations[method])
+    assert graphs() == before
+
+
+def test_a_hook_in_a_compiled_block_is_heeded_and_leaves_nothing_behind(compiled):
+    class Hooked(Control):
+        hooked_modules = ("up_blocks.1.resnets.1.conv2",)
+
+        def module_output(self, name, output):
+            return torch.zeros_like(output)
+
+    latents, text = torch.ones(1, 4, 16, 16), torch.ones(1, 77, compiled.unet.config.cross_attention_dim)
+    with torch.no_grad():
+        plain = compiled.predict_noise(latents, 1, text, [0])
+        with controlled(compiled.unet, Hooked(1)):
+            hooked = compiled.predict_noise(latents, 1, text, [0])
+        again = compiled.predict_noise(latents, 1, text, [0])
+    assert not torch.equal(plain, hooked)
+    assert torch.equal(plain, again)
+    assert compiled.unet.up_blocks[1].resnets[1]._compiled_call_impl is not None

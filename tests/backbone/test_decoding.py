@@ -1,0 +1,55 @@
+"""Decoding whatever fits."""
+
+import pytest
+import torch
+
+from piebench_eval.backbone.decoding import decode_fitting, to_host
+from piebench_eval.errors import PiebenchWarning
+
+
+@pytest.fixture(scope="module")
+def latents():
+    return torch.randn(5, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+class ShortOfMemory:
+    """An autoencoder that fits no more than some latents' area at a time."""
+
+    def __init__(self, vae, largest):
+        self._vae, self._largest, self.asked = vae, largest, []
+
+    def __getattr__(self, name):
+        return getattr(self._vae, name)
+
+    def __setattr__(self, name, value):
+        target = self if name.startswith("_") or name == "asked" else self._vae
+        object.__setattr__(target, name, value)
+
+    def decode(self, part):
+        self.asked.append(len(part))
+        if len(part) * part[0, 0].numel() > self._largest and not self._vae.use_tiling:
+            raise torch.OutOfMemoryError
+        return self._vae.decode(part)
+
+
+@torch.no_grad()
+def test_a_batch_is_halved_until_it_fits(backbone, latents):
+    whole = torch.cat([backbone.vae.decode(latent[None]).sample for latent in latents])
+    vae = ShortOfMemory(backbone.vae, largest=2 * 16 * 16)
+    pixels = decode_fitting(vae, latents, batch=4)
+    assert vae.asked == [4, 2, 2, 1]
+    torch.testing.assert_close(pixels, whole, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_a_picture_that_does_not_fit_is_decoded_in_tiles(backbone, latents):
+    whole = backbone.vae.decode(latents[:1]).sample
+    with pytest.warns(PiebenchWarning, match="in tiles"):
+        pixels = decode_fitting(ShortOfMemory(backbone.vae, largest=100), latents[:1], batch=1)
+    assert pixels.shape == whole.shape and not torch.equal(pixels, whole)
+    assert not backbone.vae.use_tiling, "the next picture may fit as a whole"
+
+
+def test_pictures_come_to_main_memory():
+    images = torch.arange(12).reshape(1, 3, 2, 2).permute(0, 2, 3, 1)
+    assert torch.equal(to_host(images), images) and to_host(images).is_contiguous()

@@ -1,0 +1,57 @@
+"""How a model is made ready for a worker."""
+
+import functools
+import json
+
+import pytest
+import torch
+
+from piebench_eval.backbone import compiled
+from piebench_eval.runs.recipe import build_recipe
+from piebench_eval.runs.session import Selection
+from piebench_eval.runs.sessions import read_sessions
+from tests.support.runs import digests, run
+
+ONE = Selection(limit=1)
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_model):
+    fields = {"model": str(tiny_model), "inversions": ["null_text"], "methods": ["p2p"], "steps": 2}
+    return build_recipe(fields, {"inversion.inner_steps": 2, "inversion.stop_loss": 0}, "test")
+
+
+@pytest.fixture(scope="module")
+def plain(recipe, photo_bench, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "plain"
+    run(recipe, photo_bench, folder, ONE)
+    return digests(folder)
+
+
+def test_checkpointing_recomputes_and_changes_nothing(recipe, photo_bench, plain, tmp_path, monkeypatch):
+    recomputed = []
+    checkpoint = torch.utils.checkpoint.checkpoint
+
+    def counted(*arguments, **options):
+        recomputed.append(arguments[0])
+        return checkpoint(*arguments, **options)
+
+    monkeypatch.setattr(torch.utils.checkpoint, "checkpoint", counted)
+    run(recipe, photo_bench, tmp_path / "run", ONE, checkpointing=True)
+    assert recomputed and digests(tmp_path / "run") == plain
+
+
+def test_a_compiled_run_says_so(recipe, photo_bench, plain, tmp_path, monkeypatch):
+    blocks = functools.partial(compiled.compile_blocks, backend="eager")
+    monkeypatch.setattr(compiled, "compile_blocks", blocks)
+    run(recipe, photo_bench, tmp_path / "run", ONE, compile=True)
+    assert digests(tmp_path / "run") == plain, "traced and run as it was written"
+    assert [w["compiled"] for s in read_sessions(tmp_path / "run") for w in s["workers"].values()] == [True]
+    torch._dynamo.reset()
+
+
+def test_tf32_is_of_the_recipe(recipe, photo_bench, tmp_path):
+    fast = build_recipe({**json.loads(recipe.model_dump_json()), "precision": "tf32"}, {}, "test")
+    assert fast.hash != recipe.hash
+    run(fast, photo_bench, tmp_path / "run", ONE)
+    assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
