@@ -45,6 +45,9 @@ class NoOpEditor:
         picture = np.full((SIDE, SIDE, 3), 128, np.uint8)
         return [EditResult(sample, picture, None, 0.0, 0, 0, 0, 0, []) for sample in samples]
 
+    def prepare(self, samples):
+        pass
+
     def forget(self):
         pass
 

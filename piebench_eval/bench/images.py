@@ -12,6 +12,7 @@ from piebench_eval.bench.pictures import picture_size, read_picture
 from piebench_eval.bench.rle import BoolMask, decode_rle, set_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -23,7 +24,12 @@ ImageLoader = Literal["crop", "stretch", "shorter_side"]
 """How a picture is brought to a resolution; all three are one where pictures have it already."""
 
 
-def load_image(file: Path, resolution: int | None = None, loader: ImageLoader = "crop") -> NDArray[np.uint8]:
+def load_image(
+    file: Path,
+    resolution: int | None = None,
+    loader: ImageLoader = "crop",
+    read: Callable[[Path], NDArray[np.uint8]] = read_picture,
+) -> NDArray[np.uint8]:
     """Read a picture as RGB at a resolution.
 
     Args:
@@ -33,13 +39,15 @@ def load_image(file: Path, resolution: int | None = None, loader: ImageLoader = 
             takes the nearest pixels of the whole picture; ``shorter_side`` resizes the whole picture
             bilinearly until its shorter side fits, and is the only one whose result need not be square.
 
+        read: where its pixels come from; its file by default.
+
     Returns:
         Array of shape ``[height, width, 3]``.
 
     Raises:
         PiebenchError: the picture is missing, damaged or of a kind that has no one look as RGB.
     """
-    image = Image.fromarray(read_picture(file))
+    image = Image.fromarray(read(file))
     if loader == "crop":
         image = centre_square(image)
     if resolution is None or image.size == (resolution, resolution):

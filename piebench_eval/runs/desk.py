@@ -48,6 +48,11 @@ class Desk:
         self._running[worker] = task
         return task
 
+    def next_samples(self, worker: str) -> tuple[Sample, ...]:
+        """The samples of the job that a worker will have after its own, as far as that can be told."""
+        coming = self._opened.get(worker) or (self._units[0] if self._units else None)
+        return coming[0][1].samples if coming else ()
+
     def at_work(self, worker: str) -> Job | None:
         """The job that a worker is at."""
         task = self._running.get(worker)

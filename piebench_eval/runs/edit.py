@@ -13,6 +13,7 @@ import torch
 from piebench_eval.backbone.backbone import LATENT_DIVISOR
 from piebench_eval.backbone.evaluations import UNetTally
 from piebench_eval.bench.images import load_image
+from piebench_eval.bench.pictures import read_picture
 from piebench_eval.diffusion.edit_loop import EditInputs, edit
 from piebench_eval.diffusion.schedule import ddim_schedule
 from piebench_eval.errors import PiebenchError, PiebenchWarning
@@ -24,7 +25,11 @@ from piebench_eval.runs.plugins import blamed_plugins
 from piebench_eval.runs.result import EditResult
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from piebench_eval.backbone.backbone import Backbone
     from piebench_eval.bench.images import ImageLoader
@@ -33,8 +38,19 @@ if TYPE_CHECKING:
     from piebench_eval.runs.combination import Combination
 
 
-def edit_batch(backbone: Backbone, samples: Sequence[Sample], combination: Combination) -> list[EditResult]:
+def edit_batch(
+    backbone: Backbone,
+    samples: Sequence[Sample],
+    combination: Combination,
+    read: Callable[[Path], NDArray[np.uint8]] = read_picture,
+) -> list[EditResult]:
     """Edit a batch of samples by one combination: load, encode, invert, edit, decode.
+
+    Args:
+        backbone: the model.
+        samples: the batch.
+        combination: how.
+        read: where pictures come from; their files by default.
 
     Raises:
         PiebenchError: a resolution that the model cannot work at, or a plugin that failed.
@@ -44,7 +60,7 @@ def edit_batch(backbone: Backbone, samples: Sequence[Sample], combination: Combi
     backbone.tally = UNetTally()
     fast = tf32(combination.common.precision == "tf32")
     with fast, blamed_plugins(combination.inversion, combination.method):
-        latents, notes = edit_latents(backbone, samples, combination)
+        latents, notes = edit_latents(backbone, samples, combination, read)
     finite = latents.flatten(1).isfinite().all(dim=1).tolist()
     if spoilt := [sample.id for sample, good in zip(samples, finite, strict=True) if not good]:
         raise PiebenchError(
@@ -73,9 +89,12 @@ def edit_batch(backbone: Backbone, samples: Sequence[Sample], combination: Combi
 
 
 def edit_latents(
-    backbone: Backbone, samples: Sequence[Sample], combination: Combination
+    backbone: Backbone,
+    samples: Sequence[Sample],
+    combination: Combination,
+    read: Callable[[Path], NDArray[np.uint8]] = read_picture,
 ) -> tuple[torch.Tensor, list[list[str]]]:
-    """Edit samples by one combination, up to the latents.
+    """Edit samples by one combination, up to the latents; see ``edit_batch`` for the arguments.
 
     Returns:
         Edited latents ``[samples, 4, h, w]``, and notes for each sample.
@@ -96,6 +115,7 @@ def edit_latents(
         common.image_loader,
         common.guidance,
         common.seed,
+        read,
     )
     path = inversion.invert(backbone, inputs, schedule, combination.inversion_settings)
     prepared = method.prepare(samples, backbone, common.steps, combination.method_settings)
@@ -112,6 +132,7 @@ def encode_inputs(
     loader: ImageLoader = "crop",
     guidance: float = 7.5,
     seed: int = 1234,
+    read: Callable[[Path], NDArray[np.uint8]] = read_picture,
 ) -> EditInputs:
     """Load and encode pictures and prompts of a batch.
 
@@ -123,12 +144,13 @@ def encode_inputs(
         loader: how pictures are brought to the resolution.
         guidance: see ``EditInputs``.
         seed: see ``EditInputs``.
+        read: where pictures come from; their files by default.
 
     Raises:
         PiebenchError: pictures that the loader leaves in different sizes, or in one that does not divide.
     """
     texts = prompts or [prompts_of_sample(sample, None) for sample in samples]
-    images = [load_image(sample.file, resolution, loader) for sample in samples]
+    images = [load_image(sample.file, resolution, loader, read) for sample in samples]
     divisor = _size_divisor(backbone)
     for sample, image in zip(samples, images, strict=True):
         if any(side % divisor for side in image.shape[:2]) or image.shape != images[0].shape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -51,6 +52,10 @@ class Editor(Protocol):
         """Edit a batch."""
         ...
 
+    def prepare(self, samples: Sequence[Sample]) -> None:
+        """Learn which samples may be read while others are edited."""
+        ...
+
     def forget(self) -> None:
         """Drop what the combinations of a batch share."""
         ...
@@ -88,7 +93,7 @@ class WorkerSpec:
 
 
 class Worker:
-    """Makes edits on one device, and saves each batch before it begins the next.
+    """Makes edits on one device, and saves them.
 
     Attributes:
         editor: what it edits with.
@@ -104,6 +109,9 @@ class Worker:
         self._model: Model | None = None
         self._fingerprint: str | None = None
         self._samples: tuple[Sample, ...] = ()
+        self._saver = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="saver"
+        )  # one: the log has one writer
 
     def load(self, model: Model) -> str | None:
         """Have a model ready, and tell its fingerprint.
@@ -117,11 +125,16 @@ class Worker:
             self._model = model
         return self._fingerprint
 
-    def run(self, model: Model, job: Job) -> Iterator[Outcome]:
+    def run(self, model: Model, job: Job, next_samples: tuple[Sample, ...] = ()) -> Iterator[Outcome]:
         """Make a job's edits, in batches as large as fit.
 
         A batch that does not fit into memory is halved; one that fails is tried again sample by sample, so
         that one bad sample costs itself alone.
+
+        Args:
+            model: what they are made with.
+            job: what is to be made.
+            next_samples: those of the job that comes next, to be read meanwhile.
 
         Yields:
             What became of each wanted edit; it is saved by then, unless the worker has no run folder.
@@ -129,10 +142,22 @@ class Worker:
         Raises:
             PiebenchError: the model cannot be loaded, or the run folder cannot be written to.
         """
+        for saved in self.begin(model, job, next_samples):
+            yield from saved.result()
+
+    def begin(
+        self, model: Model, job: Job, next_samples: tuple[Sample, ...] = ()
+    ) -> Iterator[Future[list[Outcome]]]:
+        """Make a job's edits as ``run`` does, and save each batch while the next one is made.
+
+        Yields:
+            For each batch, in the order in which they are saved, what will have become of its wanted edits.
+        """
         self.load(model)
         if job.samples != self._samples:
             self.editor.forget()
             self._samples = job.samples
+        self.editor.prepare((*job.samples, *next_samples))
         waiting = deque([job.samples])
         while waiting:
             samples = waiting.popleft()
@@ -141,14 +166,20 @@ class Worker:
                 samples = samples[:size]
             if not any(sample.id in job.wanted for sample in samples):
                 continue
-            outcomes, parts = self._attempt(job, samples)
+            edits, failures, parts = self._attempt(job, samples)
             waiting.extendleft(reversed(parts))
-            yield from self._keep(job, outcomes)
+            wanted = [edit for edit in edits if edit.sample.id in job.wanted]
+            where = {"batch_size": len(samples), "device": self.editor.about["device"]}
+            yield self._saver.submit(self._keep, job, wanted, where, failures)
+
+    def close(self) -> None:
+        """Wait until everything is saved."""
+        self._saver.shutdown()
 
     def _attempt(
         self, job: Job, samples: tuple[Sample, ...]
-    ) -> tuple[list[Outcome], list[tuple[Sample, ...]]]:
-        """Edit a batch: the outcomes, or the parts in which it has to be tried again."""
+    ) -> tuple[Sequence[EditResult], list[Outcome], list[tuple[Sample, ...]]]:
+        """Edit a batch: the edits, or a failure, or the parts in which it has to be tried again."""
         try:
             edits = self.editor.edit(self._combinations[job.inversion, job.method], samples)
         except Exception as error:
@@ -156,19 +187,14 @@ class Worker:
                 raise
             out_of_memory = type(error).__name__ == "OutOfMemoryError"
             if len(samples) == 1:
-                return [self._failure(job, samples[0], error, out_of_memory)], []
+                return [], [self._failure(job, samples[0], error, out_of_memory)], []
             if not out_of_memory:
-                return [], [(sample,) for sample in samples]
+                return [], [], [(sample,) for sample in samples]
             self._sizer.overflowed(job.name, len(samples))
-            return [], [samples[: len(samples) // 2], samples[len(samples) // 2 :]]
+            return [], [], [samples[: len(samples) // 2], samples[len(samples) // 2 :]]
         peak = max(edit.peak_memory for edit in edits)
         self._sizer.fitted(job.name, len(samples), self.editor.resting, peak, self.editor.capacity)
-        return [self._outcome(job, edit, len(samples)) for edit in edits if edit.sample.id in job.wanted], []
-
-    def _outcome(self, job: Job, edit: EditResult, batch_size: int) -> Outcome:
-        where = {"batch_size": batch_size, "device": self.editor.about["device"]}
-        record = {"finished": now(), **edit.costs(), **where}
-        return Outcome(job.key(edit.sample.id), record, encode_image(edit.image, self._image_format))
+        return edits, [], []
 
     def _failure(self, job: Job, sample: Sample, error: Exception, out_of_memory: bool) -> Outcome:
         text = str(error) if isinstance(error, PiebenchError) else f"{type(error).__name__}: {error}"
@@ -176,7 +202,19 @@ class Worker:
             text = f"does not fit into the memory of {self.editor.about['device']} even by itself ({text})"
         return failure(job.key(sample.id), text, "".join(traceback.format_exception(error)))
 
-    def _keep(self, job: Job, outcomes: list[Outcome]) -> list[Outcome]:
+    def _keep(
+        self, job: Job, edits: Sequence[EditResult], where: dict[str, Any], failures: Sequence[Outcome]
+    ) -> list[Outcome]:
+        """Encode and save a batch, in the saver's thread."""
+        outcomes = [
+            Outcome(
+                job.key(edit.sample.id),
+                {"finished": now(), **edit.costs(), **where},
+                encode_image(edit.image, self._image_format),
+            )
+            for edit in edits
+        ]
+        outcomes += failures
         if self._store is None or self._log is None:
             return outcomes
         paths = {sample.id: sample.image_path for sample in job.samples}

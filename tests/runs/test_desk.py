@@ -66,3 +66,17 @@ def test_a_worker_that_dies_idle_loses_nothing():
     desk = Desk([unit(0, 1)])
     assert desk.lose("a") is None
     assert name(desk.take("b")) == "0.0"
+
+
+def test_what_comes_next_is_known():
+    def jobs(sample):
+        return tuple(Job("direct", method, (sample,), frozenset("x")) for method in "ab")
+
+    desk = Desk([Unit(MODEL, jobs("one")), Unit(MODEL, jobs("two"))])
+    assert desk.next_samples("w") == ("one",)
+    desk.take("w")
+    assert desk.next_samples("w") == ("one",)
+    desk.finish("w")
+    desk.take("w")
+    assert desk.next_samples("w") == ("two",)
+    assert Desk([]).next_samples("w") == ()

@@ -224,7 +224,7 @@ def digests_of(out):
 
 def test_a_dry_run_edits_nothing(command, tmp_path):
     code, printed = piebench(*command, "--out", tmp_path / "grid", "--dry-run")
-    assert code == 0 and printed.count("UNet rows per edit") == 4
+    assert code == 0 and printed.count("Rows of the UNet") == 4
     assert not (tmp_path / "grid").exists()
 
 

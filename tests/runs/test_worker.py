@@ -114,3 +114,9 @@ def test_a_folder_that_cannot_be_written_ends_the_work(fake_recipe, unit, tmp_pa
     (tmp_path / "images").touch()
     with pytest.raises(PiebenchError, match="cannot be written"):
         outcomes(worker_of(fake_recipe, tmp_path), unit)
+
+
+def test_the_next_samples_are_read_meanwhile(fake_recipe, unit, samples, tmp_path):
+    worker = worker_of(fake_recipe, tmp_path)
+    list(worker.run(unit.model, unit.jobs[0], tuple(samples[:1])))
+    assert worker.editor.prepared == [(*unit.jobs[0].samples, samples[0])]

@@ -27,12 +27,16 @@ class FakeEditor:
         self.capacity, self.resting = capacity, 10
         self.fails, self.fits, self.kills, self.seconds = fails, fits, kills, seconds
         self.batches = []
+        self.prepared = []
         self.forgotten = 0
         self.models = []
 
     def load(self, model):
         self.models.append(model)
         return f"weights of {model.name}"
+
+    def prepare(self, samples):
+        self.prepared.append(samples)
 
     def forget(self):
         self.forgotten += 1

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
+    from piebench_eval.bench.sample import Sample
     from piebench_eval.runs.desk import Desk
     from piebench_eval.runs.plan import Job, Model
     from piebench_eval.runs.recipe import Recipe
@@ -45,6 +46,7 @@ class _Run:
 
     model: Model
     job: Job
+    next_samples: tuple[Sample, ...]
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def _give_work(worker: _Process, desk: Desk) -> None:
     """Hand an idle worker its next job; a model that it has not loaded comes first."""
     if not worker.idle or (task := desk.take(worker.name)) is None:
         return
-    worker.idle, worker.order, worker.told = False, _Run(*task), set()
+    worker.idle, worker.order, worker.told = False, _Run(*task, desk.next_samples(worker.name)), set()
     if worker.order.model == worker.model:
         _send(worker, worker.order)
     else:
@@ -235,7 +237,7 @@ def _take_orders(connection: Connection, spec: WorkerSpec, recipe: str, name: st
             fingerprint = worker.load(order.model)
             connection.send(Loaded(name, order.model, fingerprint, worker.editor.about))
         else:
-            for outcome in worker.run(order.model, order.job):
+            for outcome in worker.run(order.model, order.job, order.next_samples):
                 connection.send(outcome)
             connection.send(_Done())
 
