@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
+
+from pydantic import Field
 
 from piebench_eval.inversions.base import Inversion
 from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
 
 if TYPE_CHECKING:
+    import torch
+
     from piebench_eval.backbone.backbone import Backbone
     from piebench_eval.diffusion.edit_loop import EditInputs, SourcePath
     from piebench_eval.diffusion.schedule import Schedule
 
 
 class DirectSettings(TrajectorySettings):
-    """Settings of Direct Inversion."""
+    """Settings of Direct Inversion; other scales and intervals than 1 are its paper's ablations."""
+
+    scale: float = Field(default=1.0, ge=0, le=1, description="share of the offset that is added")
+    interval: int = Field(
+        default=1, ge=1, description="the offset is added in one of so many steps, from the first"
+    )
+
+    def share(self, index: int) -> float:
+        """The share of the offset that is added in a step, counted from the noise."""
+        return self.scale if index % self.interval == 0 else 0.0
 
 
 def direct(
@@ -24,10 +38,68 @@ def direct(
 
     The paper adds to every source step its distance to the inverted latent, z*_{t-1} - DDIM(z_t). A step
     plus its distance to a place is that place, so the offsets and the steps they mend need not be computed.
+    Where only a part of them is added, the source branch is pinned to where that leads.
     """
     from piebench_eval.diffusion.edit_loop import SourcePath
 
-    return SourcePath(trajectory(backbone, inputs, schedule, settings), "pinned")
+    inverted = trajectory(backbone, inputs, schedule, settings)
+    if all(settings.share(index) == 1 for index in range(schedule.steps)):
+        return SourcePath(inverted, "pinned")
+
+    def walk() -> dict[str, torch.Tensor]:
+        return {"latents": walk_with_offsets(backbone, inputs, inverted, schedule, settings)}
+
+    determinants = {"schedule": asdict(schedule), "guidance": inputs.guidance, **settings.model_dump()}
+    tensors = [inverted.transpose(0, 1), inputs.source, inputs.uncond]
+    return SourcePath(backbone.once("direct", walk, determinants, tensors, axis=1)["latents"], "pinned")
+
+
+def walk_with_offsets(
+    backbone: Backbone,
+    inputs: EditInputs,
+    inverted: torch.Tensor,
+    schedule: Schedule,
+    settings: DirectSettings,
+) -> torch.Tensor:
+    """Where guided steps lead to which a part of the offset is added (the paper's ablations of the offset).
+
+    With DDIM's guided step s(z) and the share a of the step, z_{t-1} = s(z_t) + a (z*_{t-1} - s(z_t)).
+
+    Args:
+        backbone: the model.
+        inputs: the batch, with the guidance scale of the edit.
+        inverted: z*, ``[steps + 1, samples, 4, h, w]``.
+        schedule: the noise schedule.
+        settings: the inversion's section of the recipe.
+
+    Returns:
+        As ``inverted``.
+    """
+    import torch
+
+    walked = [inverted[-1]]
+    for index, level in enumerate(reversed(range(1, schedule.steps + 1))):
+        wanted, share = inverted[level - 1], settings.share(index)
+        if share == 1:  # the whole offset leads there from anywhere
+            walked.append(wanted)
+            continue
+        with torch.no_grad():
+            step = _guided_step(backbone, inputs, walked[-1], schedule, level)
+        walked.append(step + share * (wanted - step))
+    return torch.stack(walked[::-1])
+
+
+def _guided_step(
+    backbone: Backbone, inputs: EditInputs, latents: torch.Tensor, schedule: Schedule, level: int
+) -> torch.Tensor:
+    from piebench_eval.diffusion.ddim import ddim_step, guide
+
+    timestep, everyone = schedule.timesteps[level - 1], list(range(len(latents)))
+    noise = backbone.predict_noise(latents, timestep, inputs.source, everyone)
+    if inputs.guidance != 1:
+        uncond = backbone.predict_noise(latents, timestep, inputs.uncond, everyone)
+        noise = guide(uncond, noise, inputs.guidance)
+    return ddim_step(latents, noise, schedule.alphas[level], schedule.alphas[level - 1])
 
 
 DIRECT = Inversion(

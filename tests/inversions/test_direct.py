@@ -1,0 +1,86 @@
+"""Direct Inversion, and its ablations of the offset."""
+
+import pytest
+import torch
+
+from piebench_eval.backbone.evaluations import UNetTally
+from piebench_eval.diffusion.ddim import ddim_step, guide
+from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
+from piebench_eval.inversions.direct import DirectSettings, direct
+from piebench_eval.runs.edit import edit_latents, encode_inputs
+from piebench_eval.runs.recipe import build_recipe
+
+STEPS = 5
+
+
+@pytest.fixture(scope="module")
+def schedule(backbone):
+    return ddim_schedule(backbone.alphas_cumprod, STEPS)
+
+
+@pytest.fixture(scope="module")
+def inputs(backbone, samples):
+    return encode_inputs(backbone, samples[:2], 128)
+
+
+@pytest.fixture(scope="module")
+def inverted(backbone, inputs, schedule):
+    return trajectory(backbone, inputs, schedule, TrajectorySettings())
+
+
+def path_and_rows(backbone, inputs, schedule, **settings):
+    backbone.tally = UNetTally()
+    path = direct(backbone, inputs, schedule, DirectSettings(**settings))
+    return path, backbone.tally.forward[0]
+
+
+def test_the_whole_offset_is_the_trajectory_and_costs_nothing(backbone, inputs, schedule, inverted):
+    path, rows = path_and_rows(backbone, inputs, schedule)
+    assert torch.equal(path.trajectory, inverted) and path.source == "pinned" and rows == STEPS
+
+
+@pytest.mark.parametrize(
+    ("settings", "shares", "walked"),
+    [
+        ({"scale": 0.4}, [0.4] * 5, 5),
+        ({"interval": 2}, [1, 0, 1, 0, 1], 2),
+        ({"interval": 49}, [1, 0, 0, 0, 0], 4),
+        ({"scale": 0.8, "interval": 3}, [0.8, 0, 0, 0.8, 0], 5),
+    ],
+)
+@torch.no_grad()
+def test_a_part_of_it_leads_where_the_equation_says(
+    backbone, inputs, schedule, inverted, settings, shares, walked
+):
+    path, rows = path_and_rows(backbone, inputs, schedule, **settings)
+    assert rows == STEPS + 2 * walked
+    latents, everyone = inverted[-1], range(2)
+    for share, level in zip(shares, range(STEPS, 0, -1), strict=True):
+        time = schedule.timesteps[level - 1]
+        cond, uncond = (
+            backbone.predict_noise(latents, time, text, everyone) for text in (inputs.source, inputs.uncond)
+        )
+        alphas = schedule.alphas[level], schedule.alphas[level - 1]
+        step = ddim_step(latents, guide(uncond, cond, inputs.guidance), *alphas)
+        latents = step + share * (inverted[level - 1] - step)
+        torch.testing.assert_close(path.trajectory[level - 1], latents, atol=1e-4, rtol=0)
+
+
+def test_without_offsets_it_is_ddim_inversion(backbone, samples):
+    fields = {"model": "unused", "inversions": ["ddim", "direct"], "methods": ["p2p"], "steps": STEPS}
+    recipe = build_recipe(fields, {"inversion.direct.scale": 0}, "test")
+    one, other = (
+        edit_latents(backbone, samples[:2], recipe.combination(name, "p2p"))[0] for name in ("ddim", "direct")
+    )
+    torch.testing.assert_close(one, other, atol=1e-3, rtol=0)
+
+
+def test_a_batch_walks_as_its_samples_do(backbone, samples, schedule):
+    def walked(chosen):
+        inputs = encode_inputs(backbone, chosen, 128)
+        return direct(backbone, inputs, schedule, DirectSettings(scale=0.5)).trajectory
+
+    together = walked(samples[:2])
+    alone = torch.cat([walked([sample]) for sample in samples[:2]], dim=1)
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
