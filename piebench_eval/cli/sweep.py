@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piebench_eval.api.arguments import names
-from piebench_eval.cli.console import err, kept_on_interrupt, out
-from piebench_eval.cli.grid import print_grid
+from piebench_eval.cli.console import kept_on_interrupt
 from piebench_eval.cli.score import ClipOption, DinoOption, LpipsOption
-from piebench_eval.cli.table import Format
+from piebench_eval.cli.table import Format, print_view
 from piebench_eval.demo.embedded import NOTICE
 from piebench_eval.errors import PiebenchError
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from piebench_eval.runs.pictures import Pictures
     from piebench_eval.runs.scoring import Scoring
     from piebench_eval.runs.sweep import Sweep
-    from piebench_eval.tables.layout import TableMetric
     from piebench_eval.tables.source import Source
 
 
@@ -69,7 +67,7 @@ def sweep(
     from piebench_eval.runs.store import TABLE_FILE
     from piebench_eval.runs.sweep import Sweep
     from piebench_eval.tables.formats import to_text
-    from piebench_eval.tables.views import means_view
+    from piebench_eval.tables.views import View, means_view
 
     check_device_name(device)
     columns, rules = metric_columns(names(metrics) or ()), read_protocol(protocol)
@@ -87,7 +85,8 @@ def sweep(
     shown = sources[0].metrics(every=exact)
     show = _exact if exact else _text
     table = _joined(found, sources, lambda source: means_view(source, shown).table, show)
-    _print(table, _remarks(found, sources), output, shown)
+    titles = {metric.key: metric.title for metric in shown}
+    print_view(View(table, _remarks(found, sources)), output, titles)
 
 
 def _require_points(folder: Path, found: Sweep) -> None:
@@ -175,18 +174,3 @@ def _remarks(found: Sweep, sources: Sequence[Source]) -> list[str]:
     ]
     notice = [NOTICE] if any(source.is_of_demo for source in sources) else []
     return [*notice, *shared, *own]
-
-
-def _print(
-    table: pd.DataFrame, remarks: Sequence[str], output: Format, metrics: Sequence[TableMetric]
-) -> None:
-    from piebench_eval.tables.formats import to_text
-
-    if output is not Format.table:
-        typer.echo(to_text(table, output.value, remarks), nl=False)
-        for remark in remarks if output is Format.csv else ():
-            err.print(f"- {remark}", markup=False)
-        return
-    print_grid(table, {metric.key: metric.title for metric in metrics})
-    for remark in remarks:
-        out.print(f"- {remark}", markup=False)

@@ -110,19 +110,27 @@ def print_table(
     Raises:
         PiebenchError: options that exclude each other, or scores that lack what is asked for.
     """
-    asked = {"--compare-paper": compare_paper, "--versus": versus, "--intervals": intervals}
     from piebench_eval.api import tabulating
 
-    tabulating.require_one({**asked, "--by-type": by_type})
+    tabulating.require_one(
+        {"--compare-paper": compare_paper, "--versus": versus, "--intervals": intervals, "--by-type": by_type}
+    )
     source = tabulating.read_scored(scores, types)
     metrics = source.metrics(every=output in _EXACT)
     view = tabulating.view_of(source, metrics, compare_paper, versus, intervals, by_type)
     if scores.is_dir() and versus is None and not by_type and types is None:
         tabulating.keep_means(scores, source)
-    _print(view, output, {metric.key: metric.title for metric in metrics})
+    print_view(view, output, {metric.key: metric.title for metric in metrics})
 
 
-def _print(view: View, output: Format, titles: Mapping[str, str]) -> None:
+def print_view(view: View, output: Format, titles: Mapping[str, str]) -> None:
+    """Print a table and its remarks.
+
+    Args:
+        view: the table.
+        output: how.
+        titles: headings of the metrics, by key.
+    """
     from piebench_eval.tables.formats import to_text
 
     if output is Format.table:

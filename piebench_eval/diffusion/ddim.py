@@ -108,14 +108,38 @@ def _walk(
     up: bool,
 ) -> torch.Tensor:
     """Take latents through the steps between levels k and k + 1, and keep every one of them."""
-    samples = range(len(latents))
     trajectory = [latents]
     for level in levels:
-        timestep = schedule.timesteps[level]
-        noise = backbone.predict_noise(latents, timestep, cond, samples)
-        if guidance != 1:
-            noise = guide(backbone.predict_noise(latents, timestep, uncond, samples), noise, guidance)
-        below, above = schedule.alphas[level], schedule.alphas[level + 1]
-        latents = ddim_step(latents, noise, *((below, above) if up else (above, below)))
+        latents = guided_step(backbone, latents, cond, uncond, schedule, guidance, level, up)
         trajectory.append(latents)
     return torch.stack(trajectory)
+
+
+def guided_step(
+    backbone: Backbone,
+    latents: torch.Tensor,
+    cond: torch.Tensor,
+    uncond: torch.Tensor,
+    schedule: Schedule,
+    guidance: float,
+    level: int,
+    up: bool,
+) -> torch.Tensor:
+    """Take latents ``[samples, 4, h, w]`` through the step between levels ``level`` and ``level + 1``.
+
+    Args:
+        backbone: the model.
+        latents: those of the lower level if the step leads up, otherwise of the upper one.
+        cond: text embeddings ``[samples, 77, width]``.
+        uncond: text embeddings of the empty prompt, same shape; read only if ``guidance`` is not 1.
+        schedule: the noise schedule.
+        guidance: guidance scale; at 1 the unconditional row is not computed.
+        level: the lower of the two levels.
+        up: towards the noise.
+    """
+    timestep, samples = schedule.timesteps[level], range(len(latents))
+    noise = backbone.predict_noise(latents, timestep, cond, samples)
+    if guidance != 1:
+        noise = guide(backbone.predict_noise(latents, timestep, uncond, samples), noise, guidance)
+    below, above = schedule.alphas[level], schedule.alphas[level + 1]
+    return ddim_step(latents, noise, *((below, above) if up else (above, below)))

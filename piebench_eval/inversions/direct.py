@@ -77,29 +77,19 @@ def walk_with_offsets(
     """
     import torch
 
+    from piebench_eval.diffusion.ddim import guided_step
+
     walked = [inverted[-1]]
-    for index, level in enumerate(reversed(range(1, schedule.steps + 1))):
-        wanted, share = inverted[level - 1], settings.share(index)
+    for index, level in enumerate(reversed(range(schedule.steps))):
+        wanted, share = inverted[level], settings.share(index)
         if share == 1:  # the whole offset leads there from anywhere
             walked.append(wanted)
             continue
+        texts = inputs.source, inputs.uncond
         with torch.no_grad():
-            step = _guided_step(backbone, inputs, walked[-1], schedule, level)
+            step = guided_step(backbone, walked[-1], *texts, schedule, inputs.guidance, level, up=False)
         walked.append(step + share * (wanted - step))
     return torch.stack(walked[::-1])
-
-
-def _guided_step(
-    backbone: Backbone, inputs: EditInputs, latents: torch.Tensor, schedule: Schedule, level: int
-) -> torch.Tensor:
-    from piebench_eval.diffusion.ddim import ddim_step, guide
-
-    timestep, everyone = schedule.timesteps[level - 1], list(range(len(latents)))
-    noise = backbone.predict_noise(latents, timestep, inputs.source, everyone)
-    if inputs.guidance != 1:
-        uncond = backbone.predict_noise(latents, timestep, inputs.uncond, everyone)
-        noise = guide(uncond, noise, inputs.guidance)
-    return ddim_step(latents, noise, schedule.alphas[level], schedule.alphas[level - 1])
 
 
 DIRECT = Inversion(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ class RunRequest:
         Raises:
             PiebenchError: the file cannot be used.
         """
-        return axes_of_fields(self._fields(), str(self.config)) if self.config else {}
+        return axes_of_fields(self._fields, str(self.config)) if self.config else {}
 
     def build(self, swept: Mapping[str, Any] | None = None) -> tuple[Recipe, Path | None]:
         """Make the recipe, and tell the benchmark: None for the embedded one.
@@ -61,8 +62,7 @@ class RunRequest:
         Raises:
             PiebenchError: something is missing, unknown or does not fit.
         """
-        fields = self._fields()
-        fields.pop(RECIPE_FIELD, None)
+        fields = {name: value for name, value in self._fields.items() if name != RECIPE_FIELD}
         overrides = {**self.fixed, **(swept or {})}
         data = self.data
         if data is None and "model" not in {**fields, **overrides}:
@@ -85,7 +85,9 @@ class RunRequest:
             overrides["model"] = str(Path(model).resolve())
         return build_recipe(fields, overrides, source), None if data == DEMO else Path(data)
 
+    @cached_property
     def _fields(self) -> dict[str, Any]:
+        """What the file holds; read once, for all points of a sweep."""
         return read_recipe_fields(_place_of(self.config)) if self.config else {}
 
 

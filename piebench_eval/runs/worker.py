@@ -109,9 +109,8 @@ class Worker:
         self._model: Model | None = None
         self._fingerprint: str | None = None
         self._samples: tuple[Sample, ...] = ()
-        self._saver = ThreadPoolExecutor(
-            max_workers=1, thread_name_prefix="saver"
-        )  # one: the log has one writer
+        # One thread: the log has one writer.
+        self._saver = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saver")
 
     def load(self, model: Model) -> str | None:
         """Have a model ready, and tell its fingerprint.

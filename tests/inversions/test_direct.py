@@ -5,23 +5,11 @@ import torch
 
 from piebench_eval.backbone.evaluations import UNetTally
 from piebench_eval.diffusion.ddim import ddim_step, guide
-from piebench_eval.diffusion.schedule import ddim_schedule
 from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
 from piebench_eval.inversions.direct import DirectSettings, direct
 from piebench_eval.runs.edit import edit_latents, encode_inputs
 from piebench_eval.runs.recipe import build_recipe
-
-STEPS = 5
-
-
-@pytest.fixture(scope="module")
-def schedule(backbone):
-    return ddim_schedule(backbone.alphas_cumprod, STEPS)
-
-
-@pytest.fixture(scope="module")
-def inputs(backbone, samples):
-    return encode_inputs(backbone, samples[:2], 128)
+from tests.inversions.conftest import STEPS
 
 
 @pytest.fixture(scope="module")

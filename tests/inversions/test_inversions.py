@@ -10,18 +10,9 @@ from piebench_eval.diffusion.schedule import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.runs.edit import encode_inputs
+from tests.inversions.conftest import STEPS
 
-STEPS, GUIDANCE = 5, 7.5
-
-
-@pytest.fixture(scope="module")
-def schedule(backbone):
-    return ddim_schedule(backbone.alphas_cumprod, STEPS)
-
-
-@pytest.fixture(scope="module")
-def inputs(backbone, samples):
-    return encode_inputs(backbone, samples[:2], 128)
+GUIDANCE = 7.5
 
 
 def invert(name, backbone, inputs, schedule, **settings):

@@ -28,26 +28,28 @@ def paper(steps, **overrides):
     return build_recipe(read_recipe_fields(recipe_file("paper")), {"steps": steps, **overrides}, "paper")
 
 
-@pytest.mark.golden
-def test_ten_steps_are_as_counted(counted):
-    recipe = paper(10)
+def rows_of_all(steps):
+    """Every combination's rows, forward and backward, by name."""
+    recipe = paper(steps)
     for name in PASSES:
         combination = recipe.combination(*name.split("+"))
-        skipped = SKIPPED[10] if combination.inversion == "edit_friendly" else 0
+        skipped = SKIPPED[steps] if combination.inversion == "edit_friendly" else 0
+        yield name, reference_rows(combination, skipped)
+
+
+@pytest.mark.golden
+def test_ten_steps_are_as_counted(counted):
+    for name, rows in rows_of_all(10):
         expected = counted.loc[name, ["unet_samples_N10", "of_which_with_backward_N10"]]
-        assert reference_rows(combination, skipped) == tuple(map(int, expected)), name
+        assert rows == tuple(map(int, expected)), name
     assert {*PASSES, "direct+p2p_guidance_25_75"} == set(counted.index)
 
 
 @pytest.mark.golden
 def test_fifty_steps_are_as_counted(counted):
-    recipe = paper(50)
-    for name in PASSES:
-        combination = recipe.combination(*name.split("+"))
-        skipped = SKIPPED[50] if combination.inversion == "edit_friendly" else 0
+    for name, (forward, backward) in rows_of_all(50):
         expected = counted.loc[name, "unet_samples_N50"]
         at_most = "<=1000 (500 + K, K<=500)" if name.startswith("null_text") else None
-        forward, backward = reference_rows(combination, skipped)
         assert (expected if at_most else int(expected)) == (at_most or forward), name
         assert (forward, backward) == ((1000, 500) if at_most else (forward, 0))
 

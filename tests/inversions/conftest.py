@@ -1,0 +1,18 @@
+"""Two samples and a short schedule, for every inversion."""
+
+import pytest
+
+from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.runs.edit import encode_inputs
+
+STEPS = 5
+
+
+@pytest.fixture(scope="module")
+def schedule(backbone):
+    return ddim_schedule(backbone.alphas_cumprod, STEPS)
+
+
+@pytest.fixture(scope="module")
+def inputs(backbone, samples):
+    return encode_inputs(backbone, samples[:2], 128)
