@@ -31,7 +31,7 @@ class Passes:
     updates: int = 0
 
 
-_P2P = 2 + 4  # a reconstruction of both prompts that is only shown, and the edit
+_P2P = 2 + 4  # a guided reconstruction of the source that is only shown, and the edit
 _TUNED = 1 + 2 + _P2P  # beside the updates: the conditional row, the step with the tuned embedding
 _MASACTRL = 2 + 4  # a sample of the target prompt that is dropped, and the edit
 

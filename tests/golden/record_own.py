@@ -1,7 +1,7 @@
 """Record the golden set that everybody has: ``python -m tests.golden.record_own``.
 
 Four photographs of scikit-image, a tiny model whose weights come from a seed, and edits by the plain
-implementation in ``tests/support/plain.py``, which is itself held against the reference's recordings. The
+implementation in ``scripts/plain/``, which is itself held against the reference's recordings. The
 encoded pictures and inverted latents are the package's own: they guard against drift only.
 """
 

@@ -1,0 +1,96 @@
+"""What the three methods change in a call of rows [source, target] x [unconditional, conditional]."""
+
+import torch
+from torch.nn import functional
+
+from piebench_eval.methods.masactrl import MasaCtrlSettings
+from piebench_eval.methods.p2p import P2PSettings, WordPlan
+from piebench_eval.methods.pnp import PnPSettings
+
+
+class Control:
+    """Nothing is changed. ``step`` counts sampling steps; who samples sets it."""
+
+    step = 0
+
+    def states(self, q, k, v, layer):
+        """Queries, keys and values of a self-attention layer, ``[rows, heads, positions, width]``."""
+        return q, k, v
+
+    def maps(self, maps, cross, layer):
+        """Attention maps of any layer, ``[rows, heads, positions, tokens]``."""
+        return maps
+
+    def features(self, output):
+        """Output of the decoder's residual layer that Plug-and-Play takes, ``[rows, channels, h, w]``."""
+        return output
+
+    def after(self, latents):
+        """Latents of [source, target] after a step."""
+        return latents
+
+
+class P2P(Control):
+    """Prompt-to-Prompt on rows [su, tu, sc, tc]; small maps are added up, whether they are read or not."""
+
+    def __init__(self, plan: WordPlan, settings: P2PSettings, steps: int, side: int):
+        self.plan, self.settings, self.side = plan, settings, side
+        self.cross_end = int(settings.cross_replace_steps * (steps + 1))
+        self.self_end = int(settings.self_replace_steps * steps)
+        self.blend_start = int(settings.blend_start * steps)
+        self.stored: dict[tuple[bool, int], torch.Tensor] = {}
+
+    def maps(self, maps, cross, layer):
+        positions = maps.shape[2]
+        if cross and self.step < self.cross_end:
+            plan = (self.plan.matrix, self.plan.taken, self.plan.equalizer)
+            matrix, taken, equalizer = (torch.as_tensor(x, device=maps.device) for x in plan)
+            maps[3] = (maps[2] @ matrix * taken + maps[3] * (1 - taken)) * equalizer
+        largest = (self.side // self.settings.self_replace_downsampling) ** 2
+        if not cross and self.step < self.self_end and positions <= largest:
+            maps[3] = maps[2]
+        if positions <= (self.side // 2) ** 2:
+            before = self.stored.get((cross, layer), 0)
+            self.stored[cross, layer] = before + maps[2:]
+        return maps
+
+    def after(self, latents):
+        if self.plan.blend is None or self.step < self.blend_start:
+            return latents
+        side = self.side // self.settings.blend_downsampling
+        words = torch.as_tensor(self.plan.blend, device=latents.device)
+        stored = [maps for (cross, _), maps in self.stored.items() if cross and maps.shape[2] == side**2]
+        maps = (torch.stack(stored) * words[None, :, None, None]).sum(-1).mean(dim=(0, 2))
+        maps = functional.max_pool2d(maps.reshape(2, 1, side, side), 3, 1, 1)
+        maps = functional.interpolate(maps, size=latents.shape[2:])
+        inside = maps / maps.amax(dim=(2, 3), keepdim=True) > self.settings.blend_threshold
+        inside = (inside[0] | inside[1]).float()
+        return latents[:1] + inside * (latents - latents[:1])
+
+
+class MasaCtrl(Control):
+    """Mutual self-attention on rows [su, tu, sc, tc]: targets look at the source's keys and values."""
+
+    def __init__(self, settings: MasaCtrlSettings):
+        self.settings = settings
+
+    def states(self, q, k, v, layer):
+        if self.step < self.settings.start_step or layer < self.settings.start_layer:
+            return q, k, v
+        return q, k[[0, 0, 2, 2]], v[[0, 0, 2, 2]]
+
+
+class PlugAndPlay(Control):
+    """Feature and attention injection on rows [source, tu, tc]."""
+
+    def __init__(self, settings: PnPSettings, steps: int):
+        self.features_end = int(settings.feature_steps * steps)
+        self.attention_end = int(settings.attention_steps * steps)
+
+    def states(self, q, k, v, layer):
+        if self.step >= self.attention_end or layer < 8:
+            return q, k, v
+        return q[[0, 0, 0]], k[[0, 0, 0]], v
+
+    def features(self, output):
+        return output[[0, 0, 0]] if self.step < self.features_end else output

@@ -1,0 +1,76 @@
+"""The UNet, called plainly: softmax written out in every attention layer, and rows counted."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from scripts.plain.controls import Control
+
+FEATURES = "up_blocks.1.resnets.1.conv2"
+
+
+@dataclass
+class PlainModel:
+    """A UNet and what turns prompts into embeddings ``[prompts, 77, width]``.
+
+    ``forward`` and ``backward`` count UNet rows; ``control`` acts in the calls that are made with it.
+    """
+
+    unet: Any
+    embed: Callable[[Sequence[str]], torch.Tensor]
+    control: Control = field(default_factory=Control)
+    forward: int = 0
+    backward: int = 0
+
+    def noise(
+        self, latents: torch.Tensor, timestep: int, texts: torch.Tensor, control: Control | None = None
+    ) -> torch.Tensor:
+        """Predicted noise of ``[rows, 4, h, w]``."""
+        self.control = control or Control()
+        self.forward += len(latents)
+        return self.unet(latents, timestep, texts).sample
+
+
+@contextmanager
+def plain_model(unet: Any, embed: Callable[[Sequence[str]], torch.Tensor]) -> Iterator[PlainModel]:
+    """Call a UNet plainly; afterwards it is as it was."""
+    model = PlainModel(unet, embed)
+    original = dict(unet.attn_processors)
+    in_order = [name for place in ("down", "mid", "up") for name in original if name.startswith(place)]
+    kinds = {kind: [name for name in in_order if kind in name] for kind in ("attn1", "attn2")}
+    processors = {
+        name: _Attention(model, kind, layer)
+        for kind, names in kinds.items()
+        for layer, name in enumerate(names)
+    }
+    unet.set_attn_processor(processors)
+    hook = unet.get_submodule(FEATURES).register_forward_hook(
+        lambda _module, _inputs, output: model.control.features(output)
+    )
+    try:
+        yield model
+    finally:
+        hook.remove()
+        unet.set_attn_processor(original)
+
+
+class _Attention:
+    """Softmax of QK^T, times V; every map is there in full, to be edited."""
+
+    def __init__(self, model: PlainModel, kind: str, layer: int):
+        self.model, self.cross, self.layer = model, kind == "attn2", layer
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, **_):
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        q, k, v = attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)
+        q, k, v = (x.reshape(*x.shape[:2], attn.heads, -1).permute(0, 2, 1, 3) for x in (q, k, v))
+        control = self.model.control
+        if not self.cross:
+            q, k, v = control.states(q, k, v, self.layer)
+        maps = torch.softmax(q @ k.transpose(2, 3) / q.shape[-1] ** 0.5, dim=-1)
+        maps = control.maps(maps, self.cross, self.layer)
+        out = (maps @ v).permute(0, 2, 1, 3).flatten(2)
+        return attn.to_out[1](attn.to_out[0](out))
