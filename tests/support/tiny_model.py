@@ -1,15 +1,14 @@
 """A Stable Diffusion 1.x-shaped model of 128 pixels with random weights, in diffusers' format."""
 
 import json
-import re
 from pathlib import Path
 
-import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from scripts.demo_training.unet import sd_scheduler
+from scripts.speed.models import tame
 from tests.support.weights import fill
 
 WORDS = "a photo of an cat dog mirror sitting next to in the round square cake coffee cup astronaut"
@@ -46,10 +45,7 @@ def save_tiny_model(folder: Path) -> Path:
         norm_num_groups=4,
         sample_size=128,
     )
-    _tame(fill(unet, seed=1))
-    fill(vae, seed=3)
-    with torch.no_grad():
-        vae.quant_conv.weight[:4] *= 10  # latents of unit size
+    tame(fill(unet, seed=1), fill(vae, seed=3))
     fill(text_encoder, seed=2).save_pretrained(folder / "text_encoder")
     unet.save_pretrained(folder / "unet")
     vae.save_pretrained(folder / "vae")
@@ -75,18 +71,3 @@ def save_tokenizer(folder: Path, words: str = WORDS) -> None:
     CLIPTokenizer(
         str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=77
     ).save_pretrained(folder)
-
-
-def _tame(unet: torch.nn.Module) -> None:
-    """Keep a random network from being chaotic, and its attention from being flat.
-
-    Weak residual branches keep rounding errors small through many steps; peaked cross-attention makes words
-    matter, and a blend's mask a part of the picture.
-    """
-    with torch.no_grad():
-        for name, parameter in unet.named_parameters():
-            if re.search(r"attn2\.to_[qk]\.weight", name):
-                parameter.mul_(3)
-            elif re.search(r"(conv2|to_out\.0|ff\.net\.2)\.weight", name):
-                parameter.mul_(0.3)
-        unet.conv_out.weight.mul_(0.2)

@@ -1,0 +1,97 @@
+"""Measure speed and memory on whatever device is there, beside a plain implementation of the same equations.
+
+python scripts/bench.py --combinations direct+p2p,ddim+p2p
+python scripts/bench.py --size sd1 --device cuda --precision bf16 --batch-sizes 1,4,8 --steps 50
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.files import write_whole
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    numbers = _names(text)
+    if not numbers or not all(number.isdigit() and int(number) > 0 for number in numbers):
+        raise typer.BadParameter(f"{text!r}: write numbers from 1 up with commas between them, as 1,4,8")
+    return [int(number) for number in numbers]
+
+
+def main(
+    size: Annotated[
+        Literal["tiny", "sd1"],
+        typer.Option(help="A model of random weights: tiny, or of Stable Diffusion v1's own size."),
+    ] = "tiny",
+    model: Annotated[
+        str | None, typer.Option(help="Or a model: diffusers directory, hub id, or demo.")
+    ] = None,
+    combinations: Annotated[
+        str, typer.Option(help="Combinations of Table 1, with commas between them; all by default.")
+    ] = "",
+    steps: Annotated[int, typer.Option(min=2, help="Sampling steps.")] = 10,
+    resolution: Annotated[
+        int | None, typer.Option(min=8, help="Side of the images in pixels; the model's own by default.")
+    ] = None,
+    batch_sizes: Annotated[str, typer.Option(help="Images per batch, with commas between them.")] = "1,2",
+    precision: Annotated[
+        Literal["fp32", "tf32", "bf16", "fp16"],
+        typer.Option(help="Other than fp32: what it changes in the metrics is measured, on the demo world."),
+    ] = "fp32",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    baseline: Annotated[
+        bool,
+        typer.Option(
+            help="Time the plain implementation too, and compare latents: all rows, all maps, batch 1."
+        ),
+    ] = True,
+    compile: Annotated[bool, typer.Option(help="Compile the UNet's blocks.")] = False,
+    repeats: Annotated[int, typer.Option(min=1, help="Timings of each batch size; the median counts.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Write the numbers to a JSON file.")] = None,
+) -> None:
+    """Measure seconds per image, UNet rows, memory and FLOP/s of Table 1's combinations.
+
+    The table goes to stdout, as Markdown. Exit code 1: latents in float32 are not the plain ones.
+    """
+    batches, chosen = _numbers(batch_sizes), _names(combinations)
+    from scripts.speed.run import Options, bench
+
+    options = Options(
+        size=size,
+        model=model,
+        combinations=chosen,
+        steps=steps,
+        resolution=resolution,
+        batch_sizes=batches,
+        precision=precision,
+        device=device,
+        threads=threads,
+        baseline=baseline,
+        compile=compile,
+        repeats=repeats,
+    )
+    console = Console(stderr=True)
+    try:
+        report = bench(options, console)
+        if out is not None:
+            write_whole(out, json.dumps(report.data, indent=1).encode() + b"\n")
+    except PiebenchError as error:
+        console.print(f"[red]error:[/red] {error}", highlight=False)
+        raise typer.Exit(error.exit_code) from None
+    typer.echo("\n\n".join(report.sections))
+    if not report.same:
+        console.print("[red]error:[/red] latents are not those of the plain implementation; see the table")
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,171 @@
+"""Timing combinations, and the plain implementation beside them."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from diffusers import UNet2DConditionModel
+
+from piebench_eval.backbone.backbone import Backbone
+from piebench_eval.backbone.memory import Memory
+from piebench_eval.bench.sample import Sample
+from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.runs.combination import Combination
+from piebench_eval.runs.edit import edit_batch, encode_inputs, working_resolution
+from piebench_eval.runs.result import EditResult
+from scripts.plain.edit import plain_edit
+from scripts.plain.model import plain_model
+from scripts.speed.flops import synchronize
+from scripts.speed.memory import PeakMemory
+
+TOLERANCE, NULL_TEXT_TOLERANCE = (2e-3, 2e-4), (1e-2, 1e-3)
+"""How far float32 latents may lie from the plain ones, at most and as root mean square, as for the recordings
+of the reference. Null-text's Adam turns the sign of a tiny gradient, which is noise, into a whole step."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One batch size: seconds per image (the median), and memory that the batch takes, in bytes per image."""
+
+    batch: int
+    seconds: float
+    memory: float | None
+
+
+@dataclass(frozen=True)
+class Plain:
+    """The plain implementation: seconds, its UNet rows, and how far the package's latents are from its."""
+
+    seconds: float
+    forward: int
+    backward: int
+    max_difference: float
+    rms_difference: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One combination by itself; UNet rows of the first image as they were counted."""
+
+    combination: str
+    forward: int
+    backward: int
+    timings: list[Timing]
+    plain: Plain | None = None
+
+    @property
+    def fastest(self) -> Timing:
+        return min(self.timings, key=lambda timing: timing.seconds)
+
+    @property
+    def rows_per_second(self) -> float:
+        """Forward and backward, at the fastest batch size; encoding and decoding take part of the time."""
+        return (self.forward + self.backward) / self.fastest.seconds
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times more seconds the plain implementation takes."""
+        return None if self.plain is None else self.plain.seconds / self.fastest.seconds
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the latents are the plain ones, within the tolerance; nothing says no without them."""
+        largest, rms = NULL_TEXT_TOLERANCE if self.combination.startswith("null_text") else TOLERANCE
+        plain = self.plain
+        return plain is None or (plain.max_difference <= largest and plain.rms_difference <= rms)
+
+
+def measure(
+    backbone: Backbone,
+    samples: Sequence[Sample],
+    combination: Combination,
+    batch_sizes: Sequence[int],
+    repeats: int = 1,
+    warm_up: bool = False,
+) -> tuple[Measured, EditResult]:
+    """Time a combination at several batch sizes, nothing shared with others; and the first sample's edit.
+
+    Args:
+        backbone: the model.
+        samples: as many as the largest batch has.
+        combination: how they are edited.
+        batch_sizes: samples per batch.
+        repeats: how often each is timed.
+        warm_up: edit once before, untimed: what is compiled or tuned when it is first met.
+    """
+    timings = []
+    for batch in batch_sizes:
+        if warm_up:
+            _alone(backbone, samples[:batch], combination)
+        with PeakMemory(backbone.device) as peak:
+            seconds, results = _alone(backbone, samples[:batch], combination)
+        more = [_alone(backbone, samples[:batch], combination)[0] for _ in range(repeats - 1)]
+        memory = None if peak.taken is None else peak.taken / batch
+        timings.append(Timing(batch, statistics.median([seconds, *more]) / batch, memory))
+    first = results[0]
+    return Measured(combination.name, first.unet_forward, first.unet_backward, timings), first
+
+
+def beside_plain(
+    measured: Measured,
+    edited: EditResult,
+    backbone: Backbone,
+    unet: UNet2DConditionModel,
+    combination: Combination,
+) -> Measured:
+    """Edit the same picture by the plain implementation: batch 1, every row, every map, encoded anew.
+
+    Args:
+        measured: what is known of the combination.
+        edited: the package's edit of the picture.
+        backbone: the autoencoder and the text encoder.
+        unet: in float32; null-text differentiates its weights too, as the reference does.
+        combination: how it is edited.
+    """
+    common = combination.common
+    backbone.memory = None
+    synchronize(backbone.device)
+    started = time.perf_counter()
+    side = working_resolution(backbone, common.resolution)
+    z0 = encode_inputs(backbone, [edited.sample], side, loader=common.image_loader).latents
+    schedule = ddim_schedule(
+        backbone.alphas_cumprod, common.steps, common.steps_offset, common.set_alpha_to_one
+    )
+
+    def embed(prompts: Sequence[str]) -> torch.Tensor:
+        return backbone.embed_prompts(prompts).float()
+
+    with plain_model(unet, embed) as model:
+        latents = plain_edit(model, combination, edited.sample, z0, schedule, backbone.tokenizer)
+    backbone.decode_latents(latents)
+    synchronize(backbone.device)
+    seconds = time.perf_counter() - started
+    unet.zero_grad()
+    off = (latents[0] - edited.latents.to(latents)).abs()
+    found = Plain(seconds, model.forward, model.backward, float(off.max()), float(off.square().mean().sqrt()))
+    return replace(measured, plain=found)
+
+
+def time_grid(backbone: Backbone, samples: Sequence[Sample], combinations: Sequence[Combination]) -> float:
+    """Seconds per image for all combinations one after another, sharing what they can."""
+    backbone.memory = Memory({})
+    return sum(_timed(backbone, samples, combination)[0] for combination in combinations) / len(samples)
+
+
+def _alone(
+    backbone: Backbone, samples: Sequence[Sample], combination: Combination
+) -> tuple[float, list[EditResult]]:
+    backbone.memory = Memory({})
+    return _timed(backbone, samples, combination)
+
+
+def _timed(
+    backbone: Backbone, samples: Sequence[Sample], combination: Combination
+) -> tuple[float, list[EditResult]]:
+    synchronize(backbone.device)
+    started = time.perf_counter()
+    results = edit_batch(backbone, samples, combination)
+    synchronize(backbone.device)
+    return time.perf_counter() - started, results

@@ -1,0 +1,220 @@
+"""The bench, from options to a report."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from rich.console import Console
+
+from piebench_eval.backbone.compiled import compile_blocks
+from piebench_eval.backbone.loading import PRECISIONS, load_backbone, resolve_device
+from piebench_eval.bench.sample import Sample
+from piebench_eval.demo.embedded import locate
+from piebench_eval.errors import PiebenchError
+from piebench_eval.loading import load_complete, tf32
+from piebench_eval.recipes import recipe_file
+from piebench_eval.runs.combination import Combination
+from piebench_eval.runs.edit import working_resolution
+from piebench_eval.runs.forecast import count_rows
+from piebench_eval.runs.manifest import describe_device, library_versions
+from piebench_eval.runs.recipe import Recipe, build_recipe, read_recipe_fields
+from piebench_eval.runs.records import EditKey
+from piebench_eval.runs.reference_rows import reference_rows
+from scripts.speed import tables
+from scripts.speed.flops import flops_of_row, matrix_peak
+from scripts.speed.measure import Measured, beside_plain, measure, time_grid
+from scripts.speed.memory import calculate_memory
+from scripts.speed.models import SIZES, save_model
+from scripts.speed.quality import metric_changes
+from scripts.speed.samples import save_samples
+
+CALCULATED_BATCH = 8
+PICTURES = 700
+"""Of PIE-Bench."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``scripts/bench.py`` is asked for; see its ``--help``."""
+
+    size: str
+    model: str | None
+    combinations: list[str]
+    steps: int
+    resolution: int | None
+    batch_sizes: list[int]
+    precision: str
+    device: str
+    threads: int | None
+    baseline: bool
+    compile: bool
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured.
+
+    Attributes:
+        sections: Markdown.
+        data: the numbers, for ``--out``.
+        same: whether all latents that had to be the plain ones were.
+    """
+
+    sections: list[str]
+    data: dict[str, Any]
+    same: bool
+
+
+def bench(options: Options, console: Console) -> Report:
+    """Measure everything that the options ask for.
+
+    Raises:
+        PiebenchError: an option that does not fit, or a model that cannot be loaded.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    recipe = _recipe(options)
+    combinations = [recipe.combination(*pair) for pair in recipe.pairs]
+    with tempfile.TemporaryDirectory() as scratch, console.status("model") as status:
+        folder = Path(scratch)
+        model = options.model or str(save_model(folder / options.size, SIZES[options.size]))
+        device = resolve_device(options.device)
+        backbone = load_backbone(model, device=device, precision=options.precision)
+        if options.compile:
+            compile_blocks(backbone.unet)
+        side = working_resolution(backbone, options.resolution)
+        samples = save_samples(folder, max([*options.batch_sizes, CALCULATED_BATCH]), side)
+
+        measured = []
+        plain = _plain_unet(model, device) if options.baseline else None
+        for combination in combinations:
+            status.update(combination.name)
+            one, edited = measure(
+                backbone,
+                samples,
+                combination,
+                options.batch_sizes,
+                options.repeats,
+                warm_up=options.compile or device.type == "cuda",
+            )
+            if plain is not None:
+                status.update(f"{combination.name}, the plain implementation")
+                one = beside_plain(one, edited, backbone, plain, combination)
+            measured.append(one)
+            console.print(f"{one.combination}: {one.fastest.seconds:.3g} s per image")
+        del plain
+        status.update("all combinations together")
+        batch = max(options.batch_sizes)
+        grid = time_grid(backbone, samples[:batch], combinations)
+
+        status.update("matrix products")
+        with tf32(options.precision == "tf32"):
+            peak = matrix_peak(device, PRECISIONS[options.precision])
+        per_row = flops_of_row(backbone.unet, side // backbone.vae_factor)
+        del backbone
+        judged = options.baseline and options.precision == "fp32"
+        sections = [
+            _heading(options, device, side),
+            _row_table(recipe, samples[0], measured),
+            tables.speed_table(measured, judged),
+            _grid(grid, batch, measured),
+            tables.memory_table(measured),
+            *_calculated(options, combinations, samples, side),
+            tables.flops_table(measured, per_row, peak, options.precision),
+        ]
+        data = {
+            "options": asdict(options),
+            "device": describe_device(device),
+            "threads": torch.get_num_threads(),
+            "versions": library_versions(),
+            "combinations": [asdict(one) for one in measured],
+            "grid": {"batch": batch, "seconds": grid},
+            "flops_per_row": per_row,
+            "matrix_peak": peak,
+        }
+        if options.precision != "fp32":
+            status.update(f"metrics in float32 and {options.precision}")
+            changes = metric_changes(options.precision, recipe.pairs, options.device)
+            sections.append(tables.metric_table(changes, options.precision))
+            data["metrics"] = {
+                name: {f"{column} {what}": value for (column, what), value in row.items()}
+                for name, row in changes.iterrows()
+            }
+    return Report(sections, data, not judged or all(one.is_near for one in measured))
+
+
+def _recipe(options: Options) -> Recipe:
+    """Table 1's recipe, narrowed to the combinations that are asked for."""
+    file = recipe_file("table1")
+    fields = read_recipe_fields(file)
+    known = fields["combinations"]
+    if unknown := [name for name in options.combinations if name not in known]:
+        raise PiebenchError(f"--combinations {', '.join(unknown)}: choose from {', '.join(known)}")
+    fields["combinations"] = {name: known[name] for name in options.combinations or known}
+    overrides = {"model": options.model or options.size, "steps": options.steps}
+    overrides |= {"precision": options.precision, "resolution": options.resolution}
+    return build_recipe(fields, overrides, str(file))
+
+
+def _plain_unet(model: str, device: torch.device) -> UNet2DConditionModel:
+    """A UNet as diffusers loads it, its weights not frozen."""
+    return load_complete(
+        UNet2DConditionModel, locate("model", model), device, subfolder="unet", low_cpu_mem_usage=False
+    ).requires_grad_(True)
+
+
+def _heading(options: Options, device: torch.device, side: int) -> str:
+    model = options.model or f"{options.size}, random weights"
+    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    compiled = ", compiled" if options.compile else ""
+    return (
+        f"# {describe_device(device)}{threads}\n\nModel {model}; {side} pixels, {options.steps} steps, "
+        f"{options.precision}{compiled}; PyTorch {torch.__version__}. Each combination by itself, the median "
+        f"of {options.repeats}; an image is read, encoded, inverted, edited and decoded. The plain "
+        "implementation does the same in float32, one image at a time."
+    )
+
+
+def _row_table(recipe: Recipe, sample: Sample, measured: list[Measured]) -> str:
+    costs = count_rows(recipe, [sample])
+    planned, reference = {}, {}
+    for combination in (recipe.combination(*pair) for pair in recipe.pairs):
+        cost = costs[EditKey(combination.inversion, combination.method, sample.id)]
+        planned[combination.name] = cost
+        reference[combination.name] = reference_rows(combination, combination.common.steps - cost.steps)
+    return tables.row_table(planned, reference, measured)
+
+
+def _grid(seconds: float, batch: int, measured: list[Measured]) -> str:
+    """What all combinations take together, and Table 1's pictures at that pace."""
+    hours = PICTURES * seconds / 3600
+    text = (
+        f"All {len(measured)} combinations one after another, batch {batch}, sharing what they can: "
+        f"{seconds:.3g} s per image"
+    )
+    if all(one.plain for one in measured):
+        plain = sum(one.plain.seconds for one in measured)
+        text += f"; the plain implementation: {plain:.4g} s, {plain / seconds:.1f} times as long"
+    return f"{text}. At this pace, {PICTURES} images take {hours:.2g} hours: a projection, nothing measured."
+
+
+def _calculated(
+    options: Options, combinations: Sequence[Combination], samples: Sequence[Sample], side: int
+) -> list[str]:
+    """The memory of each combination's batch of eight, where the model is of a size that is known."""
+    if options.model:
+        return []
+    batch, size = samples[:CALCULATED_BATCH], SIZES[options.size]
+    formats = {"fp32": torch.float32, "fp16": torch.float16}
+    calculated = {
+        combination.name: {
+            name: calculate_memory(size, combination, batch, dtype, side) for name, dtype in formats.items()
+        }
+        for combination in combinations
+    }
+    return [tables.calculated_memory(calculated, f"batch {CALCULATED_BATCH}, {side} pixels")]

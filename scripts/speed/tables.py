@@ -1,0 +1,119 @@
+"""The bench's Markdown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from tabulate import tabulate
+
+from piebench_eval.metrics.columns import COLUMNS
+from piebench_eval.runs.forecast import RowCost
+from scripts.speed.measure import Measured
+from scripts.speed.memory import Calculated
+
+_NONE = "-"
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    align = ["left", *["right"] * (len(header) - 1)]
+    return tabulate(rows, header, tablefmt="github", disable_numparse=True, colalign=align)
+
+
+def _rows(forward: float, backward: float) -> str:
+    return f"{forward:g}" + (f" + {backward:g}" if backward else "")
+
+
+def row_table(
+    planned: Mapping[str, RowCost], reference: Mapping[str, tuple[int, int] | None], measured: list[Measured]
+) -> str:
+    """UNet rows per image: planned, shared in the grid, counted, the plain implementation's, the paper's."""
+    rows = []
+    for one in measured:
+        plan, paper, plain = planned[one.combination], reference[one.combination], one.plain
+        rows.append(
+            [
+                one.combination,
+                _rows(plan.forward, plan.backward),
+                _rows(one.forward, one.backward),
+                f"{plan.shared}",
+                _rows(plain.forward, plain.backward) if plain else _NONE,
+                _rows(*paper) if paper else _NONE,
+            ]
+        )
+    header = ["UNet rows per image, forward + backward", "planned", "counted", "shared in the grid", "plain"]
+    return _markdown([*header, "reference"], rows)
+
+
+def speed_table(measured: list[Measured], judged: bool) -> str:
+    """Seconds per image and what they compare to.
+
+    Args:
+        measured: of every combination.
+        judged: whether the latents have to be the plain ones.
+    """
+    batches = [timing.batch for timing in measured[0].timings]
+    header = ["combination", *(f"s/image, batch {batch}" for batch in batches), "rows/s", "plain s/image"]
+    header += ["times faster", "latents off, max", "rms"] + (["same"] if judged else [])
+    rows = []
+    for one in measured:
+        cells = [one.combination, *(f"{timing.seconds:.3g}" for timing in one.timings)]
+        cells.append(f"{one.rows_per_second:.4g}")
+        if one.plain:
+            cells += [f"{one.plain.seconds:.4g}", f"{one.ratio:.1f}"]
+            cells += [f"{one.plain.max_difference:.1e}", f"{one.plain.rms_difference:.1e}"]
+            cells += (["yes" if one.is_near else "NO"]) if judged else []
+        rows.append(cells + [_NONE] * (len(header) - len(cells)))
+    return _markdown(header, rows)
+
+
+def memory_table(measured: list[Measured]) -> str:
+    """Megabytes per image beyond the weights, by batch size."""
+    header = ["MB per image, weights not counted"]
+    header += [f"batch {timing.batch}" for timing in measured[0].timings]
+    rows = [
+        [
+            one.combination,
+            *(_NONE if timing.memory is None else f"{timing.memory / 1e6:.0f}" for timing in one.timings),
+        ]
+        for one in measured
+    ]
+    return _markdown(header, rows)
+
+
+def calculated_memory(calculated: Mapping[str, Mapping[str, Calculated]], what: str) -> str:
+    """Gigabytes at most, by combination and number format.
+
+    Args:
+        calculated: by combination and number format.
+        what: which batch.
+    """
+    formats = list(next(iter(calculated.values())))
+    header = [f"GB by calculation, {what}"]
+    header += [f"{name}: weights + step or decoding" for name in formats]
+    rows = []
+    for combination, by_format in calculated.items():
+        cells = (
+            f"{found.weights / 1e9:.1f} + {max(found.step, found.decoding) / 1e9:.1f} = {found.total / 1e9:.1f}"
+            for found in by_format.values()
+        )
+        rows.append([combination, *cells])
+    return _markdown(header, rows)
+
+
+def flops_table(measured: list[Measured], per_row: int, peak: float, precision: str) -> str:
+    """Operations per second, and their part of what the device's matrix product reaches."""
+    rows = []
+    for one in measured:
+        reached = one.rows_per_second * per_row
+        rows.append([one.combination, f"{reached / 1e12:.3g}", f"{reached / peak:.1%}"])
+    best = f"of the matrix peak ({precision}, {peak / 1e12:.3g} TFLOP/s)"
+    return _markdown([f"{per_row / 1e9:.4g} GFLOP per row", "TFLOP/s", best], rows)
+
+
+def metric_table(changes: pd.DataFrame, precision: str) -> str:
+    """What the precision adds to every metric, with the float32 mean in brackets."""
+    rows = []
+    for combination, row in changes.iterrows():
+        cells = (f"{row[column, 'change']:+.2g} ({row[column, 'float32']:.4g})" for column in COLUMNS)
+        rows.append([combination, *cells])
+    return _markdown([f"what {precision} changes", *COLUMNS], rows)
