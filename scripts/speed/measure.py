@@ -142,7 +142,6 @@ def beside_plain(
     backbone.decode_latents(latents)
     synchronize(backbone.device)
     seconds = time.perf_counter() - started
-    unet.zero_grad()
     off = (latents[0] - edited.latents.to(latents)).abs()
     found = Plain(seconds, model.forward, model.backward, float(off.max()), float(off.square().mean().sqrt()))
     return replace(measured, plain=found)

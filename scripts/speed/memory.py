@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch.distributed._tools.mem_tracker import MemTracker
+from torch.distributed._tools.mem_tracker import MemTracker, _MemRefType
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 from transformers import CLIPTokenizer
@@ -114,12 +114,13 @@ def calculate_memory(
 
 
 def _most_alive(work) -> int:
-    """Bytes of tensors made by some work that live at the same time, at most."""
+    """Bytes of tensors made by some work, weights not among them, that live at the same time, at most."""
     tracker = MemTracker()
     with _FusedAttention(), tracker:
         work()
-    (of_device,) = tracker.get_tracker_snapshot("peak").values()
-    return int(of_device["Total"])
+    (by_kind,) = tracker.get_tracker_snapshot("peak").values()
+    weights = (_MemRefType.PARAM, _MemRefType.BUFFER)
+    return int(by_kind["Total"] - sum(by_kind[kind] for kind in weights))
 
 
 class _FusedAttention(TorchFunctionMode):

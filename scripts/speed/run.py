@@ -122,15 +122,14 @@ def bench(options: Options, console: Console) -> Report:
             _heading(options, device, side),
             _row_table(recipe, samples[0], measured),
             tables.speed_table(measured, judged),
-            _grid(grid, batch, measured),
+            _grid(grid, batch, measured, is_table_1=not options.combinations),
             tables.memory_table(measured),
             *_calculated(options, combinations, samples, side),
             tables.flops_table(measured, per_row, peak, options.precision),
         ]
         data = {
             "options": asdict(options),
-            "device": describe_device(device),
-            "threads": torch.get_num_threads(),
+            "device": _device_name(device),
             "versions": library_versions(),
             "combinations": [asdict(one) for one in measured],
             "grid": {"batch": batch, "seconds": grid},
@@ -169,15 +168,24 @@ def _plain_unet(model: str, device: torch.device) -> UNet2DConditionModel:
 
 
 def _heading(options: Options, device: torch.device, side: int) -> str:
-    model = options.model or f"{options.size}, random weights"
-    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    model = Path(options.model).name if options.model else f"{options.size}, random weights"
     compiled = ", compiled" if options.compile else ""
     return (
-        f"# {describe_device(device)}{threads}\n\nModel {model}; {side} pixels, {options.steps} steps, "
+        f"# {_device_name(device)}\n\nModel {model}; {side} pixels, {options.steps} steps, "
         f"{options.precision}{compiled}; PyTorch {torch.__version__}. Each combination by itself, the median "
         f"of {options.repeats}; an image is read, encoded, inverted, edited and decoded. The plain "
         "implementation does the same in float32, one image at a time."
     )
+
+
+def _device_name(device: torch.device) -> str:
+    """The device; of a CPU on Linux also which it is."""
+    if device.type != "cpu":
+        return describe_device(device)
+    cpus = Path("/proc/cpuinfo")
+    lines = cpus.read_text().splitlines() if cpus.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else describe_device(device)}, {torch.get_num_threads()} threads"
 
 
 def _row_table(recipe: Recipe, sample: Sample, measured: list[Measured]) -> str:
@@ -190,17 +198,15 @@ def _row_table(recipe: Recipe, sample: Sample, measured: list[Measured]) -> str:
     return tables.row_table(planned, reference, measured)
 
 
-def _grid(seconds: float, batch: int, measured: list[Measured]) -> str:
-    """What all combinations take together, and Table 1's pictures at that pace."""
-    hours = PICTURES * seconds / 3600
-    text = (
-        f"All {len(measured)} combinations one after another, batch {batch}, sharing what they can: "
-        f"{seconds:.3g} s per image"
-    )
+def _grid(seconds: float, batch: int, measured: list[Measured], is_table_1: bool) -> str:
+    """What all combinations take together, and Table 1 at that pace."""
+    text = f"All {len(measured)} in a row, batch {batch}, sharing what they can: {seconds:.3g} s per image"
     if all(one.plain for one in measured):
         plain = sum(one.plain.seconds for one in measured)
         text += f"; the plain implementation: {plain:.4g} s, {plain / seconds:.1f} times as long"
-    return f"{text}. At this pace, {PICTURES} images take {hours:.2g} hours: a projection, nothing measured."
+    if is_table_1:
+        text += f". At this pace {PICTURES} images take {PICTURES * seconds / 3600:.2g} hours (a projection)"
+    return f"{text}."
 
 
 def _calculated(

@@ -96,7 +96,7 @@ def test_unets_of_other_families_are_refused(tiny_model, model, field, value):
 
 
 def test_a_hub_id_without_network_gives_one_error(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the variable is read on import
     with pytest.raises(PiebenchError, match="nobody/nothing"):
         load_backbone("nobody/nothing")
 

@@ -1,0 +1,85 @@
+"""The bench, on a tiny model: its numbers are there, and what is wrong ends in an error."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from scripts import bench
+from scripts.speed import run
+from scripts.speed.measure import Measured, Plain, Timing
+
+app = Typer()
+app.command()(bench.main)
+
+SMALL = ["--resolution", "64", "--steps", "4", "--batch-sizes", "1,2", "--device", "cpu"]
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [*SMALL, *arguments])
+
+
+def test_rows_times_and_latents_stand_beside_the_plain_implementation(tmp_path):
+    out = tmp_path / "bench.json"
+    result = invoke("--combinations", "direct+p2p,ddim+pnp", "--out", str(out))
+    assert result.exit_code == 0, result.output
+    data = json.loads(out.read_text())
+    found = {one["combination"]: one for one in data["combinations"]}
+    # 4 steps: one row each to invert; then the source's row is read to the end, by the blend.
+    assert (found["direct+p2p"]["forward"], found["direct+p2p"]["plain"]["forward"]) == (16, 52)
+    assert (found["ddim+pnp"]["forward"], found["ddim+pnp"]["plain"]["forward"]) == (19, 20)
+    for one in found.values():
+        assert [timing["batch"] for timing in one["timings"]] == [1, 2]
+        assert all(timing["seconds"] > 0 for timing in one["timings"])
+        assert 0 < one["plain"]["max_difference"] < 1e-3
+    assert data["grid"]["seconds"] > 0
+    assert data["flops_per_row"] > 0 and data["matrix_peak"] > 0
+    (rows,) = [
+        line for line in result.stdout.splitlines() if line.startswith("| direct+p2p") and " 52 " in line
+    ]
+    assert [cell.strip() for cell in rows.split("|")[2:-1]] == ["16", "16", "4", "52", "52"]
+
+
+def test_other_latents_end_in_one(monkeypatch):
+    def spoilt(measured, *_):
+        return replace(measured, plain=Plain(1.0, 52, 0, max_difference=1.0, rms_difference=0.1))
+
+    monkeypatch.setattr(run, "beside_plain", spoilt)
+    result = invoke("--model", "demo", "--combinations", "direct+p2p")
+    assert result.exit_code == 1
+    assert "NO" in result.stdout and "not those of the plain implementation" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--batch-sizes", "0"], "numbers from 1 up"),
+        (["--combinations", "direct+nothing"], "direct+nothing: choose from ddim+p2p"),
+        (["--model", "no/such/folder"], "no/such/folder"),
+    ],
+)
+def test_wrong_usage_names_the_remedy(arguments, named, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert named in " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("combination", "largest", "rms", "near"),
+    [
+        ("direct+p2p", 1e-3, 1e-4, True),
+        ("direct+p2p", 3e-3, 1e-4, False),
+        ("direct+p2p", 1e-3, 3e-4, False),
+        ("null_text+p2p", 3e-3, 3e-4, True),
+        ("null_text+p2p", 2e-2, 3e-4, False),
+    ],
+)
+def test_latents_are_judged_by_the_recordings_tolerances(combination, largest, rms, near):
+    plain = Plain(10.0, 52, 0, largest, rms)
+    measured = Measured(combination, 16, 4, [Timing(1, 4.0, None), Timing(2, 2.0, None)], plain)
+    assert measured.is_near == near
+    assert measured.ratio == 5
+    assert measured.rows_per_second == 10
