@@ -10,6 +10,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from rich.console import Console
 
+from piebench_eval.backbone.backbone import Backbone
 from piebench_eval.backbone.compiled import compile_blocks
 from piebench_eval.backbone.loading import PRECISIONS, load_backbone, resolve_device
 from piebench_eval.bench.sample import Sample
@@ -80,43 +81,29 @@ def bench(options: Options, console: Console) -> Report:
         torch.set_num_threads(options.threads)
     recipe = _recipe(options)
     combinations = [recipe.combination(*pair) for pair in recipe.pairs]
+    device = resolve_device(options.device)
     with tempfile.TemporaryDirectory() as scratch, console.status("model") as status:
         folder = Path(scratch)
         model = options.model or str(save_model(folder / options.size, SIZES[options.size]))
-        device = resolve_device(options.device)
         backbone = load_backbone(model, device=device, precision=options.precision)
         if options.compile:
             compile_blocks(backbone.unet)
         side = working_resolution(backbone, options.resolution)
         samples = save_samples(folder, max([*options.batch_sizes, CALCULATED_BATCH]), side)
-
-        measured = []
         plain = _plain_unet(model, device) if options.baseline else None
+        measured = []
         for combination in combinations:
             status.update(combination.name)
-            one, edited = measure(
-                backbone,
-                samples,
-                combination,
-                options.batch_sizes,
-                options.repeats,
-                warm_up=options.compile or device.type == "cuda",
-            )
-            if plain is not None:
-                status.update(f"{combination.name}, the plain implementation")
-                one = beside_plain(one, edited, backbone, plain, combination)
-            measured.append(one)
-            console.print(f"{one.combination}: {one.fastest.seconds:.3g} s per image")
+            measured.append(_measure(options, backbone, plain, samples, combination))
+            console.print(f"{combination.name}: {measured[-1].fastest.seconds:.3g} s per image")
         del plain
-        status.update("all combinations together")
+        status.update("all combinations in a row")
         batch = max(options.batch_sizes)
         grid = time_grid(backbone, samples[:batch], combinations)
-
         status.update("matrix products")
         with tf32(options.precision == "tf32"):
             peak = matrix_peak(device, PRECISIONS[options.precision])
         per_row = flops_of_row(backbone.unet, side // backbone.vae_factor)
-        del backbone
         judged = options.baseline and options.precision == "fp32"
         sections = [
             _heading(options, device, side),
@@ -141,10 +128,22 @@ def bench(options: Options, console: Console) -> Report:
             changes = metric_changes(options.precision, recipe.pairs, options.device)
             sections.append(tables.metric_table(changes, options.precision))
             data["metrics"] = {
-                name: {f"{column} {what}": value for (column, what), value in row.items()}
-                for name, row in changes.iterrows()
+                name: row.unstack().to_dict(orient="index") for name, row in changes.iterrows()
             }
     return Report(sections, data, not judged or all(one.is_near for one in measured))
+
+
+def _measure(
+    options: Options,
+    backbone: Backbone,
+    plain: UNet2DConditionModel | None,
+    samples: Sequence[Sample],
+    combination: Combination,
+) -> Measured:
+    """One combination, and the plain implementation beside it."""
+    warm_up = options.compile or backbone.device.type == "cuda"
+    measured, edited = measure(backbone, samples, combination, options.batch_sizes, options.repeats, warm_up)
+    return measured if plain is None else beside_plain(measured, edited, backbone, plain, combination)
 
 
 def _recipe(options: Options) -> Recipe:
