@@ -93,7 +93,7 @@ def calculated_memory(calculated: Mapping[str, Mapping[str, Calculated]], what: 
     rows = []
     for combination, by_format in calculated.items():
         cells = (
-            f"{found.weights / 1e9:.1f} + {(found.total - found.weights) / 1e9:.1f} = {found.total / 1e9:.1f}"
+            f"{found.weights / 1e9:.2g} + {(found.total - found.weights) / 1e9:.2g} = {found.total / 1e9:.2g}"
             for found in by_format.values()
         )
         rows.append([combination, *cells])
