@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from piebench_eval.bench.sample import Sample
+    from piebench_eval.diffusion.edit_loop import SourcePath
+    from piebench_eval.diffusion.rows import StepRows
     from piebench_eval.methods.base import Prompts
     from piebench_eval.runs.combination import Combination
     from piebench_eval.runs.recipe import Recipe
@@ -175,10 +177,24 @@ def _equalities(texts: Prompts) -> tuple[int, ...]:
     return tuple(all_texts.index(text) for text in all_texts)
 
 
+def plan_sampling(combination: Combination, sample: Sample) -> list[StepRows]:
+    """The UNet rows of every sampling step of one edit, from the noisiest, without a model."""
+    stand_in = _StandIn.load()
+    _, steps = _plan(stand_in, combination, sample)
+    return steps
+
+
 def _cost(stand_in: _StandIn, combination: Combination, sample: Sample) -> RowCost:
+    """Count what the stand-in evaluates in inverting a sample, and what its edit will."""
+    path, steps = _plan(stand_in, combination, sample)
+    tally, sampling = stand_in.tally, sum(len(step.rows) for step in steps)
+    return RowCost(tally.forward[0] + sampling, tally.backward[0], tally.reused[0], path.steps)
+
+
+def _plan(stand_in: _StandIn, combination: Combination, sample: Sample) -> tuple[SourcePath, list[StepRows]]:
     """Invert one sample with the stand-in, and plan its edit."""
     common = combination.common
-    stand_in.tally = tally = UNetTally()
+    stand_in.tally = UNetTally()
     stand_in.memory = stand_in.memories.setdefault(model_of(combination), Memory({}))
     method = METHODS.get(combination.method)
     schedule = ddim_schedule(
@@ -199,8 +215,7 @@ def _cost(stand_in: _StandIn, combination: Combination, sample: Sample) -> RowCo
         control = method.prepare([sample], stand_in, common.steps, combination.method_settings).control
         first_step = schedule.steps - path.steps if common.count_skipped_steps else 0
         (steps,) = plan_edit(inputs, path, control, common.guidance, first_step)
-    sampling = sum(len(step.rows) for step in steps)
-    return RowCost(tally.forward[0] + sampling, tally.backward[0], tally.reused[0], path.steps)
+    return path, steps
 
 
 class _StandIn(Backbone):

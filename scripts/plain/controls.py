@@ -33,8 +33,12 @@ class Control:
 class P2P(Control):
     """Prompt-to-Prompt on rows [su, tu, sc, tc]; small maps are added up, whether they are read or not."""
 
-    def __init__(self, plan: WordPlan, settings: P2PSettings, steps: int, side: int):
-        self.plan, self.settings, self.side = plan, settings, side
+    def __init__(self, plan: WordPlan, settings: P2PSettings, steps: int, side: int, device: torch.device):
+        self.settings, self.side = settings, side
+        self.matrix, self.taken, self.equalizer, self.blend = (
+            None if words is None else torch.as_tensor(words, device=device)
+            for words in (plan.matrix, plan.taken, plan.equalizer, plan.blend)
+        )
         self.cross_end = int(settings.cross_replace_steps * (steps + 1))
         self.self_end = int(settings.self_replace_steps * steps)
         self.blend_start = int(settings.blend_start * steps)
@@ -43,9 +47,8 @@ class P2P(Control):
     def maps(self, maps, cross, layer):
         positions = maps.shape[2]
         if cross and self.step < self.cross_end:
-            plan = (self.plan.matrix, self.plan.taken, self.plan.equalizer)
-            matrix, taken, equalizer = (torch.as_tensor(x, device=maps.device) for x in plan)
-            maps[3] = (maps[2] @ matrix * taken + maps[3] * (1 - taken)) * equalizer
+            own = maps[3] * (1 - self.taken)
+            maps[3] = (maps[2] @ self.matrix * self.taken + own) * self.equalizer
         largest = (self.side // self.settings.self_replace_downsampling) ** 2
         if not cross and self.step < self.self_end and positions <= largest:
             maps[3] = maps[2]
@@ -55,12 +58,11 @@ class P2P(Control):
         return maps
 
     def after(self, latents):
-        if self.plan.blend is None or self.step < self.blend_start:
+        if self.blend is None or self.step < self.blend_start:
             return latents
         side = self.side // self.settings.blend_downsampling
-        words = torch.as_tensor(self.plan.blend, device=latents.device)
         stored = [maps for (cross, _), maps in self.stored.items() if cross and maps.shape[2] == side**2]
-        maps = (torch.stack(stored) * words[None, :, None, None]).sum(-1).mean(dim=(0, 2))
+        maps = (torch.stack(stored) * self.blend[None, :, None, None]).sum(-1).mean(dim=(0, 2))
         maps = functional.max_pool2d(maps.reshape(2, 1, side, side), 3, 1, 1)
         maps = functional.interpolate(maps, size=latents.shape[2:])
         inside = maps / maps.amax(dim=(2, 3), keepdim=True) > self.settings.blend_threshold

@@ -128,7 +128,7 @@ class Edit:
         if self.method == "masactrl":
             return MasaCtrl(self.method_settings)
         plan = plan_words(self.sample, self.tokenizer, self.method_settings)
-        return P2P(plan, self.method_settings, self.schedule.steps, self.z0.shape[-1])
+        return P2P(plan, self.method_settings, self.schedule.steps, self.z0.shape[-1], self.z0.device)
 
     def _plug_and_play(self, found: Inverted) -> torch.Tensor:
         steps = len(found.levels) - 1

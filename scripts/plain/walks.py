@@ -27,10 +27,10 @@ def inverted(model: PlainModel, z0, schedule: Schedule, text, uncond=None, guida
     """DDIM inversion: levels 0 to N; with ``uncond`` both halves are computed, whatever the guidance."""
     levels = [z0]
     for k, t in enumerate(schedule.timesteps):
-        noise = model.noise(levels[-1], t, text)
-        if uncond is not None:
-            other = model.noise(levels[-1], t, uncond)
-            noise = other + guidance * (noise - other)
+        if uncond is None:
+            noise = model.noise(levels[-1], t, text)
+        else:
+            noise = guided_noise(model, levels[-1], t, uncond, text, guidance)
         levels.append(move(levels[-1], noise, schedule.alphas[k], schedule.alphas[k + 1]))
     return levels
 

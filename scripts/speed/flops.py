@@ -60,3 +60,5 @@ def synchronize(device: torch.device) -> None:
     """Wait for what a GPU has been given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

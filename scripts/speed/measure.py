@@ -16,7 +16,7 @@ from piebench_eval.runs.combination import Combination
 from piebench_eval.runs.edit import edit_batch, encode_inputs, working_resolution
 from piebench_eval.runs.result import EditResult
 from scripts.plain.edit import plain_edit
-from scripts.plain.model import plain_model
+from scripts.plain.model import PlainModel, plain_model
 from scripts.speed.flops import synchronize
 from scripts.speed.memory import PeakMemory
 
@@ -47,7 +47,7 @@ class Plain:
 
 @dataclass(frozen=True)
 class Measured:
-    """One combination by itself; UNet rows of the first image as they were counted."""
+    """One combination by itself; UNet rows as they were counted, of the last image of the largest batch."""
 
     combination: str
     forward: int
@@ -85,7 +85,7 @@ def measure(
     repeats: int = 1,
     warm_up: bool = False,
 ) -> tuple[Measured, EditResult]:
-    """Time a combination at several batch sizes, nothing shared with others; and the first sample's edit.
+    """Time a combination at several batch sizes, nothing shared with others; and the last sample's edit.
 
     Args:
         backbone: the model.
@@ -95,17 +95,20 @@ def measure(
         repeats: how often each is timed.
         warm_up: edit once before, untimed: what is compiled or tuned when it is first met.
     """
-    timings = []
+    timings, last = [], None
     for batch in batch_sizes:
         if warm_up:
             _alone(backbone, samples[:batch], combination)
+        backbone.memory = None
         with PeakMemory(backbone.device) as peak:
             seconds, results = _alone(backbone, samples[:batch], combination)
         more = [_alone(backbone, samples[:batch], combination)[0] for _ in range(repeats - 1)]
         memory = None if peak.taken is None else peak.taken / batch
         timings.append(Timing(batch, statistics.median([seconds, *more]) / batch, memory))
-    first = results[0]
-    return Measured(combination.name, first.unet_forward, first.unet_backward, timings), first
+        if batch == max(batch_sizes):
+            last = results[-1]
+    assert last is not None, "one batch is the largest"
+    return Measured(combination.name, last.unet_forward, last.unet_backward, timings), last
 
 
 def beside_plain(
@@ -114,6 +117,7 @@ def beside_plain(
     backbone: Backbone,
     unet: UNet2DConditionModel,
     combination: Combination,
+    warm_up: bool = False,
 ) -> Measured:
     """Edit the same picture by the plain implementation: batch 1, every row, every map, encoded anew.
 
@@ -123,24 +127,28 @@ def beside_plain(
         backbone: the autoencoder and the text encoder.
         unet: in float32; null-text differentiates its weights too, as the reference does.
         combination: how it is edited.
+        warm_up: edit in two steps before, untimed.
     """
     common = combination.common
     backbone.memory = None
-    synchronize(backbone.device)
-    started = time.perf_counter()
     side = working_resolution(backbone, common.resolution)
-    z0 = encode_inputs(backbone, [edited.sample], side, loader=common.image_loader).latents
-    schedule = ddim_schedule(
-        backbone.alphas_cumprod, common.steps, common.steps_offset, common.set_alpha_to_one
-    )
 
     def embed(prompts: Sequence[str]) -> torch.Tensor:
         return backbone.embed_prompts(prompts).float()
 
-    with plain_model(unet, embed) as model:
-        latents = plain_edit(model, combination, edited.sample, z0, schedule, backbone.tokenizer)
-    backbone.decode_latents(latents)
-    synchronize(backbone.device)
+    def in_steps(steps: int) -> tuple[torch.Tensor, PlainModel]:
+        schedule = ddim_schedule(backbone.alphas_cumprod, steps, common.steps_offset, common.set_alpha_to_one)
+        z0 = encode_inputs(backbone, [edited.sample], side, loader=common.image_loader).latents
+        with plain_model(unet, embed) as model:
+            latents = plain_edit(model, combination, edited.sample, z0, schedule, backbone.tokenizer)
+        backbone.decode_latents(latents)
+        synchronize(backbone.device)
+        return latents, model
+
+    if warm_up:
+        in_steps(2)
+    started = time.perf_counter()
+    latents, model = in_steps(common.steps)
     seconds = time.perf_counter() - started
     off = (latents[0] - edited.latents.to(latents)).abs()
     found = Plain(seconds, model.forward, model.backward, float(off.max()), float(off.square().mean().sqrt()))

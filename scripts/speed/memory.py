@@ -3,24 +3,28 @@
 import ctypes
 import gc
 import sys
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch.distributed._tools.mem_tracker import MemTracker, _MemRefType
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from transformers import CLIPTokenizer
 
 from piebench_eval.backbone.backbone import Backbone
 from piebench_eval.bench.sample import Sample
 from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.diffusion.control import controlled
-from piebench_eval.diffusion.rows import RowBatch, plan_rows
+from piebench_eval.diffusion.rows import RowBatch
 from piebench_eval.methods import METHODS
 from piebench_eval.runs.combination import Combination
-from scripts.speed.models import Size, new_unet, new_vae
+from piebench_eval.runs.forecast import plan_sampling
+from scripts.speed.models import Size, new_text_encoder, new_unet, new_vae
 
 DECODED_AT_ONCE = 4
 """Pictures that a GPU decodes together, in float32."""
@@ -39,20 +43,22 @@ class PeakMemory:
 
     def __enter__(self) -> "PeakMemory":
         gc.collect()
+        self._before = None
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
             self._before = torch.cuda.memory_allocated(self._device)
         elif sys.platform == "linux":
-            ctypes.CDLL(None).malloc_trim(0)  # what was freed earlier must not hide what is taken now
-            Path("/proc/self/clear_refs").write_text("5")
-            self._before = _of_process("VmRSS")
+            with suppress(OSError, AttributeError):  # a container may forbid it, another C library lack it
+                ctypes.CDLL(None).malloc_trim(0)  # what was freed earlier must not hide what is taken now
+                Path("/proc/self/clear_refs").write_text("5")
+                self._before = _of_process("VmRSS")
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        if self._device.type == "cuda":
-            self.taken = torch.cuda.max_memory_allocated(self._device) - self._before
-        elif sys.platform == "linux":
-            self.taken = _of_process("VmHWM") - self._before
+        if self._before is not None:
+            cuda = self._device.type == "cuda"
+            most = torch.cuda.max_memory_allocated(self._device) if cuda else _of_process("VmHWM")
+            self.taken = most - self._before
 
 
 def _of_process(field: str) -> int:
@@ -63,64 +69,112 @@ def _of_process(field: str) -> int:
 
 @dataclass(frozen=True)
 class Calculated:
-    """Bytes: of all weights, and the most that a sampling step, and decoding, take besides."""
+    """Bytes: of all weights, and the most that a step, decoding, and null-text's update take besides."""
 
     weights: int
     step: int
     decoding: int
+    update: int
 
     @property
     def total(self) -> int:
-        return self.weights + max(self.step, self.decoding)
+        return self.weights + max(self.step, self.decoding, self.update)
 
 
-@torch.no_grad()
 def calculate_memory(
     size: Size, combination: Combination, samples: Sequence[Sample], dtype: torch.dtype, side: int
 ) -> Calculated:
-    """Add up the tensors that live in a sampling step and in decoding, on tensors that have no data.
+    """Add up the tensors that live at a time, on tensors that have no data.
 
-    The step is the first, in which a method reads the most. Not counted are what a fused attention kernel
-    keeps inside, what an allocator loses between tensors, and what null-text keeps to differentiate.
+    The step is the first of those with the most rows. Not counted are what a fused attention kernel keeps
+    inside, and what an allocator loses between tensors.
     """
     meta = torch.device("meta")
     with meta:
-        unet, vae = new_unet(size), new_vae(size)
-    torch.nn.Module.to(unet, dtype)  # diffusers' own warns of weights, and there are none
+        unet, vae, text_encoder = new_unet(size), new_vae(size), new_text_encoder(size)
+    for network in (unet, text_encoder):
+        torch.nn.Module.to(network, dtype)  # diffusers' own warns of weights, and there are none
     tokenizer = CLIPTokenizer.from_pretrained(locate("model", DEMO), subfolder="tokenizer")
     backbone = Backbone(unet, vae, None, tokenizer, torch.empty(0), meta)
     latents = torch.empty(len(samples), 4, side // 8, side // 8, device=meta)
 
-    common = combination.common
+    def texts(rows: int) -> torch.Tensor:
+        return torch.empty(rows, tokenizer.model_max_length, size.text, device=meta)
+
     method = METHODS.get(combination.method)
-    control = method.prepare(samples, backbone, common.steps, combination.method_settings).control
-    known = combination.inversion == "direct"
-    reads = zip(*(control.source_reads(step) for step in range(common.steps)), strict=True)
-    rows = RowBatch.of_step([plan_rows(of_sample, known, common.guidance)[0] for of_sample in reads])
-    control.begin_step(0, rows, (side // 8, side // 8))
-    texts = torch.empty(len(rows.owners), tokenizer.model_max_length, size.text, device=meta)
+    steps = combination.common.steps
+    control = method.prepare(samples, backbone, steps, combination.method_settings).control
+    index, rows = largest_step(combination, samples)
+    control.begin_step(index, rows, (side // 8, side // 8))
 
     def step() -> None:
         with controlled(unet, control):
-            backbone.predict_noise(latents[rows.owners], 1, texts, rows.owners)
+            backbone.predict_noise(latents[rows.owners], 1, texts(len(rows.owners)), rows.owners)
 
     def decode() -> None:
         vae.decode(latents[:DECODED_AT_ONCE])
 
-    weights = sum(
-        module.numel() * module.element_size() for net in (unet, vae) for module in net.parameters()
+    def update() -> None:
+        unet.requires_grad_(False)
+        with torch.enable_grad():
+            uncond = texts(len(samples)).requires_grad_()
+            backbone.predict_noise(latents, 1, uncond, range(len(samples))).sum().backward()
+
+    networks = (unet, vae, text_encoder)
+    return Calculated(
+        sum(weight.numel() * weight.element_size() for net in networks for weight in net.parameters()),
+        _most_alive(step, networks),
+        _most_alive(decode, networks),
+        _most_alive(update, networks) if combination.inversion == "null_text" else 0,
     )
-    return Calculated(weights, _most_alive(step), _most_alive(decode))
 
 
-def _most_alive(work) -> int:
-    """Bytes of tensors made by some work, weights not among them, that live at the same time, at most."""
-    tracker = MemTracker()
-    with _FusedAttention(), tracker:
+def largest_step(combination: Combination, samples: Sequence[Sample]) -> tuple[int, RowBatch]:
+    """The first sampling step with the most UNet rows, and these."""
+    plans = [plan_sampling(combination, sample) for sample in samples]
+    steps = [RowBatch.of_step(of_samples) for of_samples in zip(*plans, strict=True)]
+    return max(enumerate(steps), key=lambda step: len(step[1].owners))
+
+
+def _most_alive(work: Callable[[], None], networks: Sequence[torch.nn.Module]) -> int:
+    """Bytes of tensors that some work makes and that live at a time, at most; the weights do not count."""
+    tensors = [tensor for network in networks for tensor in (*network.parameters(), *network.buffers())]
+    with torch.no_grad(), _FusedAttention(), _LiveTensors(tensors) as live:
         work()
-    (by_kind,) = tracker.get_tracker_snapshot("peak").values()
-    weights = (_MemRefType.PARAM, _MemRefType.BUFFER)
-    return int(by_kind["Total"] - sum(by_kind[kind] for kind in weights))
+    return live.most
+
+
+class _LiveTensors(TorchDispatchMode):
+    """Counts the bytes of the tensors that operations make, for as long as anything holds them.
+
+    Attributes:
+        now: bytes that are alive.
+        most: the most that were.
+    """
+
+    def __init__(self, known: Sequence[torch.Tensor]):
+        super().__init__()
+        self.now = self.most = 0
+        self._known = {tensor.untyped_storage()._cdata for tensor in known}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, torch.Tensor):
+                self._count(tensor.untyped_storage())
+        return made
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self._known:
+            self._known.add(key)
+            self.now += size
+            self.most = max(self.most, self.now)
+            weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.now -= size
 
 
 class _FusedAttention(TorchFunctionMode):
@@ -128,5 +182,19 @@ class _FusedAttention(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         if function is scaled_dot_product_attention:
-            return torch.empty_like(args[0])
+            return _Attended.apply(*args[:3])
         return function(*args, **(kwargs or {}))
+
+
+class _Attended(torch.autograd.Function):
+    """What a fused kernel keeps to differentiate: its inputs and its output."""
+
+    @staticmethod
+    def forward(ctx, query, key, value):
+        attended = torch.empty_like(query)
+        ctx.save_for_backward(query, key, value, attended)
+        return attended
+
+    @staticmethod
+    def backward(ctx, _gradient):
+        return tuple(torch.empty_like(tensor) for tensor in ctx.saved_tensors[:3])

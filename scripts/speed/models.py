@@ -58,6 +58,17 @@ def new_vae(size: Size) -> AutoencoderKL:
     ).eval()
 
 
+def new_text_encoder(size: Size) -> CLIPTextModel:
+    config = CLIPTextConfig(
+        hidden_size=size.text,
+        intermediate_size=4 * size.text,
+        num_hidden_layers=size.text_layers,
+        num_attention_heads=size.text_heads,
+        projection_dim=size.text,
+    )
+    return CLIPTextModel(config).eval()
+
+
 def save_model(folder: Path, size: Size) -> Path:
     """Write a model whose weights are random, and tame enough that rounding errors stay small."""
     torch.manual_seed(0)
@@ -65,15 +76,7 @@ def save_model(folder: Path, size: Size) -> Path:
     tame(unet, vae)
     unet.save_pretrained(folder / "unet")
     vae.save_pretrained(folder / "vae")
-    CLIPTextModel(
-        CLIPTextConfig(
-            hidden_size=size.text,
-            intermediate_size=4 * size.text,
-            num_hidden_layers=size.text_layers,
-            num_attention_heads=size.text_heads,
-            projection_dim=size.text,
-        )
-    ).save_pretrained(folder / "text_encoder")
+    new_text_encoder(size).save_pretrained(folder / "text_encoder")
     sd_scheduler().save_pretrained(folder / "scheduler")
     tokenizer = folder / "tokenizer"
     tokenizer.mkdir()

@@ -34,8 +34,8 @@ from scripts.speed.quality import metric_changes
 from scripts.speed.samples import save_samples
 
 CALCULATED_BATCH = 8
-PICTURES = 700
-"""Of PIE-Bench."""
+TABLE_1, PICTURES = 12, 700
+"""Combinations, and pictures of PIE-Bench."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,13 @@ class Report:
         sections: Markdown.
         data: the numbers, for ``--out``.
         same: whether all latents that had to be the plain ones were.
+        failed: combinations that could not be measured, and why.
     """
 
     sections: list[str]
     data: dict[str, Any]
     same: bool
+    failed: list[str]
 
 
 def bench(options: Options, console: Console) -> Report:
@@ -90,16 +92,25 @@ def bench(options: Options, console: Console) -> Report:
             compile_blocks(backbone.unet)
         side = working_resolution(backbone, options.resolution)
         samples = save_samples(folder, max([*options.batch_sizes, CALCULATED_BATCH]), side)
+        _page_in(backbone)
         plain = _plain_unet(model, device) if options.baseline else None
-        measured = []
+        measured, failed = [], []
         for combination in combinations:
             status.update(combination.name)
-            measured.append(_measure(options, backbone, plain, samples, combination))
-            console.print(f"{combination.name}: {measured[-1].fastest.seconds:.3g} s per image")
+            try:
+                measured.append(_measure(options, backbone, plain, samples, combination))
+                console.print(f"{combination.name}: {measured[-1].fastest.seconds:.3g} s per image")
+            except (PiebenchError, torch.OutOfMemoryError) as error:
+                failed.append(f"{combination.name}: {str(error).splitlines()[0]}")
+                console.print(failed[-1], style="red", highlight=False)
+        if not measured:
+            raise PiebenchError("nothing could be measured; try fewer --batch-sizes, or another --precision")
         del plain
         status.update("all combinations in a row")
         batch = max(options.batch_sizes)
-        grid = time_grid(backbone, samples[:batch], combinations)
+        done = {one.combination for one in measured}
+        in_a_row = [combination for combination in combinations if combination.name in done]
+        grid = time_grid(backbone, samples[:batch], in_a_row)
         status.update("matrix products")
         with tf32(options.precision == "tf32"):
             peak = matrix_peak(device, PRECISIONS[options.precision])
@@ -107,18 +118,20 @@ def bench(options: Options, console: Console) -> Report:
         judged = options.baseline and options.precision == "fp32"
         sections = [
             _heading(options, device, side),
-            _row_table(recipe, samples[0], measured),
+            _row_table(recipe, samples[batch - 1], measured),
             tables.speed_table(measured, judged),
-            _grid(grid, batch, measured, is_table_1=not options.combinations),
+            _grid(grid, batch, measured, is_table_1=len(measured) == TABLE_1),
             tables.memory_table(measured),
             *_calculated(options, combinations, samples, side),
             tables.flops_table(measured, per_row, peak, options.precision),
+            *failed,
         ]
         data = {
             "options": asdict(options),
             "device": _device_name(device),
             "versions": library_versions(),
             "combinations": [asdict(one) for one in measured],
+            "failed": failed,
             "grid": {"batch": batch, "seconds": grid},
             "flops_per_row": per_row,
             "matrix_peak": peak,
@@ -130,7 +143,8 @@ def bench(options: Options, console: Console) -> Report:
             data["metrics"] = {
                 name: row.unstack().to_dict(orient="index") for name, row in changes.iterrows()
             }
-    return Report(sections, data, not judged or all(one.is_near for one in measured))
+    same = not judged or all(one.is_near for one in measured)
+    return Report(sections, data, same, failed)
 
 
 def _measure(
@@ -143,7 +157,16 @@ def _measure(
     """One combination, and the plain implementation beside it."""
     warm_up = options.compile or backbone.device.type == "cuda"
     measured, edited = measure(backbone, samples, combination, options.batch_sizes, options.repeats, warm_up)
-    return measured if plain is None else beside_plain(measured, edited, backbone, plain, combination)
+    if plain is None:
+        return measured
+    return beside_plain(measured, edited, backbone, plain, combination, warm_up)
+
+
+def _page_in(backbone: Backbone) -> None:
+    """Read all weights, which are only mapped to their file: the first edit's memory is not to hold them."""
+    for network in (backbone.unet, backbone.vae, backbone.text_encoder):
+        for weight in network.parameters():
+            weight.sum()
 
 
 def _recipe(options: Options) -> Recipe:
@@ -173,7 +196,7 @@ def _heading(options: Options, device: torch.device, side: int) -> str:
         f"# {_device_name(device)}\n\nModel {model}; {side} pixels, {options.steps} steps, "
         f"{options.precision}{compiled}; PyTorch {torch.__version__}. Each combination by itself, the median "
         f"of {options.repeats}; an image is read, encoded, inverted, edited and decoded. The plain "
-        "implementation does the same in float32, one image at a time."
+        "implementation does the same in float32 once, one image at a time, with the same text embeddings."
     )
 
 

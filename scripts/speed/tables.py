@@ -53,7 +53,7 @@ def speed_table(measured: list[Measured], judged: bool) -> str:
     """
     batches = [timing.batch for timing in measured[0].timings]
     header = ["combination", *(f"s/image, batch {batch}" for batch in batches), "rows/s", "plain s/image"]
-    header += ["times faster", "latents off, max", "rms"] + (["same"] if judged else [])
+    header += ["times faster at best", "latents off, max", "rms"] + (["same"] if judged else [])
     rows = []
     for one in measured:
         cells = [one.combination, *(f"{timing.seconds:.3g}" for timing in one.timings)]
@@ -89,7 +89,7 @@ def calculated_memory(calculated: Mapping[str, Mapping[str, Calculated]], what: 
     """
     formats = list(next(iter(calculated.values())))
     header = [f"GB by calculation, {what}"]
-    header += [f"{name}: weights + step or decoding" for name in formats]
+    header += [f"{name}: weights + the most besides" for name in formats]
     rows = []
     for combination, by_format in calculated.items():
         cells = (
@@ -107,13 +107,16 @@ def flops_table(measured: list[Measured], per_row: int, peak: float, precision: 
         reached = one.rows_per_second * per_row
         rows.append([one.combination, f"{reached / 1e12:.3g}", f"{reached / peak:.1%}"])
     best = f"of the matrix peak ({precision}, {peak / 1e12:.3g} TFLOP/s)"
-    return _markdown([f"{per_row / 1e9:.4g} GFLOP per row", "TFLOP/s", best], rows)
+    return _markdown([f"{per_row / 1e9:.4g} GFLOP per row, over all seconds", "TFLOP/s", best], rows)
 
 
 def metric_table(changes: pd.DataFrame, precision: str) -> str:
-    """What the precision adds to every metric, with the float32 mean in brackets."""
+    """What the precision adds to every metric, with the float32 mean in brackets.
+
+    Of the embedded demo world at its own settings, whatever was timed.
+    """
     rows = []
     for combination, row in changes.iterrows():
         cells = (f"{row[column, 'change']:+.2g} ({row[column, 'float32']:.4g})" for column in COLUMNS)
         rows.append([combination, *cells])
-    return _markdown([f"what {precision} changes", *COLUMNS], rows)
+    return _markdown([f"what {precision} changes in the demo's means", *COLUMNS], rows)

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -83,3 +84,23 @@ def test_latents_are_judged_by_the_recordings_tolerances(combination, largest, r
     assert measured.is_near == near
     assert measured.ratio == 5
     assert measured.rows_per_second == 10
+
+
+def test_one_combination_that_fails_leaves_the_others(monkeypatch):
+    def out_of_memory(combination):
+        if combination.method == "pnp":
+            raise torch.OutOfMemoryError("CUDA out of memory\nand more")
+
+    monkeypatch.setattr(run, "_measure", spied(run._measure, out_of_memory))
+    result = invoke("--model", "demo", "--no-baseline", "--combinations", "direct+p2p,direct+pnp")
+    assert result.exit_code == 1
+    assert "| direct+p2p" in result.stdout
+    assert "direct+pnp: CUDA out of memory" in result.stdout
+
+
+def spied(measure, before):
+    def measured(options, backbone, plain, samples, combination):
+        before(combination)
+        return measure(options, backbone, plain, samples, combination)
+
+    return measured

@@ -5,15 +5,19 @@ import torch
 
 from piebench_eval.recipes import recipe_file
 from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
-from scripts.speed.memory import PeakMemory, calculate_memory
+from scripts.speed.memory import PeakMemory, _most_alive, calculate_memory, largest_step
 from scripts.speed.models import SIZES
 from scripts.speed.samples import save_samples
 
 
+def table1(**overrides):
+    file = recipe_file("table1")
+    return build_recipe(read_recipe_fields(file), {"model": "sd1", **overrides}, str(file))
+
+
 @pytest.fixture
 def combination():
-    file = recipe_file("table1")
-    return build_recipe(read_recipe_fields(file), {"model": "sd1"}, str(file)).combination("direct", "p2p")
+    return table1().combination("direct", "p2p")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell a process's peak by parts")
@@ -28,11 +32,12 @@ def test_the_peak_is_what_was_taken_and_given_back():
 def test_a_batch_of_eight_on_stable_diffusion_in_half_precision(tmp_path, combination):
     samples = save_samples(tmp_path, 8, 64)
     found = calculate_memory(SIZES["sd1"], combination, samples, torch.float16, 512)
-    # 859.5 million weights of the UNet in float16, and 83.7 million of the autoencoder in float32
-    assert found.weights == pytest.approx(859.5e6 * 2 + 83.7e6 * 4, rel=1e-3)
+    # Millions: UNet and text encoder in float16, autoencoder in float32.
+    assert found.weights == pytest.approx((859.5e6 + 123.1e6) * 2 + 83.7e6 * 4, rel=1e-3)
     one_map_of_every_row = 24 * 8 * 4096 * 4096 * 2
     assert found.step < one_map_of_every_row
     assert found.total < 40e9
+    assert found.update == 0
 
 
 def test_a_step_takes_memory_by_its_rows(tmp_path, combination):
@@ -42,3 +47,43 @@ def test_a_step_takes_memory_by_its_rows(tmp_path, combination):
         for number in (4, 8)
     ]
     assert steps[1] == pytest.approx(2 * steps[0], rel=0.01)
+
+
+def test_tensors_count_as_long_as_anything_holds_them():
+    layer = torch.nn.Linear(1000, 1000, bias=False, device="meta")
+
+    def work():
+        one = layer(torch.empty(500, 1000, device="meta"))  # 2 MB, and 2 MB made of it
+        other = one[:, :10].t()  # a view
+        del one
+        kept = torch.empty(1000, 1000, device="meta")  # 4 MB beside the view's 2; the input is gone
+        del other, kept
+        torch.empty(1000, 1000, device="meta")
+
+    assert _most_alive(work, [layer]) == 6_000_000
+
+
+def test_null_text_keeps_what_it_differentiates(tmp_path):
+    samples = save_samples(tmp_path, 8, 64)
+    combination = table1().combination("null_text", "p2p")
+    found = calculate_memory(SIZES["tiny"], combination, samples, torch.float32, 512)
+    # 8 rows that are differentiated hold more than the 24 of a step, which are not.
+    assert found.update > 2 * found.step
+
+
+@pytest.mark.parametrize(
+    ("pair", "step", "rows"),
+    [
+        ("direct+p2p", 0, 3),
+        ("ddim+p2p", 0, 4),
+        ("null_text+p2p", 0, 3),
+        ("edit_friendly+p2p", 0, 3),
+        ("direct+masactrl", 4, 3),
+        ("direct+pnp", 0, 3),
+        ("ddim+pnp", 0, 3),
+    ],
+)
+def test_the_largest_step_is_one_in_which_the_method_acts(tmp_path, pair, step, rows):
+    samples = save_samples(tmp_path, 2, 64)
+    index, batch = largest_step(table1(steps=10).combination(*pair.split("+")), samples)
+    assert (index, len(batch.owners)) == (step, rows * len(samples))

@@ -1,0 +1,55 @@
+"""That the bench's random model tells methods apart by far more than the tolerance of their latents."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from piebench_eval.backbone.loading import load_backbone
+from piebench_eval.recipes import recipe_file
+from piebench_eval.runs.edit import edit_latents
+from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
+from scripts.speed.measure import TOLERANCE, beside_plain, measure
+from scripts.speed.models import SIZES, save_model
+from scripts.speed.run import _plain_unet
+from scripts.speed.samples import save_samples
+
+SIDE = 128
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(save_model(tmp_path_factory.mktemp("model"), SIZES["tiny"]))
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    return save_samples(tmp_path_factory.mktemp("pictures"), 2, SIDE)
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    file = recipe_file("table1")
+    return build_recipe(read_recipe_fields(file), {"model": "x", "steps": 10, "resolution": SIDE}, str(file))
+
+
+def test_methods_differ_by_more_than_the_tolerance(model, samples, recipe):
+    backbone = load_backbone(model)
+    edits = [
+        edit_latents(backbone, samples[:1], recipe.combination("direct", method))[0]
+        for method in ("p2p", "masactrl", "pnp")
+    ]
+    for one, other in itertools.combinations(edits, 2):
+        assert (one - other).abs().max() > 5 * TOLERANCE[0]
+
+
+def test_the_last_picture_of_the_largest_batch_is_held_against_the_plain_one(model, samples, recipe):
+    backbone = load_backbone(model)
+    combination = recipe.combination("direct", "p2p")
+    measured, edited = measure(backbone, samples, combination, [2, 1], warm_up=True)
+    assert edited.sample is samples[1]
+    unet = _plain_unet(model, backbone.device)
+    found = beside_plain(measured, edited, backbone, unet, combination, warm_up=True)
+    assert found.is_near and found.plain.forward == 130
+    mixed_up = replace(edited, latents=edited.latents.flip(-1))
+    assert not beside_plain(measured, mixed_up, backbone, unet, combination).is_near
