@@ -95,7 +95,7 @@ def measure(
         repeats: how often each is timed.
         warm_up: edit once before, untimed: what is compiled or tuned when it is first met.
     """
-    timings, last = [], None
+    timings, edits = [], {}
     for batch in batch_sizes:
         if warm_up:
             _alone(backbone, samples[:batch], combination)
@@ -105,9 +105,8 @@ def measure(
         more = [_alone(backbone, samples[:batch], combination)[0] for _ in range(repeats - 1)]
         memory = None if peak.taken is None else peak.taken / batch
         timings.append(Timing(batch, statistics.median([seconds, *more]) / batch, memory))
-        if batch == max(batch_sizes):
-            last = results[-1]
-    assert last is not None, "one batch is the largest"
+        edits[batch] = results[-1]
+    last = edits[max(batch_sizes)]
     return Measured(combination.name, last.unet_forward, last.unet_backward, timings), last
 
 
