@@ -126,12 +126,12 @@ def test_guided_inversion(golden, reference, paper, case):
 
 
 def test_the_plain_implementation(golden, reference):
-    """The second opinion that the small tests and the own golden set rest on."""
-    recording = np.load(golden / "npz" / "directinversion+p2p__case1_cake.npz")
+    """The second opinion that the small tests, the own golden set and the bench rest on: at its cheapest."""
+    recording = np.load(golden / "npz" / "negative-prompt-inversion+p2p__case1_cake.npz")
     sample = load_case(golden, "case1_cake")
     schedule = ddim_schedule(reference.alphas_cumprod, STEPS)
     latents = encode_inputs(reference, [sample], 512).latents
-    final = plain_edit(reference, schedule, sample, latents, "direct", P2PSettings())
+    final = plain_edit(reference, schedule, sample, latents, "negative_prompt", P2PSettings())
     check_final(final, recording)
 
 
