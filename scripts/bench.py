@@ -11,17 +11,14 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from piebench_eval.api.arguments import names
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import write_whole
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
 def _numbers(text: str) -> list[int]:
-    numbers = _names(text)
-    if not numbers or not all(number.isdigit() and int(number) > 0 for number in numbers):
+    numbers = names(text)
+    if not all(number.isdigit() and int(number) > 0 for number in numbers):
         raise typer.BadParameter(f"{text!r}: write numbers from 1 up with commas between them, as 1,4,8")
     return [int(number) for number in numbers]
 
@@ -35,8 +32,8 @@ def main(
         str | None, typer.Option(help="Or a model: diffusers directory, hub id, or demo.")
     ] = None,
     combinations: Annotated[
-        str, typer.Option(help="Combinations of Table 1, with commas between them; all by default.")
-    ] = "",
+        str | None, typer.Option(help="Combinations of Table 1, with commas between them; all by default.")
+    ] = None,
     steps: Annotated[int, typer.Option(min=2, help="Sampling steps.")] = 10,
     resolution: Annotated[
         int | None, typer.Option(min=8, help="Side of the images in pixels; the model's own by default.")
@@ -63,25 +60,25 @@ def main(
     The table goes to stdout, as Markdown. Exit code 1: latents in float32 are not the plain ones, or a
     combination could not be measured.
     """
-    batches, chosen = _numbers(batch_sizes), _names(combinations)
-    from scripts.speed.run import Options, bench
-
-    options = Options(
-        size=size,
-        model=model,
-        combinations=chosen,
-        steps=steps,
-        resolution=resolution,
-        batch_sizes=batches,
-        precision=precision,
-        device=device,
-        threads=threads,
-        baseline=baseline,
-        compile=compile,
-        repeats=repeats,
-    )
     console = Console(stderr=True)
     try:
+        batches, chosen = _numbers(batch_sizes), names(combinations)
+        from scripts.speed.run import Options, bench
+
+        options = Options(
+            size=size,
+            model=model,
+            combinations=chosen,
+            steps=steps,
+            resolution=resolution,
+            batch_sizes=batches,
+            precision=precision,
+            device=device,
+            threads=threads,
+            baseline=baseline,
+            compile=compile,
+            repeats=repeats,
+        )
         report = bench(options, console)
         if out is not None:
             write_whole(out, json.dumps(report.data, indent=1).encode() + b"\n")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from piebench_eval.backbone.decoding import decode_fitting, to_host
+from piebench_eval.backbone.decoding import GPU_BATCH, decode_fitting, to_host
 from piebench_eval.backbone.evaluations import UNetTally
 from piebench_eval.backbone.memory import Memory, Work
 
@@ -118,7 +118,7 @@ class Backbone:
         """
         unscaled = latents / self.vae.config.scaling_factor
         # One by one on a CPU, where a batch gains nothing and moves the last bits.
-        pixels = decode_fitting(self.vae, unscaled, batch=4 if self.device.type == "cuda" else 1)
+        pixels = decode_fitting(self.vae, unscaled, batch=GPU_BATCH if self.device.type == "cuda" else 1)
         grey_levels = (pixels / 2 + 0.5) * 255
         if overflow == "clamp":
             grey_levels = grey_levels.clamp(0, 255)

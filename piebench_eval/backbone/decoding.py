@@ -9,6 +9,9 @@ import torch
 
 from piebench_eval.errors import PiebenchWarning
 
+GPU_BATCH = 4
+"""Pictures that a GPU decodes together."""
+
 _OVERLAPPING_TILES = 2
 """Tiles along a side, when a picture does not fit as a whole."""
 

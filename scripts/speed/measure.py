@@ -11,7 +11,9 @@ from diffusers import UNet2DConditionModel
 from piebench_eval.backbone.backbone import Backbone
 from piebench_eval.backbone.memory import Memory
 from piebench_eval.bench.sample import Sample
+from piebench_eval.demo.embedded import locate
 from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.loading import load_complete
 from piebench_eval.runs.combination import Combination
 from piebench_eval.runs.edit import edit_batch, encode_inputs, working_resolution
 from piebench_eval.runs.result import EditResult
@@ -152,6 +154,13 @@ def beside_plain(
     off = (latents[0] - edited.latents.to(latents)).abs()
     found = Plain(seconds, model.forward, model.backward, float(off.max()), float(off.square().mean().sqrt()))
     return replace(measured, plain=found)
+
+
+def plain_unet(model: str, device: torch.device) -> UNet2DConditionModel:
+    """A UNet as diffusers loads it, its weights not frozen."""
+    return load_complete(
+        UNet2DConditionModel, locate("model", model), device, subfolder="unet", low_cpu_mem_usage=False
+    ).requires_grad_(True)
 
 
 def time_grid(backbone: Backbone, samples: Sequence[Sample], combinations: Sequence[Combination]) -> float:

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from transformers import CLIPTokenizer
 
 from piebench_eval.backbone.backbone import Backbone
+from piebench_eval.backbone.decoding import GPU_BATCH
 from piebench_eval.bench.sample import Sample
 from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.diffusion.control import controlled
@@ -25,9 +26,6 @@ from piebench_eval.methods import METHODS
 from piebench_eval.runs.combination import Combination
 from piebench_eval.runs.forecast import plan_sampling
 from scripts.speed.models import Size, new_text_encoder, new_unet, new_vae
-
-DECODED_AT_ONCE = 4
-"""Pictures that a GPU decodes together, in float32."""
 
 
 class PeakMemory:
@@ -112,7 +110,7 @@ def calculate_memory(
             backbone.predict_noise(latents[rows.owners], 1, texts(len(rows.owners)), rows.owners)
 
     def decode() -> None:
-        vae.decode(latents[:DECODED_AT_ONCE])
+        vae.decode(latents[:GPU_BATCH])
 
     def update() -> None:
         unet.requires_grad_(False)

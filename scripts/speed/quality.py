@@ -2,6 +2,8 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -28,30 +30,31 @@ def metric_changes(
         limit: pictures of the demo benchmark.
         settings: further fields of the recipe.
     """
-    rows = {}
-    for pair in pairs:
-        exact, other = (_scores(name, pair, device, limit, settings or {}) for name in ("fp32", precision))
-        finite = np.isfinite(exact) & np.isfinite(other)  # identical pictures have no PSNR
-        exact, other = exact.where(finite), other.where(finite)
-        rows["+".join(pair)] = pd.concat({"float32": exact.mean(), "change": (other - exact).mean()})
-    return pd.DataFrame(rows).T.swaplevel(axis=1)
+    exact, other = (_scores(name, pairs, device, limit, settings or {}) for name in ("fp32", precision))
+    finite = np.isfinite(exact) & np.isfinite(other)  # identical pictures have no PSNR
+    exact, other = exact.where(finite), other.where(finite)
+    found = pd.concat({"float32": exact, "change": other - exact}, axis=1)
+    means = found.groupby(level=["inversion", "method"]).mean().loc[list(pairs)]
+    means.index = pd.Index(["+".join(pair) for pair in pairs])
+    return means.swaplevel(axis=1)
 
 
 def _scores(
-    precision: str, pair: tuple[str, str], device: str, limit: int, settings: Mapping[str, Any]
+    precision: str, pairs: Sequence[tuple[str, str]], device: str, limit: int, settings: Mapping[str, Any]
 ) -> pd.DataFrame:
-    """The official columns of every picture, by its id."""
-    inversion, method = pair
-    with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "run"
-        settings = {**settings, "precision": precision}
-        pb.run(
-            run,
-            inversion=inversion,
-            method=method,
-            settings=settings,
-            limit=limit,
-            devices=device,
-            progress=False,
-        )
-        return pb.score(run, device=device, progress=False).set_index("id")[list(COLUMNS)]
+    """The official columns of every picture, by inversion, method and id."""
+    frames = []
+    for inversion, of_inversion in groupby(sorted(pairs), key=itemgetter(0)):
+        with tempfile.TemporaryDirectory() as folder:
+            run = Path(folder) / "run"
+            pb.run(
+                run,
+                inversion=inversion,
+                method=[method for _, method in of_inversion],
+                settings={**settings, "precision": precision},
+                limit=limit,
+                devices=device,
+                progress=False,
+            )
+            frames.append(pb.score(run, device=device, progress=False))
+    return pd.concat(frames).set_index(["inversion", "method", "id"])[list(COLUMNS)]

@@ -14,20 +14,18 @@ from piebench_eval.backbone.backbone import Backbone
 from piebench_eval.backbone.compiled import compile_blocks
 from piebench_eval.backbone.loading import PRECISIONS, load_backbone, resolve_device
 from piebench_eval.bench.sample import Sample
-from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
-from piebench_eval.loading import load_complete, tf32
+from piebench_eval.loading import tf32
 from piebench_eval.recipes import recipe_file
 from piebench_eval.runs.combination import Combination
 from piebench_eval.runs.edit import working_resolution
-from piebench_eval.runs.forecast import count_rows
+from piebench_eval.runs.forecast import forecast
 from piebench_eval.runs.manifest import describe_device, library_versions
 from piebench_eval.runs.recipe import Recipe, build_recipe, read_recipe_fields
-from piebench_eval.runs.records import EditKey
-from piebench_eval.runs.reference_rows import reference_rows
+from piebench_eval.runs.store import Scan
 from scripts.speed import tables
 from scripts.speed.flops import flops_of_row, matrix_peak
-from scripts.speed.measure import Measured, beside_plain, measure, time_grid
+from scripts.speed.measure import Measured, beside_plain, measure, plain_unet, time_grid
 from scripts.speed.memory import calculate_memory
 from scripts.speed.models import SIZES, save_model
 from scripts.speed.quality import metric_changes
@@ -44,7 +42,7 @@ class Options:
 
     size: str
     model: str | None
-    combinations: list[str]
+    combinations: list[str] | None
     steps: int
     resolution: int | None
     batch_sizes: list[int]
@@ -93,7 +91,7 @@ def bench(options: Options, console: Console) -> Report:
         side = working_resolution(backbone, options.resolution)
         samples = save_samples(folder, max([*options.batch_sizes, CALCULATED_BATCH]), side)
         _page_in(backbone)
-        plain = _plain_unet(model, device) if options.baseline else None
+        plain = plain_unet(model, device) if options.baseline else None
         measured, failed = [], []
         for combination in combinations:
             status.update(combination.name)
@@ -118,7 +116,7 @@ def bench(options: Options, console: Console) -> Report:
         judged = options.baseline and options.precision == "fp32"
         sections = [
             _heading(options, device, side),
-            _row_table(recipe, samples[batch - 1], measured),
+            tables.row_table(forecast(recipe, [samples[batch - 1]], Scan()), measured),
             tables.speed_table(measured, judged),
             _grid(grid, batch, measured, is_table_1=len(measured) == TABLE_1),
             tables.memory_table(measured),
@@ -174,19 +172,13 @@ def _recipe(options: Options) -> Recipe:
     file = recipe_file("table1")
     fields = read_recipe_fields(file)
     known = fields["combinations"]
-    if unknown := [name for name in options.combinations if name not in known]:
+    chosen = options.combinations or list(known)
+    if unknown := [name for name in chosen if name not in known]:
         raise PiebenchError(f"--combinations {', '.join(unknown)}: choose from {', '.join(known)}")
-    fields["combinations"] = {name: known[name] for name in options.combinations or known}
+    fields["combinations"] = {name: known[name] for name in chosen}
     overrides = {"model": options.model or options.size, "steps": options.steps}
     overrides |= {"precision": options.precision, "resolution": options.resolution}
     return build_recipe(fields, overrides, str(file))
-
-
-def _plain_unet(model: str, device: torch.device) -> UNet2DConditionModel:
-    """A UNet as diffusers loads it, its weights not frozen."""
-    return load_complete(
-        UNet2DConditionModel, locate("model", model), device, subfolder="unet", low_cpu_mem_usage=False
-    ).requires_grad_(True)
 
 
 def _heading(options: Options, device: torch.device, side: int) -> str:
@@ -208,16 +200,6 @@ def _device_name(device: torch.device) -> str:
     lines = cpus.read_text().splitlines() if cpus.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else describe_device(device)}, {torch.get_num_threads()} threads"
-
-
-def _row_table(recipe: Recipe, sample: Sample, measured: list[Measured]) -> str:
-    costs = count_rows(recipe, [sample])
-    planned, reference = {}, {}
-    for combination in (recipe.combination(*pair) for pair in recipe.pairs):
-        cost = costs[EditKey(combination.inversion, combination.method, sample.id)]
-        planned[combination.name] = cost
-        reference[combination.name] = reference_rows(combination, combination.common.steps - cost.steps)
-    return tables.row_table(planned, reference, measured)
 
 
 def _grid(seconds: float, batch: int, measured: list[Measured], is_table_1: bool) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from piebench_eval.metrics.columns import COLUMNS
-from piebench_eval.runs.forecast import RowCost
+from piebench_eval.runs.forecast import Forecast
 from scripts.speed.measure import Measured
 from scripts.speed.memory import Calculated
 
@@ -19,25 +19,26 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return tabulate(rows, header, tablefmt="github", disable_numparse=True, colalign=align)
 
 
-def _rows(forward: float, backward: float) -> str:
+def _rows(forward: float | None, backward: float | None) -> str:
+    if forward is None:
+        return _NONE
     return f"{forward:g}" + (f" + {backward:g}" if backward else "")
 
 
-def row_table(
-    planned: Mapping[str, RowCost], reference: Mapping[str, tuple[int, int] | None], measured: list[Measured]
-) -> str:
-    """UNet rows per image: planned, shared in the grid, counted, the plain implementation's, the paper's."""
+def row_table(planned: Sequence[Forecast], measured: list[Measured]) -> str:
+    """UNet rows per image: planned, counted, shared in the grid, the plain implementation's, the paper's."""
+    plans = {plan.combination: plan for plan in planned}
     rows = []
     for one in measured:
-        plan, paper, plain = planned[one.combination], reference[one.combination], one.plain
+        plan, plain = plans[one.combination], one.plain
         rows.append(
             [
                 one.combination,
-                _rows(plan.forward, plan.backward),
+                _rows(plan.rows_forward, plan.rows_backward),
                 _rows(one.forward, one.backward),
-                f"{plan.shared}",
+                f"{plan.rows_shared:g}",
                 _rows(plain.forward, plain.backward) if plain else _NONE,
-                _rows(*paper) if paper else _NONE,
+                _rows(plan.reference_forward, plan.reference_backward),
             ]
         )
     header = ["UNet rows per image, forward + backward", "planned", "counted", "shared in the grid", "plain"]

@@ -14,9 +14,7 @@ from piebench_eval.inversions import INVERSIONS
 from piebench_eval.inversions.null_text import NullTextSettings, SourceStep, optimise_step
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.p2p import P2PSettings
-from piebench_eval.recipes import recipe_file
 from piebench_eval.runs.edit import edit_latents, encode_inputs
-from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
 from tests.golden.recordings import (
     CASES,
     GREY_LEVELS,
@@ -29,14 +27,14 @@ from tests.golden.recordings import (
     load_case,
 )
 from tests.support.plain import plain_edit
+from tests.support.recipes import shipped
 
 pytestmark = pytest.mark.golden
 
 
 def pairs():
     """Every combination of configs/paper.yaml: each has a recording per case."""
-    file = recipe_file("paper")
-    return ["+".join(pair) for pair in build_recipe(read_recipe_fields(file), {}, "paper").pairs]
+    return ["+".join(pair) for pair in shipped("paper").pairs]
 
 
 @pytest.mark.parametrize("pair", pairs())

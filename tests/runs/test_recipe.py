@@ -5,6 +5,7 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.recipes import recipe_file
 from piebench_eval.runs.combination import Common
 from piebench_eval.runs.recipe import build_recipe, narrow, parse_override, read_recipe_fields
+from tests.support.recipes import shipped
 
 FIELDS = {"model": "a/b", "inversions": ["ddim", "direct"], "methods": ["p2p"]}
 
@@ -174,9 +175,7 @@ def test_names_narrow_a_recipe():
 
 
 def test_recipes_in_configs():
-    table1, paper, demo = (
-        build_recipe(read_recipe_fields(recipe_file(name)), {}, name) for name in ("table1", "paper", "demo")
-    )
+    table1, paper, demo = (shipped(name) for name in ("table1", "paper", "demo"))
     assert len(table1.pairs) == 12 == len(set(table1.pairs))
     assert {table1.combination(*pair).common.model for pair in table1.pairs} == {
         "CompVis/stable-diffusion-v1-4"

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from piebench_eval.recipes import recipe_file
-from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
+from piebench_eval.runs.recipe import build_recipe
 from piebench_eval.runs.reference_rows import PASSES, reference_rows
+from tests.support.recipes import shipped
 
 NAMES = {
     "null-text-inversion": "null_text",
@@ -25,7 +25,7 @@ def counted(golden):
 
 
 def paper(steps, **overrides):
-    return build_recipe(read_recipe_fields(recipe_file("paper")), {"steps": steps, **overrides}, "paper")
+    return shipped("paper", {"steps": steps, **overrides})
 
 
 def rows_of_all(steps):

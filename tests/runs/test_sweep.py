@@ -23,6 +23,7 @@ from piebench_eval.runs.sweep import (
     plan_sweep,
     refuse_sweep,
 )
+from tests.support.recipes import shipped
 from tests.support.runs import digests
 
 FIELDS = {"model": "a/b", "inversions": ["ddim", "direct"], "methods": ["p2p"]}
@@ -155,7 +156,7 @@ def test_the_ablations_differ_from_the_papers_recipe_in_what_they_sweep(file):
     axes = axes_of_fields(fields, str(file))
     own = {name: value for name, value in fields.items() if name != RECIPE_FIELD}
     _, recipes = plan_sweep(axes, (), lambda settings: build_recipe(own, settings, str(file)))
-    paper = build_recipe(read_recipe_fields(recipe_file("paper")), {}, "paper")
+    paper = shipped("paper")
     theirs = paper.combination("direct", "p2p").flat()
     for recipe in recipes:
         ours = recipe.combination("direct", "p2p").flat()

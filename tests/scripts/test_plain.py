@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from piebench_eval.diffusion.schedule import ddim_schedule
-from piebench_eval.recipes import recipe_file
 from piebench_eval.runs.edit import edit_latents, encode_inputs
-from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
+from piebench_eval.runs.recipe import build_recipe
 from piebench_eval.runs.reference_rows import reference_rows
 from scripts.plain.edit import plain_edit
 from scripts.plain.model import plain_model
+from tests.support.recipes import shipped
 
 STEPS, SIDE = 10, 128
 # The tiny model's maps are flat and 4x4: at this threshold a blend's mask is a part of the picture.
@@ -19,8 +19,7 @@ OVERRIDES = {"model": "demo", "steps": STEPS, "resolution": SIDE, "method.blend_
 
 
 def recipe(name):
-    file = recipe_file(name)
-    return build_recipe(read_recipe_fields(file), OVERRIDES, str(file))
+    return shipped(name, OVERRIDES)
 
 
 def plainly(backbone, combination, sample):

@@ -8,19 +8,17 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.networks import MetricModels
 from piebench_eval.metrics.protocol import MODERN, AverageRules
-from piebench_eval.recipes import recipe_file
-from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
 from piebench_eval.tables.aggregate import aggregate, left_out, read_scores
 from piebench_eval.tables.compare import compare_with_paper, comparison_obstacles
 from piebench_eval.tables.formats import to_text
 from piebench_eval.tables.layout import METRICS
 from piebench_eval.tables.published import load_published
+from tests.support.recipes import shipped
 
 
 def about(**changes):
     """What the scores of a run by the paper's recipe say of themselves, with changed settings."""
-    file = recipe_file("paper")
-    recipe = build_recipe(read_recipe_fields(file), {}, str(file))
+    recipe = shipped("paper")
     combinations = {"+".join(pair): {**recipe.combination(*pair).flat(), **changes} for pair in recipe.pairs}
     return {
         "image_format": recipe.image_format,

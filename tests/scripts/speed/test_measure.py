@@ -6,13 +6,11 @@ from dataclasses import replace
 import pytest
 
 from piebench_eval.backbone.loading import load_backbone
-from piebench_eval.recipes import recipe_file
 from piebench_eval.runs.edit import edit_latents
-from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
-from scripts.speed.measure import TOLERANCE, beside_plain, measure
+from scripts.speed.measure import TOLERANCE, beside_plain, measure, plain_unet
 from scripts.speed.models import SIZES, save_model
-from scripts.speed.run import _plain_unet
 from scripts.speed.samples import save_samples
+from tests.support.recipes import shipped
 
 SIDE = 128
 
@@ -29,8 +27,7 @@ def samples(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recipe():
-    file = recipe_file("table1")
-    return build_recipe(read_recipe_fields(file), {"model": "x", "steps": 10, "resolution": SIDE}, str(file))
+    return shipped("table1", {"model": "x", "steps": 10, "resolution": SIDE})
 
 
 def test_methods_differ_by_more_than_the_tolerance(model, samples, recipe):
@@ -48,7 +45,7 @@ def test_the_last_picture_of_the_largest_batch_is_held_against_the_plain_one(mod
     combination = recipe.combination("direct", "p2p")
     measured, edited = measure(backbone, samples, combination, [2, 1], warm_up=True)
     assert edited.sample is samples[1]
-    unet = _plain_unet(model, backbone.device)
+    unet = plain_unet(model, backbone.device)
     found = beside_plain(measured, edited, backbone, unet, combination, warm_up=True)
     assert found.is_near and found.plain.forward == 130
     mixed_up = replace(edited, latents=edited.latents.flip(-1))

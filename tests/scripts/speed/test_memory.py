@@ -3,21 +3,15 @@ import sys
 import pytest
 import torch
 
-from piebench_eval.recipes import recipe_file
-from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
 from scripts.speed.memory import PeakMemory, _most_alive, calculate_memory, largest_step
 from scripts.speed.models import SIZES
 from scripts.speed.samples import save_samples
-
-
-def table1(**overrides):
-    file = recipe_file("table1")
-    return build_recipe(read_recipe_fields(file), {"model": "sd1", **overrides}, str(file))
+from tests.support.recipes import shipped
 
 
 @pytest.fixture
 def combination():
-    return table1().combination("direct", "p2p")
+    return shipped("table1").combination("direct", "p2p")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell a process's peak by parts")
@@ -65,7 +59,7 @@ def test_tensors_count_as_long_as_anything_holds_them():
 
 def test_null_text_keeps_what_it_differentiates(tmp_path):
     samples = save_samples(tmp_path, 8, 64)
-    combination = table1().combination("null_text", "p2p")
+    combination = shipped("table1").combination("null_text", "p2p")
     found = calculate_memory(SIZES["tiny"], combination, samples, torch.float32, 512)
     # 8 rows that are differentiated hold more than the 24 of a step, which are not.
     assert found.update > 2 * found.step
@@ -85,5 +79,5 @@ def test_null_text_keeps_what_it_differentiates(tmp_path):
 )
 def test_the_largest_step_is_one_in_which_the_method_acts(tmp_path, pair, step, rows):
     samples = save_samples(tmp_path, 2, 64)
-    index, batch = largest_step(table1(steps=10).combination(*pair.split("+")), samples)
+    index, batch = largest_step(shipped("table1", {"steps": 10}).combination(*pair.split("+")), samples)
     assert (index, len(batch.owners)) == (step, rows * len(samples))
