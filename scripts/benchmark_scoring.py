@@ -107,7 +107,7 @@ def save_benchmark(folder: Path, samples: int) -> list[Candidate]:
             file.parent.mkdir(exist_ok=True)
             noisy = source + rng.normal(0, 3 + 2 * number, source.shape)
             Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(file)
-            candidates.append(Candidate(sample, {"name": str(number)}, file, follows_edit=False))
+            candidates.append(Candidate(sample, {"name": str(number)}, file))
     return candidates
 
 

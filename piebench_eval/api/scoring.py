@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from piebench_eval.bench.images import ImageLoader
+
 
 def score(
     run: str | Path | None = None,
@@ -30,6 +32,7 @@ def score(
     out: str | Path | None = None,
     metrics: str | Sequence[str] = "official",
     protocol: str = "paper",
+    image_loader: ImageLoader | None = None,
     resize: bool = False,
     dino: str | None = None,
     clip: str | None = None,
@@ -53,6 +56,9 @@ def score(
         out: scores file; ``RUN/scores.csv`` or ``NAME.csv`` by default.
         metrics: columns; ``official`` stands for the eight.
         protocol: ``paper``, ``modern`` or a YAML file.
+        image_loader: how the sources of ``images`` were loaded when they were edited, ``crop``, ``stretch``
+            or ``shorter_side`` as in a recipe; they are brought to the edits' sizes in the same way. None for
+            edits of whole sources, in the sources' own sizes. A run knows its own.
         resize: bring pictures of other sizes to their source's, and record it.
         dino: ViT of the structure distance.
         clip: CLIP of the CLIP scores.
@@ -79,7 +85,7 @@ def score(
     rules = read_protocol(protocol)
     columns = metric_columns(names(metrics) or ())
     run, images, data = (None if place is None else Path(place) for place in (run, images, data))
-    pictures = pictures_of(run, images, data, name)
+    pictures = pictures_of(run, images, data, name, image_loader)
     pictures.require_complete(or_warn=allow_missing)
     file = Path(out) if out is not None else pictures.scores_file
     require_place(file, images)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -34,10 +34,11 @@ def load_image(
 
     Args:
         file: the picture.
-        resolution: side in pixels of the result; None keeps the picture's own.
+        resolution: length in pixels of the result's shorter side; None for that of the picture itself.
         loader: ``crop`` cuts the central square out and resizes it with PIL's default filter; ``stretch``
-            takes the nearest pixels of the whole picture; ``shorter_side`` resizes the whole picture
-            bilinearly until its shorter side fits, and is the only one whose result need not be square.
+            takes the nearest pixels of the whole picture and makes them a square; ``shorter_side`` resizes
+            the whole picture bilinearly until its shorter side fits, and is the only one whose result need
+            not be square.
 
         read: where its pixels come from; its file by default.
 
@@ -47,41 +48,63 @@ def load_image(
     Raises:
         PiebenchError: the picture is missing, damaged or of a kind that has no one look as RGB.
     """
-    image = Image.fromarray(read(file))
-    if loader == "crop":
-        image = centre_square(image)
-    if resolution is None or image.size == (resolution, resolution):
-        return np.array(image)
-    if loader == "crop":
-        return np.array(image.resize((resolution, resolution)))
-    if loader == "stretch":
-        rows, columns = (np.arange(resolution) * side // resolution for side in (image.height, image.width))
-        return np.array(image)[rows[:, None], columns]
-    shorter = min(image.size)
-    width, height = (resolution * side // shorter for side in image.size)
-    return np.array(image.resize((width, height), Image.Resampling.BILINEAR))
+    size_filter = Image.Resampling.BILINEAR if loader == "shorter_side" else None
+    return _brought(Image.fromarray(read(file)), resolution, loader, size_filter)
 
 
-def load_mask(sample: Sample, resolution: int | None = None, frame: bool = True) -> BoolMask:
-    """Decode a sample's mask and take it through the same crop and size as its picture.
+def load_mask(
+    sample: Sample, resolution: int | None = None, frame: bool = True, loader: ImageLoader = "crop"
+) -> BoolMask:
+    """Decode a sample's mask and bring it to a resolution as its picture is, by the nearest pixels.
 
     Args:
         sample: whose mask.
-        resolution: side in pixels of the result; None keeps the picture's own.
+        resolution: see ``load_image``.
         frame: whether the outermost frame is set, as the protocol has it.
+        loader: how the picture is brought to the resolution.
 
     Returns:
-        Mask of shape ``[resolution, resolution]``, True where the picture should be edited.
+        Mask ``[height, width]`` of the loaded picture, True where it should be edited.
 
     Raises:
         PiebenchError: the picture, whose size the mask has, is missing or damaged.
     """
     width, height = picture_size(sample.file)
-    square = centre_square(Image.fromarray(decode_rle(sample.mask_rle, height, width, frame=False)))
-    if resolution is not None and square.width != resolution:
-        square = square.resize((resolution, resolution), Image.Resampling.NEAREST)
-    mask = np.array(square)
+    stored = Image.fromarray(decode_rle(sample.mask_rle, height, width, frame=False))
+    mask = _brought(stored, resolution, loader, Image.Resampling.NEAREST)
     return set_frame(mask) if frame else mask
+
+
+def loaded_size(size: tuple[int, int], loader: ImageLoader, resolution: int | None = None) -> tuple[int, int]:
+    """Width and height that a loader makes of a picture's; see ``load_image``.
+
+    >>> loaded_size((640, 480), "crop", 512), loaded_size((640, 480), "shorter_side", 512)
+    ((512, 512), (682, 512))
+    """
+    shorter = min(size)
+    resolution = resolution or shorter
+    if loader != "shorter_side":
+        return resolution, resolution
+    width, height = size
+    return resolution * width // shorter, resolution * height // shorter
+
+
+def _brought(
+    image: Image.Image, resolution: int | None, loader: ImageLoader, size_filter: Image.Resampling | None
+) -> NDArray[Any]:
+    """Bring a picture or a mask to a resolution; ``stretch`` has no use for the filter."""
+    size = loaded_size(image.size, loader, resolution)
+    if loader == "crop":
+        image = centre_square(image)
+    if image.size == size:
+        return np.array(image)
+    if loader == "stretch":
+        rows, columns = (
+            np.arange(target) * side // target
+            for target, side in zip(size[::-1], (image.height, image.width), strict=True)
+        )
+        return np.array(image)[rows[:, None], columns]
+    return np.array(image.resize(size, size_filter))
 
 
 def centre_square(image: Image.Image) -> Image.Image:

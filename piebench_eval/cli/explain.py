@@ -10,12 +10,13 @@ import typer
 
 from piebench_eval.api.progress import progress_bar
 from piebench_eval.cli.console import kept_on_interrupt, out, print_warning
-from piebench_eval.cli.score import ClipOption, DinoOption, LpipsOption
+from piebench_eval.cli.score import ClipOption, DinoOption, LoaderOption, LpipsOption
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from piebench_eval.bench.images import ImageLoader
     from piebench_eval.metrics.deviations import Deviation
     from piebench_eval.metrics.networks import MetricModels
     from piebench_eval.runs.candidates import Candidate
@@ -58,6 +59,7 @@ def explain(
     data: Annotated[
         Path | None, typer.Option(help="Benchmark folder; a run knows its own.", show_default=False)
     ] = None,
+    image_loader: LoaderOption = None,
     pairs: Annotated[
         Pairs,
         typer.Option(
@@ -95,7 +97,7 @@ def explain(
 
     check_device_name(device)
     claims = parse_claims(claimed)
-    pictures = _pictures_at(place, data)
+    pictures = _pictures_at(place, data, image_loader.value if image_loader else None)
     pictures.require_complete(or_warn=allow_missing)
     chosen = _of_combination(pictures.candidates, combination)
     if resized := check_sizes(chosen, resize=True):
@@ -117,27 +119,28 @@ def explain(
         _print_findings(findings, claims, len(chosen))
 
 
-def _pictures_at(place: Path, data: Path | None) -> Pictures:
+def _pictures_at(place: Path, data: Path | None, image_loader: ImageLoader | None) -> Pictures:
     """The pictures of a run, of a scores file, or of a folder or list."""
-    from piebench_eval.runs.pictures import Pictures, pictures_of, pictures_of_run
+    from piebench_eval.runs.pictures import Pictures, pictures_of
     from piebench_eval.runs.scoring import provenance_file
     from piebench_eval.runs.store import RunStore
     from piebench_eval.tables.about import read_about
 
     if RunStore.exists(place):
-        return pictures_of_run(place, data)
+        return pictures_of(place, None, data, None, image_loader)
     about = read_about(provenance_file(place)) if place.suffix == ".csv" else {}
     if "protocol" not in about:
         if data is None:
             raise PiebenchError(f"--data is missing: name the benchmark folder of the pictures in {place}")
-        return pictures_of(None, place, data, place.resolve().stem)
+        return pictures_of(None, place, data, place.resolve().stem, image_loader)
     if RunStore.exists(place.parent):
-        return pictures_of_run(place.parent, data)
+        return pictures_of(place.parent, None, data, None, image_loader)
     known = {field: about.get(field) for field in ("images", "data", "name")}
     if not all(isinstance(value, str) for value in known.values()):
         raise PiebenchError(f"{place}: does not say where its pictures are; give their folder, and --data")
     images, folder, name = (str(value) for value in known.values())
-    pictures = pictures_of(None, Path(images), data or Path(folder), name)
+    loader = image_loader or about.get("image_loader")
+    pictures = pictures_of(None, Path(images), data or Path(folder), name, loader)
     networks = {"networks": about["networks"]}
     return Pictures(pictures.candidates, pictures.missing, {**pictures.about, **networks}, place)
 
@@ -163,14 +166,13 @@ def _of_combination(candidates: Sequence[Candidate], wanted: str | None) -> list
 
 def _applies(deviation: Deviation, candidates: Sequence[Candidate], clip: str) -> bool:
     """Whether a deviation can make a difference: for strips, for types that there are, for this CLIP."""
-    from piebench_eval.bench.pictures import picture_size
     from piebench_eval.metrics.networks import OPEN_CLIP
+    from piebench_eval.runs.edited import is_strip
 
     if clip.startswith(OPEN_CLIP) and {"processor", "activation"} & set(deviation.changes.get("clip", {})):
         return False
     if "panel" in deviation.changes.get("pictures", {}):
-        sizes = (picture_size(candidate.file) for candidate in candidates)
-        return any(width != height for width, height in sizes)
+        return any(map(is_strip, candidates))
     types = deviation.changes.get("average", {}).get("types")
     counted = {candidate.sample.type_id for candidate in candidates}
     return types is None or 0 < len(counted & set(types)) < len(counted)

@@ -12,6 +12,15 @@ from piebench_eval.cli.console import kept_on_interrupt, out, print_warning
 
 _NETWORKS = "Networks"
 
+
+class ImageLoaderName(StrEnum):
+    """How sources are brought to a resolution; the names of ``piebench_eval.bench.images.ImageLoader``."""
+
+    crop = "crop"
+    stretch = "stretch"
+    shorter_side = "shorter_side"
+
+
 DinoOption = Annotated[
     str | None,
     typer.Option(
@@ -33,6 +42,15 @@ LpipsOption = Annotated[
         help="SqueezeNet of LPIPS: squeezenet (torchvision's) by default, likewise, or a safetensors "
         "file of its features.",
         rich_help_panel=_NETWORKS,
+    ),
+]
+LoaderOption = Annotated[
+    ImageLoaderName | None,
+    typer.Option(
+        help="How the sources of --images were loaded when they were edited, as in a recipe; they are "
+        "brought to the edits' sizes in the same way. By default edits are of whole sources, in the sources' "
+        "own sizes. A run knows its own.",
+        show_default=False,
     ),
 ]
 
@@ -74,6 +92,7 @@ def score(
             "YAML file that says what differs from paper."
         ),
     ] = "paper",
+    image_loader: LoaderOption = None,
     resize: Annotated[
         bool, typer.Option("--resize", help="Bring pictures of other sizes to their source's, and record it.")
     ] = False,
@@ -133,6 +152,7 @@ def score(
             out=out_file,
             metrics=metrics,
             protocol=protocol,
+            image_loader=image_loader.value if image_loader else None,
             resize=resize,
             dino=dino,
             clip=clip,

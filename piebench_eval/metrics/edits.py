@@ -54,7 +54,7 @@ class Edits:
         protocol: how to look at the pictures.
         sources: the sources, each once.
         owners: for each edit the position of its source.
-        saved: edits as they were saved, ``[height, width, 3]``, or strips of panels of that height.
+        saved: edits as they were saved, ``[height, width, 3]``, or strips of panels of that size.
         memo: what was computed so far.
     """
 
@@ -102,8 +102,8 @@ class Edits:
 
         def compute() -> list[NDArray[np.uint8]]:
             rules = self.protocol.pictures
-            side = self.sources[0].image.shape[0]
-            return [prepare_edit(saved, side, rules) for saved in self.saved]
+            height, width, _ = self.sources[0].image.shape
+            return [prepare_edit(saved, height, width, rules) for saved in self.saved]
 
         return self.once("images", [self.protocol.pictures], compute)
 
@@ -150,15 +150,15 @@ class Edits:
         return stacked.to(self.suite.device).float()
 
 
-def prepare_edit(saved: NDArray[np.uint8], side: int, rules: PictureRules) -> NDArray[np.uint8]:
-    """Take the edit out of what was saved, ``[side, side, 3]``, by the protocol's rules for pictures."""
-    if saved.shape[0] == saved.shape[1]:
+def prepare_edit(saved: NDArray[np.uint8], height: int, width: int, rules: PictureRules) -> NDArray[np.uint8]:
+    """Take the edit out of what was saved, ``[height, width, 3]``, by the protocol's rules for pictures."""
+    if saved.shape[1] == width:
         image = saved
     elif rules.panel == "squeezed":
-        image = np.array(Image.fromarray(saved).resize((side, side)))
+        image = np.array(Image.fromarray(saved).resize((width, height)))
     else:
-        first = saved.shape[1] - side if rules.panel == "last" else side
-        image = saved[:, first : first + side]
+        first = saved.shape[1] - width if rules.panel == "last" else width
+        image = saved[:, first : first + width]
     if rules.jpeg is not None:
         image = as_jpeg(image, rules.jpeg, rules.chroma)
     return in_order(image, rules.channels)

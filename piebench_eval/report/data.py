@@ -49,7 +49,7 @@ def page_data(run: ScoredRun, links: Sequence[Link]) -> dict[str, Any]:
         "metrics": [_metric(metric) for metric in metrics],
         "types": [{"id": type_id, "label": type_label(type_id)} for type_id in types],
         "combinations": [
-            {**asdict(each), "isEdit": each.is_edit, **link.to_json()}
+            {**asdict(each), "isEdit": each.is_edit, "view": run.view_of(each), **link.to_json()}
             for each, link in zip(run.combinations, links, strict=True)
         ],
         "samples": [_sample(sample, types.index(sample.type_id)) for sample in run.samples],

@@ -18,19 +18,19 @@ PICTURE_SUFFIX = ".webp"
 OUTLINE_SUFFIX = ".png"
 
 
-def source(sample: int) -> str:
-    """A source as it was edited: square, at most 512 pixels."""
-    return f"{SOURCES}/{sample}{PICTURE_SUFFIX}"
+def source(sample: int, view: int = 0) -> str:
+    """A source as it was edited by the combinations of a view, at most 512 pixels."""
+    return f"{SOURCES}/{view}/{sample}{PICTURE_SUFFIX}"
 
 
-def outline(sample: int) -> str:
-    """The outline of a sample's mask, transparent elsewhere."""
-    return f"{OUTLINES}/{sample}{OUTLINE_SUFFIX}"
+def outline(sample: int, view: int = 0) -> str:
+    """The outline of a sample's mask on such a source, transparent elsewhere."""
+    return f"{OUTLINES}/{view}/{sample}{OUTLINE_SUFFIX}"
 
 
-def source_thumbnail(sample: int) -> str:
-    """A source, small."""
-    return f"{SOURCE_THUMBNAILS}/{sample}{PICTURE_SUFFIX}"
+def source_thumbnail(sample: int, view: int = 0) -> str:
+    """Such a source, small."""
+    return f"{SOURCE_THUMBNAILS}/{view}/{sample}{PICTURE_SUFFIX}"
 
 
 def thumbnail(combination: int, sample: int) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.candidates import run_candidates
+from piebench_eval.runs.edited import WHOLE, different_views
 from piebench_eval.runs.scoring import provenance_file
 from piebench_eval.tables.aggregate import combination_name, label_columns
 from piebench_eval.tables.source import read_source
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from piebench_eval.bench.images import ImageLoader
     from piebench_eval.bench.sample import Sample
     from piebench_eval.runs.candidates import Candidate
     from piebench_eval.runs.store import RunStore
@@ -31,11 +34,13 @@ class Combination:
         name: ``inversion+method``, or the name of a row that no edit made.
         method: label.
         inversion: label; empty for a row that no edit made.
+        loader: how sources were loaded for its pictures.
     """
 
     name: str
     method: str
     inversion: str
+    loader: ImageLoader = "crop"
 
     @property
     def is_edit(self) -> bool:
@@ -62,6 +67,15 @@ class ScoredRun:
     combinations: list[Combination]
     pictures: Mapping[tuple[str, str], Path]
     unscored: int
+
+    @cached_property
+    def views(self) -> list[ImageLoader]:
+        """The loaders that show sources as the edits beside them do; one where all show the same."""
+        return different_views((each.loader for each in self.combinations), self.samples)
+
+    def view_of(self, combination: Combination) -> int:
+        """Which of the views shows the sources of a combination."""
+        return self.views.index(combination.loader) if len(self.views) > 1 else 0
 
     @property
     def gone(self) -> int:
@@ -93,7 +107,7 @@ def read_scored_run(store: RunStore, data: Path | None = None) -> ScoredRun:
         folder=store.folder,
         source=source,
         samples=_scored_samples(candidates, source, store.scores_file),
-        combinations=_combinations(source),
+        combinations=_combinations(source, {_name_of(each): each.loader or WHOLE for each in candidates}),
         pictures=pictures,
         # A choice of editing types leaves rows out on purpose.
         unscored=0 if source.rules.types else len(set(pictures) - _scored_pairs(source)),
@@ -113,11 +127,12 @@ def _name_of(candidate: Candidate) -> str:
     return combination_name(candidate.labels, _LABELS)
 
 
-def _combinations(source: Source) -> list[Combination]:
-    return [
+def _combinations(source: Source, loaders: Mapping[str, ImageLoader]) -> list[Combination]:
+    combinations = [
         Combination(combination_name(row, _LABELS), str(row["method"]), str(row["inversion"]))
         for row in source.means.to_dict(orient="records")
     ]
+    return [replace(each, loader=loaders.get(each.name, each.loader)) for each in combinations]
 
 
 def _scored_samples(candidates: list[Candidate], source: Source, scores_file: Path) -> list[Sample]:

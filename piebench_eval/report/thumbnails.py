@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from piebench_eval.bench.images import centre_square, load_mask
+from piebench_eval.bench.images import load_image, load_mask
 from piebench_eval.bench.pictures import read_picture
 from piebench_eval.report import places
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from piebench_eval.bench.images import ImageLoader
     from piebench_eval.bench.rle import BoolMask
     from piebench_eval.bench.sample import Sample
     from piebench_eval.report.run import ScoredRun
@@ -42,13 +43,14 @@ class Work:
         file: the picture.
         thumbnail: where its thumbnail goes.
         copy: where a larger copy goes, if one is wanted.
-        outlined: the sample whose mask's outline is wanted, and where it goes; the picture is its source.
+        outlined: the sample that the picture is the source of, where its mask's outline goes, and what
+            loads both as they were edited; None for an edit.
     """
 
     file: Path
     thumbnail: str
     copy: str | None = None
-    outlined: tuple[Sample, str] | None = None
+    outlined: tuple[Sample, str, ImageLoader] | None = None
 
 
 def work_of(run: ScoredRun) -> list[Work]:
@@ -56,10 +58,11 @@ def work_of(run: ScoredRun) -> list[Work]:
     sources = [
         Work(
             sample.file,
-            places.source_thumbnail(number),
-            places.source(number),
-            (sample, places.outline(number)),
+            places.source_thumbnail(number, view),
+            places.source(number, view),
+            (sample, places.outline(number, view), loader),
         )
+        for view, loader in enumerate(run.views)
         for number, sample in enumerate(run.samples)
     ]
     return sources + list(_edits(run))
@@ -103,11 +106,12 @@ def _folders(work: Work, folder: Path) -> list[Path]:
 
 
 def _make(work: Work, folder: Path) -> None:
-    image = Image.fromarray(read_picture(work.file))
     if work.outlined:
-        sample, place = work.outlined
-        image = centre_square(image)  # what every edit is an edit of
-        (folder / place).write_bytes(outline(load_mask(sample, frame=False)))
+        sample, place, loader = work.outlined
+        image = Image.fromarray(load_image(work.file, loader=loader))
+        (folder / place).write_bytes(outline(load_mask(sample, frame=False, loader=loader)))
+    else:
+        image = Image.fromarray(read_picture(work.file))
     if work.copy:
         (folder / work.copy).write_bytes(_encoded(image, COPY_SIDE, _COPY_QUALITY))
     (folder / work.thumbnail).write_bytes(_encoded(image, THUMBNAIL_SIDE, _THUMBNAIL_QUALITY))
@@ -127,9 +131,9 @@ def outline(mask: BoolMask) -> bytes:
     """Draw a mask's outline as a PNG that is transparent elsewhere, with at least 512 pixels a side.
 
     Args:
-        mask: ``[side, side]``, True where the picture should be edited.
+        mask: ``[height, width]``, True where the picture should be edited.
     """
-    factor = -(-COPY_SIDE // len(mask))
+    factor = -(-COPY_SIDE // min(mask.shape))
     mask = mask.repeat(factor, axis=0).repeat(factor, axis=1)
     line = mask & ~ndimage.binary_erosion(mask, iterations=_LINE_WIDTH)
     halo = ndimage.binary_dilation(mask, iterations=_LINE_WIDTH) & ~mask

@@ -6,8 +6,9 @@ import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from piebench_eval.bench.images import ImageLoader
 from piebench_eval.bench.pie_bench import IMAGES_FOLDER
 from piebench_eval.demo.benchmark import IDEAL_FOLDER
 from piebench_eval.errors import PiebenchError
@@ -32,21 +33,29 @@ class Candidate:
         sample: the sample that it is an edit of.
         labels: its columns beside id and type: inversion and method, or name.
         file: the picture.
-        follows_edit: the source is brought to the edit's resolution (a run's own pictures); otherwise the
-            edit must have the source's size.
+        loader: how the source was brought to the edit's resolution when it was edited; None for an edit of
+            the whole source, in the source's own size.
+        may_be_strip: whether the file may hold several panels side by side, the edit last, as the
+            reference's scripts save them; a run's own pictures are never such strips.
     """
 
     sample: Sample
     labels: dict[str, str]
     file: Path
-    follows_edit: bool
+    loader: ImageLoader | None = None
+    may_be_strip: bool = True
+
+    @property
+    def geometry(self) -> str:
+        """In a word, how edit and source are brought to the same pixels."""
+        return f"{self.loader}{', a strip' if self.may_be_strip else ''}"
 
 
 def run_candidates(store: RunStore, data: Path | None = None) -> tuple[list[Candidate], list[str]]:
     """A run's pictures, sample by sample, and what is missing of them.
 
     A benchmark that knows its ideal edits (the demo's) adds two rows that no edit made: ``oracle``, the
-    ideal edits, and ``source-copy``, the sources untouched.
+    ideal edits, and ``source-copy``, the sources untouched. Both are compared with the whole source.
 
     Args:
         store: the run.
@@ -57,13 +66,14 @@ def run_candidates(store: RunStore, data: Path | None = None) -> tuple[list[Cand
     """
     folder, samples = dataset_of_run(store, data)
     done = store.scan(samples).done
+    loaders = {pair: store.recipe.combination(*pair).common.image_loader for pair in store.recipe.pairs}
     candidates, missing = [], []
     for sample in samples:
-        for inversion, method in store.recipe.pairs:
+        for (inversion, method), loader in loaders.items():
             file = store.image_file(inversion, method, sample)
             labels = {"inversion": inversion, "method": method}
             if (inversion, method, sample.id) in done:
-                candidates.append(Candidate(sample, labels, file, follows_edit=True))
+                candidates.append(Candidate(sample, labels, file, loader, may_be_strip=False))
             else:
                 missing.append(f"{inversion}+{method}: {file}")
         candidates += _reference_candidates(folder, sample)
@@ -74,13 +84,18 @@ def _reference_candidates(folder: Path, sample: Sample) -> list[Candidate]:
     if not (folder / IDEAL_FOLDER / sample.image_path).is_file():
         return []
     return [
-        Candidate(sample, {"inversion": "", "method": name}, folder / pictures / sample.image_path, False)
+        Candidate(
+            sample,
+            {"inversion": "", "method": name},
+            folder / pictures / sample.image_path,
+            may_be_strip=False,
+        )
         for name, pictures in _REFERENCE_ROWS.items()
     ]
 
 
 def anybodys_candidates(
-    images: Path, samples: Sequence[Sample], name: str
+    images: Path, samples: Sequence[Sample], name: str, loader: ImageLoader | None = None
 ) -> tuple[list[Candidate], list[str]]:
     """Anybody's pictures, and what is missing of them.
 
@@ -89,10 +104,13 @@ def anybodys_candidates(
             ``<id>.png``; or a CSV or JSON file that says where the edit of each id is.
         samples: the benchmark.
         name: what to call the method.
+        loader: how the sources were brought to the edits' resolution; None for edits of whole sources.
 
     Raises:
-        PiebenchError: there is no such folder or file, or the list is wrong.
+        PiebenchError: there is no such folder, file or loader, or the list is wrong.
     """
+    if loader not in (None, *get_args(ImageLoader)):
+        raise PiebenchError(f"--image-loader {loader}: use {', '.join(get_args(ImageLoader))}")
     if images.suffix.lower() in _LISTS and images.is_file():
         listed = _read_list(images, {sample.id for sample in samples})
         places = {sample.id: [listed[sample.id]] for sample in samples if sample.id in listed}
@@ -104,7 +122,7 @@ def anybodys_candidates(
     for sample in samples:
         file = next(filter(_is_there, places.get(sample.id, [])), None)
         if file is not None:
-            candidates.append(Candidate(sample, {"name": name}, file, follows_edit=False))
+            candidates.append(Candidate(sample, {"name": name}, file, loader))
         elif sample.id in places:
             missing.append(f"{sample.id}: {places[sample.id][0]}")
         else:

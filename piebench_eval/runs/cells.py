@@ -109,16 +109,16 @@ def _network(role: str, name: str) -> list[Any]:
     return [role, name, *([file, stat.st_size, stat.st_mtime_ns] for file, stat in stats)]
 
 
-def cell_key(score: Score, sample: str, picture: str, follows_edit: bool) -> str:
+def cell_key(score: Score, sample: str, picture: str, geometry: str) -> str:
     """What a value is kept under.
 
     Args:
         score: the column and how it is computed.
         sample: fingerprint of the sample.
         picture: SHA-256 of the edit's file.
-        follows_edit: whether the source is brought to the edit's resolution, or the edit to the source's.
+        geometry: how edit and source are brought to the same pixels.
     """
-    parts = f"{score.fingerprint}{sample}{picture}{follows_edit}"
+    parts = f"{score.fingerprint}{sample}{picture}{geometry}"
     return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 

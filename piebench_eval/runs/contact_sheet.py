@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from piebench_eval.bench.images import load_image
 from piebench_eval.bench.sample import TYPE_NAMES
+from piebench_eval.runs.edited import WHOLE, different_views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from piebench_eval.bench.images import ImageLoader
     from piebench_eval.bench.sample import Sample
     from piebench_eval.runs.store import RunStore
 
@@ -38,30 +39,39 @@ class SheetRow:
 def run_sheet(store: RunStore, samples: Sequence[Sample], ideals: Path, side: int = 128) -> Image.Image:
     """Lay out a run's edits between their sources and their ideal edits.
 
+    Sources are shown as they were loaded, in a column for each loader where those show different parts.
+
     Args:
         store: the run.
         samples: whose edits to show.
         ideals: folder of the ideal edits, named as the sources are.
-        side: side of a picture on the sheet, in pixels.
+        side: longer side of a picture on the sheet, in pixels.
     """
-    combinations = store.recipe.pairs
+    recipe = store.recipe
+    combinations = recipe.pairs
+    views = different_views((recipe.combination(*pair).common.image_loader for pair in combinations), samples)
     rows = []
     for sample in samples:
         edits = [store.image_file(*combination, sample) for combination in combinations]
-        files = [sample.file, *edits, ideals / sample.image_path]
+        files = [*[sample.file] * len(views), *edits, ideals / sample.image_path]
         rows.append(SheetRow(sample, [file if file.is_file() else None for file in files]))
-    titles = ["source", *("+".join(combination) for combination in combinations), "ideal"]
-    return contact_sheet(titles, rows, side)
+    sources = [f"source ({view})" for view in views] if len(views) > 1 else ["source"]
+    titles = [*sources, *("+".join(combination) for combination in combinations), "ideal"]
+    return contact_sheet(titles, rows, side, views)
 
 
-def contact_sheet(titles: Sequence[str], rows: Sequence[SheetRow], side: int = 128) -> Image.Image:
+def contact_sheet(
+    titles: Sequence[str], rows: Sequence[SheetRow], side: int = 128, loaders: Sequence[ImageLoader] = ()
+) -> Image.Image:
     """Lay pictures out in a grid, each row under its editing type and prompts.
 
     Args:
         titles: a heading per column.
         rows: what to show.
-        side: side of a picture on the sheet, in pixels.
+        side: longer side of a picture on the sheet, in pixels.
+        loaders: how the pictures of the first columns are loaded; the others are shown whole.
     """
+    loaders = [*loaders, *[WHOLE] * (len(titles) - len(loaders))]
     font = ImageFont.load_default(_FONT_SIZE)
     texts = [_lines(row.sample) for row in rows]
     widest = max((font.getlength(line) for lines in texts for line in lines), default=0)
@@ -76,9 +86,9 @@ def contact_sheet(titles: Sequence[str], rows: Sequence[SheetRow], side: int = 1
         top = _LINE + _GAP + index * row_height
         for number, line in enumerate(lines):
             pen.text((_GAP, top + number * _LINE), line, _INK, font)
-        for left, file in zip(lefts, row.pictures, strict=True):
+        for left, file, loader in zip(lefts, row.pictures, loaders, strict=True):
             if file is not None:
-                sheet.paste(_enlarged(file, side), (left, top + 2 * _LINE))
+                sheet.paste(_enlarged(file, side, loader), (left, top + 2 * _LINE))
     return sheet
 
 
@@ -87,10 +97,10 @@ def _lines(sample: Sample) -> tuple[str, str]:
     return f"{kind}: {sample.marked_source_prompt}", f"-> {sample.marked_target_prompt}"
 
 
-def _enlarged(file: Path, side: int) -> Image.Image:
-    picture = np.asarray(load_image(file))
+def _enlarged(file: Path, side: int, loader: ImageLoader) -> Image.Image:
+    picture = Image.fromarray(load_image(file, loader=loader))
+    longer = max(picture.size)
+    width, height = (max(1, side * length // longer) for length in picture.size)
     # Small pictures keep their pixels visible: a blur here would look like a blur of the edit.
-    small = picture.shape[0] <= side
-    return Image.fromarray(picture).resize(
-        (side, side), Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS
-    )
+    small = longer <= side
+    return picture.resize((width, height), Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS)

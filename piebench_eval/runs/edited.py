@@ -1,13 +1,13 @@
-"""Edited pictures as metrics take them: in their source's size, or strips of panels of that size."""
+"""Edited pictures and their sources as metrics take them: the same part of the picture in the same size."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from PIL import Image
 
-from piebench_eval.bench.images import centre_square, load_image, load_mask
+from piebench_eval.bench.images import ImageLoader, load_image, load_mask, loaded_size
 from piebench_eval.bench.pictures import picture_size, read_picture
 from piebench_eval.errors import PiebenchError
 
@@ -25,77 +25,127 @@ _SMALLEST = 32
 
 _SHOWN = 20
 
+WHOLE: ImageLoader = "shorter_side"
+"""The loader that, without a resolution, leaves a source as it is stored."""
 
-def source_of(sample: Sample, side: int) -> Source:
-    """A sample's side of the comparison, at the edits' resolution."""
+
+def source_of(sample: Sample, resolution: int | None = None, loader: ImageLoader = "crop") -> Source:
+    """A sample's side of the comparison, picture and mask alike; see ``load_image`` for the arguments."""
     from piebench_eval.metrics.edits import Source
 
     return Source(
-        image=load_image(sample.file, side),
-        mask=load_mask(sample, side, frame=False),
+        image=load_image(sample.file, resolution, loader),
+        mask=load_mask(sample, resolution, frame=False, loader=loader),
         source_prompt=sample.marked_source_prompt,
         target_prompt=sample.marked_target_prompt,
     )
 
 
-def read_edit(candidate: Candidate, resize: bool = False) -> NDArray[np.uint8]:
-    """Read an edited picture in its source's size.
+def source_view(candidate: Candidate, saved: NDArray[np.uint8]) -> tuple[int | None, ImageLoader]:
+    """The resolution and the loader that bring a source to the pixels which were edited.
+
+    They are the same for all loaders that leave the source as it is, so that its edits share what is computed
+    of it.
 
     Args:
         candidate: the edit.
-        resize: bring a picture of another size to the source's, bicubically, instead of refusing it.
+        saved: from ``read_edit``.
+    """
+    height, width, _ = saved.shape
+    source = picture_size(candidate.sample.file)
+    panel = (width // _panels(candidate, (width, height), source), height)
+    if candidate.loader is None or panel == source:
+        return None, WHOLE
+    return min(panel), candidate.loader
 
-    Returns:
-        ``[side, side, 3]``; or a strip of square panels ``[side, panels * side, 3]``, as the reference's
-        scripts save them, the edit last.
+
+def different_views(loaders: Iterable[ImageLoader], samples: Iterable[Sample]) -> list[ImageLoader]:
+    """The loaders that show different parts of some source; the first stands for all of square sources.
+
+    Args:
+        loaders: those that edits were made with.
+        samples: what was edited.
 
     Raises:
-        PiebenchError: the picture cannot be read, is too small, or has another size than its source.
+        PiebenchError: a source is missing or damaged.
+    """
+    different = list(dict.fromkeys(loaders))
+    if len(different) < 2:
+        return different
+    sizes = (picture_size(sample.file) for sample in samples)
+    return different[:1] if all(width == height for width, height in sizes) else different
+
+
+def read_edit(candidate: Candidate, resize: bool = False) -> NDArray[np.uint8]:
+    """Read an edited picture.
+
+    Args:
+        candidate: the edit.
+        resize: bring an edit of a whole source to the source's size, bicubically, instead of refusing another
+            size.
+
+    Returns:
+        ``[height, width, 3]``, the size of the source as ``source_view`` has it; or a strip of panels of that
+        size ``[height, panels * width, 3]``, as the reference's scripts save them, the edit last.
+
+    Raises:
+        PiebenchError: the picture cannot be read, is too small, or has a size that it should not have.
     """
     picture = Image.fromarray(read_picture(candidate.file))
-    if not candidate.follows_edit:
-        source = picture_size(candidate.sample.file)
-        if problem := _size_problem(candidate, picture.size, source, resize):
-            raise PiebenchError(problem)
-        target = fitting_size(picture.size, source) or picture.size
-        if picture.size != target:
-            picture = picture.resize(target, Image.Resampling.BICUBIC)
-        if target == source:
-            picture = centre_square(picture)
-    if picture.height < _SMALLEST:
+    source = picture_size(candidate.sample.file)
+    if problem := _size_problem(candidate, picture.size, source, resize):
+        raise PiebenchError(problem)
+    target = _target(candidate, picture.size, source) or picture.size
+    if picture.size != target:
+        picture = picture.resize(target, Image.Resampling.BICUBIC)
+    shortest = min(picture.width // _panels(candidate, picture.size, source), picture.height)
+    if shortest < _SMALLEST:
         raise PiebenchError(
-            f"{candidate.file}: has a side of {picture.height} pixels; metrics need at least {_SMALLEST}"
+            f"{candidate.file}: has a side of {shortest} pixels; metrics need at least {_SMALLEST}"
         )
     return np.array(picture)
 
 
-def fitting_size(size: tuple[int, int], source: tuple[int, int]) -> tuple[int, int] | None:
-    """The size that an edit should have: its source's, or that of a strip of panels.
+def is_strip(candidate: Candidate) -> bool:
+    """Whether an edit's file holds several panels side by side."""
+    return _panels(candidate, picture_size(candidate.file), picture_size(candidate.sample.file)) > 1
+
+
+def fitting_size(
+    size: tuple[int, int], source: tuple[int, int], loader: ImageLoader | None = None, panels: int = 1
+) -> tuple[int, int] | None:
+    """The size that an edit should have: that of its source as it was edited, or of a strip of such panels.
 
     Args:
         size: the edit's width and height.
         source: the source's.
+        loader: how the source was brought to the edit's resolution; None for an edit of the whole source.
+        panels: how many the strip has.
 
     Returns:
         Width and height; None for an edit of another shape.
 
-    >>> fitting_size((256, 256), (512, 512)), fitting_size((2048, 512), (512, 512))
+    >>> fitting_size((256, 256), (512, 512)), fitting_size((2048, 512), (512, 512), panels=4)
     ((512, 512), (2048, 512))
-    >>> fitting_size((500, 400), (512, 512))
+    >>> fitting_size((512, 512), (640, 480), "crop")
+    (512, 512)
+    >>> fitting_size((512, 512), (640, 480))
     """
     width, height = size
-    if width * source[1] == height * source[0]:
-        return source
-    side = min(source)
-    return None if width % height else (width // height * side, side)
+    if loader is None:
+        same_shape = width * source[1] == panels * height * source[0]
+        return (panels * source[0], source[1]) if same_shape else None
+    panel = (width // panels, height)
+    is_loaded = width % panels == 0 and loaded_size(source, loader, min(panel)) == panel
+    return size if is_loaded else None
 
 
 def check_sizes(candidates: Iterable[Candidate], resize: bool) -> list[str]:
-    """Look at the sizes of pictures before anything is scored.
+    """Look at the sizes of anybody's pictures before anything is scored.
 
     Args:
         candidates: the pictures.
-        resize: whether other sizes than the sources' are brought to those.
+        resize: whether edits of whole sources are brought to the sources' sizes.
 
     Returns:
         Which pictures are resized, as ``id: WxH -> WxH``.
@@ -105,12 +155,12 @@ def check_sizes(candidates: Iterable[Candidate], resize: bool) -> list[str]:
     """
     found, problems = [], []
     for candidate in candidates:
-        if candidate.follows_edit:
-            continue
+        if candidate.loader is not None and not candidate.may_be_strip:
+            continue  # a run's own picture: there are thousands, and reading it checks its size
         size, source = picture_size(candidate.file), picture_size(candidate.sample.file)
         if problem := _size_problem(candidate, size, source, resize):
             problems.append(problem)
-        elif (target := fitting_size(size, source)) and target != size:
+        elif (target := _target(candidate, size, source)) and target != size:
             found.append(f"{candidate.sample.id}: {size[0]}x{size[1]} -> {target[0]}x{target[1]}")
     if problems:
         more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
@@ -118,14 +168,37 @@ def check_sizes(candidates: Iterable[Candidate], resize: bool) -> list[str]:
     return found
 
 
+def _panels(candidate: Candidate, size: tuple[int, int], source: tuple[int, int]) -> int:
+    """How many panels of the loaded source's shape an edit's file has room for."""
+    if not candidate.may_be_strip:
+        return 1
+    width, height = loaded_size(source, candidate.loader or WHOLE)
+    return max(1, round(size[0] * height / (size[1] * width)))
+
+
+def _target(candidate: Candidate, size: tuple[int, int], source: tuple[int, int]) -> tuple[int, int] | None:
+    return fitting_size(size, source, candidate.loader, _panels(candidate, size, source))
+
+
 def _size_problem(
     candidate: Candidate, size: tuple[int, int], source: tuple[int, int], resize: bool
 ) -> str | None:
-    target = fitting_size(size, source)
-    if target == size or (target is not None and resize):
+    target = _target(candidate, size, source)
+    if target == size or (target is not None and resize and candidate.loader is None):
         return None
-    return (
-        f"{candidate.file}: is {size[0]}x{size[1]}, but the source of id {candidate.sample.id} is "
-        f"{source[0]}x{source[1]}; save the edit in the source's size"
-        + (", or pass --resize" if target is not None else "")
-    )
+    source_is = f"the source of id {candidate.sample.id} is {source[0]}x{source[1]}"
+    return f"{candidate.file}: is {size[0]}x{size[1]}, but {source_is}{_remedy(candidate, size, source)}"
+
+
+def _remedy(candidate: Candidate, size: tuple[int, int], source: tuple[int, int]) -> str:
+    """What to do about an edit of a size that it should not have."""
+    if candidate.loader is not None:
+        way_out = (
+            "give the one that made the edits" if candidate.may_be_strip else "restore the run's picture"
+        )
+        return f", and image_loader={candidate.loader} makes no such size of it; {way_out}"
+    remedy = "; save the edit in the source's size"
+    if _target(candidate, size, source) is not None:
+        return f"{remedy}, or pass --resize"
+    fits = [loader for loader in get_args(ImageLoader) if fitting_size(size, source, loader)]
+    return f"{remedy}, or pass the --image-loader that made it: {' or '.join(fits)}" if fits else remedy

@@ -18,6 +18,7 @@ from piebench_eval.runs.store import RunStore
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from piebench_eval.bench.images import ImageLoader
     from piebench_eval.metrics.networks import MetricModels
     from piebench_eval.runs.candidates import Candidate
 
@@ -66,7 +67,13 @@ class Pictures:
         warnings.warn(text, PiebenchWarning, stacklevel=3)
 
 
-def pictures_of(run: Path | None, images: Path | None, data: Path | None, name: str | None) -> Pictures:
+def pictures_of(
+    run: Path | None,
+    images: Path | None,
+    data: Path | None,
+    name: str | None,
+    image_loader: ImageLoader | None = None,
+) -> Pictures:
     """What a user says is to be scored.
 
     Args:
@@ -74,13 +81,19 @@ def pictures_of(run: Path | None, images: Path | None, data: Path | None, name: 
         images: or else anybody's pictures: a folder, or a list in CSV or JSON.
         data: the benchmark folder; a run knows its own.
         name: what to call the method of ``images``.
+        image_loader: how the sources were brought to the resolution of ``images``; None for edits of whole
+            sources; a run knows its own.
 
     Raises:
         PiebenchError: they do not go together, or name nothing.
     """
     if (run is None) == (images is None):
         raise PiebenchError("give a run folder, or --images with --data and --name")
-    return pictures_of_run(run, data) if run is not None else _anybodys_pictures(images or Path(), data, name)
+    if run is None:
+        return _anybodys_pictures(images or Path(), data, name, image_loader)
+    if image_loader is not None:
+        raise PiebenchError("--image-loader: is for --images; a run's recipe says how sources were loaded")
+    return pictures_of_run(run, data)
 
 
 def pictures_of_run(run: Path, data: Path | None = None) -> Pictures:
@@ -105,16 +118,18 @@ def pictures_of_run(run: Path, data: Path | None = None) -> Pictures:
     return Pictures(candidates, missing, about, store.scores_file)
 
 
-def _anybodys_pictures(images: Path, data: Path | None, name: str | None) -> Pictures:
+def _anybodys_pictures(
+    images: Path, data: Path | None, name: str | None, image_loader: ImageLoader | None
+) -> Pictures:
     if data is None or not name:
         raise PiebenchError(
             "--images needs --data (the benchmark folder) and --name (what to call the method)"
         )
     if "/" in name:
         raise PiebenchError(f"--name {name}: leave out the slash")
-    candidates, missing = anybodys_candidates(images, load_pie_bench(data), name)
+    candidates, missing = anybodys_candidates(images, load_pie_bench(data), name, image_loader)
     about = {"images": str(images.resolve()), "data": str(data.resolve()), "name": name}
-    return Pictures(candidates, missing, about, Path(f"{name}.csv"))
+    return Pictures(candidates, missing, {**about, "image_loader": image_loader}, Path(f"{name}.csv"))
 
 
 def metric_columns(names: Iterable[str]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.runs.cells import Score, cell_key, file_state, scoring_versions
-from piebench_eval.runs.edited import read_edit, source_of
+from piebench_eval.runs.edited import read_edit, source_of, source_view
 from piebench_eval.runs.manifest import library_versions
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def work_on(candidates: Iterable[Candidate], scores: Sequence[Score], cells: Cel
             source_state, sample = fingerprint(candidate.sample)
         except OSError as error:
             raise PiebenchError(f"{error.filename}: cannot be read ({error.strerror}); restore it") from None
-        keys = tuple(cell_key(score, sample, picture, candidate.follows_edit) for score in scores)
+        keys = tuple(cell_key(score, sample, picture, candidate.geometry) for score in scores)
         yield Work(candidate, scores, keys, (state, source_state))
 
 
@@ -193,11 +193,11 @@ class _Decoded:
 
 
 def _decode(of_sample: Sequence[Work], resize: bool) -> list[_Decoded]:
-    source = cache(lambda side: source_of(of_sample[0].candidate.sample, side))
+    source = cache(lambda *view: source_of(of_sample[0].candidate.sample, *view))
     decoded = []
     for item in of_sample:
         saved = read_edit(item.candidate, resize)
-        decoded.append(_Decoded(item, saved, source(saved.shape[0])))
+        decoded.append(_Decoded(item, saved, source(*source_view(item.candidate, saved))))
         for file, state in zip((item.candidate.file, item.candidate.sample.file), item.states, strict=True):
             if file_state(file) != state:
                 raise PiebenchError(f"{file}: was changed while it was scored; run the same command again")
@@ -205,14 +205,14 @@ def _decode(of_sample: Sequence[Work], resize: bool) -> list[_Decoded]:
 
 
 def _score_block(block: Sequence[_Decoded], suite: Suite, cells: CellStore, frugal: bool) -> int:
-    def side(item: _Decoded) -> int:
-        return item.saved.shape[0]
+    def size(item: _Decoded) -> tuple[int, ...]:
+        return item.source.image.shape
 
     import torch
 
     values: list[tuple[str, float]] = []
     try:
-        for _, same_size in groupby(sorted(block, key=side), key=side):
+        for _, same_size in groupby(sorted(block, key=size), key=size):
             values += _values(list(same_size), suite, frugal)
     except torch.OutOfMemoryError as error:
         raise PiebenchError(

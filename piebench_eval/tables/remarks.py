@@ -27,6 +27,7 @@ def remarks_on(scores: pd.DataFrame, about: dict[str, Any], rules: AverageRules)
         _precision(about),
         _protocol(about),
         _types(rules),
+        _loader(about),
         _count(about, "resized", "was resized before scoring", "were resized before scoring"),
         _count(about, "missing", "was missing and is in no mean", "were missing and are in no mean"),
         _full_masks(scores, about),
@@ -50,6 +51,11 @@ def _types(rules: AverageRules) -> str | None:
     return (
         f"only these editing types count: {', '.join(map(type_label, rules.types))}" if rules.types else None
     )
+
+
+def _loader(about: dict[str, Any]) -> str | None:
+    loader = about.get("image_loader")
+    return f"sources were brought to the sizes of their edits by image_loader={loader}" if loader else None
 
 
 def _count(about: dict[str, Any], field: str, one: str, many: str) -> str | None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from piebench_eval.bench.images import load_image, load_mask
+from piebench_eval.bench.images import load_image, load_mask, loaded_size
+from piebench_eval.bench.rle import encode_rle
 from piebench_eval.bench.sample import Sample
 from piebench_eval.bench.summary import full_mask_remark, summarise
 
@@ -89,3 +90,19 @@ def test_full_masks_are_put_into_words():
     assert "1 of 2 masks covers" in full_mask_remark(1, 2)
     assert "the other sample only" in full_mask_remark(1, 2)
     assert "no sample at all" in full_mask_remark(3, 3)
+
+
+@pytest.mark.parametrize("side", [None, 6, 9, 12, 128])
+@pytest.mark.parametrize("loader", ["crop", "stretch", "shorter_side"])
+def test_a_mask_goes_where_its_picture_goes(tmp_path, loader, side):
+    """Half of the picture, upright or lying, in every shape: the mask's edge is where the picture's is."""
+    for height, width in ((6, 10), (10, 6), (7, 7)):
+        mask = np.zeros((height, width), dtype=bool)
+        mask[: height // 2], mask[:, : width // 3] = True, True
+        Image.fromarray(np.uint8(mask)[..., None].repeat(3, axis=2) * 255).save(tmp_path / "picture.png")
+        sample = make_sample(tmp_path / "picture.png", tuple(encode_rle(mask)))
+        picture = load_image(sample.file, side, loader)[..., 0]
+        found = load_mask(sample, side, frame=False, loader=loader)
+        assert found.shape == picture.shape == loaded_size((width, height), loader, side)[::-1]
+        sharp = (picture == 0) | (picture == 255)
+        assert sharp.mean() > 0.2 and (found[sharp] == (picture[sharp] == 255)).all()

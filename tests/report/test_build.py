@@ -47,13 +47,13 @@ def test_links_lead_to_the_run_from_anywhere(small, tmp_path):
 def test_the_script_asks_for_the_places_that_there_are(built):
     script = built.read(places.SCRIPT)
     for pattern in (
-        "sources/${sample}.webp",
-        "outlines/${sample}.png",
-        "thumbnails/source/${sample}.webp",
+        "sources/${view}/${sample}.webp",
+        "outlines/${view}/${sample}.png",
+        "thumbnails/source/${view}/${sample}.webp",
         "thumbnails/${combination}/${sample}.webp",
     ):
         assert f"`{pattern}`" in script
-        path = pattern.replace("${sample}", "3").replace("${combination}", "1")
+        path = pattern.replace("${sample}", "3").replace("${combination}", "1").replace("${view}", "0")
         assert (built.folder / path).is_file()
 
 

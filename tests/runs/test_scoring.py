@@ -53,7 +53,7 @@ def score(candidates, scoring, cells, batch=2):
 
 def candidate(sample, file, picture):
     Image.fromarray(picture).save(file)
-    return Candidate(sample, {"name": "mine"}, file, follows_edit=False)
+    return Candidate(sample, {"name": "mine"}, file)
 
 
 def noise(*shape):
@@ -100,21 +100,21 @@ def test_sources_own_size_is_not_resized(candidates):
     assert check_sizes(candidates, resize=False) == []
 
 
-def test_an_edit_of_the_sources_shape_is_cut_as_its_source_is(samples, tmp_path):
-    """A source that is not square is scored on its central square; a smaller edit of it likewise."""
+def test_an_edit_of_the_sources_shape_is_scored_whole(samples, tmp_path):
+    """A source that is not square is edited and scored whole; a smaller edit of it likewise."""
     wide = noise(128, 256)
     Image.fromarray(wide).save(tmp_path / "source.png")
     sample = replace(samples[0], file=tmp_path / "source.png")
     whole = candidate(sample, tmp_path / "whole.png", wide)
-    np.testing.assert_array_equal(read_edit(whole), wide[:, 64:192])
+    np.testing.assert_array_equal(read_edit(whole), wide)
     half = candidate(sample, tmp_path / "half.png", np.array(Image.fromarray(wide).resize((128, 64))))
-    assert read_edit(half, resize=True).shape == (128, 128, 3)
+    assert read_edit(half, resize=True).shape == (128, 256, 3)
     assert fitting_size((1280, 960), (640, 480)) == (640, 480)
 
 
 @pytest.mark.parametrize("side", [1, 10, 31])
 def test_pictures_too_small_for_the_metrics_are_refused(samples, tmp_path, side):
-    small = Candidate(samples[0], {"name": "mine"}, tmp_path / "small.png", follows_edit=True)
+    small = Candidate(samples[0], {"name": "mine"}, tmp_path / "small.png", loader="crop", may_be_strip=False)
     Image.fromarray(noise(side, side)).save(small.file)
     with pytest.raises(PiebenchError, match=f"{side} pixels; metrics need at least 32"):
         read_edit(small)
@@ -147,7 +147,7 @@ def test_a_protocols_own_clip_is_the_one_that_is_loaded_and_named(candidates, sc
 def test_an_unreadable_edit_is_named(samples, tmp_path, scoring, cells):
     file = tmp_path / "edit.png"
     file.write_bytes(b"nothing")
-    given = [Candidate(samples[0], {"name": "mine"}, file, follows_edit=False)]
+    given = [Candidate(samples[0], {"name": "mine"}, file)]
     with pytest.raises(PiebenchError, match=r"edit\.png"):
         score(given, replace(scoring, columns=PIXELS), cells)
 
@@ -209,7 +209,7 @@ def test_edits_of_other_resolutions_share_a_block(samples, tmp_path, scoring, ce
     for side in (64, 128):
         file = tmp_path / f"{side}.png"
         Image.fromarray(load_image(samples[0].file, side)).save(file)
-        given.append(Candidate(samples[0], {"name": str(side)}, file, follows_edit=True))
+        given.append(Candidate(samples[0], {"name": str(side)}, file, loader="crop", may_be_strip=False))
     rows, _ = score(given, scoring, cells)
     assert [row["name"] for row in rows] == ["64", "128"]
     assert all(row["mse_unedit_part"] == 0 for row in rows)

@@ -76,7 +76,12 @@ function card({ combination, sample }, state) {
   return el(
     "a",
     { class: "card", href: toHash({ ...state, sample: id, edit: name }) },
-    el("span", { class: "pair" }, picture(sourceThumbnail(sample), `source: ${plain(source)}`), editPicture(combination, sample)),
+    el(
+      "span",
+      { class: "pair" },
+      picture(sourceThumbnail(combination, sample), `source: ${plain(source)}`),
+      editPicture(combination, sample),
+    ),
     el("span", { class: "prompt" }, ...prompt(target)),
     el("span", { class: "facts" }, `${name}, ${score}`),
   );

@@ -51,8 +51,20 @@ function isGone(combination, sample) {
   return gone.has(`${combination} ${sample}`);
 }
 
-function sourceThumbnail(sample) {
-  return `thumbnails/source/${sample}.webp`;
+// Combinations of one view show the same part of every source.
+function sourceThumbnail(combination, sample) {
+  const { view } = combinations[combination];
+  return `thumbnails/source/${view}/${sample}.webp`;
+}
+
+function fullSource(combination, sample) {
+  const { view } = combinations[combination];
+  return `sources/${view}/${sample}.webp`;
+}
+
+function outlineOf(combination, sample) {
+  const { view } = combinations[combination];
+  return `outlines/${view}/${sample}.png`;
 }
 
 function thumbnail(combination, sample) {

@@ -66,14 +66,14 @@ function fullEdit(combination, sample) {
 function drawComparison(combination, sample) {
   const { source } = samples[sample];
   const frame = el("div", { class: "compare", style: `--cut: ${comparison.cut}%` });
-  const outline = el("img", { class: "outline", alt: "", src: `outlines/${sample}.png`, hidden: !comparison.outlined });
+  const outline = el("img", { class: "outline", alt: "", src: outlineOf(combination, sample), hidden: !comparison.outlined });
   const slide = (event) => {
     comparison.cut = Number(event.target.value);
     frame.style.setProperty("--cut", `${comparison.cut}%`);
   };
   const label = "Compare: the source lies left of this place, the edit right of it";
   frame.append(
-    picture(`sources/${sample}.webp`, `source: ${plain(source)}`, { loading: "eager" }),
+    picture(fullSource(combination, sample), `source: ${plain(source)}`, { loading: "eager" }),
     isGone(combination, sample) ? el("span", { class: "gone over" }, "picture gone") : fullEdit(combination, sample),
     outline,
     el("input", { type: "range", min: 0, max: 100, value: comparison.cut, "aria-label": label, input: slide }),
@@ -92,7 +92,7 @@ function drawComparison(combination, sample) {
 function drawPrompts(combination, sample) {
   const { id, type, source, target, instruction } = samples[sample];
   const entry = (term, ...texts) => [el("dt", {}, term), el("dd", {}, ...texts)];
-  const links = [el("a", { href: `sources/${sample}.webp` }, "source")];
+  const links = [el("a", { href: fullSource(combination, sample) }, "source")];
   if (!isGone(combination, sample)) links.push(", ", el("a", { href: fullPicture(combination, sample) }, "edit"));
   return el(
     "div",
