@@ -73,8 +73,9 @@ def table(
 
     Inversions stand together by editing method; there the best mean of each
     metric is bold and the second best underlined. With --compare-paper, a
-    difference is green where the published number lies inside the run's own
-    95% interval, and red outside; Markdown and LaTeX say yes or no instead.
+    difference is green where the number agrees with the published one, within
+    the reproduction tolerance beside it, and red where it differs. Whether the
+    published number lies inside the run's own 95% interval is said beside it.
 
     Means follow the averaging rules of the protocol of the scores; intervals
     are bootstrapped over pictures. A run folder also gets the means, with

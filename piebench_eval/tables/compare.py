@@ -20,6 +20,7 @@ from piebench_eval.tables.about import lower_precision, protocol_differences, pr
 from piebench_eval.tables.aggregate import combination_name, label_columns
 from piebench_eval.tables.layout import METRICS
 from piebench_eval.tables.published import load_published
+from piebench_eval.tables.tolerances import agrees, reproduction_tolerance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 PAPER_IMAGES = 700
 
-_VERDICTS = {True: "agrees", False: "differs", None: ""}
+AGREES, DIFFERS = "agrees", "differs"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Comparison:
 
     Attributes:
         table: a row per combination and metric: measured, paper, report, difference (measured - paper),
+            tolerance (how far a reproduction may be from the paper; nan where the paper has no number),
             inside_interval (whether the paper's number lies inside the measured mean's 95% interval; missing
             where there is no interval or no number) and verdict (empty where none is due).
         obstacles: which combinations cannot be held against the paper's, and why.
@@ -54,7 +56,9 @@ def compare_with_paper(
 ) -> Comparison:
     """Set aggregated scores beside Table 1, as far as they hold its metrics.
 
-    A verdict says whether the published mean lies inside the measured mean's own 95% interval.
+    A verdict says whether the measured mean is as near to the published one as a faithful reproduction has
+    been seen to come. The measured mean's own interval is for information: it says how the mean would vary
+    over other pictures, but the paper's pictures are the same, and a broken method may stay inside it.
 
     Args:
         means: from ``aggregate``.
@@ -92,8 +96,10 @@ def compare_with_paper(
             inside = _is_inside(mean[f"{metric.key}_low"], mean[f"{metric.key}_high"], paper)
             row: dict[str, Any] = {label: mean[label] for label in labels}
             row |= {"metric": metric.key, "measured": mean[metric.key], "paper": paper, "report": report}
-            row |= {"difference": mean[metric.key] - paper, "inside_interval": inside}
-            rows.append({**row, "verdict": "" if reasons else _VERDICTS[inside]})
+            difference = mean[metric.key] - paper
+            tolerance = np.nan if np.isnan(paper) else reproduction_tolerance(metric.key, inversion)
+            row |= {"difference": difference, "tolerance": tolerance, "inside_interval": inside}
+            rows.append({**row, "verdict": "" if reasons else _verdict(difference, tolerance)})
             if erratum:
                 remarks.append(f"{name}: {metric.key}: paper's value corrected, {erratum}")
     no_verdict = [f"{', '.join(names)}: no verdict, since {why}" for why, names in obstacles.items()]
@@ -174,6 +180,13 @@ def _is_same(field: str, given: Any, paper: Any) -> bool:
 def _paper_recipe() -> Recipe:
     file = recipe_file("paper")
     return build_recipe(read_recipe_fields(file), {}, str(file))
+
+
+def _verdict(difference: float, tolerance: float) -> str:
+    """Empty where there is no number to hold against another."""
+    if np.isnan(difference):
+        return ""
+    return AGREES if agrees(difference, tolerance) else DIFFERS
 
 
 def _is_inside(low: float, high: float, paper: float) -> bool | None:

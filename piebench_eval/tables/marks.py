@@ -1,4 +1,4 @@
-"""What a table makes stand out: the best of a group, and published numbers that an interval holds."""
+"""What a table makes stand out: the best of a group, and whether a number agrees with the published one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
-
 from piebench_eval.tables.cells import DECIMALS
 from piebench_eval.tables.sections import by_method
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pandas as pd
 
     from piebench_eval.tables.layout import TableMetric
 
@@ -23,8 +23,8 @@ class Mark(StrEnum):
 
     BEST = "best"
     SECOND = "second"
-    INSIDE = "inside"
-    OUTSIDE = "outside"
+    AGREES = "agrees"
+    DIFFERS = "differs"
 
 
 Marks = Mapping[tuple[int, str], Mark]
@@ -54,18 +54,14 @@ def rank_marks(means: pd.DataFrame, metrics: Sequence[TableMetric]) -> Marks:
     return marks
 
 
-def interval_marks(comparison: pd.DataFrame) -> Marks:
-    """Mark differences by whether the published number lies inside the run's own interval.
+def verdict_marks(comparison: pd.DataFrame) -> Marks:
+    """Mark differences from the published numbers by their verdicts, where there are any.
 
     Args:
         comparison: the table of ``compare_with_paper``.
     """
-    known = enumerate(comparison["inside_interval"])
-    return {
-        (row, "difference"): Mark.INSIDE if inside else Mark.OUTSIDE
-        for row, inside in known
-        if inside is not pd.NA
-    }
+    verdicts = enumerate(comparison["verdict"])
+    return {(row, "difference"): Mark(verdict) for row, verdict in verdicts if verdict}
 
 
 def _places(values: Mapping[int, float], better: Literal["higher", "lower"]) -> dict[int, Mark]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.tables.marks import Marks
 
-_STYLES = {Mark.BEST: "bold", Mark.SECOND: "underline", Mark.INSIDE: "green", Mark.OUTSIDE: "red"}
+_STYLES = {Mark.BEST: "bold", Mark.SECOND: "underline", Mark.AGREES: "green", Mark.DIFFERS: "red"}
 
 
 def to_grid(
@@ -36,10 +36,9 @@ def to_grid(
         marks: what is bold, underlined or coloured.
         sections: what each row is of, with a gap wherever it changes; by default the combination.
     """
-    titles = {**titles, "difference": "diff."}
+    titles = {**titles, "difference": "diff.", "inside_interval": "inside\ninterval"}
     marks = marks or {}
     sections = by_combination(shown) if sections is None else sections
-    shown = shown.drop(columns="inside_interval", errors="ignore")  # the difference's colour says it
     grid = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False)
     for column in shown.columns:
         right = is_number_column(shown[column])

@@ -11,8 +11,9 @@ from piebench_eval.tables.aggregate import LABELS, aggregate, left_out
 from piebench_eval.tables.agreement import agreement_line
 from piebench_eval.tables.averages import Average
 from piebench_eval.tables.compare import compare_with_paper
-from piebench_eval.tables.marks import interval_marks, rank_marks
+from piebench_eval.tables.marks import rank_marks, verdict_marks
 from piebench_eval.tables.sections import by_method
+from piebench_eval.tables.tolerances import tolerance_line
 from piebench_eval.tables.versus import versus_all
 
 if TYPE_CHECKING:
@@ -56,11 +57,11 @@ def comparison_view(source: Source) -> View:
     """The means beside the published ones, for Table 1's metrics, and whether their order is the same."""
     comparison = compare_with_paper(source.means, source.about, source.rules)
     agreement = agreement_line(source.means)
-    remarks = [*left_out(source.means), *comparison.obstacles, *comparison.remarks]
+    remarks = [*left_out(source.means), *comparison.obstacles, *comparison.remarks, tolerance_line()]
     return View(
         comparison.table,
         [*remarks, agreement] if agreement else remarks,
-        interval_marks(comparison.table),
+        verdict_marks(comparison.table),
     )
 
 

@@ -13,7 +13,7 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import BACKGROUND_COLUMNS, CLIP_SOURCE
 from piebench_eval.metrics.protocol import MODERN, PAPER
 from tests.cli.test_cli import piebench
-from tests.tables.test_tables import scores
+from tests.tables.test_tables import PAPER_LIKE, scores
 
 FORMATS = [Format.csv, Format.markdown, Format.latex, Format.json, Format.table]
 
@@ -220,10 +220,14 @@ def test_a_comparison_says_what_lies_inside_the_interval(file, capfd):
         assert "inside interval" in words and ("| no " in words or "& no &" in words)
 
 
-def test_a_terminal_has_styles_and_colours(file, monkeypatch):
+def test_a_terminal_has_styles_and_colours(file, monkeypatch, tmp_path):
     from rich.console import Console
 
-    def printed(**options):
+    papers = tmp_path / "papers.csv"
+    scores(700).to_csv(papers, index=False)
+    say(papers, **PAPER_LIKE)
+
+    def printed(file, **options):
         stream = io.StringIO()
         console = Console(file=stream, force_terminal=True, color_system="standard", width=120)
         for module in (grid, table):
@@ -231,9 +235,13 @@ def test_a_terminal_has_styles_and_colours(file, monkeypatch):
         print_table(file, **options)
         return stream.getvalue().split("─")[-1]
 
-    means, comparison = printed(), printed(compare_paper=True)
+    def colours(text):
+        return text.count("\x1b[31m") + text.count("\x1b[32m")
+
+    means = printed(file)
     assert (means.count("\x1b[1m"), means.count("\x1b[4m")) == (7, 7)
-    assert comparison.count("\x1b[31m") + comparison.count("\x1b[32m") == 14
+    assert colours(printed(papers, compare_paper=True)) == 14
+    assert colours(printed(file, compare_paper=True)) == 0, "twelve pictures are due no verdict"
 
 
 @pytest.mark.parametrize("output", FORMATS)

@@ -85,7 +85,7 @@ def test_escapes(text, escaped):
 
 def test_a_long_table_says_metrics_in_its_cells():
     table = pd.DataFrame({"metric": ["mse"], "measured": [1.5], "inside_interval": [True]})
-    text = to_text(table, "latex", marks={(0, "measured"): Mark.INSIDE})
+    text = to_text(table, "latex", marks={(0, "measured"): Mark.AGREES})
     assert rows(text) == [
         r"metric & measured & inside interval \\",
         r"MSE $\times 10^4$ $\downarrow$ & 1.50 & yes \\",

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from piebench_eval.tables.layout import METRICS
-from piebench_eval.tables.marks import Mark, interval_marks, rank_marks
+from piebench_eval.tables.marks import Mark, rank_marks, verdict_marks
 from piebench_eval.tables.sections import by_combination, by_method
 
 BY_KEY = {metric.key: metric for metric in METRICS}
@@ -63,9 +63,14 @@ def test_rows_that_no_inversion_made_are_for_reference():
     assert rank_marks(named, [BY_KEY["psnr"]]) == {}
 
 
-def test_a_difference_is_marked_where_there_is_an_interval():
-    inside = pd.DataFrame({"inside_interval": pd.array([True, None, False], dtype="boolean")})
-    assert interval_marks(inside) == {(0, "difference"): Mark.INSIDE, (2, "difference"): Mark.OUTSIDE}
+def test_a_difference_is_marked_by_its_verdict_and_not_by_an_interval():
+    table = pd.DataFrame(
+        {
+            "verdict": ["agrees", "", "differs"],
+            "inside_interval": pd.array([False, True, True], dtype="boolean"),
+        }
+    )
+    assert verdict_marks(table) == {(0, "difference"): Mark.AGREES, (2, "difference"): Mark.DIFFERS}
 
 
 def test_reference_rows_stand_together():

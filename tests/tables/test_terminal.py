@@ -20,7 +20,7 @@ def ansi(table, **options):
 
 
 @pytest.mark.parametrize(
-    ("mark", "code"), [(Mark.BEST, 1), (Mark.SECOND, 4), (Mark.INSIDE, 32), (Mark.OUTSIDE, 31)]
+    ("mark", "code"), [(Mark.BEST, 1), (Mark.SECOND, 4), (Mark.AGREES, 32), (Mark.DIFFERS, 31)]
 )
 def test_a_mark_is_a_style_of_the_number_alone(mark, code):
     table = pd.DataFrame({"name": ["mine", "yours"], "psnr": [9.0, 1000.0]})
@@ -35,16 +35,17 @@ def test_a_gap_stands_wherever_the_section_changes():
     assert lines[start : start + 4] == ["one", "two", "", "three"]
 
 
-def test_colours_take_the_place_of_a_column():
-    table = pd.DataFrame({"difference": [1.5], "inside_interval": [True]})
-    assert "inside" not in ansi(table)
+def test_a_comparison_has_its_tolerance_and_its_interval_beside_it():
+    table = pd.DataFrame({"difference": [1.5], "tolerance": [0.5], "inside_interval": [True]})
+    printed = ansi(table)
+    assert all(word in printed for word in ("diff.", "tolerance", "0.50", "inside", "interval", "yes"))
 
 
 def test_markdown_marks_the_best_and_leaves_other_marks_to_words():
     table = pd.DataFrame({"name": ["a", "b", "c"], "psnr": [3.0, 2.0, 1.0]}).assign(
         inside_interval=pd.array([True, False, None], dtype="boolean")
     )
-    marks = {(0, "psnr"): Mark.BEST, (1, "psnr"): Mark.SECOND, (2, "psnr"): Mark.INSIDE}
+    marks = {(0, "psnr"): Mark.BEST, (1, "psnr"): Mark.SECOND, (2, "psnr"): Mark.AGREES}
     lines = to_text(table, "markdown", marks=marks).replace(" ", "").splitlines()
     assert lines[0] == "|name|psnr|insideinterval|"
     assert lines[2:] == ["|a|**3.00**|yes|", "|b|<u>2.00</u>|no|", "|c|1.00||"]
