@@ -94,3 +94,9 @@ def tf32(wanted: bool = True) -> Iterator[None]:
 def _allow_tf32(allowed: bool) -> None:
     torch.backends.cudnn.allow_tf32 = allowed
     torch.backends.cuda.matmul.allow_tf32 = allowed
+    # PyTorch 2.9 gave each kind of operation a precision of its own. One that names none follows a setting of
+    # the whole process, which the two switches above leave as it is.
+    cudnn: Any = torch.backends.cudnn
+    if hasattr(cudnn, "conv"):
+        for operation in (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn):
+            operation.fp32_precision = "tf32" if allowed else "ieee"

@@ -34,7 +34,8 @@ class Backbone:
         vae: ``AutoencoderKL``.
         text_encoder: ``CLIPTextModel``.
         tokenizer: ``CLIPTokenizer``.
-        alphas_cumprod: cumulative alphas of the 1000 training timesteps, float32.
+        alphas_cumprod: cumulative alphas of the 1000 training timesteps: numbers of the host, which
+            schedules are made of.
         device: where the weights lie.
         tally: rows counted since it was last replaced.
         memory: where ``once`` keeps work for the next combination; without one everything is computed.
@@ -44,7 +45,7 @@ class Backbone:
     vae: Any
     text_encoder: Any
     tokenizer: Any
-    alphas_cumprod: torch.Tensor
+    alphas_cumprod: Sequence[float]
     device: torch.device
     tally: UNetTally = field(default_factory=UNetTally)
     memory: Memory | None = None
@@ -63,7 +64,8 @@ class Backbone:
         """Encode prompts, padded and truncated to the tokenizer's length.
 
         Returns:
-            Last hidden states after the final layer norm, shape ``[prompts, 77, width]``.
+            Last hidden states after the final layer norm, shape ``[prompts, 77, width]``, float32: what is
+            optimised or added up between calls has all its digits, whatever the precision.
         """
         # One by one: a prompt has the same embedding, to the last bit, whatever else is in the batch.
         embeddings = {prompt: self._embed(prompt) for prompt in dict.fromkeys(prompts)}
@@ -82,7 +84,7 @@ class Backbone:
         def encode() -> dict[str, torch.Tensor]:
             return {"states": self.text_encoder(tokens.to(self.device)).last_hidden_state}
 
-        return self.once("text", encode, {}, [tokens])["states"]
+        return self.once("text", encode, {}, [tokens])["states"].float()
 
     @torch.no_grad()
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
@@ -181,6 +183,8 @@ class Backbone:
             Predicted noise, shape and dtype of ``latents``.
         """
         dtype = self.unet.dtype
-        noise = self.unet(latents.to(dtype), timestep, embeddings.to(dtype), return_dict=False)[0]
+        # Filled on the device: diffusers would copy a number there, and wait for it.
+        time = torch.full((), timestep, dtype=torch.int64, device=latents.device)
+        noise = self.unet(latents.to(dtype), time, embeddings.to(dtype), return_dict=False)[0]
         self.tally.count(samples, noise)
         return noise.to(latents.dtype)

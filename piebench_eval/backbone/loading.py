@@ -88,7 +88,7 @@ def load_backbone(
         vae=weights(AutoencoderKL, "vae", torch.float32),
         text_encoder=weights(CLIPTextModel, "text_encoder", PRECISIONS[precision]),
         tokenizer=part(CLIPTokenizer.from_pretrained, "tokenizer"),
-        alphas_cumprod=DDIMScheduler.from_config(scheduler_config).alphas_cumprod,
+        alphas_cumprod=DDIMScheduler.from_config(scheduler_config).alphas_cumprod.tolist(),
         device=device,
     )
     _check_family(backbone, model)

@@ -29,8 +29,8 @@ class Control:
     Attributes:
         samples: number of samples in the batch.
         hooked_modules: names of UNet modules whose outputs ``module_output`` may change.
-        bends_guidance: whether ``bend_guidance`` has to be asked; the source then takes steps of its own
-            unless the inversion pins it.
+        bends_guidance: whether ``bend_guidance`` has to be asked, at any guidance scale; the source then
+            takes steps of its own unless the inversion pins it.
         step: index of the current step.
         rows: the rows of the current UNet call.
         latent_shape: height and width of the latents.

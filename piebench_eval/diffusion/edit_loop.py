@@ -9,9 +9,12 @@ import torch
 
 from piebench_eval.diffusion.control import Control, controlled
 from piebench_eval.diffusion.ddim import ddim_step, guide
+from piebench_eval.diffusion.indexing import device_index, take
 from piebench_eval.diffusion.rows import Row, RowBatch, StepRows, plan_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from piebench_eval.backbone.backbone import Backbone
     from piebench_eval.diffusion.schedule import Schedule
 
@@ -23,7 +26,8 @@ _TARGET = (Row.TARGET_UNCOND, Row.TARGET_COND)
 class EditInputs:
     """A batch of samples as the model sees them.
 
-    All embeddings are ``[samples, 77, width]``; what each prompt is, the editing method says.
+    All embeddings are ``[samples, 77, width]``, float32; what each prompt is, the editing method says.
+    Which prompts are the same is told on the host: comparing embeddings would wait for the device.
 
     Attributes:
         latents: encoded pictures ``[samples, 4, h, w]``.
@@ -32,6 +36,8 @@ class EditInputs:
         target: embeddings of the target branch's prompts.
         uncond: embeddings of the empty prompt.
         negative: embeddings that the target branch is guided away from: mostly the empty prompt's.
+        source_is_empty: for each sample, whether the source branch's prompt is the empty one.
+        source_is_inversion: for each sample, whether it is the prompt that the picture is inverted with.
         guidance: classifier-free guidance scale of the edit, where an inversion prepares for it.
         seed: of each sample's noise, where an inversion draws any.
     """
@@ -42,6 +48,8 @@ class EditInputs:
     target: torch.Tensor
     uncond: torch.Tensor
     negative: torch.Tensor
+    source_is_empty: Sequence[bool]
+    source_is_inversion: Sequence[bool]
     guidance: float = 7.5
     seed: int = 1234
 
@@ -61,12 +69,17 @@ class SourcePath:
             negative prompt; neither is replaced if None.
         fresh_noise: noise that both branches add to their steps ``[steps, samples, 4, h, w]``, likewise;
             none if None.
+        uncond_is_source: for each sample, whether ``uncond`` is the source branch's own embedding at every
+            step, so that one row serves both halves; nowhere if None.
+        notes: for each sample, what its user should know of the inversion; nothing if None.
     """
 
     trajectory: torch.Tensor
     source: Literal["pinned", "free", "retraced"]
     uncond: torch.Tensor | None = None
     fresh_noise: torch.Tensor | None = None
+    uncond_is_source: Sequence[bool] | None = None
+    notes: list[list[str]] | None = None
 
     @property
     def steps(self) -> int:
@@ -99,20 +112,25 @@ def edit(
         Edited latents ``[samples, 4, h, w]``.
     """
     known = _source_is_known(path, control)
-    plans = plan_edit(inputs, path, control, guidance, first_step)
+    plans = list(zip(*plan_edit(inputs, path, control, guidance, first_step), strict=True))
     source = target = path.trajectory[-1]
+    # Steps with the same rows share their indices.
+    layouts = {steps: RowBatch.of_step(steps, target.device) for steps in plans}
     with controlled(backbone.unet, control):
-        for step, steps in enumerate(zip(*plans, strict=True), start=first_step):
+        for step, steps in enumerate(plans, start=first_step):
             level = first_step + path.steps - step
             embeddings = _embeddings(inputs, path, level)
-            rows = RowBatch.of_step(steps)
+            rows = layouts[steps]
             control.begin_step(step, rows, (target.shape[-2], target.shape[-1]))
             noise = backbone.predict_noise(
                 torch.cat(
-                    [(source if row in _SOURCE else target)[samples] for row, samples in rows.samples.items()]
+                    [
+                        take(source if row in _SOURCE else target, samples)
+                        for row, samples in rows.samples.items()
+                    ]
                 ),
                 schedule.timesteps[level - 1],
-                torch.cat([embeddings[row][samples] for row, samples in rows.samples.items()]),
+                torch.cat([take(embeddings[row], samples) for row, samples in rows.samples.items()]),
                 rows.owners,
             )
 
@@ -124,7 +142,7 @@ def edit(
                 source = path.trajectory[level - 1]
             elif moving:
                 moved = _walk_down(path, schedule, level, source, source_noise, moving)
-                source = source.index_copy(0, torch.tensor(moving, device=source.device), moved)
+                source = source.index_copy(0, device_index(moving, source.device), moved)
             target = control.after_step(step, source, target)
     return target
 
@@ -136,7 +154,7 @@ def plan_edit(
     known = _source_is_known(path, control)
     reads = [control.source_reads(first_step + step) for step in range(path.steps)]
     return [
-        plan_rows(of_sample, known, guidance, one_row)
+        plan_rows(of_sample, known, guidance, one_row, control.bends_guidance)
         for of_sample, one_row in zip(zip(*reads, strict=True), _one_source_row(inputs, path), strict=True)
     ]
 
@@ -146,14 +164,11 @@ def _source_is_known(path: SourcePath, control: Control) -> bool:
     return path.source == "pinned" or (path.source == "retraced" and not control.bends_guidance)
 
 
-def _one_source_row(inputs: EditInputs, path: SourcePath) -> list[bool]:
+def _one_source_row(inputs: EditInputs, path: SourcePath) -> Sequence[bool]:
     """For each sample, whether both halves of its source branch have the same text at every step."""
     if path.uncond is None:
-        return [torch.equal(*pair) for pair in zip(inputs.uncond, inputs.source, strict=True)]
-    return [
-        all(torch.equal(of_step, source) for of_step in uncond)
-        for uncond, source in zip(path.uncond.unbind(dim=1), inputs.source, strict=True)
-    ]
+        return inputs.source_is_empty
+    return path.uncond_is_source or [False] * len(inputs.latents)
 
 
 def _embeddings(inputs: EditInputs, path: SourcePath, level: int) -> dict[Row, torch.Tensor]:
@@ -176,8 +191,9 @@ def _walk_down(
     samples: list[int],
 ) -> torch.Tensor:
     """Take the given samples one level down, along their guided noise."""
-    fresh = None if path.fresh_noise is None else path.fresh_noise[level - 1][samples]
-    return ddim_step(latents[samples], noise, schedule.alphas[level], schedule.alphas[level - 1], fresh)
+    fresh = None if path.fresh_noise is None else take(path.fresh_noise[level - 1], samples)
+    below, above = schedule.alphas[level - 1], schedule.alphas[level]
+    return ddim_step(take(latents, samples), noise, above, below, fresh)
 
 
 def _guided_noise(
@@ -185,17 +201,15 @@ def _guided_noise(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Guide both branches: the rows of a call become the noise of the moving sources and of every target."""
     everyone = list(range(control.samples))
-    if guidance == 1:
-        return noise[rows.positions(Row.SOURCE_COND, moving)], noise[
-            rows.positions(Row.TARGET_COND, everyone)
-        ]
+    if guidance == 1 and not control.bends_guidance:
+        return noise[rows.index(Row.SOURCE_COND, moving)], noise[rows.index(Row.TARGET_COND, everyone)]
 
     def halves(branch: tuple[Row, Row], samples: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        uncond, cond = (noise[rows.positions(row, samples)] for row in branch)
+        uncond, cond = (noise[rows.index(row, samples)] for row in branch)
         return uncond, cond
 
     if not control.bends_guidance:
         return guide(*halves(_SOURCE, moving), guidance), guide(*halves(_TARGET, everyone), guidance)
     (source_uncond, source), (target_uncond, target) = halves(_SOURCE, everyone), halves(_TARGET, everyone)
     bent_source, bent_target = control.bend_guidance(source - source_uncond, target - target_uncond)
-    return (source_uncond + guidance * bent_source)[moving], target_uncond + guidance * bent_target
+    return take(source_uncond + guidance * bent_source, moving), target_uncond + guidance * bent_target

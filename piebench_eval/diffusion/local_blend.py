@@ -56,5 +56,5 @@ class LocalBlend(WordMaps):
             return target
         inside = self.masks(*target.shape[-2:]).any(dim=1, keepdim=True)
         blended = target.clone()
-        blended[self.samples] = torch.where(inside, target[self.samples], source[self.samples])
+        blended[self.index] = torch.where(inside, target[self.index], source[self.index])
         return blended

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
+
+from piebench_eval.diffusion.indexing import device_index
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_HOST = torch.device("cpu")
 
 
 class Row(IntEnum):
@@ -49,36 +56,42 @@ class StepRows(NamedTuple):
 
 
 def plan_rows(
-    reads: Sequence[SourceReads], source_known: bool, guidance: float, one_source_row: bool = False
+    reads: Sequence[SourceReads],
+    source_known: bool,
+    guidance: float,
+    one_source_row: bool = False,
+    bends_guidance: bool = False,
 ) -> list[StepRows]:
     """Decide, for one sample, which rows each step of the edit loop computes.
 
     The source branch costs a row only where the method reads it, or where it has to find its own way
     (its latents are not known from the inversion) to a latent that is read later. At guidance 1 the guided
-    noise is the conditional one, so no unconditional row is needed; nor is one for the source where both
-    its halves have the same text.
+    noise is the conditional one, so no unconditional row is needed, unless the method changes the difference
+    of both halves; nor is one for the source where both its halves have the same text.
 
     Args:
         reads: what the method reads of the source, step by step.
         source_known: the inversion says where the source latent is at every step.
         guidance: guidance scale of the edit.
         one_source_row: the source's conditional and unconditional embeddings are equal.
+        bends_guidance: the method changes guidance differences, which takes both halves at any scale.
 
     >>> plan = plan_rows([SourceReads(cond=True), SourceReads()], source_known=True, guidance=7.5)
     >>> [len(step.rows) for step in plan]
     [3, 2]
     """
+    guided = guidance != 1 or bends_guidance
     read_from = [any(any(read) for read in reads[step:]) for step in range(len(reads) + 1)]
     plan = []
     for step, read in enumerate(reads):
         moves_source = not source_known and (read.latent or read_from[step + 1])
-        reads_uncond = guidance != 1 and (read.uncond or moves_source)
+        reads_uncond = guided and (read.uncond or moves_source)
         rows = {Row.TARGET_COND}
         if read.cond or moves_source or (reads_uncond and one_source_row):
             rows.add(Row.SOURCE_COND)
         if reads_uncond and not one_source_row:
             rows.add(Row.SOURCE_UNCOND)
-        if guidance != 1:
+        if guided:
             rows.add(Row.TARGET_UNCOND)
         plan.append(StepRows(frozenset(rows), moves_source, one_source_row))
     return plan
@@ -91,17 +104,22 @@ class RowBatch:
     Attributes:
         samples: for each kind that occurs, the samples that have such a row, ascending.
         one_source_row: samples whose conditional source row stands for their unconditional one as well.
+        device: where the rows are computed.
     """
 
     samples: dict[Row, list[int]]
     one_source_row: frozenset[int] = frozenset()
+    device: torch.device = _HOST
+    _indices: dict[tuple[Row, tuple[int, ...]], torch.Tensor] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
-    def of_step(cls, steps: Sequence[StepRows]) -> RowBatch:
+    def of_step(cls, steps: Sequence[StepRows], device: torch.device = _HOST) -> RowBatch:
         """Lay out one step's rows of every sample."""
         by_kind = {row: [s for s, step in enumerate(steps) if row in step.rows] for row in Row}
         shared = frozenset(s for s, step in enumerate(steps) if step.one_source_row)
-        return cls({row: samples for row, samples in by_kind.items() if samples}, shared)
+        return cls({row: samples for row, samples in by_kind.items() if samples}, shared, device)
 
     @cached_property
     def owners(self) -> list[int]:
@@ -114,6 +132,13 @@ class RowBatch:
             kinds = [Row.SOURCE_COND if sample in self.one_source_row else row for sample in samples]
             return [self._place[pair] for pair in zip(kinds, samples, strict=True)]
         return [self._place[row, sample] for sample in samples]
+
+    def index(self, row: Row, samples: Sequence[int]) -> torch.Tensor:
+        """``positions`` as an index tensor on the device, made once for all layers and steps."""
+        key = row, tuple(samples)
+        if key not in self._indices:
+            self._indices[key] = device_index(self.positions(row, samples), self.device)
+        return self._indices[key]
 
     @cached_property
     def _place(self) -> dict[tuple[Row, int], int]:

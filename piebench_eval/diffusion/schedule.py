@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import torch
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Schedule:
 
 
 def ddim_schedule(
-    alphas_cumprod: torch.Tensor, steps: int, steps_offset: int = 1, set_alpha_to_one: bool = False
+    alphas_cumprod: Sequence[float], steps: int, steps_offset: int = 1, set_alpha_to_one: bool = False
 ) -> Schedule:
     """Evenly spaced timesteps ("leading" spacing), all shifted by ``steps_offset``.
 
@@ -39,7 +39,7 @@ def ddim_schedule(
     pipeline of its time sets it to 1 before sampling.
 
     Args:
-        alphas_cumprod: cumulative alphas of the training timesteps, shape ``[1000]``.
+        alphas_cumprod: cumulative alphas of the training timesteps, 1000 of them.
         steps: number of sampling steps.
         steps_offset: added to every timestep.
         set_alpha_to_one: level 0 has alpha 1; otherwise that of training timestep 0, as Stable Diffusion's

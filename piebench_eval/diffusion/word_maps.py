@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from piebench_eval.diffusion.indexing import device_index
+
 
 class WordMaps:
     """Adds up the cross-attention maps of given words, for both branches.
@@ -12,6 +14,7 @@ class WordMaps:
         samples: places in the batch of the samples that have such words, ascending.
         words: 1 at the tokens of the word, ``[samples, 2, tokens]`` (source, target), float32, for these
             samples only.
+        index: ``samples`` as an index tensor on the device of ``words``.
         attention: the maps collected so far ``[samples, 2, height, width]``, a mean over heads and a sum
             over layers and tokens; None before the first.
     """
@@ -19,6 +22,7 @@ class WordMaps:
     def __init__(self, samples: list[int], words: torch.Tensor):
         self.samples = samples
         self.words = words
+        self.index = device_index(samples, words.device)
         self.attention: torch.Tensor | None = None
 
     def collect(self, source_maps: torch.Tensor, target_maps: torch.Tensor, height: int, width: int) -> None:

@@ -15,6 +15,11 @@ def token_ids(prompt: str, tokenizer: Any) -> list[int]:
     return tokenizer(prompt, truncation=True, max_length=tokenizer.model_max_length).input_ids
 
 
+def same_text(prompt: str, other: str, tokenizer: Any) -> bool:
+    """Whether two prompts are one to the text encoder: the same tokens, as far as it reads."""
+    return token_ids(prompt, tokenizer) == token_ids(other, tokenizer)
+
+
 def is_truncated(prompt: str, tokenizer: Any) -> bool:
     """Whether a prompt has more tokens than the text encoder reads."""
     return len(tokenizer(prompt, truncation=False, verbose=False).input_ids) > tokenizer.model_max_length

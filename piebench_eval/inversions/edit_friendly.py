@@ -106,11 +106,11 @@ def _noised(inputs: EditInputs, schedule: Schedule, steps: int) -> list[torch.Te
     latents = inputs.latents
     shape = (1, *latents.shape[1:])
     generators = [torch.Generator().manual_seed(inputs.seed) for _ in latents]
-    levels = [latents]
-    for alpha in schedule.alphas[1 : steps + 1]:
-        draws = torch.cat([torch.randn(shape, generator=generator) for generator in generators])
-        levels.append(alpha**0.5 * latents + (1 - alpha) ** 0.5 * draws.to(latents))
-    return levels
+    alphas = schedule.alphas[1 : steps + 1]
+    draws = [torch.cat([torch.randn(shape, generator=one) for one in generators]) for _ in alphas]
+    noise = torch.stack(draws).to(latents)  # one copy to the device
+    noised = [a**0.5 * latents + (1 - a) ** 0.5 * draw for a, draw in zip(alphas, noise, strict=True)]
+    return [latents, *noised]
 
 
 EDIT_FRIENDLY = Inversion(

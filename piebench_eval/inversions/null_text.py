@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.backbone.backbone import Backbone
     from piebench_eval.diffusion.edit_loop import EditInputs, SourcePath
+    from piebench_eval.diffusion.loss_scale import LossScale
     from piebench_eval.diffusion.schedule import Schedule
 
 
@@ -41,13 +42,26 @@ def null_text(
     inverted = trajectory(backbone, inputs, schedule, settings)
 
     def optimise() -> dict[str, torch.Tensor]:
-        reached, embeddings = optimise_uncond(backbone, inputs, inverted, schedule, settings)
-        return {"latents": reached, "embeddings": embeddings}
+        reached, embeddings, skipped = optimise_uncond(backbone, inputs, inverted, schedule, settings)
+        return {"latents": reached, "embeddings": embeddings, "skipped": skipped[None]}
 
     determinants = {"schedule": asdict(schedule), "guidance": inputs.guidance, **settings.model_dump()}
     tensors = [inverted.transpose(0, 1), inputs.inversion, inputs.uncond]
     found = backbone.once("null_text", optimise, determinants, tensors, axis=1)
-    return SourcePath(found["latents"], "retraced", uncond=found["embeddings"])
+    return SourcePath(
+        found["latents"],
+        "retraced",
+        uncond=found["embeddings"],
+        uncond_is_source=None if settings.inner_steps else inputs.source_is_empty,
+        notes=[_notes(count) for count in read_back(found["skipped"][0])],
+    )
+
+
+def _notes(skipped: int) -> list[str]:
+    """What to tell the user of updates that were skipped."""
+    if not skipped:
+        return []
+    return [f"{skipped} updates of null-text inversion were skipped, since their gradients were not finite"]
 
 
 def optimise_uncond(
@@ -56,7 +70,7 @@ def optimise_uncond(
     wanted: torch.Tensor,
     schedule: Schedule,
     settings: NullTextSettings,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Optimise the unconditional embeddings of each step, from the noise to the image (algorithm 1).
 
     Every step begins with the embedding of the step before it.
@@ -69,24 +83,27 @@ def optimise_uncond(
         settings: the inversion's section of the recipe.
 
     Returns:
-        Where it does lead, same shape; and the embeddings ``[steps, samples, 77, width]``, entry k for the
-        step between levels k and k + 1.
+        Where it does lead, same shape; the embeddings ``[steps, samples, 77, width]``, entry k for the step
+        between levels k and k + 1; and how many updates of each sample were skipped ``[samples]``.
     """
     import torch
 
+    from piebench_eval.diffusion.loss_scale import LossScale
+
     embeddings, latents = inputs.uncond, wanted[-1]
     everyone = list(range(len(latents)))
+    scale = LossScale.of_model(backbone.unet, latents)
     reached, found = [latents], []
     for index, level in enumerate(reversed(range(1, schedule.steps + 1))):
         with torch.no_grad():
             cond = backbone.predict_noise(latents, schedule.timesteps[level - 1], inputs.inversion, everyone)
         step = SourceStep(backbone, latents, cond, schedule, level, inputs.guidance)
-        embeddings = optimise_step(step, embeddings, wanted[level - 1], index, settings)
+        embeddings = optimise_step(step, embeddings, wanted[level - 1], index, settings, scale)
         with torch.no_grad():
             latents = step.guided(embeddings, everyone)
         reached.append(latents)
         found.append(embeddings)
-    return torch.stack(reached[::-1]), torch.stack(found[::-1])
+    return torch.stack(reached[::-1]), torch.stack(found[::-1]), scale.skipped
 
 
 @dataclass(frozen=True)
@@ -103,22 +120,29 @@ class SourceStep:
     def guided(self, embeddings: torch.Tensor, samples: list[int]) -> torch.Tensor:
         """Where the step leads ``[len(samples), 4, h, w]`` with embeddings ``[len(samples), 77, width]``."""
         from piebench_eval.diffusion.ddim import ddim_step, guide
+        from piebench_eval.diffusion.indexing import take
 
-        latents, timestep = self.latents[samples], self.schedule.timesteps[self.level - 1]
+        latents, timestep = take(self.latents, samples), self.schedule.timesteps[self.level - 1]
         uncond = self.backbone.predict_noise(latents, timestep, embeddings, samples)
-        noise = guide(uncond, self.cond[samples], self.guidance)
+        noise = guide(uncond, take(self.cond, samples), self.guidance)
         return ddim_step(
             latents, noise, self.schedule.alphas[self.level], self.schedule.alphas[self.level - 1]
         )
 
 
 def optimise_step(
-    step: SourceStep, embeddings: torch.Tensor, wanted: torch.Tensor, index: int, settings: NullTextSettings
+    step: SourceStep,
+    embeddings: torch.Tensor,
+    wanted: torch.Tensor,
+    index: int,
+    settings: NullTextSettings,
+    scale: LossScale,
 ) -> torch.Tensor:
     """Tune each sample's embedding until its step leads near enough to the wanted latents.
 
     A sample whose loss is small enough is left out of the calls that follow: it neither moves nor costs. The
-    update by the loss that ends its tuning is kept, as in the reference.
+    update by the loss that ends its tuning is kept, as in the reference. An update whose gradient is not
+    finite is left out.
     """
     import torch
 
@@ -130,14 +154,48 @@ def optimise_step(
     for _ in range(settings.inner_steps):
         if not moving:
             break
-        reached = step.guided(torch.stack([tuned[sample] for sample in moving]), moving)
-        losses = (reached - wanted[moving]).square().mean(dim=(1, 2, 3))
-        losses.sum().backward()
-        for sample in moving:
-            optimizers[sample].step()
-            optimizers[sample].zero_grad()
-        moving = [sample for sample, loss in zip(moving, losses.tolist(), strict=True) if loss >= enough]
+        uncond = torch.stack([tuned[sample].detach() for sample in moving])
+        losses, gradients = loss_and_gradients(step, uncond, wanted, moving, scale)
+        # The host waits for the device here, once per update.
+        of_samples = read_back(torch.stack([losses, scale.finite(gradients, moving).float()], dim=1))
+        for place, (sample, (_, finite)) in enumerate(zip(moving, of_samples, strict=True)):
+            if finite:
+                tuned[sample].grad = gradients[place]
+                optimizers[sample].step()
+        moving = [sample for sample, (loss, _) in zip(moving, of_samples, strict=True) if loss >= enough]
     return torch.stack([embedding.detach() for embedding in tuned])
+
+
+def loss_and_gradients(
+    step: SourceStep, uncond: torch.Tensor, wanted: torch.Tensor, samples: list[int], scale: LossScale
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How far guided steps lead from the wanted latents, and how that changes with the embeddings.
+
+    Args:
+        step: the step of the whole batch.
+        uncond: embeddings ``[len(samples), 77, width]``, float32.
+        wanted: ``[samples of the batch, 4, h, w]``.
+        samples: places in the batch.
+        scale: of the losses that are differentiated.
+
+    Returns:
+        Mean squared errors ``[len(samples)]`` and their gradients, shape of ``uncond``, float32, unscaled.
+    """
+    import torch
+
+    from piebench_eval.diffusion.indexing import take
+
+    factors = take(scale.factors, samples)
+    with torch.enable_grad():
+        uncond = uncond.requires_grad_()
+        losses = (step.guided(uncond, samples) - take(wanted, samples)).square().mean(dim=(1, 2, 3))
+        (gradients,) = torch.autograd.grad((losses * factors).sum(), uncond)
+    return losses.detach(), gradients / factors[:, None, None]
+
+
+def read_back(values: torch.Tensor) -> list[Any]:
+    """Numbers of the device, on the host."""
+    return values.tolist()
 
 
 NULL_TEXT = Inversion(

@@ -61,14 +61,14 @@ class MasaCtrlControl(Control):
         key, value = key.clone(), value.clone()
         halves = [half for half in _HALVES if half[1] in self.rows.samples]
         for source, target in halves:
-            of_source = self.rows.positions(source, everyone)
-            of_target = self.rows.positions(target, everyone)
+            of_source = self.rows.index(source, everyone)
+            of_target = self.rows.index(target, everyone)
             key[of_target], value[of_target] = key[of_source], value[of_source]
         attended = plain_attention(query, key, value)
         if self.word_maps.attention is not None:
             masks = self._masks(self.word_maps.attention, query.shape[2])
             for _, target in halves:
-                masked = self.rows.positions(target, self.word_maps.samples)
+                masked = self.rows.index(target, self.word_maps.samples)
                 attended[masked] = masked_attention(query[masked], key[masked], value[masked], *masks)
         return attended
 
@@ -78,7 +78,7 @@ class MasaCtrlControl(Control):
         if not self.word_maps.samples or isqrt(height * width // query.shape[2]) != downsampling:
             return
         source, target = (
-            self.rows.positions(row, self.word_maps.samples) for row in (Row.SOURCE_COND, Row.TARGET_COND)
+            self.rows.index(row, self.word_maps.samples) for row in (Row.SOURCE_COND, Row.TARGET_COND)
         )
         self.word_maps.collect(
             attention_maps(query[source], key[source]),

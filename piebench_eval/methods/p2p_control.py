@@ -137,9 +137,9 @@ class P2PControl(Control):
         edited = self.edit(source_maps, target_maps)
         attended[target] = edited.to(value.dtype) @ value[target]
         if blending:
-            samples = self.local_blend.samples
+            blended = self.local_blend.index
             kept = edited if self.settings.blend_maps == "edited" else target_maps
-            self._collect(source_maps[samples], kept[samples])
+            self._collect(source_maps[blended], kept[blended])
 
     def _collect_maps(self, query: torch.Tensor, key: torch.Tensor) -> None:
         source_maps, target_maps, _ = self._maps(query, key, self.local_blend.samples)
@@ -152,11 +152,10 @@ class P2PControl(Control):
 
     def _maps(
         self, query: torch.Tensor, key: torch.Tensor, samples: Sequence[int]
-    ) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Cross-attention maps of both conditional rows of the given samples, and the target's rows."""
         source, target = self._conditional_rows(samples)
         return attention_maps(query[source], key[source]), attention_maps(query[target], key[target]), target
 
-    def _conditional_rows(self, samples: Sequence[int]) -> tuple[list[int], list[int]]:
-        positions = self.rows.positions
-        return positions(Row.SOURCE_COND, samples), positions(Row.TARGET_COND, samples)
+    def _conditional_rows(self, samples: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.rows.index(Row.SOURCE_COND, samples), self.rows.index(Row.TARGET_COND, samples)

@@ -55,9 +55,9 @@ class PnPControl(Control):
     def _from_source(self, states: torch.Tensor) -> torch.Tensor:
         """Overwrite both target rows of every sample with its source row: ``[rows, ...]``, same shape."""
         everyone = range(self.samples)
-        source = self.rows.positions(Row.SOURCE_COND, everyone)
+        source = self.rows.index(Row.SOURCE_COND, everyone)
         states = states.clone()
         for row in (Row.TARGET_UNCOND, Row.TARGET_COND):
             if row in self.rows.samples:
-                states[self.rows.positions(row, everyone)] = states[source]
+                states[self.rows.index(row, everyone)] = states[source]
         return states

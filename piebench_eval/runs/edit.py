@@ -16,6 +16,7 @@ from piebench_eval.bench.images import load_image
 from piebench_eval.bench.pictures import read_picture
 from piebench_eval.diffusion.edit_loop import EditInputs, edit
 from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.diffusion.words import same_text
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.loading import tf32
@@ -121,7 +122,8 @@ def edit_latents(
     prepared = method.prepare(samples, backbone, common.steps, combination.method_settings)
     first_step = schedule.steps - path.steps if common.count_skipped_steps else 0
     latents = edit(backbone, inputs, path, prepared.control, schedule, common.guidance, first_step)
-    return latents, prepared.notes
+    of_inversion = path.notes or [[] for _ in samples]
+    return latents, [[*pair[0], *pair[1]] for pair in zip(of_inversion, prepared.notes, strict=True)]
 
 
 def encode_inputs(
@@ -158,6 +160,7 @@ def encode_inputs(
                 f"{sample.file}: is {image.shape[1]}x{image.shape[0]} after image_loader={loader}; all sizes "
                 f"of a batch must be equal and multiples of {divisor}: use image_loader=crop"
             )
+    tokenizer = backbone.tokenizer
     return EditInputs(
         latents=backbone.encode_images(images),
         inversion=backbone.embed_prompts([text.inversion for text in texts]),
@@ -165,6 +168,8 @@ def encode_inputs(
         target=backbone.embed_prompts([text.target for text in texts]),
         uncond=backbone.embed_prompts([""] * len(texts)),
         negative=backbone.embed_prompts([text.negative for text in texts]),
+        source_is_empty=[same_text(text.source, "", tokenizer) for text in texts],
+        source_is_inversion=[same_text(text.source, text.inversion, tokenizer) for text in texts],
         guidance=guidance,
         seed=seed,
     )

@@ -15,6 +15,7 @@ from piebench_eval.backbone.memory import Memory
 from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.diffusion.edit_loop import EditInputs, plan_edit
 from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.diffusion.words import same_text
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.runs.plan import model_of
@@ -208,7 +209,15 @@ def _plan(stand_in: _StandIn, combination: Combination, sample: Sample) -> tuple
         )
         inversion_text, source, target, negative = embedded
         inputs = EditInputs(
-            torch.ones(1, 4, 8, 8), inversion_text, source, target, uncond, negative, common.guidance
+            latents=torch.ones(1, 4, 8, 8),
+            inversion=inversion_text,
+            source=source,
+            target=target,
+            uncond=uncond,
+            negative=negative,
+            source_is_empty=[same_text(texts.source, "", stand_in.tokenizer)],
+            source_is_inversion=[same_text(texts.source, texts.inversion, stand_in.tokenizer)],
+            guidance=common.guidance,
         )
         invert = INVERSIONS.get(combination.inversion).invert
         path = invert(stand_in, inputs, schedule, combination.inversion_settings)
@@ -229,7 +238,7 @@ class _StandIn(Backbone):
         from transformers import CLIPTokenizer
 
         tokenizer = CLIPTokenizer.from_pretrained(locate("model", DEMO), subfolder="tokenizer")
-        alphas = torch.linspace(0.999, 0.005, 1000)
+        alphas = torch.linspace(0.999, 0.005, 1000).tolist()
         stand_in = cls(None, None, None, tokenizer, alphas, torch.device("cpu"))
         stand_in.memories, stand_in.numbers = {}, {}
         return stand_in

@@ -36,11 +36,12 @@ def run_edit(backbone, samples, inversion, steps, settings=SETTINGS):
 @pytest.mark.parametrize("case", [BLENDED, INSERTED, UNBLENDED, HALF_FOUND])
 def test_leaving_rows_out_changes_nothing(backbone, samples, inversion, case):
     sample = samples[case]
-    schedule = ddim_schedule(backbone.alphas_cumprod, 20)
+    # Ten steps: at twenty, a picture that is 1e-7 brighter moves these latents by 8e-4 (at ten by 7e-5).
+    schedule = ddim_schedule(backbone.alphas_cumprod, 10)
     z0 = encode_inputs(backbone, [sample], 128).latents
     expected = plain_edit(backbone, schedule, sample, z0, inversion, SETTINGS)
-    edited = run_edit(backbone, [sample], inversion, 20)
-    torch.testing.assert_close(edited, expected, atol=5e-4, rtol=0)
+    edited = run_edit(backbone, [sample], inversion, 10)
+    torch.testing.assert_close(edited, expected, atol=3e-4, rtol=0)
     assert expected.std() > 0.1
 
 

@@ -9,18 +9,19 @@ READS = st.lists(
 GUIDANCE = st.sampled_from([1.0, 7.5])
 
 
-@given(READS, st.booleans(), GUIDANCE, st.booleans())
-def test_everything_that_is_read_is_computed_and_nothing_else(reads, known, guidance, one_row):
-    plan = plan_rows(reads, known, guidance, one_row)
+@given(READS, st.booleans(), GUIDANCE, st.booleans(), st.booleans())
+def test_everything_that_is_read_is_computed_and_nothing_else(reads, known, guidance, one_row, bends):
+    plan = plan_rows(reads, known, guidance, one_row, bends)
     for step, (read, computed) in enumerate(zip(reads, plan, strict=True)):
         later = read.latent or any(any(other) for other in reads[step + 1 :])
         assert computed.moves_source == (later and not known)
-        needs_uncond = guidance != 1 and (read.uncond or computed.moves_source)
+        guided = guidance != 1 or bends
+        needs_uncond = guided and (read.uncond or computed.moves_source)
         needs_cond = read.cond or computed.moves_source or (one_row and needs_uncond)
         assert (Row.SOURCE_COND in computed.rows) == needs_cond
         assert (Row.SOURCE_UNCOND in computed.rows) == (needs_uncond and not one_row)
         assert Row.TARGET_COND in computed.rows
-        assert (Row.TARGET_UNCOND in computed.rows) == (guidance != 1)
+        assert (Row.TARGET_UNCOND in computed.rows) == guided
 
 
 @given(st.lists(READS.filter(lambda reads: len(reads) >= 1), min_size=1, max_size=5))
@@ -32,6 +33,7 @@ def test_positions_find_every_row(reads):
         for sample, position in zip(samples, batch.positions(row, samples), strict=True):
             assert batch.owners[position] == sample
             assert row in steps[sample].rows
+        assert batch.index(row, samples).tolist() == batch.positions(row, samples)
 
 
 def test_one_source_row_stands_for_both_halves():

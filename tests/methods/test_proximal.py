@@ -4,7 +4,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from piebench_eval.backbone.evaluations import UNetTally
 from piebench_eval.methods.proximal_control import proximal
+from tests.runs.test_combinations import STEPS, UNBLENDED, run
 
 
 @given(st.integers(0, 1000), st.floats(0, 1), st.sampled_from(["soft", "hard"]))
@@ -23,3 +25,17 @@ def test_soft_and_hard():
     differences = torch.tensor([[-4.0, 1.0, 2.0, 3.0, 0.5]])
     assert proximal(differences, 0.5, "soft").tolist() == [[-2, 0, 0, 1, 0]]
     assert proximal(differences, 0.5, "hard").tolist() == [[-4, 0, 2, 3, 0]]
+
+
+def test_guidance_is_shrunk_at_a_scale_of_one_too(backbone, samples):
+    """There the edit is uncond + proximal(cond - uncond), which is not cond."""
+
+    def edit(**settings):
+        backbone.tally = UNetTally()
+        return run(backbone, [samples[UNBLENDED]], "direct", "proximal", guidance=1.0, **settings)[0]
+
+    shrunk, whole = edit(), edit(quantile=0, shrink="hard")
+    assert backbone.tally.forward[0] == STEPS + 4 * STEPS, "inversion, and both halves of both branches"
+    assert (shrunk - whole).abs().max() > 1e-3
+    unguided = run(backbone, [samples[UNBLENDED]], "direct", "p2p", guidance=1.0)[0]
+    torch.testing.assert_close(whole, unguided, atol=1e-4, rtol=0)

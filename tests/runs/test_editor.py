@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from piebench_eval.backbone import compiled
+from piebench_eval.backbone.backbone import Backbone
 from piebench_eval.runs.recipe import build_recipe
 from piebench_eval.runs.session import Selection
 from piebench_eval.runs.sessions import read_sessions
@@ -50,8 +51,20 @@ def test_a_compiled_run_says_so(recipe, photo_bench, plain, tmp_path, monkeypatc
     torch._dynamo.reset()
 
 
-def test_tf32_is_of_the_recipe(recipe, photo_bench, tmp_path):
-    fast = build_recipe({**json.loads(recipe.model_dump_json()), "precision": "tf32"}, {}, "test")
-    assert fast.hash != recipe.hash
-    run(fast, photo_bench, tmp_path / "run", ONE)
-    assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+def test_tf32_is_of_the_recipe(recipe, precision, photo_bench, tmp_path, monkeypatch):
+    def switches():
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+    chosen = build_recipe({**json.loads(recipe.model_dump_json()), "precision": precision}, {}, "test")
+    assert (chosen.hash != recipe.hash) == (precision == "tf32")
+    seen, predict = set(), Backbone.predict_noise
+
+    def watched(*arguments):
+        seen.add(switches())
+        return predict(*arguments)
+
+    monkeypatch.setattr(Backbone, "predict_noise", watched)
+    run(chosen, photo_bench, tmp_path / "run", ONE)
+    assert seen == {(precision == "tf32",) * 2}
+    assert switches() == (False, False)

@@ -1,0 +1,116 @@
+"""Null-text's optimisation in half precision, at the size of Stable Diffusion's latents."""
+
+import copy
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from piebench_eval.backbone.backbone import Backbone
+from piebench_eval.diffusion.edit_loop import EditInputs
+from piebench_eval.diffusion.loss_scale import LossScale
+from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.inversions.null_text import NullTextSettings, SourceStep, null_text, optimise_step
+from scripts.demo_training.unet import sd_scheduler
+from tests.support.weights import fill
+
+SETTINGS = NullTextSettings(inner_steps=6, stop_loss=0, stop_loss_growth=0)
+EVERYONE, LEVEL = [0, 1], 5
+ALLOWED = 1.05
+"""Half precision may leave this many times the loss that float32 leaves."""
+
+
+@pytest.fixture(scope="module")
+def unet():
+    unet = UNet2DConditionModel(
+        sample_size=64,
+        block_out_channels=(8, 16),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        attention_head_dim=2,
+        cross_attention_dim=16,
+        norm_num_groups=4,
+    )
+    fill(unet, seed=1).requires_grad_(False)
+    # Losses of 1e-5 to 1e-4, as those at which the optimisation stops: unscaled, their gradients vanish in
+    # float16, and 1.5 times float32's loss is left.
+    unet.conv_out.weight.mul_(0.05)
+    return unet
+
+
+@pytest.fixture(scope="module")
+def tensors():
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(2, 4, 64, 64, generator=generator)
+    uncond, cond = (torch.randn(2, 77, 16, generator=generator) for _ in range(2))
+    return latents, uncond, cond
+
+
+def step_at(unet, dtype, latents, cond):
+    schedule = ddim_schedule(sd_scheduler().alphas_cumprod.tolist(), 10)
+    half = torch.nn.Module.to(copy.deepcopy(unet), dtype)  # diffusers' own warns of layers that are not there
+    backbone = Backbone(half, None, None, None, (), torch.device("cpu"))
+    with torch.no_grad():
+        noise = backbone.predict_noise(latents, schedule.timesteps[LEVEL - 1], cond, EVERYONE)
+    return SourceStep(backbone, latents, noise, schedule, LEVEL, 7.5)
+
+
+def losses_of(step, embeddings, wanted):
+    with torch.no_grad():
+        return (step.guided(embeddings, EVERYONE) - wanted).square().mean(dim=(1, 2, 3))
+
+
+@pytest.fixture(scope="module")
+def wanted(unet, tensors):
+    """Where other embeddings lead."""
+    latents, uncond, cond = tensors
+    others = uncond + 0.3 * torch.randn(uncond.shape, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        return step_at(unet, torch.float32, latents, cond).guided(others, EVERYONE)
+
+
+@pytest.fixture(scope="module")
+def losses(unet, tensors, wanted):
+    """The losses that each precision's embeddings leave, measured in float32; ``None`` is before."""
+    latents, uncond, cond = tensors
+    exact, left = step_at(unet, torch.float32, latents, cond), {None: uncond}
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        step = step_at(unet, dtype, latents, cond)
+        scale = LossScale.of_model(step.backbone.unet, latents)
+        left[dtype] = optimise_step(step, uncond, wanted, 0, SETTINGS, scale)
+        assert left[dtype].dtype == torch.float32 and not scale.skipped.any()
+    with torch.no_grad():
+        return {
+            key: (exact.guided(embeddings, EVERYONE) - wanted).square().mean(dim=(1, 2, 3))
+            for key, embeddings in left.items()
+        }
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_reaches_the_loss_of_float32(losses, dtype):
+    assert (losses[torch.float32] < 0.5 * losses[None]).all(), "there is something to reach"
+    assert (losses[dtype] <= ALLOWED * losses[torch.float32]).all()
+
+
+def test_an_update_whose_gradient_is_not_finite_is_skipped_for_its_sample_alone(unet, tensors, wanted):
+    latents, uncond, cond = tensors
+    step = step_at(unet, torch.float16, latents, cond)
+    scale = LossScale.of_model(step.backbone.unet, latents)
+    right = scale.factors[0].item()
+    scale.factors[1] = right * 2**60
+    tuned = optimise_step(step, uncond, wanted, 0, SETTINGS, scale)
+    assert scale.skipped.tolist() == [0, SETTINGS.inner_steps]
+    assert scale.factors.tolist() == [right, right * 2 ** (60 - SETTINGS.inner_steps)]
+    assert torch.equal(tuned[1], uncond[1]) and not torch.equal(tuned[0], uncond[0])
+
+
+def test_skipped_updates_are_told(unet, tensors, monkeypatch):
+    latents, uncond, cond = tensors
+    backbone = step_at(unet, torch.float16, latents, cond).backbone
+    inputs = EditInputs(latents, cond, cond, cond, uncond, uncond, [False] * 2, [True] * 2)
+    monkeypatch.setattr(LossScale, "of_model", lambda unet, latents: LossScale(2.0**60, 2, latents.device))
+    schedule = ddim_schedule(sd_scheduler().alphas_cumprod.tolist(), 1)
+    path = null_text(backbone, inputs, schedule, SETTINGS)
+    assert [len(notes) for notes in path.notes] == [1, 1]
+    assert path.notes[0][0].startswith("6 updates of null-text inversion were skipped")

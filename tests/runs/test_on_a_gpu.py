@@ -1,0 +1,115 @@
+"""Every combination on a GPU that is not there: devices and types meet, and no step copies from the host."""
+
+import functools
+
+import pytest
+import torch
+
+from piebench_eval.backbone import backbone as backbone_module
+from piebench_eval.backbone.evaluations import UNetTally
+from piebench_eval.diffusion.edit_loop import edit
+from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.inversions import INVERSIONS, null_text
+from piebench_eval.methods import METHODS
+from piebench_eval.methods.pnp_control import PnPControl
+from piebench_eval.runs.edit import encode_inputs
+from tests.support.fake_cuda import CUDA, HostToDevice, fake_backbone
+
+STEPS, UPDATES = 2, 2
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+OF_INVERSIONS = {"null_text": {"inner_steps": UPDATES}, "edit_friendly": {"skip": 0}}
+OF_METHODS = {
+    "masactrl": {"mask_guided": True, "source_prompt": "sample", "start_step": 1, "start_layer": 5},
+    "p2p": {"cross_replace_steps": 0.5, "blend_start": 0},
+}
+
+
+class OnAGpu:
+    """Two samples that are edited with a model on a fake device."""
+
+    def __init__(self, backbone, samples):
+        self.backbone, self.samples = backbone, samples
+        self.schedule = ddim_schedule(backbone.alphas_cumprod, STEPS)
+        self.inputs = encode_inputs(backbone, samples, 128)
+        self.invert = functools.cache(self._invert)
+
+    def _invert(self, name):
+        """A path, what finding it copied from the host, and the UNet rows of each sample."""
+        inversion, self.backbone.tally = INVERSIONS.get(name), UNetTally()
+        settings = inversion.settings(**OF_INVERSIONS.get(name, {}))
+        with HostToDevice() as traffic:
+            path = inversion.invert(self.backbone, self.inputs, self.schedule, settings)
+        return path, dict(traffic.copies), [self.backbone.tally.forward[place] for place in (0, 1)]
+
+    def edit(self, inversion, method):
+        """Edited latents, and what editing copied from the host."""
+        of_method, path = METHODS.get(method), self.invert(inversion)[0]
+        settings = of_method.settings(**OF_METHODS.get(method, {}))
+        control = of_method.prepare(self.samples, self.backbone, STEPS, settings).control
+        with HostToDevice() as traffic:
+            latents = edit(self.backbone, self.inputs, path, control, self.schedule, 7.5)
+        return latents, dict(traffic.copies)
+
+
+@pytest.fixture(scope="module")
+def updates_without_numbers():
+    """What needs numbers is handed in: gradients, and what the host reads. The second sample stops early."""
+
+    def read_back(values):
+        ends = [[1.0, 1.0], [0.0, 1.0]][: len(values)]
+        return ends if values.dim() == 2 else [0] * len(values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.autograd, "grad", lambda loss, inputs: (torch.zeros_like(inputs),))
+        patch.setattr(null_text, "read_back", read_back)
+        yield
+
+
+@pytest.fixture(scope="module", params=PRECISIONS)
+def on_a_gpu(request, tokenizer, samples, updates_without_numbers):
+    with fake_backbone(tokenizer, PRECISIONS[request.param]) as backbone:
+        yield OnAGpu(backbone, samples[:2])
+
+
+@pytest.mark.parametrize("method", METHODS.names())
+@pytest.mark.parametrize("inversion", INVERSIONS.names())
+def test_a_combination_stays_on_the_device(on_a_gpu, inversion, method):
+    latents, copied = on_a_gpu.edit(inversion, method)
+    assert latents.shape == (2, 4, 16, 16)
+    assert (latents.device, latents.dtype) == (CUDA, torch.float32)
+    assert not copied
+
+
+@pytest.mark.parametrize("inversion", INVERSIONS.names())
+def test_an_inversion_stays_on_the_device(on_a_gpu, inversion):
+    path, copied, _ = on_a_gpu.invert(inversion)
+    tensors = [path.trajectory, path.uncond, path.fresh_noise]
+    assert {(t.device, t.dtype) for t in tensors if t is not None} == {(CUDA, torch.float32)}
+    # Noise is drawn on the host, for all levels, and copied as a whole.
+    assert copied == ({"_to_copy": 1} if inversion == "edit_friendly" else {})
+
+
+def test_a_sample_that_stopped_early_costs_no_more(on_a_gpu):
+    first, second = on_a_gpu.invert("null_text")[2]
+    assert first - second == STEPS * (UPDATES - 1)
+
+
+def test_pictures_are_decoded_on_the_device(on_a_gpu, monkeypatch):
+    monkeypatch.setattr(backbone_module, "to_host", lambda tensor: tensor)
+    monkeypatch.setattr(torch.Tensor, "numpy", lambda tensor: tensor)
+    pictures = on_a_gpu.backbone.decode_latents(on_a_gpu.inputs.latents)
+    assert (pictures.device, pictures.dtype, pictures.shape) == (CUDA, torch.uint8, (2, 128, 128, 3))
+
+
+def test_a_control_that_visits_the_host_is_caught(on_a_gpu, monkeypatch):
+    monkeypatch.setattr(PnPControl, "_from_source", lambda control, states: states.cpu())
+    with pytest.raises(RuntimeError, match=r"(?i)device"):
+        on_a_gpu.edit("direct", "pnp")
+
+
+def test_a_copy_from_the_host_is_counted(on_a_gpu, monkeypatch):
+    def with_a_list(control, states):
+        return states[list(range(len(states)))]
+
+    monkeypatch.setattr(PnPControl, "_from_source", with_a_list)
+    assert on_a_gpu.edit("direct", "pnp")[1]
