@@ -35,6 +35,14 @@ LpipsOption = Annotated[
         rich_help_panel=_NETWORKS,
     ),
 ]
+AllowPickleOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-pickle",
+        help="Load networks from pickle files, which can run code.",
+        rich_help_panel=_NETWORKS,
+    ),
+]
 
 
 class Precision(StrEnum):
@@ -95,6 +103,7 @@ def score(
             rich_help_panel=_NETWORKS,
         ),
     ] = None,
+    allow_pickle: AllowPickleOption = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     batch_size: Annotated[
         int | None,
@@ -139,6 +148,7 @@ def score(
             lpips_weights=lpips_weights,
             lpips_alex=lpips_alex,
             lpips_vgg=lpips_vgg,
+            allow_pickle=allow_pickle,
             device=device,
             batch_size=batch_size,
             precision=precision.value,
