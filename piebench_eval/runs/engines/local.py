@@ -211,7 +211,8 @@ def _serve(connection: Connection, spec: WorkerSpec, recipe: str, name: str) -> 
     """A worker process's life: load models and make edits as the session says, until the session ends."""
     # An interrupt at the keyboard, or a launcher's warning, goes to all processes; the session decides.
     for ignored in ("SIGINT", "SIGUSR1"):
-        signal.signal(getattr(signal, ignored), signal.SIG_IGN)
+        if hasattr(signal, ignored):  # Windows lacks some
+            signal.signal(getattr(signal, ignored), signal.SIG_IGN)
     _end_with_the_session()
     try:
         _take_orders(connection, spec, recipe, name)
