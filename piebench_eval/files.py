@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -183,6 +184,8 @@ def _cannot_write(file: Path, error: OSError) -> PiebenchError:
 
 
 def _is_alive(pid: int) -> bool:
+    if sys.platform == "win32":
+        return True  # os.kill would send Ctrl-C there, since that is signal 0; the file's age decides
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

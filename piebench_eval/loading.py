@@ -38,6 +38,7 @@ def explained_loading(option: str, location: str, wanted: str) -> Iterator[None]
     try:
         yield
     except (
+        EOFError,
         OSError,
         ValueError,
         RuntimeError,

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import sys
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from piebench_eval.errors import PiebenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -25,6 +31,29 @@ class Settings(BaseModel):
     """Base of every recipe section: unknown fields are refused, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def explain_invalid(error: ValidationError) -> list[str]:
+    """One line per problem: field, what is wrong, what was given."""
+    lines = []
+    for problem in error.errors():
+        field = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{field}: no such field")
+        elif problem["type"] == "missing":
+            lines.append(f"{field}: is missing")
+        else:
+            lines.append(f"{field}: {problem['msg']} (given: {problem['input']!r})")
+    return lines
+
+
+def source_hash(function: Callable[..., Any]) -> str:
+    """SHA-256 of the file that a function is written in; empty if it is written in none."""
+    while isinstance(function, partial):
+        function = function.func
+    written = function if inspect.isroutine(function) else type(function)
+    file = inspect.getsourcefile(written)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
 
 
 class Registry(Generic[T]):

@@ -60,7 +60,7 @@ def main(
     The table goes to stdout, as Markdown. Exit code 1: latents in float32 are not the plain ones, or a
     combination could not be measured.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False, markup=False)
     try:
         batches, chosen = _numbers(batch_sizes), names(combinations)
         from scripts.speed.run import Options, bench
@@ -83,11 +83,11 @@ def main(
         if out is not None:
             write_whole(out, json.dumps(report.data, indent=1).encode() + b"\n")
     except PiebenchError as error:
-        console.print(f"[red]error:[/red] {error}", highlight=False)
+        console.print(f"error: {error}", style="red")
         raise typer.Exit(error.exit_code) from None
     typer.echo("\n\n".join(report.sections))
     if not report.same:
-        console.print("[red]error:[/red] latents are not those of the plain implementation; see the table")
+        console.print("error: latents are not those of the plain implementation; see the table", style="red")
     if report.failed or not report.same:
         raise typer.Exit(1)
 

@@ -22,7 +22,16 @@ ROOMS = [
     "demo",
     "bench",
 ]
-SHARED = {"errors", "files", "loading", "registry", "recipes", "__version__"}
+SHARED = {
+    "errors",
+    "files",
+    "loading",
+    "registry",
+    "recipes",
+    "warning_filters",
+    "weights",
+    "__version__",
+}
 
 
 def imported_rooms(file):

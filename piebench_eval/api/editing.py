@@ -19,6 +19,7 @@ from piebench_eval.demo.embedded import DEMO, RECIPE
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.runs.edit import edit_batch
 from piebench_eval.runs.plan import check_edits, model_of
+from piebench_eval.runs.plugins import code_of
 from piebench_eval.runs.request import RunRequest
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ def edit(
     with tempfile.TemporaryDirectory() as folder:
         sample = _sample(_file(image, Path(folder)), source_prompt, target_prompt, blended_word)
         check_edits(recipe, [sample])
-        (result,) = edit_batch(_backbone_for(combination, device, sample.file), [sample], combination)
+        code = code_of([inversion], [method])
+        (result,) = edit_batch(_backbone_for(combination, device, sample.file, code), [sample], combination)
     for note in result.notes:
         warnings.warn(note, PiebenchWarning, stacklevel=2)
     return Image.fromarray(result.image)
@@ -111,11 +113,11 @@ def _sample(file: Path, source_prompt: str, target_prompt: str, blended_word: st
     return Sample(_ID, file.name, file, source_prompt, target_prompt, "", "0", blended_word, ())
 
 
-def _backbone_for(combination: Combination, device: str, picture: Path) -> Backbone:
-    """The model, with what it remembers of the same picture and nothing of any other."""
+def _backbone_for(combination: Combination, device: str, picture: Path, code: dict[str, str]) -> Backbone:
+    """The model, with what it remembers of the same picture by the same code and nothing of any other."""
     backbone = _loaded(model_of(combination), device)
     content = picture.read_bytes() if picture.is_file() else b""
-    identity = {"picture": hashlib.sha256(content).hexdigest()}
+    identity = {"picture": hashlib.sha256(content).hexdigest(), "code": code}
     if backbone.memory is None or backbone.memory.identity != identity:
         backbone.memory = Memory(identity)
     return backbone

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-err = Console(highlight=False, emoji=False, soft_wrap=True, stderr=True)
-"""Standard error: where bars are, and whatever is printed while they last."""
+err = Console(highlight=False, emoji=False, markup=False, soft_wrap=True, stderr=True)
+"""Standard error: where bars are, and whatever is printed while they last.
+
+Brackets in what is printed are brackets: paths and prompts have them. Styles are given as such.
+"""
 
 
 def progress_bar() -> Progress:
@@ -32,7 +35,7 @@ def progress_bar() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("left"),
+        TextColumn("left", markup=False),
         TimeRemainingColumn(),
         console=err,
     )

@@ -93,7 +93,7 @@ def run(
     )
     folder = Path(out)
     refuse_sweep(folder)
-    recipe, benchmark = request.build()
+    recipe, benchmark = request.build(out=folder)
     plan = plan_run(
         recipe,
         benchmark,

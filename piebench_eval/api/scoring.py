@@ -39,6 +39,7 @@ def score(
     lpips_weights: str | None = None,
     lpips_alex: str | None = None,
     lpips_vgg: str | None = None,
+    allow_pickle: bool = False,
     device: str = "auto",
     batch_size: int | None = None,
     precision: str = "fp32",
@@ -65,6 +66,7 @@ def score(
         lpips_weights: SqueezeNet of LPIPS.
         lpips_alex: AlexNet of LPIPS.
         lpips_vgg: VGG of LPIPS.
+        allow_pickle: accept networks in pickle files, which can run code when they are read.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         batch_size: pictures that a network is given at a time; by default what suits the device.
         precision: ``fp32`` or ``bf16``.
@@ -92,7 +94,7 @@ def score(
     models = pictures.models(
         dino=dino, clip=clip, lpips_weights=lpips_weights, lpips_alex=lpips_alex, lpips_vgg=lpips_vgg
     )
-    scoring = Scoring(models, protocol, rules, columns, precision, resize)
+    scoring = Scoring(models, protocol, rules, columns, precision, resize, allow_pickle)
     with shown_progress(progress) as tell:
         score_pictures(pictures, scoring, tell, file, device, batch_size)
     scores = read_scores(file)

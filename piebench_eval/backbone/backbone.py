@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from piebench_eval.backbone.decoding import GPU_BATCH, decode_fitting, to_host
+from piebench_eval.backbone.decoding import GPU_BATCH, decode_fitting, to_host, warn
 from piebench_eval.backbone.evaluations import UNetTally
 from piebench_eval.backbone.memory import Memory, Work
 
@@ -106,7 +106,10 @@ class Backbone:
 
     @torch.no_grad()
     def decode_latents(
-        self, latents: torch.Tensor, overflow: Literal["clamp", "wrap"] = "clamp"
+        self,
+        latents: torch.Tensor,
+        overflow: Literal["clamp", "wrap"] = "clamp",
+        tell: Callable[[str], None] = warn,
     ) -> NDArray[np.uint8]:
         """Decode latents; pixels are truncated to whole grey levels, as the reference does.
 
@@ -114,13 +117,15 @@ class Backbone:
             latents: ``[images, 4, h, w]``.
             overflow: what becomes of grey levels outside 0..255: the nearest of them, or the remainder
                 modulo 256.
+            tell: told what the user should know; warns by default.
 
         Returns:
             Images of shape ``[images, 8 h, 8 w, 3]``.
         """
         unscaled = latents / self.vae.config.scaling_factor
         # One by one on a CPU, where a batch gains nothing and moves the last bits.
-        pixels = decode_fitting(self.vae, unscaled, batch=GPU_BATCH if self.device.type == "cuda" else 1)
+        batch = GPU_BATCH if self.device.type == "cuda" else 1
+        pixels = decode_fitting(self.vae, unscaled, batch, tell)
         grey_levels = (pixels / 2 + 0.5) * 255
         if overflow == "clamp":
             grey_levels = grey_levels.clamp(0, 255)

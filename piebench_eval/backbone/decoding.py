@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from piebench_eval.errors import PiebenchWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GPU_BATCH = 4
 """Pictures that a GPU decodes together."""
@@ -16,13 +19,21 @@ _OVERLAPPING_TILES = 2
 """Tiles along a side, when a picture does not fit as a whole."""
 
 
-def decode_fitting(vae: Any, latents: torch.Tensor, batch: int) -> torch.Tensor:
+def warn(text: str) -> None:
+    """Tell a user by a ``PiebenchWarning``."""
+    warnings.warn(text, PiebenchWarning, stacklevel=3)
+
+
+def decode_fitting(
+    vae: Any, latents: torch.Tensor, batch: int, tell: Callable[[str], None] = warn
+) -> torch.Tensor:
     """Decode latents in batches that fit: halved when memory runs out, and in tiles at the last.
 
     Args:
         vae: ``AutoencoderKL``.
         latents: ``[images, 4, h, w]``, in the autoencoder's scale.
         batch: images at a time, at most.
+        tell: told what the user should know.
 
     Returns:
         Pixels ``[images, 3, height, width]``, about -1 to 1.
@@ -34,16 +45,15 @@ def decode_fitting(vae: Any, latents: torch.Tensor, batch: int) -> torch.Tensor:
         except torch.OutOfMemoryError:
             decoded.append(None)
         if decoded[-1] is None:  # outside of the handler, whose traceback keeps the failed call's tensors
-            decoded[-1] = decode_fitting(vae, part, len(part) // 2) if len(part) > 1 else _in_tiles(vae, part)
+            halved = len(part) // 2
+            decoded[-1] = decode_fitting(vae, part, halved, tell) if halved else _in_tiles(vae, part, tell)
     return torch.cat(decoded)
 
 
-def _in_tiles(vae: Any, latent: torch.Tensor) -> torch.Tensor:
+def _in_tiles(vae: Any, latent: torch.Tensor, tell: Callable[[str], None]) -> torch.Tensor:
     """Decode overlapping tiles; each is normalised by itself, so that pixels differ from the whole's."""
-    warnings.warn(
-        "a picture was decoded in tiles, since memory is short: it is not quite what the whole decoder makes",
-        PiebenchWarning,
-        stacklevel=2,
+    tell(
+        "a picture was decoded in tiles, since memory is short: it is not quite what the whole decoder makes"
     )
     before = vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size
     side = max(latent.shape[-2:]) // _OVERLAPPING_TILES

@@ -13,6 +13,7 @@ from piebench_eval.backbone.steady import use_steady_layers
 from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.loading import explained_loading, load_complete, use_exact_float32
+from piebench_eval.weights import IF_PICKLED, use_safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +59,7 @@ def load_backbone(
         revision: branch, tag or commit on the hub.
         device: where to put it; the CPU by default.
         precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``, of the UNet and the text encoder.
-        allow_pickle: accept weights in pickle files, which can run code when read.
+        allow_pickle: accept weights in pickle files, see ``piebench_eval.weights``.
 
     Raises:
         PiebenchError: a part that cannot be loaded, or a model of another family.
@@ -71,13 +72,12 @@ def load_backbone(
     location = locate("model", model)
 
     def part(loader: Callable[..., Any], name: str, **options: Any) -> Any:
-        wanted = "a Stable Diffusion 1.x directory or hub id (--allow-pickle if it has no safetensors)"
+        wanted = f"a Stable Diffusion 1.x directory or hub id {IF_PICKLED}"
         with explained_loading("--model", f"{model}, {name}", wanted):
             return loader(location, subfolder=name, revision=revision, **options)
 
     def weights(loader: Any, name: str, dtype: torch.dtype) -> Any:
-        # None lets the loaders fall back to pickle files where there are no safetensors.
-        safe = None if allow_pickle else True
+        safe = use_safetensors(allow_pickle)
         complete = partial(load_complete, loader)
         return part(complete, name, device=device, use_safetensors=safe, torch_dtype=dtype)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
+from piebench_eval.weights import require_safetensors
 
 WEIGHT_COMPONENTS = ("unet", "vae", "text_encoder")
 _SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
@@ -46,11 +47,7 @@ def check_model_location(model: str, allow_pickle: bool = False) -> None:
             "convert the checkpoint with diffusers' convert_original_stable_diffusion_to_diffusers.py"
         )
     for component in WEIGHT_COMPONENTS:
-        if not allow_pickle and not any((folder / component).glob("*.safetensors")):
-            raise PiebenchError(
-                f"--model {model}: {component}/ holds no safetensors weights; save it with "
-                "safe_serialization=True, or pass --allow-pickle if you trust who made the file"
-            )
+        require_safetensors("--model", model, folder / component, allow_pickle, f"{component}/")
     configs = {name: _read_config(folder / name) for name in _CONFIGS}
     check_scheduler_config(configs[_SCHEDULER_CONFIG], model)
 

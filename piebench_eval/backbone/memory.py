@@ -37,7 +37,9 @@ class Memory:
     """Finished work by its key.
 
     Attributes:
-        identity: what every result depends on besides its own inputs: model, precision, device, versions.
+        identity: what every result depends on besides its own inputs: model, precision, processor, compiler,
+            versions, and the source of whatever comes from outside the package. The size of the batch is not
+            in it, though it moves last digits on a GPU: a batch is halved when memory runs out.
         folder: where work is kept beyond this process; nowhere if None.
     """
 

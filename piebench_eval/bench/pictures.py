@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +11,7 @@ from PIL import Image
 
 from piebench_eval.bench.names import shown
 from piebench_eval.errors import PiebenchError
+from piebench_eval.warning_filters import ignored_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +81,7 @@ def _opened(source: Path | IO[bytes]) -> Iterator[Image.Image]:
     if isinstance(source, Path) and not source.is_file():
         raise PictureError("there is no such file; restore it")
     try:
-        with _silence, Image.open(source, formats=FORMATS) as image:
+        with ignored_warnings(), Image.open(source, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             yield image
@@ -131,32 +130,3 @@ def _stored_form(image: Image.Image) -> str:
     tiles = getattr(image, "tile", ())
     form = tiles[0].args if tiles else image.mode
     return form if isinstance(form, str) else form[0]
-
-
-class _Silence:
-    """Keeps Pillow's warnings from the user while anybody is inside; threads may overlap.
-
-    ``warnings.catch_warnings`` alone would restore the filters in the wrong order.
-    """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._inside = 0
-        self._filters = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._filters = warnings.catch_warnings()
-                self._filters.__enter__()
-                warnings.simplefilter("ignore")
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._filters.__exit__(None, None, None)
-
-
-_silence = _Silence()

@@ -62,7 +62,7 @@ def _flush(folder: Path) -> None:
     """Wait until every file is on the disk: the rename must not survive a crash that they do not."""
     for file in folder.rglob("*"):
         if file.is_file():
-            with file.open("rb") as stream:
+            with file.open("r+b") as stream:  # Windows flushes nothing that is open for reading alone
                 os.fsync(stream.fileno())
 
 

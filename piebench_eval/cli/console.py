@@ -14,8 +14,20 @@ from piebench_eval.api.progress import err
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A pipe has no width of its own: wide enough for every table.
-out = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+# A pipe has no width of its own: wide enough for every table. Brackets are brackets, as for ``err``.
+out = Console(
+    highlight=False,
+    emoji=False,
+    markup=False,
+    soft_wrap=True,
+    width=None if sys.stdout.isatty() else 120,
+)
+
+
+def print_entry(name: str, about: str) -> None:
+    """A line that begins with a name in bold."""
+    out.print(name, style="bold", end="")
+    out.print(f": {about}")
 
 
 def duration(seconds: float) -> str:

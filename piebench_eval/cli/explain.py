@@ -10,7 +10,7 @@ import typer
 
 from piebench_eval.api.progress import progress_bar
 from piebench_eval.cli.console import kept_on_interrupt, out, print_warning
-from piebench_eval.cli.score import ClipOption, DinoOption, LoaderOption, LpipsOption
+from piebench_eval.cli.score import AllowPickleOption, ClipOption, DinoOption, LoaderOption, LpipsOption
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from piebench_eval.bench.images import ImageLoader
     from piebench_eval.metrics.deviations import Deviation
-    from piebench_eval.metrics.networks import MetricModels
     from piebench_eval.runs.candidates import Candidate
     from piebench_eval.runs.evidence import Evidence
     from piebench_eval.runs.pictures import Pictures
+    from piebench_eval.runs.scoring import Scoring
     from piebench_eval.tables.explain import Claim, Finding, Hypothesis
 
 _SHOWN = 8
@@ -74,6 +74,7 @@ def explain(
     dino: DinoOption = None,
     clip: ClipOption = None,
     lpips_weights: LpipsOption = None,
+    allow_pickle: AllowPickleOption = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     allow_missing: Annotated[bool, typer.Option(help="Explain with what is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
@@ -93,6 +94,7 @@ def explain(
     from piebench_eval.backbone.location import check_device_name
     from piebench_eval.metrics.deviations import DEVIATIONS, other_clip
     from piebench_eval.runs.edited import check_sizes
+    from piebench_eval.runs.scoring import Scoring
     from piebench_eval.tables.explain import parse_claims
 
     check_device_name(device)
@@ -103,13 +105,13 @@ def explain(
     if resized := check_sizes(chosen, resize=True):
         print_warning(f"{len(resized)} pictures are resized to their source's size, the first: {resized[0]}")
     given = {"dino": dino, "clip": clip, "lpips_weights": lpips_weights}
-    networks = {**pictures.about.get("networks", {}), **{role: name for role, name in given.items() if name}}
+    networks = {**_networks_of(pictures), **{role: name for role, name in given.items() if name}}
     models = pictures.models(**networks)
     deviations = [
         *(deviation for deviation in DEVIATIONS if _applies(deviation, chosen, models.clip)),
         *map(other_clip, try_clip or ()),
     ]
-    evidence = _evidence(pictures, chosen, device, models)
+    evidence = _evidence(pictures, chosen, device, Scoring(models, resize=True, allow_pickle=allow_pickle))
     findings = investigate(claims, deviations, evidence, pairs)
     if not findings:
         raise PiebenchError("no protocol gives a number for every claim: the pictures have no such scores")
@@ -145,6 +147,15 @@ def _pictures_at(place: Path, data: Path | None, image_loader: ImageLoader | Non
     return Pictures(pictures.candidates, pictures.missing, {**pictures.about, **networks}, place)
 
 
+def _networks_of(pictures: Pictures) -> dict[str, str]:
+    """The networks that a scores file names; what else it holds under that name may be anything."""
+    from piebench_eval.metrics.networks import MetricModels
+
+    named = pictures.about.get("networks", {})
+    known = MetricModels().to_dict(named)
+    return {role: name for role, name in named.items() if role in known and isinstance(name, str)}
+
+
 def _of_combination(candidates: Sequence[Candidate], wanted: str | None) -> list[Candidate]:
     """The pictures of one combination.
 
@@ -178,14 +189,11 @@ def _applies(deviation: Deviation, candidates: Sequence[Candidate], clip: str) -
     return types is None or 0 < len(counted & set(types)) < len(counted)
 
 
-def _evidence(
-    pictures: Pictures, candidates: Sequence[Candidate], device: str, models: MetricModels
-) -> Evidence:
+def _evidence(pictures: Pictures, candidates: Sequence[Candidate], device: str, scoring: Scoring) -> Evidence:
     from piebench_eval.runs.cells import CellStore
     from piebench_eval.runs.evidence import Evidence
-    from piebench_eval.runs.scoring import Scoring, cells_file
+    from piebench_eval.runs.scoring import cells_file
 
-    scoring = Scoring(models, resize=True)
     # One picture at a time: what it is under many protocols fills the memory.
     suite = scoring.suite(device, batch=1)
     return Evidence(candidates, scoring, suite, CellStore(cells_file(pictures.scores_file)))

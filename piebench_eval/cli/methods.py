@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from piebench_eval.cli.console import out
+from piebench_eval.cli.console import out, print_entry
 
 
 def methods(
@@ -39,7 +39,7 @@ def methods(
         return
     for kind, entries in listed.items():
         for name, entry in entries.items():
-            out.print(f"[bold]{kind} {name}[/bold]: {entry['title']}")
+            print_entry(f"{kind} {name}", entry["title"])
             out.print(f"  {entry['paper']}; {entry['equation']}", markup=False)
             if entry["plugin"]:
                 out.print(f"  from {entry['plugin']}", markup=False)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from piebench_eval.cli.console import out, print_warning
+from piebench_eval.cli.console import out, print_entry, print_warning
 from piebench_eval.errors import PiebenchError
 
 
@@ -36,12 +36,9 @@ def metrics(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.
     if as_json:
         out.print_json(data=listed)
         return
-    from rich.markup import escape
-
     for name, about in listed.items():
         official = " (official)" if about["official"] else ""
-        title = escape(f"{about['title']}, {about['better']} is better{official}")
-        out.print(f"[bold]{escape(name)}[/bold]: {title}")
+        print_entry(name, f"{about['title']}, {about['better']} is better{official}")
         out.print(f"  {about['paper']}", markup=False)
         if about["plugin"]:
             out.print(f"  from {about['plugin']}", markup=False)

@@ -43,9 +43,12 @@ def run_points(
     """
     from piebench_eval.demo.benchmark import embedded_benchmark
     from piebench_eval.runs.store import BENCHMARK_FOLDER
-    from piebench_eval.runs.sweep import plan_sweep
+    from piebench_eval.runs.sweep import folder_name, plan_sweep
 
-    sweep, recipes = plan_sweep(axes, request.fixed, lambda settings: request.build(settings)[0])
+    def build(settings: dict[str, Any]) -> Recipe:
+        return request.build(settings, folder / folder_name(settings))[0]
+
+    sweep, recipes = plan_sweep(axes, request.fixed, build)
     sweep.check_folder(folder)
     _, benchmark = request.build(sweep.points[0].settings)
     benchmark = benchmark or embedded_benchmark(folder / BENCHMARK_FOLDER)

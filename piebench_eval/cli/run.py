@@ -291,7 +291,7 @@ def run(
         run_points(out_folder, axes, request, plan, dry_run, as_json)
         return
     refuse_sweep(out_folder)
-    recipe, benchmark = request.build()
+    recipe, benchmark = request.build(out=out_folder)
     made = plan(recipe, benchmark, out_folder)
     if dry_run:
         print_forecast(made, as_json)

@@ -53,6 +53,14 @@ LoaderOption = Annotated[
         show_default=False,
     ),
 ]
+AllowPickleOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-pickle",
+        help="Load networks from pickle files, which can run code.",
+        rich_help_panel=_NETWORKS,
+    ),
+]
 
 
 class Precision(StrEnum):
@@ -114,6 +122,7 @@ def score(
             rich_help_panel=_NETWORKS,
         ),
     ] = None,
+    allow_pickle: AllowPickleOption = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     batch_size: Annotated[
         int | None,
@@ -159,6 +168,7 @@ def score(
             lpips_weights=lpips_weights,
             lpips_alex=lpips_alex,
             lpips_vgg=lpips_vgg,
+            allow_pickle=allow_pickle,
             device=device,
             batch_size=batch_size,
             precision=precision.value,

@@ -10,7 +10,7 @@ import typer
 
 from piebench_eval.api.arguments import names
 from piebench_eval.cli.console import kept_on_interrupt
-from piebench_eval.cli.score import ClipOption, DinoOption, LpipsOption
+from piebench_eval.cli.score import AllowPickleOption, ClipOption, DinoOption, LpipsOption
 from piebench_eval.cli.table import Format, print_view
 from piebench_eval.demo.embedded import NOTICE
 from piebench_eval.errors import PiebenchError
@@ -41,6 +41,7 @@ def sweep(
     dino: DinoOption = None,
     clip: ClipOption = None,
     lpips_weights: LpipsOption = None,
+    allow_pickle: AllowPickleOption = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     allow_missing: Annotated[bool, typer.Option(help="Score what is there if pictures are missing.")] = False,
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
@@ -78,7 +79,8 @@ def sweep(
         pictures = pictures_of_run(folder / point.folder, data or _own_benchmark(folder))
         pictures.require_complete(or_warn=allow_missing)
         models = pictures.models(dino=dino, clip=clip, lpips_weights=lpips_weights)
-        sources.append(_score(pictures, Scoring(models, protocol, rules, columns), device))
+        scoring = Scoring(models, protocol, rules, columns, allow_pickle=allow_pickle)
+        sources.append(_score(pictures, scoring, device))
     means = _joined(found, sources, lambda source: source.means, _exact)
     write_whole(folder / TABLE_FILE, to_text(means, "csv").encode())
     exact = output in (Format.csv, Format.json)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from piebench_eval.runs.execute import Progress, RunSummary
     from piebench_eval.runs.session import RunPlan
 
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-"""Besides Ctrl-C: what job schedulers send before they kill (Slurm: --signal=USR1@60)."""
+_STOP_SIGNALS = ("SIGTERM", "SIGUSR1")
+"""Besides Ctrl-C: what job schedulers send before they kill (Slurm: --signal=USR1@60); Windows lacks some."""
 
 
 def work_through(plan: RunPlan) -> RunSummary:
@@ -29,8 +29,9 @@ def work_through(plan: RunPlan) -> RunSummary:
         + (f", shard {plan.shard}" if plan.shard.count > 1 else ""),
         markup=False,
     )
-    for number in _STOP_SIGNALS:
-        signal.signal(number, signal.default_int_handler)
+    for name in _STOP_SIGNALS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     kept = f"finished edits are kept in {plan.out}: run the same command again to go on"
     with kept_on_interrupt(kept), progress_bar() as bar:
         task = bar.add_task("looking what is there", total=None)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from PIL import Image
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.networks import OPEN_CLIP, open_clip_parts
+from piebench_eval.weights import require_safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,34 +40,36 @@ class Clip(Protocol):
         ...
 
 
-def load_clip(name: str, activation: str, device: torch.device) -> Clip:
+def load_clip(name: str, activation: str, device: torch.device, allow_pickle: bool = False) -> Clip:
     """Load a CLIP.
 
     Args:
         name: transformers directory or hub id, or ``open_clip:MODEL/WEIGHTS``.
         activation: ``clip.activation`` of the protocol.
         device: where to put it.
+        allow_pickle: accept weights in pickle files, see ``piebench_eval.weights``.
 
     Raises:
-        PiebenchError: it cannot be loaded.
+        PiebenchError: it cannot be loaded, or its weights are in pickle files.
     """
     if name.startswith(OPEN_CLIP):
-        return OpenClip(name, device)
-    return TransformersClip(name, activation, device)
+        return OpenClip(name, device, allow_pickle)
+    return TransformersClip(name, activation, device, allow_pickle)
 
 
 class TransformersClip:
     """A CLIP that transformers loads, used as the reference evaluator uses it."""
 
-    def __init__(self, model: str, activation: str, device: torch.device):
+    def __init__(self, model: str, activation: str, device: torch.device, allow_pickle: bool):
         """Load the network; see ``load_clip``."""
-        import torch
         from transformers import CLIPImageProcessor, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-        from piebench_eval.loading import explained_loading, load_complete
+        from piebench_eval.loading import explained_loading
+        from piebench_eval.metrics.transformers_network import load_network
 
-        with explained_loading("--clip", model, "a CLIP directory or hub id"):
-            self._clip = load_complete(CLIPModel, model, device, torch_dtype=torch.float32)
+        wanted = "a CLIP directory or hub id"
+        self._clip = load_network(CLIPModel, "--clip", model, wanted, device, allow_pickle)
+        with explained_loading("--clip", model, wanted):
             self._pil = CLIPImageProcessorPil.from_pretrained(model)
             # It differs from PIL's by a grey level here and there: up to 0.02 in the score.
             self._torchvision = CLIPImageProcessor.from_pretrained(model)
@@ -142,13 +146,31 @@ def _use_gelu(clip: torch.nn.Module) -> None:
                 setattr(module, name, torch.nn.GELU())
 
 
+def _file_of(model: str, weights: str) -> Path:
+    """The file that open_clip reads for weights that it has no tag for; of a hub id, it is downloaded.
+
+    Raises:
+        OSError, ValueError: there is none; open_clip would go on with random weights.
+    """
+    import open_clip
+
+    if model.startswith("hf-hub:"):
+        return Path(open_clip.pretrained.download_pretrained_from_hf(model.removeprefix("hf-hub:")))
+    if not model.startswith("local-dir:"):
+        return Path(weights)
+    found = open_clip.factory._find_checkpoint_in_dir(Path(model.removeprefix("local-dir:")))
+    if found is None:
+        raise ValueError("it holds no weights")
+    return Path(found)
+
+
 class OpenClip:
     """A CLIP that open_clip loads, with that package's own picture processing and tokenizer.
 
     The protocol's processor and activation do not reach it; an over-long prompt keeps its end token.
     """
 
-    def __init__(self, name: str, device: torch.device):
+    def __init__(self, name: str, device: torch.device, allow_pickle: bool):
         """Load the network.
 
         Args:
@@ -156,9 +178,10 @@ class OpenClip:
                 Or ``open_clip:local-dir:FOLDER`` with open_clip's configuration and weights, or
                 ``open_clip:hf-hub:ID``.
             device: where to put it.
+            allow_pickle: accept weights in pickle files, see ``piebench_eval.weights``.
 
         Raises:
-            PiebenchError: it cannot be loaded.
+            PiebenchError: it cannot be loaded, or its weights are in pickle files.
         """
         import open_clip
 
@@ -173,10 +196,13 @@ class OpenClip:
         # OpenAI's weights want QuickGELU, whatever the model's own configuration says.
         known = open_clip.get_pretrained_cfg(model, weights) if weights else None
         with explained_loading("--clip", name, wanted):
+            if not known:
+                require_safetensors("--clip", name, _file_of(model, weights), allow_pickle)
             clip, _, self._transform = open_clip.create_model_and_transforms(
                 model,
                 pretrained=weights or None,
                 device=device,
+                weights_only=True,
                 force_quick_gelu=bool((known or {}).get("quick_gelu")),
             )
             self._tokenizer = open_clip.get_tokenizer(model)

@@ -31,16 +31,17 @@ def open_clip_parts(name: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class LpipsBackbone:
-    """A backbone of LPIPS: what torchvision and the lpips package call it."""
+    """A backbone of LPIPS: what torchvision and the lpips package call it, and torchvision its weights."""
 
     torchvision: str
     lpips: str
+    weights: str
 
 
 LPIPS_BACKBONES = {
-    "lpips_weights": LpipsBackbone("squeezenet", "squeeze"),
-    "lpips_alex": LpipsBackbone("alexnet", "alex"),
-    "lpips_vgg": LpipsBackbone("vgg16", "vgg"),
+    "lpips_weights": LpipsBackbone("squeezenet", "squeeze", "SqueezeNet1_1_Weights.IMAGENET1K_V1"),
+    "lpips_alex": LpipsBackbone("alexnet", "alex", "AlexNet_Weights.IMAGENET1K_V1"),
+    "lpips_vgg": LpipsBackbone("vgg16", "vgg", "VGG16_Weights.IMAGENET1K_V1"),
 }
 """By field of ``MetricModels``."""
 

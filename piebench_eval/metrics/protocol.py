@@ -6,7 +6,6 @@ Each other value is something that people do instead, knowingly or not.
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -206,7 +205,6 @@ MODERN = PAPER.choosing(
 PROTOCOLS = {"paper": PAPER, "modern": MODERN}
 
 
-@cache
 def read_protocol(name: str) -> Protocol:
     """A protocol by name, or from a YAML file that holds what differs from ``paper``.
 

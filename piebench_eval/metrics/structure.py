@@ -132,23 +132,23 @@ class StructureFeatures:
         heads: its number of attention heads.
     """
 
-    def __init__(self, model: str, device: torch.device):
+    def __init__(self, model: str, device: torch.device, allow_pickle: bool = False):
         """Load the network.
 
         Args:
             model: a transformers ViT, directory or hub id; 12 layers, ``facebook/dino-vitb8`` in the paper.
             device: where to put it.
+            allow_pickle: accept weights in pickle files, see ``piebench_eval.weights``.
 
         Raises:
-            PiebenchError: the model cannot be loaded.
+            PiebenchError: the model cannot be loaded, or its weights are in pickle files.
         """
-        import torch
         from transformers import ViTModel
 
-        from piebench_eval.loading import explained_loading, load_complete
+        from piebench_eval.metrics.transformers_network import load_network
 
-        with explained_loading("--dino", model, "a ViT directory or hub id"):
-            vit = load_complete(ViTModel, model, device, add_pooling_layer=False, torch_dtype=torch.float32)
+        wanted = "a ViT directory or hub id"
+        vit = load_network(ViTModel, "--dino", model, wanted, device, allow_pickle, add_pooling_layer=False)
         if vit.config.num_hidden_layers <= _READ_BY_DEFAULT:
             raise PiebenchError(
                 f"--dino {model}: has {vit.config.num_hidden_layers} layers; "

@@ -35,7 +35,14 @@ class Suite:
         batch: how many pictures they are given at a time.
     """
 
-    def __init__(self, models: MetricModels, device: torch.device, batch: int = 8, precision: str = "fp32"):
+    def __init__(
+        self,
+        models: MetricModels,
+        device: torch.device,
+        batch: int = 8,
+        precision: str = "fp32",
+        allow_pickle: bool = False,
+    ):
         """Say which networks.
 
         Args:
@@ -44,17 +51,18 @@ class Suite:
             batch: how many pictures a network is given at a time.
             precision: ``fp32``, or ``bf16`` for their insides; what is computed of their features stays
                 float32.
+            allow_pickle: accept weights in pickle files, see ``piebench_eval.weights``.
         """
         use_exact_float32()
         self.device, self.batch = device, batch
-        self._models, self._precision = models, precision
+        self._models, self._precision, self._allow_pickle = models, precision, allow_pickle
         self.lpips = cache(self._load_lpips)
         self.clip = cache(self._load_clip)
 
     @cached_property
     def dino(self) -> StructureFeatures:
         """The ViT of the structure distance."""
-        return StructureFeatures(locate("dino", self._models.dino), self.device)
+        return StructureFeatures(locate("dino", self._models.dino), self.device, self._allow_pickle)
 
     def load(self, roles: Iterable[str], protocol: Protocol = PAPER) -> None:
         """Load the networks of these roles now, to fail before anything is scored.
@@ -81,10 +89,12 @@ class Suite:
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def _load_lpips(self, role: str) -> PerceptualFeatures:
-        return PerceptualFeatures(role, locate(role, getattr(self._models, role)), self.device)
+        weights = locate(role, getattr(self._models, role))
+        return PerceptualFeatures(role, weights, self.device, self._allow_pickle)
 
     def _load_clip(self, network: str | None, activation: str) -> Clip:
-        return load_clip(locate("clip", network or self._models.clip), activation, self.device)
+        name = locate("clip", network or self._models.clip)
+        return load_clip(name, activation, self.device, self._allow_pickle)
 
 
 def score_edits(edits: Edits, column: str) -> list[float]:

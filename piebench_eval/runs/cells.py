@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,11 @@ from piebench_eval.demo.embedded import locate
 from piebench_eval.files import append_line, read_json_lines
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.networks import OPEN_CLIP, open_clip_parts
+from piebench_eval.registry import source_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from piebench_eval.metrics.base import Metric
     from piebench_eval.metrics.networks import MetricModels
     from piebench_eval.metrics.protocol import Protocol
     from piebench_eval.registry import Settings
@@ -54,15 +53,17 @@ class Score:
     models: MetricModels
     precision: str
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """Hash of all that a value depends on besides pictures: equal for protocols that agree there."""
+        """Hash of all that a value depends on besides pictures: equal for protocols that agree there.
+
+        Files are looked at once for each object: they may be others the next time.
+        """
         sections = METRICS.get(self.column).sections
         rules = tuple((section, getattr(self.protocol, section)) for section in sections)
         return _fingerprint(self.column, rules, self.models, self.precision)
 
 
-@cache
 def _fingerprint(
     column: str, rules: tuple[tuple[str, Settings], ...], models: MetricModels, precision: str
 ) -> str:
@@ -72,7 +73,7 @@ def _fingerprint(
     parts = [
         column,
         METRICS.release(column),
-        None if METRICS.origin(column) is None else _source_of(metric),
+        None if METRICS.origin(column) is None else source_hash(metric.score),
         {section: section_rules.model_dump() for section, section_rules in rules},
         [_network(role, name) for role, name in networks],
         precision,
@@ -87,13 +88,6 @@ def scoring_versions() -> dict[str, str]:
     return {"piebench-eval": __version__, **{name: version(name) for name in _LIBRARIES}}
 
 
-def _source_of(metric: Metric) -> str:
-    """Hash of the file that an outside metric is written in: it may change between two of its releases."""
-    file = inspect.getsourcefile(metric.score)
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
-
-
-@cache
 def _network(role: str, name: str) -> list[Any]:
     """A network's name and, of one that lies on this machine, its files' sizes and times.
 

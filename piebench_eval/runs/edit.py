@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
-import warnings
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +15,7 @@ from piebench_eval.bench.pictures import read_picture
 from piebench_eval.diffusion.edit_loop import EditInputs, edit
 from piebench_eval.diffusion.schedule import ddim_schedule
 from piebench_eval.diffusion.words import same_text
-from piebench_eval.errors import PiebenchError, PiebenchWarning
+from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.loading import tf32
 from piebench_eval.methods import METHODS
@@ -37,6 +35,12 @@ if TYPE_CHECKING:
     from piebench_eval.bench.sample import Sample
     from piebench_eval.methods.base import Prompts
     from piebench_eval.runs.combination import Combination
+
+
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None  # type: ignore[assignment]
 
 
 def edit_batch(
@@ -68,10 +72,8 @@ def edit_batch(
             f"{combination.name}: the latents of {', '.join(spoilt)} are no longer finite numbers; "
             "use --precision fp32 or bf16, or a lower --guidance"
         )
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", PiebenchWarning)
-        images = backbone.decode_latents(latents, combination.common.pixel_overflow)
-    of_decoding = [str(warning.message) for warning in caught if warning.category is PiebenchWarning]
+    of_decoding: list[str] = []
+    images = backbone.decode_latents(latents, combination.common.pixel_overflow, of_decoding.append)
     seconds = (time.perf_counter() - started) / len(samples)
     return [
         EditResult(
@@ -201,7 +203,10 @@ def _reset_peak_memory(device: torch.device) -> None:
 
 
 def _peak_memory(device: torch.device) -> int:
+    """Bytes at the peak, see ``EditResult``; 0 where the system does not tell."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if resource is None:
+        return 0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

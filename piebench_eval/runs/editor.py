@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.bench.shelf import PictureShelf
 from piebench_eval.runs.plan import model_of
+from piebench_eval.runs.plugins import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,6 @@ class ModelEditor:
         from piebench_eval.backbone.location import model_fingerprint
         from piebench_eval.backbone.memory import Memory
         from piebench_eval.runs.edit import working_resolution
-        from piebench_eval.runs.manifest import library_versions
 
         self._backbone = None
         backbone = load_backbone(
@@ -100,10 +100,7 @@ class ModelEditor:
             if model_of(combination) == model:
                 working_resolution(backbone, combination.common.resolution)
         fingerprint = model_fingerprint(model.name, model.revision)
-        # A model without a fingerprint is told apart by its name.
-        weights = fingerprint or [model.name, model.revision]
-        identity = {"model": weights, "precision": model.precision, "device": self.device.type}
-        backbone.memory = Memory({**identity, "versions": library_versions()}, self._spec.cache)
+        backbone.memory = Memory(self._identity(model, fingerprint), self._spec.cache)
         if self._spec.checkpointing:
             backbone.unet.enable_gradient_checkpointing()
         if self._spec.compile:
@@ -113,6 +110,29 @@ class ModelEditor:
             self._resting = torch.cuda.memory_allocated(self.device)
         self._backbone = backbone
         return fingerprint
+
+    def _identity(self, model: Model, fingerprint: str | None) -> dict[str, Any]:
+        """What moves the digits of shared work besides its own inputs.
+
+        Checkpointing computes the same numbers again, and the number of threads is one of them only in half
+        precision on a CPU.
+        """
+        import torch
+
+        from piebench_eval.backbone.loading import PRECISIONS
+        from piebench_eval.runs.manifest import library_versions, processor_name
+
+        half = PRECISIONS[model.precision] != torch.float32
+        return {
+            # A model without a fingerprint is told apart by its name.
+            "model": fingerprint or [model.name, model.revision],
+            "precision": model.precision,
+            "device": [self.device.type, processor_name(self.device)],
+            "threads": torch.get_num_threads() if half and self.device.type == "cpu" else None,
+            "compiled": self._spec.compile,
+            "code": code_of(self._recipe.inversions, self._recipe.methods),
+            "versions": library_versions(),
+        }
 
     def edit(self, combination: Combination, samples: Sequence[Sample]) -> list[EditResult]:
         """Edit a batch with the loaded model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +43,7 @@ class Evidence:
         """
         self._candidates, self._scoring, self._suite, self._cells = candidates, scoring, suite, cells
         self._values: dict[str, NDArray[np.float64]] = {}
+        self._score = cache(self._score_under)
         self.types = [candidate.sample.type_id for candidate in candidates]
 
     def knows(self, column: str, protocol: Protocol) -> bool:
@@ -75,5 +77,5 @@ class Evidence:
             values = [self._cells[item.keys[position]] for item in work]
             self._values[score.fingerprint] = np.array(values, dtype=float)
 
-    def _score(self, column: str, protocol: Protocol) -> Score:
+    def _score_under(self, column: str, protocol: Protocol) -> Score:
         return Score(column, protocol, self._scoring.models, self._scoring.precision)

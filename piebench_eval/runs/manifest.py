@@ -69,8 +69,14 @@ def library_versions() -> dict[str, str]:
 
 def describe_device(device: torch.device) -> str:
     """The device's name, for people."""
-    if device.type == "cuda":
-        import torch
+    return f"{device} ({processor_name(device) if device.type == 'cuda' else platform.machine()})"
 
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({platform.machine()})"
+
+def processor_name(device: torch.device) -> str:
+    """What computes: on another processor, the same code gives other last digits."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    # Of two machines of a kind, one may add in wider vectors.
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"

@@ -113,7 +113,7 @@ def pictures_of_run(run: Path, data: Path | None = None) -> Pictures:
         "recipe_hash": recipe.hash,
         "model": recipe.model,
         "image_format": recipe.image_format,
-        "combinations": {"+".join(pair): recipe.combination(*pair).flat() for pair in recipe.pairs},
+        "combinations": {"+".join(pair): recipe.settings(*pair) for pair in recipe.pairs},
     }
     return Pictures(candidates, missing, about, store.scores_file)
 

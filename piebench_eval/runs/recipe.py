@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -13,9 +11,10 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_yaml_mapping
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
-from piebench_eval.registry import Registry, Settings
+from piebench_eval.registry import Registry, Settings, explain_invalid
 from piebench_eval.runs.combination import Combination, Common
 from piebench_eval.runs.plugins import load_plugins
+from piebench_eval.runs.stored_recipe import StoredRecipe, pairs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -84,18 +83,17 @@ class Recipe(Common):
     def _combinations_fit(self) -> Self:
         if self.combinations == {}:
             raise ValueError("combinations: is empty; leave it out for all pairs")
-        for name in self.combinations or ():
+        for name, own in (self.combinations or {}).items():
             inversion, _, method = name.partition("+")
             if inversion not in self.inversions or method not in self.methods:
                 raise ValueError(f"combinations.{name}: is no INVERSION+METHOD of this recipe")
-            self.combination(inversion, method)
+            own.update(_as_meant(own, self.combination(inversion, method).flat()))
         return self
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """All (inversion, method) pairs, in order."""
-        pairs = [(inversion, method) for inversion in self.inversions for method in self.methods]
-        return [pair for pair in pairs if self.combinations is None or "+".join(pair) in self.combinations]
+        return pairs_of(self.inversions, self.methods, self.combinations)
 
     def combination(self, inversion: str, method: str) -> Combination:
         """One of the pairs, with everything that it has of its own.
@@ -121,34 +119,35 @@ class Recipe(Common):
             raise PiebenchError(f"combinations.{name}: {error}") from None
         except ValidationError as error:
             raise PiebenchError(
-                "; ".join(f"combinations.{name}.{line}" for line in _explain(error))
+                "; ".join(f"combinations.{name}.{line}" for line in explain_invalid(error))
             ) from None
         return Combination(inversion, method, sections["inversion"], sections["method"], common)
 
     def to_yaml(self) -> str:
         """The recipe with every default spelled out."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return yaml.safe_dump(self.stored.fields, sort_keys=False)
+
+    @property
+    def stored(self) -> StoredRecipe:
+        """The same as plain values, as a run folder keeps it."""
+        return StoredRecipe(self.model_dump(mode="json"))
 
     @property
     def hash(self) -> str:
         """SHA-256 over all fields; equal recipes have equal hashes."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return self.stored.hash
 
     def differences(self, other: Recipe) -> list[str]:
         """Fields in which another recipe differs, as ``field: this -> other``."""
-        mine, theirs = _flatten(self.model_dump(mode="json")), _flatten(other.model_dump(mode="json"))
-        return [
-            f"{key}: {mine.get(key, '(absent)')} -> {theirs.get(key, '(absent)')}"
-            for key in dict.fromkeys([*mine, *theirs])
-            if mine.get(key, _ABSENT) != theirs.get(key, _ABSENT)
-        ]
+        return self.stored.differences(other.stored)
 
 
-_ABSENT = object()
-
-
-def build_recipe(fields: Mapping[str, Any], overrides: Mapping[str, Any], source: str) -> Recipe:
+def build_recipe(
+    fields: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    source: str,
+    known_plugins: Mapping[str, str] | None = None,
+) -> Recipe:
     """Make a recipe from a file's fields and what overrides them.
 
     Args:
@@ -157,20 +156,22 @@ def build_recipe(fields: Mapping[str, Any], overrides: Mapping[str, Any], source
             method that has the setting; ``inversion.NAME.KEY`` only that one. What is overridden holds for
             every combination, whatever it has of its own.
         source: where the fields come from, for messages.
+        known_plugins: SHA-256 of plugins' files, see ``load_plugins``.
 
     Raises:
-        PiebenchError: an unknown field, a value that does not fit, an unknown name, or a broken plugin.
+        PiebenchError: an unknown field, a value that does not fit, an unknown name, or a plugin that is
+            broken or not the known one.
     """
     plain = {key: value for key, value in overrides.items() if key in Common.model_fields}
     dotted = {key: value for key, value in overrides.items() if key not in plain}
     try:
-        load_plugins(fields.get("plugins"))
+        load_plugins(fields.get("plugins"), known_plugins)
         own = _without(fields.get("combinations"), lambda name: plain)
         recipe = Recipe.model_validate({**fields, **plain, "combinations": own})
         for key, value in dotted.items():
             recipe = _override(recipe, key, value)
     except ValidationError as error:
-        raise PiebenchError(f"{source}: " + "; ".join(_explain(error))) from None
+        raise PiebenchError(f"{source}: " + "; ".join(explain_invalid(error))) from None
     return recipe
 
 
@@ -303,32 +304,29 @@ def _less(own: Any, gone: Mapping[str, Any]) -> Any:
     return left
 
 
+def _as_meant(own: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]:
+    """What a combination has of its own, with the values that were understood: "20" is 20 for a number.
+
+    A stored recipe then says so without the code of its settings. What is equal stays as it was written, and
+    with it the recipe's hash.
+    """
+
+    def meant(key: str, value: Any) -> Any:
+        return value if value == flat[key] else flat[key]
+
+    return {
+        field: {key: meant(f"{field}.{key}", inner) for key, inner in (value or {}).items()}
+        if field in SECTIONS
+        else meant(field, value)
+        for field, value in own.items()
+    }
+
+
 def _section(registry: Registry[Any], name: str, values: Any) -> Settings:
     try:
         settings: Settings = registry.get(name).settings.model_validate(values)
     except ValidationError as error:
-        raise PiebenchError("; ".join(f"{registry.kind}.{name}.{line}" for line in _explain(error))) from None
+        raise PiebenchError(
+            "; ".join(f"{registry.kind}.{name}.{line}" for line in explain_invalid(error))
+        ) from None
     return settings
-
-
-def _explain(error: ValidationError) -> list[str]:
-    """One line per problem: field, what is wrong, what was given."""
-    lines = []
-    for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"{field}: no such field")
-        elif problem["type"] == "missing":
-            lines.append(f"{field}: is missing")
-        else:
-            lines.append(f"{field}: {problem['msg']} (given: {problem['input']!r})")
-    return lines
-
-
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        flat.update(_flatten(inner, f"{prefix}.{key}" if prefix else key))
-    return flat or {prefix: value}

@@ -11,6 +11,7 @@ from piebench_eval.demo.embedded import DEMO, RECIPE
 from piebench_eval.errors import PiebenchError
 from piebench_eval.recipes import recipe_file
 from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
+from piebench_eval.runs.store import plugins_of_run
 from piebench_eval.runs.sweep import RECIPE_FIELD, axes_of_fields
 
 if TYPE_CHECKING:
@@ -53,11 +54,14 @@ class RunRequest:
         """
         return axes_of_fields(self._fields, str(self.config)) if self.config else {}
 
-    def build(self, swept: Mapping[str, Any] | None = None) -> tuple[Recipe, Path | None]:
+    def build(
+        self, swept: Mapping[str, Any] | None = None, out: Path | None = None
+    ) -> tuple[Recipe, Path | None]:
         """Make the recipe, and tell the benchmark: None for the embedded one.
 
         Args:
             swept: values of a sweep at one of its points.
+            out: the run folder; if a run is there, its plugins must be what they were, or none is imported.
 
         Raises:
             PiebenchError: something is missing, unknown or does not fit.
@@ -83,7 +87,8 @@ class RunRequest:
             raise PiebenchError("--data is missing: the benchmark folder, or demo for the embedded one")
         if "model" in overrides and isinstance(model, str) and model != DEMO and Path(model).is_dir():
             overrides["model"] = str(Path(model).resolve())
-        return build_recipe(fields, overrides, source), None if data == DEMO else Path(data)
+        known = plugins_of_run(out) if out is not None else {}
+        return build_recipe(fields, overrides, source, known), None if data == DEMO else Path(data)
 
     @cached_property
     def _fields(self) -> dict[str, Any]:

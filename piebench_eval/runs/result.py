@@ -25,7 +25,8 @@ class EditResult:
         unet_forward: UNet rows that the edit needs.
         unet_backward: UNet rows differentiated for it.
         unet_reused: how many of both an earlier combination had computed.
-        peak_memory: bytes in use at the batch's peak, on the GPU; on the CPU the process's peak so far.
+        peak_memory: bytes in use at the batch's peak, on the GPU; on the CPU the process's peak so far,
+            and 0 on Windows, which does not tell it.
         notes: what the user should know.
     """
 

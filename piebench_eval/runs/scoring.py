@@ -53,6 +53,7 @@ class Scoring:
         columns: names of metrics.
         precision: ``fp32`` or ``bf16``, of the networks' insides.
         resize: bring edits of other sizes to their source's.
+        allow_pickle: accept networks in pickle files, see ``piebench_eval.weights``.
     """
 
     models: MetricModels
@@ -61,6 +62,7 @@ class Scoring:
     columns: tuple[str, ...] = COLUMNS
     precision: str = "fp32"
     resize: bool = False
+    allow_pickle: bool = False
 
     @cached_property
     def scores(self) -> list[Score]:
@@ -81,7 +83,8 @@ class Scoring:
         from piebench_eval.metrics.suite import Suite
 
         place = resolve_device(device)
-        return Suite(self.models, place, batch or _BATCH.get(place.type, _BATCH_ELSEWHERE), self.precision)
+        batch = batch or _BATCH.get(place.type, _BATCH_ELSEWHERE)
+        return Suite(self.models, place, batch, self.precision, self.allow_pickle)
 
     def describe(self) -> dict[str, Any]:
         """As the JSON file beside the scores has it."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_json_object, remove_stale_partials, write_new, write_whole
-from piebench_eval.runs.recipe import Recipe, build_recipe, read_recipe_fields
 from piebench_eval.runs.records import (
     EditKey,
     Ledger,
@@ -20,11 +19,13 @@ from piebench_eval.runs.records import (
     read_ledger,
 )
 from piebench_eval.runs.sessions import changed, read_sessions
+from piebench_eval.runs.stored_recipe import StoredRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from piebench_eval.bench.sample import Sample
+    from piebench_eval.runs.recipe import Recipe
 
 FORMAT = 3
 """Version of the folder's layout."""
@@ -64,12 +65,12 @@ class RunStore:
 
     Attributes:
         folder: the run folder.
-        recipe: the recipe that all its pictures were made by.
+        recipe: the recipe that all its pictures were made by, as data: no plugin is imported to look at it.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe):
+    def __init__(self, folder: Path, recipe: Recipe | StoredRecipe):
         self.folder = folder
-        self.recipe = recipe
+        self.recipe = recipe if isinstance(recipe, StoredRecipe) else recipe.stored
 
     @property
     def scores_file(self) -> Path:
@@ -94,10 +95,7 @@ class RunStore:
             )
         about = _read_manifest(folder)
         file = folder / RECIPE_FILE
-        try:
-            store = cls(folder, build_recipe(read_recipe_fields(file), {}, RECIPE_FILE))
-        except PiebenchError as error:
-            raise PiebenchError(f"{file}: cannot be used ({error}); restore it") from error
+        store = cls(folder, StoredRecipe.read(file))
         if about["recipe_hash"] != store.recipe.hash:
             raise PiebenchError(
                 f"{file}: is not the recipe that {MANIFEST_FILE} names; restore it, or start a new run folder"
@@ -131,7 +129,7 @@ class RunStore:
         Raises:
             PiebenchError: the recipes differ; it lists the fields.
         """
-        if differences := self.recipe.differences(recipe):
+        if differences := self.recipe.differences(recipe.stored):
             raise PiebenchError(
                 f"{self.folder} holds a run by another recipe; choose another --out, or go back to its "
                 "recipe. Differences (there -> now):\n" + "\n".join(f"  {line}" for line in differences)
@@ -235,6 +233,15 @@ class RunStore:
                 scan.problems.append(f"{file}: has no record; it will be made again")
 
 
+def plugins_of_run(folder: Path) -> dict[str, str]:
+    """SHA-256 of the plugins that a run began with, by file; empty where there is no run.
+
+    Raises:
+        PiebenchError: the folder's manifest is damaged.
+    """
+    return dict(_read_manifest(folder)["plugins"]) if RunStore.exists(folder) else {}
+
+
 def _read_manifest(folder: Path) -> dict[str, Any]:
     about = read_json_object(folder / MANIFEST_FILE, {"format"}, "start a new run folder")
     if about["format"] != FORMAT:
@@ -242,4 +249,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder}: written by another version of piebench (folder format {about['format']}, this one "
             f"writes {FORMAT}); start a new run folder, or go on with that version"
         )
-    return read_json_object(folder / MANIFEST_FILE, _MANIFEST_PARTS, "start a new run folder")
+    manifest = read_json_object(folder / MANIFEST_FILE, _MANIFEST_PARTS, "start a new run folder")
+    if not all(isinstance(manifest[part], dict) for part in ("plugins", "data")):
+        raise PiebenchError(f"{folder / MANIFEST_FILE}: is damaged (plugins, data); start a new run folder")
+    return manifest

@@ -15,9 +15,9 @@ def load_published() -> pd.DataFrame:
         (what was corrected, else empty).
     """
     folder = files(__package__) / "published"
-    with (folder / "table1.csv").open() as stream:
+    with (folder / "table1.csv").open(encoding="utf-8") as stream:
         table = pd.read_csv(stream)
-    with (folder / "errata.csv").open() as stream:
+    with (folder / "errata.csv").open(encoding="utf-8") as stream:
         errata = pd.read_csv(stream)
     table["erratum"] = ""
     keys = ["inversion", "method", "metric"]

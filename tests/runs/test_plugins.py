@@ -77,6 +77,76 @@ def test_a_broken_plugin_is_named(tmp_path, code, said):
     assert file in str(caught.value) and said in str(caught.value)
 
 
+MODERN = """
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from piebench_eval.methods.base import Method
+from piebench_eval.methods.p2p import P2P
+from piebench_eval.registry import Settings
+
+Where = Literal["{default}", "nowhere"]
+
+
+@dataclass
+class Notes:
+    where: Where = "{default}"
+    count: int = 0
+
+
+class ModernSettings(Settings):
+    where: Where = Field(default="{default}", description="a choice of the plugin's own")
+
+
+METHODS = {{"{name}": Method("Modern", "yours", "", ModernSettings, P2P.prepare)}}
+"""
+
+
+def test_a_plugin_may_be_written_with_annotations_of_its_own(tmp_path):
+    """Two files of one name: each has its own module, where its annotations are looked up."""
+    for default in ("here", "there"):
+        folder = tmp_path / default
+        folder.mkdir()
+        load_plugins([write(folder, MODERN.format(default=default, name=default))])
+    for default in ("here", "there"):
+        settings = METHODS.get(default).settings
+        assert settings().where == default and sys.modules[settings.__module__].Notes().where == default
+        with pytest.raises(ValueError, match="nowhere"):
+            settings(where="elsewhere")
+
+
+@pytest.mark.parametrize("broken", ["1 / 0", "raise SystemExit", "del METHODS", "METHODS = {'p2p': 1}"])
+def test_a_plugin_that_fails_leaves_no_module(tmp_path, broken):
+    file, before = write(tmp_path, MODERN.format(default="here", name="modern")), set(sys.modules)
+    whole = Path(file).read_text()
+    Path(file).write_text(f"{whole}\n{broken}\n")
+    with pytest.raises((PiebenchError, SystemExit)):
+        load_plugins([file])
+    assert set(sys.modules) == before
+    Path(file).write_text(whole)
+    load_plugins([file])
+    kept = METHODS.get("modern").settings.__module__
+    module = sys.modules[kept]
+    Path(file).write_text(f"{whole}\n{broken}\n")
+    with pytest.raises((PiebenchError, SystemExit)):
+        load_plugins([file])
+    assert sys.modules[kept] is module, "what was loaded before still works"
+
+
+def test_a_plugin_is_never_run_from_an_older_compilation(tmp_path):
+    """Python takes a compiled file for current whose source has the same size and time."""
+    for default in ("here", "nigh"):
+        file = write(tmp_path, MODERN.format(default=default, name="modern"))
+        os.utime(file, (0, 0))
+        load_plugins([file])
+        assert METHODS.get("modern").settings().where == default
+    assert not (tmp_path / "__pycache__").exists()
+
+
 def test_a_missing_plugin_is_named():
     with pytest.raises(PiebenchError, match=r"nowhere\.py: no such file"):
         load_plugins(["nowhere.py"])

@@ -35,7 +35,7 @@ def test_a_run_leaves_everything_and_resumes(recipe, photo_bench, tmp_path):
     first_note, second_note = second.notes["912000000004"]
     assert "zebra" in first_note and "other blended word" in second_note
     store = RunStore.read(out)
-    assert store.recipe == recipe
+    assert store.recipe == recipe.stored
     records = store.records()
     assert len(records) == 8
     record = records["direct", "p2p", "812000000003"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from piebench_eval.runs.records import Outcome
-from piebench_eval.runs.store import RunStore
+from piebench_eval.runs.store import RunStore, plugins_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -68,6 +68,24 @@ class Engine(Protocol):
             PiebenchError: the work cannot go on: no model, no disk, no worker left.
         """
         ...
+
+
+def recipe_for_worker(spec: WorkerSpec, recipe: str) -> Recipe:
+    """Build a recipe in a worker's own process, which imports its plugins.
+
+    Args:
+        spec: the worker's.
+        recipe: from ``Recipe.to_yaml``.
+
+    Raises:
+        PiebenchError: a plugin is missing, or is not the one that the run began with.
+    """
+    import yaml
+
+    from piebench_eval.runs.recipe import build_recipe
+
+    known = plugins_of_run(spec.out) if spec.out is not None else None
+    return build_recipe(yaml.safe_load(recipe), {}, "recipe", known)
 
 
 def saved_edits(spec: WorkerSpec, recipe: Recipe, job: Job | None) -> dict[EditKey, Outcome]:

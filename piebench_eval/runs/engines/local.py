@@ -13,7 +13,7 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.runs.engines.base import Loaded, Lost, saved_edits
+from piebench_eval.runs.engines.base import Loaded, Lost, recipe_for_worker, saved_edits
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -211,7 +211,8 @@ def _serve(connection: Connection, spec: WorkerSpec, recipe: str, name: str) -> 
     """A worker process's life: load models and make edits as the session says, until the session ends."""
     # An interrupt at the keyboard, or a launcher's warning, goes to all processes; the session decides.
     for ignored in ("SIGINT", "SIGUSR1"):
-        signal.signal(getattr(signal, ignored), signal.SIG_IGN)
+        if hasattr(signal, ignored):  # Windows lacks some
+            signal.signal(getattr(signal, ignored), signal.SIG_IGN)
     _end_with_the_session()
     try:
         _take_orders(connection, spec, recipe, name)
@@ -222,14 +223,11 @@ def _serve(connection: Connection, spec: WorkerSpec, recipe: str, name: str) -> 
 
 
 def _take_orders(connection: Connection, spec: WorkerSpec, recipe: str, name: str) -> None:
-    import yaml
-
-    from piebench_eval.runs.recipe import build_recipe
     from piebench_eval.runs.worker import Worker
 
     if spec.threads:
         os.environ["OMP_NUM_THREADS"] = str(spec.threads)
-    worker = Worker(spec, build_recipe(yaml.safe_load(recipe), {}, "recipe"), name)
+    worker = Worker(spec, recipe_for_worker(spec, recipe), name)
     connection.send(_Ready())
     while True:
         order = connection.recv()

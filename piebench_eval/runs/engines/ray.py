@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.desk import ATTEMPTS
-from piebench_eval.runs.engines.base import Loaded, Lost, saved_edits
+from piebench_eval.runs.engines.base import Loaded, Lost, recipe_for_worker, saved_edits
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -88,16 +88,13 @@ class Actor:
     """
 
     def __init__(self, spec: WorkerSpec, recipe: str, name: str):
-        import yaml
-
-        from piebench_eval.runs.recipe import build_recipe
         from piebench_eval.runs.worker import Worker
 
         self._failure: str | None = None
         self._spec = spec
         # Ray would try an actor whose making failed again and again.
         try:
-            self._recipe = build_recipe(yaml.safe_load(recipe), {}, "recipe")
+            self._recipe = recipe_for_worker(spec, recipe)
             self._worker = Worker(spec, self._recipe, f"{name}-{socket.gethostname()}-{os.getpid()}")
         except PiebenchError as error:
             self._failure = str(error)
