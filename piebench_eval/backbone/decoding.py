@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from piebench_eval.backbone.device_errors import is_out_of_memory, release_memory
 from piebench_eval.errors import PiebenchWarning
 
 GPU_BATCH = 4
@@ -31,9 +32,12 @@ def decode_fitting(vae: Any, latents: torch.Tensor, batch: int) -> torch.Tensor:
     for part in latents.split(batch):
         try:
             decoded.append(vae.decode(part).sample)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             decoded.append(None)
         if decoded[-1] is None:  # outside of the handler, whose traceback keeps the failed call's tensors
+            release_memory()
             decoded[-1] = decode_fitting(vae, part, len(part) // 2) if len(part) > 1 else _in_tiles(vae, part)
     return torch.cat(decoded)
 
