@@ -3,7 +3,8 @@
 #
 #     sbatch --array=0-7 scripts/slurm_array.sh --data /shared/PIE-Bench_v1 --config table1 --out /shared/runs/table1
 #
-# What follows the script's name goes to `piebench run`, which reads its part from the array's number and size.
+# What follows the script's name goes to `piebench run`, which reads its part from the array's number and size, and
+# says so. The same folder may be gone on with by an array of another size.
 # Options of sbatch before it change what stands here: --partition, --time, --gres, --array.
 #
 #SBATCH --job-name=piebench

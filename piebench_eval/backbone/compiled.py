@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _SHAPES = 256
 """Shapes that are compiled before PyTorch gives up: SD v1 has some twenty, for every number of rows."""
@@ -28,10 +28,22 @@ def compile_blocks(unet: Any, backend: str = "inductor") -> None:
     from diffusers.models.attention import FeedForward
     from diffusers.models.resnet import ResnetBlock2D
 
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _SHAPES)
-    for module in unet.modules():
-        if isinstance(module, ResnetBlock2D | FeedForward):
-            module.compile(dynamic=False, backend=backend)
+    blocks = [module for module in unet.modules() if isinstance(module, ResnetBlock2D | FeedForward)]
+    _raise_limit(("recompile_limit", "cache_size_limit"), _SHAPES)
+    # Blocks of one class share their code: this one counts what all of them together have compiled.
+    all_blocks = ("accumulated_recompile_limit", "accumulated_cache_size_limit")
+    _raise_limit(all_blocks, _SHAPES * max(1, len(blocks)))
+    for block in blocks:
+        block.compile(dynamic=False, backend=backend)
+
+
+def _raise_limit(names: Sequence[str], least: int) -> None:
+    """Raise one of PyTorch's limits by the first of its names that this version knows, if it knows any."""
+    config = torch._dynamo.config
+    for name in names:
+        if hasattr(config, name):
+            setattr(config, name, max(getattr(config, name), least))
+            return
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from piebench_eval.backbone.device_errors import is_out_of_memory, release_memory
 from piebench_eval.errors import PiebenchWarning
 
 if TYPE_CHECKING:
@@ -42,9 +43,12 @@ def decode_fitting(
     for part in latents.split(batch):
         try:
             decoded.append(vae.decode(part).sample)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             decoded.append(None)
         if decoded[-1] is None:  # outside of the handler, whose traceback keeps the failed call's tensors
+            release_memory()
             halved = len(part) // 2
             decoded[-1] = decode_fitting(vae, part, halved, tell) if halved else _in_tiles(vae, part, tell)
     return torch.cat(decoded)

@@ -29,17 +29,26 @@ PRECISIONS = {
 def resolve_device(device: str) -> torch.device:
     """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` into a device that is there.
 
+    Returns:
+        The device; a CUDA device with its index, without which ``torch.cuda.set_device`` refuses it.
+
     Raises:
         PiebenchError: a name that is none of these, or a device that this machine does not have.
     """
     check_device_name(device)
     if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        device = "cuda"
     resolved = torch.device(device)
-    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
-        raise PiebenchError(f"--device {device}: this machine has {torch.cuda.device_count()} CUDA devices")
+    if resolved.type == "cuda":
+        if resolved.index is None:
+            # Before anything has begun to use CUDA, its current device is the first; asking would begin to.
+            current = torch.cuda.current_device() if torch.cuda.is_initialized() else 0
+            resolved = torch.device("cuda", current)
+        if resolved.index >= torch.cuda.device_count():
+            count = torch.cuda.device_count()
+            raise PiebenchError(f"--device {device}: this machine has {count} CUDA devices")
     if resolved.type == "mps" and not torch.backends.mps.is_available():
         raise PiebenchError("--device mps: this machine has no Metal device")
     return resolved

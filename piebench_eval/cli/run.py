@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from piebench_eval.api.arguments import names
-from piebench_eval.cli.console import err, out
+from piebench_eval.cli.console import err, out, print_warning
 from piebench_eval.cli.forecast import print_forecast
 from piebench_eval.cli.points import run_points
 from piebench_eval.cli.work import work_through
@@ -178,9 +178,9 @@ def run(
     shard: Annotated[
         str | None,
         typer.Option(
-            metavar="I/N",
+            metavar="I/N|none",
             help="Make part I of N, counted from 0; shards share one run folder. By default what a Slurm "
-            "array or RANK and WORLD_SIZE say.",
+            "array or RANK and WORLD_SIZE say; none: the whole run whatever they say.",
             rich_help_panel=_CLUSTER,
             show_default=False,
         ),
@@ -328,5 +328,9 @@ def _shard(text: str | None) -> Shard:
         return parse_shard(text)
     if (found := shard_from_environment(os.environ)) is None:
         return Shard()
-    err.print(f"shard {found[0]}, by {found[1]}", markup=False)
-    return found[0]
+    shard, variables = found
+    print_warning(
+        f"shard {shard}, by {variables}: this command makes that part of the run alone; "
+        "--shard none makes the whole run"
+    )
+    return shard

@@ -8,7 +8,7 @@ AUTO_BATCH = 8
 """Largest batch that ``--batch-size auto`` tries on a GPU: 24 to 32 UNet rows keep any of them busy."""
 
 _FULL = 0.9
-"""Share of a GPU's memory that a larger batch may be expected to need."""
+"""Share of the memory that is to be had that a larger batch may be expected to need."""
 
 
 @dataclass
@@ -37,7 +37,7 @@ class BatchSizer:
             size: samples of the batch.
             resting: bytes in use before it, the weights'.
             peak: bytes in use at its peak.
-            capacity: bytes that the device has; None if that is not known.
+            capacity: bytes that this process may have of the device's; None if that is not known.
         """
         if not self.grows or capacity is None or size < self.size(combination):
             return

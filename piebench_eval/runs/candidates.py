@@ -66,7 +66,7 @@ def run_candidates(store: RunStore, data: Path | None = None) -> tuple[list[Cand
     """
     folder, samples = dataset_of_run(store, data)
     done = store.scan(samples).done
-    loaders = {pair: store.recipe.combination(*pair).common.image_loader for pair in store.recipe.pairs}
+    loaders = {pair: store.recipe.image_loader(*pair) for pair in store.recipe.pairs}
     candidates, missing = [], []
     for sample in samples:
         for (inversion, method), loader in loaders.items():

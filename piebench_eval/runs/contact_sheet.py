@@ -49,7 +49,7 @@ def run_sheet(store: RunStore, samples: Sequence[Sample], ideals: Path, side: in
     """
     recipe = store.recipe
     combinations = recipe.pairs
-    views = different_views((recipe.combination(*pair).common.image_loader for pair in combinations), samples)
+    views = different_views((recipe.image_loader(*pair) for pair in combinations), samples)
     rows = []
     for sample in samples:
         edits = [store.image_file(*combination, sample) for combination in combinations]

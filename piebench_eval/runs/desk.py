@@ -25,7 +25,7 @@ class Desk:
     def __init__(self, units: Iterable[Unit]):
         self._units = deque(deque((unit.model, job) for job in unit.jobs) for unit in units)
         self._opened: dict[str, deque[tuple[Model, Job]]] = {}
-        self._running: dict[str, tuple[Model, Job]] = {}
+        self._running: dict[str, deque[tuple[Model, Job]]] = {}
         self._deaths: Counter[tuple[str, str, tuple[Sample, ...]]] = Counter()
 
     @property
@@ -45,7 +45,7 @@ class Desk:
             if not longest:
                 return None
             task = longest.pop()
-        self._running[worker] = task
+        self._running.setdefault(worker, deque()).append(task)
         return task
 
     def next_samples(self, worker: str) -> tuple[Sample, ...]:
@@ -53,36 +53,43 @@ class Desk:
         coming = self._opened.get(worker) or (self._units[0] if self._units else None)
         return coming[0][1].samples if coming else ()
 
-    def at_work(self, worker: str) -> Job | None:
-        """The job that a worker is at."""
-        task = self._running.get(worker)
-        return task[1] if task else None
+    def at_work(self, worker: str) -> list[Job]:
+        """The jobs that a worker has not finished: the last is being edited, others are being saved."""
+        return [job for _, job in self._running.get(worker, ())]
 
     def finish(self, worker: str) -> None:
-        """A worker has done its job."""
-        del self._running[worker]
+        """A worker has done the first of the jobs that it is at."""
+        self._running[worker].popleft()
+        if not self._running[worker]:
+            del self._running[worker]
 
     def lose(self, worker: str, settled: Container[EditKey] = (), give_up: bool = False) -> Job | None:
-        """A worker has died: others get what it had, the job that it was at first.
+        """A worker has died: others get what it had, the jobs that it was at first.
 
         Args:
             worker: its name.
             settled: edits that need not be made again.
-            give_up: the job has been tried often enough.
+            give_up: the job that it was editing has been tried often enough.
 
         Returns:
             What is left of that job, if it is given up because too many workers have died over it.
         """
         left = self._opened.pop(worker, deque())
-        model, job = self._running.pop(worker, (None, None))
         given_up = None
-        if model is not None and job is not None and (rest := job.without(settled)) is not None:
-            over = (job.inversion, job.method, job.samples)
-            self._deaths[over] += 1
-            if self._deaths[over] < ATTEMPTS and not give_up:
-                left.appendleft((model, rest))
-            else:
-                given_up = rest
+        edited_last = True
+        for model, job in reversed(self._running.pop(worker, ())):
+            if (rest := job.without(settled)) is not None:
+                if edited_last and (give_up or self._counts_as_killer(job)):
+                    given_up = rest
+                else:
+                    left.appendleft((model, rest))
+            edited_last = False
         if left:
             self._units.appendleft(left)
         return given_up
+
+    def _counts_as_killer(self, job: Job) -> bool:
+        """Count a death over a job; whether it is one too many."""
+        over = (job.inversion, job.method, job.samples)
+        self._deaths[over] += 1
+        return self._deaths[over] >= ATTEMPTS

@@ -26,6 +26,8 @@ def split_devices(wanted: str) -> list[str]:
     ['cuda:0', 'cuda:1']
     """
     names = [name.strip() for name in wanted.split(",") if name.strip()]
+    if len(names) > 1:  # alone, a launcher may say which one it is
+        names = ["cuda:0" if name == "cuda" else name for name in names]
     for name in names:
         if name != "all":
             check_device_name(name)
@@ -42,23 +44,33 @@ def find_devices(wanted: str, in_this_process: bool) -> list[str]:
 
     Args:
         wanted: ``all`` for every CUDA device, or the CPU where there is none; ``auto`` for the best device
-            that there is; or names with commas between.
+            that there is; or names with commas between. A launcher's process that asks for ``auto`` or
+            ``cuda`` gets the GPU of its number.
         in_this_process: whether this process will use the device itself. If not, PyTorch is asked in a
             process of its own: it takes 300 MB and a GPU context, and who hands out work needs neither.
+
+    Returns:
+        Names of devices, CUDA devices with their indices.
+
+    Raises:
+        PiebenchError: a name that no device could have, one that is named twice, or ``cuda`` where there is
+            none.
     """
     names = split_devices(wanted)
+    if names not in (["auto"], ["all"], ["cuda"]):
+        return names
     # Launchers such as torchrun start one process per GPU of a node, and number them.
     rank = os.environ.get("LOCAL_RANK", "") if "WORLD_SIZE" in os.environ else ""
-    if names == ["auto"] and in_this_process and not rank.isdigit():
+    if names != ["all"] and in_this_process and not rank.isdigit():
         from piebench_eval.backbone.loading import resolve_device
 
-        return [str(resolve_device("auto"))]
-    if names not in (["auto"], ["all"]):
-        return names
+        return [str(resolve_device(names[0]))]
     gpus, best = _ask_torch()
-    if gpus and rank.isdigit():
-        best = f"cuda:{int(rank) % gpus}"
-    return [best] if names == ["auto"] or not gpus else [f"cuda:{number}" for number in range(gpus)]
+    if names == ["all"] and gpus:
+        return [f"cuda:{number}" for number in range(gpus)]
+    if names == ["cuda"] and not gpus:
+        raise PiebenchError("--devices cuda: this machine has 0 CUDA devices")
+    return [f"cuda:{int(rank) % gpus}"] if gpus and rank.isdigit() else [best]
 
 
 def usable_cores() -> int:

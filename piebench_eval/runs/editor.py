@@ -66,12 +66,16 @@ class ModelEditor:
 
     @property
     def capacity(self) -> int | None:
-        """Bytes of memory of a GPU; None elsewhere."""
+        """Bytes of a GPU's memory that this process may have now; None elsewhere.
+
+        That is what nobody has, and what PyTorch holds here already; others may share the GPU.
+        """
         import torch
 
         if self.device.type != "cuda":
             return None
-        return int(torch.cuda.get_device_properties(self.device).total_memory)
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return int(free + torch.cuda.memory_reserved(self.device))
 
     @property
     def resting(self) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import remove_stale_partials
@@ -17,8 +17,10 @@ from piebench_eval.runs.sessions import Session, session_name
 from piebench_eval.runs.store import RunStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from piebench_eval.runs.plan import Job, Unit
+    from piebench_eval.runs.records import EditKey
     from piebench_eval.runs.session import RunPlan
 
 
@@ -70,13 +72,14 @@ def execute_run(plan: RunPlan, on_progress: Callable[[Progress], None]) -> RunSu
             be written to, or too many edits have failed.
     """
     scan = plan.scan()
-    left = scan.missing or (plan.retry_failed and scan.failed)
-    devices = settle_devices(plan.workers) if left else ["cpu"]
+    unfinished = scan.missing or (plan.retry_failed and scan.failed)
+    devices = settle_devices(plan.workers) if unfinished else ["cpu"]
     batch_size = largest_batch(plan.workers, devices)
-    units = plan.shard.part(plan_units(plan.recipe, plan.samples, batch_size))
+    units = plan_units(plan.recipe, plan.samples, batch_size, plan.shard)
     edits = {job.key(sample) for unit in units for job in unit.jobs for sample in job.wanted}
     settled = scan.done if plan.retry_failed else {**scan.done, **scan.failed}
-    desk = Desk([rest for unit in units if (rest := unit.without(settled)) is not None])
+    left = [rest for unit in units if (rest := unit.without(settled)) is not None]
+    desk = Desk(_failed_last(left, scan.failed) if plan.retry_failed else left)
     work = _Work(plan, on_progress, len(edits), found=len(edits & scan.done.keys()))
     for problem in scan.problems:
         work.report("checking", warning=problem)
@@ -87,6 +90,22 @@ def execute_run(plan: RunPlan, on_progress: Callable[[Progress], None]) -> RunSu
     if not desk.is_empty:
         work.through(desk, devices)
     return work.summary
+
+
+def _failed_last(units: Sequence[Unit], failed: Mapping[EditKey, dict[str, Any]]) -> list[Unit]:
+    """Put off what has failed, the newest failure to the end.
+
+    One that ended the last session, and ends this one too, lets everything else be made before.
+    """
+
+    def newest(edits: Iterable[EditKey]) -> str:
+        return max((str(failed[edit]["finished"]) for edit in edits if edit in failed), default="")
+
+    def of_job(job: Job) -> str:
+        return newest(map(job.key, job.wanted))
+
+    in_order = [replace(unit, jobs=tuple(sorted(unit.jobs, key=of_job))) for unit in units]
+    return sorted(in_order, key=lambda unit: of_job(unit.jobs[-1]))
 
 
 class _Work:
@@ -134,7 +153,7 @@ class _Work:
         plan = self._plan
         if self._session is None:
             self._store = RunStore.create_or_resume(plan.out, plan.recipe, plan.about)
-            about = describe_session(plan.data, plan.samples, engine, str(plan.shard))
+            about = describe_session(plan.data, plan.samples, engine, plan.shard)
             self._session = Session(plan.out, name, about)
             self._log = self._session.log("session")
         self._devices[loaded.worker] = loaded.about

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.bench.sample import Sample
     from piebench_eval.runs.recipe import Recipe
+    from piebench_eval.runs.shard import Shard
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
@@ -38,20 +39,21 @@ def describe_run(recipe: Recipe, dataset: Sequence[Sample]) -> dict[str, Any]:
     }
 
 
-def describe_session(data: Path, selected: Sequence[Sample], engine: str, shard: str) -> dict[str, Any]:
+def describe_session(data: Path, selected: Sequence[Sample], engine: str, shard: Shard) -> dict[str, Any]:
     """What one command does of a run.
 
     Args:
         data: the benchmark folder.
         selected: the samples that it is to edit, those of other shards included.
         engine: who executes it.
-        shard: which part of the plan is its own.
+        shard: which part of them is its own.
     """
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
         "engine": engine,
-        "shard": shard,
+        "shard": str(shard),
+        "shard_block": shard.block_size(len(selected)),
         "data_folder": str(data.resolve()),
         "samples": [sample.id for sample in selected],
         "versions": library_versions(),

@@ -9,6 +9,7 @@ from piebench_eval.errors import DataError
 from piebench_eval.methods import METHODS
 from piebench_eval.runs.plugins import blamed_plugins
 from piebench_eval.runs.records import EditKey
+from piebench_eval.runs.shard import BLOCK, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
@@ -76,15 +77,32 @@ class Unit:
         return replace(self, jobs=left) if left else None
 
 
-def plan_units(recipe: Recipe, samples: Sequence[Sample], batch_size: int) -> list[Unit]:
-    """Cut the samples into batches and pair each with every combination.
+def plan_units(
+    recipe: Recipe, samples: Sequence[Sample], batch_size: int, shard: Shard | None = None
+) -> list[Unit]:
+    """Cut a shard's samples into batches and pair each with every combination.
 
-    Batches depend on the samples and the batch size alone, never on what is already done or on who does it:
-    a batch that a crash cut short is computed again as the same batch, so its pictures come out bit for bit
-    the same. The combinations of one model come together, and within them those of one batch.
+    Batches depend on the samples and the batch size, never on what is already done or on who does it: a batch
+    that a crash cut short is computed again as the same batch, so its pictures come out bit for bit the same.
+    They stay inside the shard's blocks, and depend on the number of shards only where it makes blocks
+    smaller; batches larger than a block are cut from all of the shard's samples. The combinations of one
+    model come together, and within them those of one batch.
+
+    Args:
+        recipe: how pictures are edited.
+        samples: those of the whole run.
+        batch_size: samples of a batch at most.
+        shard: whose part is planned; the whole run's by default.
     """
     combinations = [recipe.combination(*pair) for pair in recipe.pairs]
-    batches = [tuple(samples[start : start + batch_size]) for start in range(0, len(samples), batch_size)]
+    blocks = (shard or Shard()).blocks(samples)
+    if batch_size > BLOCK:
+        blocks = [[sample for block in blocks for sample in block]]
+    batches = [
+        tuple(block[start : start + batch_size])
+        for block in blocks
+        for start in range(0, len(block), batch_size)
+    ]
     everyone = [frozenset(sample.id for sample in batch) for batch in batches]
     return [
         Unit(

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.backbone.device_errors import is_out_of_memory
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
@@ -86,7 +87,7 @@ def blamed_plugins(inversion: str, method: str) -> Iterator[None]:
     except (PiebenchError, MemoryError):
         raise
     except Exception as error:
-        if not plugins or type(error).__name__ == "OutOfMemoryError":
+        if not plugins or is_out_of_memory(error):
             raise
         place, guilty = _innermost(error, plugins)
         raise PiebenchError(

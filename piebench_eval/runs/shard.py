@@ -1,4 +1,4 @@
-"""Which part of a run's plan is this process's: several may share a run folder, with no server between."""
+"""Which samples of a run are this process's: several may share a run folder, with no server between."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     T = TypeVar("T")
+
+BLOCK = 8
+"""Samples that stay together: whoever edits them, they make the same batches, of so many at most."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,29 @@ class Shard:
         """
         return list(items[self.index :: self.count])
 
+    def block_size(self, samples: int) -> int:
+        """Samples of a block: 8, or fewer where not every shard would have a block.
+
+        It depends on how many samples there are and on the number of shards alone, so that shards of any
+        batch sizes, on any machines, cut in the same places.
+        """
+        return max(1, min(BLOCK, samples // self.count))
+
+    def blocks(self, samples: Sequence[T]) -> list[Sequence[T]]:
+        """This shard's blocks of a run's samples; every sample is in one block of one shard.
+
+        >>> Shard(1, 2).blocks(range(20))
+        [range(8, 16)]
+        """
+        size = self.block_size(len(samples))
+        return self.part([samples[start : start + size] for start in range(0, len(samples), size)])
+
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
 
 
 def parse_shard(text: str) -> Shard:
-    """Read ``INDEX/COUNT``, counted from 0.
+    """Read ``INDEX/COUNT``, counted from 0, or ``none`` for the whole run.
 
     Raises:
         PiebenchError: it is something else.
@@ -43,10 +63,13 @@ def parse_shard(text: str) -> Shard:
     >>> parse_shard("3/8")
     Shard(index=3, count=8)
     """
+    if text.strip() == "none":
+        return Shard()
     found = re.fullmatch(r"(\d+)/(\d+)", text.strip())
     if found is None or not int(found[1]) < int(found[2]):
         raise PiebenchError(
-            f"--shard {text}: write INDEX/COUNT counted from 0, such as 0/4, 1/4, 2/4 and 3/4 for four shards"
+            f"--shard {text}: write INDEX/COUNT counted from 0, such as 0/4, 1/4, 2/4 and 3/4 for four "
+            "shards; or none for the whole run"
         )
     return Shard(int(found[1]), int(found[2]))
 
@@ -78,7 +101,7 @@ def shard_from_environment(environment: Mapping[str, str]) -> tuple[Shard, str] 
     if not 0 <= index < count:
         raise PiebenchError(
             f"{names[0]}={environment[names[0]]} and {names[1]}={count} make no shard; give --shard "
-            "INDEX/COUNT (as an array with gaps needs, --array=1,5,7)"
+            "INDEX/COUNT (as an array with gaps needs, --array=1,5,7), or --shard none for the whole run"
         )
     return (Shard(index, count), " and ".join(names)) if count > 1 else None
 
@@ -88,4 +111,6 @@ def _numbers(environment: Mapping[str, str], *names: str) -> list[int]:
         return [int(environment[name]) for name in names]
     except ValueError:
         found = ", ".join(f"{name}={environment[name]}" for name in names)
-        raise PiebenchError(f"{found}: are no numbers; give --shard INDEX/COUNT") from None
+        raise PiebenchError(
+            f"{found}: are no numbers; give --shard INDEX/COUNT, or --shard none for the whole run"
+        ) from None

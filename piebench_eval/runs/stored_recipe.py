@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
+from piebench_eval.bench.images import ImageLoader  # pydantic reads it at run time
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_yaml_mapping
 from piebench_eval.registry import explain_invalid
@@ -36,6 +37,7 @@ class _Own(BaseModel):
 
     inversion: dict[str, Any] | None = None
     method: dict[str, Any] | None = None
+    image_loader: ImageLoader | None = None
 
 
 class _Shape(BaseModel):
@@ -43,6 +45,7 @@ class _Shape(BaseModel):
 
     model: str
     image_format: str
+    image_loader: ImageLoader
     plugins: list[str]
     inversions: _Sections = Field(min_length=1)
     methods: _Sections = Field(min_length=1)
@@ -109,6 +112,11 @@ class StoredRecipe:
         }
         common = {field: value for field, value in self.fields.items() if field not in _NOT_COMMON}
         return {**flat, **common, **{field: value for field, value in own.items() if field not in sections}}
+
+    def image_loader(self, inversion: str, method: str) -> ImageLoader:
+        """How one of the pairs brings sources to its resolution."""
+        loader: ImageLoader = self.settings(inversion, method)["image_loader"]
+        return loader
 
     @property
     def hash(self) -> str:

@@ -8,6 +8,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from piebench_eval.backbone.device_errors import (
+    first_line,
+    is_out_of_memory,
+    release_memory,
+    spoils_the_process,
+)
 from piebench_eval.bench.images import encode_image
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.batching import BatchSizer
@@ -36,7 +42,7 @@ class Editor(Protocol):
 
     @property
     def capacity(self) -> int | None:
-        """Bytes of memory of a GPU; None elsewhere."""
+        """Bytes of a GPU's memory that this process may have now; None elsewhere."""
         ...
 
     @property
@@ -92,6 +98,19 @@ class WorkerSpec:
     make_editor: Callable[[WorkerSpec, Recipe], Editor]
 
 
+class SpoiltProcess(RuntimeError):
+    """An error in a CUDA kernel: this process can use its device no longer, another one can.
+
+    Attributes:
+        job: what it was at.
+        failures: the edits that it was making, as failures; none of them is saved.
+    """
+
+    def __init__(self, device: str, job: Job, failures: list[Outcome], cause: Exception):
+        super().__init__(f"{device} is of no use to this process any more ({first_line(cause)})")
+        self.job, self.failures = job, failures
+
+
 class Worker:
     """Makes edits on one device, and saves them.
 
@@ -101,6 +120,7 @@ class Worker:
 
     def __init__(self, spec: WorkerSpec, recipe: Recipe, name: str):
         self.editor = spec.make_editor(spec, recipe)
+        self._device = spec.device
         self._combinations = {pair: recipe.combination(*pair) for pair in recipe.pairs}
         self._image_format = recipe.image_format
         self._sizer = BatchSizer(spec.largest_batch, spec.batch_grows)
@@ -111,6 +131,14 @@ class Worker:
         self._samples: tuple[Sample, ...] = ()
         # One thread: the log has one writer.
         self._saver = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saver")
+
+    @property
+    def batches_behind(self) -> int:
+        """Batches that may still be saved while the next one is edited: one on a GPU.
+
+        On a CPU, editing and saving would share the cores, and the user would hear of each edit late.
+        """
+        return 0 if self.editor.capacity is None else 1
 
     def load(self, model: Model) -> str | None:
         """Have a model ready, and tell its fingerprint.
@@ -140,6 +168,7 @@ class Worker:
 
         Raises:
             PiebenchError: the model cannot be loaded, or the run folder cannot be written to.
+            SpoiltProcess: the process can make no more edits.
         """
         for saved in self.begin(model, job, next_samples):
             yield from saved.result()
@@ -166,10 +195,20 @@ class Worker:
             if not any(sample.id in job.wanted for sample in samples):
                 continue
             edits, failures, parts = self._attempt(job, samples)
+            if not edits:
+                release_memory()
             waiting.extendleft(reversed(parts))
             wanted = [edit for edit in edits if edit.sample.id in job.wanted]
             where = {"batch_size": len(samples), "device": self.editor.about["device"]}
             yield self._saver.submit(self._keep, job, wanted, where, failures)
+
+    def record(self, spoilt: SpoiltProcess) -> Future[list[Outcome]]:
+        """Save as failures what this process was making when it became useless.
+
+        Returns:
+            What will have become of these edits, once that is saved.
+        """
+        return self._saver.submit(self._keep, spoilt.job, (), {}, spoilt.failures)
 
     def close(self) -> None:
         """Wait until everything is saved."""
@@ -182,12 +221,13 @@ class Worker:
         try:
             edits = self.editor.edit(self._combinations[job.inversion, job.method], samples)
         except Exception as error:
-            if _spoils_the_process(error):
-                raise
-            out_of_memory = type(error).__name__ == "OutOfMemoryError"
+            if spoils_the_process(error):
+                wanted = [sample for sample in samples if sample.id in job.wanted]
+                failures = [self._failure(job, sample, error) for sample in wanted]
+                raise SpoiltProcess(self._device, job, failures, error) from None
             if len(samples) == 1:
-                return [], [self._failure(job, samples[0], error, out_of_memory)], []
-            if not out_of_memory:
+                return [], [self._failure(job, samples[0], error)], []
+            if not is_out_of_memory(error):
                 return [], [], [(sample,) for sample in samples]
             self._sizer.overflowed(job.name, len(samples))
             return [], [], [samples[: len(samples) // 2], samples[len(samples) // 2 :]]
@@ -195,10 +235,12 @@ class Worker:
         self._sizer.fitted(job.name, len(samples), self.editor.resting, peak, self.editor.capacity)
         return edits, [], []
 
-    def _failure(self, job: Job, sample: Sample, error: Exception, out_of_memory: bool) -> Outcome:
+    def _failure(self, job: Job, sample: Sample, error: Exception) -> Outcome:
         text = str(error) if isinstance(error, PiebenchError) else f"{type(error).__name__}: {error}"
-        if out_of_memory:
+        if is_out_of_memory(error):
             text = f"does not fit into the memory of {self.editor.about['device']} even by itself ({text})"
+        elif spoils_the_process(error):
+            text = first_line(error)
         return failure(job.key(sample.id), text, "".join(traceback.format_exception(error)))
 
     def _keep(
@@ -218,8 +260,3 @@ class Worker:
             return outcomes
         paths = {sample.id: sample.image_path for sample in job.samples}
         return self._store.keep(outcomes, paths, self._log)
-
-
-def _spoils_the_process(error: Exception) -> bool:
-    """Whether every later call would fail as well: an error in a CUDA kernel ends the process's context."""
-    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)

@@ -1,7 +1,10 @@
 """Compiled blocks: the same numbers, nothing compiled twice, and hooks that are heeded."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from diffusers.models.resnet import ResnetBlock2D
 
 from piebench_eval.backbone.compiled import compile_blocks
 from piebench_eval.backbone.loading import load_backbone
@@ -32,6 +35,37 @@ def combinations():
 
 def graphs():
     return torch._dynamo.utils.counters["stats"]["unique_graphs"]
+
+
+@torch.no_grad()
+def test_no_limit_of_pytorch_stops_the_compiling():
+    torch._dynamo.reset()
+    blocks = torch.nn.ModuleList(
+        ResnetBlock2D(in_channels=width, temb_channels=None, groups=4) for width in (4, 8, 16)
+    )
+    before = graphs()
+    with torch._dynamo.config.patch(recompile_limit=1, accumulated_recompile_limit=1):
+        compile_blocks(blocks, backend="eager")
+        for rows in (1, 2):
+            for block in blocks:
+                block(torch.zeros(rows, block.in_channels, 8, 8), None)
+    assert graphs() - before >= 2 * 3, "every shape of every block"
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("recompile_limit", "accumulated_recompile_limit"),
+        ("cache_size_limit", "accumulated_cache_size_limit"),
+        (),
+    ],
+)
+def test_limits_go_by_the_names_that_pytorch_has(monkeypatch, names):
+    config = SimpleNamespace(**dict.fromkeys(names, 8))
+    monkeypatch.setattr(torch._dynamo, "config", config)
+    compile_blocks(torch.nn.Identity())
+    assert set(vars(config)) == set(names) and all(limit >= 256 for limit in vars(config).values())
 
 
 @pytest.mark.parametrize("method", METHODS)

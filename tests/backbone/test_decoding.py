@@ -15,8 +15,9 @@ def latents():
 class ShortOfMemory:
     """An autoencoder that fits no more than some latents' area at a time."""
 
-    def __init__(self, vae, largest):
+    def __init__(self, vae, largest, error=None):
         self._vae, self._largest, self.asked = vae, largest, []
+        self._error = error or torch.OutOfMemoryError()
 
     def __getattr__(self, name):
         return getattr(self._vae, name)
@@ -28,7 +29,7 @@ class ShortOfMemory:
     def decode(self, part):
         self.asked.append(len(part))
         if len(part) * part[0, 0].numel() > self._largest and not self._vae.use_tiling:
-            raise torch.OutOfMemoryError
+            raise self._error
         return self._vae.decode(part)
 
 
@@ -39,6 +40,30 @@ def test_a_batch_is_halved_until_it_fits(backbone, latents):
     pixels = decode_fitting(vae, latents, batch=4)
     assert vae.asked == [4, 2, 2, 1]
     torch.testing.assert_close(pixels, whole, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("library", ["CUDA error: CUBLAS", "cuDNN error: CUDNN"])
+@torch.no_grad()
+def test_a_library_without_memory_halves_the_batch_too(backbone, latents, library):
+    error = RuntimeError(f"{library}_STATUS_ALLOC_FAILED when calling create(handle)")
+    vae = ShortOfMemory(backbone.vae, largest=2 * 16 * 16, error=error)
+    assert len(decode_fitting(vae, latents, batch=4)) == 5
+    assert vae.asked == [4, 2, 2, 1]
+
+
+@torch.no_grad()
+def test_what_a_failed_call_held_is_given_back(backbone, latents, monkeypatch):
+    vae, emptied = ShortOfMemory(backbone.vae, largest=2 * 16 * 16), []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(len(vae.asked)))
+    decode_fitting(vae, latents, batch=4)
+    assert emptied == [1], "after the call that failed, before those that fit"
+
+
+@torch.no_grad()
+def test_any_other_error_is_one(backbone, latents):
+    vae = ShortOfMemory(backbone.vae, largest=0, error=RuntimeError("sizes do not match"))
+    with pytest.raises(RuntimeError, match="sizes do not match"):
+        decode_fitting(vae, latents, batch=4)
 
 
 @torch.no_grad()

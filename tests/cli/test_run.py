@@ -7,7 +7,10 @@ import time
 
 import pytest
 
+from piebench_eval.cli.run import _shard as chosen_shard
+from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.sessions import read_sessions
+from piebench_eval.runs.shard import Shard
 from tests.support.runs import digests, piebench, recorded_edits, wait_for_end, wait_for_pictures
 
 
@@ -94,6 +97,27 @@ def test_launchers_share_a_run_by_their_variables(command, whole):
     assert "shard 1/2, by RANK" in stderr and json.loads(stdout)["made"] == 4
     assert digests(out) == whole
     assert "Nothing is missing" in call("status", out, "--watch")[0]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"RANK": "1", "WORLD_SIZE": "2"},
+        {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "2"},
+    ],
+)
+def test_variables_that_make_a_shard_are_said_and_can_be_refused(monkeypatch, capsys, variables):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert chosen_shard(None) == Shard(1, 2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "shard 1/2" in line and all(name in line for name in variables) and "--shard none" in line
+    assert chosen_shard("none") == Shard()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv(next(iter(variables)), "7")
+    with pytest.raises(PiebenchError, match="--shard none"):
+        chosen_shard(None)
+    assert chosen_shard("none") == Shard()
 
 
 def test_failures_are_told_and_end_in_one(command):

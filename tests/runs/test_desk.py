@@ -62,6 +62,28 @@ def test_a_job_that_kills_its_workers_is_given_up_and_the_rest_goes_on():
     assert desk.is_empty
 
 
+def test_a_worker_may_be_given_a_job_before_its_last_is_saved():
+    desk = Desk([unit(0, 3)])
+    desk.take("a"), desk.take("a")
+    assert [job.method for job in desk.at_work("a")] == ["method0", "method1"]
+    desk.finish("a")
+    assert [job.method for job in desk.at_work("a")] == ["method1"]
+    desk.finish("a")
+    assert not desk.at_work("a") and not desk.is_empty
+
+
+def test_a_job_that_was_only_being_saved_is_no_killer():
+    desk = Desk([unit(0, 2)])
+    for _ in range(ATTEMPTS - 1):
+        assert [name(desk.take("a")), name(desk.take("a"))] == ["0.0", "0.1"]
+        assert desk.lose("a") is None
+    desk.take("a"), desk.take("a")
+    assert desk.lose("a").method == "method1"
+    assert name(desk.take("a")) == "0.0"
+    desk.finish("a")
+    assert desk.is_empty
+
+
 def test_a_worker_that_dies_idle_loses_nothing():
     desk = Desk([unit(0, 1)])
     assert desk.lose("a") is None

@@ -2,12 +2,14 @@
 
 import functools
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from piebench_eval.backbone import compiled
+from piebench_eval.backbone import compiled, loading
 from piebench_eval.backbone.backbone import Backbone
+from piebench_eval.runs.editor import edit_with_model
 from piebench_eval.runs.recipe import build_recipe
 from piebench_eval.runs.session import Selection
 from piebench_eval.runs.sessions import read_sessions
@@ -49,6 +51,16 @@ def test_a_compiled_run_says_so(recipe, photo_bench, plain, tmp_path, monkeypatc
     assert digests(tmp_path / "run") == plain, "traced and run as it was written"
     assert [w["compiled"] for s in read_sessions(tmp_path / "run") for w in s["workers"].values()] == [True]
     torch._dynamo.reset()
+
+
+def test_a_shared_gpu_has_what_nobody_else_has(recipe, monkeypatch):
+    gpu = torch.device("cuda:1")
+    monkeypatch.setattr(loading, "resolve_device", lambda name: gpu)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", {gpu: (5_000, 80_000)}.__getitem__)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", {gpu: 2_000}.__getitem__)
+    editor = edit_with_model(SimpleNamespace(threads=None, device="cuda:1"), recipe)
+    assert editor.capacity == 7_000, "of 80,000 bytes, others have 73,000"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32"])

@@ -8,6 +8,7 @@ import pytest
 from piebench_eval import files
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.session import Selection, plan_run
+from piebench_eval.runs.sessions import read_sessions
 from piebench_eval.runs.shard import Shard
 from piebench_eval.runs.store import RunStore
 from tests.support.fake_editor import fake_editor
@@ -16,13 +17,22 @@ from tests.support.runs import digests, recorded_edits, run
 
 @pytest.fixture
 def edit(fake_recipe, photo_bench, tmp_path):
-    def edit(folder="run", selection=None, shard=None, retry_failed=False, max_failures=20, **behaviour):
+    def edit(
+        folder="run",
+        selection=None,
+        shard=None,
+        batch_size=None,
+        retry_failed=False,
+        max_failures=20,
+        **behaviour,
+    ):
         return run(
             fake_recipe,
             photo_bench,
             tmp_path / folder,
             selection,
             shard=shard,
+            batch_size=batch_size,
             retry_failed=retry_failed,
             max_failures=max_failures,
             make_editor=fake_editor(**behaviour),
@@ -71,6 +81,24 @@ def test_shards_share_a_folder_and_make_the_whole(edit, tmp_path):
     assert digests(tmp_path / "run") == digests(tmp_path / "whole")
     assert len(set(recorded_edits(tmp_path / "run"))) == len(recorded_edits(tmp_path / "run")) == 8
     assert edit("run").found == 8
+
+
+def test_shards_of_different_batch_sizes_make_the_whole(edit, tmp_path):
+    edit("whole")
+    found = [edit("run", shard=Shard(index, 2), batch_size=size) for index, size in enumerate((2, 1))]
+    assert [summary.made for summary in found] == [4, 4]
+    assert digests(tmp_path / "run") == digests(tmp_path / "whole")
+    sessions = read_sessions(tmp_path / "run")
+    assert {(session["shard"], session["shard_block"]) for session in sessions} == {("0/2", 2), ("1/2", 2)}
+
+
+def test_another_number_of_shards_goes_on_in_the_same_folder(edit, tmp_path):
+    edit("whole")
+    edit("run", shard=Shard(1, 2), batch_size=2)
+    found = [edit("run", shard=Shard(index, 3), batch_size=index + 1) for index in range(3)]
+    assert sum(summary.made for summary in found) == 4
+    assert digests(tmp_path / "run") == digests(tmp_path / "whole")
+    assert len(set(recorded_edits(tmp_path / "run"))) == len(recorded_edits(tmp_path / "run")) == 8
 
 
 def test_a_later_selection_widens_the_run(edit, tmp_path):

@@ -1,27 +1,37 @@
 """What a worker makes of jobs that go wrong."""
 
+import weakref
+
 import pytest
+import torch
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.plan import plan_units
 from piebench_eval.runs.records import read_ledger
 from piebench_eval.runs.worker import Worker, WorkerSpec
+from tests.support import fake_editor as fake_editor_module
 from tests.support.fake_editor import fake_editor
 
 
+def worker_spec(**fields):
+    common = {
+        "device": "cpu",
+        "threads": None,
+        "largest_batch": 4,
+        "batch_grows": False,
+        "allow_pickle": False,
+        "cache": None,
+        "compile": False,
+        "checkpointing": False,
+        "out": None,
+        "session": "s",
+    }
+    return WorkerSpec(**{**common, **fields})
+
+
 def worker_of(recipe, out, largest=4, grows=False, **behaviour):
-    spec = WorkerSpec(
-        device="cpu",
-        threads=None,
-        largest_batch=largest,
-        batch_grows=grows,
-        allow_pickle=False,
-        cache=None,
-        compile=False,
-        checkpointing=False,
-        out=out,
-        session="s",
-        make_editor=fake_editor(**behaviour),
+    spec = worker_spec(
+        out=out, largest_batch=largest, batch_grows=grows, make_editor=fake_editor(**behaviour)
     )
     return Worker(spec, recipe, "w")
 
@@ -59,6 +69,46 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(fake_recipe, unit, tmp
     assert len(made) == 8 and not any(outcome.failed for outcome in made)
     # Four, two and one once per combination; then one by one.
     assert batches(worker) == [4, 2, 1, 1, 1, 1] * 2
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "CUDA error: out of memory",
+    ],
+)
+def test_out_of_memory_has_several_names(fake_recipe, unit, tmp_path, monkeypatch, message):
+    monkeypatch.setattr(fake_editor_module, "OutOfMemoryError", lambda text: RuntimeError(message))
+    worker = worker_of(fake_recipe, tmp_path, fits=2)
+    assert not any(outcome.failed for outcome in outcomes(worker, unit))
+    assert batches(worker) == [4, 2, 2] * 2
+
+
+def test_a_failed_batch_is_collected_before_the_next(fake_recipe, unit, tmp_path, monkeypatch):
+    worker, emptied = worker_of(fake_recipe, tmp_path, fits=2), []
+    edit, held = worker.editor.edit, []
+
+    class Tensor:
+        """What an edit holds; in a cycle of references, as autograd's graphs may be."""
+
+        def __init__(self):
+            self.itself = self
+
+    def watched_edit(combination, samples):
+        assert all(reference() is None for reference in held)
+        assert len(emptied) == len(held)
+        tensor = Tensor()
+        if len(samples) > 2:
+            held.append(weakref.ref(tensor))
+        return edit(combination, samples)
+
+    monkeypatch.setattr(worker.editor, "edit", watched_edit)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(held[-1]() is None))
+    assert len(outcomes(worker, unit)) == 8
+    assert emptied == [True, True], "once per combination, and nothing was held any more"
 
 
 def test_what_does_not_fit_alone_fails_and_says_so(fake_recipe, unit, tmp_path):

@@ -19,13 +19,14 @@ class FakeEditor:
     """Draws a picture that depends on the combination and the sample alone.
 
     ``fails``: ids that raise; ``fits``: the largest batch that fits; ``kills``: ids that kill the process;
-    ``seconds``: what a batch takes.
+    ``spoils``: ids that end its use of the GPU; ``seconds``: what a batch takes.
     """
 
-    def __init__(self, fails=(), fits=None, kills=(), seconds=0.0, capacity=None, log=None):
+    def __init__(self, fails=(), fits=None, kills=(), spoils=(), seconds=0.0, capacity=None, log=None):
         self.about = {"device": "nowhere", "pid": os.getpid()}
         self.capacity, self.resting = capacity, 10
         self.fails, self.fits, self.kills, self.seconds = fails, fits, kills, seconds
+        self.spoils, self.spoilt = spoils, False
         self.batches = []
         self.prepared = []
         self.forgotten = 0
@@ -47,6 +48,9 @@ class FakeEditor:
         ids = {sample.id for sample in samples}
         if ids & set(self.kills):
             os.kill(os.getpid(), signal.SIGKILL)
+        self.spoilt = self.spoilt or bool(ids & set(self.spoils))
+        if self.spoilt:
+            raise RuntimeError("CUDA error: device-side assert triggered\nFor debugging consider ...")
         if self.fits is not None and len(samples) > self.fits:
             raise OutOfMemoryError(f"{len(samples)} are too many")
         if found := ids & set(self.fails):

@@ -9,7 +9,7 @@ from piebench_eval.runs.records import Outcome
 from piebench_eval.runs.store import RunStore, plugins_of_run
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from piebench_eval.runs.desk import Desk
     from piebench_eval.runs.plan import Job, Model
@@ -88,9 +88,11 @@ def recipe_for_worker(spec: WorkerSpec, recipe: str) -> Recipe:
     return build_recipe(yaml.safe_load(recipe), {}, "recipe", known)
 
 
-def saved_edits(spec: WorkerSpec, recipe: Recipe, job: Job | None) -> dict[EditKey, Outcome]:
-    """The edits of a dead worker's job that are in the run folder."""
-    if spec.out is None or job is None:
+def saved_edits(spec: WorkerSpec, recipe: Recipe, jobs: Sequence[Job]) -> dict[EditKey, Outcome]:
+    """The edits of a dead worker's jobs that are in the run folder."""
+    if spec.out is None or not jobs:
         return {}
-    done = RunStore(spec.out, recipe).scan(job.samples).done
-    return {key: Outcome(key, done[key]) for key in map(job.key, job.wanted) if key in done}
+    samples = dict.fromkeys(sample for job in jobs for sample in job.samples)
+    done = RunStore(spec.out, recipe).scan(samples).done
+    wanted = [job.key(sample) for job in jobs for sample in job.wanted]
+    return {key: Outcome(key, done[key]) for key in wanted if key in done}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from piebench_eval.backbone.device_errors import first_line, is_device_error
+from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.engines.base import Loaded, Lost
-from piebench_eval.runs.worker import Worker, WorkerSpec
+from piebench_eval.runs.worker import SpoiltProcess, Worker, WorkerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -29,23 +31,46 @@ class HereEngine:
 
     def work(self, desk: Desk) -> Generator[Outcome | Loaded | Lost, None, None]:
         """See ``Engine.work``."""
-        worker = Worker(self._spec, self._recipe, _NAME)
-        # On a CPU, editing and saving would share the cores, and the user would hear of each edit late.
-        saved_behind = 0 if worker.editor.capacity is None else 1
-        saving: deque[Future[list[Outcome]]] = deque()
-        known = None
         try:
-            while (task := desk.take(_NAME)) is not None:
-                model, job = task
-                if model != known:
-                    yield Loaded(_NAME, model, worker.load(model), worker.editor.about)
-                    known = model
-                for batch in worker.begin(model, job, desk.next_samples(_NAME)):
-                    saving.append(batch)
-                    while len(saving) > saved_behind:
-                        yield from saving.popleft().result()
-                desk.finish(_NAME)
-            while saving:
-                yield from saving.popleft().result()
-        finally:
-            worker.close()  # interrupted: what has been edited is kept
+            worker = Worker(self._spec, self._recipe, _NAME)
+            try:
+                yield from _work_with(worker, desk)
+            finally:
+                worker.close()  # interrupted: what has been edited is kept
+        except SpoiltProcess as error:
+            edits = ", ".join(outcome.key.sample for outcome in error.failures)
+            raise PiebenchError(
+                f"{error}.\n{error.job.name} of {edits} is recorded as failed, and what is finished is kept: "
+                "run the same command again to go on with the rest; --retry-failed --batch-size 1 makes "
+                "these edits again, each by itself"
+            ) from error
+        except RuntimeError as error:
+            if not is_device_error(error):
+                raise
+            raise PiebenchError(
+                f"--devices {self._spec.device}: {first_line(error)}; see what else uses the GPU, or choose "
+                "another. What is finished is kept"
+            ) from error
+
+
+def _work_with(worker: Worker, desk: Desk) -> Generator[Outcome | Loaded | Lost, None, None]:
+    saving: deque[Future[list[Outcome]]] = deque()
+    known = spoilt = None
+    try:
+        while (task := desk.take(_NAME)) is not None:
+            model, job = task
+            if model != known:
+                yield Loaded(_NAME, model, worker.load(model), worker.editor.about)
+                known = model
+            for batch in worker.begin(model, job, desk.next_samples(_NAME)):
+                saving.append(batch)
+                while len(saving) > worker.batches_behind:
+                    yield from saving.popleft().result()
+            desk.finish(_NAME)
+    except SpoiltProcess as error:
+        saving.append(worker.record(error))
+        spoilt = error
+    while saving:
+        yield from saving.popleft().result()
+    if spoilt is not None:
+        raise spoilt

@@ -7,16 +7,20 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.backbone.device_errors import first_line, is_device_error
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.engines.base import Loaded, Lost, recipe_for_worker, saved_edits
+from piebench_eval.runs.worker import SpoiltProcess
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
+    from concurrent.futures import Future
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
@@ -31,6 +35,9 @@ _DEATHS_IN_A_ROW = 3
 """A worker that dies so often without finishing a job is not started again."""
 
 _SECONDS_TO_END = 3.0
+
+_LOOK_SECONDS = 0.02
+"""How often a worker process that waits for an order looks whether something has been saved."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,20 @@ class _Ready:
 
 
 @dataclass(frozen=True)
+class _Edited:
+    """A worker process can take its next job; of this one, something may still be being saved."""
+
+
+@dataclass(frozen=True)
 class _Done:
-    """A worker process has done its job."""
+    """A worker process has told all of a job, the oldest that it had not."""
+
+
+@dataclass(frozen=True)
+class _LastWords:
+    """Why a worker process ends."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -68,7 +87,7 @@ class _Fatal:
 
 @dataclass
 class _Process:
-    """A worker's process, as the session sees it; ``told`` is what it has told of its job so far."""
+    """A worker's process, as the session sees it; ``told`` are the edits that it has told of."""
 
     name: str
     spec: WorkerSpec
@@ -78,6 +97,7 @@ class _Process:
     order: _Run | None = None
     idle: bool = False
     told: set[EditKey] = field(default_factory=set)
+    last_words: str | None = None
 
 
 class LocalEngine:
@@ -123,10 +143,13 @@ class LocalEngine:
             _send(worker, worker.order)
         elif isinstance(message, _Ready):
             worker.idle = True
-        elif isinstance(message, _Done):
-            desk.finish(worker.name)
+        elif isinstance(message, _Edited):
             worker.idle = True
             self._deaths[worker.name] = 0
+        elif isinstance(message, _Done):
+            desk.finish(worker.name)
+        elif isinstance(message, _LastWords):
+            worker.last_words = message.reason
         else:
             worker.told.add(message.key)
             yield message
@@ -154,7 +177,8 @@ class LocalEngine:
         given_up = desk.lose(dead.name, saved.keys() | dead.told)
         # A job that has been given up was the killer, not the place.
         self._deaths[dead.name] = 0 if given_up else self._deaths[dead.name] + 1
-        reason = f"worker {dead.name} on {dead.spec.device} {_how_it_ended(dead.process.exitcode)}"
+        ended = f"ended: {dead.last_words}" if dead.last_words else _how_it_ended(dead.process.exitcode)
+        reason = f"worker {dead.name} on {dead.spec.device} {ended}"
         replaced = self._deaths[dead.name] < _DEATHS_IN_A_ROW
         if replaced:
             workers[dead.name] = self._start(dead.name)
@@ -172,7 +196,7 @@ def _give_work(worker: _Process, desk: Desk) -> None:
     """Hand an idle worker its next job; a model that it has not loaded comes first."""
     if not worker.idle or (task := desk.take(worker.name)) is None:
         return
-    worker.idle, worker.order, worker.told = False, _Run(*task, desk.next_samples(worker.name)), set()
+    worker.idle, worker.order = False, _Run(*task, desk.next_samples(worker.name))
     if worker.order.model == worker.model:
         _send(worker, worker.order)
     else:
@@ -220,6 +244,10 @@ def _serve(connection: Connection, spec: WorkerSpec, recipe: str, name: str) -> 
         pass
     except PiebenchError as error:
         connection.send(_Fatal(str(error)))
+    except RuntimeError as error:
+        if not (isinstance(error, SpoiltProcess) or is_device_error(error)):
+            raise
+        connection.send(_LastWords(first_line(error)))
 
 
 def _take_orders(connection: Connection, spec: WorkerSpec, recipe: str, name: str) -> None:
@@ -229,15 +257,36 @@ def _take_orders(connection: Connection, spec: WorkerSpec, recipe: str, name: st
         os.environ["OMP_NUM_THREADS"] = str(spec.threads)
     worker = Worker(spec, recipe_for_worker(spec, recipe), name)
     connection.send(_Ready())
+    saving: deque[Future[list[Outcome]] | None] = deque()
     while True:
-        order = connection.recv()
+        order = _next_order(connection, saving)
         if isinstance(order, _Load):
             fingerprint = worker.load(order.model)
             connection.send(Loaded(name, order.model, fingerprint, worker.editor.about))
         else:
-            for outcome in worker.run(order.model, order.job, order.next_samples):
-                connection.send(outcome)
-            connection.send(_Done())
+            for batch in worker.begin(order.model, order.job, order.next_samples):
+                saving.append(batch)
+                _tell(connection, saving, worker.batches_behind)
+            saving.append(None)
+            if not worker.batches_behind:
+                _tell(connection, saving)
+            connection.send(_Edited())
+
+
+def _next_order(connection: Connection, saving: deque[Future[list[Outcome]] | None]) -> Any:
+    """Wait for an order, and tell meanwhile of what is saved."""
+    while saving and not connection.poll(_LOOK_SECONDS):
+        if saving[0] is None or saving[0].done():
+            _tell(connection, saving, len(saving) - 1)
+    return connection.recv()
+
+
+def _tell(connection: Connection, saving: deque[Future[list[Outcome]] | None], all_but: int = 0) -> None:
+    """Tell of what is being saved once it is, except of the newest; None ends a job."""
+    while len(saving) > all_but:
+        batch = saving.popleft()
+        for message in [_Done()] if batch is None else batch.result():
+            connection.send(message)
 
 
 def _end_with_the_session() -> None:

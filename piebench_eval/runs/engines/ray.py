@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.backbone.device_errors import first_line, is_device_error
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.desk import ATTEMPTS
 from piebench_eval.runs.engines.base import Loaded, Lost, recipe_for_worker, saved_edits
+from piebench_eval.runs.worker import SpoiltProcess
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -72,7 +75,9 @@ class RayEngine:
         machines = sum(node["Alive"] for node in ray.nodes())
         count = self._options.actors or (max(1, int(gpus / share)) if share else machines)
         cores = 1 if share else max(1, int(resources.get("CPU", 1.0)) // count)
-        spec = replace(self._spec, device="cuda" if share else "cpu", threads=None if share else cores)
+        # Ray shows an actor no GPU but its own.
+        device = "cuda:0" if share else "cpu"
+        spec = replace(self._spec, device=device, threads=None if share else cores)
         make = ray.remote(Actor).options(
             num_cpus=cores, num_gpus=share, max_restarts=-1, max_task_retries=ATTEMPTS - 1
         )
@@ -98,6 +103,10 @@ class Actor:
             self._worker = Worker(spec, self._recipe, f"{name}-{socket.gethostname()}-{os.getpid()}")
         except PiebenchError as error:
             self._failure = str(error)
+        except RuntimeError as error:
+            if not is_device_error(error):
+                raise
+            self._failure = first_line(error)
         self._folder = tempfile.TemporaryDirectory(prefix="piebench-")
 
     def greet(self) -> str | None:
@@ -124,12 +133,16 @@ class Actor:
         saved = {}
         if _import_ray().get_runtime_context().was_current_actor_reconstructed:
             # This may be the second time that Ray has the job done, after a process that died in the middle.
-            saved = saved_edits(self._spec, self._recipe, job)
+            saved = saved_edits(self._spec, self._recipe, [job])
         rest = job.without(saved)
         try:
             return [*saved.values(), *(self._worker.run(model, rest) if rest else ())]
         except PiebenchError as error:
             return str(error)
+        except SpoiltProcess as error:
+            # Ray puts a new process in the place of one that dies, and has it do the job.
+            print(error, file=sys.stderr, flush=True)
+            os._exit(1)
 
     def _unpack(self, sample: Any, pictures: dict[str, bytes]) -> Any:
         file = Path(self._folder.name) / sample.id / sample.file.name

@@ -7,7 +7,7 @@ import pytest
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs import worker as worker_module
 from piebench_eval.runs.store import RunStore
-from tests.support.fake_editor import FakeEditor
+from tests.support.fake_editor import FakeEditor, fake_editor
 from tests.support.runs import digests, recorded_edits, run
 
 GPU = 1000
@@ -78,6 +78,58 @@ def test_an_interrupt_keeps_what_has_been_edited(
     monkeypatch.setattr(Watched, "interrupts_at", None)
     again = run(fake_recipe, photo_bench, tmp_path, batch_size=4, make_editor=watched)
     assert (again.made, again.found) == (4, 4)
+
+
+def test_a_gpus_error_is_recorded_and_the_next_start_goes_on(fake_recipe, photo_bench, samples, tmp_path):
+    def edit(**options):
+        return run(fake_recipe, photo_bench, tmp_path / "run", batch_size=1, **options)
+
+    bad = samples[1].id
+    broken = fake_editor(spoils=(bad,), capacity=GPU)
+    with pytest.raises(PiebenchError) as stopped:
+        edit(make_editor=broken)
+    said = str(stopped.value)
+    assert "device-side assert" in said and "For debugging" not in said
+    assert f"ddim+p2p of {bad} is recorded as failed" in said and "same command again" in said
+    scan = RunStore.read(tmp_path / "run").scan(samples)
+    (failed,) = scan.failed.items()
+    assert failed[0] == ("ddim", "p2p", bad) and "Traceback" in failed[1]["traceback"]
+    assert len(scan.done) == 2, "what was edited before is kept"
+    # The same sample by the other combination is as bad; the third start meets neither.
+    with pytest.raises(PiebenchError, match=rf"direct\+p2p of {bad}"):
+        edit(make_editor=broken)
+    summary = edit(make_editor=broken)
+    assert summary.made + summary.found == 6 and len(summary.failed) == 2
+
+
+def test_a_batch_of_a_gpus_error_is_made_again_one_by_one(fake_recipe, photo_bench, samples, tmp_path):
+    def edit(batch_size, editor, **options):
+        out = tmp_path / "run"
+        return run(fake_recipe, photo_bench, out, batch_size=batch_size, make_editor=editor, **options)
+
+    bad = samples[0].id
+    broken = fake_editor(spoils=(bad,), capacity=GPU)
+    for _ in fake_recipe.pairs:
+        with pytest.raises(PiebenchError, match="--retry-failed --batch-size 1"):
+            edit(4, broken)
+    assert len(RunStore.read(tmp_path / "run").scan(samples).failed) == 8
+    # Every start meets one bad edit, and does not meet it again before all others are made.
+    made = []
+    for _ in range(3):
+        with pytest.raises(PiebenchError, match=f"of {bad} is recorded"):
+            edit(1, broken, retry_failed=True)
+        made.append(len(RunStore.read(tmp_path / "run").scan(samples).done))
+    assert made[-1] == 6
+    assert edit(1, fake_editor(), retry_failed=True).failed == {}
+
+
+def no_gpu(spec, recipe):
+    raise RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable\nFor debugging ...")
+
+
+def test_a_gpu_that_cannot_be_used_is_one_plain_error(fake_recipe, photo_bench, tmp_path):
+    with pytest.raises(PiebenchError, match=r"^--devices cpu: CUDA error: all .* unavailable; see what else"):
+        run(fake_recipe, photo_bench, tmp_path / "run", make_editor=no_gpu)
 
 
 def test_a_picture_that_cannot_be_saved_ends_the_session(

@@ -8,9 +8,10 @@ import time
 import pytest
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.runs import worker as worker_module
 from piebench_eval.runs.desk import ATTEMPTS
 from piebench_eval.runs.sessions import read_sessions
-from tests.support.fake_editor import fake_editor
+from tests.support.fake_editor import FakeEditor, fake_editor
 from tests.support.runs import digests, recorded_edits, run
 
 
@@ -92,3 +93,66 @@ def test_what_no_worker_can_do_is_said_once(fake_recipe, photo_bench, tmp_path):
     with pytest.raises(PiebenchError, match=r"^--model x: cannot be loaded$"):
         run(fake_recipe, photo_bench, tmp_path / "run", count=2, make_editor=bad_model)
     assert not (tmp_path / "run").exists()
+
+
+class SavedBehind(FakeEditor):
+    """Saves its first picture only once it edits the second, or raises."""
+
+    def __init__(self, spec, recipe):
+        super().__init__(capacity=1000)
+        self.second, encode = threading.Event(), worker_module.encode_image
+
+        def wait_and_encode(image, image_format):
+            if not self.second.wait(timeout=20):
+                raise PiebenchError("the second batch waits for the first to be saved")
+            return encode(image, image_format)
+
+        worker_module.encode_image = wait_and_encode
+
+    def edit(self, combination, samples):
+        if self.batches:
+            self.second.set()
+        return super().edit(combination, samples)
+
+
+def test_on_a_gpu_a_batch_is_saved_while_the_next_job_is_edited(
+    fake_recipe, photo_bench, undisturbed, tmp_path
+):
+    summary = run(fake_recipe, photo_bench, tmp_path / "run", count=2, batch_size=1, make_editor=SavedBehind)
+    assert (summary.made, summary.failed, summary.warnings) == (8, {}, [])
+    assert digests(tmp_path / "run") == undisturbed
+    assert len(recorded_edits(tmp_path / "run")) == 8
+
+
+class KilledWhileSaving(FakeEditor):
+    """Dies in its second edit, while the picture of the first is being saved; but once in all."""
+
+    def __init__(self, spec, recipe):
+        super().__init__(capacity=1000)
+        self.once = spec.out / "died"
+        if not self.once.exists():
+            worker_module.encode_image = lambda image, image_format: time.sleep(60)
+
+    def edit(self, combination, samples):
+        if self.batches and not self.once.exists():
+            self.once.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().edit(combination, samples)
+
+
+def test_what_a_dead_worker_had_not_saved_is_made_again(fake_recipe, photo_bench, undisturbed, tmp_path):
+    out = tmp_path / "run"
+    devices = "cpu,cuda:0"  # two processes; the editor uses neither
+    summary = run(fake_recipe, photo_bench, out, devices=devices, batch_size=1, make_editor=KilledWhileSaving)
+    assert (summary.made, summary.failed) == (8, {}) and summary.warnings
+    assert digests(out) == undisturbed
+    assert len(set(recorded_edits(out))) == len(recorded_edits(out)) == 8
+
+
+def test_a_gpus_error_ends_its_process_and_is_told(fake_recipe, photo_bench, samples, tmp_path, capfd):
+    bad = samples[1].id
+    editor = fake_editor(spoils=(bad,))
+    summary = run(fake_recipe, photo_bench, tmp_path / "run", count=2, batch_size=1, make_editor=editor)
+    assert summary.made == 6 and set(summary.failed) == {f"ddim+p2p {bad}", f"direct+p2p {bad}"}
+    assert all("device-side assert" in error for error in summary.failed.values())
+    assert "Traceback" not in capfd.readouterr().err

@@ -9,12 +9,17 @@ import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.runs.engines import ray as ray_engine
+from piebench_eval.runs.plan import plan_units
 from piebench_eval.runs.sessions import read_sessions
 from tests.runs.engines.test_local import kill_a_worker
+from tests.runs.test_worker import worker_spec
 from tests.support.fake_editor import fake_editor
 from tests.support.runs import digests, recorded_edits, run, wait_for_end, wait_for_pictures
 
@@ -150,3 +155,44 @@ def test_what_no_actor_can_do_is_said_once(cluster, fake_recipe, photo_bench, tm
 def test_an_address_where_no_cluster_is_gives_one_error(fake_recipe, photo_bench, tmp_path):
     with pytest.raises(PiebenchError, match="no Ray cluster answers"):
         run(fake_recipe, photo_bench, tmp_path / "run", engine="ray", ray_address="127.0.0.1:1")
+
+
+def test_an_actor_has_a_device_that_can_be_set(fake_recipe, monkeypatch):
+    made = []
+
+    class Ray:
+        """A cluster of one machine with two GPUs."""
+
+        def cluster_resources(self):
+            return {"GPU": 2.0, "CPU": 8.0}
+
+        def nodes(self):
+            return [{"Alive": True}]
+
+        def remote(self, actor):
+            return SimpleNamespace(options=lambda **options: SimpleNamespace(remote=self.make))
+
+        def make(self, spec, recipe, name):
+            made.append(torch.cuda._utils._get_device_index(torch.device(spec.device)))
+
+    spec = worker_spec(make_editor=fake_editor())
+    ray_engine.RayEngine(spec, fake_recipe, ray_engine.RayOptions())._start(Ray())
+    assert made == [0, 0], "Ray shows each actor its own GPU as the first"
+
+
+def test_an_actor_with_a_broken_gpu_makes_room_for_another(fake_recipe, samples, monkeypatch):
+    class Ended(BaseException):
+        pass
+
+    def end(code):
+        raise Ended(code)
+
+    not_rebuilt = SimpleNamespace(was_current_actor_reconstructed=False)
+    fake_ray = SimpleNamespace(get_runtime_context=lambda: not_rebuilt)
+    monkeypatch.setattr(ray_engine, "_import_ray", lambda: fake_ray)
+    monkeypatch.setattr(ray_engine.os, "_exit", end)
+    spec = worker_spec(make_editor=fake_editor(spoils=(samples[0].id,)))
+    actor = ray_engine.Actor(spec, fake_recipe.to_yaml(), "0")
+    (unit,) = plan_units(fake_recipe, samples, batch_size=4)
+    with pytest.raises(Ended):
+        actor.run(unit.model, unit.jobs[0], None)
