@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from piebench_eval.bench.images import ImageLoader  # pydantic reads it at run time
+from piebench_eval.bench.images import ImageLoader  # noqa: TC001 (pydantic reads annotations at run time)
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_yaml_mapping
 from piebench_eval.registry import explain_invalid
