@@ -53,17 +53,28 @@ def main(
     ] = True,
     compile: Annotated[bool, typer.Option(help="Compile the UNet's blocks.")] = False,
     repeats: Annotated[int, typer.Option(min=1, help="Timings of each batch size; the median counts.")] = 1,
+    quick: Annotated[
+        bool, typer.Option(help="Neither all combinations in a row, nor what --precision changes.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the numbers to a JSON file.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables to a file, too.")] = None,
 ) -> None:
     """Measure seconds per image, UNet rows, memory and FLOP/s of Table 1's combinations.
 
-    The table goes to stdout, as Markdown. Exit code 1: latents in float32 are not the plain ones, or a
-    combination could not be measured.
+    The tables go to stdout, as Markdown; files are written anew with each combination. Exit code 1: latents
+    in float32 are not the plain ones, or a combination could not be measured.
     """
     console = Console(stderr=True, highlight=False, markup=False)
     try:
         batches, chosen = _numbers(batch_sizes), names(combinations)
-        from scripts.speed.run import Options, bench
+        from scripts.speed.report import Options, Report
+        from scripts.speed.run import bench
+
+        def keep(report: Report) -> None:
+            if out is not None:
+                write_whole(out, json.dumps(report.data, indent=1).encode() + b"\n")
+            if markdown is not None:
+                write_whole(markdown, "\n\n".join(report.sections).encode() + b"\n")
 
         options = Options(
             size=size,
@@ -78,10 +89,9 @@ def main(
             baseline=baseline,
             compile=compile,
             repeats=repeats,
+            quick=quick,
         )
-        report = bench(options, console)
-        if out is not None:
-            write_whole(out, json.dumps(report.data, indent=1).encode() + b"\n")
+        report = bench(options, console, keep)
     except PiebenchError as error:
         console.print(f"error: {error}", style="red")
         raise typer.Exit(error.exit_code) from None

@@ -29,11 +29,16 @@ of the reference. Null-text's Adam turns the sign of a tiny gradient, which is n
 
 @dataclass(frozen=True)
 class Timing:
-    """One batch size: seconds per image (the median), and memory that the batch takes, in bytes per image."""
+    """One batch size: seconds per image (the median), and memory.
+
+    ``memory``: what the batch takes, in bytes per image; ``peak``: the most in use meanwhile, weights
+    included.
+    """
 
     batch: int
     seconds: float
     memory: float | None
+    peak: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,14 @@ class Measured:
         return min(self.timings, key=lambda timing: timing.seconds)
 
     @property
+    def rows(self) -> int:
+        """Forward and backward."""
+        return self.forward + self.backward
+
+    @property
     def rows_per_second(self) -> float:
-        """Forward and backward, at the fastest batch size; encoding and decoding take part of the time."""
-        return (self.forward + self.backward) / self.fastest.seconds
+        """At the fastest batch size; encoding and decoding take part of the time."""
+        return self.rows / self.fastest.seconds
 
     @property
     def ratio(self) -> float | None:
@@ -106,10 +116,35 @@ def measure(
             seconds, results = _alone(backbone, samples[:batch], combination)
         more = [_alone(backbone, samples[:batch], combination)[0] for _ in range(repeats - 1)]
         memory = None if peak.taken is None else peak.taken / batch
-        timings.append(Timing(batch, statistics.median([seconds, *more]) / batch, memory))
+        timings.append(Timing(batch, statistics.median([seconds, *more]) / batch, memory, peak.most))
         edits[batch] = results[-1]
     last = edits[max(batch_sizes)]
     return Measured(combination.name, last.unet_forward, last.unet_backward, timings), last
+
+
+def time_ends(
+    backbone: Backbone,
+    samples: Sequence[Sample],
+    combination: Combination,
+    batch_sizes: Sequence[int],
+    warm_up: bool = False,
+) -> dict[int, float]:
+    """Seconds per image of reading, encoding and decoding, by batch size; no step of the UNet is among them.
+
+    They do not grow with the number of steps, so that a projection must not either.
+    """
+    common = combination.common
+    side, found = working_resolution(backbone, common.resolution), {}
+    for batch in batch_sizes:
+        for _ in range(1 + warm_up):
+            backbone.memory = Memory({})
+            synchronize(backbone.device)
+            started = time.perf_counter()
+            inputs = encode_inputs(backbone, samples[:batch], side, loader=common.image_loader)
+            backbone.decode_latents(inputs.latents)
+            synchronize(backbone.device)
+            found[batch] = (time.perf_counter() - started) / batch
+    return found
 
 
 def beside_plain(

@@ -29,11 +29,13 @@ from scripts.speed.models import Size, new_text_encoder, new_unet, new_vae
 
 
 class PeakMemory:
-    """The most memory that work takes beyond what lay there before: of a GPU, or on Linux of the process.
+    """The most memory that work takes: of a GPU, or on Linux of the process.
 
-    ``taken`` is in bytes, and None where the system does not tell.
+    ``most`` is in bytes, and ``taken`` what of it did not lie there before; None where the system does not
+    tell.
     """
 
+    most: int | None = None
     taken: int | None = None
 
     def __init__(self, device: torch.device):
@@ -55,8 +57,8 @@ class PeakMemory:
     def __exit__(self, *_exception: object) -> None:
         if self._before is not None:
             cuda = self._device.type == "cuda"
-            most = torch.cuda.max_memory_allocated(self._device) if cuda else _of_process("VmHWM")
-            self.taken = most - self._before
+            self.most = torch.cuda.max_memory_allocated(self._device) if cuda else _of_process("VmHWM")
+            self.taken = self.most - self._before
 
 
 def _of_process(field: str) -> int:

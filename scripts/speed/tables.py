@@ -10,6 +10,7 @@ from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.runs.forecast import Forecast
 from scripts.speed.measure import Measured
 from scripts.speed.memory import Calculated
+from scripts.speed.projection import Projected
 
 _NONE = "-"
 
@@ -101,14 +102,71 @@ def calculated_memory(calculated: Mapping[str, Mapping[str, Calculated]], what: 
     return _markdown(header, rows)
 
 
-def flops_table(measured: list[Measured], per_row: int, peak: float, precision: str) -> str:
-    """Operations per second, and their part of what the device's matrix product reaches."""
+def batch_table(batches: Sequence[Mapping[str, Any]], per_row: int, peak: float, precision: str) -> str:
+    """Every batch size of every combination: images and operations per second, and memory.
+
+    Args:
+        batches: see ``batch_rows``.
+        per_row: operations of a UNet row.
+        peak: operations per second of the device's matrix product.
+        precision: which it was measured in.
+    """
+    header = [f"{per_row / 1e9:.4g} GFLOP per row", "batch", "images/s", "s/image", "of it in the steps"]
+    header += ["TFLOP/s in the steps", f"of the matrix peak ({precision}, {peak / 1e12:.3g} TFLOP/s)"]
+    header += ["GB at the peak, weights included"]
+    rows = [
+        [
+            one["combination"],
+            one["batch"],
+            f"{one['images_per_second']:.3g}",
+            f"{one['seconds']:.3g}",
+            f"{one['seconds_in_steps']:.3g}",
+            _NONE if one["flops_per_second"] is None else f"{one['flops_per_second'] / 1e12:.3g}",
+            _NONE if one["share_of_peak"] is None else f"{one['share_of_peak']:.1%}",
+            _NONE if one["peak_memory"] is None else f"{one['peak_memory'] / 1e9:.3g}",
+        ]
+        for one in batches
+    ]
+    return _markdown(header, rows)
+
+
+def batch_rows(
+    measured: Sequence[Measured], ends: Mapping[int, float], per_row: int, peak: float
+) -> list[dict[str, Any]]:
+    """What ``batch_table`` shows, as numbers.
+
+    Operations per second are those of the UNet's steps, without the seconds of reading, encoding and
+    decoding; None where these are all that shows.
+    """
     rows = []
     for one in measured:
-        reached = one.rows_per_second * per_row
-        rows.append([one.combination, f"{reached / 1e12:.3g}", f"{reached / peak:.1%}"])
-    best = f"of the matrix peak ({precision}, {peak / 1e12:.3g} TFLOP/s)"
-    return _markdown([f"{per_row / 1e9:.4g} GFLOP per row, over all seconds", "TFLOP/s", best], rows)
+        for timing in one.timings:
+            in_steps = max(0.0, timing.seconds - ends[timing.batch])
+            flops = one.rows * per_row / in_steps if in_steps else None
+            rows.append(
+                {
+                    "combination": one.combination,
+                    "batch": timing.batch,
+                    "images_per_second": 1 / timing.seconds,
+                    "seconds": timing.seconds,
+                    "seconds_in_steps": in_steps,
+                    "flops_per_second": flops,
+                    "share_of_peak": None if flops is None else flops / peak,
+                    "peak_memory": timing.peak,
+                }
+            )
+    return rows
+
+
+def projection_table(projected: Sequence[Projected], hours: float, steps: int, pictures: int) -> str:
+    """Table 1 on one such device, said to be a projection."""
+    rows = [[one.combination, f"{one.rows:g}", one.pace_of, f"{one.seconds:.3g}"] for one in projected]
+    header = [f"projected, {steps} steps", "rows not shared", "at the pace of", "s/image"]
+    text = (
+        f"Table 1 at {steps} steps, {pictures} images: {hours:.2g} hours on one such device. A projection: "
+        "rows by the plan, time per row as measured, and what is not in the steps for each combination anew."
+    )
+    return f"{_markdown(header, rows)}\n\n{text}"
 
 
 def metric_table(changes: pd.DataFrame, precision: str) -> str:

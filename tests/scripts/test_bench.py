@@ -98,6 +98,27 @@ def test_one_combination_that_fails_leaves_the_others(monkeypatch):
     assert "direct+pnp: CUDA out of memory" in result.stdout
 
 
+def test_what_is_known_is_on_the_disk_before_all_is(tmp_path, monkeypatch):
+    """Neither a kernel that fails nor a combination that never ends takes the others' numbers with it."""
+
+    def fail_or_hang(combination):
+        if combination.method == "pnp":  # one of PyTorch's other words for a lack of memory
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate")
+        if combination.inversion == "null_text":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_measure", spied(run._measure, fail_or_hang))
+    out, markdown = tmp_path / "bench.json", tmp_path / "bench.md"
+    files = ["--out", str(out), "--markdown", str(markdown)]
+    names = "direct+pnp,direct+p2p,null_text+p2p"
+    result = invoke("--model", "demo", "--no-baseline", "--quick", "--combinations", names, *files)
+    assert result.exit_code not in (0, 2)
+    data = json.loads(out.read_text())
+    assert [one["combination"] for one in data["combinations"]] == ["direct+p2p"]
+    assert data["failed"] == ["direct+pnp: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"]
+    assert "| direct+p2p" in markdown.read_text() and data["failed"][0] in markdown.read_text()
+
+
 def spied(measure, before):
     def measured(options, backbone, plain, samples, combination):
         before(combination)

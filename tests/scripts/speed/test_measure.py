@@ -7,7 +7,7 @@ import pytest
 
 from piebench_eval.backbone.loading import load_backbone
 from piebench_eval.runs.edit import edit_latents
-from scripts.speed.measure import TOLERANCE, beside_plain, measure, plain_unet
+from scripts.speed.measure import TOLERANCE, beside_plain, measure, plain_unet, time_ends
 from scripts.speed.models import SIZES, save_model
 from scripts.speed.samples import save_samples
 from tests.support.recipes import shipped
@@ -50,3 +50,10 @@ def test_the_last_picture_of_the_largest_batch_is_held_against_the_plain_one(mod
     assert found.is_near and found.plain.forward == 130
     mixed_up = replace(edited, latents=edited.latents.flip(-1))
     assert not beside_plain(measured, mixed_up, backbone, unet, combination).is_near
+
+
+def test_encoding_and_decoding_are_timed_without_the_unet(model, samples, recipe):
+    backbone = load_backbone(model)
+    found = time_ends(backbone, samples, recipe.combination("direct", "p2p"), [1, 2])
+    assert list(found) == [1, 2] and all(seconds > 0 for seconds in found.values())
+    assert backbone.tally.forward.total() == 0

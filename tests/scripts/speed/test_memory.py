@@ -21,6 +21,7 @@ def test_the_peak_is_what_was_taken_and_given_back():
         torch.ones(megabytes * 2**18)
     taken = peak.taken / 2**20  # the kernel's own count is a little behind
     assert 0.98 * megabytes < taken < 1.2 * megabytes
+    assert peak.most > peak.taken
 
 
 def test_a_batch_of_eight_on_stable_diffusion_in_half_precision(tmp_path, combination):

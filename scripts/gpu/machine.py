@@ -1,0 +1,96 @@
+"""The device and the libraries of a check, as JSON: ``python -m scripts.gpu.machine --device cuda:0``.
+
+Everything that the other sections import is imported here, so that whatever cannot be is named once.
+"""
+
+import argparse
+import importlib
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+IMPORTED = ("torch", "diffusers", "transformers", "piebench_eval.api.running", "scripts.speed.run")
+LIBRARIES = ("torch", "triton", "torchvision", "diffusers", "transformers", "accelerate", "numpy", "pillow")
+
+
+def describe(name: str) -> dict[str, Any]:
+    """What there is.
+
+    Raises:
+        PiebenchError: there is no such device.
+    """
+    import torch
+
+    from piebench_eval.backbone.loading import resolve_device
+
+    device = resolve_device(name)
+    about: dict[str, Any] = {"device": name, "system": platform.platform()}
+    about["python"] = platform.python_version()
+    about |= {library: _version(library) for library in LIBRARIES}
+    about["C compiler, for --compile"] = shutil.which("cc") or shutil.which("gcc") or "none"
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        free, total = torch.cuda.mem_get_info(device)
+        about |= {
+            "GPU": properties.name,
+            "compute capability": f"{properties.major}.{properties.minor}",
+            "multiprocessors": properties.multi_processor_count,
+            "memory, GB": round(total / 1e9, 1),
+            "of it free, GB": round(free / 1e9, 1),
+            "GPUs": torch.cuda.device_count(),
+            "driver": _driver(),
+            "CUDA of PyTorch": torch.version.cuda,
+            "cuDNN": torch.backends.cudnn.version(),
+        }
+    product = torch.ones(256, 256, device=device) @ torch.ones(256, 256, device=device)
+    if float(product.sum()) != 256**3:
+        raise SystemExit(f"{name}: a product of matrices of ones is wrong")
+    return about
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _driver() -> str:
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return "not told"
+    return told.strip().splitlines()[0]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", required=True)
+    parser.add_argument("--out", type=Path, required=True, help="JSON file")
+    options = parser.parse_args(arguments)
+    wrong = []
+    for module in IMPORTED:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            wrong.append(f"{module} cannot be imported: {error}")
+    if not wrong:
+        from piebench_eval.errors import PiebenchError
+
+        try:
+            options.out.write_text(json.dumps(describe(options.device), indent=1))
+        except PiebenchError as error:
+            wrong.append(f"{error}; to try the check itself: --device cpu --quick")
+    print("\n".join(wrong), file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

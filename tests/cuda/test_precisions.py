@@ -1,0 +1,81 @@
+"""bf16 and fp16 against float32 on the same GPU."""
+
+from functools import cache
+
+import pytest
+import torch
+
+from piebench_eval.backbone.loading import PRECISIONS
+from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.runs.edit import edit_latents, encode_inputs
+from tests.cuda.conftest import SIDE
+
+pytestmark = pytest.mark.cuda
+
+ROUNDINGS = 45
+"""How far latents may be from float32's as root mean square, in the format's spacing of numbers (``eps``)
+times what the edit moves them. Rounding alone makes 9 to 23 on a CPU, in both formats, over the combinations
+below; a GPU adds in another order and with as many bits, so that twice the most is allowed. A method that
+does not act is off by about what it moves: 128 in bf16, 1024 in fp16."""
+
+NULL_TEXT_FACTOR = 3
+"""How many times float32's distance to the inversion null-text's path may have in the half precisions."""
+
+NULL_TEXT_STEPS = 5
+
+COMBINATIONS = ["direct+p2p", "direct+masactrl", "direct+pnp", "ddim+p2p", "edit_friendly+p2p", "ddim+pnp"]
+
+
+@pytest.fixture(scope="module")
+def exact(load, pictures, combination):
+    """float32's latents, and how far the edit has moved them."""
+
+    def edited(name):
+        latents, _ = edit_latents(load(), pictures[:2], combination(name))
+        return latents, rms(latents - encode_inputs(load(), pictures[:2], SIDE).latents)
+
+    return cache(edited)
+
+
+def rms(difference):
+    return float(difference.square().mean().sqrt())
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("name", COMBINATIONS)
+def test_latents_are_off_by_rounding_alone(
+    load, exact, pictures, combination, precision, name, record_property
+):
+    expected, moved = exact(name)
+    found, _ = edit_latents(load(precision), pictures[:2], combination(name, precision=precision))
+    roundings = rms(found - expected) / moved / torch.finfo(PRECISIONS[precision]).eps
+    record_property("rms off, in roundings", f"{roundings:.0f} of {ROUNDINGS}")
+    assert 0 < roundings <= ROUNDINGS
+
+
+@pytest.fixture(scope="module")
+def off_the_inversion(load, pictures, combination):
+    """How far null-text's tuned path is from the inversion, in a precision; and the edit along it."""
+
+    def measure(precision):
+        backbone = load(precision)
+        null_text = combination("null_text+p2p", precision=precision, steps=NULL_TEXT_STEPS)
+        edited, _ = edit_latents(backbone, pictures[:2], null_text)
+        schedule = ddim_schedule(backbone.alphas_cumprod, NULL_TEXT_STEPS)
+        inputs = encode_inputs(backbone, pictures[:2], SIDE)
+        ddim, tuned = INVERSIONS.get("ddim"), INVERSIONS.get("null_text")
+        wanted = ddim.invert(backbone, inputs, schedule, ddim.settings())
+        reached = tuned.invert(backbone, inputs, schedule, null_text.inversion_settings)
+        return rms(reached.trajectory - wanted.trajectory), edited
+
+    return cache(measure)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_null_text_follows_the_inversion(off_the_inversion, precision, record_property):
+    """Latents, in which Adam makes whole steps of noise, are not compared; what is optimised is."""
+    (exact, _), (found, edited) = off_the_inversion("fp32"), off_the_inversion(precision)
+    record_property("rms off the inversion", f"{found:.2e}; in float32 {exact:.2e}")
+    assert edited.isfinite().all()
+    assert found <= NULL_TEXT_FACTOR * exact
