@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# Everything a change must pass: lint, format, types, tests.
+# Everything a change must pass: lint, format, types, tests. With --all, the tests marked slow as well.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ruff check .
 ruff format --check .
 mypy
-pytest
+# One process per core, one thread in each. A file's tests stay in one process, which makes its fixtures once.
+export OMP_NUM_THREADS=1
+in_processes=(-n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder)
+pytest "${in_processes[@]}"
+if [[ ${1:-} == --all ]]; then pytest "${in_processes[@]}" -m slow; fi
 # What needs a program from outside runs where there is one.
 if command -v chromium > /dev/null; then pytest -m browser; fi
 if command -v pdflatex > /dev/null; then pytest -m latex; fi

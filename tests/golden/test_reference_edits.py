@@ -31,14 +31,22 @@ from tests.support.recipes import shipped
 
 pytestmark = pytest.mark.golden
 
-
-def pairs():
-    """Every combination of configs/paper.yaml: each has a recording per case."""
-    return ["+".join(pair) for pair in shipped("paper").pairs]
+FIRST_AND_SLOW_OTHERS = [CASES[0], *(pytest.param(case, marks=pytest.mark.slow) for case in CASES[1:])]
 
 
-@pytest.mark.parametrize("pair", pairs())
-@pytest.mark.parametrize("case", CASES)
+def edits():
+    """Every combination of configs/paper.yaml on every case that was recorded.
+
+    On the first case, the one whose blend masks are a part of the picture, all are tested; on the others
+    Direct Inversion with Prompt-to-Prompt is, and the rest repeats it.
+    """
+    for case in CASES:
+        for pair in map("+".join, shipped("paper").pairs):
+            repeats = case != CASES[0] and pair != "direct+p2p"
+            yield pytest.param(pair, case, marks=[pytest.mark.slow] if repeats else [])
+
+
+@pytest.mark.parametrize(("pair", "case"), edits())
 def test_edit(golden, reference, paper, pair, case):
     """By configs/paper.yaml, at the recordings' step count; what combinations share is shared."""
     inversion, method = pair.split("+")
@@ -113,7 +121,7 @@ def test_edit_friendly_latents(golden, reference, case):
     np.testing.assert_allclose(maps, recording["zs_strided"][: path.steps], atol=2e-4, rtol=0)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", FIRST_AND_SLOW_OTHERS)
 def test_guided_inversion(golden, reference, paper, case):
     """The paper's guidance ablation: inversion at 2.5, editing at 7.5."""
     recording = np.load(golden / "npz" / f"directinversion+p2p_guidance_25_75__{case}.npz")
@@ -123,8 +131,12 @@ def test_guided_inversion(golden, reference, paper, case):
     check_final(final, recording)
 
 
+@pytest.mark.slow
 def test_the_plain_implementation(golden, reference):
-    """The second opinion that the small tests, the own golden set and the bench rest on: at its cheapest."""
+    """The second opinion that the small tests, the own golden set and the bench rest on: at its cheapest.
+
+    It repeats what test_plain.py implies, which compares it with the package, together with test_edit.
+    """
     recording = np.load(golden / "npz" / "negative-prompt-inversion+p2p__case1_cake.npz")
     sample = load_case(golden, "case1_cake")
     schedule = ddim_schedule(reference.alphas_cumprod, STEPS)
@@ -180,14 +192,18 @@ def test_text_embeddings_are_padded_and_truncated(reference):
     assert torch.isfinite(embeddings).all()
 
 
-def test_null_text_stops_early(golden, reference):
-    """Each step from the reference's own state: the first loss is 1e-11, and Adam makes noise of it."""
+@pytest.mark.parametrize("steps", [4, pytest.param(STEPS, marks=pytest.mark.slow)])
+def test_null_text_stops_early(golden, reference, steps):
+    """Each step from the reference's own state: the first loss is 1e-11, and Adam makes noise of it.
+
+    The first four steps are those that stop early.
+    """
     recording = np.load(golden / "extra" / "null_text_early_stop.npz")
     schedule = ddim_schedule(reference.alphas_cumprod, STEPS)
     trajectory = torch.from_numpy(recording["trajectory"])[:, None]
     cond_text = torch.from_numpy(recording["cond"])
     embeddings, latents = torch.from_numpy(recording["uncond_init"]), trajectory[-1]
-    for index, expected in enumerate(recording["n_inner"]):
+    for index, expected in enumerate(recording["n_inner"][:steps]):
         level = STEPS - index
         with torch.no_grad():
             cond = reference.predict_noise(latents, schedule.timesteps[level - 1], cond_text, [0])
