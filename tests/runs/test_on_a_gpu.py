@@ -1,6 +1,7 @@
 """Every combination on a GPU that is not there: devices and types meet, and no step copies from the host."""
 
 import functools
+import itertools
 
 import pytest
 import torch
@@ -22,6 +23,15 @@ OF_METHODS = {
     "masactrl": {"mask_guided": True, "source_prompt": "sample", "start_step": 1, "start_layer": 5},
     "p2p": {"cross_replace_steps": 0.5, "blend_start": 0},
 }
+
+# Every method at one precision, and every inversion at each; the others repeat what these show.
+COMBINATIONS = [
+    pytest.param(
+        precision, *pair, marks=[] if precision == "bf16" or pair[1] == "p2p" else [pytest.mark.slow]
+    )
+    for precision in PRECISIONS
+    for pair in itertools.product(INVERSIONS.names(), METHODS.names())
+]
 
 
 class OnAGpu:
@@ -71,8 +81,7 @@ def on_a_gpu(request, tokenizer, samples, updates_without_numbers):
         yield OnAGpu(backbone, samples[:2])
 
 
-@pytest.mark.parametrize("method", METHODS.names())
-@pytest.mark.parametrize("inversion", INVERSIONS.names())
+@pytest.mark.parametrize(("on_a_gpu", "inversion", "method"), COMBINATIONS, indirect=["on_a_gpu"])
 def test_a_combination_stays_on_the_device(on_a_gpu, inversion, method):
     latents, copied = on_a_gpu.edit(inversion, method)
     assert latents.shape == (2, 4, 16, 16)
