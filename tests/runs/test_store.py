@@ -166,7 +166,7 @@ def test_of_two_that_begin_at_once_one_recipe_wins(fake_recipe, tmp_path):
     other = fake_recipe.model_copy(update={"steps": 7})
     with pytest.raises(PiebenchError, match="steps: 4 -> 7"):
         RunStore.create_or_resume(tmp_path, other, {**world, "recipe_hash": other.hash})
-    assert RunStore.read(tmp_path).recipe == fake_recipe
+    assert RunStore.read(tmp_path).recipe == fake_recipe.stored
     with pytest.raises(PiebenchError, match="the benchmark folder changed"):
         RunStore.create_or_resume(tmp_path, fake_recipe, {**world, "data": {"fingerprint": "g", "images": 2}})
 
