@@ -174,6 +174,12 @@ def test_an_error_while_planning_names_the_plugin_too(tiny_model, photo_bench, t
         plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), Workers(devices="cpu"))
 
 
+def test_too_little_memory_is_no_plugins_fault(monkeypatch):
+    monkeypatch.setattr(METHODS, "origin", lambda name: "plugin shared.py" if name == "p2p" else None)
+    with pytest.raises(RuntimeError, match="CUBLAS"), blamed_plugins("direct", "p2p"):
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
 def test_an_error_without_plugins_is_left_alone():
     with pytest.raises(ZeroDivisionError), blamed_plugins("direct", "p2p"):
         raise ZeroDivisionError
