@@ -99,7 +99,7 @@ def check(sections: Sequence[Section], report: Report, out: Path, seconds: float
                 stopped = f"{section.name} has {result.status}"
     report.about["seconds"] = round(seconds - (end - time.monotonic()))
     report.write(out)
-    print(f"{'good' if report.is_good else 'NOT GOOD'}; see {out / 'gpu-check.md'}")
+    print(f"{report.verdict}; see {out / 'gpu-check.md'}")
     return 0 if report.is_good else 1
 
 

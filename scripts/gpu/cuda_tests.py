@@ -14,12 +14,12 @@ LOG = "PIEBENCH_GPU_LOG"
 def cuda_tests(name: str, title: str, files: tuple[str, ...], seconds: float, device: str) -> Section:
     """A section of CUDA tests.
 
-    The project's own options for pytest are left out: they ask for plugins that need not be here.
+    The project's own options for pytest are left out: they ask for plugins that need not be here. Asked for
+    the CPU, the tests see no GPU and are skipped.
     """
     options = ("-o", "addopts=", "-p", "no:cacheprovider", "-m", "cuda", "-q", "--tb=short")
-    environment = {LOG: "{folder}/tests.jsonl"}
-    if device != "cpu":  # there they are skipped
-        environment["PIEBENCH_GPU"] = device
+    where = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {"PIEBENCH_GPU": device}
+    environment = {LOG: "{folder}/tests.jsonl", **where}
     command = python("-m", "pytest", *options, *(f"tests/cuda/{file}" for file in files))
     return Section(name, title, command, seconds, tell_tests, environment)
 
@@ -33,6 +33,10 @@ def tell_tests(folder: Path) -> Told:
         found.setdefault(entry["test"], {}).update(entry)
     if not found:
         return Told()
+    entries = list(found.values())
+    skipped = [entry["why"] for entry in entries if entry.get("outcome") == "skipped"]
+    if len(skipped) == len(entries):
+        return Told(data=entries, skipped=skipped[0])
     rows = [
         [
             test.removeprefix("tests/cuda/"),
@@ -42,7 +46,5 @@ def tell_tests(folder: Path) -> Told:
         ]
         for test, entry in found.items()
     ]
-    outcomes = {entry.get("outcome") for entry in found.values()}
-    why = next((entry.get("why", "") for entry in found.values()), "")
-    skipped = why or "skipped" if outcomes == {"skipped"} else ""
-    return Told(table(["test", "outcome", "seconds", "measured"], rows), list(found.values()), skipped)
+    remark = f"{len(skipped)} of {len(entries)} skipped: {skipped[0]}" if skipped else ""
+    return Told(table(["test", "outcome", "seconds", "measured"], rows), entries, remark=remark)

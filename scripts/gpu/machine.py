@@ -27,11 +27,12 @@ def describe(name: str) -> dict[str, Any]:
     """
     import torch
 
+    from piebench_eval import __version__
     from piebench_eval.backbone.loading import resolve_device
 
     device = resolve_device(name)
     about: dict[str, Any] = {"device": name, "system": platform.platform()}
-    about["python"] = platform.python_version()
+    about |= {"python": platform.python_version(), "piebench-eval": __version__, "commit": _commit()}
     about |= {library: _version(library) for library in LIBRARIES}
     about["C compiler, for --compile"] = shutil.which("cc") or shutil.which("gcc") or "none"
     if device.type == "cuda":
@@ -62,9 +63,17 @@ def _version(library: str) -> str:
 
 
 def _driver() -> str:
-    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return _told_by("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+
+
+def _commit() -> str:
+    """Of this clone; one with changes is marked."""
+    return _told_by("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12")
+
+
+def _told_by(*command: str) -> str:
     try:
-        told = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
+        told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return "not told"
     return told.strip().splitlines()[0]

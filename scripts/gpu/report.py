@@ -29,6 +29,14 @@ class Report:
         """Whether nothing has gone wrong."""
         return not any(result.status in WRONG for result in self.results)
 
+    @property
+    def verdict(self) -> str:
+        """The result in a line: nothing that was not looked at passes for good in silence."""
+        by_status: dict[str, list[str]] = {}
+        for result in self.results:
+            by_status.setdefault(result.status, []).append(result.section.name)
+        return "; ".join(f"{status}: {', '.join(names)}" for status, names in by_status.items())
+
     def write(self, folder: Path) -> None:
         """Write ``gpu-check.md`` and ``gpu-check.json`` into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +58,13 @@ class Report:
             }
             for result in self.results
         ]
-        return {"device": self.device, **self.about, "good": self.is_good, "sections": sections}
+        return {
+            "device": self.device,
+            **self.about,
+            "good": self.is_good,
+            "verdict": self.verdict,
+            "sections": sections,
+        }
 
     def markdown(self) -> str:
         """Everything, for people."""
@@ -58,8 +72,8 @@ class Report:
             [one.section.name, one.section.title, one.status, f"{one.seconds:.0f}", one.reason]
             for one in self.results
         ]
-        parts = [f"# Check of {self.device}"]
-        parts += [f"{key}: {_line(value)}  " for key, value in self.about.items()]
+        parts = [f"# Check of {self.device}", f"{self.verdict}."]
+        parts += [f"- {key}: {_line(value)}" for key, value in self.about.items()]
         parts.append(table(["section", "looks at", "result", "seconds", ""], rows))
         for result in self.results:
             found = [result.told.markdown] if result.told.markdown else []

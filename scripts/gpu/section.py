@@ -23,11 +23,19 @@ WRONG: tuple[Status, ...] = ("failed", "timed out", "not run", "to come")
 
 @dataclass(frozen=True)
 class Told:
-    """What a section's files say, finished or not: Markdown, numbers, and why nothing was tried, if so."""
+    """What a section's files say, finished or not.
+
+    Attributes:
+        markdown: for people.
+        data: for JSON.
+        skipped: why nothing was tried, if so.
+        remark: what else belongs beside the result, in a line.
+    """
 
     markdown: str = ""
     data: Any = None
     skipped: str = ""
+    remark: str = ""
 
 
 def nothing_told(folder: Path) -> Told:
@@ -69,7 +77,7 @@ class Result:
         limit: seconds that it had.
         told: what it has found out.
         tail: the end of what it printed; its Python stack, if it ran out of time.
-        reason: of a section that failed or was not run, in a line.
+        reason: why it did not pass, or what else is to be known of it, in a line.
     """
 
     section: Section
@@ -125,7 +133,7 @@ def _verdict(code: int | None, limit: float, told: Told) -> tuple[Status, str]:
         return "failed", f"killed by {signal.Signals(-code).name}"
     if code > 0:
         return "failed", f"exit code {code}"
-    return ("skipped", told.skipped) if told.skipped else ("passed", "")
+    return ("skipped", told.skipped) if told.skipped else ("passed", told.remark)
 
 
 def _environment(section: Section, folder: Path) -> dict[str, str]:
@@ -143,7 +151,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with suppress(subprocess.TimeoutExpired):
             process.wait(_SECONDS_TO_TELL)
     _signal(process, signal.SIGKILL)
-    process.wait()
+    with suppress(subprocess.TimeoutExpired):  # a call that hangs in a driver cannot be ended
+        process.wait(_SECONDS_TO_TELL)
 
 
 def _signal(process: subprocess.Popen[bytes], which: signal.Signals) -> None:

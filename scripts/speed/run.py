@@ -50,6 +50,8 @@ def bench(options: Options, console: Console, keep: Callable[[Report], None] = l
     names = options.combinations or ["+".join(pair) for pair in recipe.pairs]
     combinations = [recipe.combination(*name.split("+")) for name in names]
     device = resolve_device(options.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device.index or 0)  # pinned memory and handles belong to the current device
     with tempfile.TemporaryDirectory() as scratch, console.status("model") as status:
         folder = Path(scratch)
         model = options.model or str(save_model(folder / options.size, SIZES[options.size]))

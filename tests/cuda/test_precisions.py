@@ -19,8 +19,9 @@ times what the edit moves them. Rounding alone makes 9 to 23 on a CPU, in both f
 below; a GPU adds in another order and with as many bits, so that twice the most is allowed. A method that
 does not act is off by about what it moves: 128 in bf16, 1024 in fp16."""
 
-NULL_TEXT_FACTOR = 3
-"""How many times float32's distance to the inversion null-text's path may have in the half precisions."""
+NULL_TEXT_SHARE = 0.75
+"""Tuning brings null-text's path nearer to the inversion: in the half precisions by at least this share of
+what it does in float32. On a CPU bf16 reaches 0.99 of it; gradients that vanish leave nothing of it."""
 
 NULL_TEXT_STEPS = 5
 
@@ -55,27 +56,33 @@ def test_latents_are_off_by_rounding_alone(
 
 
 @pytest.fixture(scope="module")
-def off_the_inversion(load, pictures, combination):
-    """How far null-text's tuned path is from the inversion, in a precision; and the edit along it."""
+def tuned(load, pictures, combination):
+    """How far null-text is from the inversion in a precision, untuned and tuned; and its edit."""
 
     def measure(precision):
         backbone = load(precision)
-        null_text = combination("null_text+p2p", precision=precision, steps=NULL_TEXT_STEPS)
-        edited, _ = edit_latents(backbone, pictures[:2], null_text)
+        combined = combination("null_text+p2p", precision=precision, steps=NULL_TEXT_STEPS)
         schedule = ddim_schedule(backbone.alphas_cumprod, NULL_TEXT_STEPS)
         inputs = encode_inputs(backbone, pictures[:2], SIDE)
-        ddim, tuned = INVERSIONS.get("ddim"), INVERSIONS.get("null_text")
+        ddim, null_text = INVERSIONS.get("ddim"), INVERSIONS.get("null_text")
         wanted = ddim.invert(backbone, inputs, schedule, ddim.settings())
-        reached = tuned.invert(backbone, inputs, schedule, null_text.inversion_settings)
-        return rms(reached.trajectory - wanted.trajectory), edited
+
+        def distance(settings):
+            reached = null_text.invert(backbone, inputs, schedule, settings)
+            return rms(reached.trajectory - wanted.trajectory)
+
+        settings = combined.inversion_settings
+        untuned = distance(settings.model_copy(update={"inner_steps": 0}))
+        return untuned, distance(settings), edit_latents(backbone, pictures[:2], combined)[0]
 
     return cache(measure)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_null_text_follows_the_inversion(off_the_inversion, precision, record_property):
+def test_null_text_follows_the_inversion(tuned, precision, record_property):
     """Latents, in which Adam makes whole steps of noise, are not compared; what is optimised is."""
-    (exact, _), (found, edited) = off_the_inversion("fp32"), off_the_inversion(precision)
-    record_property("rms off the inversion", f"{found:.2e}; in float32 {exact:.2e}")
+    (before, after, _), (untuned, found, edited) = tuned("fp32"), tuned(precision)
+    record_property("rms off the inversion, untuned and tuned", f"{untuned:.3g}, {found:.3g}")
+    record_property("in float32", f"{before:.3g}, {after:.3g}")
     assert edited.isfinite().all()
-    assert found <= NULL_TEXT_FACTOR * exact
+    assert untuned - found >= NULL_TEXT_SHARE * (before - after)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,10 @@ def test_neither_failure_nor_hanging_stops_the_others(tmp_path, capsys):
     assert 'File "<string>", line 4' in markdown, "where it hung is not told"
     assert found["passing"]["output"] == ""
     assert "| passing | whether passing works | passed |" in markdown
-    assert "what is wrong" in capsys.readouterr().out
+    assert data["verdict"] == "failed: failing, killed; timed out: hanging; passed: passing"
+    assert data["verdict"] in markdown
+    printed = capsys.readouterr().out
+    assert "what is wrong" in printed and data["verdict"] in printed
 
 
 def test_what_a_hanging_section_has_started_ends_with_it(tmp_path):
@@ -144,14 +148,22 @@ def test_tests_tell_of_themselves(tmp_path):
             "measured": [["rms", "1e-5"]],
         },
         {"test": "tests/cuda/test_a.py::test_two"},
+        {
+            "test": "tests/cuda/test_a.py::test_three",
+            "outcome": "skipped",
+            "seconds": 0,
+            "why": "no recordings",
+        },
     ]
     (tmp_path / "tests.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     told = tell_tests(tmp_path)
     assert told.markdown.splitlines()[2:] == [
         "| test_a.py::test_one | passed | 1.2 | rms 1e-5 |",
         "| test_a.py::test_two | not ended | 0.0 |  |",
+        "| test_a.py::test_three | skipped | 0.0 | no recordings |",
     ]
-    assert not told.skipped and len(told.data) == 2
+    assert not told.skipped and len(told.data) == 3
+    assert told.remark == "1 of 3 skipped: no recordings"
 
 
 def test_cuda_tests_are_skipped_where_there_is_no_device(tmp_path, monkeypatch):
@@ -183,6 +195,8 @@ def test_the_plan_has_every_cuda_test():
         assert "\npytestmark = pytest.mark.cuda\n" in (folder / file).read_text(), (
             f"{file} would run everywhere"
         )
+    options = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    assert "not cuda" in options["addopts"]
     assert all(LOG in one.environment for one in plan("cpu", quick=True) if "pytest" in one.command)
 
 
