@@ -36,10 +36,10 @@ def run_edit(backbone, samples, inversion, steps, settings=SETTINGS):
 @pytest.mark.parametrize("case", [BLENDED, INSERTED, UNBLENDED, HALF_FOUND])
 def test_leaving_rows_out_changes_nothing(backbone, samples, inversion, case):
     sample = samples[case]
-    schedule = ddim_schedule(backbone.alphas_cumprod, 20)
+    schedule = ddim_schedule(backbone.alphas_cumprod, 10)
     z0 = encode_inputs(backbone, [sample], 128).latents
     expected = plain_edit(backbone, schedule, sample, z0, inversion, SETTINGS)
-    edited = run_edit(backbone, [sample], inversion, 20)
+    edited = run_edit(backbone, [sample], inversion, 10)
     torch.testing.assert_close(edited, expected, atol=5e-4, rtol=0)
     assert expected.std() > 0.1
 
@@ -55,17 +55,6 @@ def test_replace_controller_against_plain(backbone, samples, inversion):
     torch.testing.assert_close(edited, expected, atol=5e-4, rtol=0)
     refined = run_edit(backbone, [sample], inversion, 10)
     assert (edited - refined).abs().max() > 0.01
-
-
-@pytest.mark.parametrize(
-    ("inversion", "case", "most"),
-    [("direct", UNBLENDED, 180), ("direct", BLENDED, 200), ("ddim", UNBLENDED, 210), ("ddim", BLENDED, 250)],
-)
-def test_unet_rows_at_50_steps(backbone, samples, inversion, case, most):
-    run_edit(backbone, [samples[case]], inversion, 50)
-    exact = {180: 180, 200: 200, 210: 209, 250: 250}[most]
-    assert backbone.tally.forward[0] == exact <= most
-    assert backbone.tally.backward[0] == 0
 
 
 @pytest.mark.parametrize("inversion", ["ddim", "direct"])
