@@ -136,16 +136,30 @@ def optimise_step(
     wanted: torch.Tensor,
     index: int,
     settings: NullTextSettings,
-    scale: LossScale,
+    scale: LossScale | None = None,
 ) -> torch.Tensor:
     """Tune each sample's embedding until its step leads near enough to the wanted latents.
 
     A sample whose loss is small enough is left out of the calls that follow: it neither moves nor costs. The
     update by the loss that ends its tuning is kept, as in the reference. An update whose gradient is not
     finite is left out.
+
+    Args:
+        step: the step, as a function of the embeddings.
+        embeddings: where the tuning begins ``[samples, 77, width]``.
+        wanted: where the step should lead ``[samples, 4, h, w]``.
+        index: the step's number, from the noise.
+        settings: the inversion's section of the recipe.
+        scale: of the losses, kept from step to step; a new one if None.
+
+    Returns:
+        The tuned embeddings, same shape, float32.
     """
     import torch
 
+    from piebench_eval.diffusion.loss_scale import LossScale
+
+    scale = scale or LossScale.of_model(step.backbone.unet, step.latents)
     rate = settings.learning_rate * max(0.0, 1 - index / settings.rate_steps)
     enough = settings.stop_loss + settings.stop_loss_growth * index
     tuned = [embedding.detach().clone().requires_grad_() for embedding in embeddings]

@@ -50,7 +50,7 @@ def reproduction_tolerance(metric: str, inversion: str) -> float:
 def agrees(difference: float, tolerance: float) -> bool:
     """Whether a difference, as it is printed, is within a tolerance.
 
-    >>> agrees(27.2549 - 27.22, 0.03), agrees(27.24999 - 27.22, 0.03)
+    >>> agrees(27.2551 - 27.22, 0.03), agrees(27.2549 - 27.22, 0.03)
     (False, True)
     """
     return round(abs(difference), DECIMALS) <= tolerance

@@ -11,7 +11,7 @@ from PIL import Image
 import piebench_eval as pb
 from piebench_eval.bench.images import load_image
 from piebench_eval.metrics.columns import COLUMNS
-from tests.cli.test_cli import piebench
+from tests.support.commands import piebench
 from tests.support.runs import digests
 
 

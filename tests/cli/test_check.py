@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from piebench_eval.cli.app import app
 from piebench_eval.runs.recipe import build_recipe
 from piebench_eval.runs.session import Selection
-from tests.cli.test_cli import piebench as in_a_process
+from tests.support.commands import in_a_new_process
 from tests.support.runs import run
 
 METRICS = "psnr_unedit_part,mse_unedit_part,ssim_unedit_part"
@@ -38,11 +38,9 @@ def score(folder, *options):
     assert code == 0, printed
 
 
-@pytest.mark.parametrize("command", ["check", "sweep"])
-def test_help_teaches_without_heavy_imports(command):
-    done = in_a_process(command, "--help")
-    assert done.returncode == 0 and "Examples" in done.stdout and "Traceback" not in done.stderr
-    assert done.stderr.strip().endswith("[]")
+def test_help_teaches_without_heavy_imports():
+    for done in in_a_new_process(["check", "--help"], ["sweep", "--help"]):
+        assert done.returncode == 0 and "Examples" in done.stdout and done.heavy == ()
 
 
 def test_wrong_usage_is_quick_plain_and_fails(tmp_path):
@@ -50,7 +48,7 @@ def test_wrong_usage_is_quick_plain_and_fails(tmp_path):
     (tmp_path / "base.json").write_text("{}")
     base = ("--baseline", tmp_path / "base.csv")
     model = ("--model", "a/b", "--data", tmp_path, "--inversion", "direct", "--method", "p2p")
-    for arguments, words in (
+    wrong = (
         (["check", tmp_path], "--baseline"),
         (["check", tmp_path, "--baseline", tmp_path / "no.csv"], "no.csv: no such file"),
         (["check", tmp_path, *base], "base.json: does not hold"),
@@ -59,11 +57,11 @@ def test_wrong_usage_is_quick_plain_and_fails(tmp_path):
         (["sweep", tmp_path, "--device", "gpu"], "--device gpu"),
         (["run", "--out", tmp_path / "x", *model, "--sweep", "method.cross=1,2"], "method.cross"),
         (["run", "--out", tmp_path / "x", *model, "--sweep", "steps"], "KEY=V1,V2"),
-    ):
-        done = in_a_process(*arguments)
-        *message, heavy = done.stderr.strip().splitlines()
-        assert done.returncode == 2 and words in "\n".join(message), done.stderr
-        assert "Traceback" not in done.stderr and heavy == "[]", (arguments, heavy)
+    )
+    finished = in_a_new_process(*(arguments for arguments, _ in wrong))
+    for (arguments, words), done in zip(wrong, finished, strict=True):
+        assert done.returncode == 2 and words in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr and done.heavy == (), (arguments, done.heavy)
     assert not (tmp_path / "x").exists()
 
 

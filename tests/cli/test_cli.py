@@ -9,55 +9,48 @@ import pytest
 
 import piebench_eval
 from piebench_eval.recipes import recipe_file
+from tests.support.commands import in_a_new_process, piebench
 
-IMPORTS = (
-    "import sys, piebench_eval.cli.app as app\n"
-    "sys.argv = ['piebench', *{arguments!r}]\n"
-    "try:\n    app.main()\nexcept SystemExit as end:\n    code = end.code\n"
-    "heavy = [m for m in ('torch', 'diffusers', 'transformers', 'torchmetrics') if m in sys.modules]\n"
-    "print(heavy, file=sys.stderr)\nsys.exit(code)"
-)
+HELP = [
+    "--help",
+    "run --help",
+    "score --help",
+    "table --help",
+    "data validate --help",
+    "data demo --help",
+    "demo --help",
+    "status --help",
+    "methods",
+    "metrics",
+    "explain --help",
+    "check --help",
+    "sweep --help",
+    "report --help",
+    "data import --help",
+    "data fetch --help",
+    "--version",
+]
 
 
-def piebench(*arguments):
-    command = [sys.executable, "-c", IMPORTS.format(arguments=[str(a) for a in arguments])]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+@pytest.fixture(scope="module")
+def helped():
+    """What each of these commands does."""
+    return dict(zip(HELP, in_a_new_process(*(command.split() for command in HELP)), strict=True))
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["run", "--help"],
-        ["score", "--help"],
-        ["table", "--help"],
-        ["data", "validate", "--help"],
-        ["data", "demo", "--help"],
-        ["demo", "--help"],
-        ["status", "--help"],
-        ["methods"],
-        ["metrics"],
-        ["explain", "--help"],
-        ["check", "--help"],
-        ["sweep", "--help"],
-        ["report", "--help"],
-        ["data", "import", "--help"],
-        ["data", "fetch", "--help"],
-        ["--version"],
-    ],
-)
-def test_help_teaches_without_heavy_imports(arguments):
-    done = piebench(*arguments)
+@pytest.mark.parametrize("command", HELP)
+def test_help_teaches_without_heavy_imports(helped, command):
+    done = helped[command]
     assert done.returncode == 0, done.stderr
-    assert done.stderr.strip().endswith("[]")
+    assert done.heavy == ()
     assert done.stdout
 
 
 @pytest.mark.parametrize(
     "command", ["run", "score", "table", "demo", "status", "explain", "check", "sweep", "report"]
 )
-def test_help_has_examples(command):
-    assert "Examples" in piebench(command, "--help").stdout
+def test_help_has_examples(helped, command):
+    assert "Examples" in helped[f"{command} --help"].stdout
 
 
 def test_help_is_fast():
@@ -134,13 +127,12 @@ def wrong_usages(photo_bench, tiny_model, tmp_path):
 
 
 def test_wrong_usage_is_quick_plain_and_fails(wrong_usages, tmp_path):
-    for name, (arguments, words) in wrong_usages.items():
-        done = piebench(*arguments)
-        *message, heavy = done.stderr.strip().splitlines()
+    finished = in_a_new_process(*(arguments for arguments, _ in wrong_usages.values()))
+    for (name, (_, words)), done in zip(wrong_usages.items(), finished, strict=True):
         assert done.returncode == 2, (name, done.stderr)
-        assert words in "\n".join(message), (name, message)
+        assert words in done.stderr, (name, done.stderr)
         assert "Traceback" not in done.stderr, name
-        assert heavy == "[]", (name, heavy)
+        assert done.heavy == (), name
     assert not (tmp_path / "run").exists()
 
 

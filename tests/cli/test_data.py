@@ -2,46 +2,28 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
-
-import pytest
 
 from tests.bench.fake_hub import serve, write_dataset
 from tests.bench.test_archive import pack
-from tests.cli.test_cli import piebench
+from tests.support.commands import Done, in_a_new_process, piebench
+from tests.support.runs import start_piebench
 
 HEAVY = ("torch", "diffusers", "transformers", "pyarrow", "huggingface_hub", "pandas")
-IMPORTS = (
-    "import sys, piebench_eval.cli.app as app\n"
-    "sys.argv = ['piebench', *{arguments!r}]\n"
-    "try:\n    app.main()\nexcept SystemExit as end:\n    code = end.code\n"
-    f"print([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)\n"
-    "sys.exit(code)"
-)
 
 
-def light(*arguments):
-    """Run a command that must not import anything heavy; its standard error without that remark."""
-    command = [sys.executable, "-c", IMPORTS.format(arguments=[str(a) for a in arguments])]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    *message, heavy = done.stderr.strip().splitlines()
-    assert heavy == "[]"
-    return done.returncode, done.stdout, "\n".join(message)
-
-
-@pytest.mark.parametrize("command", ["import", "fetch"])
-def test_help_teaches_by_examples(command):
-    code, printed, _ = light("data", command, "--help")
-    assert code == 0 and "Examples" in printed and f"piebench data {command}" in printed
+def test_help_teaches_by_examples():
+    commands = [["data", command, "--help"] for command in ("import", "fetch")]
+    for command, done in zip(commands, in_a_new_process(*commands, heavy=HEAVY), strict=True):
+        assert done.returncode == 0 and "Examples" in done.stdout and done.heavy == ()
+        assert f"piebench data {command[1]}" in done.stdout
 
 
 def test_wrong_usage_is_quick_plain_and_fails(tmp_path):
     (tmp_path / "file").touch()
     zip_file = ["--zip", tmp_path / "nowhere.zip"]
     out = ["--out", tmp_path / "out"]
-    for arguments, words in (
+    wrong = (
         (["import"], "Missing option"),
         (["import", *out], "--zip"),
         (["import", *zip_file], "--out"),
@@ -53,9 +35,11 @@ def test_wrong_usage_is_quick_plain_and_fails(tmp_path):
         (["fetch", "pie-bench", *out], "pie-bench-pp"),
         (["fetch", "pie-bench-pp"], "--out"),
         (["fetch", "pie-bench-pp", "--out", tmp_path], "not an empty folder"),
-    ):
-        code, _, message = light("data", *arguments)
-        assert code == 2 and words in message and "Traceback" not in message, (arguments, message)
+    )
+    finished = in_a_new_process(*(["data", *arguments] for arguments, _ in wrong), heavy=HEAVY)
+    for (arguments, words), done in zip(wrong, finished, strict=True):
+        assert done.returncode == 2 and words in done.stderr, (arguments, done.stderr)
+        assert "Traceback" not in done.stderr and done.heavy == (), (arguments, done.heavy)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -79,9 +63,7 @@ def test_validate_says_what_full_masks_mean(photo_bench):
 def test_ctrl_c_leaves_no_folder(photo_bench, tmp_path):
     many = [(f"PIE-Bench_v1/annotation_images/{number}", b"") for number in range(10_000)]
     file = pack(tmp_path / "PIE.zip", photo_bench, extra=many)
-    arguments = ["data", "import", "--zip", str(file), "--out", str(tmp_path / "out")]
-    command = [sys.executable, "-m", "piebench_eval.cli.app", *arguments]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with start_piebench("data", "import", "--zip", file, "--out", tmp_path / "out") as process:
         limit = time.monotonic() + 30
         while not list(tmp_path.glob(".out.*.partial/annotation_images/1?")) and time.monotonic() < limit:
             time.sleep(0.01)
@@ -91,15 +73,22 @@ def test_ctrl_c_leaves_no_folder(photo_bench, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["PIE.zip"]
 
 
+def fetch(*options):
+    """Fetch in a process of its own: huggingface_hub reads its environment when it is imported."""
+    with start_piebench("data", "fetch", "pie-bench-pp", *options) as process:
+        stdout, stderr = process.communicate(timeout=120)
+    return Done(process.returncode, stdout, stderr)
+
+
 def test_fetch(tmp_path, monkeypatch):
     with serve(write_dataset(tmp_path / "dataset")) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        done = piebench("data", "fetch", "pie-bench-pp", "--revision", "v1", "--out", tmp_path / "out")
+        done = fetch("--revision", "v1", "--out", tmp_path / "out")
         assert done.returncode == 0, done.stderr
         assert f"20 samples in {tmp_path}/out" in done.stdout
         assert "cc-by-sa-4.0" in done.stdout and "20 of 20 masks cover the whole picture" in done.stdout
         assert "rest on no sample at all" in done.stdout
         assert "WARN" not in done.stderr.upper()
         hub.status = 500
-        done = piebench("data", "fetch", "pie-bench-pp", "--out", tmp_path / "again")
+        done = fetch("--out", tmp_path / "again")
         assert done.returncode == 2 and "error 500" in done.stderr and "Traceback" not in done.stderr

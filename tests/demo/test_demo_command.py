@@ -1,8 +1,6 @@
 """What ``piebench demo`` leaves behind, prints and shows."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +10,7 @@ from PIL import Image
 
 from piebench_eval.tables.aggregate import read_scores
 from piebench_eval.tables.versus import versus
+from tests.support.commands import piebench
 
 LARGER_IS_BETTER = {"structure_distance": -1, "psnr": 1, "lpips": -1, "mse": -1, "ssim": 1}
 
@@ -97,14 +96,12 @@ def test_the_label_is_in_every_format(demo_run, capfd, output):
 
 
 def test_run_without_data_and_model_uses_the_embedded_world(tmp_path):
-    command = [sys.executable, "-m", "piebench_eval.cli.app"]
-    run = [*command, "run", "--out", str(tmp_path), "--ids", "600000000000", "--inversion", "direct"]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=300)
+    done = piebench("run", "--out", tmp_path, "--ids", "600000000000", "--inversion", "direct")
     assert done.returncode == 0, done.stderr
     assert "Demo model" in done.stderr
     assert yaml.safe_load((tmp_path / "recipe.yaml").read_text())["model"] == "demo"
     moved = tmp_path.with_name("moved")
     tmp_path.rename(moved)
-    scored = subprocess.run([*command, "score", str(moved)], capture_output=True, text=True, timeout=300)
+    scored = piebench("score", moved)
     assert scored.returncode == 0, scored.stderr
     assert set(json.loads((moved / "scores.json").read_text())["networks"].values()) == {"demo"}

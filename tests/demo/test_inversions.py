@@ -32,6 +32,7 @@ def distances(demo_run):
     return found
 
 
+@pytest.mark.slow  # tests/inversions/test_inversions.py shows it on two photographs
 def test_null_text_ends_nearer_to_every_picture_than_ddim(distances):
     assert len(distances["ddim"]) == DEMO_SAMPLES
     assert (distances["null_text"] < distances["ddim"]).all(), distances

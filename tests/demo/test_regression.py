@@ -82,7 +82,10 @@ def no_offset(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("fault", [no_control, reversed_words, no_offset])
+# test_gate.py catches all three, on fewer samples and against a baseline of its own.
+@pytest.mark.parametrize(
+    "fault", [no_control, *(pytest.param(f, marks=pytest.mark.slow) for f in (reversed_words, no_offset))]
+)
 def test_a_fault_violates_the_baseline(fault, demo_run, baseline, tolerances, monkeypatch, tmp_path):
     fault(monkeypatch)
     means = quick_direct_p2p(tmp_path, demo_run.folder / "benchmark")

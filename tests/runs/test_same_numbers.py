@@ -43,6 +43,7 @@ def test_by_shards_in_another_order_and_after_a_stop(recipe, photo_bench, whole,
     assert digests(out) == whole
 
 
+@pytest.mark.slow  # the first test in batches
 def test_in_equal_batches_by_one_process_or_two(recipe, photo_bench, tmp_path):
     run(recipe, photo_bench, tmp_path / "one", batch_size=2)
     run(recipe, photo_bench, tmp_path / "two", batch_size=2, count=2)

@@ -256,7 +256,11 @@ def test_memory_does_not_grow_with_the_number_of_pictures(samples, tmp_path, sco
     monkeypatch.setattr(module, "_score_block", counting)
     many = [replace(samples[0], id=f"{index:012}") for index in range(40)]
     given = [candidate(sample, tmp_path / f"{sample.id}.png", noise(128, 128)) for sample in many]
-    _, computed = score(given, replace(scoring, columns=PIXELS), cells, batch=2)
+    gc.freeze()  # so that only what is made from now on is looked through
+    try:
+        _, computed = score(given, replace(scoring, columns=PIXELS), cells, batch=2)
+    finally:
+        gc.unfreeze()
     assert computed == 40 and len(alive) == 20 and max(alive) <= 2 * 4
 
 

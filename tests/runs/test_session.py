@@ -13,7 +13,8 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.recipe import build_recipe
 from piebench_eval.runs.session import Selection, plan_run
 from piebench_eval.runs.store import RunStore
-from tests.support.runs import digests, piebench, recorded_edits, run, wait_for_pictures
+from tests.support.commands import piebench
+from tests.support.runs import digests, recorded_edits, run, start_piebench, wait_for_pictures
 
 STEPS = 4
 
@@ -157,9 +158,8 @@ def commands(tiny_model, photo_bench, metric_networks):
 
 def work_through(commands):
     for arguments in commands:
-        process = piebench(*arguments)
-        _, stderr = process.communicate(timeout=300)
-        assert process.returncode == 0, stderr
+        done = piebench(*arguments)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def whole(commands, tmp_path_factory):
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_run_ends_with_the_same_files(commands, whole, tmp_path, signal_number):
     killed = tmp_path / "killed"
-    victim = piebench(*commands(killed)[0])
+    victim = start_piebench(*commands(killed)[0])
     wait_for_pictures(killed, 3, victim)
     victim.send_signal(signal_number)
     _, stderr = victim.communicate(timeout=60)
@@ -201,14 +201,12 @@ def test_scores_are_refused_while_pictures_are_missing(recipe, photo_bench, metr
     next((out / "images").rglob("1*.png")).unlink()
     arguments = ("score", out, "--dino", metric_networks.dino, "--clip", metric_networks.clip,
                  "--lpips-weights", metric_networks.lpips_weights)  # fmt: skip
-    process = piebench(*arguments)
-    _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 2 and "111000000002" in stderr and "--allow-missing" in stderr
-    process = piebench(*arguments, "--allow-missing", "--json")
-    stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 0, stderr
-    assert json.loads(stdout)["rows"] == 3
-    assert "111000000002" in stderr
+    done = piebench(*arguments)
+    assert done.returncode == 2 and "111000000002" in done.stderr and "--allow-missing" in done.stderr
+    done = piebench(*arguments, "--allow-missing", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] == 3
+    assert "111000000002" in done.stderr
 
 
 def test_a_folder_that_cannot_be_written_gives_one_error(recipe, photo_bench, tmp_path):

@@ -54,8 +54,8 @@ def recorded_edits(folder):
     return found
 
 
-def piebench(*arguments, **environment):
-    """Start a command, with more variables in its environment."""
+def start_piebench(*arguments):
+    """Start a command in a process of its own, which can be stopped."""
     command = [sys.executable, "-m", "piebench_eval.cli.app", *map(str, arguments)]
     # A test run in a shell's background inherits an ignored SIGINT; a user's foreground command does not.
     heed_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
@@ -65,7 +65,6 @@ def piebench(*arguments, **environment):
         stdout=subprocess.PIPE,
         text=True,
         preexec_fn=heed_interrupts,
-        env={**os.environ, **environment},
     )
 
 

@@ -125,7 +125,7 @@ def test_on_a_gpu_a_batch_is_saved_while_the_next_job_is_edited(
 
 
 class KilledWhileSaving(FakeEditor):
-    """The worker of the CPU dies in its second edit, while its first picture is saved; but once in all."""
+    """The worker of the CPU dies in its second edit, while its first picture is saved; the others wait for it."""
 
     def __init__(self, spec, recipe):
         super().__init__(capacity=1000)
@@ -138,7 +138,15 @@ class KilledWhileSaving(FakeEditor):
         if self.batches and self.dies:
             self.once.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        if not self.dies:
+            wait_for(self.once)
         return super().edit(combination, samples)
+
+
+def wait_for(file, seconds=60):
+    end = time.monotonic() + seconds
+    while not file.exists() and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def test_what_a_dead_worker_had_not_saved_is_made_again(fake_recipe, photo_bench, undisturbed, tmp_path):
