@@ -125,7 +125,7 @@ def test_on_a_gpu_a_batch_is_saved_while_the_next_job_is_edited(
 
 
 class KilledWhileSaving(FakeEditor):
-    """The worker of the CPU dies in its second edit, while its first picture is saved; the others wait for it."""
+    """The worker of the CPU dies in its second edit, while it saves its first; the others wait for it."""
 
     def __init__(self, spec, recipe):
         super().__init__(capacity=1000)
