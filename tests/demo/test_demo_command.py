@@ -15,9 +15,13 @@ from tests.support.commands import piebench
 LARGER_IS_BETTER = {"structure_distance": -1, "psnr": 1, "lpips": -1, "mse": -1, "ssim": 1}
 
 
-def test_it_ends_in_time_and_memory(demo_run):
-    assert demo_run.seconds < 180
+def test_it_ends_in_memory(demo_run):
     assert demo_run.peak_bytes < 3e9
+
+
+@pytest.mark.slow  # by itself: another process on the other core makes it half as fast
+def test_it_ends_in_time(demo_run):
+    assert demo_run.seconds < 180
 
 
 def test_it_says_what_it_is_and_where_to_look(demo_run):
