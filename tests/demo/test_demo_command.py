@@ -59,6 +59,7 @@ def test_oracle_and_copy_bound_the_edits(demo_run):
     assert table.loc["oracle", "clip_whole"] > table.loc["source-copy", "clip_whole"]
 
 
+@pytest.mark.slow  # another two minutes; test_regression.py holds the means of both on ten samples
 @pytest.mark.parametrize("metric", LARGER_IS_BETTER)
 def test_direct_inversion_preserves_more_than_ddim_inversion(quick_run_of_40, metric):
     scores = read_scores(quick_run_of_40.folder / "scores.csv")
