@@ -3,13 +3,13 @@
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
 import piebench_eval
 from piebench_eval.recipes import recipe_file
 from tests.support.commands import in_a_new_process, piebench
+from tests.support.processes import seconds_of_children
 
 HELP = [
     "--help",
@@ -57,9 +57,9 @@ def test_help_is_fast():
     command = [sys.executable, "-m", "piebench_eval.cli.app", "--help"]
     seconds = []
     for _ in range(5):
-        started = time.perf_counter()
+        before = seconds_of_children()
         subprocess.run(command, capture_output=True, check=True)
-        seconds.append(time.perf_counter() - started)
+        seconds.append(seconds_of_children() - before)
     assert min(seconds) < 0.5
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from tests.support.processes import seconds_of_children
+
 
 @dataclass(frozen=True)
 class DemoRun:
     """A finished ``piebench demo``: its folder, what it printed, and what it cost.
 
-    ``seconds``: of one processor, which does not depend on what else runs beside the test.
+    ``seconds``: of one processor, with one thread.
     """
 
     folder: Path
@@ -48,10 +50,10 @@ def run_demo(folder: Path, *options: str) -> DemoRun:
 
 def _run(folder: Path, *options: str) -> dict[str, float | str]:
     command = [sys.executable, "-m", "piebench_eval.cli.app", "demo", "--out", str(folder), *options]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = seconds_of_children()
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=one_thread)
     assert done.returncode == 0, done.stderr
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"printed": done.stdout + done.stderr, "seconds": seconds, "peak_bytes": after.ru_maxrss * 1024}
+    seconds = seconds_of_children() - before
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    return {"printed": done.stdout + done.stderr, "seconds": seconds, "peak_bytes": peak}
