@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +89,7 @@ def scoring_versions() -> dict[str, str]:
 
 
 def _network(role: str, name: str) -> list[Any]:
-    """A network's name and, of one that lies on this machine, its files' sizes and times.
+    """A network's name and, of one that lies on this machine, its files' contents.
 
     A hub id stands for what the hub has under it.
     """
@@ -99,8 +99,7 @@ def _network(role: str, name: str) -> list[Any]:
     else:
         place = Path(locate(role, name))
     files = sorted(place.rglob("*")) if place.is_dir() else [place] * place.is_file()
-    stats = [(file.name, file.stat()) for file in files if file.is_file()]
-    return [role, name, *([file, stat.st_size, stat.st_mtime_ns] for file, stat in stats)]
+    return [role, name, *([file.name, content_digest(file)] for file in files if file.is_file())]
 
 
 def cell_key(score: Score, sample: str, picture: str, geometry: str) -> str:
@@ -109,17 +108,36 @@ def cell_key(score: Score, sample: str, picture: str, geometry: str) -> str:
     Args:
         score: the column and how it is computed.
         sample: fingerprint of the sample.
-        picture: SHA-256 of the edit's file.
+        picture: hash of the edit's file.
         geometry: how edit and source are brought to the same pixels.
     """
     parts = f"{score.fingerprint}{sample}{picture}{geometry}"
     return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 
-def file_state(file: Path) -> list[int]:
-    """What changes when a file does: its size and time."""
+def file_state(file: Path) -> tuple[int, ...]:
+    """What changes when a file does while a process watches it.
+
+    Size and time of the content stay when another file of the same ones is put in its place; the file's
+    number and the time of its last change, which nobody can set, do not.
+    """
     stat = file.stat()
-    return [stat.st_size, stat.st_mtime_ns]
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+
+
+def content_digest(file: Path) -> str:
+    """Hash of a file's content; a process reads a file again only when its state has changed.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return _content_digest(file.resolve(), file_state(file))
+
+
+@lru_cache(maxsize=65536)
+def _content_digest(file: Path, _state: tuple[int, ...]) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, hashlib.blake2b).hexdigest()[:64]
 
 
 class CellStore:
@@ -133,22 +151,14 @@ class CellStore:
         """
         self._file = file
         self._values: dict[str, float] = {}
-        self._digests: dict[str, list[Any]] = {}
         if file.is_file():
-            for entry in read_json_lines(file, {"values", "pictures"})[0]:
-                if isinstance(entry["values"], dict) and isinstance(entry["pictures"], dict):
+            for entry in read_json_lines(file, {"values"})[0]:
+                if isinstance(entry["values"], dict):
                     self._values |= entry["values"]
-                    self._digests |= entry["pictures"]
-        self._new_digests: dict[str, list[Any]] = {}
 
     def digest(self, picture: Path) -> str:
-        """SHA-256 of a file; not read again while its size and time stay."""
-        path, state = str(picture.resolve()), file_state(picture)
-        known = self._digests.get(path)
-        if known is None or known[:2] != state:
-            known = [*state, hashlib.sha256(picture.read_bytes()).hexdigest()]
-            self._digests[path] = self._new_digests[path] = known
-        return str(known[2])
+        """What a picture is known by: its content alone, see ``content_digest``."""
+        return content_digest(picture)
 
     def __contains__(self, key: str) -> bool:
         """Whether a value is known."""
@@ -159,10 +169,7 @@ class CellStore:
         return self._values[key]
 
     def add(self, values: Iterable[tuple[str, float]]) -> None:
-        """Keep values, and what is new of digests, on disk before this returns."""
-        new = dict(values)
-        if not new and not self._new_digests:
-            return
-        append_line(self._file, json.dumps({"values": new, "pictures": self._new_digests}))
-        self._values |= new
-        self._new_digests = {}
+        """Keep values, on disk before this returns."""
+        if new := dict(values):
+            append_line(self._file, json.dumps({"values": new}))
+            self._values |= new

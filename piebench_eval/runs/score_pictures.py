@@ -63,7 +63,6 @@ def score_pictures(
         for finished in do_work(work, scoring.suite(device, batch), cells, scoring.resize):
             done += finished
             on_progress("scoring", done, left)
-    cells.add([])  # what is new of digests
     about = {**pictures.about, "missing": pictures.missing, "resized": resized}
     write_scores(file, score_rows(work, cells), scoring, about)
     return len(resized)

@@ -111,7 +111,7 @@ class Work:
     candidate: Candidate
     scores: Sequence[Score]
     keys: tuple[str, ...]
-    states: tuple[list[int], list[int]]
+    states: tuple[tuple[int, ...], tuple[int, ...]]
 
     def missing(self, cells: CellStore) -> Work:
         """What of it is not known yet."""
@@ -127,7 +127,7 @@ def work_on(candidates: Iterable[Candidate], scores: Sequence[Score], cells: Cel
     """
 
     @lru_cache(maxsize=8)
-    def fingerprint(sample: Sample) -> tuple[list[int], str]:
+    def fingerprint(sample: Sample) -> tuple[tuple[int, ...], str]:
         return file_state(sample.file), dataset_fingerprint([sample])
 
     for candidate in candidates:
