@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from piebench_eval.backbone.loading import load_backbone, resolve_device
 from piebench_eval.backbone.memory import Memory
@@ -104,7 +104,7 @@ def _file(image: str | Path | Image.Image | NDArray[np.uint8], folder: Path) -> 
             )
         image = Image.fromarray(image)
     file = folder / f"{_ID}.png"
-    image.save(file)
+    ImageOps.exif_transpose(image).save(file)
     return file
 
 

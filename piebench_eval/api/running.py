@@ -35,6 +35,7 @@ def run(
     config: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     plugins: Sequence[str | Path] = (),
+    mask_size: str | None = None,
     types: str | Sequence[str] | None = None,
     ids: str | Sequence[str] | None = None,
     limit: int | None = None,
@@ -62,6 +63,8 @@ def run(
         config: the recipe's file; or ``paper``, ``table1`` and the others that come with the package.
         settings: any other field of the recipe: ``{"steps": 20, "method.cross_replace_steps": 0.8}``.
         plugins: Python files that add inversions and methods.
+        mask_size: side (``512``) or size (``640x480``) of the pictures that the benchmark's masks are made
+            for, where it is not the pictures' own; they are scaled by the nearest pixels.
         types: editing types; None for all.
         ids: sample ids; None for all.
         limit: at most so many samples, in turns over the types.
@@ -109,6 +112,7 @@ def run(
         ),
         retry_failed=retry_failed,
         max_failures=max_failures,
+        mask_size=mask_size,
     )
     with shown_progress(progress) as tell:
 

@@ -33,6 +33,7 @@ def score(
     metrics: str | Sequence[str] = "official",
     protocol: str = "paper",
     image_loader: ImageLoader | None = None,
+    mask_size: str | None = None,
     resize: bool = False,
     dino: str | None = None,
     clip: str | None = None,
@@ -60,6 +61,9 @@ def score(
         image_loader: how the sources of ``images`` were loaded when they were edited, ``crop``, ``stretch``
             or ``shorter_side`` as in a recipe; they are brought to the edits' sizes in the same way. None for
             edits of whole sources, in the sources' own sizes. A run knows its own.
+        mask_size: side (``512``) or size (``640x480``) of the pictures that the masks of ``data`` are made
+            for, where it is not the pictures' own; they are scaled by the nearest pixels. A run knows
+            its own.
         resize: bring pictures of other sizes to their source's, and record it.
         dino: ViT of the structure distance.
         clip: CLIP of the CLIP scores.
@@ -87,7 +91,7 @@ def score(
     rules = read_protocol(protocol)
     columns = metric_columns(names(metrics) or ())
     run, images, data = (None if place is None else Path(place) for place in (run, images, data))
-    pictures = pictures_of(run, images, data, name, image_loader)
+    pictures = pictures_of(run, images, data, name, image_loader, mask_size)
     pictures.require_complete(or_warn=allow_missing)
     file = Path(out) if out is not None else pictures.scores_file
     require_place(file, images)

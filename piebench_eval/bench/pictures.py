@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from piebench_eval.bench.names import shown
 from piebench_eval.errors import PiebenchError
@@ -22,6 +22,17 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MAX_PIXELS = 64_000_000
 """Beyond any benchmark's pictures; a small file that claims more is made to exhaust the memory."""
 
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its orientation tag; 5 to 8 exchange width and height."""
+
 _REPLACE = f"replace it with a whole {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
 _COLOUR_KEYS_KNOWN = ("1", "L", "RGB")
 """Stored forms of which Pillow gives a transparent colour in the units of the decoded pixels."""
@@ -34,8 +45,8 @@ class PictureError(ValueError):
 def read_picture(file: Path) -> NDArray[np.uint8]:
     """Read a picture as RGB.
 
-    Grey, palette, CMYK and 16-bit grey pictures become RGB as they look; pictures that have no one such look
-    (transparent, animated, floating point) are refused.
+    Grey, palette, CMYK and 16-bit grey pictures become RGB as they look, and a camera's orientation tag is
+    followed; pictures that have no one such look (transparent, animated, floating point) are refused.
 
     Returns:
         Array of shape ``[height, width, 3]``, 0 to 255.
@@ -50,14 +61,15 @@ def read_picture(file: Path) -> NDArray[np.uint8]:
 
 
 def picture_size(file: Path) -> tuple[int, int]:
-    """Read a picture's width and height in pixels from its header.
+    """Read a picture's width and height in pixels, as it is seen, from its header.
 
     Raises:
         PiebenchError: the file is missing, too large or of another kind.
     """
     try:
         with _opened(file) as image:
-            return image.size
+            width, height = image.size
+            return (height, width) if _orientation(image) >= 5 else (width, height)
     except PictureError as error:
         raise PiebenchError(f"{file}: {error}") from None
 
@@ -72,7 +84,21 @@ def decode_picture(source: Path | IO[bytes]) -> NDArray[np.uint8]:
         # A JPEG with a second frame (a preview, a depth map) is a picture with an attachment.
         if image.format != "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:
             raise PictureError(f"holds {frames} pictures (an animation, or pages); save one of them alone")
-        return _as_rgb(image)
+        turn = _TURNS.get(_orientation(image))
+        pixels = _as_rgb(image)
+    return pixels if turn is None else np.array(Image.fromarray(pixels).transpose(turn))
+
+
+def _orientation(image: Image.Image) -> int:
+    """The orientation tag of an open picture, 1 to 8; 1 stands for upright."""
+    if image.format == "TIFF":
+        return 1  # Pillow follows it
+    # PNG's own method decodes the whole picture to look behind the pixels.
+    try:
+        tag = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged tags say nothing; Pillow raises almost anything of them
+        return 1
+    return tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
 
 
 @contextmanager

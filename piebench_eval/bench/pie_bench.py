@@ -6,10 +6,12 @@ import hashlib
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.bench.mapping_file import JsonObject, first_no_number, json_type, read_mapping_file
+from piebench_eval.bench.mask_size import is_empty, mask_end, other_size, scale_rle, size_text
 from piebench_eval.bench.names import id_problem, shown
 from piebench_eval.bench.pictures import PictureError, decode_picture
 from piebench_eval.bench.rle import rle_problem
@@ -18,6 +20,8 @@ from piebench_eval.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from piebench_eval.bench.mask_size import OtherSize, Size
 
 MAPPING_FILE = "mapping_file.json"
 IMAGES_FOLDER = "annotation_images"
@@ -33,10 +37,16 @@ _TEXT_FIELDS = (
 _TYPE_ID = re.compile("[0-9]{1,9}")
 
 
-def load_pie_bench(folder: Path) -> list[Sample]:
+def load_pie_bench(folder: Path, mask_size: Size | None = None, check_masks: bool = True) -> list[Sample]:
     """Read and check a benchmark folder, in the order of its annotations.
 
     Every picture is decoded once, so that a broken file is found before any model is loaded.
+
+    Args:
+        folder: the benchmark folder.
+        mask_size: width and height of the pictures that the masks are made for, where their own are others:
+            masks are brought to them by the nearest pixels.
+        check_masks: refuse masks that are made for pictures of another size.
 
     Raises:
         DataError: anything wrong with the folder; it lists every problem with file, id, field and remedy.
@@ -57,10 +67,18 @@ def load_pie_bench(folder: Path) -> list[Sample]:
             samples.append(_to_sample(folder, sample_id, annotation))
     problems += [f"{mapping_file}: {problem}" for problem in _shared_outputs(samples)]
     with ThreadPoolExecutor() as pool:
-        problems += [problem for problem in pool.map(_picture_problem, samples) if problem]
+        looks = list(pool.map(_look_at_picture, samples))
+    problems += [look for look in looks if isinstance(look, str)]
+    seen = [(sample, look) for sample, look in zip(samples, looks, strict=True) if isinstance(look, tuple)]
+    if mask_size is not None:
+        problems += [problem for sample, _ in seen if (problem := _past_the_end(sample, mask_size))]
+    elif check_masks and (problem := _other_masks(seen)):
+        problems.append(f"{mapping_file}: {problem}")
     if problems:
         raise DataError(problems)
-    return samples
+    if mask_size is None:
+        return samples
+    return [replace(sample, mask_rle=scale_rle(sample.mask_rle, mask_size, size)) for sample, size in seen]
 
 
 def dataset_fingerprint(samples: Sequence[Sample]) -> str:
@@ -170,9 +188,52 @@ def _shared_outputs(samples: Sequence[Sample]) -> list[str]:
     return problems
 
 
-def _picture_problem(sample: Sample) -> str | None:
+def _look_at_picture(sample: Sample) -> Size | str:
+    """The width and height of a sample's picture, or what is wrong with it."""
     try:
-        decode_picture(sample.file)
+        height, width, _ = decode_picture(sample.file).shape
     except PictureError as error:
         return f'{sample.file}: id {sample.id}: field "image_path": {error}'
-    return None
+    return width, height
+
+
+def _past_the_end(sample: Sample, mask_size: Size) -> str | None:
+    """Say that a mask has more pixels than the size that all masks are said to have."""
+    end = mask_end(sample.mask_rle)
+    if end <= mask_size[0] * mask_size[1]:
+        return None
+    return (
+        f'id {sample.id}: field "mask": has a pixel {end - 1}, which a mask of {size_text(mask_size)} has '
+        "not; give another --mask-size, or correct the mask"
+    )
+
+
+def _other_masks(seen: Sequence[tuple[Sample, Size]]) -> str | None:
+    """Say that masks are made for pictures of another size; doubtful ones count if half are doubtful.
+
+    Args:
+        seen: the samples, with the sizes of their pictures.
+    """
+    marked = [(sample, size) for sample, size in seen if not is_empty(sample.mask_rle, size)]
+    others = [(sample, size, other_size(sample.mask_rle, size)) for sample, size in seen]
+    doubtful = [(sample, size, other) for sample, size, other in others if other is not None]
+    if 2 * len(doubtful) < len(marked):
+        doubtful = [found for found in doubtful if found[2].sure]
+    return _mask_message(doubtful, len(seen)) if doubtful else None
+
+
+def _mask_message(wrong: Sequence[tuple[Sample, Size, OtherSize]], total: int) -> str:
+    examples = "; ".join(
+        f"id {sample.id}: a mask of {size_text(other.size)} on a picture of {size_text(size)}"
+        for sample, size, other in wrong[:5]
+    )
+    more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+    _, size, other = wrong[0]
+    width, height = other.size
+    option = str(width) if width == height else size_text(other.size)
+    as_it_is = f", or --mask-size {size_text(size)} if they fit as they are" if not other.sure else ""
+    return (
+        f'field "mask": {len(wrong)} of {total} masks seem to be made for pictures of another size '
+        f"({examples}{more}); pass --mask-size {option}, which scales all masks from that size to their "
+        f"pictures{as_it_is}; or restore the pictures that belong to the masks"
+    )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from piebench_eval.bench.images import load_mask
+from piebench_eval.bench.mask_size import is_empty
+from piebench_eval.bench.pictures import picture_size
 from piebench_eval.bench.sample import TYPE_NAMES, Sample
 
 
@@ -19,7 +21,7 @@ class TypeSummary:
         images: number of samples.
         mean_mask_share: mean share of the picture that the mask covers, 0 to 1.
         full_masks: samples whose mask covers everything (nothing is left to compare outside it).
-        empty_masks: samples whose annotation sets no pixel (only the frame is masked).
+        empty_masks: samples whose annotation sets no pixel of the picture (only the frame is masked).
     """
 
     type_id: str
@@ -70,5 +72,5 @@ def _summarise_type(type_id: str, samples: Sequence[Sample]) -> TypeSummary:
         images=len(samples),
         mean_mask_share=float(np.mean([mask.mean() for mask in masks])),
         full_masks=sum(bool(mask.all()) for mask in masks),
-        empty_masks=sum(not any(sample.mask_rle[1::2]) for sample in samples),
+        empty_masks=sum(is_empty(sample.mask_rle, picture_size(sample.file)) for sample in samples),
     )

@@ -6,19 +6,21 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from piebench_eval.api.progress import progress_bar
 from piebench_eval.cli.console import out
+from piebench_eval.cli.score import MaskSizeOption
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rich.progress import TaskID
 
+    from piebench_eval.bench.remarks import Remark
     from piebench_eval.bench.summary import TypeSummary
 
 app = typer.Typer(help="Get benchmark folders, check them, or draw one.", no_args_is_help=True)
@@ -38,24 +40,49 @@ def options() -> None:
 @app.command()
 def validate(
     folder: Annotated[Path, typer.Argument(help="Benchmark folder.", show_default=False)],
+    mask_size: MaskSizeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Check a benchmark folder: every problem is listed with file, id, field and remedy; exit code 2 if any.
 
+    What is suspicious without being wrong is listed as remarks: prompts that are the same, blended words that
+    stand in no prompt, empty and full masks, pictures that occur twice, ...
+
     Example:
 
       piebench data validate PIE-Bench_v1
+
+      piebench data validate enlarged --mask-size 512
     """
+    from piebench_eval.bench.mask_size import parse_mask_size
     from piebench_eval.bench.pie_bench import load_pie_bench
+    from piebench_eval.bench.remarks import remarks_on_data
     from piebench_eval.bench.summary import summarise
 
-    summaries = summarise(load_pie_bench(folder))
+    samples = load_pie_bench(folder, None if mask_size is None else parse_mask_size(mask_size))
+    summaries = summarise(samples)
+    remarks = remarks_on_data(samples)
     if as_json:
-        out.print_json(data=[asdict(summary) for summary in summaries])
+        types = {sample.id: sample.type_id for sample in samples}
+        out.print_json(data=[_with_remarks(summary, remarks, types) for summary in summaries])
         return
     _print_table(summaries)
     out.print(f"{_images(summaries)} samples, no problem found.")
     _print_remark(summaries)
+    for remark in remarks:
+        out.print(f"remark: {remark}")
+
+
+def _with_remarks(
+    summary: TypeSummary, remarks: Sequence[Remark], types: Mapping[str, str]
+) -> dict[str, Any]:
+    """A type's summary for JSON, with how many of its samples each remark is about."""
+    counts = {
+        remark.name: count
+        for remark in remarks
+        if (count := sum(types[sample] == summary.type_id for sample in remark.ids))
+    }
+    return {**asdict(summary), "remarks": counts}
 
 
 @app.command("import")

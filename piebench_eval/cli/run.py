@@ -13,6 +13,7 @@ from piebench_eval.api.arguments import names
 from piebench_eval.cli.console import err, out, print_warning
 from piebench_eval.cli.forecast import print_forecast
 from piebench_eval.cli.points import run_points
+from piebench_eval.cli.score import MaskSizeOption
 from piebench_eval.cli.work import work_through
 from piebench_eval.errors import PiebenchError
 
@@ -36,6 +37,7 @@ def run(
             show_default=False,
         ),
     ] = None,
+    mask_size: MaskSizeOption = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -286,6 +288,7 @@ def run(
         shard=_shard(shard),
         retry_failed=retry_failed,
         max_failures=max_failures,
+        mask_size=mask_size,
     )
     if axes:
         run_points(out_folder, axes, request, plan, dry_run, as_json)

@@ -53,6 +53,15 @@ LoaderOption = Annotated[
         show_default=False,
     ),
 ]
+MaskSizeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIDE|WxH",
+        help="Size of the pictures that the benchmark's masks are made for, where it is not the pictures' "
+        "own: 512, or 640x480. Masks are scaled by the nearest pixels.",
+        show_default=False,
+    ),
+]
 AllowPickleOption = Annotated[
     bool,
     typer.Option(
@@ -101,6 +110,7 @@ def score(
         ),
     ] = "paper",
     image_loader: LoaderOption = None,
+    mask_size: MaskSizeOption = None,
     resize: Annotated[
         bool, typer.Option("--resize", help="Bring pictures of other sizes to their source's, and record it.")
     ] = False,
@@ -162,6 +172,7 @@ def score(
             metrics=metrics,
             protocol=protocol,
             image_loader=image_loader.value if image_loader else None,
+            mask_size=mask_size,
             resize=resize,
             dino=dino,
             clip=clip,

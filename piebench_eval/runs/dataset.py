@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from piebench_eval.bench.mask_size import parse_mask_size
 from piebench_eval.bench.pie_bench import dataset_fingerprint, load_pie_bench
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.store import BENCHMARK_FOLDER
@@ -35,7 +36,8 @@ def dataset_of_run(store: RunStore, data: Path | None = None) -> tuple[Path, lis
         folder = store.folder / BENCHMARK_FOLDER  # the run folder was moved, and its own benchmark with it
     if not folder.is_dir():
         raise PiebenchError(f"{folder}: the run's benchmark folder is gone; say with --data where it is now")
-    dataset = load_pie_bench(folder)
+    stored = manifest["sessions"][-1].get("mask_size")
+    dataset = load_pie_bench(folder, None if stored is None else parse_mask_size(stored))
     if dataset_fingerprint(dataset) != manifest["data"]["fingerprint"]:
         raise PiebenchError(
             f"{folder} is not the data that {store.folder} edited; restore it, or give --data"

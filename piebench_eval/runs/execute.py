@@ -153,7 +153,7 @@ class _Work:
         plan = self._plan
         if self._session is None:
             self._store = RunStore.create_or_resume(plan.out, plan.recipe, plan.about)
-            about = describe_session(plan.data, plan.samples, engine, plan.shard)
+            about = describe_session(plan.data, plan.samples, engine, plan.shard, plan.mask_size)
             self._session = Session(plan.out, name, about)
             self._log = self._session.log("session")
         self._devices[loaded.worker] = loaded.about

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval import __version__
+from piebench_eval.bench.mask_size import size_text
 from piebench_eval.bench.pie_bench import dataset_fingerprint
+from piebench_eval.bench.remarks import count_remarks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
 
+    from piebench_eval.bench.mask_size import Size
     from piebench_eval.bench.sample import Sample
     from piebench_eval.runs.recipe import Recipe
     from piebench_eval.runs.shard import Shard
@@ -39,7 +42,9 @@ def describe_run(recipe: Recipe, dataset: Sequence[Sample]) -> dict[str, Any]:
     }
 
 
-def describe_session(data: Path, selected: Sequence[Sample], engine: str, shard: Shard) -> dict[str, Any]:
+def describe_session(
+    data: Path, selected: Sequence[Sample], engine: str, shard: Shard, mask_size: Size | None = None
+) -> dict[str, Any]:
     """What one command does of a run.
 
     Args:
@@ -47,6 +52,7 @@ def describe_session(data: Path, selected: Sequence[Sample], engine: str, shard:
         selected: the samples that it is to edit, those of other shards included.
         engine: who executes it.
         shard: which part of them is its own.
+        mask_size: the size that the benchmark's masks were brought to their pictures from; None for none.
     """
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -55,6 +61,8 @@ def describe_session(data: Path, selected: Sequence[Sample], engine: str, shard:
         "shard": str(shard),
         "shard_block": shard.block_size(len(selected)),
         "data_folder": str(data.resolve()),
+        "remarks": count_remarks(selected),
+        "mask_size": None if mask_size is None else size_text(mask_size),
         "samples": [sample.id for sample in selected],
         "versions": library_versions(),
     }

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.bench.mask_size import parse_mask_size
 from piebench_eval.bench.pie_bench import load_pie_bench
+from piebench_eval.bench.remarks import count_remarks
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.columns import COLUMNS
@@ -73,6 +75,7 @@ def pictures_of(
     data: Path | None,
     name: str | None,
     image_loader: ImageLoader | None = None,
+    mask_size: str | None = None,
 ) -> Pictures:
     """What a user says is to be scored.
 
@@ -83,6 +86,8 @@ def pictures_of(
         name: what to call the method of ``images``.
         image_loader: how the sources were brought to the resolution of ``images``; None for edits of whole
             sources; a run knows its own.
+        mask_size: the size that the masks of ``data`` are made for, where that is not the pictures'; a run
+            knows its own.
 
     Raises:
         PiebenchError: they do not go together, or name nothing.
@@ -90,7 +95,9 @@ def pictures_of(
     if (run is None) == (images is None):
         raise PiebenchError("give a run folder, or --images with --data and --name")
     if run is None:
-        return _anybodys_pictures(images or Path(), data, name, image_loader)
+        return _anybodys_pictures(images or Path(), data, name, image_loader, mask_size)
+    if mask_size is not None:
+        raise PiebenchError("--mask-size: is for --images; a run knows which size its masks were made for")
     if image_loader is not None:
         raise PiebenchError("--image-loader: is for --images; a run's recipe says how sources were loaded")
     return pictures_of_run(run, data)
@@ -115,11 +122,15 @@ def pictures_of_run(run: Path, data: Path | None = None) -> Pictures:
         "image_format": recipe.image_format,
         "combinations": {"+".join(pair): recipe.settings(*pair) for pair in recipe.pairs},
     }
-    return Pictures(candidates, missing, about, store.scores_file)
+    return Pictures(candidates, missing, about | _remarks(candidates), store.scores_file)
 
 
 def _anybodys_pictures(
-    images: Path, data: Path | None, name: str | None, image_loader: ImageLoader | None
+    images: Path,
+    data: Path | None,
+    name: str | None,
+    image_loader: ImageLoader | None,
+    mask_size: str | None,
 ) -> Pictures:
     if data is None or not name:
         raise PiebenchError(
@@ -127,9 +138,20 @@ def _anybodys_pictures(
         )
     if "/" in name:
         raise PiebenchError(f"--name {name}: leave out the slash")
-    candidates, missing = anybodys_candidates(images, load_pie_bench(data), name, image_loader)
-    about = {"images": str(images.resolve()), "data": str(data.resolve()), "name": name}
-    return Pictures(candidates, missing, {**about, "image_loader": image_loader}, Path(f"{name}.csv"))
+    samples = load_pie_bench(data, None if mask_size is None else parse_mask_size(mask_size))
+    candidates, missing = anybodys_candidates(images, samples, name, image_loader)
+    about: dict[str, Any] = {"images": str(images.resolve()), "data": str(data.resolve()), "name": name}
+    about |= {"image_loader": image_loader, "mask_size": mask_size, **_remarks(candidates)}
+    return Pictures(candidates, missing, about, Path(f"{name}.csv"))
+
+
+def _remarks(candidates: Iterable[Candidate]) -> dict[str, dict[str, int]]:
+    """What is suspicious about the samples whose edits are scored."""
+    return {
+        "data_remarks": count_remarks(
+            {candidate.sample.id: candidate.sample for candidate in candidates}.values()
+        )
+    }
 
 
 def metric_columns(names: Iterable[str]) -> tuple[str, ...]:

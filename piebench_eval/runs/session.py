@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from piebench_eval.backbone.location import check_model_location
+from piebench_eval.bench.mask_size import parse_mask_size
+from piebench_eval.bench.pictures import picture_size
 from piebench_eval.bench.pie_bench import load_pie_bench
 from piebench_eval.bench.select import select_samples
 from piebench_eval.demo.benchmark import embedded_benchmark
-from piebench_eval.errors import PiebenchError
+from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.runs.devices import split_devices
 from piebench_eval.runs.editor import edit_with_model
 from piebench_eval.runs.manifest import describe_run
@@ -18,9 +22,10 @@ from piebench_eval.runs.shard import Shard
 from piebench_eval.runs.store import BENCHMARK_FOLDER, RunStore, Scan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
+    from piebench_eval.bench.mask_size import Size
     from piebench_eval.bench.sample import Sample
     from piebench_eval.runs.editor import ModelEditor
     from piebench_eval.runs.recipe import Recipe
@@ -89,6 +94,7 @@ class RunPlan:
         shard: which part of the plan is this process's.
         retry_failed: make edits again that have failed.
         max_failures: failed edits after which the session stops.
+        mask_size: the size that the benchmark's masks were brought to their pictures from; None for none.
     """
 
     recipe: Recipe
@@ -100,6 +106,7 @@ class RunPlan:
     shard: Shard = field(default_factory=Shard)
     retry_failed: bool = False
     max_failures: int = 20
+    mask_size: Size | None = None
 
     def scan(self) -> Scan:
         """How far the whole run is; nothing is done where there is no run folder yet."""
@@ -118,10 +125,12 @@ def plan_run(
     *,
     retry_failed: bool = False,
     max_failures: int = 20,
+    mask_size: str | None = None,
 ) -> RunPlan:
     """Check recipe, data, model and run folder without loading anything heavy.
 
-    Without ``data``, the embedded benchmark is drawn into the run folder.
+    Without ``data``, the embedded benchmark is drawn into the run folder. ``mask_size`` is the size that its
+    masks are made for where that is not the pictures', see ``parse_mask_size``.
 
     Raises:
         PiebenchError: anything that would make the run fail or mix results.
@@ -136,10 +145,30 @@ def plan_run(
     if RunStore.exists(out):
         RunStore.read(out).require_same_recipe(recipe)
     data = data or embedded_benchmark(out / BENCHMARK_FOLDER)
-    dataset = load_pie_bench(data)
+    made_for = None if mask_size is None else parse_mask_size(mask_size)
+    dataset = load_pie_bench(data, made_for)
     about = describe_run(recipe, dataset)
     if RunStore.exists(out):
         RunStore.read(out).require_same_world(about)
     samples = select_samples(dataset, selection.types, selection.ids, selection.limit)
     check_edits(recipe, samples)
-    return RunPlan(recipe, data, out, samples, about, workers, shard or Shard(), retry_failed, max_failures)
+    if any(recipe.image_loader(*pair) == "crop" for pair in recipe.pairs):
+        _tell_of_cropping(data, samples)
+    shard = shard or Shard()
+    return RunPlan(recipe, data, out, samples, about, workers, shard, retry_failed, max_failures, made_for)
+
+
+def _tell_of_cropping(data: Path, samples: Sequence[Sample]) -> None:
+    """Warn that only parts of pictures are edited."""
+    sizes = [picture_size(sample.file) for sample in samples]
+    if wide := sum(width != height for width, height in sizes):
+        _warn_once(
+            f"{data}: {wide} of {len(sizes)} pictures are not square: their central squares are edited, and "
+            "the rest is cropped; image_loader=stretch takes them whole"
+        )
+
+
+@cache
+def _warn_once(text: str) -> None:
+    """Warn, but not again of every point of a sweep."""
+    warnings.warn(text, PiebenchWarning, stacklevel=4)

@@ -24,7 +24,7 @@ def read_about(provenance_file: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     about = about if isinstance(about, dict) else {}
-    shapes = {"networks": dict, "combinations": dict, "missing": list, "resized": list}
+    shapes = {"networks": dict, "combinations": dict, "data_remarks": dict, "missing": list, "resized": list}
     return {field: value for field, value in about.items() if isinstance(value, shapes.get(field, object))}
 
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.bench.mask_size import parse_mask_size
 from piebench_eval.bench.pictures import read_picture
 from piebench_eval.bench.pie_bench import load_pie_bench
 from piebench_eval.errors import PiebenchError
@@ -49,7 +50,8 @@ def origin_of(result: Path, source: Source, data: Path | None = None) -> dict[st
     if run is not None:
         _, samples = dataset_of_run(run, data)
     elif data is not None:
-        samples = load_pie_bench(data)
+        made_for = about.get("mask_size")
+        samples = load_pie_bench(data, None if made_for is None else parse_mask_size(str(made_for)))
     plugins: dict[str, str] | None = manifest.get("plugins")
     name, protocol = protocol_of(about)
     sessions = manifest.get("sessions", [])

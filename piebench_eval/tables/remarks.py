@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.bench.remarks import counts_text
 from piebench_eval.bench.summary import full_mask_remark
 from piebench_eval.metrics.columns import BACKGROUND_COLUMNS
 from piebench_eval.tables.about import lower_precision, protocol_differences, protocol_of
@@ -31,6 +32,7 @@ def remarks_on(scores: pd.DataFrame, about: dict[str, Any], rules: AverageRules)
         _count(about, "resized", "was resized before scoring", "were resized before scoring"),
         _count(about, "missing", "was missing and is in no mean", "were missing and are in no mean"),
         _full_masks(scores, about),
+        _data(about),
     ]
     return [remark for remark in found if remark]
 
@@ -63,6 +65,11 @@ def _count(about: dict[str, Any], field: str, one: str, many: str) -> str | None
     if not number:
         return None
     return f"1 picture {one}" if number == 1 else f"{number} pictures {many}"
+
+
+def _data(about: dict[str, Any]) -> str | None:
+    text = counts_text(about.get("data_remarks", {}))
+    return f"the benchmark's data is suspicious (piebench data validate lists it): {text}" if text else None
 
 
 def _full_masks(scores: pd.DataFrame, about: dict[str, Any]) -> str | None:

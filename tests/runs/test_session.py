@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from piebench_eval.errors import PiebenchError
+from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.runs.recipe import build_recipe
 from piebench_eval.runs.session import Selection, plan_run
 from piebench_eval.runs.store import RunStore
 from tests.support.commands import piebench
+from tests.support.photos import save_shapes_bench
 from tests.support.runs import digests, recorded_edits, run, start_piebench, wait_for_pictures
 
 STEPS = 4
@@ -247,3 +248,11 @@ def test_a_changed_plugin_is_refused(recipe, photo_bench, tmp_path):
     plugin.write_text(code + "# changed")
     with pytest.raises(PiebenchError, match="a plugin changed"):
         run(recipe, photo_bench, tmp_path / "run")
+
+
+def test_cropping_is_said_once(fake_recipe, tmp_path):
+    data = save_shapes_bench(tmp_path / "bench")
+    with pytest.warns(PiebenchWarning, match="2 of 3 pictures are not square") as told:
+        for number in range(3):
+            plan_run(fake_recipe, data, tmp_path / f"run{number}", Selection())
+    assert len(told) == 1
