@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import contextmanager
+from pathlib import Path
 from pickle import UnpicklingError
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 
+from piebench_eval.backbone.device_errors import is_out_of_memory
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_LONGEST_REASON = 600  # letters
 
 
 @contextmanager
@@ -46,14 +51,25 @@ def explained_loading(option: str, location: str, wanted: str) -> Iterator[None]
         SafetensorError,
         UnpicklingError,
     ) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise PiebenchError(
-            f"{option} {location}: cannot be loaded ({reason}); give {wanted}, and check the network "
-            "connection if it is to be downloaded"
-        ) from error
+        raise PiebenchError(f"{option} {location}: {_explain(error, location, wanted)}") from error
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _explain(error: BaseException, location: str, wanted: str) -> str:
+    """What a loader's error means, and what would help."""
+    if is_out_of_memory(error):
+        return (
+            "does not fit into the GPU's memory; end what else uses it (nvidia-smi lists it), or use another "
+            "--device or cpu, fewer workers, or a half precision"
+        )
+    words = " ".join(str(error).split()) or type(error).__name__
+    reason = shorten(words, _LONGEST_REASON, placeholder=" ...")
+    # A part's name may follow the model's.
+    is_here = any(Path(place).exists() for place in (location, location.rpartition(", ")[0]) if place)
+    download = "" if is_here else ", and check the network connection if it is to be downloaded"
+    return f"cannot be loaded ({reason}); give {wanted}{download}"
 
 
 def load_complete(model_class: Any, location: str, device: torch.device, **options: Any) -> Any:

@@ -28,6 +28,7 @@ SHARED = {
     "loading",
     "registry",
     "recipes",
+    "vocabulary",
     "warning_filters",
     "weights",
     "__version__",

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from piebench_eval.loading import tf32, use_exact_float32
+from piebench_eval.errors import PiebenchError
+from piebench_eval.loading import explained_loading, tf32, use_exact_float32
 
 cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
 
@@ -38,3 +39,30 @@ def test_exact_means_every_operation_whatever_the_process_asked_for(monkeypatch)
         assert precisions() == ["ieee"] * 3 and flags() == (False, False)
     finally:
         torch.backends.fp32_precision = before
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError("CUDA error: out of memory"),
+    ],
+)
+def test_too_little_memory_is_not_blamed_on_the_network(error):
+    with pytest.raises(PiebenchError) as caught, explained_loading("--model", "some/model", "a model"):
+        raise error
+    assert "GPU's memory" in str(caught.value) and "network" not in str(caught.value)
+
+
+def test_a_loaders_reason_is_told_to_its_end():
+    loading = explained_loading("--model", "some/model, unet", "a model")
+    with pytest.raises(PiebenchError, match="network") as caught, loading:
+        raise OSError("there are problems:\n\tsize mismatch for conv_in")
+    assert "there are problems: size mismatch for conv_in" in str(caught.value)
+
+
+def test_what_lies_here_needs_no_network(tmp_path):
+    loading = explained_loading("--model", f"{tmp_path}, unet", "a model")
+    with pytest.raises(PiebenchError) as caught, loading:
+        raise ValueError("damaged")
+    assert "network" not in str(caught.value)

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from piebench_eval.backbone.loading import load_backbone, resolve_device
 from piebench_eval.backbone.memory import Memory
+from piebench_eval.bench.blended_words import blended_word_problem
 from piebench_eval.bench.sample import Sample
 from piebench_eval.demo.embedded import DEMO, RECIPE
 from piebench_eval.errors import PiebenchError, PiebenchWarning
@@ -60,7 +61,7 @@ def edit(
         inversion: name of the inversion, see ``piebench methods``.
         method: name of the editing method.
         blended_word: words of the source and of the target prompt that local blend keeps the edit to, with a
-            blank between them; empty edits the whole picture.
+            blank between them, or "|" between phrases; empty edits the whole picture.
         model: diffusers directory or hub id of a Stable Diffusion 1.x model, or ``demo``.
         config: a recipe's file, or ``paper`` or ``table1``; the settings' defaults if None.
         settings: fields of the recipe: ``{"steps": 20, "method.cross_replace_steps": 0.8}``.
@@ -110,6 +111,8 @@ def _file(image: str | Path | Image.Image | NDArray[np.uint8], folder: Path) -> 
 
 def _sample(file: Path, source_prompt: str, target_prompt: str, blended_word: str) -> Sample:
     """A picture as the benchmark would have it; its mask, which no method reads, is empty."""
+    if problem := blended_word_problem(blended_word):
+        raise PiebenchError(f"blended_word={blended_word!r} {problem}")
     return Sample(_ID, file.name, file, source_prompt, target_prompt, "", "0", blended_word, ())
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from piebench_eval.backbone.backbone import Backbone
-from piebench_eval.backbone.location import check_device_name, check_scheduler_config
+from piebench_eval.backbone.family import check_family
+from piebench_eval.backbone.location import check_device_name, check_model_location
 from piebench_eval.backbone.steady import use_steady_layers
+from piebench_eval.backbone.weight_files import find_weight_files
 from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.loading import explained_loading, load_complete, use_exact_float32
+from piebench_eval.vocabulary import check_tokenizer
 from piebench_eval.weights import IF_PICKLED, use_safetensors
 
 if TYPE_CHECKING:
@@ -74,10 +78,11 @@ def load_backbone(
         PiebenchError: a part that cannot be loaded, or a model of another family.
     """
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
     device = device or torch.device("cpu")
     use_exact_float32()
+    check_model_location(model, allow_pickle, revision)
     location = locate("model", model)
 
     def part(loader: Callable[..., Any], name: str, **options: Any) -> Any:
@@ -86,21 +91,31 @@ def load_backbone(
             return loader(location, subfolder=name, revision=revision, **options)
 
     def weights(loader: Any, name: str, dtype: torch.dtype) -> Any:
-        safe = use_safetensors(allow_pickle)
-        complete = partial(load_complete, loader)
-        return part(complete, name, device=device, use_safetensors=safe, torch_dtype=dtype)
+        files = find_weight_files(Path(location) / name, name)
+        options = {"device": device, "use_safetensors": use_safetensors(allow_pickle), "torch_dtype": dtype}
+        if files is not None or Path(location).is_dir():
+            variant = files.variant if files else None
+            return part(partial(load_complete, loader), name, variant=variant, **options)
+        return part(partial(_load_whichever_variant, loader), name, **options)
 
-    scheduler_config = part(DDIMScheduler.load_config, "scheduler")
-    check_scheduler_config(scheduler_config, model)
+    configs = {
+        "unet": part(UNet2DConditionModel.load_config, "unet"),
+        "vae": part(AutoencoderKL.load_config, "vae"),
+        "text_encoder": part(CLIPTextConfig.from_pretrained, "text_encoder").to_dict(),
+        "scheduler": part(DDIMScheduler.load_config, "scheduler"),
+    }
+    check_family(configs, model)
+    tokenizer = part(CLIPTokenizer.from_pretrained, "tokenizer")
+    check_tokenizer("--model", model, tokenizer, configs["text_encoder"]["vocab_size"])
+    _check_length(tokenizer.model_max_length, configs["text_encoder"]["max_position_embeddings"], model)
     backbone = Backbone(
         unet=weights(UNet2DConditionModel, "unet", PRECISIONS[precision]),
         vae=weights(AutoencoderKL, "vae", torch.float32),
         text_encoder=weights(CLIPTextModel, "text_encoder", PRECISIONS[precision]),
-        tokenizer=part(CLIPTokenizer.from_pretrained, "tokenizer"),
-        alphas_cumprod=DDIMScheduler.from_config(scheduler_config).alphas_cumprod.tolist(),
+        tokenizer=tokenizer,
+        alphas_cumprod=DDIMScheduler.from_config(configs["scheduler"]).alphas_cumprod.tolist(),
         device=device,
     )
-    _check_family(backbone, model)
     if device.type == "cuda" and precision != "fp32":
         # Tensor cores convolve channels-last; without them there is nothing to gain.
         backbone.unet.to(memory_format=torch.channels_last)
@@ -110,15 +125,22 @@ def load_backbone(
     return backbone
 
 
-def _check_family(backbone: Backbone, model: str) -> None:
-    """Refuse UNets that Stable Diffusion 1.x's inputs do not fit."""
-    unet = backbone.unet.config
-    wrong = None
-    if unet.in_channels != 4:
-        wrong = f"the UNet takes {unet.in_channels} channels, not 4 (an inpainting model?)"
-    elif unet.cross_attention_dim != backbone.text_encoder.config.hidden_size:
-        wrong = "the UNet's cross-attention and the text encoder differ in width"
-    elif unet.get("addition_embed_type") or unet.get("time_cond_proj_dim"):
-        wrong = "the UNet wants more than a timestep and a text embedding (an XL or distilled model?)"
-    if wrong:
-        raise PiebenchError(f"--model {model}: {wrong}; give a Stable Diffusion 1.x model")
+def _load_whichever_variant(loader: Any, location: str, device: torch.device, **options: Any) -> Any:
+    """Load a part from the hub: its plain weights, or those of half precision where it has no others."""
+    try:
+        return load_complete(loader, location, device, **options)
+    except OSError:
+        try:
+            return load_complete(loader, location, device, variant="fp16", **options)
+        except OSError:
+            pass  # the plain name's error is the one that says what is wrong
+        raise
+
+
+def _check_length(of_tokenizer: int, of_text_encoder: int, model: str) -> None:
+    """Refuse a tokenizer that would make longer prompts than the text encoder reads."""
+    if of_tokenizer > of_text_encoder:
+        raise PiebenchError(
+            f"--model {model}: tokenizer/tokenizer_config.json says model_max_length {of_tokenizer}, but the "
+            f"text encoder reads {of_text_encoder} tokens; set it to {of_text_encoder}"
+        )

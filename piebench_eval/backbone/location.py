@@ -7,63 +7,103 @@ import json
 import re
 from pathlib import Path
 
+from piebench_eval.backbone.family import check_family, check_shapes
+from piebench_eval.backbone.weight_files import STEMS, find_weight_files, read_shapes
 from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
-from piebench_eval.weights import require_safetensors
+from piebench_eval.vocabulary import check_vocabulary_files
+from piebench_eval.weights import SUFFIX, require_safetensors
 
 WEIGHT_COMPONENTS = ("unet", "vae", "text_encoder")
-_SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
 _CONFIGS = (
     "unet/config.json",
     "vae/config.json",
     "text_encoder/config.json",
     "tokenizer/tokenizer_config.json",
-    _SCHEDULER_CONFIG,
+    "scheduler/scheduler_config.json",
 )
+_CONVERT = "convert the checkpoint with diffusers' convert_original_stable_diffusion_to_diffusers.py"
 
 
-def check_model_location(model: str, allow_pickle: bool = False) -> None:
-    """Refuse a model that cannot be a Stable Diffusion 1.x directory or hub id.
+def check_model_location(model: str, allow_pickle: bool = False, revision: str | None = None) -> None:
+    """Refuse a model that cannot be a Stable Diffusion 1.x directory or hub id, before any weight is read.
 
-    A hub id ("owner/name") passes here and is looked up when the model is loaded; ``demo`` is the embedded
-    model.
+    A hub id ("owner/name") is looked up when the model is loaded; what the local cache has of it is checked
+    here. ``demo`` is the embedded model.
 
     Raises:
         PiebenchError: a path that does not exist, a directory with parts missing, weights in pickle files
             without ``allow_pickle``, or a model of another family.
     """
     folder = Path(locate("model", model))
-    if not folder.is_dir():
-        if not _looks_like_hub_id(model):
-            raise PiebenchError(
-                f"--model {model}: no such directory, and not a hub id; give a diffusers directory of "
-                "Stable Diffusion 1.x or an id such as CompVis/stable-diffusion-v1-4"
-            )
+    if folder.is_dir():
+        _check_complete(folder, model)
+        for component in WEIGHT_COMPONENTS:
+            require_safetensors("--model", model, folder / component, allow_pickle, f"{component}/")
+        _check_content(folder, model, allow_pickle)
         return
-    missing = [name for name in _CONFIGS if not (folder / name).is_file()]
-    if missing:
+    if folder.is_file():
         raise PiebenchError(
-            f"--model {model}: not a complete diffusers directory, {', '.join(missing)} missing; "
-            "convert the checkpoint with diffusers' convert_original_stable_diffusion_to_diffusers.py"
+            f"--model {model}: is a file, not a diffusers directory; {_CONVERT}, and give its folder"
         )
-    for component in WEIGHT_COMPONENTS:
-        require_safetensors("--model", model, folder / component, allow_pickle, f"{component}/")
-    configs = {name: _read_config(folder / name) for name in _CONFIGS}
-    check_scheduler_config(configs[_SCHEDULER_CONFIG], model)
+    if not _looks_like_hub_id(model):
+        raise PiebenchError(
+            f"--model {model}: no such directory, and not a hub id; give a diffusers directory of "
+            "Stable Diffusion 1.x or an id such as CompVis/stable-diffusion-v1-4"
+        )
+    snapshot = _cached_snapshot(model, revision)
+    if snapshot is not None and all((snapshot / name).is_file() for name in _CONFIGS):
+        _check_content(snapshot, model, allow_pickle)
 
 
-def check_scheduler_config(config: dict[str, object], model: str) -> None:
-    """Refuse a model that does not predict noise: the inversions here assume it.
+def read_configs(folder: Path) -> dict[str, dict[str, object]]:
+    """The configuration of every part of a directory, by part.
 
     Raises:
-        PiebenchError: the scheduler names another prediction type than epsilon.
+        PiebenchError: one cannot be read.
     """
-    prediction = config.get("prediction_type", "epsilon")
-    if prediction != "epsilon":
-        raise PiebenchError(
-            f"--model {model}: scheduler_config.json says prediction_type {prediction!r}; "
-            "piebench edits with Stable Diffusion 1.x, which predicts epsilon"
+    return {Path(name).parent.name: _read_config(folder / name) for name in _CONFIGS}
+
+
+def _check_complete(folder: Path, model: str) -> None:
+    missing = [name for name in _CONFIGS if not (folder / name).is_file()]
+    if not missing:
+        return
+    index = folder / "model_index.json"
+    pipeline = _read_config(index).get("_class_name") if index.is_file() else None
+    if (folder / "pytorch_lora_weights.safetensors").is_file():
+        why = (
+            "holds a LoRA, and no model; load its base model with diffusers, fuse_lora(), "
+            "unload_lora_weights() and save_pretrained(FOLDER), and give that folder"
         )
+    elif "unet/config.json" in missing and pipeline not in (None, "StableDiffusionPipeline"):
+        why = f"model_index.json says {pipeline}, and there is no unet/; give a Stable Diffusion 1.x model"
+    elif (folder / "unet").is_dir():
+        why = (
+            f"not a complete diffusers directory, {', '.join(missing)} missing; copy them from where the "
+            "model comes from"
+        )
+    else:
+        why = f"not a complete diffusers directory, {', '.join(missing)} missing; {_CONVERT}"
+    raise PiebenchError(f"--model {model}: {why}")
+
+
+def _check_content(folder: Path, model: str, allow_pickle: bool) -> None:
+    """Check what the configurations and the headers of the weights say."""
+    configs = read_configs(folder)
+    check_family(configs, model)
+    tokens = configs["text_encoder"].get("vocab_size")
+    embeddings = tokens if isinstance(tokens, int) else None
+    check_vocabulary_files("--model", model, folder / "tokenizer", embeddings)
+    for component in WEIGHT_COMPONENTS:
+        found = find_weight_files(folder / component, component)
+        if found is not None:
+            check_shapes(component, read_shapes(found.files), configs[component], model)
+        elif not allow_pickle and any((folder / component).glob(f"*{SUFFIX}")):
+            raise PiebenchError(
+                f"--model {model}: {component}/ has no {STEMS[component]}{SUFFIX}, and no "
+                f"{STEMS[component]}.fp16{SUFFIX}; rename its weights"
+            )
 
 
 def _read_config(file: Path) -> dict[str, object]:
@@ -93,11 +133,8 @@ def model_fingerprint(model: str, revision: str | None = None) -> str | None:
     """
     folder = Path(locate("model", model))
     if not folder.is_dir():
-        from huggingface_hub import try_to_load_from_cache
-
-        cached = try_to_load_from_cache(model, "unet/config.json", revision=revision)
-        # .../snapshots/<commit>/unet/config.json
-        return Path(cached).parts[-3] if isinstance(cached, str) else None
+        snapshot = _cached_snapshot(model, revision)
+        return snapshot.name if snapshot is not None else None
     digest = hashlib.sha256()
     for component in (*WEIGHT_COMPONENTS, "tokenizer", "scheduler"):
         for file in sorted((folder / component).iterdir()):
@@ -111,3 +148,11 @@ def model_fingerprint(model: str, revision: str | None = None) -> str | None:
 def _looks_like_hub_id(model: str) -> bool:
     parts = model.split("/")
     return len(parts) == 2 and all(part and not part.startswith((".", "~")) for part in parts)
+
+
+def _cached_snapshot(model: str, revision: str | None) -> Path | None:
+    """The folder of the local cache that holds a hub id's files and is named as its commit."""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(model, "unet/config.json", revision=revision)
+    return Path(cached).parents[1] if isinstance(cached, str) else None

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.bench.blended_words import blended_text, blended_word_problem
 from piebench_eval.bench.mapping_file import JsonObject, first_no_number, json_type, read_mapping_file
 from piebench_eval.bench.mask_size import is_empty, mask_end, other_size, scale_rle, size_text
 from piebench_eval.bench.names import id_problem, shown
@@ -130,6 +131,10 @@ def _annotation_problems(folder: Path, annotation: Any) -> list[str]:
 
 
 def _text_problem(field: str, value: Any) -> str | None:
+    if field == "blended_word" and isinstance(value, str | list):
+        if problem := blended_word_problem(value):
+            return problem
+        value = blended_text(value)
     if not isinstance(value, str):
         return f"must be text, not {json_type(value)}"
     if _SURROGATE.search(value):
@@ -168,7 +173,7 @@ def _to_sample(folder: Path, sample_id: str, annotation: dict[str, Any]) -> Samp
         marked_target_prompt=annotation["editing_prompt"],
         instruction=annotation["editing_instruction"],
         type_id=annotation["editing_type_id"],
-        blended_word=annotation["blended_word"],
+        blended_word=blended_text(annotation["blended_word"]),
         mask_rle=tuple(annotation["mask"]),
     )
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from piebench_eval.bench.blended_words import blend_words
 from piebench_eval.bench.prompts import strip_brackets
 
 TYPE_NAMES = {
@@ -32,7 +33,8 @@ class Sample:
         marked_target_prompt: the target prompt, likewise.
         instruction: the edit as an instruction.
         type_id: editing type, a key of ``TYPE_NAMES``.
-        blended_word: source and target word of the local blend, separated by a space; may be empty.
+        blended_word: source and target word of the local blend, separated by a space, or phrases by "|";
+            may be empty.
         mask_rle: run-length list of the editing mask over the picture as stored.
     """
 
@@ -59,5 +61,4 @@ class Sample:
     @property
     def blend_words(self) -> tuple[str, str] | None:
         """Source and target word of the local blend; one word alone stands for both; None without any."""
-        words = self.blended_word.split()
-        return (words[0], words[min(1, len(words) - 1)]) if words else None
+        return blend_words(self.blended_word)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from piebench_eval.bench.blended_words import occurrences, word_spans
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -32,44 +34,80 @@ def truncation_notes(prompts: dict[str, str], tokenizer: Any) -> list[str]:
         prompts: which prompt ("source", say) to its text.
         tokenizer: the model's.
     """
-    return [
-        f"the {which} prompt has more than {tokenizer.model_max_length} tokens and was truncated"
+    length = tokenizer.model_max_length
+    notes = [
+        f"the {which} prompt has more than {length} tokens and was truncated"
         for which, prompt in prompts.items()
         if is_truncated(prompt, tokenizer)
     ]
+    if notes and len({tuple(token_ids(prompt, tokenizer)) for prompt in prompts.values()}) < len(prompts):
+        notes.append(f"the prompts do not differ in the {length} tokens that are read: no edit is asked for")
+    return notes
 
 
 def tokens_of_words(prompt: str, tokenizer: Any) -> list[list[int]]:
-    """Positions of the tokens of each space-separated word.
-
-    Tokens are dealt out to the words in order, by the number of characters they decode to, as
-    Prompt-to-Prompt does. Hence two spaces in a row make an empty word that takes a token from the next
-    one: kept, because published numbers have it.
+    """Positions of the tokens of each word, by the tokenizer's offsets.
 
     Returns:
-        For each word of ``prompt.split(" ")`` its token positions (0 is the start token); none for words
-        beyond the text encoder's length.
+        For each word of ``prompt.split()`` its token positions (0 is the start token); none for words beyond
+        the text encoder's length.
     """
-    words = prompt.split(" ")
-    positions: list[list[int]] = [[] for _ in words]
-    word, characters = 0, 0
-    for position, token in enumerate(token_ids(prompt, tokenizer)[1:-1], start=1):
-        if word == len(words):
-            break
-        positions[word].append(position)
-        characters += len(tokenizer.decode([token]).strip())
-        if characters >= len(words[word]):
-            word, characters = word + 1, 0
-    return positions
+    return _tokens_in(prompt, word_spans(prompt), tokenizer)
 
 
 def tokens_of_word(prompt: str, word: str, tokenizer: Any) -> list[int]:
-    """Token positions of every occurrence of a word; empty if the prompt does not hold exactly that word.
+    """Token positions of every occurrence of a word or phrase; empty if the prompt does not hold exactly it.
 
-    "cat," is not "cat": words are compared as they stand between spaces.
+    "cat," is not "cat": words are compared as they stand between white space.
     """
-    words = zip(prompt.split(" "), tokens_of_words(prompt, tokenizer), strict=True)
-    return [position for candidate, positions in words if candidate == word for position in positions]
+    found = _tokens_in(prompt, occurrences(prompt, word), tokenizer)
+    return sorted({position for positions in found for position in positions})
+
+
+def counted_tokens_of_word(prompt: str, word: str, tokenizer: Any) -> list[int]:
+    """The tokens that Prompt-to-Prompt's published code takes for a word.
+
+    It deals out tokens to the words between single spaces, in order, by the number of characters that they
+    decode to. That is right for plain prompts. An empty word (two spaces in a row) takes a token of the
+    next one, and a character of several tokens counts as often.
+    """
+    words = prompt.split(" ")
+    positions: list[list[int]] = [[] for _ in words]
+    place, characters = 0, 0
+    for position, token in enumerate(token_ids(prompt, tokenizer)[1:-1], start=1):
+        if place == len(words):
+            break
+        positions[place].append(position)
+        characters += len(tokenizer.decode([token]).strip())
+        if characters >= len(words[place]):
+            place, characters = place + 1, 0
+    pairs = zip(words, positions, strict=True)
+    return [position for candidate, found in pairs if candidate == word for position in found]
+
+
+def found_elsewhere_note(prompt: str, word: str, tokenizer: Any) -> list[str]:
+    """Tell, in a list of one, that the published code reads other tokens for a word than its own."""
+    counted = counted_tokens_of_word(prompt, word, tokenizer)
+    if not counted or counted == tokens_of_word(prompt, word, tokenizer):
+        return []
+    ids = token_ids(prompt, tokenizer)
+    taken = tokenizer.decode([ids[position] for position in counted])
+    return [
+        f"the blended word {word!r} has its own tokens here; the published code, which counts characters, "
+        f"takes {taken!r} for it in the prompt {prompt!r}"
+    ]
+
+
+def _tokens_in(prompt: str, spans: list[tuple[int, int]], tokenizer: Any) -> list[list[int]]:
+    """Positions of the tokens that begin in each of a prompt's parts, given in characters."""
+    encoded = tokenizer(
+        prompt, truncation=True, max_length=tokenizer.model_max_length, return_offsets_mapping=True
+    )
+    begins = [begin for begin, _ in encoded.offset_mapping][1:-1]
+    return [
+        [position for position, begin in enumerate(begins, start=1) if start <= begin < end]
+        for start, end in spans
+    ]
 
 
 def refinement_alignment(
@@ -132,7 +170,7 @@ def replacement_matrix(source: str, target: str, tokenizer: Any) -> NDArray[np.f
     Raises:
         ValueError: the prompts differ in their number of words.
     """
-    source_words, target_words = source.split(" "), target.split(" ")
+    source_words, target_words = source.split(), target.split()
     if len(source_words) != len(target_words):
         raise ValueError(f"{len(source_words)} words cannot replace {len(target_words)} one by one")
     length = tokenizer.model_max_length

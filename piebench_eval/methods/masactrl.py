@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from piebench_eval.bench.blended_words import dropped_note
 from piebench_eval.bench.prompts import split_punctuation
 from piebench_eval.diffusion import words
 from piebench_eval.methods.base import Method, PreparedControl, Prompts
@@ -83,6 +84,7 @@ def prepare(
         branches = {"source": texts.source, "target": texts.target}
         notes.append(words.truncation_notes(branches, backbone.tokenizer))
         if settings.mask_guided:
+            notes[place] += dropped_note(sample.blended_word)
             masked = _mask_words(sample, texts, backbone.tokenizer)
             if masked.any(axis=1).all():
                 found[place] = torch.from_numpy(masked)

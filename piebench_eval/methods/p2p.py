@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from piebench_eval.bench.blended_words import absence_note, dropped_note, occurrences
 from piebench_eval.diffusion import words
 from piebench_eval.methods.base import Method, PreparedControl
 from piebench_eval.registry import Settings
@@ -142,11 +143,11 @@ def plan_words(sample: Sample, tokenizer: Any, settings: P2PSettings) -> WordPla
     equalizer = np.ones(length, dtype=np.float32)
     blend = np.zeros((2, length), dtype=np.float32)
     if sample.blend_words is not None:
+        notes += dropped_note(sample.blended_word)
         for branch, (prompt, word) in enumerate(zip((source, target), sample.blend_words, strict=True)):
             tokens = words.tokens_of_word(prompt, word, tokenizer)
             blend[branch, tokens] = 1
-            if not tokens:
-                notes.append(f"the blended word {word!r} is not a word of the prompt {prompt!r}")
+            notes += _word_notes(prompt, word, (target, source)[branch], tokens, tokenizer)
         equalizer[blend[1] > 0] = settings.blend_word_weight
         found = int(blend.any(axis=1).sum())
         if found == 0 and settings.lost_blend_word == "reconstruct":
@@ -158,6 +159,16 @@ def plan_words(sample: Sample, tokenizer: Any, settings: P2PSettings) -> WordPla
     asked = sample.blend_words is not None and settings.lost_blend_word == "reconstruct"
     blends = settings.local_blend and (asked or blend.any())
     return WordPlan(matrix, taken, equalizer, blend if blends else None, notes)
+
+
+def _word_notes(prompt: str, word: str, other: str, tokens: list[int], tokenizer: Any) -> list[str]:
+    """What the user should know of where a blended word was found."""
+    if tokens:
+        return words.found_elsewhere_note(prompt, word, tokenizer)
+    if occurrences(prompt, word):
+        length = tokenizer.model_max_length
+        return [f"the blended word {word!r} lies behind the {length} tokens that are read of its prompt"]
+    return [absence_note(word, prompt, other)]
 
 
 def problem(sample: Sample, settings: P2PSettings) -> str | None:
@@ -177,7 +188,7 @@ def _replaces(sample: Sample, settings: P2PSettings) -> bool:
 
 
 def _word_counts(sample: Sample) -> tuple[int, int]:
-    return len(sample.source_prompt.split(" ")), len(sample.target_prompt.split(" "))
+    return len(sample.source_prompt.split()), len(sample.target_prompt.split())
 
 
 P2P = Method(

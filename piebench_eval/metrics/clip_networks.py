@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from PIL import Image
 
+from piebench_eval.backbone.decoding import warn
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.networks import OPEN_CLIP, open_clip_parts
+from piebench_eval.vocabulary import check_tokenizer, check_vocabulary_files
 from piebench_eval.weights import require_safetensors
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+
+_QUICK = "-quickgelu"
 
 
 class Clip(Protocol):
@@ -52,9 +56,33 @@ def load_clip(name: str, activation: str, device: torch.device, allow_pickle: bo
     Raises:
         PiebenchError: it cannot be loaded, or its weights are in pickle files.
     """
+    clip: Clip
     if name.startswith(OPEN_CLIP):
-        return OpenClip(name, device, allow_pickle)
-    return TransformersClip(name, activation, device, allow_pickle)
+        clip = OpenClip(name, device, allow_pickle)
+    else:
+        clip = TransformersClip(name, activation, device, allow_pickle)
+    _check_texts(clip, name)
+    return clip
+
+
+def _check_texts(clip: Clip, name: str) -> None:
+    """Refuse a CLIP to which a text is no more like itself than like noise.
+
+    Raises:
+        PiebenchError: it is so: the tokenizer, the weights or both are not what they should be.
+    """
+    import torch
+
+    with torch.inference_mode():
+        cat, again, noise = torch.nn.functional.normalize(clip.texts(["a cat", "a cat", "qx 7 # zv"], True))
+        itself, other = float(cat @ again), float(cat @ noise)
+    # Not a number compares as false.
+    if not itself > other + 1e-6:
+        raise PiebenchError(
+            f"--clip {name}: embeds the text 'a cat' no nearer to itself ({itself:.4f}) than to noise "
+            f"({other:.4f}); its tokenizer and its weights do not fit each other, or are damaged: copy them "
+            "again from where the network comes from"
+        )
 
 
 class TransformersClip:
@@ -68,12 +96,16 @@ class TransformersClip:
         from piebench_eval.metrics.transformers_network import load_network
 
         wanted = "a CLIP directory or hub id"
+        if Path(model).is_dir():
+            check_vocabulary_files("--clip", model, Path(model), None)
         self._clip = load_network(CLIPModel, "--clip", model, wanted, device, allow_pickle)
         with explained_loading("--clip", model, wanted):
             self._pil = CLIPImageProcessorPil.from_pretrained(model)
             # It differs from PIL's by a grey level here and there: up to 0.02 in the score.
             self._torchvision = CLIPImageProcessor.from_pretrained(model)
             self._tokenizer = CLIPTokenizer.from_pretrained(model)
+        embeddings = self._clip.config.text_config.vocab_size
+        check_tokenizer("--clip", model, self._tokenizer, embeddings, read_at_end=True)
         if activation == "gelu":
             _use_gelu(self._clip)
         # 2 is transformers' word for "pool at the largest token id", as CLIP itself does; the id of the end
@@ -164,6 +196,29 @@ def _file_of(model: str, weights: str) -> Path:
     return Path(found)
 
 
+def _activation_of(model: str, weights: str, known: dict[str, Any] | None) -> tuple[str, bool]:
+    """What open_clip calls a model, and whether QuickGELU is to take the place of its own activation.
+
+    A file of weights does not say which activation they were trained with. ``MODEL-quickgelu`` does, for
+    every model; without it, the user is told what is taken.
+    """
+    import open_clip
+
+    if known or not weights:
+        return model, bool((known or {}).get("quick_gelu"))
+    plain = model.removesuffix(_QUICK)
+    if plain != model:
+        return (model, False) if model in open_clip.list_models() else (plain, True)
+    config = open_clip.get_model_config(model)
+    if config is not None and not config.get("quick_gelu"):
+        warn(
+            f"--clip {OPEN_CLIP}{model}/{weights}: a file does not say which activation its weights were "
+            f"trained with; GELU is computed, as {model} has it in open_clip. For QuickGELU (OpenAI's, "
+            f"MetaCLIP's and DFN's weights) write {OPEN_CLIP}{model}{_QUICK}/{weights}"
+        )
+    return model, False
+
+
 class OpenClip:
     """A CLIP that open_clip loads, with that package's own picture processing and tokenizer.
 
@@ -174,7 +229,8 @@ class OpenClip:
         """Load the network.
 
         Args:
-            name: ``open_clip:MODEL/WEIGHTS``, such as ``open_clip:ViT-L-14/openai``; WEIGHTS may be a file.
+            name: ``open_clip:MODEL/WEIGHTS``, such as ``open_clip:ViT-L-14/openai``; WEIGHTS may be a file,
+                and MODEL may end with ``-quickgelu`` for weights trained with it.
                 Or ``open_clip:local-dir:FOLDER`` with open_clip's configuration and weights, or
                 ``open_clip:hf-hub:ID``.
             device: where to put it.
@@ -195,6 +251,7 @@ class OpenClip:
         wanted = "a model of open_clip.list_pretrained()"
         # OpenAI's weights want QuickGELU, whatever the model's own configuration says.
         known = open_clip.get_pretrained_cfg(model, weights) if weights else None
+        model, quick = _activation_of(model, weights, known)
         with explained_loading("--clip", name, wanted):
             if not known:
                 require_safetensors("--clip", name, _file_of(model, weights), allow_pickle)
@@ -203,7 +260,7 @@ class OpenClip:
                 pretrained=weights or None,
                 device=device,
                 weights_only=True,
-                force_quick_gelu=bool((known or {}).get("quick_gelu")),
+                force_quick_gelu=quick,
             )
             self._tokenizer = open_clip.get_tokenizer(model)
         self._clip: Any = clip.eval().requires_grad_(False)

@@ -138,7 +138,7 @@ def plan_run(
     workers = workers or Workers()
     split_devices(workers.devices)
     for model in models_of(recipe):
-        check_model_location(model.name, workers.allow_pickle)
+        check_model_location(model.name, workers.allow_pickle, model.revision)
     for option, folder in (("--out", out), ("--cache", workers.cache)):
         if folder is not None and folder.exists() and not folder.is_dir():
             raise PiebenchError(f"{option} {folder}: is a file; name a folder")

@@ -1,8 +1,13 @@
 import dataclasses
+import string
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from piebench_eval.bench.sample import Sample
 from piebench_eval.diffusion import words
 from piebench_eval.methods.p2p import P2PSettings, plan_words, problem
 
@@ -26,8 +31,75 @@ def test_repeated_and_absent_words(tokenizer):
     assert words.tokens_of_word("a cat", "", tokenizer) == []
 
 
-def test_two_spaces_shift_as_in_the_reference(tokenizer):
-    assert words.tokens_of_words("a  cat", tokenizer) == [[1], [2], []]
+@pytest.mark.parametrize(
+    ("prompt", "word"),
+    [
+        (" a cat on a mirror", "cat"),
+        ("a  cat on a mirror", "cat"),
+        ("a\tcat\non a mirror", "cat"),
+        ("a cat on a mirror ", "mirror"),
+        ("a \u201cround\u201d cat", "cat"),
+        ("a \ufb01ne cat", "cat"),
+        ("a cafe\u0301 cat", "cat"),
+        ("\u4e00\u53ea\u732b cat dog", "cat"),
+    ],
+)
+def test_a_word_has_its_own_tokens_whatever_stands_before_it(tokenizer, prompt, word):
+    ids = words.token_ids(prompt, tokenizer)
+    assert [ids[place] for place in words.tokens_of_word(prompt, word, tokenizer)] == words.token_ids(
+        word, tokenizer
+    )[1:-1]
+
+
+def test_accents_and_scripts_without_blanks_are_found(tokenizer):
+    assert words.tokens_of_word("a caf\u00e9 dog", "cafe\u0301", tokenizer)
+    prompt = "\u4e00\u53ea\u732b"
+    assert (
+        words.tokens_of_word(prompt, "\u732b", tokenizer) == words.tokens_of_words(prompt, tokenizer)[0][-3:]
+    )
+
+
+def test_a_phrase_has_the_tokens_of_its_words(tokenizer):
+    assert words.tokens_of_word("a round cake next to a cake", "round cake", tokenizer) == [2, 3]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.text(string.ascii_letters + string.digits + ".,'-!?:()", min_size=1), min_size=1, max_size=8)
+)
+def test_plain_prompts_are_read_as_by_the_published_code(tokenizer, parts):
+    prompt = " ".join(parts)
+    for word in parts:
+        found = words.tokens_of_word(prompt, word, tokenizer)
+        assert found == words.counted_tokens_of_word(prompt, word, tokenizer)
+        assert words.found_elsewhere_note(prompt, word, tokenizer) == []
+
+
+def test_it_is_said_where_the_published_code_looks_elsewhere(tokenizer):
+    sample = Sample("1", "1.png", Path(), "a  cat next to a dog", "a dog", "", "0", "cat dog", ())
+    (note,) = plan_words(sample, tokenizer, P2PSettings()).notes
+    assert "'cat'" in note and "published code" in note and "'next'" in note
+
+
+@pytest.mark.parametrize(
+    ("source", "blended", "said"),
+    [
+        ("a cat, sitting", "cat dog", "which has 'cat,'"),
+        ("a Cat", "cat dog", "which has 'Cat'"),
+        ("a dog", "cat dog", "is not a word of the prompt"),
+        ("a cat", "cat dog bird", "'bird' is dropped"),
+        ("a cat " * 40 + "mirror", "mirror dog", "lies behind the 77 tokens"),
+    ],
+)
+def test_a_word_that_is_not_found_or_not_read_is_said(tokenizer, source, blended, said):
+    sample = Sample("1", "1.png", Path(), source, "a dog", "", "0", blended, ())
+    assert any(said in note for note in plan_words(sample, tokenizer, P2PSettings()).notes)
+
+
+def test_a_difference_behind_the_last_token_is_said(tokenizer):
+    head = "a round cake " * 40
+    sample = Sample("1", "1.png", Path(), f"{head}cat", f"{head}dog", "", "0", "", ())
+    assert "do not differ in the 77 tokens" in plan_words(sample, tokenizer, P2PSettings()).notes[-1]
 
 
 def test_tokens_beyond_the_encoder_are_left_out(tokenizer):

@@ -1,0 +1,136 @@
+"""Whether a tokenizer is the one that a text encoder was trained with.
+
+The libraries go on without a vocabulary: every letter is then the unknown token, and every prompt the same.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.errors import PiebenchError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CONFIG = "tokenizer_config.json"
+_CLASSES = (None, "CLIPTokenizer", "CLIPTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend")
+"""Names under which transformers saves a CLIP tokenizer."""
+
+_RESTORE = "copy the tokenizer's files again from where the model comes from"
+
+
+def check_vocabulary_files(option: str, name: str, folder: Path, embeddings: int | None) -> None:
+    """Refuse a folder whose tokenizer is not there or does not fit, before anything is loaded.
+
+    Args:
+        option: the option that names the model.
+        name: its value.
+        folder: where the tokenizer's files are.
+        embeddings: tokens that the text encoder knows, if its configuration says.
+
+    Raises:
+        PiebenchError: the vocabulary is missing, cannot be read, is of another kind of tokenizer, or has
+            tokens that the text encoder does not know.
+    """
+    kind = _read(folder / _CONFIG).get("tokenizer_class") if (folder / _CONFIG).is_file() else None
+    if kind not in _CLASSES:
+        raise PiebenchError(f"{option} {name}: {folder / _CONFIG} names a {kind}, not CLIP's; {_RESTORE}")
+    whole = folder / "tokenizer.json"
+    pair = [folder / "vocab.json", folder / "merges.txt"]
+    if not whole.is_file() and (missing := [file.name for file in pair if not file.is_file()]):
+        raise PiebenchError(
+            f"{option} {name}: {folder} has no vocabulary: {' and '.join(missing)} missing, and no "
+            f"tokenizer.json; {_RESTORE}"
+        )
+    vocabulary = _of_whole(_read(whole)) if whole.is_file() else _read(pair[0])
+    added = folder / "added_tokens.json"
+    if added.is_file():
+        vocabulary = {**vocabulary, **_read(added)}
+    if embeddings is not None:
+        _check_size(option, name, vocabulary, embeddings)
+
+
+def check_tokenizer(
+    option: str, name: str, tokenizer: Any, embeddings: int, *, read_at_end: bool = False
+) -> None:
+    """Refuse a loaded tokenizer that does not tell words apart, or does not fit its text encoder.
+
+    Args:
+        option: the option that names the model.
+        name: its value.
+        tokenizer: transformers' ``CLIPTokenizer``.
+        embeddings: tokens that the text encoder knows.
+        read_at_end: whether a text's embedding is read at its largest token id, which has to be the end
+            token's.
+
+    Raises:
+        PiebenchError: words become the unknown token, the special tokens are not where CLIP has them, or
+            the sizes differ.
+    """
+    vocabulary = tokenizer.get_vocab()
+    _check_size(option, name, vocabulary, embeddings)
+    cat, dog = (tokenizer(word).input_ids for word in ("cat", "dog"))
+    unknown = tokenizer.unk_token_id
+    if cat == dog or unknown in cat[1:-1] or not _knows_words(tokenizer, vocabulary):
+        raise PiebenchError(
+            f"{option} {name}: its tokenizer does not tell words apart ('cat' has the tokens "
+            f"{tokenizer.convert_ids_to_tokens(cat)}): the vocabulary is missing or incomplete; {_RESTORE}"
+        )
+    if (cat[0], cat[-1]) != (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        raise PiebenchError(
+            f"{option} {name}: its tokenizer does not set the start and the end token around a text; "
+            f"{_RESTORE}"
+        )
+    behind = [token for token, number in vocabulary.items() if number > tokenizer.eos_token_id]
+    if read_at_end and behind:
+        raise PiebenchError(
+            f"{option} {name}: its tokenizer has tokens behind the end token ({_shown(behind)}), at which "
+            "CLIP would read a text; take them out of the tokenizer"
+        )
+
+
+def _check_size(option: str, name: str, vocabulary: dict[str, Any], embeddings: int) -> None:
+    unknown = [token for token, number in vocabulary.items() if int(number) >= embeddings]
+    if unknown:
+        raise PiebenchError(
+            f"{option} {name}: its tokenizer has tokens that the text encoder, of {embeddings} tokens, does "
+            f"not know: {_shown(unknown)}; give the text encoder that was saved with them, or take them out "
+            "of the tokenizer"
+        )
+    # A text encoder's table may be padded to a multiple of 64 or 128, and never to the double.
+    if 2 * len(vocabulary) < embeddings:
+        raise PiebenchError(
+            f"{option} {name}: its tokenizer has {len(vocabulary)} tokens and its text encoder {embeddings}: "
+            f"they are not of one model; {_RESTORE}"
+        )
+
+
+def _knows_words(tokenizer: Any, vocabulary: dict[str, int]) -> bool:
+    """Whether whole words of the vocabulary come out as one token, as they do where merges are known."""
+    words = [token[:-4] for token in vocabulary if token.endswith("</w>") and len(token) > 5]
+    plain = [word for word in words if word.isascii() and word.isalpha()][:20]
+    return not plain or any(len(tokenizer(word).input_ids) == 3 for word in plain)
+
+
+def _of_whole(content: dict[str, Any]) -> dict[str, Any]:
+    """The vocabulary in a ``tokenizer.json``, added tokens included."""
+    model, added = content.get("model"), content.get("added_tokens")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    extra = {entry["content"]: entry["id"] for entry in added or () if {"content", "id"} <= set(entry)}
+    return {**(vocabulary if isinstance(vocabulary, dict) else {}), **extra}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PiebenchError(f"{file}: cannot be read ({error}); restore the file") from None
+    if not isinstance(content, dict):
+        raise PiebenchError(f"{file}: must hold a JSON object; restore the file")
+    return content
+
+
+def _shown(tokens: list[str]) -> str:
+    more = f" and {len(tokens) - 3} more" if len(tokens) > 3 else ""
+    return ", ".join(tokens[:3]) + more

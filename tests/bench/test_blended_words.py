@@ -1,0 +1,73 @@
+"""How a blend's words are written, and what is said of those that are not found."""
+
+import json
+
+import pytest
+
+from piebench_eval.bench.blended_words import blend_remarks, blend_words, dropped_words
+from piebench_eval.bench.pie_bench import MAPPING_FILE, load_pie_bench
+from piebench_eval.errors import DataError
+
+
+@pytest.fixture
+def load(photo_bench, tmp_path):
+    """Load a copy of the small benchmark's first sample with other fields."""
+
+    def loaded(**fields):
+        annotations = json.loads((photo_bench / MAPPING_FILE).read_text())
+        sample_id = next(iter(annotations))
+        (tmp_path / MAPPING_FILE).write_text(json.dumps({sample_id: {**annotations[sample_id], **fields}}))
+        if not (tmp_path / "annotation_images").exists():
+            (tmp_path / "annotation_images").symlink_to(photo_bench / "annotation_images")
+        return load_pie_bench(tmp_path)
+
+    return loaded
+
+
+@pytest.mark.parametrize("value", ["cat|polar bear", ["cat", "polar bear"], " cat | polar  bear "])
+def test_phrases_are_set_apart_by_a_bar_or_a_list(load, value):
+    (sample,) = load(blended_word=value)
+    assert sample.blend_words == ("cat", "polar bear")
+    assert dropped_words(sample.blended_word) == []
+
+
+def test_one_side_stands_for_both():
+    assert blend_words("polar bear|") == ("polar bear", "polar bear")
+    assert blend_words("|hat") == ("hat", "hat")
+
+
+@pytest.mark.parametrize("value", ["a|b|c", ["a", "b", "c"], ["a|b", "c"], "|", [1, 2], 7])
+def test_what_names_no_two_phrases_is_refused(load, value):
+    with pytest.raises(DataError, match="blended_word"):
+        load(blended_word=value)
+
+
+@pytest.mark.parametrize(
+    ("source", "blended", "said"),
+    [
+        ("a cat on a table", "cat polar bear", "dropped"),
+        ("a cat, a table", "cat dog", "another form"),
+        ("a table", "dog dog", "other prompt"),
+        ("a table", "zebra dog", "not in its prompt"),
+    ],
+)
+def test_data_validate_counts_words_that_are_not_found_or_dropped(load, source, blended, said):
+    samples = load(original_prompt=source, editing_prompt="a polar dog on a table", blended_word=blended)
+    remarks = blend_remarks(samples)
+    assert any(said in remark and remark.startswith("1 of 1 samples") for remark in remarks), remarks
+
+
+def test_nothing_is_said_of_words_that_are_found(load):
+    assert blend_remarks(load(original_prompt="a cat", editing_prompt="a dog", blended_word="cat dog")) == []
+
+
+def test_the_command_shows_the_remarks(load, tmp_path):
+    from typer.testing import CliRunner
+
+    from piebench_eval.cli.app import app
+
+    load(original_prompt="a cat", editing_prompt="a polar bear", blended_word="cat polar bear")
+    shown = CliRunner().invoke(app, ["data", "validate", str(tmp_path)])
+    assert shown.exit_code == 0 and "1 of 1 samples: blended words behind the second" in " ".join(
+        shown.output.split()
+    )
