@@ -49,7 +49,7 @@ def table(
         typer.Option(
             metavar="NAME",
             help="Hold every other combination against this one, picture by picture: mean difference, its "
-            "95% interval, and which is better if that leaves out 0.",
+            "95% interval, and which is better where 20 pictures or more say so beyond chance.",
             rich_help_panel=_SHOW,
         ),
     ] = None,

@@ -9,17 +9,26 @@ import pandas as pd
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.tables.aggregate import combination_name, label_columns
-from piebench_eval.tables.bootstrap import interval_of_means
 from piebench_eval.tables.layout import metrics_in, place_of
+from piebench_eval.tables.paired import (
+    PAIRS_FOR_BETTER,
+    PAIRS_FOR_BOOTSTRAP,
+    holm,
+    interval_of_differences,
+    p_of_differences,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from piebench_eval.tables.layout import TableMetric
 
+_LEVEL = 0.05
+
 
 def versus(scores: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
-    """Compare two combinations picture by picture (paired bootstrap, Efron & Tibshirani, 1993, chapter 13).
+    """Compare two combinations picture by picture (paired t, or paired bootstrap where there are many pairs).
 
     Pictures that only one of them has are left out, and so are values that are nan or inf in either. The
     differences are those of single pictures, for PSNR too: a protocol's rules for means have no part in them.
@@ -31,8 +40,8 @@ def versus(scores: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
 
     Returns:
         A row per metric of the scores: metric, pairs, skipped (pairs left out for nan or inf), difference
-        (one - other, in the units of tables), low and high (ends of the 95% percentile interval; nan with
-        fewer than two pairs).
+        (one - other, in the units of tables), low and high (ends of the 95% interval; nan with fewer than two
+        pairs), p (of the paired t-test, for this metric alone).
 
     Raises:
         PiebenchError: a combination is not in the scores, or has two rows for a picture.
@@ -43,33 +52,56 @@ def versus(scores: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
     )
 
 
-def versus_all(scores: pd.DataFrame, name: str) -> pd.DataFrame:
+def versus_all(scores: pd.DataFrame, name: str, metrics: Sequence[TableMetric] | None = None) -> pd.DataFrame:
     """Compare every other combination with one.
 
     Args:
         scores: from ``read_scores``.
         name: name of the combination that the others are held against.
+        metrics: those to compare by; all of the scores' if None.
 
     Returns:
-        A row per combination and metric: combination, the columns of ``versus`` (combination - name), and
-        better, the name of the better one where the interval leaves out 0, else empty.
+        A row per combination and metric: combination, the columns of ``versus`` (combination - name), p_holm
+        (p, adjusted for the number of metrics that the combination is compared by), and better, the name of
+        the better one, else empty: there are at least ``PAIRS_FOR_BETTER`` pairs, the interval leaves out 0,
+        and p_holm is below 0.05.
 
     Raises:
         PiebenchError: it is not in the scores, or alone there, or a combination has two rows for a picture.
     """
     combinations = _by_name(scores)
     base = _of_combination(combinations, name)
-    metrics = metrics_in(scores.columns)
+    metrics = metrics_in(scores.columns) if metrics is None else metrics
     tables = []
     for other in combinations:
         if other != name:
             table = _differences(_of_combination(combinations, other), base, metrics)
             table.insert(0, "combination", other)
-            pairs = zip(metrics, table["low"], table["high"], strict=True)
-            tables.append(table.assign(better=[_better(other, name, *pair) for pair in pairs]))
+            table["p_holm"] = holm(table["p"].to_numpy())
+            rows = zip(metrics, table.to_dict(orient="records"), strict=True)
+            tables.append(table.assign(better=[_better(other, name, *row) for row in rows]))
     if not tables:
         raise PiebenchError(f"{name}: the scores hold no other combination to hold it against")
     return pd.concat(tables, ignore_index=True)
+
+
+def versus_remarks(table: pd.DataFrame) -> list[str]:
+    """How sure a comparison is, and which combinations have too few pairs for one, in lines for readers.
+
+    Args:
+        table: from ``versus_all``.
+    """
+    metrics = table["metric"].nunique()
+    lines = [
+        "low, high: 95% interval of one metric's mean difference, by Student's t below "
+        f"{PAIRS_FOR_BOOTSTRAP} pairs, else bootstrapped over pictures",
+        f"better: where there are at least {PAIRS_FOR_BETTER} pairs, the interval leaves out 0, and p_holm, "
+        f"the p of the paired t-test adjusted for the {metrics} metrics shown (Holm), is below {_LEVEL}; of "
+        "many combinations one may still be called better by chance",
+    ]
+    if few := list(dict.fromkeys(table.loc[table["pairs"] < PAIRS_FOR_BETTER, "combination"])):
+        lines.append(f"{', '.join(few)}: fewer than {PAIRS_FOR_BETTER} pairs, too few to call one better")
+    return lines
 
 
 def _by_name(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -101,7 +133,7 @@ def _differences(one: pd.DataFrame, other: pd.DataFrame, metrics: Sequence[Table
     scales = np.array([metric.scale for metric in metrics])
     differences = np.full(first.shape, np.nan)
     np.subtract(first, second, out=differences, where=usable)
-    low, high = interval_of_means(differences * scales)
+    low, high = interval_of_differences(differences * scales)
     pairs = usable.sum(axis=0)
     sums = np.nansum(differences * scales, axis=0)
     return pd.DataFrame(
@@ -112,12 +144,14 @@ def _differences(one: pd.DataFrame, other: pd.DataFrame, metrics: Sequence[Table
             "difference": np.where(pairs > 0, sums / np.maximum(pairs, 1), np.nan),
             "low": low,
             "high": high,
+            "p": p_of_differences(differences),
         }
     )
 
 
-def _better(one: str, other: str, metric: TableMetric, low: float, high: float) -> str:
-    """Which of two combinations is better, if the interval of one - other leaves out 0."""
-    if low <= 0 <= high or np.isnan(low):
+def _better(one: str, other: str, metric: TableMetric, row: Mapping[Any, Any]) -> str:
+    """Which of two combinations is better by a metric, if the differences one - other say so."""
+    sure = row["p_holm"] < _LEVEL and not row["low"] <= 0 <= row["high"]
+    if not sure or row["pairs"] < PAIRS_FOR_BETTER:
         return ""
-    return one if (low > 0) == (metric.better == "higher") else other
+    return one if (row["low"] > 0) == (metric.better == "higher") else other

@@ -14,7 +14,7 @@ from piebench_eval.tables.compare import compare_with_paper
 from piebench_eval.tables.marks import rank_marks, verdict_marks
 from piebench_eval.tables.sections import by_method
 from piebench_eval.tables.tolerances import tolerance_line
-from piebench_eval.tables.versus import versus_all
+from piebench_eval.tables.versus import versus_all, versus_remarks
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -67,8 +67,8 @@ def comparison_view(source: Source) -> View:
 
 def versus_view(source: Source, name: str, metrics: Sequence[TableMetric]) -> View:
     """Every other combination against one, picture by picture."""
-    table = versus_all(source.rows, name)
-    return View(table[table["metric"].isin([metric.key for metric in metrics])])
+    table = versus_all(source.rows, name, metrics)
+    return View(table, versus_remarks(table))
 
 
 def intervals_view(source: Source, metrics: Sequence[TableMetric]) -> View:

@@ -4,7 +4,8 @@ import pytest
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import COLUMNS, PSNR
-from piebench_eval.tables.versus import versus, versus_all
+from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.versus import versus, versus_all, versus_remarks
 
 
 def scores(shift, number=40):
@@ -113,3 +114,41 @@ def test_alone_there_is_nothing_to_compare():
     table = scores(1.0)
     with pytest.raises(PiebenchError, match="no other combination"):
         versus_all(table[table["inversion"] == "ddim"], "ddim+p2p")
+
+
+def test_few_pictures_name_no_winner_however_clear():
+    few = versus_all(scores(5.0, number=19), "ddim+p2p")
+    assert (few["low"] > 0).all() and (few["p_holm"] < 0.001).all()
+    assert set(few["better"]) == {""}
+    assert versus_remarks(few)[-1].startswith("direct+p2p: fewer than 20 pairs")
+    enough = versus_all(scores(5.0, number=20), "ddim+p2p")
+    assert set(enough["better"]) == {"direct+p2p", "ddim+p2p"}
+    assert not any("fewer than" in remark for remark in versus_remarks(enough))
+
+
+def test_two_pictures_without_a_difference_are_unsure():
+    claims = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        rows = [
+            {"id": id_, "inversion": inversion, "method": "p2p", PSNR: rng.normal(20, 5)}
+            for id_ in "ab"
+            for inversion in ("direct", "ddim")
+        ]
+        (found,) = versus(pd.DataFrame(rows), "direct+p2p", "ddim+p2p").itertuples()
+        claims += not found.low <= 0 <= found.high
+    assert claims <= 6
+
+
+def test_a_winner_by_one_of_many_metrics_is_put_down_to_chance():
+    table = scores(0.0, number=30)
+    rng = np.random.default_rng(5)
+    for column in COLUMNS[1:]:
+        table[column] = rng.normal(0, 1, len(table))
+    table[COLUMNS[0]] = [0.45 * (row["inversion"] == "direct") for _, row in table.iterrows()]
+    table[COLUMNS[0]] += rng.normal(0, 0.7, len(table))
+    everything = versus_all(table, "ddim+p2p").set_index("metric").iloc[0]
+    assert not everything.low <= 0 <= everything.high and everything.p_holm > 0.05
+    assert everything.better == ""
+    alone = versus_all(table, "ddim+p2p", METRICS[:1]).iloc[0]
+    assert alone.p_holm == alone.p < 0.05 and alone.better == "ddim+p2p"
