@@ -15,6 +15,8 @@ from safetensors import SafetensorError
 
 from piebench_eval.backbone.device_errors import is_out_of_memory
 from piebench_eval.errors import PiebenchError
+from piebench_eval.progress_bars import hidden_progress_bars
+from piebench_eval.warning_filters import ignored_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +43,8 @@ def explained_loading(option: str, location: str, wanted: str) -> Iterator[None]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        yield
+        with hidden_progress_bars(), ignored_warnings():
+            yield
     except (
         EOFError,
         OSError,

@@ -26,6 +26,7 @@ SHARED = {
     "errors",
     "files",
     "loading",
+    "progress_bars",
     "registry",
     "recipes",
     "vocabulary",

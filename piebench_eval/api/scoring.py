@@ -14,6 +14,7 @@ from piebench_eval.runs.score_pictures import score_pictures
 from piebench_eval.runs.scoring import Scoring, provenance_file
 from piebench_eval.tables.about import read_about
 from piebench_eval.tables.aggregate import read_scores
+from piebench_eval.tables.provenance import with_about
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +81,8 @@ def score(
     Returns:
         A row per picture and combination, with the metrics in the units of the evaluator; ``attrs["file"]``
         is the scores file, and ``attrs["about"]`` what made them: networks, protocol, recipe, versions, and
-        which pictures were missing or resized.
+        which pictures were missing or resized. The column ``about`` holds the same as JSON in every row, for
+        pandas drops ``attrs`` where frames of different origin are concatenated.
 
     Raises:
         PiebenchError: pictures are missing, cannot be read or have another size, or a network cannot be
@@ -101,8 +103,9 @@ def score(
     scoring = Scoring(models, protocol, rules, columns, precision, resize, allow_pickle)
     with shown_progress(progress) as tell:
         score_pictures(pictures, scoring, tell, file, device, batch_size)
-    scores = read_scores(file)
-    scores.attrs = {"file": str(file), "about": read_about(provenance_file(file))}
+    about = read_about(provenance_file(file))
+    scores = with_about(read_scores(file), about)
+    scores.attrs = {"file": str(file), "about": about}
     return scores
 
 

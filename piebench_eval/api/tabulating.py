@@ -16,6 +16,7 @@ from piebench_eval.runs.scoring import provenance_file
 from piebench_eval.runs.store import SCORES_FILE, TABLE_FILE
 from piebench_eval.tables import views
 from piebench_eval.tables.formats import to_text
+from piebench_eval.tables.provenance import about_of_rows
 from piebench_eval.tables.remarks import remarks_on
 from piebench_eval.tables.source import read_source, source_of
 
@@ -41,7 +42,8 @@ def table(
     At most one of ``compare_paper``, ``versus``, ``intervals`` and ``by_type`` may be asked for.
 
     Args:
-        scores: a run folder, a scores file, or what ``score`` returned, whole or in part.
+        scores: a run folder, a scores file, or what ``score`` returned: whole, in part, or several of them
+            concatenated. A folder's row has its name as the method then, and no inversion.
         compare_paper: the published numbers beside the measured ones.
         versus: name of a combination to hold every other one against, picture by picture.
         intervals: every mean with its standard error, 95% interval and how many values it rests on.
@@ -58,7 +60,7 @@ def table(
     asked = {"compare_paper": compare_paper, "versus": versus, "intervals": intervals, "by_type": by_type}
     require_one(asked)
     if isinstance(scores, pd.DataFrame):
-        source = source_of(scores, scores.attrs.get("about", {}), names(types))
+        source = source_of(scores, about_of_rows(scores), names(types))
     else:
         source = read_scored(Path(scores), names(types))
     view = view_of(source, source.metrics(every=True), compare_paper, versus, intervals, by_type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -40,6 +41,15 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def next_command(*arguments: object) -> str:
+    """A ``piebench`` command as a shell takes it, whatever paths it has.
+
+    >>> next_command("score", "my runs/x")
+    "piebench score 'my runs/x'"
+    """
+    return shlex.join(["piebench", *map(str, arguments)])
 
 
 def print_warning(text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -89,11 +89,17 @@ def _print_story(scores_file: Path) -> None:
     out.print("Mean difference on the same pictures, and its 95% interval:")
     for one, other, metrics in _STORY:
         found = versus(scores, one, other).set_index("metric").loc[list(metrics)]
-        parts = [
-            f"{metric} {row.difference:+.2f} ({row.low:+.2f} to {row.high:+.2f})"
-            for metric, row in found.iterrows()
-        ]
+        parts = [f"{metric} {_difference_text(row)}" for metric, row in found.iterrows()]
         out.print(f"- {one} minus {other}: {', '.join(parts)}", markup=False)
+
+
+def _difference_text(row: Any) -> str:
+    """A row of ``versus``: one pair has a difference and no interval, none has neither."""
+    if not row.pairs:
+        return "no pair to compare"
+    if row.pairs == 1:
+        return f"{row.difference:+.2f} (one pair, no interval)"
+    return f"{row.difference:+.2f} ({row.low:+.2f} to {row.high:+.2f})"
 
 
 def _write_sheet(plan: RunPlan) -> Path:

@@ -275,16 +275,22 @@ def advice(best: Finding, others: Sequence[Finding]) -> list[str]:
 
 
 def _print_json(findings: Sequence[Finding], claims: Sequence[Claim]) -> None:
+    from piebench_eval.tables.json_numbers import json_number
+
     rows: list[dict[str, Any]] = [
         {
             "deviations": [deviation.key for deviation in finding.hypothesis.deviations],
             "title": finding.hypothesis.title,
             "changes": [deviation.changes for deviation in finding.hypothesis.deviations],
             "remedies": [deviation.remedy for deviation in finding.hypothesis.deviations],
-            "misfit": finding.misfit,
+            "misfit": json_number(finding.misfit),
             "reproduced": finding.reproduced,
-            "predicted": dict(zip((claim.metric.key for claim in claims), finding.predicted, strict=True)),
+            "predicted": {
+                claim.metric.key: json_number(value)
+                for claim, value in zip(claims, finding.predicted, strict=True)
+            },
         }
         for finding in findings
     ]
-    out.print_json(data={"claimed": {claim.metric.key: claim.value for claim in claims}, "findings": rows})
+    claimed = {claim.metric.key: json_number(claim.value) for claim in claims}
+    out.print_json(data={"claimed": claimed, "findings": rows})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from piebench_eval.cli.console import err, out
+from piebench_eval.cli.console import err, next_command, out
 from piebench_eval.cli.forecast import print_forecast
 from piebench_eval.cli.work import work_through
 
@@ -77,8 +77,8 @@ def _print_summary(folder: Path, summaries: dict[str, RunSummary], as_json: bool
         made, found = (sum(getattr(s, what) for s in summaries.values()) for what in ("made", "found"))
         out.print(f"{len(summaries)} points: {made} edits made, {found} were there already.", markup=False)
     for name in failed:
-        err.print(f"failed edits in {name}: piebench status '{folder / name}'", markup=False)
+        err.print(f"failed edits in {name}: {next_command('status', folder / name)}", markup=False)
     if failed:
         raise typer.Exit(1)
     if not as_json:
-        out.print(f"Next: piebench sweep {folder}", markup=False)
+        out.print(f"Next: {next_command('sweep', folder)}", markup=False)

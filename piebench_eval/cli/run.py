@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from piebench_eval.api.arguments import names
-from piebench_eval.cli.console import err, out, print_warning
+from piebench_eval.cli.console import err, next_command, out, print_warning
 from piebench_eval.cli.forecast import print_forecast
 from piebench_eval.cli.points import run_points
 from piebench_eval.cli.score import MaskSizeOption
@@ -309,10 +309,10 @@ def run(
             markup=False,
         )
     if summary.failed:
-        err.print(f"Why: piebench status {out_folder}; once more: --retry-failed", markup=False)
+        err.print(f"Why: {next_command('status', out_folder)}; once more: --retry-failed", markup=False)
         raise typer.Exit(1)
     if not as_json:
-        out.print(f"Next: piebench score {out_folder}", markup=False)
+        out.print(f"Next: {next_command('score', out_folder)}", markup=False)
 
 
 def _batch_size(text: str) -> int | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from piebench_eval.cli.console import kept_on_interrupt, out, print_warning
+from piebench_eval.cli.console import kept_on_interrupt, next_command, out, print_warning
 
 _NETWORKS = "Networks"
 
@@ -194,6 +194,5 @@ def score(
         out.print_json(data={**summary, "precision": precision.value, "protocol": protocol})
     else:
         out.print(f"{len(scores)} rows in {file}", markup=False)
-        out.print(
-            f"Next: piebench table {run if run and not out_file else file} --compare-paper", markup=False
-        )
+        scored = run if run and not out_file else file
+        out.print(f"Next: {next_command('table', scored, '--compare-paper')}", markup=False)

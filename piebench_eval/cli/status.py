@@ -91,8 +91,9 @@ def _render(found: Status) -> RenderableType:
     for part in found.parts:
         grid.add_row(part.combination, str(part.done), str(part.failed), str(part.missing))
     pace = "" if found.per_minute is None else f"{found.per_minute:.3g} edits per minute. "
+    failed = sum(part.failed for part in found.parts)
     if not found.missing:
-        left = "Nothing is missing."
+        left = f"Nothing is waiting, but {failed} failed." if failed else "Nothing is missing."
     elif found.seconds_left is not None:
         left = f"About {duration(found.seconds_left)} left."
     else:

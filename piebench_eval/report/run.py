@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from piebench_eval.errors import PiebenchError
@@ -94,12 +95,14 @@ def read_scored_run(store: RunStore, data: Path | None = None) -> ScoredRun:
         PiebenchError: it is not scored, its scores cannot be used, or its benchmark is gone.
     """
     if not store.scores_file.is_file():
-        raise PiebenchError(f"{store.scores_file}: no such file; run piebench score {store.folder} first")
+        raise PiebenchError(
+            f"{store.scores_file}: no such file; run piebench score {quote(str(store.folder))} first"
+        )
     source = read_source(store.scores_file, provenance_file(store.scores_file), None)
     if label_columns(source.rows) != _LABELS:
         raise PiebenchError(
             f"{store.scores_file}: has no columns inversion and method; make it with piebench score "
-            f"{store.folder}"
+            f"{quote(str(store.folder))}"
         )
     candidates, _ = run_candidates(store, data)
     pictures = {(_name_of(candidate), candidate.sample.id): candidate.file for candidate in candidates}

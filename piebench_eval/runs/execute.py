@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
@@ -188,5 +189,5 @@ class _Work:
             raise PiebenchError(
                 f"stopped after {self._failures} failed edits (--max-failures {self._plan.max_failures}), "
                 f"the last {label}: {error}\nWhat is finished is kept. Every failure with its traceback: "
-                f"piebench status {self._plan.out} --json"
+                f"piebench status {quote(str(self._plan.out))} --json"
             )

@@ -20,8 +20,16 @@ _PLACE = "the JSON file beside the scores"
 def read_about(provenance_file: Path) -> dict[str, Any]:
     """What is known of a scores file; empty if nothing was written beside it."""
     try:
-        about = json.loads(provenance_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return parse_about(provenance_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def parse_about(text: str) -> dict[str, Any]:
+    """What is known of scores, as JSON says it; empty if it is no JSON object."""
+    try:
+        about = json.loads(text)
+    except (ValueError, RecursionError):
         return {}
     about = about if isinstance(about, dict) else {}
     shapes = {"networks": dict, "combinations": dict, "data_remarks": dict, "missing": list, "resized": list}

@@ -16,7 +16,7 @@ from piebench_eval.metrics.networks import MetricModels
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.recipes import recipe_file
 from piebench_eval.runs.recipe import Recipe, build_recipe, read_recipe_fields
-from piebench_eval.tables.about import lower_precision, protocol_differences, protocol_of
+from piebench_eval.tables.about import is_of_demo, lower_precision, protocol_differences, protocol_of
 from piebench_eval.tables.aggregate import combination_name, label_columns
 from piebench_eval.tables.layout import METRICS
 from piebench_eval.tables.published import load_published
@@ -39,9 +39,11 @@ class Comparison:
 
     Attributes:
         table: a row per combination and metric: measured, paper, report, difference (measured - paper),
-            tolerance (how far a reproduction may be from the paper; nan where the paper has no number),
+            tolerance (how far a reproduction may be from the paper),
             inside_interval (whether the paper's number lies inside the measured mean's 95% interval; missing
-            where there is no interval or no number) and verdict (empty where none is due).
+            where there is no interval) and verdict (empty where none is due). Where the paper has no number,
+            the demo's models made the scores, or another network than the paper's computed the metric, there
+            is nothing to compare: difference and tolerance are nan, inside_interval is missing.
         obstacles: which combinations cannot be held against the paper's, and why.
         remarks: what else a reader should know.
     """
@@ -93,11 +95,13 @@ def compare_with_paper(
         for metric in metrics:
             key = (inversion, method, metric.key)
             paper, report, erratum = published.get(key, (np.nan, np.nan, ""))
-            inside = _is_inside(mean[f"{metric.key}_low"], mean[f"{metric.key}_high"], paper)
+            # The published numbers stand beside the measured ones; only like is compared with like.
+            held = paper if _is_comparable(metric, about) else np.nan
+            inside = _is_inside(mean[f"{metric.key}_low"], mean[f"{metric.key}_high"], held)
             row: dict[str, Any] = {label: mean[label] for label in labels}
             row |= {"metric": metric.key, "measured": mean[metric.key], "paper": paper, "report": report}
-            difference = mean[metric.key] - paper
-            tolerance = np.nan if np.isnan(paper) else reproduction_tolerance(metric.key, inversion)
+            difference = mean[metric.key] - held
+            tolerance = np.nan if np.isnan(held) else reproduction_tolerance(metric.key, inversion)
             row |= {"difference": difference, "tolerance": tolerance, "inside_interval": inside}
             rows.append({**row, "verdict": "" if reasons else _verdict(difference, tolerance)})
             if erratum:
@@ -145,6 +149,14 @@ def comparison_obstacles(
         for field, value in wanted.items()
         if not _is_same(field, given.get(field, "unknown"), value)
     ]
+
+
+def _is_comparable(metric: TableMetric, about: dict[str, Any]) -> bool:
+    """Whether a difference from the published number has a meaning: not of drawn pictures and small models,
+    nor of a metric that another network computes."""
+    networks, wanted = about.get("networks", {}), REGISTRY.get(metric.column).networks
+    papers = MetricModels().to_dict(wanted)
+    return not is_of_demo(about) and all(networks.get(role, paper) == paper for role, paper in papers.items())
 
 
 def _scoring_obstacles(about: dict[str, Any], metrics: Sequence[TableMetric]) -> list[str]:

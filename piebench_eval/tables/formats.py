@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from piebench_eval.tables.json_numbers import json_number
 from piebench_eval.tables.latex import to_latex
 from piebench_eval.tables.markdown import to_markdown
 from piebench_eval.tables.sections import by_combination
@@ -28,7 +29,8 @@ def to_text(
 
     Args:
         table: any table of labels and numbers.
-        text_format: ``csv`` or ``json``, which keep all digits; ``markdown`` or ``latex``, which round.
+        text_format: ``csv`` or ``json``, which keep all digits (in json, an infinite number is the text
+            ``inf``, and what is missing null); ``markdown`` or ``latex``, which round.
         remarks: lines for the reader; part of json, behind the table in markdown, comments in latex, left
             out of csv.
         marks: what stands out in markdown and latex.
@@ -38,8 +40,12 @@ def to_text(
     if text_format == "csv":
         return table.to_csv(index=False)
     if text_format == "json":
-        rows = json.loads(table.to_json(orient="records"))
-        return json.dumps({"rows": rows, "remarks": list(remarks)}, indent=1, ensure_ascii=False) + "\n"
+        rows = [
+            {str(column): json_number(value) for column, value in row.items()}
+            for row in table.to_dict(orient="records")
+        ]
+        whole = {"rows": rows, "remarks": list(remarks)}
+        return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     if text_format == "markdown":
         return to_markdown(table, remarks, marks or {})
     return to_latex(table, remarks, marks or {}, by_combination(table) if sections is None else sections)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from piebench_eval.tables.json_numbers import json_number
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -79,26 +81,22 @@ def to_markdown(cells: Sequence[Cell], title: str, remarks: Sequence[str]) -> st
 
 
 def to_records(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """Every cell for JSON, which has no infinity and no nan: those are null there."""
+    """Every cell for JSON, see ``json_number``."""
     return [
         {
             "combination": cell.combination,
             "metric": cell.metric,
-            "baseline": _finite(cell.then),
-            "now": _finite(cell.now),
-            "difference": _finite(cell.difference),
+            "baseline": json_number(cell.then),
+            "now": json_number(cell.now),
+            "difference": json_number(cell.difference),
             "tolerance": cell.tolerance,
-            "low": _finite(cell.low),
-            "high": _finite(cell.high),
+            "low": json_number(cell.low),
+            "high": json_number(cell.high),
             "baseline_inside_interval": cell.baseline_inside,
             "failed": cell.failed,
         }
         for cell in cells
     ]
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -30,6 +30,7 @@ def remarks_on(scores: pd.DataFrame, about: dict[str, Any], rules: AverageRules)
         _types(rules),
         _loader(about),
         _count(about, "resized", "was resized before scoring", "were resized before scoring"),
+        _unknown(scores, about),
         _count(about, "missing", "was missing and is in no mean", "were missing and are in no mean"),
         _full_masks(scores, about),
         _data(about),
@@ -58,6 +59,11 @@ def _types(rules: AverageRules) -> str | None:
 def _loader(about: dict[str, Any]) -> str | None:
     loader = about.get("image_loader")
     return f"sources were brought to the sizes of their edits by image_loader={loader}" if loader else None
+
+
+def _unknown(scores: pd.DataFrame, about: dict[str, Any]) -> str | None:
+    unknown = about.get("unknown")
+    return f"{unknown} of {len(scores)} rows do not say what made them" if unknown else None
 
 
 def _count(about: dict[str, Any], field: str, one: str, many: str) -> str | None:

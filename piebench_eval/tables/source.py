@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.tables.about import is_of_demo, protocol_of, read_about
 from piebench_eval.tables.aggregate import aggregate, read_scores
+from piebench_eval.tables.labels import with_whole_labels
 from piebench_eval.tables.layout import metrics_in, printed
+from piebench_eval.tables.provenance import about_of_rows
 from piebench_eval.tables.types import of_types, require_types
 
 if TYPE_CHECKING:
@@ -70,8 +72,8 @@ def read_source(scores_file: Path, about_file: Path, types: Sequence[str] | None
     Raises:
         PiebenchError: the scores cannot be used, or do not have these types.
     """
-    about = read_about(about_file)
-    return source_of(read_scores(scores_file), about, types, str(about_file))
+    rows = read_scores(scores_file)
+    return source_of(rows, read_about(about_file) or about_of_rows(rows), types, str(about_file))
 
 
 def source_of(
@@ -86,8 +88,10 @@ def source_of(
         place: what to call the source of ``about`` in messages.
 
     Raises:
-        PiebenchError: the protocol that they were made by is none, or they do not have these types.
+        PiebenchError: the protocol that they were made by is none, they do not have these types, or a row
+            has no label, or the label and id of another.
     """
+    rows = with_whole_labels(rows)
     _, protocol = protocol_of(about, place)
     rules = protocol.average
     if types is not None:

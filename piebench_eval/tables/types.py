@@ -48,10 +48,16 @@ def require_type_column(scores: pd.DataFrame) -> None:
     """Check that scores say which editing type each row is of.
 
     Raises:
-        PiebenchError: they do not.
+        PiebenchError: they do not, or not all of them.
     """
     if "type" not in scores.columns:
         raise PiebenchError("the scores have no column type; make the file with piebench score")
+    untyped = scores[scores["type"].isna() | (scores["type"] == "")]
+    if len(untyped):
+        raise PiebenchError(
+            f"{len(untyped)} rows of the scores have no editing type (the first is of id "
+            f"{untyped['id'].iloc[0]}); fill column type"
+        )
 
 
 def type_label(type_id: str) -> str:

@@ -274,3 +274,18 @@ def test_numbers_stand_to_the_right_and_combinations_apart(file, monkeypatch, tm
     first = next(i for i, line in enumerate(lines) if "8 change background" in line)
     assert lines[first + 1] == "" and "1 change object" in lines[first + 2]
     assert "…" not in "".join(lines)
+
+
+def test_an_infinite_psnr_is_told_from_a_missing_one(file, show):
+    rows = pd.read_csv(file)
+    rows.loc[rows["inversion"] == "direct", "psnr_unedit_part"] = np.inf
+    rows.to_csv(file, index=False)
+    found = show(file)[0].set_index("inversion")["psnr"]
+    assert found["direct"] == "inf" and isinstance(found["ddim"], float)
+
+
+def test_two_pictures_have_no_winner(file, show):
+    rows, remarks = show(file, versus="ddim+p2p")
+    assert set(rows["better"]) == {""} and {"p", "p_holm"} < set(rows.columns)
+    assert any("direct+p2p: fewer than 20 pairs" in remark for remark in remarks)
+    assert any("adjusted for the 8 metrics shown (Holm)" in remark for remark in remarks)

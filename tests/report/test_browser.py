@@ -191,6 +191,11 @@ def test_filters_leave_what_they_name_and_go_into_the_address(open_page, report)
     assert all("+pnp" in text for text in facts(page))
 
 
+def test_a_row_without_an_inversion_is_offered_once(open_page, report):
+    choices = field(open_page(f"{report}#gallery"), "Edits").locator("option").all_text_contents()
+    assert choices.count("source-copy") == 1 and choices.count("pnp") == 1
+
+
 @pytest.mark.parametrize("order", ["worst", "best"])
 def test_edits_are_ordered_by_a_metric(open_page, report, run, order):
     page = open_page(f"{report}#combination=direct+p2p&sort=psnr&order={order}")

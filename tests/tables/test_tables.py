@@ -274,3 +274,34 @@ def test_any_metric_makes_a_scores_file(tmp_path):
     means = aggregate(read)
     assert means["dino_similarity"].tolist() == [50]
     assert [column for column in means.columns if column.startswith("psnr")] == []
+
+
+@pytest.mark.parametrize(
+    ("about", "compared"),
+    [
+        (PAPER_LIKE, {"psnr", "clip_whole"}),
+        ({}, {"psnr", "clip_whole"}),
+        (
+            {**PAPER_LIKE, "networks": {**MetricModels().to_dict(), "clip": "openai/clip-vit-base-patch16"}},
+            {"psnr"},
+        ),
+        ({**PAPER_LIKE, "model": "demo"}, set()),
+        ({**PAPER_LIKE, "networks": dict.fromkeys(MetricModels().to_dict(), "demo")}, set()),
+    ],
+)
+def test_only_like_is_compared_with_like(about, compared):
+    table = compare_with_paper(aggregate(scores(700)), about).table.set_index("metric")
+    for metric in ("psnr", "clip_whole"):
+        filled = table.loc[metric, ["difference", "tolerance", "inside_interval"]].notna()
+        assert (filled == (metric in compared)).all(axis=None)
+        assert table.loc[metric, ["measured", "paper"]].notna().all(axis=None)
+
+
+def test_an_infinite_mean_is_a_text_in_json():
+    psnr = [np.inf, np.inf, 20.0, np.nan]
+    means = aggregate(scores(2, psnr_unedit_part=psnr, clip_similarity_source_image=np.nan))
+    text = to_text(means.assign(inside=pd.array([True, None], dtype="boolean")), "json")
+    rows = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))["rows"]
+    assert [row["psnr"] for row in rows] == ["inf", 20.0]
+    assert rows[0]["psnr_low"] is None and [row["inside"] for row in rows] == [True, None]
+    assert rows[1]["mse"] == means["mse"].iloc[1], "all digits"

@@ -36,7 +36,8 @@ function chooseEdits(value) {
 
 // Made once, for a field that is replaced loses the keyboard's focus.
 function makeGalleryControls() {
-  const methods = [...new Set(combinations.map(({ method }) => method))];
+  // A row that no inversion made has one name, which stands among the combinations.
+  const methods = [...new Set(combinations.filter(({ isEdit }) => isEdit).map(({ method }) => method))];
   const edits = [
     ["", "all"],
     ["method", methods.map((method) => [`method ${method}`, method])],
