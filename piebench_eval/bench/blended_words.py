@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from piebench_eval.bench.sample import Sample
 
 SEPARATOR = "|"
@@ -18,6 +15,14 @@ _WITHOUT_BLANKS = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
 )
 """Scripts that set no blanks between words: Thai, Lao, Burmese, Khmer, kana and Han."""
+
+KINDS = {
+    "absent_blended_words": "a blended word is in neither prompt",
+    "blended_words_in_another_form": "a blended word is in its prompt in another form only, and is not found",
+    "blended_words_in_the_other_prompt": "a blended word is in the other prompt only, and is not found",
+    "dropped_blended_words": 'blended words behind the second are dropped; for phrases write "SOURCE|TARGET"',
+}
+"""What can be said of a sample's blended words."""
 
 
 def blended_word_problem(value: Any) -> str | None:
@@ -112,37 +117,20 @@ def dropped_note(text: str) -> list[str]:
     ]
 
 
-def blend_remarks(samples: Sequence[Sample]) -> list[str]:
-    """Count the samples whose blended words are dropped, or are not in their prompts.
-
-    Returns:
-        A line for each kind, with the count and the first ids.
-    """
-    kinds: dict[str, list[str]] = {}
-    for sample in samples:
-        for kind in Counter(_kinds(sample)):
-            kinds.setdefault(kind, []).append(sample.id)
-    return [
-        f"{len(ids)} of {len(samples)} samples: {kind} (id {', '.join(ids[:3])}{', ...' if ids[3:] else ''})"
-        for kind, ids in kinds.items()
-    ]
-
-
-def _kinds(sample: Sample) -> list[str]:
-    kinds = []
+def blend_remarks(sample: Sample) -> dict[str, bool]:
+    """What is wrong with a sample's blended words: the names of ``KINDS`` that apply."""
     prompts = (sample.source_prompt, sample.target_prompt)
+    kinds = dict.fromkeys(KINDS, False)
     for word, prompt, other in zip(sample.blend_words or (), prompts, prompts[::-1], strict=False):
         if occurrences(prompt, word):
             continue
         if _similar(word, prompt):
-            kinds.append("a blended word stands in its prompt in another form only, and is not found")
+            kinds["blended_words_in_another_form"] = True
         elif occurrences(other, word):
-            kinds.append("a blended word stands in the other prompt only, and is not found")
+            kinds["blended_words_in_the_other_prompt"] = True
         else:
-            kinds.append("a blended word is not in its prompt")
-    if dropped_words(sample.blended_word):
-        kinds.append('blended words behind the second are dropped; for phrases write "SOURCE|TARGET"')
-    return kinds
+            kinds["absent_blended_words"] = True
+    return kinds | {"dropped_blended_words": bool(dropped_words(sample.blended_word))}
 
 
 def _similar(word: str, prompt: str) -> str | None:

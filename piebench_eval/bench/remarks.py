@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from piebench_eval.bench import blended_words
 from piebench_eval.bench.images import load_mask
 from piebench_eval.bench.mask_size import is_empty, mask_end, other_size
 from piebench_eval.bench.pictures import picture_size
@@ -29,7 +30,7 @@ _FULL = "full_masks"
 
 LABELS = {
     "same_prompts": "the source prompt is the target prompt",
-    "absent_blended_words": "a blended word is in neither prompt",
+    **blended_words.KINDS,
     "unmatched_brackets": "a bracket of a prompt has no partner",
     "long_prompts": "a prompt has more than CLIP's 77 tokens, and its end is cut off",
     "same_pictures": "the picture is another sample's too",
@@ -70,7 +71,8 @@ def remarks_on_data(samples: Sequence[Sample]) -> list[Remark]:
     pictures: dict[str, list[str]] = {}
     for sample in samples:
         size = picture_size(sample.file)
-        applies = {name: check(sample) for name, check in _OF_TEXTS.items()} | _of_picture(sample, size)
+        of_texts = {name: check(sample) for name, check in _OF_TEXTS.items()}
+        applies = of_texts | blended_words.blend_remarks(sample) | _of_picture(sample, size)
         for name in (name for name, yes in applies.items() if yes):
             found[name].append(sample.id)
         content = hashlib.blake2b(sample.file.read_bytes()).hexdigest()
@@ -99,12 +101,6 @@ def _same_prompts(sample: Sample) -> bool:
     return sample.source_prompt.split() == sample.target_prompt.split()
 
 
-def _absent_blended_words(sample: Sample) -> bool:
-    prompts = f"{sample.source_prompt}\n{sample.target_prompt}".casefold()
-    words = sample.blended_word.replace("|", " ").casefold().split()
-    return any(word not in prompts for word in words)
-
-
 def _unmatched_brackets(sample: Sample) -> bool:
     prompts = (sample.marked_source_prompt, sample.marked_target_prompt)
     return any(re.search(r"[\[\]]", _PAIR.sub("", prompt)) for prompt in prompts)
@@ -117,7 +113,6 @@ def _long_prompts(sample: Sample) -> bool:
 
 _OF_TEXTS: dict[str, Callable[[Sample], bool]] = {
     "same_prompts": _same_prompts,
-    "absent_blended_words": _absent_blended_words,
     "unmatched_brackets": _unmatched_brackets,
     "long_prompts": _long_prompts,
 }

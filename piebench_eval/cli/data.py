@@ -54,7 +54,6 @@ def validate(
 
       piebench data validate enlarged --mask-size 512
     """
-    from piebench_eval.bench.blended_words import blend_remarks
     from piebench_eval.bench.mask_size import parse_mask_size
     from piebench_eval.bench.pie_bench import load_pie_bench
     from piebench_eval.bench.remarks import remarks_on_data
@@ -71,9 +70,7 @@ def validate(
     out.print(f"{_images(summaries)} samples, no problem found.")
     _print_remark(summaries)
     for remark in remarks:
-        out.print(f"remark: {remark}")
-    for remark in blend_remarks(samples):
-        out.print(remark, markup=False)
+        out.print(f"remark: {remark}", markup=False)
 
 
 def _with_remarks(

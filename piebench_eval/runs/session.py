@@ -152,7 +152,7 @@ def plan_run(
         RunStore.read(out).require_same_world(about)
     samples = select_samples(dataset, selection.types, selection.ids, selection.limit)
     check_edits(recipe, samples)
-    if any(recipe.image_loader(*pair) == "crop" for pair in recipe.pairs):
+    if any(recipe.stored.image_loader(*pair) == "crop" for pair in recipe.pairs):
         _tell_of_cropping(data, samples)
     shard = shard or Shard()
     return RunPlan(recipe, data, out, samples, about, workers, shard, retry_failed, max_failures, made_for)

@@ -6,7 +6,9 @@ import pytest
 
 from piebench_eval.bench.blended_words import blend_remarks, blend_words, dropped_words
 from piebench_eval.bench.pie_bench import MAPPING_FILE, load_pie_bench
+from piebench_eval.bench.remarks import remarks_on_data
 from piebench_eval.errors import DataError
+from tests.support.commands import piebench
 
 
 @pytest.fixture
@@ -43,31 +45,25 @@ def test_what_names_no_two_phrases_is_refused(load, value):
 
 
 @pytest.mark.parametrize(
-    ("source", "blended", "said"),
+    ("source", "blended", "name"),
     [
-        ("a cat on a table", "cat polar bear", "dropped"),
-        ("a cat, a table", "cat dog", "another form"),
-        ("a table", "dog dog", "other prompt"),
-        ("a table", "zebra dog", "not in its prompt"),
+        ("a cat on a table", "cat polar bear", "dropped_blended_words"),
+        ("a cat, a table", "cat dog", "blended_words_in_another_form"),
+        ("a table", "dog dog", "blended_words_in_the_other_prompt"),
+        ("a table", "zebra dog", "absent_blended_words"),
     ],
 )
-def test_data_validate_counts_words_that_are_not_found_or_dropped(load, source, blended, said):
+def test_words_that_are_not_found_or_dropped_are_remarked(load, source, blended, name):
     samples = load(original_prompt=source, editing_prompt="a polar dog on a table", blended_word=blended)
-    remarks = blend_remarks(samples)
-    assert any(said in remark and remark.startswith("1 of 1 samples") for remark in remarks), remarks
+    assert name in [remark.name for remark in remarks_on_data(samples)]
 
 
 def test_nothing_is_said_of_words_that_are_found(load):
-    assert blend_remarks(load(original_prompt="a cat", editing_prompt="a dog", blended_word="cat dog")) == []
+    (sample,) = load(original_prompt="a cat", editing_prompt="a dog", blended_word="cat dog")
+    assert not any(blend_remarks(sample).values())
 
 
 def test_the_command_shows_the_remarks(load, tmp_path):
-    from typer.testing import CliRunner
-
-    from piebench_eval.cli.app import app
-
     load(original_prompt="a cat", editing_prompt="a polar bear", blended_word="cat polar bear")
-    shown = CliRunner().invoke(app, ["data", "validate", str(tmp_path)])
-    assert shown.exit_code == 0 and "1 of 1 samples: blended words behind the second" in " ".join(
-        shown.output.split()
-    )
+    shown = piebench("data", "validate", tmp_path)
+    assert "remark: 1 x blended words behind the second are dropped" in " ".join(shown.stdout.split())

@@ -13,10 +13,10 @@ from piebench_eval.runs.manifest import describe_session
 from piebench_eval.runs.pictures import pictures_of
 from piebench_eval.runs.shard import Shard
 from piebench_eval.tables.remarks import remarks_on
-from tests.cli.test_cli import piebench
+from tests.support.commands import piebench
 from tests.tables.test_tables import scores
 
-LONG = " ".join(["cat,"] * 40)
+LONG = " ".join(["a cat", *["very,"] * 40])
 
 
 @pytest.fixture
