@@ -60,7 +60,9 @@ def test_other_families_are_known_by_their_configs(model, part, field, value, sa
 def test_a_run_is_refused_at_planning(model, photo_bench, tmp_path, monkeypatch, dry):
     change(model / "unet" / "config.json", addition_embed_type="text_time")
     monkeypatch.setattr("piebench_eval.backbone.loading.load_backbone", None)
-    command = ["run", "--data", str(photo_bench), "--model", str(model), "--out", str(tmp_path / "run")]
+    combination = ["--inversion", "ddim", "--method", "p2p"]
+    command = ["run", *combination, "--data", str(photo_bench), "--model", str(model)]
+    command += ["--out", str(tmp_path / "run")]
     result = CliRunner().invoke(app, [*command, *["--dry-run"][:dry]])
     assert result.exit_code == 2 and "addition_embed_type" in result.output
     assert not (tmp_path / "run").exists()

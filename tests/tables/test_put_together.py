@@ -81,7 +81,7 @@ def test_an_empty_inversion_is_a_row_without_an_inversion():
 
 def test_types_that_are_numbers_or_missing():
     rows = of_a_run()
-    assert pb.table(rows.assign(type=rows["type"].astype(float)), types="8")["images"].tolist() == [4]
+    assert pb.table(rows.assign(type=rows["type"].astype(float)), types="8")["images"].tolist() == [2, 2]
     rows.loc[2, "type"] = np.nan
     for options in ({"types": "8"}, {"by_type": True}):
         with pytest.raises(PiebenchError, match="1 rows of the scores have no editing type"):
