@@ -20,6 +20,15 @@ def recordings(variable: str, beside: str, *, needs: str) -> Path:
     return folder
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, each file is one's, and so is the folder of the demo's run."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            file = item.path.relative_to(REPOSITORY)
+            group = file.parent if file.parent.name == "demo" else file
+            item.add_marker(pytest.mark.xdist_group(str(group)))
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """Recordings of the reference's edits."""

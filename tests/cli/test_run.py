@@ -44,9 +44,13 @@ def whole(edits_into, tmp_path_factory):
     return digests(out)
 
 
-# SIGTERM is heeded as SIGUSR1 is; test_session.py sends it to a run in one process.
+# SIGTERM and SIGUSR1 are heeded as SIGINT is.
 @pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGUSR1, signal.SIGINT]
+    "number",
+    [
+        *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGUSR1)),
+        signal.SIGINT,
+    ],
 )
 def test_workers_stop_within_seconds_and_the_run_goes_on(command, whole, number):
     options, out = command

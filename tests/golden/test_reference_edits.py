@@ -37,12 +37,12 @@ FIRST_AND_SLOW_OTHERS = [CASES[0], *(pytest.param(case, marks=pytest.mark.slow) 
 def edits():
     """Every combination of configs/paper.yaml on every case that was recorded.
 
-    On the first case, the one whose blend masks are a part of the picture, all are tested; on the others
+    On the first case, the one whose blend masks are a part of the picture, all are tested; on the second
     Direct Inversion with Prompt-to-Prompt is, and the rest repeats it.
     """
     for case in CASES:
         for pair in map("+".join, shipped("paper").pairs):
-            repeats = case != CASES[0] and pair != "direct+p2p"
+            repeats = case != CASES[0] and (pair, case) != ("direct+p2p", CASES[1])
             yield pytest.param(pair, case, marks=[pytest.mark.slow] if repeats else [])
 
 
@@ -73,7 +73,7 @@ def test_edit(golden, reference, paper, pair, case):
         assert (apart <= GREY_LEVELS).mean() >= SHARE_OF_VALUES
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", FIRST_AND_SLOW_OTHERS)
 @pytest.mark.parametrize(
     ("inversion", "name"), [("ddim", "ddim+p2p"), ("direct", "directinversion+masactrl")]
 )
@@ -92,7 +92,7 @@ def test_trajectory(golden, reference, case, inversion, name):
     np.testing.assert_allclose(found[-1], recording["xT"], atol=TRAJECTORY_TOLERANCE, rtol=0)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", FIRST_AND_SLOW_OTHERS)
 @pytest.mark.parametrize("inversion", ["ddim", "direct"])
 def test_latents_that_plug_and_play_copies_from(golden, reference, paper, case, inversion):
     recording = np.load(golden / "npz" / f"{INVERSION_NAMES[inversion]}+pnp__{case}.npz")
@@ -106,7 +106,7 @@ def test_latents_that_plug_and_play_copies_from(golden, reference, paper, case, 
     np.testing.assert_allclose(rows, recording["edit_source_rows_strided"], atol=3e-4, rtol=0)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", FIRST_AND_SLOW_OTHERS)
 def test_edit_friendly_latents(golden, reference, case):
     recording = np.load(golden / "npz" / f"edit-friendly-inversion+p2p__{case}.npz")
     schedule = ddim_schedule(reference.alphas_cumprod, STEPS)
@@ -192,7 +192,7 @@ def test_text_embeddings_are_padded_and_truncated(reference):
     assert torch.isfinite(embeddings).all()
 
 
-@pytest.mark.parametrize("steps", [4, pytest.param(STEPS, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("steps", [2, pytest.param(STEPS, marks=pytest.mark.slow)])
 def test_null_text_stops_early(golden, reference, steps):
     """Each step from the reference's own state: the first loss is 1e-11, and Adam makes noise of it.
 

@@ -44,6 +44,7 @@ def test_checkpointing_recomputes_and_changes_nothing(recipe, photo_bench, plain
     assert recomputed and digests(tmp_path / "run") == plain
 
 
+@pytest.mark.slow  # compiled blocks are tested in tests/backbone/test_compiled.py
 def test_a_compiled_run_says_so(recipe, photo_bench, plain, tmp_path, monkeypatch):
     blocks = functools.partial(compiled.compile_blocks, backend="eager")
     monkeypatch.setattr(compiled, "compile_blocks", blocks)

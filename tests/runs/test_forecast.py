@@ -7,6 +7,7 @@ from piebench_eval.runs.forecast import count_rows, forecast
 from piebench_eval.runs.plan import plan_units
 from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
 from piebench_eval.runs.records import EditKey
+from piebench_eval.runs.session import Selection
 from piebench_eval.runs.store import RunStore, Scan
 from tests.support.runs import run
 
@@ -21,10 +22,12 @@ def recipe(tiny_model):
 
 
 def test_every_edit_costs_the_foretold_rows(recipe, photo_bench, samples, tmp_path):
-    run(recipe, photo_bench, tmp_path, batch_size=1)
+    with_and_without_a_blend = [samples[0], samples[2]]
+    selection = Selection(ids=tuple(sample.id for sample in with_and_without_a_blend))
+    run(recipe, photo_bench, tmp_path, selection, batch_size=1)
     records = RunStore.read(tmp_path).records()
-    foretold = count_rows(recipe, samples)
-    assert len(records) == len(foretold) == 64
+    foretold = count_rows(recipe, with_and_without_a_blend)
+    assert len(records) == len(foretold) == 32
     for key, record in records.items():
         cost = foretold[EditKey(*key)]
         counted = [record[f"unet_rows_{kind}"] for kind in ("forward", "backward", "reused")]

@@ -14,6 +14,7 @@ from piebench_eval.methods import METHODS
 from piebench_eval.methods.pnp_control import PnPControl
 from piebench_eval.runs.edit import encode_inputs
 from tests.support.fake_cuda import CUDA, HostToDevice, fake_backbone
+from tests.support.pairs import EVERY_PAIR
 
 STEPS, UPDATES = 2, 2
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -76,8 +77,7 @@ def on_a_gpu(request, tokenizer, samples, updates_without_numbers):
         yield OnAGpu(backbone, samples[:2])
 
 
-@pytest.mark.parametrize("method", METHODS.names())
-@pytest.mark.parametrize("inversion", INVERSIONS.names())
+@pytest.mark.parametrize(("inversion", "method"), EVERY_PAIR)
 def test_a_combination_stays_on_the_device(on_a_gpu, inversion, method):
     latents, copied = on_a_gpu.edit(inversion, method)
     assert latents.shape == (2, 4, 16, 16)

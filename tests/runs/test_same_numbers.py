@@ -13,7 +13,7 @@ def recipe(tiny_model):
     pairs = [("ddim", "p2p"), ("null_text", "p2p"), ("edit_friendly", "masactrl"), ("direct", "pnp")]
     fields = {
         "model": str(tiny_model),
-        "steps": 6,
+        "steps": 4,
         "inversions": [inversion for inversion, _ in pairs],
         "methods": ["p2p", "masactrl", "pnp"],
         "combinations": {f"{inversion}+{method}": {} for inversion, method in pairs},

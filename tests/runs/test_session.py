@@ -115,7 +115,7 @@ def test_a_blend_without_maps_says_what_to_change(recipe, photo_bench, tmp_path)
     assert len(failed) == 2 and all("blend_downsampling" in error for error in failed.values())
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["bf16", pytest.param("fp16", marks=pytest.mark.slow)])
 def test_half_precision_comes_close(recipe, photo_bench, tmp_path, precision):
     half = build_recipe(dict(recipe), {"precision": precision}, "test")
     run(recipe, photo_bench, tmp_path / "full", Selection(limit=2))
@@ -171,7 +171,14 @@ def whole(commands, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "signal_number",
+    # What a run does at SIGTERM and SIGINT is tested with workers as well, in tests/cli/test_run.py.
+    [
+        signal.SIGKILL,
+        *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGINT)),
+    ],
+)
 def test_a_killed_run_ends_with_the_same_files(commands, whole, tmp_path, signal_number):
     killed = tmp_path / "killed"
     victim = start_piebench(*commands(killed)[0])

@@ -11,6 +11,7 @@ from piebench_eval.runs.recipe import build_recipe
 from piebench_eval.runs.reference_rows import reference_rows
 from scripts.plain.edit import plain_edit
 from scripts.plain.model import plain_model
+from tests.support.pairs import marked
 from tests.support.recipes import shipped
 
 STEPS, SIDE = 10, 128
@@ -31,12 +32,12 @@ def plainly(backbone, combination, sample):
     return edited, (model.forward, model.backward)
 
 
-@pytest.mark.parametrize("pair", recipe("table1").pairs, ids="+".join)
-def test_edits_are_the_package_s_and_rows_the_reference_s(backbone, samples, pair):
-    combination = recipe("table1").combination(*pair)
-    skipped = 2 if pair[0] == "edit_friendly" else 0
+@pytest.mark.parametrize(("inversion", "method"), [marked(*pair) for pair in recipe("table1").pairs])
+def test_edits_are_the_package_s_and_rows_the_reference_s(backbone, samples, inversion, method):
+    combination = recipe("table1").combination(inversion, method)
+    skipped = 2 if inversion == "edit_friendly" else 0
     expected_rows = reference_rows(combination, skipped)
-    if pair[0] == "null_text" and expected_rows is None:  # sooner done, and no rows to compare
+    if inversion == "null_text" and expected_rows is None:  # sooner done, and no rows to compare
         settings = combination.inversion_settings.model_copy(update={"inner_steps": 2})
         combination = replace(combination, inversion_settings=settings)
     processors = dict(backbone.unet.attn_processors)
@@ -44,7 +45,7 @@ def test_edits_are_the_package_s_and_rows_the_reference_s(backbone, samples, pai
     assert backbone.unet.attn_processors == processors
     expected, _ = edit_latents(backbone, samples[1:2], combination)
     # Null-text: Adam turns the sign of a tiny gradient, which is noise, into a whole step.
-    tolerance = 1e-2 if pair[0] == "null_text" else 5e-4
+    tolerance = 1e-2 if inversion == "null_text" else 5e-4
     torch.testing.assert_close(edited, expected, atol=tolerance, rtol=0)
     assert expected_rows in (rows, None)
 

@@ -110,6 +110,7 @@ def test_every_deviation_planted_alone_is_named(evidence, pairs):
     assert len(missed) <= len(planted) // 10, missed
 
 
+@pytest.mark.slow
 def test_twenty_constructed_cases(evidence):
     """Ten deviations alone and ten pairs, drawn at random: at least eighteen are named."""
     chance = random.Random(0)

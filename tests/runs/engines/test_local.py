@@ -96,20 +96,25 @@ def test_what_no_worker_can_do_is_said_once(fake_recipe, photo_bench, tmp_path):
 
 
 class SavedBehind(FakeEditor):
-    """Saves its first picture only once it edits the second, or raises."""
+    """The first worker to edit saves its first picture only once it edits the second, or raises."""
 
     def __init__(self, spec, recipe):
         super().__init__(capacity=1000)
-        self.second, encode = threading.Event(), worker_module.encode_image
+        self.first, self.second, encode = spec.out / "first", threading.Event(), worker_module.encode_image
 
         def wait_and_encode(image, image_format):
-            if not self.second.wait(timeout=20):
+            if not self.second.wait(timeout=60):
                 raise PiebenchError("the second batch waits for the first to be saved")
             return encode(image, image_format)
 
         worker_module.encode_image = wait_and_encode
 
     def edit(self, combination, samples):
+        try:
+            if not self.batches:
+                self.first.touch(exist_ok=False)
+        except FileExistsError:  # a worker that came later, to which no second batch may be left
+            self.second.set()
         if self.batches:
             self.second.set()
         return super().edit(combination, samples)
