@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MAPPING_FILE = "mapping_file.json"
 IMAGES_FOLDER = "annotation_images"
+RESTORE_PICTURE = "restore the picture or remove the annotation"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TEXT_FIELDS = (
     "image_path",
@@ -161,7 +162,7 @@ def _path_problem(images: Path, image_path: str) -> str | None:
         return f"{name} cannot be followed ({reason}); give another path"
     if not inside:
         return f"{name} is a link that leaves the folder; put the picture itself there"
-    return f"{name} does not exist in {images}; restore the picture or remove the annotation"
+    return f"{name} does not exist in {images}; {RESTORE_PICTURE}"
 
 
 def _to_sample(folder: Path, sample_id: str, annotation: dict[str, Any]) -> Sample:

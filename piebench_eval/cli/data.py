@@ -87,7 +87,15 @@ def _with_remarks(
 
 @app.command("import")
 def import_(
-    zip_file: Annotated[Path, typer.Option("--zip", help="The archive as downloaded.", show_default=False)],
+    zip_files: Annotated[
+        list[Path],
+        typer.Option(
+            "--zip",
+            help="The archive as downloaded. If a drive split the folder into several archives, give each "
+            "with its own --zip.",
+            show_default=False,
+        ),
+    ],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder to make.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -99,12 +107,14 @@ def import_(
 
       piebench data import --zip PIE-Bench_v1.zip --out PIE-Bench_v1
 
+      piebench data import --zip PIE-001.zip --zip PIE-002.zip --out PIE-Bench_v1
+
       piebench data import --zip ~/Downloads/PIE-Bench_v1-20240101.zip --out data/pie --json
     """
     from piebench_eval.bench.archive import import_archive
 
     with _progress() as told:
-        summaries = import_archive(zip_file, out_folder, lambda done, total: told("unpacking", done, total))
+        summaries = import_archive(zip_files, out_folder, lambda done, total: told("unpacking", done, total))
     if as_json:
         types = [asdict(summary) for summary in summaries]
         out.print_json(data={"folder": str(out_folder), "samples": _images(summaries), "types": types})
