@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from zipfile import ZipFile
 
+from piebench_eval.bench.annotations import RESTORE_PICTURE
 from piebench_eval.bench.names import shown
-from piebench_eval.bench.pie_bench import MAPPING_FILE, RESTORE_PICTURE, load_pie_bench
+from piebench_eval.bench.pie_bench import MAPPING_FILE, load_pie_bench
 from piebench_eval.bench.staging import require_new, whole_folder
 from piebench_eval.bench.summary import summarise
 from piebench_eval.errors import DataError, PiebenchError

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.bench.names import shown
+from piebench_eval.bench.names import kind_of, shown
 from piebench_eval.errors import DataError
 
 if TYPE_CHECKING:
@@ -53,7 +53,12 @@ def read_mapping_file(file: Path) -> JsonObject:
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise DataError([f"{file} cannot be read ({error}); restore the file"]) from None
     if not isinstance(annotations, JsonObject):
-        raise DataError([f"{file} must hold one object that maps ids to annotations; restore the file"])
+        raise DataError(
+            [
+                f"{file} must hold one object that maps ids to annotations, not {kind_of(annotations)}; "
+                "restore the file, or make a benchmark of another format: piebench data convert --help"
+            ]
+        )
     if not annotations:
         raise DataError([f"{file} holds no annotation; restore the file"])
     return annotations
@@ -71,12 +76,6 @@ def first_no_number(value: Any) -> NoNumber | None:
         elif isinstance(value, list) and not all(type(entry) is int for entry in value):
             waiting += value
     return None
-
-
-def json_type(value: Any) -> str:
-    """The type of a value in a JSON file, in words."""
-    names = {bool: "true/false", int: "number", float: "number", list: "list", str: "text"}
-    return "object" if isinstance(value, dict) else names.get(type(value), "null")
 
 
 def _integer(text: str) -> int | NoNumber:
