@@ -93,7 +93,7 @@ class Annotations:
         if field == _OPTIONAL and value is None:
             return None
         if field in _MISSING or field == _OPTIONAL:
-            if problem := _text_problem(field, value):
+            if problem := text_problem(field, value):
                 return f" {problem}"
             if field == "image_path" and (problem := _place_problem(self._picture, value)):
                 return f": {problem}"
@@ -139,7 +139,8 @@ class Annotations:
         return file
 
 
-def _text_problem(field: str, value: Any) -> str | None:
+def text_problem(field: str, value: Any) -> str | None:
+    """Say what keeps a value from being that of a field that holds text, or None if nothing does."""
     if field == "blended_word" and isinstance(value, str | list):
         if problem := blended_word_problem(value):
             return problem
