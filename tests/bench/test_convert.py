@@ -128,6 +128,8 @@ def test_a_table_may_say_more(place):
         ([SHORT, ("0/a.png", "a", "b"), ("0/a.png", "a", "b", "c")], ["line 3", "more cells", "quotes"]),
         ([SHORT, ("0/a.png", "a")], ["line 2", "fewer cells"]),
         ([SHORT, ("", "a", "b")], ["line 2", 'field "image" is empty']),
+        ([SHORT, ("0/a.png", "a", " ")], ["line 2", 'field "target_prompt" is empty']),
+        ([(*SHORT, "mask"), ("0/a.png", "a", "b", "9" * 5000)], ["line 2", 'field "mask"']),
         (
             [SHORT, ("0/lost.png", "a", "b")],
             ["line 2", '"image"', "lost.png' is not there", "--images FOLDER"],
@@ -212,6 +214,11 @@ FLOWEDIT = """
 """
 
 
+BOMB = "- &x0 [a, a, a, a, a, a, a, a, a]\n" + "".join(
+    f"- &x{number} [{', '.join([f'*x{number - 1}'] * 9)}]\n" for number in range(1, 12)
+)
+
+
 def test_flowedits_list(place):
     (place / "edits.yaml").write_text(FLOWEDIT)
     samples, notes = made("flowedit", place)
@@ -236,6 +243,8 @@ def test_flowedits_list(place):
         (("     - 2_panda\n", ""), ["entry 1", '"target_codes" has 1 texts for 2']),
         (("-\n    init_img", "- 3\n-\n    init_img"), ["entry 2", "must have fields, but is a number"]),
         (("[A dog]", "[A dog"), ["is not valid YAML"]),
+        (("[A dog]", '["\\ud800"]'), ["entry 2", 'field "target_prompts" holds half a surrogate pair']),
+        ((FLOWEDIT, BOMB), ["entry 10", "must have fields, but is a list"]),
         ((FLOWEDIT, "a: 1"), ["must hold a list of entries", "not an object"]),
         ((FLOWEDIT, ""), ["not nothing"]),
         ((FLOWEDIT, "[]"), ["an empty list"]),
@@ -279,7 +288,11 @@ def test_ti2is_list(bench, as_list):
         "7_1": "a sketch",
         "7_2": "a photo",
     }
-    assert samples["7_1"].type_id == "9" and samples["0"].source_prompt == ""
+    assert (
+        samples["0"].image_path == "0/0.png"
+        and samples["7_1"].type_id == "9"
+        and samples["0"].source_prompt == ""
+    )
     assert {each.file.read_bytes() for each in samples.values()} == {
         (bench / "annotation_images/0/a.png").read_bytes()
     }
@@ -349,6 +362,11 @@ def test_mistakes_in_masks(bench, name, mask, words):
         ({"0": {"image_path": "0/a.png"}}, ['"original_prompt" is missing', '"editing_prompt" is missing']),
         ({"0": entry(editing_type_id="x")}, ["id 0", 'field "editing_type_id" must be digits']),
         ({"a/b": entry()}, ["id a/b", "holds '/'"]),
+        ({"0": entry(editing_prompt="\ud800")}, ["id 0", '"editing_prompt" holds half a surrogate pair']),
+        ({"0": entry(blended_word="\ud800")}, ["id 0", '"blended_word" holds half a surrogate pair']),
+        ({"\ud800": entry()}, ["the id holds a character that cannot be printed"]),
+        ({"0": entry(image_path="x" * 9000)}, ["id 0", 'field "image_path"', "cannot be followed"]),
+        ({"0": entry(image_path="\0")}, ["id 0", "names no file"]),
         ({"0": 3}, ["id 0", "must have fields, but is a number"]),
         ([entry(id="x"), entry(id="x")], ["entry 2", "id x occurs twice"]),
         ([], ["an empty list"]),

@@ -21,7 +21,9 @@ OPTIONAL = ("id", "type", "instruction", "blended_word", "mask")
 
 _FIELDS = {"type": "editing_type_id", "instruction": "editing_instruction", "blended_word": "blended_word"}
 _SEPARATORS = (",", ";", "\t")
-_NUMBERS = re.compile(r"[0-9\s,;]+")
+_NEVER_EMPTY = {"image": "the path of the picture", "target_prompt": "what the edit shows"}
+_NUMBER = re.compile("[0-9]{1,15}")
+_BETWEEN_NUMBERS = re.compile(r"[\s,;]+")
 
 
 def read_csv(file: Path) -> Drafts:
@@ -75,23 +77,21 @@ def _add(drafts: Drafts, place: str, cells: dict[Any, Any]) -> None:
             place, "has fewer cells than the first line names; leave cells empty, but keep separators"
         )
         return
-    row = Row(drafts, place, {name.strip(): value for name, value in cells.items()})
+    row = Row(drafts, place, {name.strip(): value.strip() for name, value in cells.items()})
     picture, mask = row.text("image"), row.text("mask", needed=False)
-    if not picture:
-        drafts.problem(place, 'field "image" is empty; write the path of the picture')
+    for name, what in _NEVER_EMPTY.items():
+        if not row.value(name):
+            drafts.problem(place, f'field "{name}" is empty; write {what}')
     fields = {"original_prompt": row.text("source_prompt"), "editing_prompt": row.text("target_prompt")}
     for name, official in _FIELDS.items():
         if value := row.text(name, needed=False):
             fields[official] = _TYPES.get(value.lower(), value) if name == "type" else value
             if problem := text_problem(official, fields[official]):
                 drafts.problem(place, f'field "{name}" {problem}')
-    runs = [int(number) for number in re.split(r"[\s,;]+", mask) if number] if _is_numbers(mask) else mask
+    numbers = _BETWEEN_NUMBERS.split(mask)
+    runs = [int(number) for number in numbers] if all(map(_NUMBER.fullmatch, numbers)) else mask
     sample_id = _id(drafts, row, picture)
     drafts.found.append(Draft(place, sample_id, picture, "image", fields, runs or None))
-
-
-def _is_numbers(mask: str) -> bool:
-    return bool(_NUMBERS.fullmatch(mask)) and len(mask) < 10_000_000
 
 
 def _id(drafts: Drafts, row: Row, picture: str) -> str:

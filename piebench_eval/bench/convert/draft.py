@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.bench.names import kind_of, shown
+from piebench_eval.bench.names import kind_of
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ class Row:
         if value is None and not (needed or name in self._values):
             return ""
         if isinstance(value, str):
-            return value.strip()
+            self._check(name, value)
+            return value
         if name in self._values:
             self._drafts.problem(
                 self.place, f'field "{name}" must be text, not {kind_of(value)}; put it in quotes'
@@ -104,7 +107,15 @@ class Row:
                 self.place, f'field "{name}" must be a list of texts, but holds {wrong}; put texts in quotes'
             )
             return []
-        return [each.strip() for each in value]
+        for each in value:
+            self._check(name, each)
+        return value
+
+    def _check(self, name: str, value: str) -> None:
+        if _SURROGATE.search(value):
+            self._drafts.problem(
+                self.place, f'field "{name}" holds half a surrogate pair; write the character itself'
+            )
 
     def value(self, name: str) -> Any:
         """A field of any kind; None if it is not there."""
@@ -144,7 +155,5 @@ def objects(drafts: Drafts, entries: Any, what: str) -> list[tuple[str, Mapping[
         if isinstance(entry, dict):
             found.append((f"entry {number}", entry))
         else:
-            drafts.problem(
-                f"entry {number}", f"must have fields, but is {kind_of(entry)} ({shown(str(entry))})"
-            )
+            drafts.problem(f"entry {number}", f"must have fields, but is {kind_of(entry)}")
     return found
