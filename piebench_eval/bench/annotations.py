@@ -115,7 +115,11 @@ class Annotations:
 
     def _mask_problem(self, value: Any, image_path: str) -> str | None:
         if not isinstance(value, str):
-            return rle_problem(value)
+            problem = rle_problem(value)
+            is_coco = isinstance(value, dict) and "counts" in value
+            return (
+                f"{problem}; for COCO's masks: piebench data convert --from coco-mask" if is_coco else problem
+            )
         if _NUMBERS_AS_TEXT.fullmatch(value):
             return 'must be a list of numbers (start, length, ...), not text; write [1, 2] instead of "1 2"'
         return _place_problem(lambda path: self._mask_file(path, image_path), value)

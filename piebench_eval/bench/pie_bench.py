@@ -98,7 +98,10 @@ def _read_annotations(folder: Path, mapping_file: Path) -> JsonObject:
         return read_mapping_file(mapping_file)
     except FileNotFoundError:
         raise DataError(
-            [f"{mapping_file} is missing; give the folder that holds it and {IMAGES_FOLDER}/"]
+            [
+                f"{mapping_file} is missing; give the folder that holds it and {IMAGES_FOLDER}/, or make one "
+                "of another format: piebench data convert --help"
+            ]
         ) from None
 
 

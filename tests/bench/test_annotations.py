@@ -90,7 +90,8 @@ def test_messages_use_no_word_of_python(folder, field, value):
 def test_what_a_mask_must_be_is_said(folder):
     assert "must be a list of numbers (start, length, " in (text := problem_of(folder, mask=None))
     assert "not nothing" in text
-    assert "not an object with fields" in problem_of(folder, mask={"size": [64, 64], "counts": [1, 2]})
+    assert "not an object with fields" in (text := problem_of(folder, mask={"size": [64, 64], "counts": [1]}))
+    assert "piebench data convert --from coco-mask" in text
     assert "a list of numbers" in (text := problem_of(folder, mask="1040 32"))
     assert "not text" in text
     assert 'write "" where there is none' in problem_of(folder, blended_word=None)
