@@ -1,14 +1,16 @@
-"""The official archive, as downloaded: its benchmark folder, taken out without trusting anything in it."""
+"""The official archive, as downloaded, whole or in parts: its benchmark folder, without trusting anything."""
 
 from __future__ import annotations
 
 import re
 import stat
-from contextlib import contextmanager
-from pathlib import PurePosixPath
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from zipfile import ZipFile
 
+from piebench_eval.bench.annotations import RESTORE_PICTURE
 from piebench_eval.bench.names import shown
 from piebench_eval.bench.pie_bench import MAPPING_FILE, load_pie_bench
 from piebench_eval.bench.staging import require_new, whole_folder
@@ -16,8 +18,7 @@ from piebench_eval.bench.summary import summarise
 from piebench_eval.errors import DataError, PiebenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
     from zipfile import ZipInfo
 
     from piebench_eval.bench.summary import TypeSummary
@@ -26,17 +27,28 @@ MAX_BYTES = 8 * 2**30
 """Of all files together, unpacked; the official folder has less than a tenth."""
 
 _AGAIN = "download it again"
+_ALL_PARTS = "if a drive split the folder into several archives, give them all: --zip A --zip B"
 _DRIVE = re.compile("[A-Za-z]:")
 _CHUNK = 2**20
 _ENCRYPTED = 0x1
 
 
-def import_archive(archive: Path, folder: Path, progress: Callable[[int, int], None]) -> list[TypeSummary]:
-    """Unpack an archive's benchmark folder, check it, and give it its name only then.
+@dataclass(frozen=True)
+class _Part:
+    """An open archive, which may hold a part of the benchmark folder only."""
+
+    archive: Path
+    unpacked: ZipFile
+
+
+def import_archive(
+    archives: Path | Sequence[Path], folder: Path, progress: Callable[[int, int], None]
+) -> list[TypeSummary]:
+    """Unpack the benchmark folder of an archive, check it, and give it its name only then.
 
     Args:
-        archive: a zip file with ``mapping_file.json`` in it, at any depth; what lies beside that file is
-            unpacked, but for what macOS adds.
+        archives: a zip file with ``mapping_file.json`` in it, at any depth; what lies beside that file is
+            unpacked, but for what macOS adds. Or several zip files into which a drive split that folder.
         folder: the new folder.
         progress: is told how many files of how many are done.
 
@@ -44,31 +56,42 @@ def import_archive(archive: Path, folder: Path, progress: Callable[[int, int], N
         What the new folder holds, by editing type.
 
     Raises:
-        DataError: what the archive holds is not a sound benchmark folder.
-        PiebenchError: the archive is damaged, encrypted, too large, or has entries that lead elsewhere; or
-            the new folder holds something already, or cannot be written.
+        DataError: what the archives hold is not a sound benchmark folder.
+        PiebenchError: an archive is damaged, encrypted, too large, or has entries that lead elsewhere; two
+            archives differ in a file; or the new folder holds something already, or cannot be written.
     """
     require_new(folder)
-    with _damage_told(archive):
-        unpacked = ZipFile(archive)
-    with unpacked, whole_folder(folder) as partial:
-        root, members = _benchmark_members(archive, unpacked.infolist())
-        written = 0
-        for done, (path, member) in enumerate(members.items(), start=1):
-            file = partial / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("xb") as stream:
-                for chunk in _chunks(archive, unpacked, member):
-                    written += len(chunk)
-                    if written > MAX_BYTES:
-                        raise _too_large(archive)
-                    stream.write(chunk)
-            progress(done, len(members))
+    with ExitStack() as opened:
+        parts = []
+        for archive in [archives] if isinstance(archives, Path) else archives:
+            with _damage_told(archive):
+                parts.append(_Part(archive, opened.enter_context(ZipFile(archive))))
+        partial = opened.enter_context(whole_folder(folder))
+        inside, members = _benchmark_members(parts)
+        _unpack(members, partial, progress)
         try:
             return summarise(load_pie_bench(partial, check_masks=False))
         except DataError as error:
-            inside = str(archive / root)
-            raise DataError([problem.replace(str(partial), inside) for problem in error.problems]) from None
+            renamed = (problem.replace(str(partial), inside) for problem in error.problems)
+            problems = [problem.replace(RESTORE_PICTURE, f"{_ALL_PARTS}; or {_AGAIN}") for problem in renamed]
+            raise DataError(problems) from None
+
+
+def _unpack(
+    members: dict[str, tuple[_Part, ZipInfo]], folder: Path, progress: Callable[[int, int], None]
+) -> None:
+    """Write files of archives, by their paths below a folder."""
+    written = 0
+    for done, (path, (part, member)) in enumerate(members.items(), start=1):
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("xb") as stream:
+            for chunk in _chunks(part.archive, part.unpacked, member):
+                written += len(chunk)
+                if written > MAX_BYTES:
+                    raise _too_large(part.archive)
+                stream.write(chunk)
+        progress(done, len(members))
 
 
 @contextmanager
@@ -87,41 +110,68 @@ def _damage_told(archive: Path) -> Iterator[None]:
         raise PiebenchError(f"--zip {archive}: is damaged or no zip file ({reason}); {_AGAIN}") from None
 
 
-def _benchmark_members(archive: Path, members: list[ZipInfo]) -> tuple[PurePosixPath, dict[str, ZipInfo]]:
-    """Find the benchmark folder inside an archive, once every entry is known to be harmless.
+def _benchmark_members(parts: Sequence[_Part]) -> tuple[str, dict[str, tuple[_Part, ZipInfo]]]:
+    """Find the benchmark folder inside archives, once every entry is known to be harmless.
 
     Returns:
-        The folder's path in the archive, and its files by their paths below it.
+        What to call the folder in messages, and its files by their paths below it.
     """
-    for member in members:
+    files = [found for part in parts for found in _harmless_files(part)]
+    if sum(member.file_size for _, _, member in files) > MAX_BYTES:
+        raise _too_large(parts[0].archive)
+    roots = {path.parent: part for path, part, _ in files if path.name == MAPPING_FILE}
+    if not roots:
+        names = ", ".join(str(part.archive) for part in parts)
+        raise PiebenchError(
+            f"--zip {names}: holds no {MAPPING_FILE}; give the archive of PIE-Bench; {_ALL_PARTS}"
+        )
+    if len(roots) > 1:
+        found = " and ".join(shown(repr(str(root / MAPPING_FILE))) for root in list(roots)[:2])
+        raise PiebenchError(
+            f"--zip {next(iter(roots.values())).archive}: holds more than one {MAPPING_FILE} ({found}); "
+            "unpack it by hand and check the folder you want: piebench data validate FOLDER"
+        )
+    ((root, main),) = roots.items()
+    inside: dict[str, tuple[_Part, ZipInfo]] = {}
+    for path, part, member in files:
+        if path.is_relative_to(root):
+            below = str(path.relative_to(root))
+            if below in inside and (problem := _double_problem(path, inside[below], (part, member))):
+                raise PiebenchError(problem)
+            inside.setdefault(below, (part, member))
+    return str(main.archive / root), inside
+
+
+def _harmless_files(part: _Part) -> Iterator[tuple[PurePosixPath, _Part, ZipInfo]]:
+    """The files of an archive, but for what macOS adds.
+
+    Raises:
+        PiebenchError: it has an entry that must not be unpacked.
+    """
+    for member in part.unpacked.infolist():
         if problem := _member_problem(member):
             raise PiebenchError(
-                f"--zip {archive}: entry {shown(repr(member.orig_filename))} {problem}; {_AGAIN}"
+                f"--zip {part.archive}: entry {shown(repr(member.orig_filename))} {problem}; {_AGAIN}"
             )
-    files = [
-        (PurePosixPath(member.filename), member)
-        for member in members
-        if not member.is_dir() and not _is_junk(PurePosixPath(member.filename))
-    ]
-    if sum(member.file_size for _, member in files) > MAX_BYTES:
-        raise _too_large(archive)
-    roots = [path.parent for path, _ in files if path.name == MAPPING_FILE]
-    if not roots:
-        raise PiebenchError(f"--zip {archive}: holds no {MAPPING_FILE}; give the archive of PIE-Bench")
-    if len(roots) > 1:
-        found = " and ".join(shown(repr(str(root / MAPPING_FILE))) for root in roots[:2])
-        raise PiebenchError(
-            f"--zip {archive}: holds more than one {MAPPING_FILE} ({found}); unpack it by hand and check the "
-            "folder you want: piebench data validate FOLDER"
+        path = PurePosixPath(member.filename)
+        if not member.is_dir() and not _is_junk(path):
+            yield path, part, member
+
+
+def _double_problem(
+    path: PurePosixPath, one: tuple[_Part, ZipInfo], other: tuple[_Part, ZipInfo]
+) -> str | None:
+    """Say that two entries want to be one file; two archives may hold the same file."""
+    (part, member), (other_part, other_member) = one, other
+    entry = f"entry {shown(repr(str(path)))}"
+    if part is other_part:
+        return f"--zip {part.archive}: {entry} occurs twice; {_AGAIN}"
+    if (member.CRC, member.file_size) != (other_member.CRC, other_member.file_size):
+        return (
+            f"--zip {other_part.archive}: {entry} differs from that of {part.archive}; give the parts of one "
+            "download"
         )
-    inside: dict[str, ZipInfo] = {}
-    for path, member in files:
-        if path.is_relative_to(roots[0]):
-            below = str(path.relative_to(roots[0]))
-            if below in inside:
-                raise PiebenchError(f"--zip {archive}: entry {shown(repr(str(path)))} occurs twice; {_AGAIN}")
-            inside[below] = member
-    return roots[0], inside
+    return None
 
 
 def _member_problem(member: ZipInfo) -> str | None:

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.bench.names import shown
+from piebench_eval.bench.names import kind_of, shown
 from piebench_eval.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,8 +38,28 @@ def read_mapping_file(file: Path) -> JsonObject:
         FileNotFoundError: there is no such file.
         DataError: it cannot be read, is not JSON, or does not hold one object with something in it.
     """
+    annotations = read_json(file)
+    if not isinstance(annotations, JsonObject):
+        raise DataError(
+            [
+                f"{file} must hold one object that maps ids to annotations, not {kind_of(annotations)}; "
+                "restore the file, or make a benchmark of another format: piebench data convert --help"
+            ]
+        )
+    if not annotations:
+        raise DataError([f"{file} holds no annotation; restore the file"])
+    return annotations
+
+
+def read_json(file: Path) -> Any:
+    """Read a JSON file: objects as JsonObject, and numbers that are none as NoNumber.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DataError: it cannot be read, or is not JSON.
+    """
     try:
-        annotations = json.loads(
+        return json.loads(
             file.read_bytes().decode("utf-8-sig"),
             object_pairs_hook=JsonObject,
             parse_constant=NoNumber,
@@ -52,11 +72,6 @@ def read_mapping_file(file: Path) -> JsonObject:
         raise DataError([f"{file} is not valid JSON: {error.msg} at {where}; mend it there"]) from None
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise DataError([f"{file} cannot be read ({error}); restore the file"]) from None
-    if not isinstance(annotations, JsonObject):
-        raise DataError([f"{file} must hold one object that maps ids to annotations; restore the file"])
-    if not annotations:
-        raise DataError([f"{file} holds no annotation; restore the file"])
-    return annotations
 
 
 def first_no_number(value: Any) -> NoNumber | None:
@@ -71,12 +86,6 @@ def first_no_number(value: Any) -> NoNumber | None:
         elif isinstance(value, list) and not all(type(entry) is int for entry in value):
             waiting += value
     return None
-
-
-def json_type(value: Any) -> str:
-    """The type of a value in a JSON file, in words."""
-    names = {bool: "true/false", int: "number", float: "number", list: "list", str: "text"}
-    return "object" if isinstance(value, dict) else names.get(type(value), "null")
 
 
 def _integer(text: str) -> int | NoNumber:

@@ -1,6 +1,8 @@
-"""Which names are safe: an id becomes the name of a file in a flat folder."""
+"""Which names are safe, for an id becomes the name of a file in a flat folder; and values in messages."""
 
 from __future__ import annotations
+
+from typing import Any
 
 MAX_BYTES = 200
 """Of an id in UTF-8; file systems allow 255 for a name, suffixes included."""
@@ -33,3 +35,13 @@ def shown(text: str) -> str:
     """
     whole = text if text.isprintable() and text else repr(text)
     return whole if len(whole) <= 300 else f"{whole[:250]}... ({len(text)} characters)"
+
+
+def kind_of(value: Any) -> str:
+    """What kind of value a file holds, in words.
+
+    >>> kind_of("cat"), kind_of(3), kind_of(None), kind_of([1, 2])
+    ('text', 'a number', 'nothing', 'a list')
+    """
+    kinds = {bool: "true or false", int: "a number", float: "a number", str: "text", type(None): "nothing"}
+    return "a list" if isinstance(value, list) else kinds.get(type(value), "an object with fields of its own")

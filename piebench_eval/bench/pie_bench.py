@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-from piebench_eval.bench.blended_words import blended_text, blended_word_problem
-from piebench_eval.bench.mapping_file import JsonObject, first_no_number, json_type, read_mapping_file
+from piebench_eval.bench.annotations import IMAGES_FOLDER, Annotations
+from piebench_eval.bench.mapping_file import read_mapping_file
+from piebench_eval.bench.mask_files import mask_as_runs
 from piebench_eval.bench.mask_size import is_empty, mask_end, other_size, scale_rle, size_text
 from piebench_eval.bench.names import id_problem, shown
 from piebench_eval.bench.pictures import PictureError, decode_picture
-from piebench_eval.bench.rle import rle_problem
-from piebench_eval.bench.sample import Sample
 from piebench_eval.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from piebench_eval.bench.mapping_file import JsonObject
     from piebench_eval.bench.mask_size import OtherSize, Size
+    from piebench_eval.bench.sample import Sample
 
 MAPPING_FILE = "mapping_file.json"
-IMAGES_FOLDER = "annotation_images"
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_TEXT_FIELDS = (
-    "image_path",
-    "original_prompt",
-    "editing_prompt",
-    "editing_instruction",
-    "editing_type_id",
-    "blended_word",
-)
-_TYPE_ID = re.compile("[0-9]{1,9}")
 
 
 def load_pie_bench(folder: Path, mask_size: Size | None = None, check_masks: bool = True) -> list[Sample]:
@@ -54,31 +45,31 @@ def load_pie_bench(folder: Path, mask_size: Size | None = None, check_masks: boo
     """
     mapping_file = folder / MAPPING_FILE
     annotations = _read_annotations(folder, mapping_file)
-    samples: list[Sample] = []
-    problems = [
-        f"{mapping_file}: id {shown(sample_id)} occurs twice; give each annotation its own id"
-        for sample_id in annotations.duplicates
-    ]
-    for sample_id, annotation in annotations.items():
-        found = _annotation_problems(folder, annotation)
-        if problem := id_problem(sample_id):
-            found.insert(0, f"the id {problem}")
-        problems += [f"{mapping_file}: id {shown(sample_id)}: {problem}" for problem in found]
-        if not found:
-            samples.append(_to_sample(folder, sample_id, annotation))
-    problems += [f"{mapping_file}: {problem}" for problem in _shared_outputs(samples)]
+    samples, mask_files, problems = _read_samples(folder, annotations)
+    samples, found = _edits_apart(samples)
+    problems = [f"{mapping_file}: {problem}" for problem in [*problems, *found]]
     with ThreadPoolExecutor() as pool:
-        looks = list(pool.map(_look_at_picture, samples))
+        looks = list(
+            pool.map(lambda each: _look_at_pictures(each, mask_files.get(each.id), mask_size), samples)
+        )
     problems += [look for look in looks if isinstance(look, str)]
-    seen = [(sample, look) for sample, look in zip(samples, looks, strict=True) if isinstance(look, tuple)]
+    seen = [
+        (sample if look.mask is None else replace(sample, mask_rle=look.mask), look.size)
+        for sample, look in zip(samples, looks, strict=True)
+        if isinstance(look, _Look)
+    ]
     if mask_size is not None:
-        problems += [problem for sample, _ in seen if (problem := _past_the_end(sample, mask_size))]
+        problems += [
+            f"{mapping_file}: {problem}"
+            for sample, _ in seen
+            if (problem := _past_the_end(sample, mask_size))
+        ]
     elif check_masks and (problem := _other_masks(seen)):
         problems.append(f"{mapping_file}: {problem}")
     if problems:
         raise DataError(problems)
     if mask_size is None:
-        return samples
+        return [sample for sample, _ in seen]
     return [replace(sample, mask_rle=scale_rle(sample.mask_rle, mask_size, size)) for sample, size in seen]
 
 
@@ -107,99 +98,91 @@ def _read_annotations(folder: Path, mapping_file: Path) -> JsonObject:
         return read_mapping_file(mapping_file)
     except FileNotFoundError:
         raise DataError(
-            [f"{mapping_file} is missing; give the folder that holds it and {IMAGES_FOLDER}/"]
+            [
+                f"{mapping_file} is missing; give the folder that holds it and {IMAGES_FOLDER}/, or make one "
+                "of another format: piebench data convert --help"
+            ]
         ) from None
 
 
-def _annotation_problems(folder: Path, annotation: Any) -> list[str]:
-    if not isinstance(annotation, JsonObject):
-        return [f"must be an object, not {first_no_number(annotation) or json_type(annotation)}"]
-    problems = [f'field "{shown(field)}" occurs twice; keep one' for field in annotation.duplicates]
-    problems += [
-        f'field "{field}" is missing; add it' for field in (*_TEXT_FIELDS, "mask") if field not in annotation
+def _read_samples(folder: Path, annotations: JsonObject) -> tuple[list[Sample], dict[str, Path], list[str]]:
+    """The samples whose annotations are sound, the pictures of their masks by id, and what is wrong."""
+    problems = [
+        f"id {shown(sample_id)} occurs twice; give each annotation its own id"
+        for sample_id in annotations.duplicates
     ]
-    for field, value in annotation.items():
-        if number := first_no_number(value):
-            problems.append(f'field "{shown(field)}" holds {number}, which is no number; write what is meant')
-        elif field == "mask" and (problem := rle_problem(value)):
-            problems.append(f'field "mask" {problem}')
-        elif field in _TEXT_FIELDS and (problem := _text_problem(field, value)):
-            problems.append(f'field "{field}" {problem}')
-        elif field == "image_path" and (problem := _path_problem(folder / IMAGES_FOLDER, value)):
-            problems.append(f'field "image_path": {problem}')
-    return problems
+    checks = Annotations(folder)
+    samples: list[Sample] = []
+    mask_files: dict[str, Path] = {}
+    for sample_id, annotation in annotations.items():
+        found = checks.problems(annotation)
+        if problem := id_problem(sample_id):
+            found.insert(0, f"the id {problem}")
+        problems += [f"id {shown(sample_id)}: {problem}" for problem in found]
+        if not found:
+            sample, mask_file = checks.sample(sample_id, annotation)
+            samples.append(sample)
+            if mask_file is not None:
+                mask_files[sample_id] = mask_file
+    return samples, mask_files, problems
 
 
-def _text_problem(field: str, value: Any) -> str | None:
-    if field == "blended_word" and isinstance(value, str | list):
-        if problem := blended_word_problem(value):
-            return problem
-        value = blended_text(value)
-    if not isinstance(value, str):
-        return f"must be text, not {json_type(value)}"
-    if _SURROGATE.search(value):
-        return "holds half a surrogate pair; write the character itself"
-    if field == "editing_type_id" and not _TYPE_ID.fullmatch(value):
-        return f"must be digits (PIE-Bench has 0 to 9), not {shown(repr(value))}"
-    return None
+def _edits_apart(samples: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
+    """Give the edits of every sample a place of their own.
 
+    Edits are kept under the path of their picture, but for its suffix. Where that is the same for several
+    samples, their ids take the place of the picture's name.
 
-def _path_problem(images: Path, image_path: str) -> str | None:
-    """Say why a path does not lead to a file inside the pictures' folder, or None if it does."""
-    name = shown(repr(image_path))
-    if not image_path or "\0" in image_path:
-        return f"{name} names no file; give the path of a picture below {IMAGES_FOLDER}/"
-    if Path(image_path).is_absolute() or ".." in Path(image_path).parts:
-        return f"{name} must be a path below {IMAGES_FOLDER}/, without '..'"
-    try:
-        resolved = (images / image_path).resolve()
-        inside = resolved.is_relative_to(images.resolve())
-        if inside and resolved.is_file():
-            return None
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or "its links go round in a circle"
-        return f"{name} cannot be followed ({reason}); give another path"
-    if not inside:
-        return f"{name} is a link that leaves the folder; put the picture itself there"
-    return f"{name} does not exist in {images}; restore the picture or remove the annotation"
-
-
-def _to_sample(folder: Path, sample_id: str, annotation: dict[str, Any]) -> Sample:
-    return Sample(
-        id=sample_id,
-        image_path=Path(annotation["image_path"]).as_posix(),
-        file=folder / IMAGES_FOLDER / annotation["image_path"],
-        marked_source_prompt=annotation["original_prompt"],
-        marked_target_prompt=annotation["editing_prompt"],
-        instruction=annotation["editing_instruction"],
-        type_id=annotation["editing_type_id"],
-        blended_word=blended_text(annotation["blended_word"]),
-        mask_rle=tuple(annotation["mask"]),
-    )
-
-
-def _shared_outputs(samples: Sequence[Sample]) -> list[str]:
-    """Two annotations whose edits would be saved under one name (paths are kept but for their suffix)."""
+    Returns:
+        The samples, and what is wrong if two places are the same all the same.
+    """
+    count = Counter(map(_place_of_edits, samples))
+    apart = [
+        replace(sample, image_path=str(PurePosixPath(sample.image_path).with_name(_file_name(sample))))
+        if count[_place_of_edits(sample)] > 1
+        else sample
+        for sample in samples
+    ]
     owners: dict[str, str] = {}
     problems = []
-    for sample in samples:
-        stem = str(Path(sample.image_path).with_suffix(""))
-        if stem in owners:
+    for sample in apart:
+        place = _place_of_edits(sample)
+        if place in owners:
             problems.append(
-                f'id {sample.id}: field "image_path": {sample.image_path!r} has the name of '
-                f"id {owners[stem]}; their edits would overwrite each other: rename one picture"
+                f'id {sample.id}: field "image_path": its edits would be kept as {place}, as those of id '
+                f"{owners[place]} are; rename the picture or the id"
             )
-        owners.setdefault(stem, sample.id)
-    return problems
+        owners.setdefault(place, sample.id)
+    return apart, problems
 
 
-def _look_at_picture(sample: Sample) -> Size | str:
-    """The width and height of a sample's picture, or what is wrong with it."""
+def _place_of_edits(sample: Sample) -> str:
+    return str(PurePosixPath(sample.image_path).with_suffix(""))
+
+
+def _file_name(sample: Sample) -> str:
+    return sample.id + PurePosixPath(sample.image_path).suffix
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is known of a picture once it is decoded: its size, and the mask if that is a picture too."""
+
+    size: Size
+    mask: tuple[int, ...] | None
+
+
+def _look_at_pictures(sample: Sample, mask_file: Path | None, mask_size: Size | None) -> _Look | str:
+    """Decode the pictures of a sample, or say what is wrong with them."""
+    file, field = sample.file, "image_path"
     try:
-        height, width, _ = decode_picture(sample.file).shape
+        height, width, _ = decode_picture(file).shape
+        if mask_file is None:
+            return _Look((width, height), None)
+        file, field = mask_file, "mask"
+        return _Look((width, height), mask_as_runs(mask_file, mask_size or (width, height)))
     except PictureError as error:
-        return f'{sample.file}: id {sample.id}: field "image_path": {error}'
-    return width, height
+        return f'{file}: id {sample.id}: field "{field}": {error}'
 
 
 def _past_the_end(sample: Sample, mask_size: Size) -> str | None:

@@ -6,6 +6,8 @@ from reprlib import repr as short
 import numpy as np
 from numpy.typing import NDArray
 
+from piebench_eval.bench.names import kind_of
+
 BoolMask = NDArray[np.bool_]
 
 
@@ -63,10 +65,10 @@ def set_frame(mask: BoolMask) -> BoolMask:
 def rle_problem(rle: object) -> str | None:
     """Say what keeps a value from being a run-length list, or None if it is one."""
     if not isinstance(rle, Sequence) or isinstance(rle, str):
-        return f"must be a list of integers, not {type(rle).__name__}"
+        return f"must be a list of numbers (start, length, start, length, ...), not {kind_of(rle)}"
     wrong = next((value for value in rle if type(value) is not int), None)
     if wrong is not None:
-        return f"must hold integers only, but holds {short(wrong)}"
+        return f"must hold whole numbers only (start, length, start, length, ...), but holds {short(wrong)}"
     if len(rle) % 2:
         return f"has an odd number of entries ({len(rle)}); it needs pairs of start and length"
     negative = next((value for value in rle if value < 0), None)

@@ -27,11 +27,12 @@ class Sample:
 
     Attributes:
         id: the annotation's key.
-        image_path: path below ``annotation_images``, with forward slashes.
+        image_path: path of the picture below ``annotation_images``, with forward slashes, and of its edits
+            below theirs; of a picture with several targets, the id stands for its name.
         file: where the picture lies on disk.
         marked_source_prompt: the source prompt with the brackets around the words to edit.
         marked_target_prompt: the target prompt, likewise.
-        instruction: the edit as an instruction.
+        instruction: the edit as an instruction; may be empty.
         type_id: editing type, a key of ``TYPE_NAMES``.
         blended_word: source and target word of the local blend, separated by a space, or phrases by "|";
             may be empty.

@@ -32,6 +32,15 @@ class Dataset(StrEnum):
     pie_bench_pp = "pie-bench-pp"
 
 
+class SourceFormat(StrEnum):
+    """Formats that can be converted; the keys of ``piebench_eval.bench.convert.convert.FORMATS``."""
+
+    flowedit = "flowedit"
+    ti2i = "ti2i"
+    coco_mask = "coco-mask"
+    csv = "csv"
+
+
 @app.callback()
 def options() -> None:
     """Commands on benchmark folders."""
@@ -87,7 +96,15 @@ def _with_remarks(
 
 @app.command("import")
 def import_(
-    zip_file: Annotated[Path, typer.Option("--zip", help="The archive as downloaded.", show_default=False)],
+    zip_files: Annotated[
+        list[Path],
+        typer.Option(
+            "--zip",
+            help="The archive as downloaded. If a drive split the folder into several archives, give each "
+            "with its own --zip.",
+            show_default=False,
+        ),
+    ],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder to make.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -99,12 +116,14 @@ def import_(
 
       piebench data import --zip PIE-Bench_v1.zip --out PIE-Bench_v1
 
+      piebench data import --zip PIE-001.zip --zip PIE-002.zip --out PIE-Bench_v1
+
       piebench data import --zip ~/Downloads/PIE-Bench_v1-20240101.zip --out data/pie --json
     """
     from piebench_eval.bench.archive import import_archive
 
     with _progress() as told:
-        summaries = import_archive(zip_file, out_folder, lambda done, total: told("unpacking", done, total))
+        summaries = import_archive(zip_files, out_folder, lambda done, total: told("unpacking", done, total))
     if as_json:
         types = [asdict(summary) for summary in summaries]
         out.print_json(data={"folder": str(out_folder), "samples": _images(summaries), "types": types})
@@ -140,6 +159,69 @@ def fetch(
         summaries = fetch_pie_bench_pp(out_folder, told, revision)
     out.print(f"{_images(summaries)} samples in {out_folder}, no problem found.", markup=False)
     out.print(f"{REPO_ID} is under the licence {LICENCE}; {SOURCE_FILE} says more.", markup=False)
+    _print_remark(summaries)
+
+
+@app.command()
+def convert(
+    source_format: Annotated[
+        SourceFormat, typer.Option("--from", help="Which format it is.", show_default=False)
+    ],
+    source: Annotated[
+        Path, typer.Option("--in", help="The format's file, or a folder that holds it.", show_default=False)
+    ],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder to make.", show_default=False)],
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that the paths of pictures and masks start from; by default the file's own, or one "
+            "of the two above it.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Make a benchmark folder of edits that are described in another format; pictures are copied.
+
+    csv: a table that anybody can write, a line for each edit. The first line
+    names the columns. Needed: image (a path that starts at the table's folder),
+    source_prompt, target_prompt. As wanted: id (by default the picture's name),
+    type (0 to 9, or a name such as "change object"), instruction, blended_word,
+    mask (the path of a picture, white where the edit may take place; or numbers:
+    START LENGTH START LENGTH ...).
+
+    flowedit: a YAML list of input_img, source_prompt and target_prompts (and
+    target_codes).
+
+    ti2i: JSON with image_path, original_prompt and editing_prompt, by id or in
+    a list.
+
+    coco-mask: the official file, but with masks as COCO writes them, of size and
+    counts.
+
+    Examples:
+
+      piebench data convert --from csv --in edits.csv --out my-bench
+
+      piebench data convert --from flowedit --in FlowEdit/edits.yaml --out flowedit-bench
+
+      piebench data convert --from ti2i --in data/mapping_file_ti2i_benchmark.json --out ti2i-bench
+    """
+    from piebench_eval.bench.convert.convert import convert as convert_folder
+
+    with _progress() as told:
+        converted = convert_folder(
+            source_format.value, source, out_folder, images, lambda done, total: told("reading", done, total)
+        )
+    summaries = converted.summaries
+    if as_json:
+        types = [asdict(summary) for summary in summaries]
+        about = {"folder": str(out_folder), "samples": _images(summaries), "types": types}
+        out.print_json(data={**about, "notes": converted.notes})
+        return
+    out.print(f"{_images(summaries)} samples in {out_folder}, no problem found.", markup=False)
+    for note in converted.notes:
+        out.print(note, markup=False)
     _print_remark(summaries)
 
 

@@ -54,7 +54,7 @@ class Edits:
         protocol: how to look at the pictures.
         sources: the sources, each once.
         owners: for each edit the position of its source.
-        saved: edits as they were saved, ``[height, width, 3]``, or strips of panels of that size.
+        saved: edits as they were saved, ``[height, width, 3]``, or several panels of that size.
         memo: what was computed so far.
     """
 
@@ -152,16 +152,26 @@ class Edits:
 
 def prepare_edit(saved: NDArray[np.uint8], height: int, width: int, rules: PictureRules) -> NDArray[np.uint8]:
     """Take the edit out of what was saved, ``[height, width, 3]``, by the protocol's rules for pictures."""
-    if saved.shape[1] == width:
+    if saved.shape[:2] == (height, width):
         image = saved
     elif rules.panel == "squeezed":
         image = np.array(Image.fromarray(saved).resize((width, height)))
+    elif rules.panel == "last":
+        image = saved[-height:, -width:]
     else:
-        first = saved.shape[1] - width if rules.panel == "last" else width
-        image = saved[:, first : first + width]
+        top, left = _second_panel(saved.shape[:2], height, width)
+        image = saved[top : top + height, left : left + width]
     if rules.jpeg is not None:
         image = as_jpeg(image, rules.jpeg, rules.chroma)
     return in_order(image, rules.channels)
+
+
+def _second_panel(saved: tuple[int, ...], height: int, width: int) -> tuple[int, int]:
+    """Where the second panel begins in what was saved, ``[height, width]``: right of the first, or below."""
+    rows, columns = saved[0] // height, saved[1] // width
+    if columns > 1:
+        return 0, (saved[1] - width) // (columns - 1)
+    return (saved[0] - height) // (rows - 1), 0
 
 
 def as_jpeg(image: NDArray[np.uint8], quality: int, chroma: str) -> NDArray[np.uint8]:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from piebench_eval.bench.images import ImageLoader
+from piebench_eval.bench.names import kind_of
 from piebench_eval.bench.pie_bench import IMAGES_FOLDER
+from piebench_eval.bench.places import OtherCase
 from piebench_eval.demo.benchmark import IDEAL_FOLDER
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.dataset import dataset_of_run
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
     from piebench_eval.bench.sample import Sample
     from piebench_eval.runs.store import RunStore
 
-_REFERENCE_ROWS = {"oracle": IDEAL_FOLDER, "source-copy": IMAGES_FOLDER}
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
 _LISTS = (".csv", ".json")
 
 
@@ -81,16 +82,17 @@ def run_candidates(store: RunStore, data: Path | None = None) -> tuple[list[Cand
 
 
 def _reference_candidates(folder: Path, sample: Sample) -> list[Candidate]:
-    if not (folder / IDEAL_FOLDER / sample.image_path).is_file():
+    ideal = folder / IDEAL_FOLDER / sample.image_path
+    if not ideal.is_file():
         return []
     return [
         Candidate(
             sample,
             {"inversion": "", "method": name},
-            folder / pictures / sample.image_path,
+            file,
             may_be_strip=False,
         )
-        for name, pictures in _REFERENCE_ROWS.items()
+        for name, file in {"oracle": ideal, "source-copy": sample.file}.items()
     ]
 
 
@@ -101,13 +103,15 @@ def anybodys_candidates(
 
     Args:
         images: a folder in the official layout, with or without ``annotation_images/``, or with flat names
-            ``<id>.png``; or a CSV or JSON file that says where the edit of each id is.
+            ``<id>.png``; or a CSV or JSON file that says where the edit of each id is. Letters of ids and
+            suffixes may be in another case.
         samples: the benchmark.
         name: what to call the method.
         loader: how the sources were brought to the edits' resolution; None for edits of whole sources.
 
     Raises:
-        PiebenchError: there is no such folder, file or loader, or the list is wrong.
+        PiebenchError: there is no such folder, file or loader, the list is wrong, or two files differ in the
+            case of letters only.
     """
     if loader not in (None, *get_args(ImageLoader)):
         raise PiebenchError(f"--image-loader {loader}: use {', '.join(get_args(ImageLoader))}")
@@ -118,9 +122,9 @@ def anybodys_candidates(
         places = {sample.id: list(_places(images, sample)) for sample in samples}
     else:
         raise PiebenchError(f"--images {images}: no such folder, and no CSV or JSON file")
-    candidates, missing = [], []
+    candidates, missing, others = [], [], OtherCase()
     for sample in samples:
-        file = next(filter(_is_there, places.get(sample.id, [])), None)
+        file = _first_there(places.get(sample.id, []), others)
         if file is not None:
             candidates.append(Candidate(sample, {"name": name}, file, loader))
         elif sample.id in places:
@@ -128,6 +132,29 @@ def anybodys_candidates(
         else:
             missing.append(f"{sample.id}: {images} does not name it")
     return candidates, missing
+
+
+def _first_there(places: Sequence[Path], others: OtherCase) -> Path | None:
+    """The first of some places where a file is, if not as it is written then with letters in another case.
+
+    Raises:
+        PiebenchError: there are two in one place.
+    """
+    if file := next(filter(_is_there, places), None):
+        return file
+    for place in places:
+        try:
+            found = others.files(place.parent, place.name)
+        except OSError:
+            continue
+        if len(found) > 1:
+            raise PiebenchError(
+                f"{found[0]} and {found[1]} differ in the case of letters only, and either may be "
+                f"{place.name}; remove or rename one"
+            )
+        if found:
+            return found[0]
+    return None
 
 
 def _is_there(file: Path) -> bool:
@@ -164,14 +191,28 @@ def _read_list(file: Path, known: set[str]) -> dict[str, Path]:
         where = f"{file}: entry {position}"
         if not isinstance(sample_id, str) or not isinstance(path, str) or not path or "\0" in path:
             raise PiebenchError(
-                f"{where}: must name an id and a file as text, not {sample_id!r} and {path!r}"
+                f"{where}: must name an id and a file as text, not {_told(sample_id)} and {_told(path)}"
             )
+        sample_id = _in_its_own_case(sample_id, known)
         if sample_id not in known:
             raise PiebenchError(f"{where}: the benchmark has no id {sample_id!r}; correct it or leave it out")
         if sample_id in places:
             raise PiebenchError(f"{where}: id {sample_id} stands there twice; leave one out")
         places[sample_id] = file.parent / path
     return places
+
+
+def _told(value: Any) -> str:
+    """A value for a message."""
+    return repr(value) if isinstance(value, str) else kind_of(value)
+
+
+def _in_its_own_case(sample_id: str, known: set[str]) -> str:
+    """An id as the benchmark writes it, where one alone differs in the case of letters at most."""
+    if sample_id in known:
+        return sample_id
+    same = [each for each in known if each.casefold() == sample_id.casefold()]
+    return same[0] if len(same) == 1 else sample_id
 
 
 def _csv_entries(text: str) -> list[tuple[Any, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -9,10 +10,11 @@ from PIL import Image
 
 from piebench_eval.bench.images import ImageLoader, load_image, load_mask, loaded_size
 from piebench_eval.bench.pictures import picture_size, read_picture
-from piebench_eval.errors import PiebenchError
+from piebench_eval.errors import PiebenchError, PiebenchWarning
+from piebench_eval.runs.strips import last_panel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -53,7 +55,7 @@ def source_view(candidate: Candidate, saved: NDArray[np.uint8]) -> tuple[int | N
     """
     height, width, _ = saved.shape
     source = picture_size(candidate.sample.file)
-    panel = (width // _panels(candidate, (width, height), source), height)
+    panel = _panel(candidate, (width, height), source)
     if candidate.loader is None or panel == source:
         return None, WHOLE
     return min(panel), candidate.loader
@@ -86,7 +88,8 @@ def read_edit(candidate: Candidate, resize: bool = False) -> NDArray[np.uint8]:
 
     Returns:
         ``[height, width, 3]``, the size of the source as ``source_view`` has it; or a strip of panels of that
-        size ``[height, panels * width, 3]``, as the reference's scripts save them, the edit last.
+        size ``[height, panels * width, 3]``, as the reference's scripts save them, the edit last; or several
+        such rows, or panels with gaps between them, the edit at the bottom right.
 
     Raises:
         PiebenchError: the picture cannot be read, is too small, or has a size that it should not have.
@@ -96,9 +99,9 @@ def read_edit(candidate: Candidate, resize: bool = False) -> NDArray[np.uint8]:
     if problem := _size_problem(candidate, picture.size, source, resize):
         raise PiebenchError(problem)
     target = _target(candidate, picture.size, source) or picture.size
-    if picture.size != target:
+    if picture.size != target and not _is_cut(candidate, picture.size, source, resize):
         picture = picture.resize(target, Image.Resampling.BICUBIC)
-    shortest = min(picture.width // _panels(candidate, picture.size, source), picture.height)
+    shortest = min(_panel(candidate, picture.size, source))
     if shortest < _SMALLEST:
         raise PiebenchError(
             f"{candidate.file}: has a side of {shortest} pixels; metrics need at least {_SMALLEST}"
@@ -107,8 +110,9 @@ def read_edit(candidate: Candidate, resize: bool = False) -> NDArray[np.uint8]:
 
 
 def is_strip(candidate: Candidate) -> bool:
-    """Whether an edit's file holds several panels side by side."""
-    return _panels(candidate, picture_size(candidate.file), picture_size(candidate.sample.file)) > 1
+    """Whether an edit's file holds several panels."""
+    size, source = picture_size(candidate.file), picture_size(candidate.sample.file)
+    return _panels(candidate, size, source) > 1 or _is_cut(candidate, size, source)
 
 
 def fitting_size(
@@ -153,19 +157,68 @@ def check_sizes(candidates: Iterable[Candidate], resize: bool) -> list[str]:
     Raises:
         PiebenchError: pictures of sizes that are not allowed; it lists them.
     """
-    found, problems = [], []
-    for candidate in candidates:
-        if candidate.loader is not None and not candidate.may_be_strip:
-            continue  # a run's own picture: there are thousands, and reading it checks its size
-        size, source = picture_size(candidate.file), picture_size(candidate.sample.file)
+    found, cut, problems = [], [], []
+    for candidate, size, source in _sizes(candidates):
+        sample_id, shape = candidate.sample.id, f"{size[0]}x{size[1]}"
         if problem := _size_problem(candidate, size, source, resize):
             problems.append(problem)
+        elif _is_cut(candidate, size, source, resize):
+            cut.append(f"{sample_id}: {shape}")
         elif (target := _target(candidate, size, source)) and target != size:
-            found.append(f"{candidate.sample.id}: {size[0]}x{size[1]} -> {target[0]}x{target[1]}")
+            found.append(f"{sample_id}: {shape} -> {target[0]}x{target[1]}")
     if problems:
-        more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-        raise PiebenchError("\n".join([*problems[:_SHOWN], *more]))
+        raise PiebenchError("\n".join(_first(problems)))
+    if cut:
+        warnings.warn(
+            f"edits taken for panels in rows or with gaps: {len(cut)} ({'; '.join(_first(cut))}); the last "
+            "panel, at the bottom right, is scored, as the official evaluator cuts it. If they are something "
+            "else, save the edits in their sources' size, or pass --resize for strips of another resolution",
+            PiebenchWarning,
+            stacklevel=2,
+        )
     return found
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    """The first lines, and how many more there are."""
+    more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return [*lines[:_SHOWN], *more]
+
+
+def _sizes(
+    candidates: Iterable[Candidate],
+) -> Iterator[tuple[Candidate, tuple[int, int], tuple[int, int]]]:
+    """Anybody's pictures, with their own sizes and those of their sources."""
+    for candidate in candidates:
+        # Not a run's own: there are thousands, and reading one checks its size.
+        if candidate.loader is None or candidate.may_be_strip:
+            yield candidate, picture_size(candidate.file), picture_size(candidate.sample.file)
+
+
+def _panel(candidate: Candidate, size: tuple[int, int], source: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of the part of a picture that is the edit; the sizes are allowed."""
+    if _target(candidate, size, source) != size and (
+        panel := last_panel(size, source, candidate.loader, candidate.may_be_strip)
+    ):
+        return panel
+    return size[0] // _panels(candidate, size, source), size[1]
+
+
+def _is_cut(
+    candidate: Candidate, size: tuple[int, int], source: tuple[int, int], resize: bool = False
+) -> bool:
+    """Whether the edit is the last of panels in several rows or with gaps between them.
+
+    Args:
+        candidate: the edit.
+        size: its width and height.
+        source: its source's.
+        resize: a strip that would fit in another size is one.
+    """
+    target = _target(candidate, size, source)
+    if target == size or (target is not None and resize and candidate.loader is None):
+        return False
+    return last_panel(size, source, candidate.loader, candidate.may_be_strip) is not None
 
 
 def _panels(candidate: Candidate, size: tuple[int, int], source: tuple[int, int]) -> int:
@@ -185,6 +238,8 @@ def _size_problem(
 ) -> str | None:
     target = _target(candidate, size, source)
     if target == size or (target is not None and resize and candidate.loader is None):
+        return None
+    if _is_cut(candidate, size, source, resize):
         return None
     source_is = f"the source of id {candidate.sample.id} is {source[0]}x{source[1]}"
     return f"{candidate.file}: is {size[0]}x{size[1]}, but {source_is}{_remedy(candidate, size, source)}"

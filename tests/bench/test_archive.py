@@ -131,6 +131,52 @@ def test_one_name_for_two_files(photo_bench, file, out):
     assert "occurs twice" in refusal(pack(file, photo_bench, extra=extra), out)
 
 
+@pytest.fixture
+def parts(photo_bench, tmp_path):
+    """The folder as a drive hands it out: two archives, the annotations in one of them only."""
+    late = [f"annotation_images/{ANNOTATIONS[key]['image_path']}" for key in list(ANNOTATIONS)[2:]]
+    early = [
+        path.relative_to(photo_bench).as_posix()
+        for path in photo_bench.rglob("*.*")
+        if path.relative_to(photo_bench).as_posix() not in late
+    ]
+    return [
+        pack(tmp_path / "PIE-3-001.zip", photo_bench, leave_out=late),
+        pack(tmp_path / "PIE-3-002.zip", photo_bench, leave_out=early),
+    ]
+
+
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_parts_of_a_split_archive(photo_bench, parts, out, order):
+    told = []
+    import_archive(parts[order], out, lambda *done: told.append(done))
+    assert told[-1] == (5, 5)
+    assert [sample.id for sample in load_pie_bench(out)] == list(ANNOTATIONS)
+    for picture in out.rglob("*.png"):
+        assert picture.read_bytes() == (photo_bench / picture.relative_to(out)).read_bytes()
+
+
+def test_one_part_alone_asks_for_the_others(parts, out):
+    for part, problems in zip(parts, (2, 1), strict=True):
+        with pytest.raises(PiebenchError, match="give them all: --zip A --zip B") as caught:
+            load(part, out)
+        assert str(caught.value).count("--zip A --zip B") == problems
+        assert not out.exists()
+
+
+def test_parts_may_hold_the_same_file_but_no_other_under_its_name(photo_bench, parts, out, tmp_path):
+    load([*parts, parts[0]], out)
+    other = pack(
+        tmp_path / "other.zip", photo_bench, leave_out=["mapping_file.json"], extra=[("PIE-Bench_v1/x", b"1")]
+    )
+    changed = tmp_path / "changed.zip"
+    with zipfile.ZipFile(changed, "w") as packed:
+        packed.writestr("PIE-Bench_v1/x", b"2")
+    with pytest.raises(PiebenchError, match=r"changed\.zip: entry .* differs from that of .*other\.zip"):
+        load([*parts, other, changed], tmp_path / "second")
+    assert not (tmp_path / "second").exists()
+
+
 def test_problems_of_the_content_name_the_archive(photo_bench, file, out):
     picture = f"annotation_images/{ANNOTATIONS['000000000001']['image_path']}"
     pack(file, photo_bench, leave_out=[picture])

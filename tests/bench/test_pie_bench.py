@@ -37,18 +37,24 @@ def test_reads_the_official_layout(samples):
     assert sample.file.is_file()
 
 
-@pytest.mark.parametrize("field", list(ANNOTATIONS[ID]))
+@pytest.mark.parametrize("field", [field for field in ANNOTATIONS[ID] if field != "editing_instruction"])
 def test_missing_key(folder, field):
     rewrite(folder, lambda annotations: annotations[ID].pop(field))
     (problem,) = problems_of(folder)
     assert ID in problem and field in problem and "mapping_file.json" in problem and "missing" in problem
 
 
-@pytest.mark.parametrize("field", [field for field in ANNOTATIONS[ID] if field != "mask"])
-@pytest.mark.parametrize("value", [3, None, ["a"], {"a": 1}, True])
+NO_MISTAKES = [("editing_type_id", 3), ("editing_instruction", None), ("blended_word", ["a"])]
+WRONG_TYPES = [
+    (field, value)
+    for field in ANNOTATIONS[ID]
+    for value in (3, None, ["a"], {"a": 1}, True)
+    if field != "mask" and (field, value) not in NO_MISTAKES
+]
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG_TYPES)
 def test_wrong_type(folder, field, value):
-    if field == "blended_word" and isinstance(value, list):
-        value = [*value, 3]  # a list of texts is one of its forms
     rewrite(folder, lambda annotations: annotations[ID].update({field: value}))
     (problem,) = problems_of(folder)
     assert ID in problem and field in problem
@@ -160,10 +166,21 @@ def test_duplicate_id(folder):
     assert ID in problem and "twice" in problem
 
 
-def test_two_ids_with_one_output(folder):
-    rewrite(folder, lambda annotations: annotations.update(other=annotations[ID]))
+def test_edits_of_two_ids_that_would_be_one_file(folder):
+    """As of a picture whose name is another sample's id, which shares its picture."""
+
+    def change(annotations):
+        shared, last = annotations[ID], list(annotations)[-1]
+        annotations["912000000004b"] = shared
+        annotations[last] = annotations[last] | {
+            "image_path": "1_change_object_80/1_artificial/912000000004b.png"
+        }
+
+    place = folder / "annotation_images/1_change_object_80/1_artificial/912000000004b.png"
+    shutil.copy(folder / "annotation_images" / ANNOTATIONS["912000000004"]["image_path"], place)
+    rewrite(folder, change)
     (problem,) = problems_of(folder)
-    assert "other" in problem and ID in problem
+    assert "912000000004b" in problem and "912000000004 are; rename" in problem
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", "3", '{"a": 1}', "\ufeff{", "[" * 100_000])

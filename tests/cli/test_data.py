@@ -55,6 +55,14 @@ def test_import(photo_bench, tmp_path):
     assert summary["types"][0]["type_id"] == "0"
 
 
+def test_import_of_parts(photo_bench, tmp_path):
+    pictures = [path.relative_to(photo_bench).as_posix() for path in photo_bench.rglob("*.png")]
+    first = pack(tmp_path / "PIE-001.zip", photo_bench, leave_out=pictures)
+    second = pack(tmp_path / "PIE-002.zip", photo_bench, leave_out=["mapping_file.json"])
+    done = piebench("data", "import", "--zip", first, "--zip", second, "--out", tmp_path / "whole")
+    assert done.returncode == 0 and "4 samples in" in done.stdout, done.stderr
+
+
 def test_validate_says_what_full_masks_mean(photo_bench):
     printed = piebench("data", "validate", photo_bench).stdout
     assert "1 of 4 masks covers the whole picture" in printed and "the other 3 samples only" in printed

@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -7,12 +8,13 @@ import torch
 from PIL import Image
 
 from piebench_eval.bench.images import load_image
-from piebench_eval.errors import PiebenchError
+from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.metrics.columns import COLUMNS
-from piebench_eval.metrics.protocol import MODERN
+from piebench_eval.metrics.edits import prepare_edit
+from piebench_eval.metrics.protocol import MODERN, PictureRules
 from piebench_eval.runs.candidates import Candidate, anybodys_candidates
 from piebench_eval.runs.cells import CellStore
-from piebench_eval.runs.edited import check_sizes, fitting_size, read_edit
+from piebench_eval.runs.edited import check_sizes, fitting_size, is_strip, read_edit, source_view
 from piebench_eval.runs.scoring import Scoring, do_work, score_rows, work_on, write_scores
 
 PIXELS = ("psnr_unedit_part", "mse_unedit_part")
@@ -72,7 +74,68 @@ def test_the_last_panel_of_a_strip_is_scored(samples, tmp_path, scoring, cells, 
     assert one == other and one["mse_unedit_part"] > 0
 
 
-@pytest.mark.parametrize("shape", [(64, 64), (256, 256), (100, 512), (128, 200), (200, 128)])
+GRIDS = {
+    "a gap": (128, 258),
+    "gaps": (128, 4 * 128 + 30),
+    "two rows": (256, 384),
+    "rows with gaps": (258, 388),
+}
+
+
+@pytest.mark.parametrize(
+    ("shape", "loader"),
+    [*product([*GRIDS.values(), (256, 128)], [None, "crop"]), ((256, 512), None)],
+)
+def test_the_last_square_is_cut_out_as_the_official_evaluator_cuts(
+    samples, tmp_path, scoring, cells, shape, loader
+):
+    grid = noise(*shape)
+    scoring = replace(scoring, columns=PIXELS)
+    given = [
+        replace(candidate(samples[0], tmp_path / f"{name}.png", picture), loader=loader)
+        for name, picture in {"grid": grid, "last": grid[-128:, -128:].copy()}.items()
+    ]
+    with pytest.warns(PiebenchWarning, match=f"with gaps: 1 .*{shape[1]}x{shape[0]}.* the last panel"):
+        assert check_sizes(given, resize=False) == []
+    assert is_strip(given[0]) and not is_strip(given[1])
+    (one, other), _ = score(given, scoring, cells)
+    assert one == other and one["mse_unedit_part"] > 0
+
+
+def test_the_second_panel_lies_behind_the_gap():
+    grid = noise(64, 4 * 64 + 6)
+    rules = PictureRules(panel="second")
+    np.testing.assert_array_equal(prepare_edit(grid, 64, 64, rules), grid[:, 66:130])
+    np.testing.assert_array_equal(prepare_edit(grid[:, :256], 64, 64, rules), grid[:, 64:128])
+    np.testing.assert_array_equal(
+        prepare_edit(grid.swapaxes(0, 1), 64, 64, rules), grid.swapaxes(0, 1)[66:130]
+    )
+
+
+def test_panels_of_a_loaded_source_have_gaps_too(samples, tmp_path):
+    """Sources that are not square, edited at another resolution than their own."""
+    Image.fromarray(noise(128, 192)).save(tmp_path / "source.png")
+    sample = replace(samples[0], file=tmp_path / "source.png")
+    strip = candidate(sample, tmp_path / "strip.png", noise(64, 2 * 64 + 3))
+    assert source_view(replace(strip, loader="crop"), read_edit(replace(strip, loader="crop"))) == (
+        64,
+        "crop",
+    )
+    wide = candidate(sample, tmp_path / "wide.png", noise(64, 2 * 96 + 3))
+    view = source_view(replace(wide, loader="shorter_side"), read_edit(replace(wide, loader="shorter_side")))
+    assert view == (64, "shorter_side")
+    with pytest.raises(PiebenchError, match="195x64"):
+        read_edit(wide)
+
+
+def test_strips_of_another_resolution_are_resized_if_that_is_asked(samples, tmp_path):
+    """Two panels of twice the size could be two rows of four: said, unless --resize says what they are."""
+    given = candidate(samples[0], tmp_path / "edit.png", noise(256, 512))
+    assert read_edit(given).shape == (256, 512, 3)
+    assert read_edit(given, resize=True).shape == (128, 256, 3)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (256, 256), (100, 512), (128, 200), (200, 128), (150, 300)])
 def test_another_size_than_the_sources_is_refused(samples, tmp_path, shape):
     with pytest.raises(PiebenchError, match="128x128"):
         read_edit(candidate(samples[0], tmp_path / "edit.png", noise(*shape)))

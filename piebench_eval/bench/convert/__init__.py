@@ -1,0 +1,1 @@
+"""Other formats of benchmarks, as folders in the official layout."""
