@@ -44,12 +44,12 @@ def versus(scores: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
         pairs), p (of the paired t-test, for this metric alone).
 
     Raises:
-        PiebenchError: a combination is not in the scores, or has two rows for a picture.
+        PiebenchError: a combination is not in the scores, or has two rows for a picture; or they share none.
     """
     combinations = _by_name(scores)
-    return _differences(
-        _of_combination(combinations, one), _of_combination(combinations, other), metrics_in(scores.columns)
-    )
+    first, second = (_of_combination(combinations, name) for name in (one, other))
+    _require_shared(one, first, other, second)
+    return _differences(first, second, metrics_in(scores.columns))
 
 
 def versus_all(scores: pd.DataFrame, name: str, metrics: Sequence[TableMetric] | None = None) -> pd.DataFrame:
@@ -67,7 +67,8 @@ def versus_all(scores: pd.DataFrame, name: str, metrics: Sequence[TableMetric] |
         and p_holm is below 0.05.
 
     Raises:
-        PiebenchError: it is not in the scores, or alone there, or a combination has two rows for a picture.
+        PiebenchError: it is not in the scores, or alone there, or shares no picture with another; or a
+            combination has two rows for a picture.
     """
     combinations = _by_name(scores)
     base = _of_combination(combinations, name)
@@ -75,11 +76,13 @@ def versus_all(scores: pd.DataFrame, name: str, metrics: Sequence[TableMetric] |
     tables = []
     for other in combinations:
         if other != name:
-            table = _differences(_of_combination(combinations, other), base, metrics)
+            rows = _of_combination(combinations, other)
+            _require_shared(other, rows, name, base)
+            table = _differences(rows, base, metrics)
             table.insert(0, "combination", other)
             table["p_holm"] = holm(table["p"].to_numpy())
-            rows = zip(metrics, table.to_dict(orient="records"), strict=True)
-            tables.append(table.assign(better=[_better(other, name, *row) for row in rows]))
+            lines = zip(metrics, table.to_dict(orient="records"), strict=True)
+            tables.append(table.assign(better=[_better(other, name, *line) for line in lines]))
     if not tables:
         raise PiebenchError(f"{name}: the scores hold no other combination to hold it against")
     return pd.concat(tables, ignore_index=True)
@@ -116,6 +119,8 @@ def _by_name(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def _of_combination(combinations: Mapping[str, pd.DataFrame], name: str) -> pd.DataFrame:
     if name not in combinations:
+        if of_runs := [known for known in combinations if known.endswith(f"/{name}")]:
+            raise PiebenchError(f"{name}: say of which run: {' or '.join(of_runs)}")
         known = ", ".join(combinations)
         raise PiebenchError(f"{name}: the scores hold no such combination; there are: {known}")
     rows = combinations[name].set_index("id")
@@ -123,6 +128,14 @@ def _of_combination(combinations: Mapping[str, pd.DataFrame], name: str) -> pd.D
         twice = rows.index[rows.index.duplicated()][0]
         raise PiebenchError(f"{name}: the scores hold id {twice} more than once; keep one row per picture")
     return rows
+
+
+def _require_shared(one: str, first: pd.DataFrame, other: str, second: pd.DataFrame) -> None:
+    if first.index.intersection(second.index).empty:
+        raise PiebenchError(
+            f"{one} and {other} have no sample in common (the first ids are {first.index[0]} and "
+            f"{second.index[0]}); score edits of the same benchmark, with its ids"
+        )
 
 
 def _differences(one: pd.DataFrame, other: pd.DataFrame, metrics: Sequence[TableMetric]) -> pd.DataFrame:
