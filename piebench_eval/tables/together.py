@@ -84,8 +84,8 @@ def labels_of(places: Sequence[Path]) -> list[str]:
     """What to call runs and scores files: the shortest ends of their paths that differ.
 
     >>> from pathlib import Path
-    >>> labels_of([Path("runs/a"), Path("runs/b/scores.csv"), Path("mine.csv"), Path("old/mine.csv")])
-    ['a', 'b', 'mine', 'old/mine']
+    >>> labels_of([Path("runs/a"), Path("runs/b/scores.csv"), Path("x/mine.csv"), Path("y/mine.csv")])
+    ['a', 'b', 'x/mine', 'y/mine']
 
     Raises:
         PiebenchError: a place is named twice.
