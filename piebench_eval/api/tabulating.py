@@ -19,7 +19,7 @@ from piebench_eval.tables.formats import to_text
 from piebench_eval.tables.provenance import about_of_rows
 from piebench_eval.tables.remarks import remarks_on
 from piebench_eval.tables.source import read_part, read_source, source_of
-from piebench_eval.tables.together import put_together
+from piebench_eval.tables.together import put_together, told_apart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,7 +105,7 @@ def read_scored(places: Sequence[Path], types: Sequence[str] | None = None) -> S
     if len(files) == 1:
         return read_source(files[0], provenance_file(files[0]), types)
     parts = [read_part(place, file, provenance_file(file)) for place, file in zip(places, files, strict=True)]
-    return source_of(*put_together(parts), types)
+    return source_of(*put_together(told_apart(parts)), types)
 
 
 def view_of(

@@ -44,34 +44,48 @@ class Part:
     about: dict[str, Any]
 
 
-def put_together(parts: Sequence[Part]) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Put scores of several origins into one frame.
+def told_apart(parts: Sequence[Part]) -> list[Part]:
+    """Give every combination of several runs and folders a name of its own.
 
     What several of them call alike (two runs of ``direct+p2p`` by different settings) is told apart by a
     column ``run``, the shortest end of the path that differs. The demo's reference rows are the same in
-    every run, and are kept once.
+    every run, and only the first keeps them.
 
     Args:
         parts: the scores; two at least.
 
     Returns:
-        The rows, and what is known of them all; its combinations are named as the rows are.
+        The same with the column, where it is needed, and what is known of them by the new names.
 
     Raises:
-        PiebenchError: a place is named twice, the parts are of different benchmarks, or were scored in ways
-            that cannot stand in one table.
+        PiebenchError: a place is named twice.
     """
     labels = labels_of([part.place for part in parts])
     parts = _without_repeated_references(parts)
     names = [_names(part.rows) for part in parts]
     counts = Counter(name for of_part in names for name in of_part)
     shared = {name for name, count in counts.items() if count > 1}
-    marked = [
+    return [
         _marked(part, label if of_part & shared else "", shared)
         for part, label, of_part in zip(parts, labels, names, strict=True)
     ]
+
+
+def put_together(parts: Sequence[Part]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Put scores of several origins into one frame.
+
+    Args:
+        parts: from ``told_apart``.
+
+    Returns:
+        The rows, and what is known of them all.
+
+    Raises:
+        PiebenchError: the parts are of different benchmarks, or were scored in ways that cannot stand in one
+            table.
+    """
     rows = pd.concat(
-        [with_about(part.rows, part.about) if part.about else part.rows for part in marked],
+        [with_about(part.rows, part.about) if part.about else part.rows for part in parts],
         ignore_index=True,
     )
     rows = with_whole_labels(rows)
@@ -95,6 +109,11 @@ def labels_of(places: Sequence[Path]) -> list[str]:
         if paths.count(path) > 1:
             raise PiebenchError(f"{place}: is named twice; name each run and each scores file once")
     return [_shortest_end(path, paths) for path in paths]
+
+
+def label_of(place: Path) -> str:
+    """What to call a run or a scores file by itself."""
+    return _named(place.resolve()).name
 
 
 def _named(place: Path) -> Path:
