@@ -18,7 +18,8 @@ from piebench_eval.tables import views
 from piebench_eval.tables.formats import to_text
 from piebench_eval.tables.provenance import about_of_rows
 from piebench_eval.tables.remarks import remarks_on
-from piebench_eval.tables.source import read_source, source_of
+from piebench_eval.tables.source import read_part, read_source, source_of
+from piebench_eval.tables.together import put_together, told_apart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def table(
-    scores: str | Path | pd.DataFrame,
+    scores: str | Path | pd.DataFrame | Sequence[str | Path],
     *,
     compare_paper: bool = False,
     versus: str | None = None,
@@ -42,9 +43,11 @@ def table(
     At most one of ``compare_paper``, ``versus``, ``intervals`` and ``by_type`` may be asked for.
 
     Args:
-        scores: a run folder, a scores file, or what ``score`` returned: whole, in part, or several of them
-            concatenated. A folder's row has its name as the method then, and no inversion.
-        compare_paper: the published numbers beside the measured ones.
+        scores: a run folder, a scores file, or several of them in a list; or what ``score`` returned: whole,
+            in part, or several of them concatenated. Together with a run's rows, a folder's has its name as
+            the method and no inversion; what several runs call alike has the run's name in a column ``run``.
+        compare_paper: the published numbers beside the measured ones; with several runs and files, the
+            paper's rows between theirs.
         versus: name of a combination to hold every other one against, picture by picture.
         intervals: every mean with its standard error, 95% interval and how many values it rests on.
         by_type: a row per editing type.
@@ -59,11 +62,14 @@ def table(
     """
     asked = {"compare_paper": compare_paper, "versus": versus, "intervals": intervals, "by_type": by_type}
     require_one(asked)
+    several = False
     if isinstance(scores, pd.DataFrame):
         source = source_of(scores, about_of_rows(scores), names(types))
     else:
-        source = read_scored(Path(scores), names(types))
-    view = view_of(source, source.metrics(every=True), compare_paper, versus, intervals, by_type)
+        places = [Path(scores)] if isinstance(scores, str | Path) else [Path(place) for place in scores]
+        several = len(places) > 1
+        source = read_scored(places, names(types))
+    view = view_of(source, source.metrics(every=True), compare_paper, versus, intervals, by_type, several)
     made = view.table.reset_index(drop=True)
     made.attrs = {"remarks": list(view.remarks)}
     return made
@@ -83,18 +89,23 @@ def require_one(asked: Mapping[str, object]) -> None:
         raise PiebenchError(f"{' and '.join(given)}: each asks for a table of its own; give one of them")
 
 
-def read_scored(place: Path, types: Sequence[str] | None = None) -> Source:
-    """The scores of a run folder, or in a scores file.
+def read_scored(places: Sequence[Path], types: Sequence[str] | None = None) -> Source:
+    """The scores of run folders and in scores files, put together.
 
     Args:
-        place: the folder or file.
+        places: the folders and files; one at least.
         types: editing types that count.
 
     Raises:
-        PiebenchError: there are none, they cannot be used, or do not have these types.
+        PiebenchError: there are none, they cannot be used or not together, or do not have these types.
     """
-    file = place / SCORES_FILE if place.is_dir() else place
-    return read_source(file, provenance_file(file), types)
+    if not places:
+        raise PiebenchError("there are no scores to tabulate; name run folders or scores files")
+    files = [place / SCORES_FILE if place.is_dir() else place for place in places]
+    if len(files) == 1:
+        return read_source(files[0], provenance_file(files[0]), types)
+    parts = [read_part(place, file, provenance_file(file)) for place, file in zip(places, files, strict=True)]
+    return source_of(*put_together(told_apart(parts)), types)
 
 
 def view_of(
@@ -104,12 +115,23 @@ def view_of(
     versus: str | None = None,
     intervals: bool = False,
     by_type: bool = False,
+    several: bool = False,
 ) -> View:
-    """The table that is asked for, labelled if it is the demo's, with all that a reader must know."""
+    """The table that is asked for, labelled if it is the demo's, with all that a reader must know.
+
+    Args:
+        source: the scores.
+        metrics: those to show.
+        compare_paper: as in ``table``, and so are the others.
+        versus: likewise.
+        intervals: likewise.
+        by_type: likewise.
+        several: whether the scores are of several runs and folders.
+    """
     if versus is not None:
         view = views.versus_view(source, versus, metrics)
     elif compare_paper:
-        view = views.comparison_view(source)
+        view = (views.beside_paper_view if several else views.comparison_view)(source)
     elif intervals:
         view = views.intervals_view(source, metrics)
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piebench_eval.cli.console import kept_on_interrupt, out
+from piebench_eval.cli.console import kept_on_interrupt, next_command, out
 from piebench_eval.demo.embedded import DEMO, RECIPE
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def demo(
     sheet = _write_sheet(plan)
     out.print(f"Look: {sheet}", markup=False)
     out.print(f"All pictures: {out_folder / 'images'}; the drawn benchmark: {plan.data}", markup=False)
+    out.print(f"Next: {next_command('report', out_folder)}", markup=False)
 
 
 def _print_story(scores_file: Path) -> None:

@@ -1,4 +1,4 @@
-"""``piebench report``: a run as a page to look through."""
+"""``piebench report``: runs and scored folders as a page to look through."""
 
 from __future__ import annotations
 
@@ -12,45 +12,55 @@ from piebench_eval.api.progress import shown_progress
 from piebench_eval.cli.console import kept_on_interrupt, out
 from piebench_eval.demo.embedded import NOTICE
 
-_FOLDER = "report"
+_FOLDER, _FOLDER_OF_SEVERAL = "report", Path("piebench-report")
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Scored run folder.", show_default=False)],
+    scores: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Scored run folder, or a folder's scores file, or several: all combinations stand on one "
+            "page.",
+            show_default=False,
+        ),
+    ],
     out_folder: Annotated[
         Path | None,
         typer.Option(
             "--out",
-            help="Where to write it; RUN/report by default. An older report there is replaced, nothing else.",
+            help="Where to write it; by default RUN/report, or piebench-report for anything but one run. An "
+            "older report there is replaced, nothing else.",
             show_default=False,
         ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="The benchmark folder, if it has moved since the run.", show_default=False),
+        typer.Option(help="The benchmark folder, if it has moved since.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Write a scored run as a page: means, trade-off, editing types, and every picture.
+    """Write scored runs and folders as a page: means, differences, trade-off, editing types, every picture.
 
     The page opens from disk, without a server or a network. Thumbnails,
-    sources and mask outlines are in the report's folder; full edits are
-    linked where the run keeps them, so move the two together.
+    sources and mask outlines are in the report's folder; a run's full edits
+    are linked where it keeps them, so move the two together.
 
     Examples:
 
       piebench report runs/x
 
       piebench report runs/x --out /tmp/look --json
+
+      piebench report runs/a runs/b my-method.csv --out compared
     """
     from piebench_eval.report.build import build_report
     from piebench_eval.report.folder import require_replaceable
-    from piebench_eval.report.run import read_scored_run
-    from piebench_eval.runs.store import RunStore
+    from piebench_eval.report.run import read_scored
 
-    folder = out_folder or run / _FOLDER
+    is_one_run = len(scores) == 1 and not scores[0].is_file()
+    folder = out_folder or (scores[0] / _FOLDER if is_one_run else _FOLDER_OF_SEVERAL)
     require_replaceable(folder)
-    scored = read_scored_run(RunStore.read(run), data)
+    scored = read_scored(scores, data)
     notices = [NOTICE] if scored.source.is_of_demo else []
     unfinished = "no report is written, and an older one is as it was"
     with kept_on_interrupt(unfinished), shown_progress() as tell:

@@ -123,7 +123,7 @@ def _score(pictures: Pictures, scoring: Scoring, device: str) -> Source:
 
     with kept_on_interrupt(), shown_progress() as tell:
         score_pictures(pictures, scoring, tell, device=device)
-    return read_scored(pictures.scores_file)
+    return read_scored([pictures.scores_file])
 
 
 def _joined(

@@ -35,12 +35,19 @@ _EXACT = (Format.csv, Format.json)
 
 
 def table(
-    scores: Annotated[Path, typer.Argument(help="Run folder, or a scores file.", show_default=False)],
+    scores: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Run folder or scores file, or several: all their combinations stand in one table.",
+            show_default=False,
+        ),
+    ],
     compare_paper: Annotated[
         bool,
         typer.Option(
             "--compare-paper",
-            help="Set the published numbers beside the measured ones.",
+            help="Set the published numbers beside the measured ones; with several runs and files, the "
+            "paper's rows between theirs.",
             rich_help_panel=_SHOW,
         ),
     ] = False,
@@ -82,6 +89,9 @@ def table(
     intervals and counts, as table.csv, unless --types, --by-type or --versus
     ask for something else.
 
+    Of several runs and files, those that call combinations alike have their
+    name in a column "run", and before the combination's: a/direct+p2p.
+
     Examples:
 
       piebench table runs/x --compare-paper
@@ -91,12 +101,14 @@ def table(
       piebench table runs/x --by-type --format csv > by-type.csv
 
       piebench table my-method.csv --format latex > table.tex
+
+      piebench table runs/a runs/b my-method.csv --versus my-method
     """
     print_table(scores, compare_paper, output, versus, intervals, by_type, names(types))
 
 
 def print_table(
-    scores: Path,
+    scores: Path | Sequence[Path],
     compare_paper: bool = False,
     output: Format = Format.table,
     versus: str | None = None,
@@ -104,9 +116,9 @@ def print_table(
     by_type: bool = False,
     types: Sequence[str] | None = None,
 ) -> None:
-    """Print a table of a run folder or scores file, as the options of ``piebench table`` say.
+    """Print a table of run folders and scores files, as the options of ``piebench table`` say.
 
-    A run folder also gets the means as table.csv, unless the table is of something else.
+    A run folder that is given alone also gets the means as table.csv, unless the table is of something else.
 
     Raises:
         PiebenchError: options that exclude each other, or scores that lack what is asked for.
@@ -116,11 +128,13 @@ def print_table(
     tabulating.require_one(
         {"--compare-paper": compare_paper, "--versus": versus, "--intervals": intervals, "--by-type": by_type}
     )
-    source = tabulating.read_scored(scores, types)
+    places = [scores] if isinstance(scores, Path) else list(scores)
+    source = tabulating.read_scored(places, types)
     metrics = source.metrics(every=output in _EXACT)
-    view = tabulating.view_of(source, metrics, compare_paper, versus, intervals, by_type)
-    if scores.is_dir() and versus is None and not by_type and types is None:
-        tabulating.keep_means(scores, source)
+    several = len(places) > 1
+    view = tabulating.view_of(source, metrics, compare_paper, versus, intervals, by_type, several)
+    if not several and places[0].is_dir() and versus is None and not by_type and types is None:
+        tabulating.keep_means(places[0], source)
     print_view(view, output, {metric.key: metric.title for metric in metrics})
 
 

@@ -11,6 +11,7 @@ from piebench_eval.report.data import page_data
 from piebench_eval.report.embed import to_script as data_script
 from piebench_eval.report.folder import report_folder
 from piebench_eval.report.links import links_of
+from piebench_eval.report.means import downloads
 from piebench_eval.report.page import to_page, to_script
 from piebench_eval.report.thumbnails import make_pictures, work_of
 from piebench_eval.tables.aggregate import left_out
@@ -64,6 +65,8 @@ def build_report(
     work = work_of(run)
     with report_folder(folder) as partial:
         page_bytes = write_page(run, links_of(run, folder), remarks, partial)
+        for name, content in downloads(run, remarks).items():
+            (partial / name).write_bytes(content)
         make_pictures(work, partial, tell)
     return Report(folder / places.PAGE, len(run.samples), len(run.combinations), len(work), page_bytes)
 

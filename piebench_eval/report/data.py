@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from piebench_eval.bench.prompts import strip_brackets
+from piebench_eval.metrics import METRICS
 from piebench_eval.report.links import sample_path
 from piebench_eval.tables.averages import mean_of
 from piebench_eval.tables.types import type_label, type_order
+from piebench_eval.tables.versus import versus_every
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.bench.sample import Sample
     from piebench_eval.report.links import Link
-    from piebench_eval.report.run import Combination, ScoredRun
+    from piebench_eval.report.run import ScoredRun
     from piebench_eval.tables.layout import TableMetric
 
 _DIGITS = 4
@@ -41,6 +43,8 @@ def page_data(run: ScoredRun, links: Sequence[Link]) -> dict[str, Any]:
     Returns:
         ``metrics``, ``types``, ``combinations``, ``samples``; ``scores[combination][sample]``, a number per
         metric, or None without a row; ``means[combination][metric]``, mean, low and high;
+        ``versus[combination][baseline][metric]``, the mean difference, low, high, and 1 where the combination
+        is better, -1 where the baseline is, else 0, or None where they share no picture;
         ``byType[combination][type][metric]``; and ``gone``, the pairs whose picture is not there.
     """
     metrics = run.source.metrics(every=False)
@@ -56,6 +60,7 @@ def page_data(run: ScoredRun, links: Sequence[Link]) -> dict[str, Any]:
         "scores": _scores(run, metrics),
         "means": _means(run, metrics),
         "byType": _by_type(run, metrics, types),
+        "versus": _versus(run, metrics),
         "gone": [
             [index, number]
             for index, each in enumerate(run.combinations)
@@ -93,6 +98,7 @@ def _metric(metric: TableMetric) -> dict[str, Any]:
         "key": metric.key,
         "title": metric.title.replace("\n", " "),
         "higherIsBetter": metric.better == "higher",
+        "isOfEdit": "clip" in METRICS.get(metric.column).networks,
     }
 
 
@@ -112,7 +118,7 @@ def _scores(run: ScoredRun, metrics: Sequence[TableMetric]) -> list[list[list[Nu
     columns, scales = [metric.column for metric in metrics], np.array([metric.scale for metric in metrics])
     found = []
     for each in run.combinations:
-        rows = _rows_of(run, each)
+        rows = run.rows_of(each)
         values = rows[columns].to_numpy(dtype=float) * scales
         by_id = dict(zip(rows["id"], values.tolist(), strict=True))
         found.append([_row(by_id.get(sample.id)) for sample in run.samples])
@@ -133,13 +139,33 @@ def _means(run: ScoredRun, metrics: Sequence[TableMetric]) -> list[list[list[Num
     ]
 
 
+def _versus(run: ScoredRun, metrics: Sequence[TableMetric]) -> list[list[list[list[Number]] | None]]:
+    tables = versus_every(run.source.rows, metrics)
+    names = [each.name for each in run.combinations]
+    found: list[list[list[list[Number]] | None]] = []
+    for one in names:
+        of_one = (tables.get((one, other)) for other in names)
+        found.append([None if table is None else _differences(table, one) for table in of_one])
+    return found
+
+
+def _differences(table: pd.DataFrame, one: str) -> list[list[Number]]:
+    return [
+        [
+            *(rounded(row[column]) for column in ("difference", "low", "high")),
+            (1 if row["better"] == one else -1) if row["better"] else 0,
+        ]
+        for row in table.to_dict(orient="records")
+    ]
+
+
 def _by_type(
     run: ScoredRun, metrics: Sequence[TableMetric], types: Sequence[str]
 ) -> list[list[list[Number]]]:
     type_of = {sample.id: sample.type_id for sample in run.samples}
     found = []
     for each in run.combinations:
-        rows = _rows_of(run, each)
+        rows = run.rows_of(each)
         of_type = rows["id"].map(type_of)
         found.append([_type_means(run, rows[of_type == type_id], metrics) for type_id in types])
     return found
@@ -150,8 +176,3 @@ def _type_means(run: ScoredRun, rows: pd.DataFrame, metrics: Sequence[TableMetri
         rounded(mean_of(rows[metric.column].to_numpy(dtype=float), metric, run.source.rules))
         for metric in metrics
     ]
-
-
-def _rows_of(run: ScoredRun, combination: Combination) -> pd.DataFrame:
-    rows = run.source.rows
-    return rows[(rows["method"] == combination.method) & (rows["inversion"] == combination.inversion)]

@@ -56,7 +56,7 @@ def sample_path(sample: Sample) -> str:
 def _link(run: ScoredRun, number: int, combination: Combination, report: Path) -> Link:
     for sample in run.samples:
         file = run.pictures.get((combination.name, sample.id))
-        if combination.is_edit and file is not None:
+        if combination.is_of_run and file is not None:
             folder = file.parents[len(Path(sample.image_path).parts) - 1]
             return Link(_url(os.path.relpath(folder.resolve(), report.resolve())), file.suffix)
     return Link(f"{places.COPIES}/{number}", None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -14,33 +12,23 @@ from markupsafe import Markup
 from piebench_eval import __version__
 from piebench_eval.metrics import METRICS
 from piebench_eval.report import places
+from piebench_eval.report.means import means_rows
+from piebench_eval.report.paper import beside_paper
+from piebench_eval.tables.versus import versus_rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.resources.abc import Traversable
 
+    from piebench_eval.report.origin import Origin
     from piebench_eval.report.run import ScoredRun
     from piebench_eval.tables.layout import TableMetric
 
-_SCRIPTS = ("model", "state", "elements", "means", "tradeoff", "types", "gallery", "sample", "main")
+_SCRIPTS = (
+    *("model", "state", "elements", "scroll", "means", "versus", "labels", "tradeoff", "types"),
+    *("gallery", "sample", "main"),
+)
 """Files of ``assets/js`` in the order in which they build on each other."""
-
-_DECIMALS = 2
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell of the table of means.
-
-    Attributes:
-        text: the mean.
-        number: the mean with all digits, to sort by; empty for nan.
-        title: its interval and how many values it rests on.
-    """
-
-    text: str
-    number: str
-    title: str
 
 
 def to_page(run: ScoredRun, remarks: Sequence[str]) -> str:
@@ -51,15 +39,19 @@ def to_page(run: ScoredRun, remarks: Sequence[str]) -> str:
         remarks: what a reader must know of the scores.
     """
     metrics = run.source.metrics(every=False)
-    means = run.source.means.to_dict(orient="records")
+    different, shared = _facts(run.origins)
     return _template().render(
-        title=run.folder.resolve().name,
+        title=run.title or run.folder.resolve().name,
         version=__version__,
         samples=len(run.samples),
-        combinations=run.combinations,
+        origins=run.origins,
+        shared=shared,
+        different=different,
         metrics=[_heading(metric) for metric in metrics],
-        rows=[[_mean_cell(row, metric) for metric in metrics] for row in means],
-        images=[row["images"] for row in means],
+        rows=means_rows(run, metrics),
+        has_runs=any(each.run for each in run.combinations),
+        paper=beside_paper(run),
+        versus_rules=versus_rules(len(metrics)),
         remarks=remarks,
         styles=Markup(_assets().joinpath("report.css").read_text(encoding="utf-8")),
         places=places,
@@ -81,16 +73,12 @@ def _heading(metric: TableMetric) -> dict[str, Any]:
     }
 
 
-def _mean_cell(row: dict[Any, Any], metric: TableMetric) -> Cell:
-    mean, low, high, n = (row[f"{metric.key}{part}"] for part in ("", "_low", "_high", "_n"))
-    title = "1 value" if n == 1 else f"{n} values"
-    if not math.isnan(low):
-        title = f"95% interval {_text(low)} to {_text(high)}, {title}"
-    return Cell(_text(mean), "" if math.isnan(mean) else repr(float(mean)), title)
-
-
-def _text(number: float) -> str:
-    return "" if math.isnan(number) else f"{number:.{_DECIMALS}f}"
+def _facts(origins: Sequence[Origin]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """The facts in which runs differ, a text for each, and those that they share."""
+    about = dict.fromkeys(name for origin in origins for name in origin.facts)
+    texts = {name: [origin.facts.get(name, "") for origin in origins] for name in about}
+    different = {name: of_each for name, of_each in texts.items() if len(set(of_each)) > 1}
+    return different, {name: of_each[0] for name, of_each in texts.items() if name not in different}
 
 
 def _assets() -> Traversable:

@@ -5,6 +5,8 @@ DATA = "data.js"
 SCRIPT = "report.js"
 PLOTLY = "plotly-basic.min.js"
 PLOTLY_LICENCE = "plotly-LICENSE.txt"
+TABLE_CSV = "table.csv"
+TABLE_LATEX = "table.tex"
 MARKER = "report.json"
 """Says that ``piebench report`` made the folder, and may therefore replace it."""
 

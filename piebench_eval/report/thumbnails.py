@@ -15,6 +15,7 @@ from scipy import ndimage
 from piebench_eval.bench.images import load_image, load_mask
 from piebench_eval.bench.pictures import read_picture
 from piebench_eval.report import places
+from piebench_eval.runs.edited import edited_panel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from piebench_eval.bench.rle import BoolMask
     from piebench_eval.bench.sample import Sample
     from piebench_eval.report.run import ScoredRun
+    from piebench_eval.runs.candidates import Candidate
 
 THUMBNAIL_SIDE, COPY_SIDE = 160, 512
 _THUMBNAIL_QUALITY, _COPY_QUALITY = 80, 90
@@ -45,12 +47,14 @@ class Work:
         copy: where a larger copy goes, if one is wanted.
         outlined: the sample that the picture is the source of, where its mask's outline goes, and what
             loads both as they were edited; None for an edit.
+        anybodys: the edit, if it is no run's: it may be a strip, or of another size than its source.
     """
 
     file: Path
     thumbnail: str
     copy: str | None = None
     outlined: tuple[Sample, str, ImageLoader] | None = None
+    anybodys: Candidate | None = None
 
 
 def work_of(run: ScoredRun) -> list[Work]:
@@ -71,10 +75,11 @@ def work_of(run: ScoredRun) -> list[Work]:
 def _edits(run: ScoredRun) -> Iterator[Work]:
     for index, combination in enumerate(run.combinations):
         for number, sample in enumerate(run.samples):
-            file = run.pictures.get((combination.name, sample.id))
-            if file is not None:
-                copy = None if combination.is_edit else places.copy(index, number)
-                yield Work(file, places.thumbnail(index, number), copy)
+            pair = (combination.name, sample.id)
+            if (file := run.pictures.get(pair)) is not None:
+                copy = None if combination.is_of_run else places.copy(index, number)
+                anybodys = run.anybodys.get(pair)
+                yield Work(file, places.thumbnail(index, number), copy, anybodys=anybodys)
 
 
 def make_pictures(work: list[Work], folder: Path, tell: Callable[[int, int], None]) -> None:
@@ -111,7 +116,8 @@ def _make(work: Work, folder: Path) -> None:
         image = Image.fromarray(load_image(work.file, loader=loader))
         (folder / place).write_bytes(outline(load_mask(sample, frame=False, loader=loader)))
     else:
-        image = Image.fromarray(read_picture(work.file))
+        edit = edited_panel(work.anybodys) if work.anybodys else read_picture(work.file)
+        image = Image.fromarray(edit)
     if work.copy:
         (folder / work.copy).write_bytes(_encoded(image, COPY_SIDE, _COPY_QUALITY))
     (folder / work.thumbnail).write_bytes(_encoded(image, THUMBNAIL_SIDE, _THUMBNAIL_QUALITY))

@@ -109,6 +109,18 @@ def read_edit(candidate: Candidate, resize: bool = False) -> NDArray[np.uint8]:
     return np.array(picture)
 
 
+def edited_panel(candidate: Candidate) -> NDArray[np.uint8]:
+    """An edited picture to look at, ``[height, width, 3]``: of a strip its last panel, in the source's size.
+
+    Raises:
+        PiebenchError: the picture cannot be read, is too small, or has a size that it should not have.
+    """
+    saved = read_edit(candidate, resize=True)
+    height, width, _ = saved.shape
+    panels = _panels(candidate, (width, height), picture_size(candidate.sample.file))
+    return saved[:, -(width // panels) :]
+
+
 def is_strip(candidate: Candidate) -> bool:
     """Whether an edit's file holds several panels."""
     size, source = picture_size(candidate.file), picture_size(candidate.sample.file)

@@ -32,7 +32,8 @@ def parse_about(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     about = about if isinstance(about, dict) else {}
-    shapes = {"networks": dict, "combinations": dict, "data_remarks": dict, "missing": list, "resized": list}
+    objects, lists = ("networks", "combinations", "data_remarks", "versions"), ("missing", "resized")
+    shapes = {**dict.fromkeys(objects, dict), **dict.fromkeys(lists, list)}
     return {field: value for field, value in about.items() if isinstance(value, shapes.get(field, object))}
 
 

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from piebench_eval.metrics.protocol import AverageRules
     from piebench_eval.tables.layout import TableMetric
 
-LABELS = ("model", "method", "inversion", "name", "type")
+RUN = "run"
+"""Column that tells apart what several runs call alike; absent where nothing is."""
+
+LABELS = ("model", "method", "inversion", "name", RUN, "type")
 """Columns of a table of means that say what a row is of, in their order."""
 
 
@@ -77,16 +80,17 @@ def read_table(file: Path) -> pd.DataFrame:
 
 
 def label_columns(scores: pd.DataFrame) -> list[str]:
-    """The columns that tell combinations apart: method and inversion, or name."""
+    """The columns that tell combinations apart: method and inversion, or name; and run, where it is there."""
     for labels in (["method", "inversion"], ["name"]):
         if all(label in scores.columns for label in labels):
-            return labels
+            return [*labels, RUN] if RUN in scores.columns else labels
     return []
 
 
 def combination_name(row: Mapping[Any, Any] | pd.Series, labels: Sequence[str]) -> str:
-    """What a row of means is called: ``inversion+method``, or a name alone."""
-    return "+".join(str(row[label]) for label in reversed(labels) if row[label])
+    """What a row of means is called: ``inversion+method``, or a name alone; behind its run, if any."""
+    name = "+".join(str(row[label]) for label in reversed(labels) if label != RUN and row[label])
+    return f"{row[RUN]}/{name}" if RUN in labels and row[RUN] else name
 
 
 def aggregate(

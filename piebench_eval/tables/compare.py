@@ -87,7 +87,7 @@ def compare_with_paper(
     for mean in means.to_dict(orient="records"):
         inversion, method = str(mean.get("inversion", "")), str(mean.get("method", ""))
         name = combination_name(mean, labels)
-        reasons = comparison_obstacles(inversion, method, int(mean["images"]), about, metrics, rules)
+        reasons = comparison_obstacles(inversion, method, int(mean["images"]), about, metrics, rules, name)
         if (inversion, method, METRICS[0].key) not in published:
             reasons = ["Table 1 has no such combination"]
         if reasons:
@@ -118,6 +118,7 @@ def comparison_obstacles(
     about: dict[str, Any],
     metrics: Sequence[TableMetric] = METRICS,
     rules: AverageRules = PAPER.average,
+    name: str | None = None,
 ) -> list[str]:
     """Why a combination's numbers cannot be held against the paper's; empty if they can.
 
@@ -130,6 +131,7 @@ def comparison_obstacles(
         about: from ``read_about``.
         metrics: those of Table 1's metrics that were scored.
         rules: how the scores were averaged.
+        name: what ``about`` calls the combination, if not ``inversion+method``.
     """
     recipe = _paper_recipe()
     if (inversion, method) not in recipe.pairs:
@@ -142,8 +144,8 @@ def comparison_obstacles(
     reasons += _scoring_obstacles(about, metrics)
     combination = recipe.combination(inversion, method)
     wanted = {**combination.flat(), "image_format": recipe.image_format}
-    given = about.get("combinations", {}).get(combination.name, {})
-    given = {**given, "image_format": about.get("image_format", "unknown")}
+    given = about.get("combinations", {}).get(name or combination.name, {})
+    given = {"image_format": about.get("image_format", "unknown"), **given}
     return reasons + [
         f"{field} is {given.get(field, 'unknown')}, the paper's is {value}"
         for field, value in wanted.items()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.tables.aggregate import combination_name, label_columns
+from piebench_eval.tables.aggregate import RUN, combination_name, label_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,10 +35,10 @@ def with_whole_labels(scores: pd.DataFrame) -> pd.DataFrame:
         )
     texts = {
         column: scores[column].map(_text).astype(str)
-        for column in ("inversion", "method", "name", "type")
+        for column in ("inversion", "method", "name", RUN, "type")
         if column in scores.columns
     }
-    if "name" in texts and labels != ["name"]:
+    if "name" in texts and "name" not in labels:
         of_a_folder = texts["method"] == ""
         texts["inversion"] = texts["inversion"].mask(of_a_folder, "")
         texts["method"] = texts["method"].mask(of_a_folder, texts["name"])

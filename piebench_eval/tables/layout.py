@@ -83,6 +83,7 @@ def place_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
         row.get("inversion") == "",
         _order_of(row.get("method", ""), METHOD_ORDER),
         _order_of(row.get("inversion", row.get("name", "")), INVERSION_ORDER),
+        row.get("run", ""),
     )
 
 

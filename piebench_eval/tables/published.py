@@ -6,6 +6,9 @@ from importlib.resources import files
 
 import pandas as pd
 
+PAPERS = "(paper)"
+"""What stands in a table's column ``run`` of the paper's own rows; the parentheses tell it from a folder."""
+
 
 def load_published() -> pd.DataFrame:
     """Paper's and report's numbers, in the table's units, errata applied.

@@ -31,6 +31,7 @@ def remarks_on(scores: pd.DataFrame, about: dict[str, Any], rules: AverageRules)
         _loader(about),
         _count(about, "resized", "was resized before scoring", "were resized before scoring"),
         _unknown(scores, about),
+        _sources(about),
         _count(about, "missing", "was missing and is in no mean", "were missing and are in no mean"),
         _full_masks(scores, about),
         _data(about),
@@ -64,6 +65,16 @@ def _loader(about: dict[str, Any]) -> str | None:
 def _unknown(scores: pd.DataFrame, about: dict[str, Any]) -> str | None:
     unknown = about.get("unknown")
     return f"{unknown} of {len(scores)} rows do not say what made them" if unknown else None
+
+
+def _sources(about: dict[str, Any]) -> str | None:
+    number = about.get("other_sources")
+    if not number:
+        return None
+    return (
+        f"the sources of {number} ids do not look the same to CLIP in all of these scores "
+        "(clip_similarity_source_image): make sure that they are of one benchmark"
+    )
 
 
 def _count(about: dict[str, Any], field: str, one: str, many: str) -> str | None:

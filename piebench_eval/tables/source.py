@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.tables.about import is_of_demo, protocol_of, read_about
-from piebench_eval.tables.aggregate import aggregate, read_scores
+from piebench_eval.tables.aggregate import RUN, aggregate, read_scores
 from piebench_eval.tables.labels import with_whole_labels
 from piebench_eval.tables.layout import metrics_in, printed
 from piebench_eval.tables.provenance import about_of_rows
+from piebench_eval.tables.published import PAPERS
+from piebench_eval.tables.together import Part
 from piebench_eval.tables.types import of_types, require_types
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class Source:
         if self.is_of_demo:
             table = table.copy()
             table.insert(0, "model", DEMO)
+            if RUN in table.columns:
+                table.loc[table[RUN] == PAPERS, "model"] = ""
         return table
 
 
@@ -74,6 +78,21 @@ def read_source(scores_file: Path, about_file: Path, types: Sequence[str] | None
     """
     rows = read_scores(scores_file)
     return source_of(rows, read_about(about_file) or about_of_rows(rows), types, str(about_file))
+
+
+def read_part(place: Path, scores_file: Path, about_file: Path) -> Part:
+    """Read the scores of one of several runs and folders.
+
+    Args:
+        place: what the user named.
+        scores_file: its scores.
+        about_file: the JSON file beside them, which may be missing.
+
+    Raises:
+        PiebenchError: the scores cannot be used.
+    """
+    rows = read_scores(scores_file)
+    return Part(place, with_whole_labels(rows), read_about(about_file) or about_of_rows(rows))
 
 
 def source_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,12 +45,12 @@ def versus(scores: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
         pairs), p (of the paired t-test, for this metric alone).
 
     Raises:
-        PiebenchError: a combination is not in the scores, or has two rows for a picture.
+        PiebenchError: a combination is not in the scores, or has two rows for a picture; or they share none.
     """
     combinations = _by_name(scores)
-    return _differences(
-        _of_combination(combinations, one), _of_combination(combinations, other), metrics_in(scores.columns)
-    )
+    first, second = (_of_combination(combinations, name) for name in (one, other))
+    _require_shared(one, first, other, second)
+    return _differences(first, second, metrics_in(scores.columns))
 
 
 def versus_all(scores: pd.DataFrame, name: str, metrics: Sequence[TableMetric] | None = None) -> pd.DataFrame:
@@ -67,7 +68,8 @@ def versus_all(scores: pd.DataFrame, name: str, metrics: Sequence[TableMetric] |
         and p_holm is below 0.05.
 
     Raises:
-        PiebenchError: it is not in the scores, or alone there, or a combination has two rows for a picture.
+        PiebenchError: it is not in the scores, or alone there, or shares no picture with another; or a
+            combination has two rows for a picture.
     """
     combinations = _by_name(scores)
     base = _of_combination(combinations, name)
@@ -75,14 +77,37 @@ def versus_all(scores: pd.DataFrame, name: str, metrics: Sequence[TableMetric] |
     tables = []
     for other in combinations:
         if other != name:
-            table = _differences(_of_combination(combinations, other), base, metrics)
-            table.insert(0, "combination", other)
-            table["p_holm"] = holm(table["p"].to_numpy())
-            rows = zip(metrics, table.to_dict(orient="records"), strict=True)
-            tables.append(table.assign(better=[_better(other, name, *row) for row in rows]))
+            rows = _of_combination(combinations, other)
+            _require_shared(other, rows, name, base)
+            tables.append(_judged(_differences(rows, base, metrics), other, name, metrics))
     if not tables:
         raise PiebenchError(f"{name}: the scores hold no other combination to hold it against")
     return pd.concat(tables, ignore_index=True)
+
+
+def versus_every(scores: pd.DataFrame, metrics: Sequence[TableMetric]) -> dict[tuple[str, str], pd.DataFrame]:
+    """Compare every combination with every other one that it shares a picture with.
+
+    Args:
+        scores: from ``read_scores``.
+        metrics: those to compare by.
+
+    Returns:
+        The rows of ``versus_all`` of the first combination against the second, by the names of both.
+
+    Raises:
+        PiebenchError: a combination has two rows for a picture.
+    """
+    combinations = _by_name(scores)
+    rows_of = {name: _of_combination(combinations, name) for name in combinations}
+    found = {}
+    for one, other in itertools.combinations(rows_of, 2):
+        if not rows_of[one].index.intersection(rows_of[other].index).empty:
+            table = _differences(rows_of[one], rows_of[other], metrics)
+            back = table.assign(difference=-table["difference"], low=-table["high"], high=-table["low"])
+            found[one, other] = _judged(table, one, other, metrics)
+            found[other, one] = _judged(back, other, one, metrics)
+    return found
 
 
 def versus_remarks(table: pd.DataFrame) -> list[str]:
@@ -91,17 +116,21 @@ def versus_remarks(table: pd.DataFrame) -> list[str]:
     Args:
         table: from ``versus_all``.
     """
-    metrics = table["metric"].nunique()
-    lines = [
+    lines = versus_rules(table["metric"].nunique())
+    if few := list(dict.fromkeys(table.loc[table["pairs"] < PAIRS_FOR_BETTER, "combination"])):
+        lines.append(f"{', '.join(few)}: fewer than {PAIRS_FOR_BETTER} pairs, too few to call one better")
+    return lines
+
+
+def versus_rules(metrics: int) -> list[str]:
+    """What the columns of a comparison by so many metrics mean, in lines for readers."""
+    return [
         "low, high: 95% interval of one metric's mean difference, by Student's t below "
         f"{PAIRS_FOR_BOOTSTRAP} pairs, else bootstrapped over pictures",
         f"better: where there are at least {PAIRS_FOR_BETTER} pairs, the interval leaves out 0, and p_holm, "
         f"the p of the paired t-test adjusted for the {metrics} metrics shown (Holm), is below {_LEVEL}; of "
         "many combinations one may still be called better by chance",
     ]
-    if few := list(dict.fromkeys(table.loc[table["pairs"] < PAIRS_FOR_BETTER, "combination"])):
-        lines.append(f"{', '.join(few)}: fewer than {PAIRS_FOR_BETTER} pairs, too few to call one better")
-    return lines
 
 
 def _by_name(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -116,6 +145,8 @@ def _by_name(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def _of_combination(combinations: Mapping[str, pd.DataFrame], name: str) -> pd.DataFrame:
     if name not in combinations:
+        if of_runs := [known for known in combinations if known.endswith(f"/{name}")]:
+            raise PiebenchError(f"{name}: say of which run: {' or '.join(of_runs)}")
         known = ", ".join(combinations)
         raise PiebenchError(f"{name}: the scores hold no such combination; there are: {known}")
     rows = combinations[name].set_index("id")
@@ -123,6 +154,22 @@ def _of_combination(combinations: Mapping[str, pd.DataFrame], name: str) -> pd.D
         twice = rows.index[rows.index.duplicated()][0]
         raise PiebenchError(f"{name}: the scores hold id {twice} more than once; keep one row per picture")
     return rows
+
+
+def _judged(table: pd.DataFrame, one: str, other: str, metrics: Sequence[TableMetric]) -> pd.DataFrame:
+    """The differences one - other with which of the two is better."""
+    table = table.assign(p_holm=holm(table["p"].to_numpy()))
+    table.insert(0, "combination", one)
+    lines = zip(metrics, table.to_dict(orient="records"), strict=True)
+    return table.assign(better=[_better(one, other, *line) for line in lines])
+
+
+def _require_shared(one: str, first: pd.DataFrame, other: str, second: pd.DataFrame) -> None:
+    if first.index.intersection(second.index).empty:
+        raise PiebenchError(
+            f"{one} and {other} have no sample in common (the first ids are {first.index[0]} and "
+            f"{second.index[0]}); score edits of the same benchmark, with its ids"
+        )
 
 
 def _differences(one: pd.DataFrame, other: pd.DataFrame, metrics: Sequence[TableMetric]) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 from piebench_eval.tables.aggregate import LABELS, aggregate, left_out
 from piebench_eval.tables.agreement import agreement_line
 from piebench_eval.tables.averages import Average
+from piebench_eval.tables.beside_paper import beside_paper
 from piebench_eval.tables.compare import compare_with_paper
 from piebench_eval.tables.marks import rank_marks, verdict_marks
 from piebench_eval.tables.sections import by_method
@@ -63,6 +64,13 @@ def comparison_view(source: Source) -> View:
         [*remarks, agreement] if agreement else remarks,
         verdict_marks(comparison.table),
     )
+
+
+def beside_paper_view(source: Source) -> View:
+    """The means with the paper's rows between them, for scores of several runs and folders."""
+    table, lines, marks = beside_paper(source)
+    remarks = [*left_out(source.means), *lines, *([tolerance_line()] if marks else [])]
+    return View(table, remarks, marks, by_method(table))
 
 
 def versus_view(source: Source, name: str, metrics: Sequence[TableMetric]) -> View:

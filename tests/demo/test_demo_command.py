@@ -28,6 +28,7 @@ def test_it_says_what_it_is_and_where_to_look(demo_run):
     assert "Demo model" in demo_run.printed
     assert "contact_sheet.png" in demo_run.printed
     assert Path(demo_run.folder / "contact_sheet.png").is_file()
+    assert f"\nNext: piebench report {demo_run.folder}\n" in demo_run.printed
 
 
 def test_the_sheet_shows_a_sample_of_each_type(demo_run):

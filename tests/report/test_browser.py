@@ -147,6 +147,7 @@ def test_a_click_on_a_heading_sorts_best_first_then_worst_first_then_as_table_1(
 def test_the_plot_has_a_point_with_bars_for_every_combination(open_page, report):
     page = open_page(report)
     page.locator("#tradeoff-plot .scatterlayer .point").first.wait_for()
+    page.get_by_label("95% intervals").check()
     assert page.locator("#tradeoff-plot .scatterlayer .point").count() == 13
     assert page.locator("#tradeoff-plot path.xerror").count() == 13
     assert page.locator("#tradeoff-plot .legendtext").all_text_contents() == [
@@ -161,21 +162,96 @@ def test_the_plot_has_a_point_with_bars_for_every_combination(open_page, report)
     assert "PSNR" in page.locator("#tradeoff-plot .xtitle").text_content()
 
 
-def test_better_cells_of_the_types_are_darker(open_page, report):
-    page = open_page(report)
-    for metric, best in (("0", min), ("1", max)):
-        page.locator("#types-controls select").select_option(metric)
-        cells = page.locator("#types-table tbody tr:not(:last-child) td").evaluate_all(
-            "cells => cells.map(cell => [Number(cell.textContent), getComputedStyle(cell).backgroundColor])"
+def test_in_each_column_of_the_types_better_cells_stand_out_more(open_page, report):
+    for scheme, boldest in (("light", min), ("dark", max)):
+        page = open_page(report, color_scheme=scheme)
+        assert page.locator("#types-legend span").count() == 5
+        assert "source-copy" not in page.locator("#types-table").text_content()
+        for metric, best in (("0", min), ("1", max)):
+            page.locator("#types-controls select").select_option(metric)
+            cells = page.locator("#types-table tbody td").evaluate_all(
+                "cells => cells.map(one => [Number(one.textContent), getComputedStyle(one).backgroundColor])"
+            )
+            assert len(cells) == 12 * 10
+            for column in range(10):
+                shades = {
+                    number: sum(map(int, color[4:-1].split(","))) for number, color in cells[column::10]
+                }
+                assert shades[best(shades)] == boldest(shades.values())
+                assert len(set(shades.values())) > 6
+
+
+def test_labels_of_the_plot_cover_nothing(open_page, report):
+    for width in (390, 900, 1400):
+        page = open_page(report, viewport={"width": width, "height": 800})
+        labels = page.locator("#tradeoff-plot .annotation-text-g")
+        labels.first.wait_for()
+        boxes = labels.evaluate_all(
+            "all => all.map(one => one.getBoundingClientRect()).map(({left, right, top, bottom}) => "
+            "[left, right, top, bottom])"
         )
-        assert len(cells) == 12 * 10
-        shades = {number: sum(map(int, color[4:-1].split(","))) for number, color in cells}
-        assert shades[best(shades)] == min(shades.values())
-        assert len(set(shades.values())) > 20
+        assert len(boxes) >= 10 and max(right for _, right, _, _ in boxes) <= width
+        for place, (left, right, top, bottom) in enumerate(boxes):
+            for other in boxes[:place]:
+                assert right <= other[0] or other[1] <= left or bottom <= other[2] or other[3] <= top
+
+
+def test_every_preservation_metric_is_offered(open_page, report):
+    offered = field(open_page(report), "Preservation").locator("option").all_text_contents()
+    assert [text.split()[0] for text in offered] == ["Struct.", "PSNR", "LPIPS", "MSE", "SSIM"]
+
+
+def test_differences_are_to_the_chosen_baseline(open_page, report, run):
+    page = open_page(report)
+    field(page, "Baseline").select_option(label="direct+pnp")
+    names = page.locator("#versus-table tbody th").all_text_contents()
+    assert len(names) == 12 and "direct+pnp" not in names
+    cell = page.locator("#versus-table tbody tr").nth(names.index("ddim+p2p")).locator("td").nth(1)
+    expected = psnr_of(run, "ddim+p2p").mean() - psnr_of(run, "direct+pnp").mean()
+    assert float(cell.text_content().split(".")[0]) == pytest.approx(expected, abs=1)
+    assert " to " in cell.locator("small").text_content()
+
+
+def test_a_wide_table_says_so_and_keeps_its_names_in_view(open_page, report):
+    page = open_page(report, viewport={"width": 390, "height": 800})
+    hint = page.locator("#means .hint")
+    hint.wait_for()
+    page.locator("#means .scroll").evaluate("box => box.scrollTo(10000, 0)")
+    for cell in page.locator("#means-table tbody tr").first.locator("th, td.name").all():
+        assert 0 <= cell.bounding_box()["x"] < 200
+    wide = open_page(report, viewport={"width": 1400, "height": 800})
+    assert not wide.locator("#means .hint").is_visible()
+
+
+def test_a_sample_is_a_row_of_all_its_edits(open_page, report):
+    page = open_page(report)
+    rows = page.locator("#gallery-cards .row")
+    assert rows.count() == 20
+    assert rows.first.locator(".cell").count() == 1 + 13
+    assert page.locator("#gallery-count").text_content() == f"{SAMPLES} samples, {SAMPLES * 13} edits"
+    choose(page, "Order by", "psnr")
+    page.wait_for_url("**#sort=psnr")
+    assert rows.first.locator(".score").all_text_contents()[1] != ""
+    choose(page, "Show", "edits")
+    page.get_by_text(f"{SAMPLES * 13} edits", exact=True).wait_for()
+    assert page.locator(".card").count() == 60
+    page.go_back()
+    rows.first.locator(".cell").nth(3).click()
+    page.locator(".edit[aria-current=true]").wait_for()
+    assert page.locator(".edit[aria-current=true] strong").text_content() == "edit_friendly+p2p"
+
+
+def test_the_table_is_downloaded(chromium, report):
+    page = chromium.new_page()
+    page.goto(report)
+    with page.expect_download() as downloaded:
+        page.get_by_role("link", name="CSV").click()
+    assert "direct" in downloaded.value.path().read_text()
+    page.close()
 
 
 def test_filters_leave_what_they_name_and_go_into_the_address(open_page, report):
-    page = open_page(report)
+    page = open_page(f"{report}#view=edits")
     count = page.locator("#gallery-count")
     assert count.text_content() == f"{SAMPLES * 13} edits"
     assert page.locator(".card").count() == 60
@@ -185,7 +261,7 @@ def test_filters_leave_what_they_name_and_go_into_the_address(open_page, report)
     choose(page, "Editing type", "1")
     page.get_by_text("3 edits", exact=True).wait_for()
     assert samples_of(page) == [f"{number:012d}" for number in (1, 11, 21)]
-    assert page.url.endswith("#combination=direct+p2p&type=1")
+    assert page.url.endswith("#combination=direct+p2p&type=1&view=edits")
     choose(page, "Edits", "method pnp")
     page.get_by_text("12 edits", exact=True).wait_for()
     assert all("+pnp" in text for text in facts(page))
@@ -198,14 +274,14 @@ def test_a_row_without_an_inversion_is_offered_once(open_page, report):
 
 @pytest.mark.parametrize("order", ["worst", "best"])
 def test_edits_are_ordered_by_a_metric(open_page, report, run, order):
-    page = open_page(f"{report}#combination=direct+p2p&sort=psnr&order={order}")
+    page = open_page(f"{report}#combination=direct+p2p&sort=psnr&order={order}&view=edits")
     expected = psnr_of(run, "direct+p2p").sort_values(ascending=order == "worst")
     assert samples_of(page) == expected.index.tolist()
     assert facts(page)[0] == f"direct+p2p, PSNR ↑ {float(f'{expected.iloc[0]:.4g}'):.2f}"
 
 
 def test_pages_hold_60_cards_and_turn(open_page, report):
-    page = open_page(report)
+    page = open_page(f"{report}#view=edits")
     page.get_by_role("button", name="Next", exact=True).click()
     page.get_by_text("page 2 of 6").wait_for()
     assert samples_of(page)[0] == f"{60 // 13:012d}"
@@ -215,20 +291,20 @@ def test_pages_hold_60_cards_and_turn(open_page, report):
 
 
 def test_pictures_wait_until_they_are_near(open_page, report):
-    page = open_page(report)
+    page = open_page(f"{report}#view=edits")
     images = page.locator(".card img")
     assert set(images.evaluate_all("images => images.map(image => image.loading)")) == {"lazy"}
     assert all(images.evaluate_all("images => images.map(image => image.alt)"))
 
 
 def test_a_deep_link_shows_its_sample_and_keeps_the_filters(open_page, report, run):
-    page = open_page(f"{report}#sample=000000000001&combination=direct+p2p&type=1&sort=psnr")
+    page = open_page(f"{report}#sample=000000000001&combination=direct+p2p&type=1&sort=psnr&view=edits")
     assert heading(page) == "Sample 000000000001"
     assert page.locator(".edit[aria-current=true] strong").text_content() == "direct+p2p"
     assert page.locator(".edit").count() == 13
     page.keyboard.press("Escape")
     page.locator("#overview").wait_for()
-    assert page.url.endswith("#combination=direct+p2p&type=1&sort=psnr")
+    assert page.url.endswith("#combination=direct+p2p&type=1&sort=psnr&view=edits")
     expected = psnr_of(run, "direct+p2p").loc[[f"{number:012d}" for number in (1, 11, 21)]].sort_values()
     assert samples_of(page) == expected.index.tolist()
 
@@ -238,7 +314,7 @@ def test_a_deep_link_shows_its_sample_and_keeps_the_filters(open_page, report, r
 )
 def test_an_address_that_names_nothing_shows_the_overview(open_page, report, hash):
     page = open_page(report + hash)
-    assert page.locator("#gallery-count").text_content() == f"{SAMPLES * 13} edits"
+    assert page.locator("#gallery-count").text_content() == f"{SAMPLES} samples, {SAMPLES * 13} edits"
 
 
 def test_a_section_is_reached_from_a_sample(open_page, report):
@@ -250,7 +326,7 @@ def test_a_section_is_reached_from_a_sample(open_page, report):
 
 def test_arrow_keys_go_through_the_samples_in_the_gallerys_order(open_page, report, run):
     ids = psnr_of(run, "direct+p2p").sort_values().index.tolist()
-    page = open_page(f"{report}#combination=direct+p2p&sort=psnr")
+    page = open_page(f"{report}#combination=direct+p2p&sort=psnr&view=edits")
     page.locator(".card").first.click()
     assert heading(page) == f"Sample {ids[0]}"
     for key, index in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)):
@@ -264,7 +340,7 @@ def test_arrow_keys_go_through_the_samples_in_the_gallerys_order(open_page, repo
 
 
 def test_back_and_forward_go_where_one_was(open_page, report):
-    page = open_page(report)
+    page = open_page(f"{report}#view=edits")
     choose(page, "Editing type", "2")
     page.locator(".card").first.click()
     page.get_by_role("heading", name="Sample 000000000002").wait_for()
@@ -282,9 +358,12 @@ def test_back_and_forward_go_where_one_was(open_page, report):
     page.get_by_role("heading", name="Sample 000000000002").wait_for()
 
 
-def test_the_overview_is_where_it_was_left(open_page, report):
-    page = open_page(report)
-    card = page.locator(".card").nth(40)
+@pytest.mark.parametrize(
+    ("address", "cards", "sample"), [("", ".cell", 40 // 14), ("#view=edits", ".card", 40 // 13)]
+)
+def test_the_overview_is_where_it_was_left(open_page, report, address, cards, sample):
+    page = open_page(f"{report}{address}")
+    card = page.locator(cards).nth(40)
     card.scroll_into_view_if_needed()
     place = page.evaluate("scrollY")
     card.click()
@@ -292,7 +371,7 @@ def test_the_overview_is_where_it_was_left(open_page, report):
     page.keyboard.press("Escape")
     page.locator("#overview").wait_for()
     assert page.evaluate("scrollY") == pytest.approx(place, abs=2)
-    assert f"sample={40 // 13:012d}" in page.evaluate("document.activeElement.href")
+    assert f"sample={sample:012d}" in page.evaluate("document.activeElement.href")
 
 
 def test_the_slider_uncovers_the_source(open_page, report):
@@ -383,4 +462,4 @@ def test_the_whole_benchmark_is_painted_within_a_second(open_page, tmp_path, has
     painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
     print(f"first paint after {painted:.0f} ms")
     assert painted < FIRST_PAINT_MS
-    assert page.locator(".card").count() == (0 if hash else 60)
+    assert page.locator(".row").count() == (0 if hash else 20)

@@ -1,7 +1,9 @@
 """``piebench report`` as a user meets it."""
 
 import json
+import re
 import shutil
+from importlib.metadata import version
 
 import pandas as pd
 import pytest
@@ -84,3 +86,23 @@ def test_an_older_report_is_replaced(scored):
     shutil.move(scored / "report" / "report.json", scored / "elsewhere.json")
     done = piebench("report", scored)
     assert done.returncode == 2 and "did not make it" in " ".join(done.stderr.split())
+
+
+def test_what_made_the_edits_stands_at_the_top(scored):
+    about = json.loads((scored / "scores.json").read_text())
+    about |= {
+        "networks": {"clip": "openai/clip-vit-large-patch14"},
+        "versions": {"lpips": "0.1.4", "torch": "9"},
+    }
+    (scored / "scores.json").write_text(json.dumps(about))
+    assert piebench("report", scored).returncode == 0
+    page = (scored / "report" / "index.html").read_text()
+    facts = dict(re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", page))
+    assert page.index("<dl") < page.index('id="means"')
+    assert (facts["steps"], facts["guidance"], facts["seed"]) == ("4", "7.5", "1234")
+    assert {"model", "benchmark", "edited", "device", "seconds per edit", "protocol"} <= facts.keys()
+    assert facts["networks of scoring"] == "clip openai/clip-vit-large-patch14"
+    assert (
+        "lpips 0.1.4" in facts["versions"] and f"torch {version('torch')} (scoring: 9)" in facts["versions"]
+    )
+    assert float(facts["UNet evaluations per edit"].split(" to ")[0]) >= 0

@@ -1,6 +1,7 @@
 """What the page's script is told."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from piebench_eval.report.data import page_data, prompt_parts
 from piebench_eval.report.embed import to_script
 from piebench_eval.report.links import Link, links_of
 from piebench_eval.tables.aggregate import aggregate
+from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.versus import versus_all
 from tests.report.synthetic import HOSTILE, sample, score_rows, scored_run
 
 PAIRS = [("ddim", "p2p"), ("direct", "p2p")]
@@ -94,3 +97,32 @@ def test_full_pictures_are_linked_where_the_run_keeps_them(samples, tmp_path):
     assert ideal.to(samples[1], 1) == "copies/2/1.webp"
     elsewhere, *_ = links_of(run, tmp_path / "look")
     assert elsewhere.folder == "../run%201/images/ddim+p2p"
+
+
+def test_differences_are_those_of_table_versus(samples, tmp_path):
+    rows = score_rows(samples * 2, PAIRS)
+    rows["id"] = [f"{place % 24}" for place in range(len(rows))]
+    rows.loc[rows["inversion"] == "direct", PSNR] += 30
+    samples = [replace(samples[number % 12], id=str(number)) for number in range(24)]
+    data = data_of(scored_run(tmp_path, samples, PAIRS, rows))
+    psnr = keys(data).index("psnr")
+    table = versus_all(rows, "ddim+p2p", METRICS).set_index("metric").loc["psnr"]
+    assert data["versus"][1][0][psnr] == [
+        *(pytest.approx(table[column], rel=1e-3) for column in ("difference", "low", "high")),
+        1,
+    ]
+    difference, low, high, better = data["versus"][0][1][psnr]
+    assert [-difference, -high, -low, -better] == data["versus"][1][0][psnr]
+    assert data["versus"][0][0] is data["versus"][1][1] is None
+
+
+def test_combinations_without_a_picture_in_common_have_no_difference(samples, tmp_path):
+    rows = score_rows(samples, PAIRS)
+    first = rows["id"].isin([sample.id for sample in samples[:6]])
+    rows = rows[first == (rows["inversion"] == "ddim")]
+    assert data_of(scored_run(tmp_path, samples, PAIRS, rows))["versus"] == [[None, None], [None, None]]
+
+
+def test_clip_scores_are_of_the_edit_and_all_others_of_what_is_kept(samples, tmp_path):
+    data = data_of(scored_run(tmp_path, samples, PAIRS))
+    assert [each["key"] for each in data["metrics"] if each["isOfEdit"]] == ["clip_whole", "clip_edit"]

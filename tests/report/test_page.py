@@ -1,14 +1,22 @@
 """The page without its script."""
 
+import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 
+from piebench_eval.report import places
 from piebench_eval.report.build import write_page
 from piebench_eval.report.links import links_of
+from piebench_eval.report.origin import Cost, Origin
 from piebench_eval.report.page import to_page, to_script
 from tests.report.synthetic import HOSTILE, sample, scored_run, whole_benchmark
+from tests.tables.test_tables import PAPER_LIKE
+
+PAIRS = [("ddim", "p2p"), ("direct", "p2p")]
 
 URL = re.compile(r"""\b[a-z]+://|(?:src|href)=["']?//|@import|url\(""", re.IGNORECASE)
 
@@ -89,3 +97,57 @@ def test_the_page_of_the_whole_benchmark_is_below_2_mb(tmp_path):
     run = whole_benchmark(tmp_path)
     assert write_page(run, links_of(run, tmp_path / "report"), [], tmp_path) < 2_000_000
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 2_000_000
+
+
+def classes(page, name):
+    return re.findall(rf'<td class="number {name}"[^>]*>([^<]*)</td>', page)
+
+
+def test_the_best_and_the_second_best_are_marked(small):
+    page = to_page(small, [])
+    means = small.source.means
+    edits = means[means["inversion"] != ""]
+    for metric in small.source.metrics(every=False):
+        best, second = edits[metric.key].sort_values(ascending=metric.better == "lower")
+        assert f"{best:.2f}" in classes(page, "best") and f"{second:.2f}" in classes(page, "second")
+    assert len(classes(page, "best")) == len(small.source.metrics(every=False))
+
+
+def test_what_an_edit_took_stands_beside_its_means(small):
+    page = to_page(replace(small, costs={"direct+p2p": Cost(2.5, 150.0)}), [])
+    cells = Reader(page).cells
+    assert "seconds<br>per edit" in page and "UNet<br>evaluations" in page
+    assert "2.50" in cells and "150" in cells
+    assert "seconds<br>per edit" not in to_page(small, [])
+
+
+def test_the_papers_numbers_stand_there_where_a_comparison_makes_sense(tmp_path):
+    run = scored_run(tmp_path, [sample(number, tmp_path) for number in range(700)], PAIRS, about=PAPER_LIKE)
+    page = to_page(run, [])
+    assert 'id="paper"' in page
+    measured = run.source.means.set_index("inversion").loc["direct", "psnr"]
+    assert f'{measured:.2f}<br><small>27.22 <span class="difference">{measured - 27.22:+.2f}' in page
+    assert page.count('class="number differs"') > 7
+
+
+def test_a_demo_is_not_held_against_the_paper(tmp_path):
+    about = {"networks": dict.fromkeys(("dino", "clip", "lpips_weights"), "demo")}
+    run = scored_run(tmp_path, [sample(number, tmp_path) for number in range(5)], PAIRS, about=about)
+    assert 'id="paper"' not in to_page(run, [])
+
+
+def test_facts_that_runs_share_are_said_once(small):
+    origins = [Origin("a", {"steps": "10", "seed": "1"}), Origin("b", {"steps": "50", "seed": "1"})]
+    page = to_page(replace(small, origins=origins, title="a, b"), [])
+    cells = Reader(page).cells
+    assert {"steps", "10", "50", "a", "b"} <= set(cells) and "seed" not in cells
+    assert "<dt>seed</dt><dd>1</dd>" in page
+
+
+def test_the_table_is_there_to_download(built):
+    for name in (places.TABLE_CSV, places.TABLE_LATEX):
+        assert f'<a href="{name}" download>' in built.read("index.html")
+    table = pd.read_csv(io.StringIO(built.read(places.TABLE_CSV)))
+    assert table["psnr"].tolist() == pytest.approx(built.run.source.means["psnr"].tolist())
+    latex = built.read(places.TABLE_LATEX)
+    assert "\\begin{tabular}" in latex and "\\textbf" in latex and "% a notice" in latex

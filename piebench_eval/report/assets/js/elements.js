@@ -11,6 +11,10 @@ function el(tag, attributes = {}, ...children) {
   return element;
 }
 
+function isDark() {
+  return matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
 function byId(id) {
   return document.getElementById(id);
 }

@@ -1,6 +1,6 @@
-// The overview of all edits: filtered, ordered, and built a page at a time.
+// The overview of all edits, a row per sample or a card per edit: filtered, ordered, and built a page at a time.
 
-const CARDS_PER_PAGE = 60;
+const PER_PAGE = { samples: 20, edits: 60 };
 
 function isWanted(combination, state) {
   const { name, method } = combinations[combination];
@@ -45,7 +45,9 @@ function makeGalleryControls() {
   ];
   const typeChoices = [["", "all"], ...types.map(({ id, label }) => [id, label])];
   const orders = [["", "sample"], ...metrics.map(({ key, title }) => [key, title])];
+  const views = [["samples", "samples, edits side by side"], ["edits", "single edits"]];
   const fields = {
+    view: select("Show", views, "samples", (view) => go({ view, page: 1 })),
     edits: select("Edits", edits, "", chooseEdits),
     type: select("Editing type", typeChoices, "", (type) => go({ type, page: 1 })),
     sort: select("Order by", orders, "", (sort) => go({ sort, page: 1 })),
@@ -55,7 +57,8 @@ function makeGalleryControls() {
   for (const [name, label] of Object.entries(fields)) galleryFields[name] = label.control;
 }
 
-function setGalleryControls({ combination, method, type, sort, order }) {
+function setGalleryControls({ view, combination, method, type, sort, order }) {
+  galleryFields.view.value = view;
   galleryFields.edits.value = combination ? `combination ${combination}` : method ? `method ${method}` : "";
   galleryFields.type.value = type;
   galleryFields.sort.value = sort;
@@ -88,6 +91,47 @@ function card({ combination, sample }, state) {
   );
 }
 
+// A name that may be broken behind its plus.
+function breakable(name) {
+  return name.split("+").flatMap((part, index) => (index ? ["+", el("wbr"), part] : [part]));
+}
+
+// A sample as a row: its source, in each way that it was loaded, and every edit that the filters leave.
+function sampleRow({ sample, edits }, state) {
+  const { id, type, source, target } = samples[sample];
+  const metric = metrics.findIndex(({ key }) => key === state.sort);
+  const cell = (combination, image, name, score) =>
+    el(
+      "a",
+      { class: "cell", href: toHash({ ...state, sample: id, edit: combinations[combination].name }) },
+      image,
+      el("span", { class: "facts" }, ...breakable(name)),
+      el("span", { class: "score" }, score),
+    );
+  const views = new Map(edits.map((combination) => [combinations[combination].view, combination]));
+  const sources = [...views.values()].map((combination) =>
+    cell(combination, picture(sourceThumbnail(combination, sample), `source: ${plain(source)}`), "source", ""),
+  );
+  const cells = edits.map((combination) => {
+    const score = metric < 0 ? "" : shown(scoreOf(combination, sample, metric));
+    return cell(combination, editPicture(combination, sample), combinations[combination].name, score);
+  });
+  return el(
+    "section",
+    { class: "row", "aria-label": `sample ${id}` },
+    el("p", { class: "prompt" }, ...prompt(source), " → ", ...prompt(target)),
+    el("p", { class: "facts" }, `${types[type].label}, ${id}`),
+    el("div", { class: "cells" }, ...sources, ...cells),
+  );
+}
+
+// The edits of each sample together: samples in the order of their first edits, edits in Table 1's.
+function bySample(edits) {
+  const found = new Map();
+  for (const { combination, sample } of edits) found.set(sample, [...(found.get(sample) ?? []), combination]);
+  return [...found].map(([sample, ofSample]) => ({ sample, edits: ofSample.sort((a, b) => a - b) }));
+}
+
 function drawPages(page, pages) {
   const turnTo = (to) => {
     go({ page: to });
@@ -99,13 +143,22 @@ function drawPages(page, pages) {
   byId("gallery-pages").replaceChildren(...(pages > 1 ? parts : []));
 }
 
+function counted(number, word) {
+  return `${number} ${word}${number === 1 ? "" : "s"}`;
+}
+
 function drawGallery(state) {
+  const isOfSamples = state.view === "samples";
   const edits = editsOf(state);
-  const pages = Math.max(1, Math.ceil(edits.length / CARDS_PER_PAGE));
+  const items = isOfSamples ? bySample(edits) : edits;
+  const perPage = PER_PAGE[state.view];
+  const pages = Math.max(1, Math.ceil(items.length / perPage));
   const page = Math.min(state.page, pages);
   setGalleryControls(state);
-  byId("gallery-count").textContent = `${edits.length} ${edits.length === 1 ? "edit" : "edits"}`;
-  const visible = edits.slice((page - 1) * CARDS_PER_PAGE, page * CARDS_PER_PAGE);
-  byId("gallery-cards").replaceChildren(...visible.map((edit) => card(edit, state)));
+  const total = counted(edits.length, "edit");
+  byId("gallery-count").textContent = isOfSamples ? `${counted(items.length, "sample")}, ${total}` : total;
+  const visible = items.slice((page - 1) * perPage, page * perPage);
+  byId("gallery-cards").className = state.view;
+  byId("gallery-cards").replaceChildren(...visible.map((item) => (isOfSamples ? sampleRow(item, state) : card(item, state))));
   drawPages(page, pages);
 }

@@ -11,9 +11,10 @@ function showOverview(state) {
   drawTradeoff();
   if (!isBack) return;
   // The browser looked for the section while it was hidden.
-  if (!overview.scroll || location.hash !== "#gallery") showSection();
+  const isOfGallery = location.hash === "#gallery" || location.hash.includes("=");
+  if (!overview.scroll || !isOfGallery) showSection();
   else scrollTo(0, overview.scroll);
-  const card = [...document.querySelectorAll(".card")].find(
+  const card = [...document.querySelectorAll(".card, .cell")].find(
     ({ href }) => href.includes(`sample=${encoded(shownBefore.sample)}&`),
   );
   if (card) card.focus({ preventScroll: true });
@@ -45,14 +46,20 @@ function showSection() {
 }
 
 document.documentElement.classList.add("scripted");
+hintAtOverflow();
 makeMeansSortable();
+drawVersusControls();
 drawTradeoffControls();
 drawTypesControls();
-drawTypes(0);
+drawTypes();
 makeGalleryControls();
 show();
 addEventListener("hashchange", show);
 addEventListener("keydown", heedKeys);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawTradeoff);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  drawTradeoff();
+  drawTypes();
+});
+redrawAtNewWidth();
 if (document.readyState === "complete") loadPlotly();
 else addEventListener("load", loadPlotly);

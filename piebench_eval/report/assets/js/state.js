@@ -1,6 +1,16 @@
 // What is shown, as the part of the address behind "#": every view can be linked, and "back" works.
 
-const DEFAULTS = { sample: "", edit: "", combination: "", method: "", type: "", sort: "", order: "worst", page: 1 };
+const DEFAULTS = {
+  sample: "",
+  edit: "",
+  combination: "",
+  method: "",
+  type: "",
+  sort: "",
+  order: "worst",
+  view: "samples",
+  page: 1,
+};
 const FIELDS = Object.keys(DEFAULTS);
 
 let lastFilters = { ...DEFAULTS };
@@ -28,6 +38,7 @@ function knownOnly(state) {
     sort: metrics.map(({ key }) => key),
     sample: samples.map(({ id }) => id),
     order: ["worst", "best"],
+    view: ["samples", "edits"],
   };
   for (const [field, names] of Object.entries(known)) {
     if (!names.includes(state[field])) state[field] = DEFAULTS[field];
