@@ -7,5 +7,14 @@ _PACKAGE = Path(__file__).parent
 
 def recipe_file(name: str) -> Path:
     """The file of a recipe that comes with the package: ``table1``, ``paper`` or ``demo``."""
+    return _folder() / f"{name}.yaml"
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with the package."""
+    return sorted(file.stem for file in _folder().glob("*.yaml"))
+
+
+def _folder() -> Path:
     installed = _PACKAGE / "configs"
-    return (installed if installed.is_dir() else _PACKAGE.parent / "configs") / f"{name}.yaml"
+    return installed if installed.is_dir() else _PACKAGE.parent / "configs"

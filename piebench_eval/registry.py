@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
+from difflib import get_close_matches
 from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 T = TypeVar("T")
 
@@ -33,18 +34,36 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def explain_invalid(error: ValidationError) -> list[str]:
-    """One line per problem: field, what is wrong, what was given."""
+def explain_invalid(error: ValidationError, fields: Iterable[str] = ()) -> list[str]:
+    """One line per problem: field, what is wrong, what was given.
+
+    Args:
+        error: what pydantic found.
+        fields: those that there are, for a name that is none of them.
+    """
     lines = []
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            lines.append(f"{field}: no such field")
+            lines.append(no_such_field(field, fields))
         elif problem["type"] == "missing":
             lines.append(f"{field}: is missing")
         else:
             lines.append(f"{field}: {problem['msg']} (given: {problem['input']!r})")
     return lines
+
+
+def no_such_field(name: str, fields: Iterable[str]) -> str:
+    """Say that a field is none, and which one may be meant.
+
+    >>> no_such_field("stepz", ["steps", "seed"]), no_such_field("x", ["steps", "seed"])
+    ('stepz: no such field; is steps meant?', 'x: no such field; there are: steps, seed')
+    """
+    fields = list(fields)
+    near = get_close_matches(name, fields, n=3)
+    if near:
+        return f"{name}: no such field; is {' or '.join(near)} meant?"
+    return f"{name}: no such field" + (f"; there are: {', '.join(fields)}" if fields else "")
 
 
 def source_hash(function: Callable[..., Any]) -> str:

@@ -5,10 +5,10 @@ cd "$(dirname "$0")/.."
 ruff check .
 ruff format --check .
 mypy
-# One process per core, one thread in each. A file's tests stay in one process, which makes its fixtures once:
-# tests/conftest.py groups them.
+# One process per core, one thread in each. A file's tests stay in one process, which makes its fixtures once, and so
+# do those of tests/demo, see tests/conftest.py.
 export OMP_NUM_THREADS=1
-in_processes=(-n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder)
+in_processes=(-n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder)
 pytest "${in_processes[@]}"
 if [[ ${1:-} == --all ]]; then pytest "${in_processes[@]}" -m slow; fi
 # What needs a program from outside runs where there is one.

@@ -20,13 +20,17 @@ def recordings(variable: str, beside: str, *, needs: str) -> Path:
     return folder
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
     """Where several processes share the tests, each file is one's, and so is the folder of the demo's run."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            file = item.path.relative_to(REPOSITORY)
-            group = file.parent if file.parent.name == "demo" else file
-            item.add_marker(pytest.mark.xdist_group(str(group)))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "tests/demo" if file.startswith("tests/demo/") else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -86,3 +90,12 @@ def metric_networks(tmp_path_factory):
     from tests.support.metric_networks import save_metric_networks
 
     return save_metric_networks(tmp_path_factory.mktemp("networks"))
+
+
+@pytest.fixture(scope="session")
+def fake_recipe(tiny_model):
+    """Two combinations; a fake editor never opens the model."""
+    from piebench_eval.runs.recipe import build_recipe
+
+    fields = {"model": str(tiny_model), "inversions": ["ddim", "direct"], "methods": ["p2p"], "steps": 4}
+    return build_recipe(fields, {}, "test")

@@ -25,6 +25,7 @@ ROOMS = [
 SHARED = {
     "errors",
     "files",
+    "hub",
     "loading",
     "progress_bars",
     "registry",

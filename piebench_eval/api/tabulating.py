@@ -13,7 +13,7 @@ from piebench_eval.demo.embedded import NOTICE
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import write_whole
 from piebench_eval.runs.scoring import provenance_file
-from piebench_eval.runs.store import SCORES_FILE, TABLE_FILE
+from piebench_eval.runs.store import TABLE_FILE, scores_file_of
 from piebench_eval.tables import views
 from piebench_eval.tables.formats import to_text
 from piebench_eval.tables.provenance import about_of_rows
@@ -101,7 +101,7 @@ def read_scored(places: Sequence[Path], types: Sequence[str] | None = None) -> S
     """
     if not places:
         raise PiebenchError("there are no scores to tabulate; name run folders or scores files")
-    files = [place / SCORES_FILE if place.is_dir() else place for place in places]
+    files = [scores_file_of(place) for place in places]
     if len(files) == 1:
         return read_source(files[0], provenance_file(files[0]), types)
     parts = [read_part(place, file, provenance_file(file)) for place, file in zip(places, files, strict=True)]

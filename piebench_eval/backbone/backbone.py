@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LATENT_DIVISOR = 8
 """Latent sides must divide by this: the UNet halves them three times."""
 
 

@@ -15,6 +15,7 @@ from piebench_eval.backbone.steady import use_steady_layers
 from piebench_eval.backbone.weight_files import find_weight_files
 from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
+from piebench_eval.hub import require_hub
 from piebench_eval.loading import explained_loading, load_complete, use_exact_float32
 from piebench_eval.vocabulary import check_tokenizer
 from piebench_eval.weights import IF_PICKLED, use_safetensors
@@ -84,6 +85,7 @@ def load_backbone(
     use_exact_float32()
     check_model_location(model, allow_pickle, revision)
     location = locate("model", model)
+    require_hub("--model", location, "unet/config.json")
 
     def part(loader: Callable[..., Any], name: str, **options: Any) -> Any:
         wanted = f"a Stable Diffusion 1.x directory or hub id {IF_PICKLED}"

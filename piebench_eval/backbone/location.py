@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from piebench_eval.backbone.family import check_family, check_shapes
@@ -13,6 +14,9 @@ from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.vocabulary import check_vocabulary_files
 from piebench_eval.weights import SUFFIX, require_safetensors
+
+LATENT_DIVISOR = 8
+"""What the sides of latents are multiples of: a UNet halves them three times."""
 
 WEIGHT_COMPONENTS = ("unet", "vae", "text_encoder")
 _CONFIGS = (
@@ -23,6 +27,36 @@ _CONFIGS = (
     "scheduler/scheduler_config.json",
 )
 _CONVERT = "convert the checkpoint with diffusers' convert_original_stable_diffusion_to_diffusers.py"
+
+
+@dataclass(frozen=True)
+class PictureSizes:
+    """Sides of pictures in pixels that a model works in.
+
+    Attributes:
+        native: what it was trained on.
+        multiple: what every side is a multiple of.
+    """
+
+    native: int
+    multiple: int
+
+
+def picture_sizes(model: str, revision: str | None = None) -> PictureSizes | None:
+    """The sizes of a model, from its configurations; None where they are not on this machine.
+
+    Raises:
+        PiebenchError: a configuration cannot be read.
+    """
+    folder = _folder_of(model, revision)
+    if folder is None:
+        return None
+    unet, vae = (_read_config(folder / part / "config.json") for part in ("unet", "vae"))
+    widths, side = vae.get("block_out_channels"), unet.get("sample_size")
+    if not isinstance(widths, list) or not isinstance(side, int):
+        return None
+    factor = int(2 ** (len(widths) - 1))
+    return PictureSizes(side * factor, LATENT_DIVISOR * factor)
 
 
 def check_model_location(model: str, allow_pickle: bool = False, revision: str | None = None) -> None:
@@ -131,10 +165,9 @@ def model_fingerprint(model: str, revision: str | None = None) -> str | None:
 
     A hub id has been loaded, so its files are in the local cache; None if they are not.
     """
-    folder = Path(locate("model", model))
-    if not folder.is_dir():
-        snapshot = _cached_snapshot(model, revision)
-        return snapshot.name if snapshot is not None else None
+    folder = _folder_of(model, revision)
+    if folder is None or not Path(locate("model", model)).is_dir():
+        return folder.name if folder is not None else None
     digest = hashlib.sha256()
     for component in (*WEIGHT_COMPONENTS, "tokenizer", "scheduler"):
         for file in sorted((folder / component).iterdir()):
@@ -148,6 +181,12 @@ def model_fingerprint(model: str, revision: str | None = None) -> str | None:
 def _looks_like_hub_id(model: str) -> bool:
     parts = model.split("/")
     return len(parts) == 2 and all(part and not part.startswith((".", "~")) for part in parts)
+
+
+def _folder_of(model: str, revision: str | None) -> Path | None:
+    """Where a model's files are on this machine; None for a hub id of which the cache has nothing."""
+    folder = Path(locate("model", model))
+    return folder if folder.is_dir() else _cached_snapshot(model, revision)
 
 
 def _cached_snapshot(model: str, revision: str | None) -> Path | None:

@@ -1,10 +1,31 @@
 """Choosing which samples of a benchmark to work on."""
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import zip_longest
 
-from piebench_eval.bench.sample import Sample
+from piebench_eval.bench.sample import TYPE_NAMES, Sample
 from piebench_eval.errors import PiebenchError
+
+
+def type_ids(types: Iterable[str]) -> list[str]:
+    """Editing types by their numbers, of numbers and names.
+
+    A name is that of ``TYPE_NAMES``, with blanks, ``_`` or ``-`` between its words, or a word of it that no
+    other has. What is neither stays as it is.
+
+    >>> type_ids(["8", "style", "change_object", "colour"])
+    ['8', '9', '1', 'colour']
+    """
+    return [_type_id(one) for one in types]
+
+
+def _type_id(wanted: str) -> str:
+    words = re.split(r"[\s_-]+", wanted.strip().casefold())
+    whole = [number for number, name in TYPE_NAMES.items() if name.split() == words]
+    by_word = [number for number, name in TYPE_NAMES.items() if set(words) <= set(name.split())]
+    found = whole or by_word
+    return found[0] if len(found) == 1 else wanted
 
 
 def select_samples(
@@ -18,11 +39,18 @@ def select_samples(
     A limit takes turns among the editing types (the first sample of each, then the second of each, ...),
     so that a small selection still covers them all and is the same every time.
 
+    Args:
+        samples: the benchmark's.
+        types: numbers or names, see ``type_ids``.
+        ids: of samples.
+        limit: how many at most.
+
     Raises:
         PiebenchError: an id or a type that the benchmark does not have.
     """
+    types = None if types is None else type_ids(types)
     _require_known("id", ids, [sample.id for sample in samples])
-    _require_known("editing type", types, [sample.type_id for sample in samples])
+    _require_known("editing type", types, [sample.type_id for sample in samples], TYPE_NAMES)
     kept = [
         sample
         for sample in samples
@@ -41,10 +69,12 @@ def select_samples(
     return [sample for sample in kept if sample.id in chosen]
 
 
-def _require_known(what: str, wanted: Collection[str] | None, known: Sequence[str]) -> None:
+def _require_known(
+    what: str, wanted: Collection[str] | None, known: Sequence[str], names: Mapping[str, str] | None = None
+) -> None:
     unknown = sorted(set(wanted or ()) - set(known))
     if unknown:
-        examples = ", ".join(sorted(set(known))[:10])
+        examples = ", ".join(f"{one} {(names or {}).get(one, '')}".strip() for one in sorted(set(known))[:10])
         raise PiebenchError(
             f"no sample has {what} {', '.join(unknown)}; the data has, for example: {examples}"
         )

@@ -26,7 +26,7 @@ from piebench_eval.cli import (
     sweep,
     table,
 )
-from piebench_eval.cli.console import err, print_warning
+from piebench_eval.cli.console import err, out, print_warning
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 
 
@@ -47,23 +47,45 @@ def _plain_warnings() -> Iterator[None]:
         yield
 
 
+_JSON = "piebench_eval.json"
+# Of click, or of the copy of it that newer versions of typer have.
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+def _print_error(ctx: typer.Context, text: str) -> None:
+    """Tell why a command ends: as a line, or as JSON on standard output where JSON was asked for."""
+    if ctx.meta[_JSON]:
+        out.print_json(data={"error": text})
+        return
+    err.print("error: ", style="bold red", end="")
+    err.print(text, markup=False)
+
+
 class _Group(TyperGroup):
     """Ends a command that met a user's mistake with its message and exit code, not with a traceback."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Note whether a program reads the answer."""
+        ctx.meta[_JSON] = "--json" in args
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
             with _plain_warnings():
                 return super().invoke(ctx)
         except PiebenchError as error:
-            err.print("error: ", style="bold red", end="")
-            err.print(str(error), markup=False)
+            _print_error(ctx, str(error))
             raise typer.Exit(error.exit_code) from None
+        except _UsageError as error:
+            if not ctx.meta[_JSON]:
+                raise
+            _print_error(ctx, str(error))
+            raise typer.Exit(PiebenchError.exit_code) from None
         except OSError as error:
             if error.filename is None:
                 raise
             # A name too long for any file, a folder that may not be read, a full disk.
-            err.print("error: ", style="bold red", end="")
-            err.print(f"{error.filename}: {error.strerror}; choose another place, or allow it", markup=False)
+            _print_error(ctx, f"{error.filename}: {error.strerror}; choose another place, or allow it")
             raise typer.Exit(PiebenchError.exit_code) from None
 
 

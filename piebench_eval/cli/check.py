@@ -83,14 +83,14 @@ def check(
       piebench check runs/x --baseline results/baselines/x.csv --update
     """
     from piebench_eval.runs.scoring import provenance_file
-    from piebench_eval.runs.store import SCORES_FILE
+    from piebench_eval.runs.store import scores_file_of
     from piebench_eval.tables.gate_origin import origin_of
     from piebench_eval.tables.source import read_source
 
     if update and (junit or github_summary or tolerances):
         raise PiebenchError("--update compares nothing: leave out --tolerances, --junit and --github-summary")
     summary_page = _summary_page() if github_summary else None
-    file = result / SCORES_FILE if result.is_dir() else result
+    file = scores_file_of(result)
     if baseline.suffix != ".csv" or baseline.resolve() == file.resolve():
         raise PiebenchError(
             f"--baseline {baseline}: name a CSV file of its own; its JSON file lies beside it"

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from piebench_eval.cli.console import out, print_entry
+from piebench_eval.recipes import recipe_file, recipe_names
 
 
 def methods(
@@ -15,13 +16,29 @@ def methods(
         list[Path] | None,
         typer.Option("--plugin", metavar="FILE", help="Python file that adds inversions or methods."),
     ] = None,
+    recipe: Annotated[
+        bool,
+        typer.Option("--recipe", help="List the fields of a recipe instead."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """List inversions and editing methods: paper, equation, settings and their defaults.
 
     A setting is changed with --set, for example: piebench run ... --set method.cross_replace_steps=0.8
     Every inversion goes with every method. Installed plugins are listed too.
+    With --recipe, what all of them share: model, steps, seed, resolution, ...
+
+    Examples:
+
+      piebench methods
+
+      piebench methods --recipe
+
+      piebench methods --plugin my_method.py --json
     """
+    if recipe:
+        _print_recipe(as_json)
+        return
     from piebench_eval.inversions import INVERSIONS
     from piebench_eval.methods import METHODS
     from piebench_eval.runs.plugins import load_plugins
@@ -46,6 +63,29 @@ def methods(
             for setting, about in entry["settings"].items():
                 out.print(f"  {setting} = {about['default']}: {about['description']}", markup=False)
             out.print()
+
+
+def _print_recipe(as_json: bool) -> None:
+    """The fields of a recipe, each with its default."""
+    from piebench_eval.runs.recipe import Recipe
+
+    fields = {
+        name: {
+            "default": None if field.is_required() else field.get_default(call_default_factory=True),
+            "required": field.is_required(),
+            "description": field.description,
+        }
+        for name, field in Recipe.model_fields.items()
+    }
+    if as_json:
+        out.print_json(data=fields)
+        return
+    for name, about in fields.items():
+        value = "must be given" if about["required"] else f"= {about['default']}"
+        out.print(f"{name} {value}: {about['description']}", markup=False)
+    out.print("\nIn a YAML file for --config, or by --set NAME=VALUE. Recipes that come along:")
+    for recipe_name in recipe_names():
+        out.print(f"  {recipe_file(recipe_name)}", markup=False)
 
 
 def _describe(entry: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -86,7 +86,8 @@ def run(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Any other field: method.cross_replace_steps=0.8, inversion.skip=2, resolution=512.",
+            help="Any other field: method.cross_replace_steps=0.8, inversion.skip=2, resolution=512. "
+            "See: piebench methods --recipe.",
             rich_help_panel=_RECIPE,
         ),
     ] = None,
@@ -109,7 +110,8 @@ def run(
         ),
     ] = None,
     types: Annotated[
-        str | None, typer.Option(help="Editing types, commas between: 0,1,8.", rich_help_panel=_SELECTION)
+        str | None,
+        typer.Option(help="Editing types, commas between: 0,8,style.", rich_help_panel=_SELECTION),
     ] = None,
     ids: Annotated[
         str | None, typer.Option(help="Sample ids, commas between.", rich_help_panel=_SELECTION)
@@ -262,7 +264,7 @@ def run(
     request = RunRequest(
         config,
         data,
-        {**flags, **dict(parse_override(text) for text in settings or ())},
+        _together(flags, [parse_override(text) for text in settings or ()]),
         names(inversion),
         names(method),
         plugins or (),
@@ -313,6 +315,17 @@ def run(
         raise typer.Exit(1)
     if not as_json:
         out.print(f"Next: {next_command('score', out_folder)}", markup=False)
+
+
+def _together(flags: dict[str, Any], settings: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The settings of flags and of ``--set``, where none is given twice."""
+    together = {key: value for key, value in flags.items() if value is not None}
+    for key, value in settings:
+        if key in together and together[key] != value:
+            flag = f"--{key.replace('_', '-')}" if flags.get(key) is not None else "--set"
+            raise PiebenchError(f"--set {key}={value}: {flag} says {together[key]}; give {key} once")
+        together[key] = value
+    return together
 
 
 def _batch_size(text: str) -> int | None:

@@ -89,7 +89,12 @@ def score(
         ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Benchmark folder; a run knows its own.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Benchmark folder, or demo for the embedded one, which is drawn into demo-benchmark/; a run "
+            "knows its own.",
+            show_default=False,
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="What to call the method of --images.")] = None,
     out_file: Annotated[

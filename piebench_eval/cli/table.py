@@ -72,7 +72,7 @@ def table(
         bool, typer.Option("--by-type", help="A row per editing type.", rich_help_panel=_SHOW)
     ] = False,
     types: Annotated[
-        str | None, typer.Option(help="Editing types that count, such as 1,8; all by default.")
+        str | None, typer.Option(help="Editing types that count, such as 1,8, or style; all by default.")
     ] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.hub import require_hub
 from piebench_eval.weights import IF_PICKLED, require_safetensors, use_safetensors
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def load_network(
 
     from piebench_eval.loading import explained_loading, load_complete
 
+    require_hub(option, name, "config.json")
     if Path(name).is_dir():
         require_safetensors(option, name, Path(name), allow_pickle)
     with explained_loading(option, name, f"{wanted} {IF_PICKLED}"):

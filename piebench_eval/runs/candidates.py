@@ -122,7 +122,8 @@ def anybodys_candidates(
         places = {sample.id: list(_places(images, sample)) for sample in samples}
     else:
         raise PiebenchError(f"--images {images}: no such folder, and no CSV or JSON file")
-    candidates, missing, others = [], [], OtherCase()
+    candidates: list[Candidate] = []
+    missing, others = [], OtherCase()
     for sample in samples:
         file = _first_there(places.get(sample.id, []), others)
         if file is not None:
@@ -131,7 +132,27 @@ def anybodys_candidates(
             missing.append(f"{sample.id}: {places[sample.id][0]}")
         else:
             missing.append(f"{sample.id}: {images} does not name it")
+    if not candidates and images.is_dir():
+        _require_names(images, samples)
     return candidates, missing
+
+
+def _require_names(images: Path, samples: Sequence[Sample]) -> None:
+    """Say what the pictures of a folder are called and should be, where none is an edit of the benchmark.
+
+    Raises:
+        PiebenchError: there are such pictures.
+    """
+    folders = [folder for folder in (images, images / IMAGES_FOLDER) if folder.is_dir()]
+    found = sorted(
+        file.name for folder in folders for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES
+    )
+    if found:
+        raise PiebenchError(
+            f"--images {images}: {len(found)} pictures match no id ({', '.join(found[:3])}, ...); the ids "
+            f"look like {', '.join(sample.id for sample in samples[:2])}: rename the pictures, or give a CSV "
+            "file with the columns id,file"
+        )
 
 
 def _first_there(places: Sequence[Path], others: OtherCase) -> Path | None:

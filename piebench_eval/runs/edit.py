@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from piebench_eval.backbone.backbone import LATENT_DIVISOR
 from piebench_eval.backbone.evaluations import UNetTally
+from piebench_eval.backbone.location import LATENT_DIVISOR
 from piebench_eval.bench.images import load_image
 from piebench_eval.bench.pictures import read_picture
 from piebench_eval.diffusion.edit_loop import EditInputs, edit

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.bench.mask_size import parse_mask_size
 from piebench_eval.bench.pie_bench import load_pie_bench
 from piebench_eval.bench.remarks import count_remarks
+from piebench_eval.demo.benchmark import embedded_benchmark
+from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.columns import COLUMNS
@@ -138,6 +140,8 @@ def _anybodys_pictures(
         )
     if "/" in name:
         raise PiebenchError(f"--name {name}: leave out the slash")
+    if str(data) == DEMO and not data.exists():
+        data = embedded_benchmark(Path("demo-benchmark"))
     samples = load_pie_bench(data, None if mask_size is None else parse_mask_size(mask_size))
     candidates, missing = anybodys_candidates(images, samples, name, image_loader)
     about: dict[str, Any] = {"images": str(images.resolve()), "data": str(data.resolve()), "name": name}

@@ -11,7 +11,7 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_yaml_mapping
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
-from piebench_eval.registry import Registry, Settings, explain_invalid
+from piebench_eval.registry import Registry, Settings, explain_invalid, no_such_field
 from piebench_eval.runs.combination import Combination, Common
 from piebench_eval.runs.plugins import load_plugins
 from piebench_eval.runs.stored_recipe import StoredRecipe, pairs_of
@@ -118,9 +118,8 @@ class Recipe(Common):
         except PiebenchError as error:
             raise PiebenchError(f"combinations.{name}: {error}") from None
         except ValidationError as error:
-            raise PiebenchError(
-                "; ".join(f"combinations.{name}.{line}" for line in explain_invalid(error))
-            ) from None
+            lines = explain_invalid(error, Common.model_fields)
+            raise PiebenchError("; ".join(f"combinations.{name}.{line}" for line in lines)) from None
         return Combination(inversion, method, sections["inversion"], sections["method"], common)
 
     def to_yaml(self) -> str:
@@ -171,8 +170,20 @@ def build_recipe(
         for key, value in dotted.items():
             recipe = _override(recipe, key, value)
     except ValidationError as error:
-        raise PiebenchError(f"{source}: " + "; ".join(explain_invalid(error))) from None
+        lines = explain_invalid(error, Recipe.model_fields)
+        raise PiebenchError(f"{source}: " + "; ".join(lines)) from None
     return recipe
+
+
+def require_known_fields(fields: Mapping[str, Any], source: str) -> None:
+    """Name what is no field of a recipe, before anything is asked for that may only be misspelt.
+
+    Raises:
+        PiebenchError: there is such a name.
+    """
+    if unknown := [str(name) for name in fields if name not in Recipe.model_fields]:
+        lines = (no_such_field(name, Recipe.model_fields) for name in unknown)
+        raise PiebenchError(f"{source}: " + "; ".join(lines))
 
 
 def narrow(
@@ -256,9 +267,7 @@ def _override(recipe: Recipe, key: str, value: Any) -> Recipe:
     if prefix not in SECTIONS:
         plain = [name for name in Recipe.model_fields if name not in _STRUCTURE]
         if key not in plain:
-            raise PiebenchError(
-                f"--set {key}: no such field; there are {', '.join(plain)}, inversion.KEY and method.KEY"
-            )
+            raise PiebenchError(f"--set {no_such_field(key, [*plain, 'inversion.KEY', 'method.KEY'])}")
         return Recipe.model_validate({**dict(recipe), key: value})
     field, registry = SECTIONS[prefix]
     sections: dict[str, Settings] = dict(getattr(recipe, field))
@@ -323,10 +332,10 @@ def _as_meant(own: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _section(registry: Registry[Any], name: str, values: Any) -> Settings:
+    kind = registry.get(name).settings
     try:
-        settings: Settings = registry.get(name).settings.model_validate(values)
+        settings: Settings = kind.model_validate(values)
     except ValidationError as error:
-        raise PiebenchError(
-            "; ".join(f"{registry.kind}.{name}.{line}" for line in explain_invalid(error))
-        ) from None
+        lines = explain_invalid(error, kind.model_fields)
+        raise PiebenchError("; ".join(f"{registry.kind}.{name}.{line}" for line in lines)) from None
     return settings

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.demo.embedded import DEMO, RECIPE
 from piebench_eval.errors import PiebenchError
-from piebench_eval.recipes import recipe_file
-from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
+from piebench_eval.recipes import recipe_file, recipe_names
+from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields, require_known_fields
 from piebench_eval.runs.store import plugins_of_run
 from piebench_eval.runs.sweep import RECIPE_FIELD, axes_of_fields
 
@@ -67,12 +67,13 @@ class RunRequest:
             PiebenchError: something is missing, unknown or does not fit.
         """
         fields = {name: value for name, value in self._fields.items() if name != RECIPE_FIELD}
+        source = str(self.config) if self.config else "recipe"
+        require_known_fields(fields, source)
         overrides = {**self.fixed, **(swept or {})}
         data = self.data
         if data is None and "model" not in {**fields, **overrides}:
             data = DEMO
             fields = {**read_recipe_fields(RECIPE), **fields}
-        source = str(self.config) if self.config else "recipe"
         fields = narrow(fields, self.inversions, self.methods, source)
         # Absolute: the run folder keeps the path, and may be opened from elsewhere.
         brought = (str(file.resolve()) for file in self.plugins)
@@ -97,7 +98,16 @@ class RunRequest:
 
 
 def _place_of(config: Path) -> Path:
-    """Where a recipe's file is: as it is named, or among those that come with the package."""
-    if not config.exists() and recipe_file(str(config)).is_file():
+    """Where a recipe's file is: as it is named, or among those that come with the package.
+
+    Raises:
+        PiebenchError: it is in neither place.
+    """
+    if config.exists():
+        return config
+    if str(config) in recipe_names():
         return recipe_file(str(config))
-    return config
+    raise PiebenchError(
+        f"--config {config}: no such file; give a recipe's YAML file, or one of those that come along: "
+        f"{', '.join(recipe_names())}"
+    )

@@ -13,11 +13,12 @@ from piebench_eval.bench.pictures import picture_size
 from piebench_eval.bench.pie_bench import load_pie_bench
 from piebench_eval.bench.select import select_samples
 from piebench_eval.demo.benchmark import embedded_benchmark
-from piebench_eval.errors import PiebenchError, PiebenchWarning
+from piebench_eval.errors import PiebenchWarning
 from piebench_eval.runs.devices import split_devices
 from piebench_eval.runs.editor import edit_with_model
 from piebench_eval.runs.manifest import describe_run
 from piebench_eval.runs.plan import check_edits, models_of
+from piebench_eval.runs.preflight import check_device, check_folder, check_out, check_resolutions
 from piebench_eval.runs.shard import Shard
 from piebench_eval.runs.store import BENCHMARK_FOLDER, RunStore, Scan
 
@@ -136,12 +137,16 @@ def plan_run(
         PiebenchError: anything that would make the run fail or mix results.
     """
     workers = workers or Workers()
-    split_devices(workers.devices)
+    split_devices(workers.devices)  # a name that no device could have, also of another machine
     for model in models_of(recipe):
         check_model_location(model.name, workers.allow_pickle, model.revision)
-    for option, folder in (("--out", out), ("--cache", workers.cache)):
-        if folder is not None and folder.exists() and not folder.is_dir():
-            raise PiebenchError(f"{option} {folder}: is a file; name a folder")
+    check_resolutions(recipe)
+    check_out(out)
+    if workers.cache is not None:
+        check_folder("--cache", workers.cache)
+    if workers.engine == "local":
+        for device in split_devices(workers.devices):
+            check_device("--device", device)
     if RunStore.exists(out):
         RunStore.read(out).require_same_recipe(recipe)
     data = data or embedded_benchmark(out / BENCHMARK_FOLDER)

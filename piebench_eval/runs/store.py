@@ -36,8 +36,38 @@ RECIPE_FILE = "recipe.yaml"
 MANIFEST_FILE = "manifest.json"
 SCORES_FILE = "scores.csv"
 TABLE_FILE = "table.csv"
+SWEEP_FILE = "sweep.yaml"
+"""In a folder whose subfolders are runs, see ``runs.sweep``."""
+
+FILES_OF_A_RUN = (MANIFEST_FILE, BENCHMARK_FOLDER, "cache")
+"""What may be in a run's folder before its recipe is."""
 
 _MANIFEST_PARTS = {"format", "recipe_hash", "plugins", "data"}
+
+
+def refuse_sweep(folder: Path) -> None:
+    """Keep what is about one run from a sweep's folder.
+
+    Raises:
+        PiebenchError: the folder holds a sweep.
+    """
+    if (folder / SWEEP_FILE).is_file():
+        raise PiebenchError(
+            f"{folder} holds a sweep of several runs: piebench sweep {folder} shows them together; "
+            "for one of them, name its own folder"
+        )
+
+
+def scores_file_of(place: Path) -> Path:
+    """The scores file that a user names, by itself or by its run folder.
+
+    Raises:
+        PiebenchError: the folder holds a sweep.
+    """
+    if not place.is_dir():
+        return place
+    refuse_sweep(place)
+    return place / SCORES_FILE
 
 
 @dataclass
@@ -89,6 +119,7 @@ class RunStore:
         Raises:
             PiebenchError: not a run folder, a damaged one, or one of another version.
         """
+        refuse_sweep(folder)
         if not cls.exists(folder):
             raise PiebenchError(
                 f"{folder} is not a run folder (no {RECIPE_FILE}); make one with piebench run --out"

@@ -13,7 +13,7 @@ import yaml
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import write_whole
 from piebench_eval.runs.recipe import parse_override
-from piebench_eval.runs.store import RunStore
+from piebench_eval.runs.store import SWEEP_FILE, RunStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from piebench_eval.runs.recipe import Recipe
 
-SWEEP_FILE = "sweep.yaml"
 CACHE_FOLDER = "cache"
 
 RECIPE_FIELD = "sweep"

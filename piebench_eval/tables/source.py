@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.bench.select import type_ids
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.tables.about import is_of_demo, protocol_of, read_about
 from piebench_eval.tables.aggregate import RUN, aggregate, read_scores
@@ -114,6 +115,7 @@ def source_of(
     _, protocol = protocol_of(about, place)
     rules = protocol.average
     if types is not None:
+        types = type_ids(types)
         require_types(rows, types)
         rules = rules.model_copy(update={"types": tuple(types)})
     return Source(of_types(rows, rules.types), about, rules)

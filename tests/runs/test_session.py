@@ -219,7 +219,7 @@ def test_scores_are_refused_while_pictures_are_missing(recipe, photo_bench, metr
 
 def test_a_folder_that_cannot_be_written_gives_one_error(recipe, photo_bench, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(PiebenchError, match="cannot be written"):
+    with pytest.raises(PiebenchError, match="is a file; name another place"):
         run(recipe, photo_bench, tmp_path / "file" / "run", Selection(limit=1))
     with pytest.raises(PiebenchError, match="is a file"):
         run(recipe, photo_bench, tmp_path / "file", Selection(limit=1))
