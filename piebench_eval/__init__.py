@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError, PiebenchWarning
+from piebench_eval.thread_waiting import bound_waiting
 
 if TYPE_CHECKING:
     from piebench_eval.api.editing import edit
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["PiebenchError", "PiebenchWarning", "edit", "run", "score", "table"]
+
+bound_waiting()  # before anything imports PyTorch, which reads it then
 
 _PLACES = {"edit": "editing", "run": "running", "score": "scoring", "table": "tabulating"}
 

@@ -30,6 +30,7 @@ SHARED = {
     "progress_bars",
     "registry",
     "recipes",
+    "thread_waiting",
     "vocabulary",
     "warning_filters",
     "weights",

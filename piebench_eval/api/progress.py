@@ -1,4 +1,4 @@
-"""Progress bars, in a terminal or a notebook."""
+"""Progress: bars in a terminal or a notebook, a line a minute elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from rich.console import Console
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rich.progress import Progress
+    from piebench_eval.api.bars import Bars
+    from piebench_eval.runs.execute import Progress
 
 err = Console(highlight=False, emoji=False, markup=False, soft_wrap=True, stderr=True)
 """Standard error: where bars are, and whatever is printed while they last.
@@ -19,26 +20,24 @@ Brackets in what is printed are brackets: paths and prompts have them. Styles ar
 """
 
 
-def progress_bar() -> Progress:
-    """A bar with count, elapsed time and time left."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+def duration(seconds: float) -> str:
+    """Write a time for people.
 
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left", markup=False),
-        TimeRemainingColumn(),
-        console=err,
-    )
+    >>> duration(45), duration(600), duration(50_000)
+    ('45 s', '10 min', '13 h 53 min')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def progress_bar() -> Bars:
+    """Bars with count, elapsed time and time left; where there is no terminal to draw them, lines."""
+    from piebench_eval.api.bars import Bars, Lines
+
+    draws = err.is_jupyter or (err.file.isatty() and not err.is_dumb_terminal)
+    return Bars(err) if draws else Lines(err)
 
 
 @contextmanager
@@ -63,5 +62,31 @@ def shown_progress(wanted: bool = True) -> Iterator[Callable[[str, int, int], No
                 bar.reset(task, description=label)
                 current = label
             bar.update(task, completed=done, total=total)
+
+        yield tell
+
+
+@contextmanager
+def shown_run(wanted: bool = True) -> Iterator[Callable[[Progress], None]]:
+    """Show how far a run is, as long as the context lasts.
+
+    Args:
+        wanted: if not, nothing is shown.
+
+    Yields:
+        What is to be told of the run's progress.
+    """
+    if not wanted:
+        yield lambda progress: None
+        return
+    with progress_bar() as bar:
+        task = bar.add_task("looking what is there", total=None)
+
+        def tell(progress: Progress) -> None:
+            failed = f" ({progress.failed} failed)" if progress.failed else ""
+            bar.foretell(task, progress.per_minute, progress.seconds_left)
+            bar.update(
+                task, total=progress.total, completed=progress.done, description=progress.label + failed
+            )
 
         yield tell

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.api.arguments import names
-from piebench_eval.api.progress import shown_progress
+from piebench_eval.api.progress import shown_run
 from piebench_eval.errors import PiebenchWarning
 from piebench_eval.runs.execute import execute_run
 from piebench_eval.runs.records import EditKey
@@ -114,10 +114,10 @@ def run(
         max_failures=max_failures,
         mask_size=mask_size,
     )
-    with shown_progress(progress) as tell:
+    with shown_run(progress) as tell:
 
         def on_progress(now: Progress) -> None:
-            tell("editing", now.done, now.total)
+            tell(now)
             if now.warning is not None:
                 warnings.warn(now.warning, PiebenchWarning, stacklevel=2)
 

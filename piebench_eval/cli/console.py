@@ -31,18 +31,6 @@ def print_entry(name: str, about: str) -> None:
     out.print(f": {about}")
 
 
-def duration(seconds: float) -> str:
-    """Write a time for people.
-
-    >>> duration(45), duration(600), duration(50_000)
-    ('45 s', '10 min', '13 h 53 min')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
 def next_command(*arguments: object) -> str:
     """A ``piebench`` command as a shell takes it, whatever paths it has.
 

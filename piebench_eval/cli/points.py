@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -63,8 +64,10 @@ def run_points(
     sweep.keep(folder)
     summaries = {}
     for number, (point, of_point) in enumerate(zip(sweep.points, plans, strict=True), 1):
-        err.print(f"point {number} of {len(plans)}: {point.folder}", markup=False)
-        summaries[point.folder] = work_through(of_point)
+        after = tuple(plans[number:])
+        left = "; the time left is that of all points" if after else ""
+        err.print(f"point {number} of {len(plans)}: {point.folder}{left}", markup=False)
+        summaries[point.folder] = work_through(replace(of_point, after=after))
     _print_summary(folder, summaries, as_json)
 
 

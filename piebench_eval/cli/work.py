@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from piebench_eval.api.progress import progress_bar
+from piebench_eval.api.progress import shown_run
 from piebench_eval.cli.console import err, kept_on_interrupt, print_warning
 from piebench_eval.demo.embedded import DEMO, NOTICE
 
@@ -33,14 +33,10 @@ def work_through(plan: RunPlan) -> RunSummary:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
     kept = f"finished edits are kept in {plan.out}: run the same command again to go on"
-    with kept_on_interrupt(kept), progress_bar() as bar:
-        task = bar.add_task("looking what is there", total=None)
+    with kept_on_interrupt(kept), shown_run() as tell:
 
         def show(progress: Progress) -> None:
-            failed = f" ({progress.failed} failed)" if progress.failed else ""
-            bar.update(
-                task, total=progress.total, completed=progress.done, description=progress.label + failed
-            )
+            tell(progress)
             if progress.warning is not None:
                 print_warning(progress.warning)
 

@@ -14,8 +14,9 @@ from piebench_eval.runs.engines.choice import choose_engine, largest_batch, sett
 from piebench_eval.runs.manifest import describe_session
 from piebench_eval.runs.plan import plan_units
 from piebench_eval.runs.records import Outcome, RecordLog, failure
-from piebench_eval.runs.sessions import Session, session_name
+from piebench_eval.runs.sessions import PLANNED_ROWS, Session, session_name
 from piebench_eval.runs.store import RunStore
+from piebench_eval.runs.time_left import TimeLeft
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,6 +36,9 @@ class Progress:
         total: edits of its part of the plan.
         label: what happened last.
         warning: something that the user should see.
+        per_minute: edits per minute lately; None if that cannot be told yet.
+        seconds_left: how long the rest will take, with that of the runs after it in the same command;
+            likewise.
     """
 
     done: int
@@ -42,6 +46,8 @@ class Progress:
     total: int
     label: str
     warning: str | None = None
+    per_minute: float | None = None
+    seconds_left: float | None = None
 
 
 @dataclass
@@ -81,7 +87,8 @@ def execute_run(plan: RunPlan, on_progress: Callable[[Progress], None]) -> RunSu
     settled = scan.done if plan.retry_failed else {**scan.done, **scan.failed}
     left = [rest for unit in units if (rest := unit.without(settled)) is not None]
     desk = Desk(_failed_last(left, scan.failed) if plan.retry_failed else left)
-    work = _Work(plan, on_progress, len(edits), found=len(edits & scan.done.keys()))
+    time_left = TimeLeft(plan, [job for unit in left for job in unit.jobs], scan.done)
+    work = _Work(plan, on_progress, len(edits), found=len(edits & scan.done.keys()), time_left=time_left)
     for problem in scan.problems:
         work.report("checking", warning=problem)
     if not plan.retry_failed:
@@ -112,7 +119,15 @@ def _failed_last(units: Sequence[Unit], failed: Mapping[EditKey, dict[str, Any]]
 class _Work:
     """A session at work: it hears what the engine tells, and keeps the books."""
 
-    def __init__(self, plan: RunPlan, on_progress: Callable[[Progress], None], total: int, found: int):
+    def __init__(
+        self,
+        plan: RunPlan,
+        on_progress: Callable[[Progress], None],
+        total: int,
+        found: int,
+        time_left: TimeLeft,
+    ):
+        self._time_left = time_left
         self.summary = RunSummary(found=found)
         self._plan, self._on_progress, self._total = plan, on_progress, total
         self._failures = 0
@@ -141,13 +156,17 @@ class _Work:
                     self._take(event)
         finally:
             events.close()
+            self._time_left.close()
             if self._session is not None:
                 remove_stale_partials(self._plan.out)
 
     def report(self, label: str, warning: str | None = None) -> None:
         """Tell the user how far the work is."""
         done = self.summary.made + self.summary.found
-        self._on_progress(Progress(done, len(self.summary.failed), self._total, label, warning))
+        pace = self._time_left.per_minute, self._time_left.seconds()
+        if self._session is not None and (planned := self._time_left.newly_planned()):
+            self._session.note(PLANNED_ROWS, planned)
+        self._on_progress(Progress(done, len(self.summary.failed), self._total, label, warning, *pace))
 
     def _begin(self, name: str, engine: str, loaded: Loaded) -> None:
         """Let a worker edit. Only now is there a run folder: a model that cannot be loaded leaves none."""
@@ -157,12 +176,15 @@ class _Work:
             about = describe_session(plan.data, plan.samples, engine, plan.shard, plan.mask_size)
             self._session = Session(plan.out, name, about)
             self._log = self._session.log("session")
+        self._time_left.begin(loaded.worker)
         self._devices[loaded.worker] = loaded.about
         self._session.note("workers", self._devices)
         self._session.use_model(*loaded.model[:2], loaded.fingerprint)
         self.report(f"worker {loaded.worker} is ready")
 
     def _mourn(self, lost: Lost) -> None:
+        if not lost.replaced:
+            self._time_left.lose(lost.worker)
         then = "another takes its place" if lost.replaced else "no other takes its place"
         self.report("going on", warning=f"{lost.reason}; {then}")
         if (job := lost.given_up) is not None:
@@ -175,6 +197,7 @@ class _Work:
         if outcome.image is not None or of_dead_worker or not self._plan.workers.shared_files:
             assert self._store is not None and self._log is not None, "a worker loads before it edits"
             (outcome,) = self._store.keep([outcome], self._image_paths, self._log)
+        self._time_left.take(outcome)
         label = f"{outcome.key.combination} {outcome.key.sample}"
         if not outcome.failed:
             self.summary.made += 1

@@ -21,6 +21,7 @@ from piebench_eval.methods import METHODS
 from piebench_eval.runs.plan import model_of
 from piebench_eval.runs.plugins import blamed_plugins
 from piebench_eval.runs.reference_rows import reference_rows
+from piebench_eval.runs.row_costs import computed_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -261,8 +262,7 @@ def _seconds_per_row(done: Mapping[EditKey, dict[str, Any]]) -> dict[str | None,
     seconds: Counter[str | None] = Counter()
     rows: Counter[str | None] = Counter()
     for key, record in done.items():
-        computed = record["unet_rows_forward"] + record["unet_rows_backward"] - record["unet_rows_reused"]
         for name in (key.combination, None):
             seconds[name] += record["seconds"]
-            rows[name] += computed
+            rows[name] += computed_rows(record)
     return {name: seconds[name] / rows[name] for name in seconds if rows[name]}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from piebench_eval.files import append_line, read_json_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 RECORDS_FOLDER = "records"
@@ -39,11 +39,13 @@ class Outcome:
         key: which edit.
         record: what the log keeps of it; a failure's holds ``error`` and ``traceback``.
         image: the encoded picture; None for a failure, or where the worker has saved it already.
+        worker: who made it; empty if it was found.
     """
 
     key: EditKey
     record: dict[str, Any]
     image: bytes | None = None
+    worker: str = ""
 
     @property
     def failed(self) -> bool:
@@ -104,8 +106,7 @@ class Ledger:
 def read_ledger(folder: Path) -> Ledger:
     """Read the logs of all workers in a run folder."""
     ledger, entries = Ledger(), []
-    for file in sorted((folder / RECORDS_FOLDER).glob("*.jsonl")):
-        found, torn = read_json_lines(file, {*EditKey._fields, "finished"})
+    for file, found, torn in _read_logs(folder):
         entries += found
         if torn:
             lines = "a torn line" if torn == 1 else f"{torn} torn lines"
@@ -117,3 +118,16 @@ def read_ledger(folder: Path) -> Ledger:
         else:
             ledger.made.setdefault(key, []).append(entry)
     return ledger
+
+
+def edits_of_logs(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The records of edits that were made, in the order of each worker's log, by the log's name."""
+    return {
+        file.stem: [entry for entry in found if "error" not in entry] for file, found, _ in _read_logs(folder)
+    }
+
+
+def _read_logs(folder: Path) -> Iterator[tuple[Path, list[dict[str, Any]], int]]:
+    """Each worker's log: the file, its entries, and how many lines are torn."""
+    for file in sorted((folder / RECORDS_FOLDER).glob("*.jsonl")):
+        yield file, *read_json_lines(file, {*EditKey._fields, "finished"})

@@ -96,6 +96,7 @@ class RunPlan:
         retry_failed: make edits again that have failed.
         max_failures: failed edits after which the session stops.
         mask_size: the size that the benchmark's masks were brought to their pictures from; None for none.
+        after: runs that follow in the same command, whose time is counted in what is left.
     """
 
     recipe: Recipe
@@ -108,6 +109,7 @@ class RunPlan:
     retry_failed: bool = False
     max_failures: int = 20
     mask_size: Size | None = None
+    after: tuple[RunPlan, ...] = ()
 
     def scan(self) -> Scan:
         """How far the whole run is; nothing is done where there is no run folder yet."""

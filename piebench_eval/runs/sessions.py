@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SESSIONS_FOLDER = "sessions"
+PLANNED_ROWS = "planned_rows"
+"""What a session notes of the UNet rows of an edit by each combination, once it has counted them."""
 
 _PARTS = {"started", "data_folder", "samples", "models"}
 
@@ -85,6 +87,15 @@ def read_sessions(folder: Path) -> list[dict[str, Any]]:
     Raises:
         PiebenchError: one is damaged.
     """
+    return list(sessions_by_name(folder).values())
+
+
+def sessions_by_name(folder: Path) -> dict[str, dict[str, Any]]:
+    """What every session of a run wrote of itself, oldest first, by its name.
+
+    Raises:
+        PiebenchError: one is damaged.
+    """
     remedy = "restore it, or delete it and run the same command again"
     files = sorted((folder / SESSIONS_FOLDER).glob("*.json"))
-    return [read_json_object(file, _PARTS, remedy) for file in files]
+    return {file.stem: read_json_object(file, _PARTS, remedy) for file in files}

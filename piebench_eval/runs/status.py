@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.files import is_partial
+from piebench_eval.runs.row_costs import RowCosts
+from piebench_eval.runs.sessions import PLANNED_ROWS, read_sessions
 from piebench_eval.runs.store import IMAGES_FOLDER
+from piebench_eval.runs.workers_at_work import workers_of_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,9 +20,6 @@ if TYPE_CHECKING:
 
     from piebench_eval.bench.sample import Sample
     from piebench_eval.runs.store import RunStore, Scan
-
-_WINDOW = timedelta(minutes=15)
-"""The pace is that of the last quarter of an hour of work."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,10 @@ class Status:
 
     Attributes:
         parts: its combinations.
-        per_minute: edits per minute in the last quarter of an hour of work; None if there are too few.
-        seconds_left: what is missing at that pace; None if nobody has finished an edit for so long.
+        per_minute: edits per minute in the last quarter of an hour of work, or by the last batches where they
+            take longer; None if there are too few.
+        seconds_left: what the missing edits will take, by the UNet rows that they cost and the pace of the
+            workers in rows; None if nobody has finished an edit for so long.
         newest: when the newest edit was finished, in ISO format.
         failures: the failed edits: key, error and traceback.
         problems: what is damaged or foreign, and what becomes of it.
@@ -71,16 +73,18 @@ def status_of_run(
     """
     scan = store.scan(samples)
     times = [datetime.fromisoformat(record["finished"]) for record in scan.done.values()]
-    per_minute = _pace(times)
     newest = max(times, default=None)
-    active = newest is not None and (now or datetime.now(UTC)) - newest < _WINDOW
+    costs = _costs(store, scan)
+    work = workers_of_run(store.folder)
+    left = costs.total(Counter(key.combination for key in scan.missing))
+    since = None if newest is None else ((now or datetime.now(UTC)) - newest).total_seconds()
     problems = scan.problems + _foreign_files(store, samples)
     if verify:
         problems += _changed_files(store, samples, scan)
     return Status(
         parts=_parts(store, scan),
-        per_minute=per_minute,
-        seconds_left=len(scan.missing) / per_minute * 60 if per_minute and active else None,
+        per_minute=None if work is None else work.edits_per_second * 60,
+        seconds_left=None if work is None or since is None else work.seconds_left(left, since),
         newest=newest.isoformat(timespec="seconds") if newest else None,
         failures=[{**key._asdict(), **record} for key, record in scan.failed.items()],
         problems=problems,
@@ -92,12 +96,15 @@ def _parts(store: RunStore, scan: Scan) -> list[Part]:
     return [Part("+".join(pair), *(count[pair] for count in counts)) for pair in store.recipe.pairs]
 
 
-def _pace(times: Sequence[datetime]) -> float | None:
-    """Edits per minute among the newest."""
-    recent = sorted(time for time in times if max(times) - time < _WINDOW)
-    if len(recent) < 2 or recent[0] == recent[-1]:
-        return None
-    return (len(recent) - 1) / (recent[-1] - recent[0]).total_seconds() * 60
+def _costs(store: RunStore, scan: Scan) -> RowCosts:
+    """What edits cost: by their records, or as a session has counted."""
+    planned: dict[str, float] = {}
+    for session in read_sessions(store.folder):
+        planned |= session.get(PLANNED_ROWS, {})
+    costs = RowCosts(planned)
+    for key, record in scan.done.items():
+        costs.take(key.combination, record)
+    return costs
 
 
 def _foreign_files(store: RunStore, samples: Iterable[Sample]) -> list[str]:

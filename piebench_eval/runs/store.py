@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -225,7 +225,7 @@ class RunStore:
             if image is not None:
                 write_whole(self._image_file(key.combination, image_paths[key.sample]), image)
                 record = {**record, "bytes": len(image), "sha256": hashlib.sha256(image).hexdigest()}
-            kept.append(Outcome(key, record))
+            kept.append(replace(outcome, record=record, image=None))
         log.append(kept)
         return kept
 

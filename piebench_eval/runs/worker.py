@@ -120,7 +120,7 @@ class Worker:
 
     def __init__(self, spec: WorkerSpec, recipe: Recipe, name: str):
         self.editor = spec.make_editor(spec, recipe)
-        self._device = spec.device
+        self._name, self._device = name, spec.device
         self._combinations = {pair: recipe.combination(*pair) for pair in recipe.pairs}
         self._image_format = recipe.image_format
         self._sizer = BatchSizer(spec.largest_batch, spec.batch_grows)
@@ -252,6 +252,7 @@ class Worker:
                 job.key(edit.sample.id),
                 {"finished": now(), **edit.costs(), **where},
                 encode_image(edit.image, self._image_format),
+                self._name,
             )
             for edit in edits
         ]

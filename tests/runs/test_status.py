@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from piebench_eval.demo.embedded import RECIPE
 from piebench_eval.runs.dataset import dataset_of_run
+from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
 from piebench_eval.runs.session import Selection
 from piebench_eval.runs.status import Part, status_of_run
 from piebench_eval.runs.store import RunStore
@@ -57,6 +59,83 @@ def test_pace_and_time_left_are_those_of_the_last_minutes(folder):
     assert later.seconds_left is None and later.newest == "2030-01-01T12:00:00+00:00"
 
 
+SECONDS, SIZE = 40, 8
+
+
+@pytest.fixture(scope="module")
+def forty(tmp_path_factory):
+    """A finished run of 40 samples."""
+    recipe = build_recipe(narrow(read_recipe_fields(RECIPE), ["ddim", "direct"], ["p2p"], "demo"), {}, "demo")
+    folder = tmp_path_factory.mktemp("forty") / "run"
+    run(recipe, None, folder, make_editor=fake_editor())
+    return folder
+
+
+@pytest.fixture
+def batches(forty, tmp_path):
+    """Write the log of a worker that has edited so many batches of 8 in 40 seconds each."""
+    folder = shutil.copytree(forty, tmp_path / "run")
+    (log,) = (folder / "records").glob("*.0.jsonl")
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    entries = [entry for entry in entries if entry["inversion"] == "ddim"]
+    log.unlink()
+    for picture in (folder / "images" / "direct+p2p").rglob("*.png"):
+        picture.unlink()
+    (session_file,) = (folder / "sessions").glob("*.json")
+    session = json.loads(session_file.read_text())
+    session_file.unlink()
+    noon = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+    def write(count, name="s1", worker="0", start=0.0, skip=0, workers=1, shard="0/1", **more):
+        about = {**session, "shard": shard, "workers": {str(number): {} for number in range(workers)}, **more}
+        (folder / "sessions" / f"{name}.json").write_text(json.dumps(about))
+        lines = []
+        for place, entry in enumerate(entries[skip : skip + SIZE * count]):
+            late = start + SECONDS * (place // SIZE + 1) + 0.002 * (place % SIZE)
+            entry["finished"] = (noon + timedelta(seconds=late)).isoformat(timespec="milliseconds")
+            lines.append(json.dumps({**entry, "seconds": SECONDS / SIZE, "batch_size": SIZE}) + "\n")
+        (folder / "records" / f"{name}.{worker}.jsonl").write_text("".join(lines))
+        return noon + timedelta(seconds=start + SECONDS * count)
+
+    return folder, write
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_batches_of_8_every_40_seconds_are_12_edits_a_minute(batches, count):
+    folder, write = batches
+    found = status(folder, now=write(count))
+    assert found.missing == 80 - SIZE * count
+    assert found.per_minute == pytest.approx(12, rel=0.01)
+    assert found.seconds_left == pytest.approx(found.missing * SECONDS / SIZE, rel=0.01)
+
+
+def test_two_workers_and_two_shards_add_up(batches):
+    folder, write = batches
+    write(1, workers=2)
+    assert status(folder, now=write(1, workers=2)).per_minute == pytest.approx(24, rel=0.01)
+    now = write(1, worker="1", start=3, skip=8, workers=2)
+    assert status(folder, now=now).per_minute == pytest.approx(24, rel=0.01)
+    now = write(2, name="s2", skip=16, shard="1/2")
+    found = status(folder, now=now)
+    assert found.per_minute == pytest.approx(36, rel=0.01)
+    assert found.seconds_left == pytest.approx(found.missing / 36 * 60, rel=0.01)
+
+
+def test_a_resumed_run_goes_by_its_last_session(batches):
+    folder, write = batches
+    write(2)
+    found = status(folder, now=write(1, name="s2", start=600, skip=16))
+    assert found.per_minute == pytest.approx(12, rel=0.01)
+    assert found.seconds_left == pytest.approx(found.missing * SECONDS / SIZE, rel=0.01)
+
+
+def test_combinations_without_an_edit_cost_what_a_session_has_counted(batches):
+    folder, write = batches
+    # An edit's record says 6 rows.
+    now = write(1, planned_rows={"ddim+p2p": 5.0, "direct+p2p": 60.0})
+    assert status(folder, now=now).seconds_left == pytest.approx((32 + 40 * 10) * SECONDS / SIZE, rel=0.01)
+
+
 def test_a_run_without_edits_has_no_pace(fake_recipe, photo_bench, samples, tmp_path):
     everyone = fake_editor(fails=[sample.id for sample in samples])
     run(fake_recipe, photo_bench, tmp_path / "run", make_editor=everyone)
@@ -83,9 +162,6 @@ def test_a_picture_with_another_content_is_found_when_asked(folder):
 
 
 def test_a_run_folder_that_was_moved_knows_its_own_benchmark(tmp_path):
-    from piebench_eval.demo.embedded import RECIPE
-    from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
-
     recipe = build_recipe(narrow(read_recipe_fields(RECIPE), ["direct"], ["p2p"], "demo"), {}, "demo")
     run(recipe, None, tmp_path / "here", Selection(limit=1), make_editor=fake_editor())
     shutil.move(tmp_path / "here", tmp_path / "there")
