@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from piebench_eval.backbone.location import picture_sizes
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError
+from piebench_eval.runs.devices import split_devices
 from piebench_eval.runs.plan import models_of
 from piebench_eval.runs.store import FILES_OF_A_RUN, RunStore
 
@@ -59,19 +60,17 @@ def _may_be_there(place: Path) -> bool:
     return place.name in FILES_OF_A_RUN or place.name[0] == "." or place.suffix in (".log", ".out", ".err")
 
 
-def check_device(option: str, device: str) -> None:
-    """Refuse a device that this machine does not have; PyTorch is asked only where one is named.
+def check_devices(wanted: str) -> None:
+    """Refuse devices that this machine does not have; PyTorch is asked only where one is named.
 
     Raises:
         PiebenchError: it is so.
     """
-    if device not in ("auto", "all", "cpu"):
+    if named := [device for device in split_devices(wanted) if device not in ("auto", "all", "cpu")]:
         from piebench_eval.backbone.loading import resolve_device
 
-        try:
+        for device in named:
             resolve_device(device)
-        except PiebenchError as error:
-            raise PiebenchError(str(error).replace("--device", option, 1)) from None
 
 
 def check_resolutions(recipe: Recipe) -> None:

@@ -18,7 +18,7 @@ from piebench_eval.runs.devices import split_devices
 from piebench_eval.runs.editor import edit_with_model
 from piebench_eval.runs.manifest import describe_run
 from piebench_eval.runs.plan import check_edits, models_of
-from piebench_eval.runs.preflight import check_device, check_folder, check_out, check_resolutions
+from piebench_eval.runs.preflight import check_devices, check_folder, check_out, check_resolutions
 from piebench_eval.runs.shard import Shard
 from piebench_eval.runs.store import BENCHMARK_FOLDER, RunStore, Scan
 
@@ -146,9 +146,8 @@ def plan_run(
     check_out(out)
     if workers.cache is not None:
         check_folder("--cache", workers.cache)
-    if workers.engine == "local":
-        for device in split_devices(workers.devices):
-            check_device("--device", device)
+    if workers.engine == "local" and workers.make_editor is edit_with_model:
+        check_devices(workers.devices)
     if RunStore.exists(out):
         RunStore.read(out).require_same_recipe(recipe)
     data = data or embedded_benchmark(out / BENCHMARK_FOLDER)
