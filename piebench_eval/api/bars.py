@@ -112,7 +112,7 @@ class _TimeLeftColumn(ProgressColumn):
 
 
 class Lines(Bars):
-    """A line a minute instead of bars: plain text, for logs."""
+    """A line a minute and one at the end instead of bars: plain text, for logs."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic):
         """Args: console: where they are printed. clock: tells the time in seconds."""
@@ -125,8 +125,10 @@ class Lines(Bars):
         Thread(target=self._print_on, daemon=True).start()
 
     def stop(self) -> None:
-        """End to print."""
+        """End to print, with how far the work has come."""
         self._ended.set()
+        if self._newest is not None:
+            self._print_line()
 
     def refresh(self) -> None:
         """Do nothing: there is no bar to be drawn."""
@@ -151,4 +153,7 @@ class Lines(Bars):
 
     def _print_on(self) -> None:
         while not self._ended.wait(LINE_SECONDS):
-            self.console.print(f"{time.strftime('%H:%M')} {self.line()}", markup=False)
+            self._print_line()
+
+    def _print_line(self) -> None:
+        self.console.print(f"{time.strftime('%H:%M')} {self.line()}", markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,7 @@ def run(
     with shown_run(progress) as tell:
 
         def on_progress(now: Progress) -> None:
-            tell(now)
+            tell(replace(now, label=f"editing: {now.label}"))
             if now.warning is not None:
                 warnings.warn(now.warning, PiebenchWarning, stacklevel=2)
 
