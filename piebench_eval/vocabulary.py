@@ -5,10 +5,10 @@ The libraries go on without a vocabulary: every letter is then the unknown token
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.files import read_json_object
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,13 +122,7 @@ def _of_whole(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PiebenchError(f"{file}: cannot be read ({error}); restore the file") from None
-    if not isinstance(content, dict):
-        raise PiebenchError(f"{file}: must hold a JSON object; restore the file")
-    return content
+    return read_json_object(file, set(), "restore the file")
 
 
 def _shown(tokens: list[str]) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from piebench_eval.backbone.family import check_family, check_shapes
 from piebench_eval.backbone.weight_files import STEMS, find_weight_files, read_shapes
 from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
+from piebench_eval.files import read_json_object
 from piebench_eval.vocabulary import check_vocabulary_files
 from piebench_eval.weights import SUFFIX, require_safetensors
 
@@ -51,7 +52,7 @@ def picture_sizes(model: str, revision: str | None = None) -> PictureSizes | Non
     folder = _folder_of(model, revision)
     if folder is None:
         return None
-    unet, vae = (_read_config(folder / part / "config.json") for part in ("unet", "vae"))
+    unet, vae = (_read(folder / part / "config.json") for part in ("unet", "vae"))
     widths, side = vae.get("block_out_channels"), unet.get("sample_size")
     if not isinstance(widths, list) or not isinstance(side, int):
         return None
@@ -90,13 +91,13 @@ def check_model_location(model: str, allow_pickle: bool = False, revision: str |
         _check_content(snapshot, model, allow_pickle)
 
 
-def read_configs(folder: Path) -> dict[str, dict[str, object]]:
+def read_configs(folder: Path) -> dict[str, dict[str, Any]]:
     """The configuration of every part of a directory, by part.
 
     Raises:
         PiebenchError: one cannot be read.
     """
-    return {Path(name).parent.name: _read_config(folder / name) for name in _CONFIGS}
+    return {Path(name).parent.name: _read(folder / name) for name in _CONFIGS}
 
 
 def _check_complete(folder: Path, model: str) -> None:
@@ -104,7 +105,7 @@ def _check_complete(folder: Path, model: str) -> None:
     if not missing:
         return
     index = folder / "model_index.json"
-    pipeline = _read_config(index).get("_class_name") if index.is_file() else None
+    pipeline = _read(index).get("_class_name") if index.is_file() else None
     if (folder / "pytorch_lora_weights.safetensors").is_file():
         why = (
             "holds a LoRA, and no model; load its base model with diffusers, fuse_lora(), "
@@ -140,14 +141,8 @@ def _check_content(folder: Path, model: str, allow_pickle: bool) -> None:
             )
 
 
-def _read_config(file: Path) -> dict[str, object]:
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PiebenchError(f"{file}: cannot be read ({error}); restore the file") from None
-    if not isinstance(config, dict):
-        raise PiebenchError(f"{file}: must hold a JSON object; restore the file")
-    return config
+def _read(file: Path) -> dict[str, Any]:
+    return read_json_object(file, set(), "restore the file")
 
 
 def check_device_name(device: str) -> None:
