@@ -31,7 +31,7 @@ def score(
     data: str | Path | None = None,
     name: str | None = None,
     out: str | Path | None = None,
-    metrics: str | Sequence[str] = "official",
+    metrics: str | Sequence[str] | None = None,
     protocol: str = "paper",
     image_loader: ImageLoader | None = None,
     mask_size: str | None = None,
@@ -57,7 +57,8 @@ def score(
         data: benchmark folder; a run knows its own.
         name: what to call the method of ``images``.
         out: scores file; ``RUN/scores.csv`` or ``NAME.csv`` by default.
-        metrics: columns; ``official`` stands for the eight.
+        metrics: columns; ``official`` stands for the eight. None for these and, of a drawn benchmark (the
+            demo's), those that hold edits against its ideal edits.
         protocol: ``paper``, ``modern`` or a YAML file.
         image_loader: how the sources of ``images`` were loaded when they were edited, ``crop``, ``stretch``
             or ``shorter_side`` as in a recipe; they are brought to the edits' sizes in the same way. None for
@@ -91,7 +92,7 @@ def score(
     if precision not in ("fp32", "bf16"):
         raise PiebenchError(f"precision {precision}: use fp32 or bf16")
     rules = read_protocol(protocol)
-    columns = metric_columns(names(metrics) or ())
+    asked = None if metrics is None else metric_columns(names(metrics) or ())
     run, images, data = (None if place is None else Path(place) for place in (run, images, data))
     pictures = pictures_of(run, images, data, name, image_loader, mask_size)
     pictures.require_complete(or_warn=allow_missing)
@@ -100,6 +101,7 @@ def score(
     models = pictures.models(
         dino=dino, clip=clip, lpips_weights=lpips_weights, lpips_alex=lpips_alex, lpips_vgg=lpips_vgg
     )
+    columns = pictures.columns if asked is None else asked
     scoring = Scoring(models, protocol, rules, columns, precision, resize, allow_pickle)
     with shown_progress(progress) as tell:
         score_pictures(pictures, scoring, tell, file, device, batch_size)

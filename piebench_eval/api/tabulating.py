@@ -15,6 +15,7 @@ from piebench_eval.files import write_whole
 from piebench_eval.runs.scoring import provenance_file
 from piebench_eval.runs.store import TABLE_FILE, scores_file_of
 from piebench_eval.tables import views
+from piebench_eval.tables.demo_notes import column_notes
 from piebench_eval.tables.formats import to_text
 from piebench_eval.tables.provenance import about_of_rows
 from piebench_eval.tables.remarks import remarks_on
@@ -136,7 +137,7 @@ def view_of(
         view = views.intervals_view(source, metrics)
     else:
         view = (views.by_type_view if by_type else views.means_view)(source, metrics)
-    notice = [NOTICE] if source.is_of_demo else []
+    notice = [NOTICE, *column_notes(metrics)] if source.is_of_demo else []
     remarks = [*notice, *remarks_on(source.rows, source.about, source.rules), *view.remarks]
     return replace(view, table=source.labelled(view.table), remarks=remarks)
 

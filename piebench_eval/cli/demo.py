@@ -72,7 +72,8 @@ def demo(
     ids = {sample.id for sample in plan.samples}
     wanted = [candidate for candidate in pictures.candidates if candidate.sample.id in ids]
     with kept_on_interrupt(), shown_progress() as tell:
-        score_pictures(replace(pictures, candidates=wanted, missing=[]), Scoring(networks_for(DEMO)), tell)
+        scoring = Scoring(networks_for(DEMO), columns=pictures.columns)
+        score_pictures(replace(pictures, candidates=wanted, missing=[]), scoring, tell)
     print_table(out_folder)
     _print_story(pictures.scores_file)
     sheet = _write_sheet(plan)

@@ -56,12 +56,14 @@ def report(
     from piebench_eval.report.build import build_report
     from piebench_eval.report.folder import require_replaceable
     from piebench_eval.report.run import read_scored
+    from piebench_eval.tables.demo_notes import column_notes
 
     is_one_run = len(scores) == 1 and not scores[0].is_file()
     folder = out_folder or (scores[0] / _FOLDER if is_one_run else _FOLDER_OF_SEVERAL)
     require_replaceable(folder)
     scored = read_scored(scores, data)
-    notices = [NOTICE] if scored.source.is_of_demo else []
+    metrics = scored.source.metrics(every=True)
+    notices = [NOTICE, *column_notes(metrics)] if scored.source.is_of_demo else []
     unfinished = "no report is written, and an older one is as it was"
     with kept_on_interrupt(unfinished), shown_progress() as tell:
         made = build_report(scored, folder, notices, lambda done, total: tell("pictures", done, total))

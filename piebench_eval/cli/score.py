@@ -101,12 +101,13 @@ def score(
         Path | None, typer.Option("--out", help="Scores file; RUN/scores.csv or NAME.csv by default.")
     ] = None,
     metrics: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Columns, with commas between them; official stands for the eight. piebench metrics lists "
-            "all."
+            help="Columns, with commas between them; official, the default, stands for the eight (the demo's "
+            "benchmark has three more by default). piebench metrics lists all.",
+            show_default=False,
         ),
-    ] = "official",
+    ] = None,
     protocol: Annotated[
         str,
         typer.Option(

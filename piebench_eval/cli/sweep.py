@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from piebench_eval.runs.pictures import Pictures
     from piebench_eval.runs.scoring import Scoring
     from piebench_eval.runs.sweep import Sweep
+    from piebench_eval.tables.layout import TableMetric
     from piebench_eval.tables.source import Source
 
 
@@ -34,7 +35,9 @@ def sweep(
         Path | None,
         typer.Option(help="The benchmark folder, if it has moved since the run.", show_default=False),
     ] = None,
-    metrics: Annotated[str, typer.Option(help="Columns to score, as in piebench score.")] = "official",
+    metrics: Annotated[
+        str | None, typer.Option(help="Columns to score, as in piebench score.", show_default=False)
+    ] = None,
     protocol: Annotated[
         str, typer.Option(help="paper, modern or a YAML file, as in piebench score.")
     ] = "paper",
@@ -71,7 +74,8 @@ def sweep(
     from piebench_eval.tables.views import View, means_view
 
     check_device_name(device)
-    columns, rules = metric_columns(names(metrics) or ()), read_protocol(protocol)
+    asked = None if metrics is None else metric_columns(names(metrics) or ())
+    rules = read_protocol(protocol)
     found = Sweep.read(folder)
     _require_points(folder, found)
     sources = []
@@ -79,6 +83,7 @@ def sweep(
         pictures = pictures_of_run(folder / point.folder, data or _own_benchmark(folder))
         pictures.require_complete(or_warn=allow_missing)
         models = pictures.models(dino=dino, clip=clip, lpips_weights=lpips_weights)
+        columns = pictures.columns if asked is None else asked
         scoring = Scoring(models, protocol, rules, columns, allow_pickle=allow_pickle)
         sources.append(_score(pictures, scoring, device))
     means = _joined(found, sources, lambda source: source.means, _exact)
@@ -88,7 +93,7 @@ def sweep(
     show = _exact if exact else _text
     table = _joined(found, sources, lambda source: means_view(source, shown).table, show)
     titles = {metric.key: metric.title for metric in shown}
-    print_view(View(table, _remarks(found, sources)), output, titles)
+    print_view(View(table, _remarks(found, sources, shown)), output, titles)
 
 
 def _require_points(folder: Path, found: Sweep) -> None:
@@ -159,9 +164,10 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _remarks(found: Sweep, sources: Sequence[Source]) -> list[str]:
+def _remarks(found: Sweep, sources: Sequence[Source], metrics: Sequence[TableMetric]) -> list[str]:
     """What readers must know, once if it is the same for every point."""
     from piebench_eval.tables.aggregate import left_out
+    from piebench_eval.tables.demo_notes import column_notes
     from piebench_eval.tables.remarks import remarks_on
 
     of_points = [
@@ -174,5 +180,6 @@ def _remarks(found: Sweep, sources: Sequence[Source]) -> list[str]:
         for remark in remarks
         if remark not in shared
     ]
-    notice = [NOTICE] if any(source.is_of_demo for source in sources) else []
+    is_of_demo = any(source.is_of_demo for source in sources)
+    notice = [NOTICE, *column_notes(metrics)] if is_of_demo else []
     return [*notice, *shared, *own]

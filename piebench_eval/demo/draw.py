@@ -36,9 +36,9 @@ def draw(scene: Scene, side: int = SIDE) -> NDArray[np.uint8]:
     """
     points = (np.arange(side * _OVERSAMPLING) + 0.5) / (side * _OVERSAMPLING)
     x, y = np.meshgrid(points, points)
-    canvas = _background(scene, x, y)
+    canvas = background(scene, x, y)
     for thing in scene.things:
-        _paint(canvas, thing, scene.sketch, x, y)
+        paint(canvas, thing, scene.sketch, x, y)
     fine = canvas.reshape(side, _OVERSAMPLING, side, _OVERSAMPLING, 3)
     return np.round(fine.mean(axis=(1, 3))).astype(np.uint8)
 
@@ -48,7 +48,8 @@ def covers(thing: Thing, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDAr
     return _gauge(thing, x, y) < 1
 
 
-def _background(scene: Scene, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+def background(scene: Scene, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a scene's background looks like at points (shares of the picture's side), ``[..., 3]``."""
     color = np.array(BACKGROUND_COLORS[scene.background], dtype=np.float64)
     shade = {
         "plain": np.ones_like(x),
@@ -59,13 +60,14 @@ def _background(scene: Scene, x: NDArray[np.float64], y: NDArray[np.float64]) ->
     return color * shade[..., None]
 
 
-def _paint(
+def paint(
     canvas: NDArray[np.float64],
     thing: Thing,
     sketch: bool,
     x: NDArray[np.float64],
     y: NDArray[np.float64],
 ) -> None:
+    """Paint an object over what a canvas ``[..., 3]`` has at points (shares of the picture's side)."""
     gauge = _gauge(thing, x, y)
     color = np.array(OBJECT_COLORS[thing.color], dtype=np.float64)
     inside = gauge < 1

@@ -34,26 +34,35 @@ def recognise(picture: NDArray[np.uint8]) -> Seen:
     Every pixel goes to the nearest colour of the palettes, backgrounds in all their shades. The most common
     object colour is the object's, its shape the one that overlaps those pixels most once gaps are closed.
     """
-    names, colors = _palette()
-    pixels = picture.reshape(-1, 3).astype(np.float64)
-    nearest = ((pixels[:, None] - colors) ** 2).sum(axis=2).argmin(axis=1).reshape(picture.shape[:2])
-    votes = np.bincount(nearest.ravel(), minlength=len(names))
-    objects = len(OBJECT_COLORS)
-    border = np.concatenate([nearest[[0, -1]].ravel(), nearest[:, [0, -1]].ravel()])
-    border_votes = np.bincount(border, minlength=len(names))
-    per_background = border_votes[objects:].reshape(-1, len(_SHADES)).sum(axis=1)
-    background = list(BACKGROUND_COLORS)[int(per_background.argmax())]
-    color = int(votes[:objects].argmax())
+    nearest = nearest_colors(picture)
+    background = background_color(nearest)
+    votes = object_votes(nearest)
+    color = int(votes.argmax())
     if votes[color] < _LEAST_SHARE * nearest.size:
         return Seen(None, None, background)
-    return Seen(_best_shape(_close(nearest == color)), names[color], background)
+    return Seen(_best_shape(_close(nearest == color)), list(OBJECT_COLORS)[color], background)
 
 
-def _palette() -> tuple[list[str], NDArray[np.float64]]:
-    """Object colours, then every shade of every background."""
+def nearest_colors(picture: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Nearest colour to each pixel, ``[side, side]``: places among object colours, then background shades."""
     shades = [np.array(color) * _SHADES for color in BACKGROUND_COLORS.values()]
-    names = [*OBJECT_COLORS, *(name for name in BACKGROUND_COLORS for _ in _SHADES)]
-    return names, np.concatenate([np.array(list(OBJECT_COLORS.values())), *shades])
+    colors = np.concatenate([np.array(list(OBJECT_COLORS.values())), *shades])
+    pixels = picture.reshape(-1, 3).astype(np.float64)
+    nearest = ((pixels[:, None] - colors) ** 2).sum(axis=2).argmin(axis=1)
+    return nearest.reshape(picture.shape[:2])
+
+
+def background_color(nearest: NDArray[np.intp]) -> str:
+    """The background colour that most of a picture's border has; see ``nearest_colors``."""
+    border = np.concatenate([nearest[[0, -1]].ravel(), nearest[:, [0, -1]].ravel()])
+    objects, shades = len(OBJECT_COLORS), len(BACKGROUND_COLORS) * len(_SHADES)
+    votes = np.bincount(border, minlength=objects + shades)[objects:].reshape(-1, len(_SHADES)).sum(axis=1)
+    return list(BACKGROUND_COLORS)[int(votes.argmax())]
+
+
+def object_votes(nearest: NDArray[np.intp]) -> NDArray[np.intp]:
+    """How many pixels have each object colour; see ``nearest_colors``."""
+    return np.bincount(nearest.ravel(), minlength=len(OBJECT_COLORS))[: len(OBJECT_COLORS)]
 
 
 def _close(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

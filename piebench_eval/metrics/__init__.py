@@ -34,6 +34,9 @@ METRICS: Registry[Metric] = Registry(
         "lpips_vgg_unedit_part": f"{_HERE}.perceptual:LPIPS_VGG",
         "clip_directional_similarity": f"{_HERE}.clip_score:CLIP_DIRECTIONAL",
         "dino_similarity": f"{_HERE}.structure:DINO_SIMILARITY",
+        "psnr_to_ideal": f"{_HERE}.ideal:PSNR_TO_IDEAL",
+        "lpips_to_ideal": f"{_HERE}.ideal:LPIPS_TO_IDEAL",
+        "recognised": f"{_HERE}.ideal:RECOGNISED",
     },
 )
 """By column of the scores file. Outside packages add theirs through the entry points ``piebench.metrics``."""

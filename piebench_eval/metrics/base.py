@@ -30,6 +30,7 @@ class Metric:
         networks: the networks that it needs, fields of ``MetricModels``.
         scale: factor from the score to the unit in tables.
         unit: that unit, empty if there is none.
+        needs_ideal: whether it holds edits against their ideal edits, which only a drawn benchmark has.
     """
 
     title: str
@@ -40,6 +41,7 @@ class Metric:
     networks: tuple[str, ...] = ()
     scale: float = 1.0
     unit: str = ""
+    needs_ideal: bool = False
 
     def __post_init__(self) -> None:
         """Refuse sections and networks that there are not: a plugin's mistake."""

@@ -12,5 +12,8 @@ CLIP_EDIT_PART = "clip_similarity_target_image_edit_part"
 COLUMNS = (STRUCTURE_DISTANCE, PSNR, LPIPS, MSE, SSIM, CLIP_SOURCE, CLIP_TARGET, CLIP_EDIT_PART)
 """Names as the reference evaluator's CSV has them."""
 
+IDEAL_COLUMNS = ("psnr_to_ideal", "lpips_to_ideal", "recognised")
+"""Columns that hold edits against their ideal edits, which only a drawn benchmark has."""
+
 BACKGROUND_COLUMNS = (PSNR, LPIPS, MSE, SSIM)
 """Columns that look outside the mask only: nan where the mask covers the whole picture."""

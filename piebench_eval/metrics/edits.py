@@ -34,12 +34,14 @@ class Source:
         mask: True where the picture should be edited, ``[height, width]``, without the frame.
         source_prompt: prompt of the source picture, with its brackets.
         target_prompt: prompt of the edited picture, with its brackets.
+        ideal: the ideal edit ``[height, width, 3]``, where the benchmark is a drawn one and it is asked for.
     """
 
     image: NDArray[np.uint8]
     mask: BoolMask
     source_prompt: str
     target_prompt: str
+    ideal: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,6 +38,7 @@ class Candidate:
             the whole source, in the source's own size.
         may_be_strip: whether the file may hold several panels side by side, the edit last, as the
             reference's scripts save them; a run's own pictures are never such strips.
+        ideal: the ideal edit, which only a drawn benchmark has.
     """
 
     sample: Sample
@@ -45,6 +46,7 @@ class Candidate:
     file: Path
     loader: ImageLoader | None = None
     may_be_strip: bool = True
+    ideal: Path | None = None
 
     @property
     def geometry(self) -> str:
@@ -70,28 +72,28 @@ def run_candidates(store: RunStore, data: Path | None = None) -> tuple[list[Cand
     loaders = {pair: store.recipe.image_loader(*pair) for pair in store.recipe.pairs}
     candidates, missing = [], []
     for sample in samples:
+        ideal = ideal_of(folder, sample)
         for (inversion, method), loader in loaders.items():
             file = store.image_file(inversion, method, sample)
             labels = {"inversion": inversion, "method": method}
             if (inversion, method, sample.id) in done:
-                candidates.append(Candidate(sample, labels, file, loader, may_be_strip=False))
+                candidates.append(Candidate(sample, labels, file, loader, False, ideal))
             else:
                 missing.append(f"{inversion}+{method}: {file}")
-        candidates += _reference_candidates(folder, sample)
+        if ideal is not None:
+            candidates += _reference_candidates(sample, ideal)
     return candidates, missing
 
 
-def _reference_candidates(folder: Path, sample: Sample) -> list[Candidate]:
+def ideal_of(folder: Path, sample: Sample) -> Path | None:
+    """The ideal edit of a sample; None where the benchmark in a folder knows none."""
     ideal = folder / IDEAL_FOLDER / sample.image_path
-    if not ideal.is_file():
-        return []
+    return ideal if ideal.is_file() else None
+
+
+def _reference_candidates(sample: Sample, ideal: Path) -> list[Candidate]:
     return [
-        Candidate(
-            sample,
-            {"inversion": "", "method": name},
-            file,
-            may_be_strip=False,
-        )
+        Candidate(sample, {"inversion": "", "method": name}, file, may_be_strip=False, ideal=ideal)
         for name, file in {"oracle": ideal, "source-copy": sample.file}.items()
     ]
 

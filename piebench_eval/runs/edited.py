@@ -15,6 +15,7 @@ from piebench_eval.runs.strips import last_panel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -31,8 +32,17 @@ WHOLE: ImageLoader = "shorter_side"
 """The loader that, without a resolution, leaves a source as it is stored."""
 
 
-def source_of(sample: Sample, resolution: int | None = None, loader: ImageLoader = "crop") -> Source:
-    """A sample's side of the comparison, picture and mask alike; see ``load_image`` for the arguments."""
+def source_of(
+    sample: Sample, resolution: int | None = None, loader: ImageLoader = "crop", ideal: Path | None = None
+) -> Source:
+    """A sample's side of the comparison, picture, mask and ideal edit alike.
+
+    Args:
+        sample: the sample.
+        resolution: see ``load_image``.
+        loader: likewise.
+        ideal: the file of its ideal edit, if that is asked for.
+    """
     from piebench_eval.metrics.edits import Source
 
     return Source(
@@ -40,6 +50,7 @@ def source_of(sample: Sample, resolution: int | None = None, loader: ImageLoader
         mask=load_mask(sample, resolution, frame=False, loader=loader),
         source_prompt=sample.marked_source_prompt,
         target_prompt=sample.marked_target_prompt,
+        ideal=None if ideal is None else load_image(ideal, resolution, loader),
     )
 
 

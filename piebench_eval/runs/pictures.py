@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.bench.mask_size import parse_mask_size
+from piebench_eval.bench.pictures import picture_size
 from piebench_eval.bench.pie_bench import load_pie_bench
 from piebench_eval.bench.remarks import count_remarks
 from piebench_eval.demo.benchmark import embedded_benchmark
 from piebench_eval.demo.embedded import DEMO
+from piebench_eval.demo.draw import SIDE
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.metrics import METRICS
-from piebench_eval.metrics.columns import COLUMNS
+from piebench_eval.metrics.columns import COLUMNS, IDEAL_COLUMNS
 from piebench_eval.metrics.networks import networks_for
-from piebench_eval.runs.candidates import anybodys_candidates, run_candidates
+from piebench_eval.runs.candidates import anybodys_candidates, ideal_of, run_candidates
 from piebench_eval.runs.store import RunStore
 
 if TYPE_CHECKING:
@@ -49,6 +51,18 @@ class Pictures:
         """The networks that they are scored with, but for those that are given."""
         chosen = {role: name for role, name in given.items() if name is not None}
         return replace(networks_for(self.about.get("model")), **chosen)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are scored unless others are asked for.
+
+        They are the official ones. A drawn benchmark, the demo's, also has those that need its ideal edits.
+        """
+        is_drawn = bool(self.candidates) and all(
+            candidate.ideal is not None and picture_size(candidate.sample.file) == (SIDE, SIDE)
+            for candidate in self.candidates
+        )
+        return (*COLUMNS, *IDEAL_COLUMNS) if is_drawn else COLUMNS
 
     def require_complete(self, or_warn: bool = False) -> None:
         """Refuse to score a part for the whole.
@@ -144,6 +158,7 @@ def _anybodys_pictures(
         data = embedded_benchmark(Path("demo-benchmark"))
     samples = load_pie_bench(data, None if mask_size is None else parse_mask_size(mask_size))
     candidates, missing = anybodys_candidates(images, samples, name, image_loader)
+    candidates = [replace(each, ideal=ideal_of(data, each.sample)) for each in candidates]
     about: dict[str, Any] = {"images": str(images.resolve()), "data": str(data.resolve()), "name": name}
     about |= {"image_loader": image_loader, "mask_size": mask_size, **_remarks(candidates)}
     return Pictures(candidates, missing, about, Path(f"{name}.csv"))

@@ -14,6 +14,7 @@ from piebench_eval.methods import METHODS
 from piebench_eval.registry import Registry, Settings, explain_invalid, no_such_field
 from piebench_eval.runs.combination import Combination, Common
 from piebench_eval.runs.plugins import load_plugins
+from piebench_eval.runs.shared_settings import is_shared, spread
 from piebench_eval.runs.stored_recipe import StoredRecipe, pairs_of
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ class Recipe(Common):
     inversions: dict[str, SerializeAsAny[Settings]] = Field(min_length=1, description="name: settings")
     methods: dict[str, SerializeAsAny[Settings]] = Field(min_length=1, description="name: settings")
     combinations: dict[str, dict[str, Any]] | None = Field(
-        default=None, description="INVERSION+METHOD: what is different there; all pairs if empty"
+        default=None,
+        description="INVERSION+METHOD: what is different there; all pairs if empty. Or INVERSION+*: what is "
+        "different in all of an inversion's",
     )
     image_format: str = Field(
         default="png", description="png, or jpeg:QUALITY (jpeg:75 is what the reference saves)"
@@ -166,6 +169,7 @@ def build_recipe(
     try:
         load_plugins(fields.get("plugins"), known_plugins)
         own = _without(fields.get("combinations"), lambda name: plain)
+        own = spread(own, fields.get("inversions"), fields.get("methods"))
         recipe = Recipe.model_validate({**fields, **plain, "combinations": own})
         for key, value in dotted.items():
             recipe = _override(recipe, key, value)
@@ -210,7 +214,7 @@ def narrow(
                 f"say which with --{prefix}, or give a recipe with --config; see piebench methods"
             )
     listed = fields.get("combinations")
-    if isinstance(listed, dict):
+    if isinstance(listed, dict) and not is_shared(listed):
         chosen = {
             name: own
             for name, own in listed.items()

@@ -105,13 +105,19 @@ class Work:
         candidate: the edit.
         scores: the columns.
         keys: what their values are kept under.
-        states: of the edit's file and of its source's, when they were hashed for the keys.
+        states: of the files that it is about, when they were hashed for the keys.
     """
 
     candidate: Candidate
     scores: Sequence[Score]
     keys: tuple[str, ...]
-    states: tuple[tuple[int, ...], tuple[int, ...]]
+    states: dict[Path, tuple[int, ...]]
+
+    @property
+    def ideal(self) -> Path | None:
+        """The ideal edit, if one of the columns needs it."""
+        is_needed = any(METRICS.get(score.column).needs_ideal for score in self.scores)
+        return self.candidate.ideal if is_needed else None
 
     def missing(self, cells: CellStore) -> Work:
         """What of it is not known yet."""
@@ -123,21 +129,37 @@ def work_on(candidates: Iterable[Candidate], scores: Sequence[Score], cells: Cel
     """Ask about each candidate.
 
     Raises:
-        PiebenchError: a picture is gone.
+        PiebenchError: a picture is gone, or a column needs an ideal edit and there is none.
     """
+    with_ideal = [METRICS.get(score.column).needs_ideal for score in scores]
 
     @lru_cache(maxsize=8)
     def fingerprint(sample: Sample) -> tuple[tuple[int, ...], str]:
         return file_state(sample.file), dataset_fingerprint([sample])
 
     for candidate in candidates:
+        files = [candidate.file, *([_ideal_edit(candidate, scores)] if any(with_ideal) else [])]
         try:
-            state, picture = file_state(candidate.file), cells.digest(candidate.file)
-            source_state, sample = fingerprint(candidate.sample)
+            states = {file: file_state(file) for file in files}
+            picture, ideal = cells.digest(files[0]), cells.digest(files[-1])
+            states[candidate.sample.file], sample = fingerprint(candidate.sample)
         except OSError as error:
             raise PiebenchError(f"{error.filename}: cannot be read ({error.strerror}); restore it") from None
-        keys = tuple(cell_key(score, sample, picture, candidate.geometry) for score in scores)
-        yield Work(candidate, scores, keys, (state, source_state))
+        keys = tuple(
+            cell_key(score, f"{sample}{ideal}" if needs_ideal else sample, picture, candidate.geometry)
+            for score, needs_ideal in zip(scores, with_ideal, strict=True)
+        )
+        yield Work(candidate, scores, keys, states)
+
+
+def _ideal_edit(candidate: Candidate, scores: Sequence[Score]) -> Path:
+    if candidate.ideal is None:
+        column = next(score.column for score in scores if METRICS.get(score.column).needs_ideal)
+        raise PiebenchError(
+            f"--metrics {column}: holds edits against ideal edits, which only a drawn benchmark has (see "
+            "piebench data demo); leave it out"
+        )
+    return candidate.ideal
 
 
 def do_work(
@@ -196,12 +218,14 @@ class _Decoded:
 
 
 def _decode(of_sample: Sequence[Work], resize: bool) -> list[_Decoded]:
-    source = cache(lambda *view: source_of(of_sample[0].candidate.sample, *view))
+    ideal = next((item.ideal for item in of_sample if item.ideal is not None), None)
+    sample = of_sample[0].candidate.sample
+    source = cache(lambda resolution, loader: source_of(sample, resolution, loader, ideal))
     decoded = []
     for item in of_sample:
         saved = read_edit(item.candidate, resize)
         decoded.append(_Decoded(item, saved, source(*source_view(item.candidate, saved))))
-        for file, state in zip((item.candidate.file, item.candidate.sample.file), item.states, strict=True):
+        for file, state in item.states.items():
             if file_state(file) != state:
                 raise PiebenchError(f"{file}: was changed while it was scored; run the same command again")
     return decoded

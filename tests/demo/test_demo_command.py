@@ -58,6 +58,23 @@ def test_oracle_and_copy_bound_the_edits(demo_run):
     assert float(table.loc["oracle", "psnr"]) == float("inf")
     assert float(table.loc["source-copy", "structure_distance"]) == 0
     assert table.loc["oracle", "clip_whole"] > table.loc["source-copy", "clip_whole"]
+    assert float(table.loc["oracle", "psnr_to_ideal"]) == float("inf")
+    assert float(table.loc["oracle", "lpips_to_ideal"]) == 0
+    assert float(table.loc["oracle", "recognised"]) == 100
+    assert float(table.loc["source-copy", "recognised"]) == 0
+
+
+def test_most_edits_are_recognised_and_nearer_to_the_ideal_than_no_edit(demo_run):
+    table = pd.read_csv(demo_run.folder / "table.csv", keep_default_na=False)
+    numbers = table.set_index("method")[["psnr_to_ideal", "lpips_to_ideal", "recognised"]].astype(float)
+    edits, copy = numbers.drop(index=["oracle", "source-copy"]), numbers.loc["source-copy"]
+    assert (edits["recognised"] >= 50).all(), edits
+    assert (edits["lpips_to_ideal"] < copy["lpips_to_ideal"]).all(), edits
+
+
+def test_what_each_column_tells_stands_under_the_table(demo_run):
+    for title in ("Struct.", "PSNR, LPIPS, MSE, SSIM", "CLIP edited", "PSNR to ideal", "Recognised"):
+        assert f"\n- {title}" in demo_run.printed, title
 
 
 @pytest.mark.slow  # another two minutes; test_regression.py holds the means of both on ten samples

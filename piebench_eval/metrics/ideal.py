@@ -1,0 +1,70 @@
+"""How near an edit comes to the ideal one, which only a drawn benchmark knows; over the whole picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.metrics.background import PSNR_EVERYWHERE
+from piebench_eval.metrics.base import Metric
+from piebench_eval.metrics.perceptual import LPIPS_EVERYWHERE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from piebench_eval.metrics.edits import Edits, Source
+
+
+def to_ideal(title: str, metric: Metric) -> Metric:
+    """A metric that holds edits against their ideal edits instead of their sources."""
+
+    def score(edits: Edits) -> Sequence[float]:
+        return metric.score(_beside_ideals(edits))
+
+    return replace(metric, title=title, score=score, needs_ideal=True)
+
+
+def recognised(edits: Edits) -> list[float]:
+    """1 for edits that show what their ideal edits show, else 0; nan where the source shows just that."""
+    from piebench_eval.demo.reading import scene_in_words
+
+    def words(whose: str, images: Sequence[NDArray[np.uint8]]) -> list[str]:
+        rules = [edits.protocol.pictures]
+        return edits.once(f"words of {whose}", rules, lambda: [*map(scene_in_words, images)])
+
+    before = edits.of_owners(words("sources", edits.source_images))
+    ideal = edits.of_owners(words("ideals", _beside_ideals(edits).source_images))
+    after = words("edits", edits.images)
+    return [
+        float("nan") if old == wanted else float(shown == wanted)
+        for old, wanted, shown in zip(before, ideal, after, strict=True)
+    ]
+
+
+def _beside_ideals(edits: Edits) -> Edits:
+    """The edits with their ideal edits for sources."""
+    return replace(edits, sources=[_ideal_as_source(source) for source in edits.sources], memo={})
+
+
+def _ideal_as_source(source: Source) -> Source:
+    if source.ideal is None:
+        raise PiebenchError("there is no ideal edit to hold edits against; only a drawn benchmark has them")
+    return replace(source, image=source.ideal)
+
+
+PSNR_TO_IDEAL = to_ideal("PSNR to ideal", PSNR_EVERYWHERE)
+LPIPS_TO_IDEAL = to_ideal("LPIPS to ideal", LPIPS_EVERYWHERE)
+RECOGNISED = Metric(
+    title="Recognised",
+    paper="piebench-eval: whether a check of pixels reads off the edit what it reads off the ideal edit",
+    better="higher",
+    score=recognised,
+    sections=("pictures",),
+    scale=100,
+    unit="%",
+    needs_ideal=True,
+)
