@@ -13,6 +13,16 @@ from piebench_eval.errors import PiebenchError
 _PATIENCE_SECONDS = 5.0
 
 
+def looks_like_hub_id(name: str) -> bool:
+    """Whether a name is written OWNER/NAME.
+
+    >>> looks_like_hub_id("openai/clip-vit-large-patch14"), looks_like_hub_id("../model")
+    (True, False)
+    """
+    parts = name.split("/")
+    return len(parts) == 2 and all(part and not part.startswith((".", "~")) for part in parts)
+
+
 def require_hub(option: str, name: str, file: str) -> None:
     """Refuse a hub id that would have to be downloaded where there is no network.
 
@@ -21,7 +31,7 @@ def require_hub(option: str, name: str, file: str) -> None:
 
     Args:
         option: the option that names the model.
-        name: its value; nothing is asked for a folder that is here.
+        name: its value; nothing is asked for a folder.
         file: a file that the local cache has if it has the model.
 
     Raises:
@@ -29,7 +39,7 @@ def require_hub(option: str, name: str, file: str) -> None:
     """
     from huggingface_hub import constants, try_to_load_from_cache
 
-    if Path(name).exists() or constants.HF_HUB_OFFLINE or getproxies():
+    if Path(name).exists() or not looks_like_hub_id(name) or constants.HF_HUB_OFFLINE or getproxies():
         return
     if isinstance(try_to_load_from_cache(name, file), str):
         return

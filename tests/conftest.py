@@ -46,13 +46,6 @@ def golden_metrics() -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory) -> Path:
-    """A folder of this test session, one for all of its processes."""
-    own = tmp_path_factory.getbasetemp()
-    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-
-
-@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
     from tests.support.tiny_model import save_tiny_model
 

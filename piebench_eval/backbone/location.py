@@ -13,6 +13,7 @@ from piebench_eval.backbone.weight_files import STEMS, find_weight_files, read_s
 from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_json_object
+from piebench_eval.hub import looks_like_hub_id
 from piebench_eval.vocabulary import check_vocabulary_files
 from piebench_eval.weights import SUFFIX, require_safetensors
 
@@ -81,7 +82,7 @@ def check_model_location(model: str, allow_pickle: bool = False, revision: str |
         raise PiebenchError(
             f"--model {model}: is a file, not a diffusers directory; {_CONVERT}, and give its folder"
         )
-    if not _looks_like_hub_id(model):
+    if not looks_like_hub_id(model):
         raise PiebenchError(
             f"--model {model}: no such directory, and not a hub id; give a diffusers directory of "
             "Stable Diffusion 1.x or an id such as CompVis/stable-diffusion-v1-4"
@@ -171,11 +172,6 @@ def model_fingerprint(model: str, revision: str | None = None) -> str | None:
                 with file.open("rb") as stream:
                     digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
-
-
-def _looks_like_hub_id(model: str) -> bool:
-    parts = model.split("/")
-    return len(parts) == 2 and all(part and not part.startswith((".", "~")) for part in parts)
 
 
 def _folder_of(model: str, revision: str | None) -> Path | None:

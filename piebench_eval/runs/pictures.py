@@ -12,8 +12,8 @@ from piebench_eval.bench.pictures import picture_size
 from piebench_eval.bench.pie_bench import load_pie_bench
 from piebench_eval.bench.remarks import count_remarks
 from piebench_eval.demo.benchmark import embedded_benchmark
-from piebench_eval.demo.embedded import DEMO
 from piebench_eval.demo.draw import SIDE
+from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.columns import COLUMNS, IDEAL_COLUMNS

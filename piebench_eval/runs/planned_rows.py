@@ -45,10 +45,12 @@ class PlannedRows:
 
     def close(self) -> None:
         """Stop counting."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
+        if (process := self._process) is not None:
             self._process = None
+            process.kill()
+            assert process.stdout is not None
+            process.stdout.close()
+            process.wait()
 
     def _look(self) -> None:
         if self._process is None:

@@ -1,6 +1,5 @@
-"""One run of ``piebench demo`` that all tests of this folder look at."""
+"""Runs of ``piebench demo`` that the tests of this folder look at: two combinations, or, if slow, all."""
 
-import json
 import os
 import resource
 import subprocess
@@ -9,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from tests.support.processes import seconds_of_children
 
@@ -28,27 +26,25 @@ class DemoRun:
 
 
 @pytest.fixture(scope="session")
-def demo_run(shared_folder) -> DemoRun:
-    """All twelve combinations on ten samples."""
-    return run_demo(shared_folder / "demo")
+def quick_run(tmp_path_factory) -> DemoRun:
+    """Direct Inversion against DDIM inversion, on ten samples."""
+    return run_demo(tmp_path_factory.mktemp("demo") / "quick", "--quick")
 
 
 @pytest.fixture(scope="session")
-def quick_run_of_40(shared_folder) -> DemoRun:
+def whole_run(tmp_path_factory) -> DemoRun:
+    """All twelve combinations on ten samples."""
+    return run_demo(tmp_path_factory.mktemp("demo") / "whole")
+
+
+@pytest.fixture(scope="session")
+def quick_run_of_40(tmp_path_factory) -> DemoRun:
     """Direct Inversion against DDIM inversion, on all samples that there are."""
-    return run_demo(shared_folder / "quick", "--quick", "--samples", "40")
+    return run_demo(tmp_path_factory.mktemp("demo") / "of-40", "--quick", "--samples", "40")
 
 
 def run_demo(folder: Path, *options: str) -> DemoRun:
-    """Run it in a folder, or read what another process of the tests found when it did."""
-    finished = folder.with_suffix(".json")
-    with FileLock(folder.with_suffix(".lock")):
-        if not finished.exists():
-            finished.write_text(json.dumps(_run(folder, *options)))
-    return DemoRun(folder, **json.loads(finished.read_text()))
-
-
-def _run(folder: Path, *options: str) -> dict[str, float | str]:
+    """Run the demo in a folder."""
     command = [sys.executable, "-m", "piebench_eval.cli.app", "demo", "--out", str(folder), *options]
     before = seconds_of_children()
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -56,4 +52,4 @@ def _run(folder: Path, *options: str) -> dict[str, float | str]:
     assert done.returncode == 0, done.stderr
     seconds = seconds_of_children() - before
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    return {"printed": done.stdout + done.stderr, "seconds": seconds, "peak_bytes": peak}
+    return DemoRun(folder, done.stdout + done.stderr, seconds, peak)

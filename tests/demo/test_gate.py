@@ -83,10 +83,15 @@ def test_a_fault_is_caught(fault, make, baseline, tmp_path, monkeypatch):
     assert set(cases) == {"direct+p2p", "oracle", "source-copy"}
 
 
-def test_the_demos_baselines_hold(demo_run):
-    code, printed = piebench("check", demo_run.folder, "--baseline", BASELINES / "demo.csv")
+def test_the_quick_demos_baseline_holds(quick_run):
+    code, printed = piebench("check", quick_run.folder, "--baseline", BASELINES / "demo-quick.csv")
     assert code == 0, printed
-    quick = json.loads((BASELINES / "demo-quick.json").read_text())
-    assert set(quick["recipe"]["combinations"]) == {"ddim+p2p", "direct+p2p"}
-    code, printed = piebench("check", demo_run.folder, "--baseline", BASELINES / "demo-quick.csv")
-    assert code == 0, printed
+    recipe = json.loads((BASELINES / "demo-quick.json").read_text())["recipe"]
+    assert set(recipe["combinations"]) == {"ddim+p2p", "direct+p2p"}
+
+
+@pytest.mark.slow
+def test_the_demos_baselines_hold(whole_run):
+    for baseline in ("demo.csv", "demo-quick.csv"):
+        code, printed = piebench("check", whole_run.folder, "--baseline", BASELINES / baseline)
+        assert code == 0, printed

@@ -15,10 +15,10 @@ from tests.inversions.test_inversions import source_end
 
 
 @pytest.fixture(scope="module")
-def distances(demo_run):
+def distances(quick_run):
     """How far from the picture each sample's source branch ends, sampled step by step at guidance 7.5."""
     recipe = build_recipe(read_recipe_fields(RECIPE), {}, "demo")
-    samples = select_samples(load_pie_bench(demo_run.folder / "benchmark"), limit=DEMO_SAMPLES)
+    samples = select_samples(load_pie_bench(quick_run.folder / "benchmark"), limit=DEMO_SAMPLES)
     backbone = load_backbone(DEMO)
     schedule = ddim_schedule(backbone.alphas_cumprod, recipe.steps)
     inputs = encode_inputs(backbone, samples, backbone.native_resolution)

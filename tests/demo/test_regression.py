@@ -50,8 +50,9 @@ def quick_direct_p2p(folder, data):
     return aggregate(pd.DataFrame(score_rows(work, cells)))
 
 
-def test_the_demo_holds_its_baseline(demo_run, baseline, tolerances):
-    means = aggregate(read_scores(demo_run.folder / "scores.csv"))
+@pytest.mark.slow  # test_gate.py holds the quick demo against its baseline
+def test_the_demo_holds_its_baseline(whole_run, baseline, tolerances):
+    means = aggregate(read_scores(whole_run.folder / "scores.csv"))
     assert failures(compare(means, baseline, tolerances)) == []
 
 
@@ -86,9 +87,9 @@ def no_offset(monkeypatch):
 @pytest.mark.parametrize(
     "fault", [no_control, *(pytest.param(f, marks=pytest.mark.slow) for f in (reversed_words, no_offset))]
 )
-def test_a_fault_violates_the_baseline(fault, demo_run, baseline, tolerances, monkeypatch, tmp_path):
+def test_a_fault_violates_the_baseline(fault, quick_run, baseline, tolerances, monkeypatch, tmp_path):
     fault(monkeypatch)
-    means = quick_direct_p2p(tmp_path, demo_run.folder / "benchmark")
+    means = quick_direct_p2p(tmp_path, quick_run.folder / "benchmark")
     expected = baseline[(baseline["inversion"] == "direct") & (baseline["method"] == "p2p")]
     found = failures(compare(means, expected, tolerances))
     assert found, means

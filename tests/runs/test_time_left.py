@@ -209,3 +209,12 @@ def test_rows_are_counted_in_another_process_as_a_dry_run_counts_them(drawn, tmp
     rows = count_rows(recipe, plan.samples)
     assert found == [{key.combination: cost.computed for key, cost in rows.items()}]
     planned.close()
+
+
+def test_counting_that_is_not_wanted_any_more_is_stopped(drawn, tmp_path):
+    recipe = recipe_of("ddim")
+    plan = plan_run(recipe, drawn, tmp_path / "run", Selection(limit=1))
+    planned = PlannedRows(plan.out, [recipe], plan.samples[0])
+    assert planned.get() is None, "it has only begun"
+    planned.close()
+    planned.close()
