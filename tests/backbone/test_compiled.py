@@ -68,7 +68,9 @@ def test_limits_go_by_the_names_that_pytorch_has(monkeypatch, names):
     assert set(vars(config)) == set(names) and all(limit >= 256 for limit in vars(config).values())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", [METHODS[0], *(pytest.param(method, marks=pytest.mark.slow) for method in METHODS[1:])]
+)
 def test_edits_are_the_same(compiled, backbone, combinations, samples, method):
     one, _ = edit_latents(backbone, samples[:2], combinations[method])
     other, _ = edit_latents(compiled, samples[:2], combinations[method])
