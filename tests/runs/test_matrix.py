@@ -55,7 +55,7 @@ ROUNDINGS_OF_PROXIMAL = 54
 other, seven times enlarged by the guidance. Found: 20 where it shrinks softly, 27 where it does so hard."""
 
 GREY_LEVELS = {torch.float32: 0.01, torch.bfloat16: 8, torch.float16: 1}
-"""How far pictures may be off in the mean. Found: 0.0003, 3.8 and 0.3; other pictures are off by 50."""
+"""How far pictures may be off in the mean. Found: 0.0003, 3.8 and 0.3."""
 
 JPEG = 40
 """How far a saved JPEG may be off in the mean, in grey levels. Found: 13 to 25, as the pictures are noise."""
