@@ -14,8 +14,14 @@ from tests.support.weights import fill
 WORDS = "a photo of an cat dog mirror sitting next to in the round square cake coffee cup astronaut"
 
 
-def save_tiny_model(folder: Path) -> Path:
-    """Write the model; 16x16 latents, so that a blend's maps are 4x4."""
+def save_tiny_model(folder: Path, layers: int = 2, width: int = 32) -> Path:
+    """Write the model; 16x16 latents, so that a blend's maps are 4x4.
+
+    Args:
+        folder: where to.
+        layers: of each of the UNet's blocks; 1 is the least in which every method finds its own.
+        width: channels of the UNet's levels; its first has half as many.
+    """
     save_tokenizer(folder / "tokenizer")
     vocabulary = len(json.loads((folder / "tokenizer" / "vocab.json").read_text()))
     text_encoder = CLIPTextModel(
@@ -31,8 +37,8 @@ def save_tiny_model(folder: Path) -> Path:
     )
     unet = UNet2DConditionModel(
         sample_size=16,
-        block_out_channels=(16, 32, 32, 32),
-        layers_per_block=2,
+        block_out_channels=(width // 2, width, width, width),
+        layers_per_block=layers,
         attention_head_dim=2,
         cross_attention_dim=32,
         norm_num_groups=4,

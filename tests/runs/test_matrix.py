@@ -1,0 +1,272 @@
+"""Every option with every other, in pairs: each row of the matrix beside plain edits, by their latents.
+
+Options are read off the recipe and the settings of all inversions and methods, so that a new one is tried
+with everything else at once. A row is made as ``piebench run`` makes it, by a worker with a model's editor; a
+plain edit has the same options of the recipe, but float32, one picture at a time, and nothing on disk.
+
+Every row runs on a CPU: in float16 no operator is missing there, so that none is left out.
+"""
+
+import io
+from dataclasses import replace
+from functools import cache, partial
+from itertools import product
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+
+from piebench_eval.backbone import compiled, loading
+from piebench_eval.backbone.loading import PRECISIONS, load_backbone
+from piebench_eval.backbone.memory import Memory
+from piebench_eval.bench.images import load_image
+from piebench_eval.bench.sample import Sample
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.methods import METHODS
+from piebench_eval.runs.edit import edit_batch
+from piebench_eval.runs.editor import ModelEditor
+from piebench_eval.runs.plan import check_edits, plan_units
+from piebench_eval.runs.recipe import build_recipe
+from piebench_eval.runs.worker import Worker, WorkerSpec
+from tests.support.options import ABSENT, defaults, fits, recipe_fields, recipe_options
+from tests.support.pairwise import pairwise
+from tests.support.tiny_model import save_tiny_model
+
+STEPS, SIDE = 2, 128
+EXECUTION = {"batch": [1, 2], "cache": [False, True], "checkpointing": [False, True]}
+"""What ``piebench run`` lets one choose besides the recipe. Compiling, which takes seconds, is slow below."""
+
+PLAINLY = {name: values[0] for name, values in EXECUTION.items()}
+PAIRS = list(product(INVERSIONS.names(), METHODS.names()))
+
+FLOAT32 = 1e-4
+"""How far latents of about 1 may be off at most in fp32, and in tf32, which is fp32 on a CPU. Found: 2e-5 at
+most, over all rows with two and with three steps, in batches of two and of three, of two models."""
+
+ROUNDINGS = 30
+"""How far they may be off in bf16 and fp16 as root mean square, in the format's spacing of numbers (``eps``)
+times what the edit moves them. Found likewise: 16 at most in both formats. A method that does not act is off
+by 0.1 (MasaCtrl, Plug-and-Play) to 1.3 of what the edit moves: by 100 roundings and more in fp16."""
+
+ROUNDINGS_OF_PROXIMAL = 54
+"""The same for proximal guidance, whose threshold lets a difference through in one format and not in the
+other, seven times enlarged by the guidance. Found: 20 where it shrinks softly, 27 where it does so hard."""
+
+GREY_LEVELS = {torch.float32: 0.01, torch.bfloat16: 8, torch.float16: 1}
+"""How far pictures may be off in the mean. Found: 0.0003, 3.8 and 0.3."""
+
+JPEG = 40
+"""How far a saved JPEG may be off in the mean, in grey levels. Found: 13 to 25, as the pictures are noise."""
+
+
+FEWER = {"inversion.skip": [ABSENT, 1], "inversion.scale": [ABSENT, 1.0], "inversion.interval": [ABSENT, 1]}
+"""What the quick part has of these numbers; it is a quarter shorter for that."""
+
+
+@cache
+def matrix(whole):
+    """Rows of all options; half precision comes first, and so fills rows that need no other."""
+    options = {**recipe_options(), "precision": [*PRECISIONS][::-1], **EXECUTION}
+    return pairwise({**options, "batch": [1, 3]} if whole else {**options, **FEWER}, fits)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(save_tiny_model(tmp_path_factory.mktemp("models") / "least", layers=1, width=16))
+
+
+def loads_once():
+    """What loads a model, each precision's once; it begins without checkpointing."""
+    load, loaded = load_backbone, {}
+
+    def load_or_take(model, revision, device, precision, allow_pickle):
+        if precision not in loaded:
+            loaded[precision] = load(model, revision, device, precision, allow_pickle)
+        loaded[precision].unet.disable_gradient_checkpointing()
+        return loaded[precision]
+
+    return load_or_take
+
+
+@pytest.fixture(scope="module", autouse=True)
+def load_once():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "load_backbone", loads_once())
+        yield
+
+
+@pytest.fixture(scope="module")
+def cache_folder(tmp_path_factory):
+    """One for all rows, so that a row would get another's work if their keys did not tell them apart."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """Pictures of 192x128: without blended words, with words that are in no prompt, and with both words."""
+    folder = tmp_path_factory.mktemp("wide")
+    told = [
+        (skimage.data.coffee(), "a cat's mirror, in the cup", "a dog's mirror, in the cup", ""),
+        (skimage.data.chelsea(), "a round cake", "a square cake", "coffee mirror"),
+        (skimage.data.astronaut(), "a photo's [astronaut]", "a photo's [cat]", "astronaut cat"),
+    ]
+    samples = []
+    for name, (picture, source, target, words) in zip("abc", told, strict=True):
+        file = folder / f"{name}.png"
+        Image.fromarray(picture[:300, :450]).resize((192, 128)).save(file)
+        samples.append(Sample(name, file.name, file, source, target, "", "1", words, ()))
+    return samples
+
+
+def batch_of(row, samples):
+    """The last so many; the first of these has more words to its target, where words need not be as many."""
+    first, *others = samples[-row["batch"] :]
+    if row["method.controller"] != "replace":
+        first = replace(first, marked_target_prompt=f"{first.marked_target_prompt} in the photo")
+    return [first, *others]
+
+
+class PlainEdits:
+    """Edits by the options of a row's recipe in float32, each sample by itself."""
+
+    def __init__(self, model):
+        self.model = model
+        self.backbone = load_backbone(model)
+        self.backbone.memory = Memory({})
+
+    def edit(self, row, sample):
+        recipe = build_recipe(fields_of(row, self.model), {"precision": "fp32"}, "a row")
+        (edit,) = edit_batch(self.backbone, [sample], recipe.combination(*recipe.pairs[0]))
+        return edit
+
+    def moved(self, row, edit):
+        """How far an edit has moved the latents of its picture."""
+        picture = load_image(edit.sample.file, SIDE, row["image_loader"])
+        return rms(edit.latents - self.backbone.encode_images([picture])[0])
+
+
+@pytest.fixture(scope="module")
+def plain(model):
+    return PlainEdits(model)
+
+
+class Watched(ModelEditor):
+    """Keeps its edits, of which a worker tells the pictures alone."""
+
+    def __init__(self, spec, recipe):
+        super().__init__(spec, recipe)
+        self.edits = []
+
+    def edit(self, combination, samples):
+        edits = super().edit(combination, samples)
+        self.edits += edits
+        return edits
+
+
+def edited_by_a_worker(row, samples, model, cache_folder):
+    """A row's edits, each with its encoded picture."""
+    recipe = build_recipe(fields_of(row, model), {}, "a row")
+    check_edits(recipe, samples)
+    spec = WorkerSpec(
+        device="cpu",
+        threads=None,
+        largest_batch=len(samples),
+        batch_grows=False,
+        allow_pickle=False,
+        cache=cache_folder if row["cache"] else None,
+        compile=row.get("compile", False),
+        checkpointing=row["checkpointing"],
+        out=None,
+        session="s",
+        make_editor=Watched,
+    )
+    worker = Worker(spec, recipe, "w")
+    (unit,) = plan_units(recipe, samples, len(samples))
+    (job,) = unit.jobs
+    outcomes = list(worker.run(unit.model, job))
+    worker.close()
+    assert [outcome.record.get("error") for outcome in outcomes] == [None] * len(samples), row
+    assert {outcome.record["batch_size"] for outcome in outcomes} == {len(samples)}, "some failed together"
+    return list(zip(worker.editor.edits, [outcome.image for outcome in outcomes], strict=True))
+
+
+def fields_of(row, model):
+    return {**recipe_fields(row), "model": model, "steps": STEPS}
+
+
+def rms(difference):
+    return float(difference.square().mean().sqrt())
+
+
+def grey_levels_off(one, other):
+    """From 255 to 0 it is one, where pixels wrap."""
+    off = np.abs(one.astype(int) - other)
+    return np.minimum(off, 256 - off)
+
+
+def faults(row, edit, encoded, plain):
+    """What is wrong with an edit of a row, in words."""
+    expected = plain.edit(row, edit.sample)
+    off, dtype = edit.latents - expected.latents, PRECISIONS[row["precision"]]
+    if dtype == torch.float32:
+        if (largest := float(off.abs().max())) > FLOAT32:
+            yield f"latents are off by {largest:.1e}"
+    else:
+        allowed = ROUNDINGS_OF_PROXIMAL if row["method"] == "proximal" else ROUNDINGS
+        moved = plain.moved(row, expected)  # not at all where a picture is only reconstructed
+        roundings = rms(off) / (moved or 1) / torch.finfo(dtype).eps
+        if roundings > allowed or (moved and not roundings):
+            yield f"latents are off by {roundings:.1f} roundings"
+    for told in ("unet_forward", "unet_backward", "notes"):
+        if getattr(edit, told) != getattr(expected, told):
+            yield f"{told}: {getattr(edit, told)}, not {getattr(expected, told)}"
+    if (shown := grey_levels_off(edit.image, expected.image).mean()) > GREY_LEVELS[dtype]:
+        yield f"the picture is off by {shown:.2f} grey levels"
+    saved = grey_levels_off(edit.image, np.asarray(Image.open(io.BytesIO(encoded)))).mean()
+    if saved > (0 if row["image_format"] == "png" else JPEG):
+        yield f"the saved picture is off by {saved:.1f} grey levels"
+
+
+def check(row, wide, model, cache_folder, plain):
+    samples = batch_of(row, wide)
+    edits = edited_by_a_worker(row, samples, model, cache_folder)
+    found = [fault for edit, encoded in edits for fault in faults(row, edit, encoded, plain)]
+    assert not found, f"{'; '.join(found)} with {row}"
+
+
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("inversion", "method"), PAIRS)
+def test_any_two_options_together(wide, model, cache_folder, plain, inversion, method, whole):
+    rows = [row for row in matrix(whole) if (row["inversion"], row["method"]) == (inversion, method)]
+    assert rows
+    for row in rows:
+        check(row, wide, model, cache_folder, plain)
+
+
+@pytest.mark.parametrize("method", METHODS.names())
+def test_a_batch_of_three_by_default(wide, model, cache_folder, plain, method):
+    check({**defaults("direct", method), **PLAINLY, "batch": 3}, wide, model, cache_folder, plain)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("inversion", "method"), PAIRS)
+def test_every_precision_and_batch_by_default(wide, model, cache_folder, plain, inversion, method):
+    for precision, batch in product(PRECISIONS, [1, 3]):
+        row = {**defaults(inversion, method), **PLAINLY, "precision": precision, "batch": batch}
+        check(row, wide, model, cache_folder, plain)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_compiled_blocks_with_everything_else(wide, model, cache_folder, plain, precision, monkeypatch):
+    """Traced and guarded as for any compiler, and then run as they are."""
+    monkeypatch.setattr(loading, "load_backbone", loads_once())
+    monkeypatch.setattr(compiled, "compile_blocks", cache(partial(compiled.compile_blocks, backend="eager")))
+    torch._dynamo.reset()
+    options = {"inversion": INVERSIONS.names(), "method": METHODS.names(), **EXECUTION}
+    for row in pairwise(options, lambda one, other: True):
+        of_row = {**defaults(row["inversion"], row["method"]), **row, "precision": precision, "compile": True}
+        check(of_row, wide, model, cache_folder, plain)
+    torch._dynamo.reset()

@@ -1,0 +1,105 @@
+"""What a recipe and ``piebench run`` let one choose, as the options of a test matrix."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from piebench_eval.registry import Settings
+from piebench_eval.runs.recipe import SECTIONS, Recipe
+from tests.support.pairwise import Item
+
+ABSENT = "absent"
+"""The value of a setting that the row's inversion or method does not have."""
+
+CHOSEN: Mapping[str, Sequence[Any]] = {
+    "steps_offset": (1, 0),
+    "guidance": (7.5, 1.0, 0.0),
+    "image_format": ("png", "jpeg:75"),
+    "inversion.guidance": (1.0, 2.0),
+    "inversion.scale": (1.0, 0.5),
+    "inversion.interval": (1, 2),
+    "inversion.skip": (None, 1),
+    "inversion.inner_steps": (2,),
+    "method.quantile": (0.75, 0.0),
+    "method.blend_threshold": (0.8,),
+    "method.start_step": (0,),
+    "method.start_layer": (4,),
+}
+"""Values of numbers and texts: those that take another way through the code, or suit a small model of random
+weights and few steps: there, only words above a high threshold blend a part of the picture."""
+
+_APART = {frozenset([("method.mask_guided", True), ("method.source_prompt", "empty")])}
+"""What a recipe refuses."""
+
+
+def recipe_options() -> dict[str, list[Any]]:
+    """Every enumeration and boolean of a recipe, and the numbers of ``CHOSEN``, by name as in ``--set``."""
+    options = {section: registry.names() for section, (_, registry) in SECTIONS.items()}
+    options |= _values_of(Recipe, "")
+    for section, (_, registry) in SECTIONS.items():
+        of_entries = [_own(section, name) for name in registry.names()]
+        for setting in dict.fromkeys(setting for own in of_entries for setting in own):
+            values = [value for own in of_entries for value in own.get(setting, [ABSENT])]
+            options[setting] = list(dict.fromkeys(values))
+    return options
+
+
+def defaults(inversion: str, method: str) -> dict[str, Any]:
+    """A row of the first value of every option."""
+    names = {"inversion": inversion, "method": method}
+    own = {name: values[0] for name, values in _values_of(Recipe, "").items()}
+    for section, name in names.items():
+        own |= {setting: values[0] for setting, values in _own(section, name).items()}
+    return dict.fromkeys(recipe_options(), ABSENT) | own | names
+
+
+def fits(one: Item, other: Item) -> bool:
+    """Whether a recipe can have both values."""
+    for (name, chosen), (setting, value) in ((one, other), (other, one)):
+        if name in SECTIONS and setting.startswith(f"{name}."):
+            return value in _own(name, str(chosen)).get(setting, [ABSENT])
+    return frozenset([one, other]) not in _APART
+
+
+def recipe_fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's fields for one row: one combination with its settings."""
+    fields = {name: value for name, value in row.items() if name in Recipe.model_fields}
+    for section, (field, _) in SECTIONS.items():
+        own = {
+            name.removeprefix(f"{section}."): value
+            for name, value in row.items()
+            if name.startswith(f"{section}.") and value != ABSENT
+        }
+        fields[field] = {row[section]: own}
+    return fields
+
+
+def _own(section: str, name: str) -> dict[str, list[Any]]:
+    """The options of one inversion or method."""
+    _, registry = SECTIONS[section]
+    return _values_of(registry.get(name).settings, f"{section}.")
+
+
+@cache
+def _values_of(settings: type[Settings], prefix: str) -> dict[str, list[Any]]:
+    found = {}
+    for name, field in settings.model_fields.items():
+        listed = sorted(_enumerated(field.annotation), key=lambda value: value != field.default)
+        if values := CHOSEN.get(f"{prefix}{name}", listed):
+            found[f"{prefix}{name}"] = list(values)
+    return found
+
+
+def _enumerated(annotation: Any) -> list[Any]:
+    """All values of a boolean or an enumeration, or of a union of such; none of anything else."""
+    if annotation is bool:
+        return [False, True]
+    if annotation is NoneType:
+        return [None]
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    if get_origin(annotation) in (Union, UnionType):
+        members = [_enumerated(member) for member in get_args(annotation)]
+        return [value for values in members for value in values] if all(members) else []
+    return []
