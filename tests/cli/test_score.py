@@ -264,7 +264,7 @@ def test_an_installed_package_brings_a_metric(score, piebench, edits, tmp_path, 
     (site / "bright-1.2.dist-info" / "entry_points.txt").write_text(
         "[piebench.metrics]\nbrightness = bright:BRIGHTNESS\nbroken = bright:BROKEN\nshort = bright:SHORT\n"
     )
-    (site / "bright.py").write_text(readme_metric() + MORE_METRICS)
+    (site / "bright.py").write_text(documented_metric() + MORE_METRICS)
     monkeypatch.syspath_prepend(site)
     assert "bright:BRIGHTNESS" in piebench("metrics")[1]
     assert score(edits, "--metrics", "brightness,mse")[0] == 0
@@ -286,11 +286,10 @@ SHORT = Metric("Short", "nobody", "lower", lambda edits: [], sections=("pictures
 """
 
 
-def readme_metric():
-    """The README's example, as it stands there."""
+def documented_metric():
+    """The documentation's example, as it stands there."""
     from tests.conftest import REPOSITORY
 
-    text = (REPOSITORY / "README.md").read_text()
-    start = text.index("  from piebench_eval.metrics.base import Metric")
-    block = text[start : text.index("  ```", start)]
-    return "\n".join(line.removeprefix("  ") for line in block.splitlines())
+    text = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
+    start = text.index("from piebench_eval.metrics.base import Metric")
+    return text[start : text.index("```", start)]

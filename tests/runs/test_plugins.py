@@ -15,15 +15,14 @@ from piebench_eval.runs.plugins import blamed_plugins, load_plugins
 from piebench_eval.runs.recipe import build_recipe
 from piebench_eval.runs.session import Selection, Workers, plan_run
 from piebench_eval.runs.store import RunStore
+from tests.conftest import REPOSITORY
 
-README = Path(__file__).parents[2] / "README.md"
+EXAMPLE = REPOSITORY / "examples" / "shared_attention.py"
 
 
-def readme_plugin():
-    """The method that the README shows."""
-    blocks = [block.split("```")[0] for block in README.read_text().split("```python\n")[1:]]
-    (code,) = (block for block in blocks if "METHODS = {" in block)
-    return code
+def example_plugin():
+    """The method of one's own that the documentation shows."""
+    return EXAMPLE.read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)
@@ -49,8 +48,8 @@ def recipe_with(plugin, tiny_model, **fields):
     return build_recipe(fields, {}, "test")
 
 
-def test_the_readmes_method_is_short_and_edits(tiny_model, photo_bench, tmp_path):
-    code = readme_plugin()
+def test_the_examples_method_is_short_and_edits(tiny_model, photo_bench, tmp_path):
+    code = example_plugin()
     assert sum(bool(line.strip()) for line in code.splitlines()) <= 30
     recipe = recipe_with(write(tmp_path, code), tiny_model)
     plan = plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), Workers(devices="cpu"))
@@ -153,7 +152,7 @@ def test_a_missing_plugin_is_named():
 
 
 def test_an_error_inside_a_plugin_names_it(tiny_model, photo_bench, tmp_path):
-    code = readme_plugin()
+    code = example_plugin()
     broken = code.replace("return attended", "return attended + undefined")
     assert broken != code
     plugin = write(tmp_path, broken)
@@ -167,7 +166,7 @@ def test_an_error_inside_a_plugin_names_it(tiny_model, photo_bench, tmp_path):
 
 
 def test_an_error_while_planning_names_the_plugin_too(tiny_model, photo_bench, tmp_path):
-    code = readme_plugin()
+    code = example_plugin()
     broken = code.replace("SharedSettings, prepare)", "SharedSettings, prepare, problem=lambda *_: 1 / 0)")
     recipe = recipe_with(write(tmp_path, broken), tiny_model)
     with pytest.raises(PiebenchError, match=r"shared\.py.*ZeroDivisionError"):
@@ -186,14 +185,14 @@ def test_an_error_without_plugins_is_left_alone():
 
 
 def test_an_installed_package_adds_a_method_by_entry_point(tmp_path):
-    (tmp_path / "outside.py").write_text(readme_plugin() + "\nSHARED = METHODS['shared']\n")
+    (tmp_path / "outside.py").write_text(example_plugin() + "\nSHARED = METHODS['shared']\n")
     info = tmp_path / "outside-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: outside\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[piebench.methods]\nshared = outside:SHARED\nlost = outside:LOST\n"
     )
-    path = os.pathsep.join([str(tmp_path), str(README.parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(tmp_path), str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-m", "piebench_eval.cli.app", "run", "--out", str(tmp_path / "run")]
     command += ["--data", "x", "--model", "demo", "--inversion", "direct", "--method"]
     environment = {**os.environ, "PYTHONPATH": path}
@@ -208,7 +207,7 @@ def test_an_installed_package_adds_a_method_by_entry_point(tmp_path):
 
 
 def test_methods_lists_a_plugin(tmp_path):
-    plugin = write(tmp_path, readme_plugin())
+    plugin = write(tmp_path, example_plugin())
     command = [sys.executable, "-m", "piebench_eval.cli.app", "methods", "--json", "--plugin", plugin]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert json.loads(done.stdout)["method"]["shared"]["plugin"] == f"plugin {plugin}"

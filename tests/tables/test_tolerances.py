@@ -17,7 +17,7 @@ from tests.tables.test_tables import PAPER_LIKE, scores
 KEYS = [metric.key for metric in METRICS]
 NOW = {"structure_distance": 0.34, "psnr": 0.03, "lpips": 1.11, "mse": 1.3, "ssim": 0.42}
 NOW |= {"clip_whole": 0.12, "clip_edit": 0.03}
-README = Path(__file__).parents[2] / "README.md"
+RESULTS = Path(__file__).parents[2] / "docs" / "results.md"
 
 
 def differences(metric):
@@ -76,11 +76,11 @@ def test_no_number_gets_no_verdict():
     assert compared(psnr_unedit_part=np.nan)["verdict"] == ""
 
 
-def test_the_line_and_the_readme_say_the_tolerances():
-    line, readme = tolerance_line(), README.read_text(encoding="utf-8")
+def test_the_line_and_the_documentation_say_the_tolerances():
+    line, page = tolerance_line(), RESULTS.read_text(encoding="utf-8")
     for kind, inversion in (("deterministic inversions", "direct"), ("edit_friendly", "edit_friendly")):
         numbers = [f"{reproduction_tolerance(key, inversion):g}" for key in KEYS]
-        assert f"| {kind} | {' | '.join(numbers)} |" in readme
+        assert f"| {kind} | {' | '.join(numbers)} |" in page
         assert f"{kind}: " + ", ".join(map(" ".join, zip(KEYS, numbers, strict=True))) in line
     table = compare_with_paper(aggregate(scores(700, inversions=("edit_friendly",))), PAPER_LIKE).table
     assert table["tolerance"].tolist() == [reproduction_tolerance(key, "edit_friendly") for key in KEYS]

@@ -1,0 +1,40 @@
+"""Shared attention: a method of one's own, for `piebench run --plugin examples/shared_attention.py`."""
+
+import torch
+from pydantic import Field
+
+from piebench_eval.diffusion.attention import plain_attention
+from piebench_eval.diffusion.control import Control
+from piebench_eval.diffusion.rows import Row, SourceReads
+from piebench_eval.methods.base import Method, PreparedControl
+from piebench_eval.registry import Settings
+
+
+class SharedSettings(Settings):
+    start_step: int = Field(default=2, ge=0, description="first step that looks at the source")
+
+
+class SharedControl(Control):
+    def __init__(self, samples, start_step):
+        super().__init__(samples)
+        self.start_step = start_step
+
+    def source_reads(self, step):
+        return [SourceReads(cond=step >= self.start_step)] * self.samples
+
+    def attend(self, layer, query, key, value):  # each [rows, heads, positions, width]
+        attended = plain_attention(query, key, value)
+        if layer.kind == "self" and self.step >= self.start_step:
+            source, target = (
+                self.rows.positions(r, range(self.samples)) for r in (Row.SOURCE_COND, Row.TARGET_COND)
+            )
+            keys, values = (torch.cat([own[target], own[source]], dim=2) for own in (key, value))
+            attended[target] = plain_attention(query[target], keys, values)
+        return attended
+
+
+def prepare(samples, backbone, steps, settings):
+    return PreparedControl(SharedControl(len(samples), settings.start_step), [[] for _ in samples])
+
+
+METHODS = {"shared": Method("Shared attention", "yours", "", SharedSettings, prepare)}
