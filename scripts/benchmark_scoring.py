@@ -27,7 +27,7 @@ import torchvision
 from PIL import Image
 from safetensors.torch import save_file
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, ViTConfig, ViTModel
+from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTConfig, ViTModel
 
 from piebench_eval.bench.images import load_mask
 from piebench_eval.bench.pie_bench import load_pie_bench
@@ -54,7 +54,11 @@ def save_models(folder: Path, small: bool) -> MetricModels:
     vit = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "patch_size": 8}
     vision = {"hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 16}
     vision["num_hidden_layers"] = 24
-    text = {**vit, "num_hidden_layers": 12}
+    text = {
+        **vit,
+        "num_hidden_layers": 12,
+        "vocab_size": len(CLIPTokenizer.from_pretrained(WEIGHTS / "clip")),
+    }
     del text["patch_size"]
     if small:
         vit |= {"hidden_size": 48, "intermediate_size": 96, "patch_size": 16}

@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from piebench_eval.demo.embedded import WEIGHTS
 from scripts.demo_training.unet import sd_scheduler
+
+TOKENIZER = WEIGHTS / "stable_diffusion" / "tokenizer"
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ def new_vae(size: Size) -> AutoencoderKL:
 
 
 def new_text_encoder(size: Size) -> CLIPTextModel:
+    """A text encoder for the demo model's tokenizer."""
     config = CLIPTextConfig(
+        vocab_size=len(CLIPTokenizer.from_pretrained(TOKENIZER)),
         hidden_size=size.text,
         intermediate_size=4 * size.text,
         num_hidden_layers=size.text_layers,
@@ -80,7 +84,7 @@ def save_model(folder: Path, size: Size) -> Path:
     sd_scheduler().save_pretrained(folder / "scheduler")
     tokenizer = folder / "tokenizer"
     tokenizer.mkdir()
-    for file in (WEIGHTS / "stable_diffusion" / "tokenizer").iterdir():
+    for file in TOKENIZER.iterdir():
         shutil.copy(file, tokenizer)
     return folder
 

@@ -62,7 +62,10 @@ def baseline(make, tmp_path_factory):
     return folder / "base.csv"
 
 
-@pytest.mark.parametrize(("batch_size", "shards"), [(1, 1), (2, 1), (1, 3)])
+@pytest.mark.parametrize(
+    ("batch_size", "shards"),
+    [(1, 3), pytest.param(1, 1, marks=pytest.mark.slow), pytest.param(2, 1, marks=pytest.mark.slow)],
+)
 def test_other_batches_and_shards_pass(make, baseline, tmp_path, batch_size, shards):
     folder = make(tmp_path / "run", batch_size, shards)
     code, printed = piebench("check", folder, "--baseline", baseline)
@@ -71,7 +74,9 @@ def test_other_batches_and_shards_pass(make, baseline, tmp_path, batch_size, sha
     assert largest is None or float(largest[1]) < 5
 
 
-@pytest.mark.parametrize("fault", [no_control, reversed_words, no_offset])
+@pytest.mark.parametrize(
+    "fault", [reversed_words, *(pytest.param(f, marks=pytest.mark.slow) for f in (no_control, no_offset))]
+)
 def test_a_fault_is_caught(fault, make, baseline, tmp_path, monkeypatch):
     fault(monkeypatch)
     folder = make(tmp_path / "run")

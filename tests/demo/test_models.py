@@ -44,10 +44,12 @@ def test_the_autoencoder_keeps_drawings(backbone):
     assert measure.autoencoder_psnr(backbone, [scene("held-out", index) for index in range(30)]) > 32
 
 
+@pytest.mark.slow  # the weights do not change
 def test_inversion_comes_back(backbone):
     assert measure.inversion_psnr(backbone, [scene("held-out", index) for index in range(3)]) > 40
 
 
+@pytest.mark.slow  # likewise
 def test_samples_show_what_was_asked_for(backbone):
     assert measure.sampled_right(backbone, 24)["all three"] >= 0.8
 

@@ -66,6 +66,7 @@ def test_replace_controller_against_plain(backbone, samples, inversion):
     assert (edited - refined).abs().max() > 0.01
 
 
+@pytest.mark.slow  # as in tests/runs/test_combinations.py
 @pytest.mark.parametrize("inversion", ["ddim", "direct"])
 def test_a_batch_gives_what_its_samples_give_alone(backbone, samples, inversion):
     together = run_edit(backbone, samples, inversion, 10)

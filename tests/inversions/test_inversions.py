@@ -57,6 +57,7 @@ def test_a_sample_that_has_converged_costs_nothing_more(backbone, inputs, schedu
     assert not backbone.tally.backward
 
 
+@pytest.mark.slow  # and so in test_matrix.py
 def test_null_text_in_a_batch_is_null_text_alone(backbone, samples, inputs, schedule):
     together = invert("null_text", backbone, inputs, schedule)
     for place, sample in enumerate(samples[:2]):

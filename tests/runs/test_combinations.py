@@ -120,6 +120,7 @@ def test_without_injection_a_method_is_plain_guided_sampling(backbone, samples, 
     assert (on - off).abs().max() > 1e-2
 
 
+@pytest.mark.slow  # test_matrix.py compares batches of every option
 @pytest.mark.parametrize(
     ("inversion", "method", "tolerance"),
     [

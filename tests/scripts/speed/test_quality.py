@@ -7,6 +7,7 @@ from piebench_eval.metrics.columns import COLUMNS
 from scripts.speed.quality import metric_changes
 
 
+@pytest.mark.slow
 def test_bf16_changes_what_float32_does_not(tmp_path):
     pairs = [("direct", "p2p"), ("ddim", "pnp"), ("direct", "pnp")]
     changes = metric_changes("bf16", pairs, "cpu", limit=1, settings={"steps": 2})
