@@ -4,9 +4,9 @@ import torch
 from pydantic import Field
 
 from piebench_eval.diffusion.attention import plain_attention
-from piebench_eval.diffusion.control import Control
+from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.rows import Row, SourceReads
-from piebench_eval.methods.base import Method, PreparedControl
+from piebench_eval.methods.base import Method, PreparedController
 from piebench_eval.registry import Settings
 
 
@@ -14,7 +14,7 @@ class SharedSettings(Settings):
     start_step: int = Field(default=2, ge=0, description="first step that looks at the source")
 
 
-class SharedControl(Control):
+class SharedController(AttentionController):
     def __init__(self, samples, start_step):
         super().__init__(samples)
         self.start_step = start_step
@@ -34,7 +34,7 @@ class SharedControl(Control):
 
 
 def prepare(samples, backbone, steps, settings):
-    return PreparedControl(SharedControl(len(samples), settings.start_step), [[] for _ in samples])
+    return PreparedController(SharedController(len(samples), settings.start_step), [[] for _ in samples])
 
 
 METHODS = {"shared": Method("Shared attention", "yours", "", SharedSettings, prepare)}

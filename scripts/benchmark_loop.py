@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from piebench_eval.demo.embedded import RECIPE
-from piebench_eval.runs.desk import Desk
 from piebench_eval.runs.execute import execute_run
+from piebench_eval.runs.job_queue import JobQueue
 from piebench_eval.runs.plan import plan_units
 from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
 from piebench_eval.runs.result import EditResult
@@ -98,8 +98,8 @@ def measure_memory(jobs: int) -> None:
         units = plan_units(recipe, samples, batch_size=1)
         edits = {job.key(sample) for unit in units for job in unit.jobs for sample in job.wanted}
         scan = replace(plan, samples=samples).scan()
-        desk = Desk([left for unit in units if (left := unit.without(scan.done)) is not None])
-        assert not desk.is_empty and len(edits) >= jobs and len(scan.missing) >= jobs
+        queue = JobQueue([left for unit in units if (left := unit.without(scan.done)) is not None])
+        assert not queue.is_empty and len(edits) >= jobs and len(scan.missing) >= jobs
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     heavy = "torch" in sys.modules
     print(f"{len(edits)} planned jobs: {megabytes:.0f} MB at most in the session's process (torch: {heavy})")

@@ -41,7 +41,7 @@ from piebench_eval.metrics.perceptual import PerceptualFeatures
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.metrics.structure import network_input
 from piebench_eval.runs.candidates import Candidate
-from piebench_eval.runs.cells import CellStore
+from piebench_eval.runs.score_cache import ScoreCache
 from piebench_eval.runs.scoring import Scoring, do_work, read_edit, score_rows, source_of, work_on
 
 COMBINATIONS = 12
@@ -182,7 +182,7 @@ def timed(work):
 def score_all(candidates: list[Candidate], models: MetricModels, device: str, folder: Path):
     """Rows of our scoring, the networks loaded before the clock starts."""
     scoring = Scoring(models)
-    cells = CellStore(folder / "cells.jsonl")
+    cells = ScoreCache(folder / "cells.jsonl")
     suite = scoring.suite(device)
     suite.load(("dino", "clip", "lpips_weights"))
     work = list(work_on(candidates, scoring.scores, cells))

@@ -1,4 +1,4 @@
-"""The house's rules: a room imports only from the rooms below it, and checks need nothing heavy."""
+"""A package imports only from the packages below it, and checks need nothing heavy."""
 
 import ast
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "piebench_eval"
-ROOMS = [
+PACKAGES = [
     "cli",
     "api",
     "report",
@@ -38,25 +38,25 @@ SHARED = {
 }
 
 
-def imported_rooms(file):
+def imported_packages(file):
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("piebench_eval"):
             parts = node.module.split(".")[1:]
             yield from parts[:1] or [alias.name for alias in node.names]
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imports_only_from_below(room):
-    allowed = {*ROOMS[ROOMS.index(room) :], *SHARED}
-    if room == "inversions":
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_only_from_below(package):
+    allowed = {*PACKAGES[PACKAGES.index(package) :], *SHARED}
+    if package == "inversions":
         allowed.discard("methods")
-    for file in (PACKAGE / room).rglob("*.py"):
-        assert set(imported_rooms(file)) <= allowed, file
+    for file in (PACKAGE / package).rglob("*.py"):
+        assert set(imported_packages(file)) <= allowed, file
 
 
 def test_every_folder_is_a_room():
     folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders == set(ROOMS)
+    assert folders == set(PACKAGES)
 
 
 def test_inversions_and_methods_are_known_without_torch():

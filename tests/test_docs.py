@@ -23,7 +23,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
     reference = (tmp_path / "site" / "python" / "index.html").read_text(encoding="utf-8")
     assert all(f'id="piebench_eval.{name}"' in reference for name in ("run", "score", "table", "edit"))
     plugin = (tmp_path / "site" / "extending" / "index.html").read_text(encoding="utf-8")
-    assert "SharedControl" in plugin
+    assert "SharedController" in plugin
 
 
 def test_the_readme_is_a_screen_and_a_half():

@@ -1,4 +1,4 @@
-"""Arguments of Python calls, as the rest of the house takes them."""
+"""Arguments of Python calls, as the rest of the package takes them."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.runs.edit import edit_batch
 from piebench_eval.runs.plan import check_edits, model_of
 from piebench_eval.runs.plugins import code_of
-from piebench_eval.runs.request import RunRequest
+from piebench_eval.runs.run_config import RunConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +75,7 @@ def edit(
     """
     if config is None and model == DEMO:
         config = RECIPE
-    request = RunRequest(
+    request = RunConfig(
         None if config is None else Path(config),
         DEMO,
         {"model": model, **(settings or {})},

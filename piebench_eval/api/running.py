@@ -12,7 +12,7 @@ from piebench_eval.api.progress import shown_run
 from piebench_eval.errors import PiebenchWarning
 from piebench_eval.runs.execute import execute_run
 from piebench_eval.runs.records import EditKey
-from piebench_eval.runs.request import RunRequest
+from piebench_eval.runs.run_config import RunConfig
 from piebench_eval.runs.session import Selection, Workers, plan_run
 from piebench_eval.runs.store import RunStore
 from piebench_eval.runs.sweep import refuse_sweep
@@ -87,7 +87,7 @@ def run(
     Raises:
         PiebenchError: something is missing, unknown or does not fit, or too many edits have failed.
     """
-    request = RunRequest(
+    request = RunConfig(
         Path(config) if config is not None else None,
         None if data is None else str(data),
         {"model": model, **(settings or {})},

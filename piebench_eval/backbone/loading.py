@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from piebench_eval.backbone.backbone import Backbone
+from piebench_eval.backbone.deterministic import use_deterministic_layers
 from piebench_eval.backbone.family import check_family
 from piebench_eval.backbone.location import check_device_name, check_model_location
-from piebench_eval.backbone.steady import use_steady_layers
 from piebench_eval.backbone.weight_files import find_weight_files
 from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
@@ -123,7 +123,7 @@ def load_backbone(
         backbone.unet.to(memory_format=torch.channels_last)
     if device.type == "cpu" and PRECISIONS[precision] == torch.float32:
         for network in (backbone.unet, backbone.vae, backbone.text_encoder):
-            use_steady_layers(network)
+            use_deterministic_layers(network)
     return backbone
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from piebench_eval.bench.images import ImageLoader
     from piebench_eval.metrics.deviations import Deviation
     from piebench_eval.runs.candidates import Candidate
-    from piebench_eval.runs.evidence import Evidence
     from piebench_eval.runs.pictures import Pictures
+    from piebench_eval.runs.protocol_scores import ProtocolScores
     from piebench_eval.runs.scoring import Scoring
     from piebench_eval.tables.explain import Claim, Finding, Hypothesis
 
@@ -111,8 +111,10 @@ def explain(
         *(deviation for deviation in DEVIATIONS if _applies(deviation, chosen, models.clip)),
         *map(other_clip, try_clip or ()),
     ]
-    evidence = _evidence(pictures, chosen, device, Scoring(models, resize=True, allow_pickle=allow_pickle))
-    findings = investigate(claims, deviations, evidence, pairs)
+    protocol_scores = _protocol_scores(
+        pictures, chosen, device, Scoring(models, resize=True, allow_pickle=allow_pickle)
+    )
+    findings = investigate(claims, deviations, protocol_scores, pairs)
     if not findings:
         raise PiebenchError("no protocol gives a number for every claim: the pictures have no such scores")
     if as_json:
@@ -189,18 +191,20 @@ def _applies(deviation: Deviation, candidates: Sequence[Candidate], clip: str) -
     return types is None or 0 < len(counted & set(types)) < len(counted)
 
 
-def _evidence(pictures: Pictures, candidates: Sequence[Candidate], device: str, scoring: Scoring) -> Evidence:
-    from piebench_eval.runs.cells import CellStore
-    from piebench_eval.runs.evidence import Evidence
+def _protocol_scores(
+    pictures: Pictures, candidates: Sequence[Candidate], device: str, scoring: Scoring
+) -> ProtocolScores:
+    from piebench_eval.runs.protocol_scores import ProtocolScores
+    from piebench_eval.runs.score_cache import ScoreCache
     from piebench_eval.runs.scoring import cells_file
 
     # One picture at a time: what it is under many protocols fills the memory.
     suite = scoring.suite(device, batch=1)
-    return Evidence(candidates, scoring, suite, CellStore(cells_file(pictures.scores_file)))
+    return ProtocolScores(candidates, scoring, suite, ScoreCache(cells_file(pictures.scores_file)))
 
 
 def investigate(
-    claims: Sequence[Claim], deviations: Sequence[Deviation], evidence: Evidence, wanted: Pairs
+    claims: Sequence[Claim], deviations: Sequence[Deviation], protocol_scores: ProtocolScores, wanted: Pairs
 ) -> list[Finding]:
     """Try the published protocol, deviations and pairs of them, under progress bars; the best comes first."""
     from piebench_eval.tables import explain as ranking
@@ -208,27 +212,29 @@ def investigate(
     deviations = [deviation for deviation in deviations if ranking.concerns(deviation, claims)]
     tried = len(deviations)
     hypotheses = ranking.singles(deviations)
-    _ask(hypotheses, claims, evidence, "each deviation")
-    alone = ranking.weigh(hypotheses, claims, evidence, tried)
+    _ask(hypotheses, claims, protocol_scores, "each deviation")
+    alone = ranking.weigh(hypotheses, claims, protocol_scores, tried)
     if wanted is Pairs.none:
         return alone
     if wanted is Pairs.all:
         both = ranking.pairs(deviations)
     else:
-        both = ranking.worthwhile_pairs(deviations, alone, claims, evidence)
-    _ask(both, claims, evidence, "pairs of deviations")
-    return ranking.weigh([*hypotheses, *both], claims, evidence, tried)
+        both = ranking.worthwhile_pairs(deviations, alone, claims, protocol_scores)
+    _ask(both, claims, protocol_scores, "pairs of deviations")
+    return ranking.weigh([*hypotheses, *both], claims, protocol_scores, tried)
 
 
-def _ask(hypotheses: Sequence[Hypothesis], claims: Sequence[Claim], evidence: Evidence, title: str) -> None:
-    scores = evidence.unknown(question for one in hypotheses for question in one.questions(claims))
+def _ask(
+    hypotheses: Sequence[Hypothesis], claims: Sequence[Claim], protocol_scores: ProtocolScores, title: str
+) -> None:
+    scores = protocol_scores.unknown(question for one in hypotheses for question in one.questions(claims))
     if not scores:
         return
     with kept_on_interrupt(), progress_bar() as bar:
-        task = bar.add_task(f"{title} ({len(scores)} scores a picture)", total=len(evidence.types))
-        for finished in evidence.compute(scores):
+        task = bar.add_task(f"{title} ({len(scores)} scores a picture)", total=len(protocol_scores.types))
+        for finished in protocol_scores.compute(scores):
             bar.advance(task, finished)
-        bar.update(task, completed=len(evidence.types))
+        bar.update(task, completed=len(protocol_scores.types))
 
 
 def _print_findings(findings: Sequence[Finding], claims: Sequence[Claim], pictures: int) -> None:

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from piebench_eval.runs.execute import RunSummary
     from piebench_eval.runs.recipe import Recipe
-    from piebench_eval.runs.request import RunRequest
+    from piebench_eval.runs.run_config import RunConfig
     from piebench_eval.runs.session import RunPlan
 
 
 def run_points(
     folder: Path,
     axes: dict[str, list[Any]],
-    request: RunRequest,
+    request: RunConfig,
     plan: Callable[[Recipe, Path, Path], RunPlan],
     dry_run: bool,
     as_json: bool,

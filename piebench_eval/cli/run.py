@@ -249,7 +249,7 @@ def run(
       piebench run --data PIE-Bench_v1 --config table1 --shard 0/4 --out /shared/table1
     """
     from piebench_eval.runs.recipe import parse_override
-    from piebench_eval.runs.request import RunRequest
+    from piebench_eval.runs.run_config import RunConfig
     from piebench_eval.runs.session import Selection, Workers, plan_run
     from piebench_eval.runs.sweep import CACHE_FOLDER, parse_axes, refuse_sweep
 
@@ -261,7 +261,7 @@ def run(
         "precision": precision,
         "image_format": image_format,
     }
-    request = RunRequest(
+    request = RunConfig(
         config,
         data,
         _together(flags, [parse_override(text) for text in settings or ()]),

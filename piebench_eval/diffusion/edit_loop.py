@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from piebench_eval.diffusion.control import Control, controlled
+from piebench_eval.diffusion.controller import AttentionController, controlled
 from piebench_eval.diffusion.ddim import ddim_step, guide
 from piebench_eval.diffusion.indexing import device_index, take
 from piebench_eval.diffusion.rows import Row, RowBatch, StepRows, plan_rows
@@ -55,7 +55,7 @@ class EditInputs:
 
 
 @dataclass(frozen=True)
-class SourcePath:
+class InversionResult:
     """What an inversion found: where the source branch is at every noise level, and how both branches move.
 
     Attributes:
@@ -91,8 +91,8 @@ class SourcePath:
 def edit(
     backbone: Backbone,
     inputs: EditInputs,
-    path: SourcePath,
-    control: Control,
+    path: InversionResult,
+    controller: AttentionController,
     schedule: Schedule,
     guidance: float,
     first_step: int = 0,
@@ -103,25 +103,25 @@ def edit(
         backbone: the model.
         inputs: latents and embeddings of the batch.
         path: where the source branch goes, from an inversion.
-        control: what the target takes from the source, from an editing method.
+        controller: what the target takes from the source, from an editing method.
         schedule: the noise schedule.
         guidance: classifier-free guidance scale of both branches.
-        first_step: what the control calls the first step.
+        first_step: what the controller calls the first step.
 
     Returns:
         Edited latents ``[samples, 4, h, w]``.
     """
-    known = _source_is_known(path, control)
-    plans = list(zip(*plan_edit(inputs, path, control, guidance, first_step), strict=True))
+    known = _source_is_known(path, controller)
+    plans = list(zip(*plan_edit(inputs, path, controller, guidance, first_step), strict=True))
     source = target = path.trajectory[-1]
     # Steps with the same rows share their indices.
     layouts = {steps: RowBatch.of_step(steps, target.device) for steps in plans}
-    with controlled(backbone.unet, control):
+    with controlled(backbone.unet, controller):
         for step, steps in enumerate(plans, start=first_step):
             level = first_step + path.steps - step
             embeddings = _embeddings(inputs, path, level)
             rows = layouts[steps]
-            control.begin_step(step, rows, (target.shape[-2], target.shape[-1]))
+            controller.begin_step(step, rows, (target.shape[-2], target.shape[-1]))
             noise = backbone.predict_noise(
                 torch.cat(
                     [
@@ -135,43 +135,47 @@ def edit(
             )
 
             moving = [sample for sample, of_sample in enumerate(steps) if of_sample.moves_source]
-            source_noise, target_noise = _guided_noise(noise, rows, moving, control, guidance)
-            everyone = list(range(control.samples))
+            source_noise, target_noise = _guided_noise(noise, rows, moving, controller, guidance)
+            everyone = list(range(controller.samples))
             target = _walk_down(path, schedule, level, target, target_noise, everyone)
             if known:
                 source = path.trajectory[level - 1]
             elif moving:
                 moved = _walk_down(path, schedule, level, source, source_noise, moving)
                 source = source.index_copy(0, device_index(moving, source.device), moved)
-            target = control.after_step(step, source, target)
+            target = controller.on_step_end(step, source, target)
     return target
 
 
 def plan_edit(
-    inputs: EditInputs, path: SourcePath, control: Control, guidance: float, first_step: int = 0
+    inputs: EditInputs,
+    path: InversionResult,
+    controller: AttentionController,
+    guidance: float,
+    first_step: int = 0,
 ) -> list[list[StepRows]]:
     """Which UNet rows ``edit`` will evaluate: for each sample, step by step."""
-    known = _source_is_known(path, control)
-    reads = [control.source_reads(first_step + step) for step in range(path.steps)]
+    known = _source_is_known(path, controller)
+    reads = [controller.source_reads(first_step + step) for step in range(path.steps)]
     return [
-        plan_rows(of_sample, known, guidance, one_row, control.bends_guidance)
+        plan_rows(of_sample, known, guidance, one_row, controller.modifies_guidance)
         for of_sample, one_row in zip(zip(*reads, strict=True), _one_source_row(inputs, path), strict=True)
     ]
 
 
-def _source_is_known(path: SourcePath, control: Control) -> bool:
+def _source_is_known(path: InversionResult, controller: AttentionController) -> bool:
     """Whether the source branch's latents need no sampling."""
-    return path.source == "pinned" or (path.source == "retraced" and not control.bends_guidance)
+    return path.source == "pinned" or (path.source == "retraced" and not controller.modifies_guidance)
 
 
-def _one_source_row(inputs: EditInputs, path: SourcePath) -> Sequence[bool]:
+def _one_source_row(inputs: EditInputs, path: InversionResult) -> Sequence[bool]:
     """For each sample, whether both halves of its source branch have the same text at every step."""
     if path.uncond is None:
         return inputs.source_is_empty
     return path.uncond_is_source or [False] * len(inputs.latents)
 
 
-def _embeddings(inputs: EditInputs, path: SourcePath, level: int) -> dict[Row, torch.Tensor]:
+def _embeddings(inputs: EditInputs, path: InversionResult, level: int) -> dict[Row, torch.Tensor]:
     """The text of each kind of row in the step down from a level."""
     found = None if path.uncond is None else path.uncond[level - 1]
     return {
@@ -183,7 +187,7 @@ def _embeddings(inputs: EditInputs, path: SourcePath, level: int) -> dict[Row, t
 
 
 def _walk_down(
-    path: SourcePath,
+    path: InversionResult,
     schedule: Schedule,
     level: int,
     latents: torch.Tensor,
@@ -197,19 +201,19 @@ def _walk_down(
 
 
 def _guided_noise(
-    noise: torch.Tensor, rows: RowBatch, moving: list[int], control: Control, guidance: float
+    noise: torch.Tensor, rows: RowBatch, moving: list[int], controller: AttentionController, guidance: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Guide both branches: the rows of a call become the noise of the moving sources and of every target."""
-    everyone = list(range(control.samples))
-    if guidance == 1 and not control.bends_guidance:
+    everyone = list(range(controller.samples))
+    if guidance == 1 and not controller.modifies_guidance:
         return noise[rows.index(Row.SOURCE_COND, moving)], noise[rows.index(Row.TARGET_COND, everyone)]
 
     def halves(branch: tuple[Row, Row], samples: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         uncond, cond = (noise[rows.index(row, samples)] for row in branch)
         return uncond, cond
 
-    if not control.bends_guidance:
+    if not controller.modifies_guidance:
         return guide(*halves(_SOURCE, moving), guidance), guide(*halves(_TARGET, everyone), guidance)
     (source_uncond, source), (target_uncond, target) = halves(_SOURCE, everyone), halves(_TARGET, everyone)
-    bent_source, bent_target = control.bend_guidance(source - source_uncond, target - target_uncond)
+    bent_source, bent_target = controller.modify_guidance(source - source_uncond, target - target_uncond)
     return take(source_uncond + guidance * bent_source, moving), target_uncond + guidance * bent_target

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from piebench_eval.diffusion.word_maps import WordMaps
+from piebench_eval.diffusion.attention_store import AttentionStore
 from piebench_eval.errors import PiebenchError
 
 
-class LocalBlend(WordMaps):
+class LocalBlend(AttentionStore):
     """Collects the cross-attention maps of the blended words and blends the two branches with them.
 
     Attributes:

@@ -60,7 +60,7 @@ def plan_rows(
     source_known: bool,
     guidance: float,
     one_source_row: bool = False,
-    bends_guidance: bool = False,
+    modifies_guidance: bool = False,
 ) -> list[StepRows]:
     """Decide, for one sample, which rows each step of the edit loop computes.
 
@@ -74,13 +74,13 @@ def plan_rows(
         source_known: the inversion says where the source latent is at every step.
         guidance: guidance scale of the edit.
         one_source_row: the source's conditional and unconditional embeddings are equal.
-        bends_guidance: the method changes guidance differences, which takes both halves at any scale.
+        modifies_guidance: the method changes guidance differences, which takes both halves at any scale.
 
     >>> plan = plan_rows([SourceReads(cond=True), SourceReads()], source_known=True, guidance=7.5)
     >>> [len(step.rows) for step in plan]
     [3, 2]
     """
-    guided = guidance != 1 or bends_guidance
+    guided = guidance != 1 or modifies_guidance
     read_from = [any(any(read) for read in reads[step:]) for step in range(len(reads) + 1)]
     plan = []
     for step, read in enumerate(reads):

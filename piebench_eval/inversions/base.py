@@ -1,4 +1,4 @@
-"""What an inversion is to the rest of the house."""
+"""The interface of an inversion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from piebench_eval.diffusion.edit_loop import SourcePath
+    from piebench_eval.diffusion.edit_loop import InversionResult
     from piebench_eval.registry import Settings
 
 
@@ -21,11 +21,11 @@ class Inversion:
         paper: where it was published.
         equation: where in the paper it stands.
         settings: the recipe section that it reads; every field has a default.
-        invert: ``(backbone, inputs, schedule, settings) -> SourcePath`` for a batch.
+        invert: ``(backbone, inputs, schedule, settings) -> InversionResult`` for a batch.
     """
 
     title: str
     paper: str
     equation: str
     settings: type[Settings]
-    invert: Callable[[Any, Any, Any, Any], SourcePath]
+    invert: Callable[[Any, Any, Any, Any], InversionResult]

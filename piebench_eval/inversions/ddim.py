@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from piebench_eval.backbone.backbone import Backbone
-    from piebench_eval.diffusion.edit_loop import EditInputs, SourcePath
+    from piebench_eval.diffusion.edit_loop import EditInputs, InversionResult
     from piebench_eval.diffusion.schedule import Schedule
 
 
@@ -51,7 +51,9 @@ def trajectory(
     return backbone.once("ddim", invert, determinants, [latents, *texts], axis=1)["latents"]
 
 
-def ddim(backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: DDIMSettings) -> SourcePath:
+def ddim(
+    backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: DDIMSettings
+) -> InversionResult:
     """Invert by DDIM and let the source branch take its own guided steps.
 
     The steps back are guided and the steps up were not, so the source branch drifts away from the picture:
@@ -60,16 +62,16 @@ def ddim(backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: D
     import torch
 
     from piebench_eval.diffusion.ddim import ddim_reconstruct
-    from piebench_eval.diffusion.edit_loop import SourcePath
+    from piebench_eval.diffusion.edit_loop import InversionResult
 
     inverted = trajectory(backbone, inputs, schedule, settings)
     if settings.source_latents == "own_steps":
-        return SourcePath(inverted, "free")
+        return InversionResult(inverted, "free")
     walked = ddim_reconstruct(backbone, inverted[-1], inputs.inversion, schedule)
     if settings.source_latents == "shifted_reconstruction":
         # Entry k is what level k - 1 should have; there is none below the image.
         walked = torch.cat([walked[:1], walked[:-1]])
-    return SourcePath(walked, "pinned")
+    return InversionResult(walked, "pinned")
 
 
 DDIM = Inversion(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from piebench_eval.backbone.backbone import Backbone
-    from piebench_eval.diffusion.edit_loop import EditInputs, SourcePath
+    from piebench_eval.diffusion.edit_loop import EditInputs, InversionResult
     from piebench_eval.diffusion.schedule import Schedule
 
 
@@ -33,25 +33,25 @@ class DirectSettings(TrajectorySettings):
 
 def direct(
     backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: DirectSettings
-) -> SourcePath:
+) -> InversionResult:
     """Invert by DDIM and pin the source branch to the trajectory.
 
     The paper adds to every source step its distance to the inverted latent, z*_{t-1} - DDIM(z_t). A step
     plus its distance to a place is that place, so the offsets and the steps they mend need not be computed.
     Where only a part of them is added, the source branch is pinned to where that leads.
     """
-    from piebench_eval.diffusion.edit_loop import SourcePath
+    from piebench_eval.diffusion.edit_loop import InversionResult
 
     inverted = trajectory(backbone, inputs, schedule, settings)
     if all(settings.share(index) == 1 for index in range(schedule.steps)):
-        return SourcePath(inverted, "pinned")
+        return InversionResult(inverted, "pinned")
 
     def walk() -> dict[str, torch.Tensor]:
         return {"latents": walk_with_offsets(backbone, inputs, inverted, schedule, settings)}
 
     determinants = {"schedule": asdict(schedule), "guidance": inputs.guidance, **settings.model_dump()}
     tensors = [inverted.transpose(0, 1), inputs.source, inputs.uncond]
-    return SourcePath(backbone.once("direct", walk, determinants, tensors, axis=1)["latents"], "pinned")
+    return InversionResult(backbone.once("direct", walk, determinants, tensors, axis=1)["latents"], "pinned")
 
 
 def walk_with_offsets(

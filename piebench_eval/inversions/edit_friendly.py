@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from piebench_eval.backbone.backbone import Backbone
-    from piebench_eval.diffusion.edit_loop import EditInputs, SourcePath
+    from piebench_eval.diffusion.edit_loop import EditInputs, InversionResult
     from piebench_eval.diffusion.schedule import Schedule
 
 
@@ -35,13 +35,13 @@ class EditFriendlySettings(Settings):
 
 def edit_friendly(
     backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: EditFriendlySettings
-) -> SourcePath:
+) -> InversionResult:
     """Noise the picture to every level independently and extract the noise maps between them.
 
     The source branch, unguided (its guidance scale is 1) and with these maps, retraces the noised pictures;
     so it is pinned to them. The map of the last step is zero, so the branch ends beside the picture.
     """
-    from piebench_eval.diffusion.edit_loop import SourcePath
+    from piebench_eval.diffusion.edit_loop import InversionResult
 
     skip = int(_SKIPPED_SHARE * schedule.steps) if settings.skip is None else settings.skip
     if skip >= schedule.steps:
@@ -54,7 +54,7 @@ def edit_friendly(
 
     determinants = {"schedule": asdict(schedule), "steps": steps, "seed": inputs.seed}
     found = backbone.once("edit_friendly", retrace, determinants, [inputs.latents, inputs.inversion], axis=1)
-    return SourcePath(found["levels"], "pinned", fresh_noise=found["maps"])
+    return InversionResult(found["levels"], "pinned", fresh_noise=found["maps"])
 
 
 def noise_maps(

@@ -9,7 +9,7 @@ from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
 
 if TYPE_CHECKING:
     from piebench_eval.backbone.backbone import Backbone
-    from piebench_eval.diffusion.edit_loop import EditInputs, SourcePath
+    from piebench_eval.diffusion.edit_loop import EditInputs, InversionResult
     from piebench_eval.diffusion.schedule import Schedule
 
 
@@ -19,17 +19,17 @@ class NegativePromptSettings(TrajectorySettings):
 
 def negative_prompt(
     backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: NegativePromptSettings
-) -> SourcePath:
+) -> InversionResult:
     """Invert by DDIM and guide both branches away from the source prompt.
 
     The source branch is guided from its prompt to the same prompt, which is no guidance at all: it walks
     back almost the way that the inversion came. The target is guided from the source prompt to its own.
     """
-    from piebench_eval.diffusion.edit_loop import SourcePath
+    from piebench_eval.diffusion.edit_loop import InversionResult
 
     inverted = trajectory(backbone, inputs, schedule, settings)
     prompts = inputs.inversion.expand(schedule.steps, *inputs.inversion.shape)
-    return SourcePath(inverted, "free", uncond=prompts, uncond_is_source=inputs.source_is_inversion)
+    return InversionResult(inverted, "free", uncond=prompts, uncond_is_source=inputs.source_is_inversion)
 
 
 NEGATIVE_PROMPT = Inversion(

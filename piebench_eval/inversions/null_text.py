@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from piebench_eval.backbone.backbone import Backbone
-    from piebench_eval.diffusion.edit_loop import EditInputs, SourcePath
+    from piebench_eval.diffusion.edit_loop import EditInputs, InversionResult
     from piebench_eval.diffusion.loss_scale import LossScale
     from piebench_eval.diffusion.schedule import Schedule
 
@@ -35,9 +35,9 @@ class NullTextSettings(TrajectorySettings):
 
 def null_text(
     backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: NullTextSettings
-) -> SourcePath:
+) -> InversionResult:
     """Invert by DDIM, then find for each step the embedding whose guided step follows the inversion."""
-    from piebench_eval.diffusion.edit_loop import SourcePath
+    from piebench_eval.diffusion.edit_loop import InversionResult
 
     inverted = trajectory(backbone, inputs, schedule, settings)
 
@@ -48,7 +48,7 @@ def null_text(
     determinants = {"schedule": asdict(schedule), "guidance": inputs.guidance, **settings.model_dump()}
     tensors = [inverted.transpose(0, 1), inputs.inversion, inputs.uncond]
     found = backbone.once("null_text", optimise, determinants, tensors, axis=1)
-    return SourcePath(
+    return InversionResult(
         found["latents"],
         "retraced",
         uncond=found["embeddings"],

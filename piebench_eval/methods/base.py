@@ -1,4 +1,4 @@
-"""What an editing method is to the rest of the house."""
+"""The interface of an editing method."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from piebench_eval.bench.sample import Sample
-    from piebench_eval.diffusion.control import Control
+    from piebench_eval.diffusion.controller import AttentionController
     from piebench_eval.registry import Settings
 
 
@@ -42,15 +42,15 @@ def edits_every_sample(sample: Sample, settings: Any) -> str | None:
 
 
 @dataclass(frozen=True)
-class PreparedControl:
+class PreparedController:
     """A method made ready for a batch.
 
     Attributes:
-        control: what acts in the edit loop.
+        controller: what acts in the edit loop.
         notes: for each sample, what its user should know (a word that is not in the prompt, say).
     """
 
-    control: Control
+    controller: AttentionController
     notes: list[list[str]]
 
 
@@ -63,7 +63,7 @@ class Method:
         paper: where it was published.
         equation: where in the paper it stands.
         settings: the recipe section that it reads; every field has a default.
-        prepare: ``(samples, backbone, steps, settings) -> PreparedControl`` for a batch.
+        prepare: ``(samples, backbone, steps, settings) -> PreparedController`` for a batch.
         prompts: ``(sample, settings) -> Prompts``.
         problem: ``(sample, settings)`` -> why the method cannot edit the sample, or None.
     """
@@ -72,6 +72,6 @@ class Method:
     paper: str
     equation: str
     settings: type[Settings]
-    prepare: Callable[[Sequence[Sample], Any, int, Any], PreparedControl]
+    prepare: Callable[[Sequence[Sample], Any, int, Any], PreparedController]
     prompts: Callable[[Sample, Any], Prompts] = prompts_of_sample
     problem: Callable[[Sample, Any], str | None] = edits_every_sample

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from piebench_eval.bench.blended_words import dropped_note
 from piebench_eval.bench.prompts import split_punctuation
 from piebench_eval.diffusion import words
-from piebench_eval.methods.base import Method, PreparedControl, Prompts
+from piebench_eval.methods.base import Method, PreparedController, Prompts
 from piebench_eval.registry import Settings
 
 if TYPE_CHECKING:
@@ -71,12 +71,12 @@ def prompts(sample: Sample, settings: MasaCtrlSettings) -> Prompts:
 
 def prepare(
     samples: Sequence[Sample], backbone: Backbone, steps: int, settings: MasaCtrlSettings
-) -> PreparedControl:
-    """Find the words of the masks, if any, and set up the control of a batch."""
+) -> PreparedController:
+    """Find the words of the masks, if any, and set up the controller of a batch."""
     import torch
 
-    from piebench_eval.diffusion.word_maps import WordMaps
-    from piebench_eval.methods.masactrl_control import MasaCtrlControl
+    from piebench_eval.diffusion.attention_store import AttentionStore
+    from piebench_eval.methods.masactrl_controller import MasaCtrlController
 
     notes, found = [], {}
     for place, sample in enumerate(samples):
@@ -91,8 +91,8 @@ def prepare(
             else:
                 notes[place].append("edited without masks, since a blended word is not in its prompt")
     of_words = torch.stack(list(found.values())).to(backbone.device) if found else torch.empty(0)
-    control = MasaCtrlControl(len(samples), WordMaps(list(found), of_words), settings)
-    return PreparedControl(control, notes)
+    controller = MasaCtrlController(len(samples), AttentionStore(list(found), of_words), settings)
+    return PreparedController(controller, notes)
 
 
 def _mask_words(sample: Sample, texts: Prompts, tokenizer: Any) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from piebench_eval.bench.blended_words import absence_note, dropped_note, occurrences
 from piebench_eval.diffusion import words
-from piebench_eval.methods.base import Method, PreparedControl
+from piebench_eval.methods.base import Method, PreparedController
 from piebench_eval.registry import Settings
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from piebench_eval.backbone.backbone import Backbone
     from piebench_eval.bench.sample import Sample
     from piebench_eval.diffusion.local_blend import LocalBlend
-    from piebench_eval.methods.p2p_control import CrossAttentionEdit, Windows
+    from piebench_eval.methods.p2p_controller import CrossAttentionEdit, StepRanges
 
 
 class P2PSettings(Settings):
@@ -75,22 +75,22 @@ class P2PSettings(Settings):
 
 def prepare(
     samples: Sequence[Sample], backbone: Backbone, steps: int, settings: P2PSettings
-) -> PreparedControl:
-    """Align the words of every sample's prompts and set up the control of a batch."""
-    from piebench_eval.methods.p2p_control import P2PControl
+) -> PreparedController:
+    """Align the words of every sample's prompts and set up the controller of a batch."""
+    from piebench_eval.methods.p2p_controller import P2PController
 
     parts, notes = prepare_parts(samples, backbone, steps, settings)
-    return PreparedControl(P2PControl(*parts, settings), notes)
+    return PreparedController(P2PController(*parts, settings), notes)
 
 
 def prepare_parts(
     samples: Sequence[Sample], backbone: Backbone, steps: int, settings: P2PSettings
-) -> tuple[tuple[Windows, CrossAttentionEdit, LocalBlend], list[list[str]]]:
-    """What a Prompt-to-Prompt control is made of, and notes for each sample."""
+) -> tuple[tuple[StepRanges, CrossAttentionEdit, LocalBlend], list[list[str]]]:
+    """What a Prompt-to-Prompt controller is made of, and notes for each sample."""
     import torch
 
     from piebench_eval.diffusion.local_blend import LocalBlend
-    from piebench_eval.methods.p2p_control import CrossAttentionEdit, Windows
+    from piebench_eval.methods.p2p_controller import CrossAttentionEdit, StepRanges
 
     plans = [plan_words(sample, backbone.tokenizer, settings) for sample in samples]
     blended = [place for place, plan in enumerate(plans) if plan.blend is not None]
@@ -103,7 +103,7 @@ def prepare_parts(
         taken=stack([plan.taken for plan in plans]),
         equalizer=stack([plan.equalizer for plan in plans]),
     )
-    windows = Windows.of(settings, steps)
+    windows = StepRanges.of(settings, steps)
     blend_words = stack([plans[place].blend for place in blended]) if blended else torch.empty(0)
     local_blend = LocalBlend(blended, blend_words, windows.blend, settings.blend_threshold)
     return (windows, edit, local_blend), [plan.notes for plan in plans]

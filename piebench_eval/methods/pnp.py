@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from piebench_eval.bench.prompts import split_punctuation
-from piebench_eval.methods.base import Method, PreparedControl, Prompts
+from piebench_eval.methods.base import Method, PreparedController, Prompts
 from piebench_eval.registry import Settings
 
 if TYPE_CHECKING:
@@ -53,19 +53,19 @@ def prompts(sample: Sample, settings: PnPSettings) -> Prompts:
 
 def prepare(
     samples: Sequence[Sample], backbone: Backbone, steps: int, settings: PnPSettings
-) -> PreparedControl:
+) -> PreparedController:
     """Set up the injection of a batch; no sample needs anything of its own."""
     from piebench_eval.diffusion.words import truncation_notes
-    from piebench_eval.methods.pnp_control import PnPControl
+    from piebench_eval.methods.pnp_controller import PnPController
 
-    control = PnPControl(
+    controller = PnPController(
         len(samples),
         feature_steps=int(settings.feature_steps * steps),
         attention_steps=int(settings.attention_steps * steps),
     )
     texts = [prompts(sample, settings) for sample in samples]
     notes = [truncation_notes({"source": t.inversion, "target": t.target}, backbone.tokenizer) for t in texts]
-    return PreparedControl(control, notes)
+    return PreparedController(controller, notes)
 
 
 PNP = Method(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from piebench_eval.methods.base import Method, PreparedControl
+from piebench_eval.methods.base import Method, PreparedController
 from piebench_eval.methods.p2p import P2PSettings, prepare_parts, problem
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ class ProximalSettings(P2PSettings):
 
 def prepare(
     samples: Sequence[Sample], backbone: Backbone, steps: int, settings: ProximalSettings
-) -> PreparedControl:
+) -> PreparedController:
     """Set up Prompt-to-Prompt and the threshold on top of it."""
-    from piebench_eval.methods.proximal_control import ProximalControl
+    from piebench_eval.methods.proximal_controller import ProximalController
 
     parts, notes = prepare_parts(samples, backbone, steps, settings)
-    return PreparedControl(ProximalControl(*parts, settings), notes)
+    return PreparedController(ProximalController(*parts, settings), notes)
 
 
 PROXIMAL = Method(

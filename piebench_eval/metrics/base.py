@@ -1,4 +1,4 @@
-"""What a metric is to the rest of the house."""
+"""The interface of a metric."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def edit_latents(
     path = inversion.invert(backbone, inputs, schedule, combination.inversion_settings)
     prepared = method.prepare(samples, backbone, common.steps, combination.method_settings)
     first_step = schedule.steps - path.steps if common.count_skipped_steps else 0
-    latents = edit(backbone, inputs, path, prepared.control, schedule, common.guidance, first_step)
+    latents = edit(backbone, inputs, path, prepared.controller, schedule, common.guidance, first_step)
     of_inversion = path.notes or [[] for _ in samples]
     return latents, [[*pair[0], *pair[1]] for pair in zip(of_inversion, prepared.notes, strict=True)]
 

@@ -6,7 +6,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.bench.shelf import PictureShelf
+from piebench_eval.bench.prefetch import ImagePrefetcher
 from piebench_eval.runs.plan import model_of
 from piebench_eval.runs.plugins import code_of
 
@@ -47,7 +47,7 @@ class ModelEditor:
         self._spec, self._recipe = spec, recipe
         self._backbone: Backbone | None = None
         self._resting = 0
-        self._shelf = PictureShelf()
+        self._prefetcher = ImagePrefetcher()
 
     @property
     def about(self) -> dict[str, Any]:
@@ -143,11 +143,11 @@ class ModelEditor:
         from piebench_eval.runs.edit import edit_batch
 
         assert self._backbone is not None, "a worker loads before it edits"
-        return edit_batch(self._backbone, samples, combination, self._shelf.read)
+        return edit_batch(self._backbone, samples, combination, self._prefetcher.read)
 
     def prepare(self, samples: Sequence[Sample]) -> None:
         """Read the pictures of coming batches while this one is edited."""
-        self._shelf.ask(sample.file for sample in samples)
+        self._prefetcher.submit(sample.file for sample in samples)
 
     def forget(self) -> None:
         """Drop what the combinations of a batch share."""

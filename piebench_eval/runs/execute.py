@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import remove_stale_partials
-from piebench_eval.runs.desk import ATTEMPTS, Desk
 from piebench_eval.runs.engines.base import Loaded, Lost
 from piebench_eval.runs.engines.choice import choose_engine, largest_batch, settle_devices
+from piebench_eval.runs.job_queue import ATTEMPTS, JobQueue
 from piebench_eval.runs.manifest import describe_session
 from piebench_eval.runs.plan import plan_units
 from piebench_eval.runs.records import Outcome, RecordLog, failure
-from piebench_eval.runs.sessions import PLANNED_ROWS, Session, session_name
+from piebench_eval.runs.session_log import PLANNED_ROWS, Session, session_name
 from piebench_eval.runs.store import RunStore
 from piebench_eval.runs.time_left import TimeLeft
 
@@ -86,7 +86,7 @@ def execute_run(plan: RunPlan, on_progress: Callable[[Progress], None]) -> RunSu
     edits = {job.key(sample) for unit in units for job in unit.jobs for sample in job.wanted}
     settled = scan.done if plan.retry_failed else {**scan.done, **scan.failed}
     left = [rest for unit in units if (rest := unit.without(settled)) is not None]
-    desk = Desk(_failed_last(left, scan.failed) if plan.retry_failed else left)
+    queue = JobQueue(_failed_last(left, scan.failed) if plan.retry_failed else left)
     time_left = TimeLeft(plan, [job for unit in left for job in unit.jobs], scan.done)
     work = _Work(plan, on_progress, len(edits), found=len(edits & scan.done.keys()), time_left=time_left)
     for problem in scan.problems:
@@ -94,9 +94,9 @@ def execute_run(plan: RunPlan, on_progress: Callable[[Progress], None]) -> RunSu
     if not plan.retry_failed:
         for key in edits & scan.failed.keys():
             work.summary.failed[f"{key.combination} {key.sample}"] = str(scan.failed[key]["error"])
-    work.report("nothing to do" if desk.is_empty else "loading the model")
-    if not desk.is_empty:
-        work.through(desk, devices)
+    work.report("nothing to do" if queue.is_empty else "loading the model")
+    if not queue.is_empty:
+        work.through(queue, devices)
     return work.summary
 
 
@@ -137,21 +137,21 @@ class _Work:
         self._store: RunStore | None = None
         self._log: RecordLog | None = None
 
-    def through(self, desk: Desk, devices: list[str]) -> None:
-        """Have an engine do a desk's jobs.
+    def through(self, queue: JobQueue, devices: list[str]) -> None:
+        """Have an engine do a queue's jobs.
 
         Raises:
             PiebenchError: the work cannot go on.
         """
         name = session_name()
         engine = choose_engine(self._plan, name, devices)
-        events = engine.work(desk)
+        events = engine.work(queue)
         try:
             for event in events:
                 if isinstance(event, Loaded):
                     self._begin(name, engine.name, event)
                 elif isinstance(event, Lost):
-                    self._mourn(event)
+                    self._on_worker_lost(event)
                 else:
                     self._take(event)
         finally:
@@ -182,7 +182,7 @@ class _Work:
         self._session.use_model(*loaded.model[:2], loaded.fingerprint)
         self.report(f"worker {loaded.worker} is ready")
 
-    def _mourn(self, lost: Lost) -> None:
+    def _on_worker_lost(self, lost: Lost) -> None:
         if not lost.replaced:
             self._time_left.lose(lost.worker)
         then = "another takes its place" if lost.replaced else "no other takes its place"

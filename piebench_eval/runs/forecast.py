@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from piebench_eval.bench.sample import Sample
-    from piebench_eval.diffusion.edit_loop import SourcePath
+    from piebench_eval.diffusion.edit_loop import InversionResult
     from piebench_eval.diffusion.rows import StepRows
     from piebench_eval.methods.base import Prompts
     from piebench_eval.runs.combination import Combination
@@ -165,8 +165,8 @@ def _signatures(stand_in: _StandIn, combination: Combination, samples: Sequence[
     """What each sample's cost depends on."""
     method, steps = METHODS.get(combination.method), combination.common.steps
     with blamed_plugins(combination.inversion, combination.method):
-        control = method.prepare(samples, stand_in, steps, combination.method_settings).control
-        reads = zip(*(control.source_reads(step) for step in range(steps)), strict=True)
+        controller = method.prepare(samples, stand_in, steps, combination.method_settings).controller
+        reads = zip(*(controller.source_reads(step) for step in range(steps)), strict=True)
         prompts = [method.prompts(sample, combination.method_settings) for sample in samples]
     return [
         (of_sample, _equalities(texts)) for of_sample, texts in zip(map(tuple, reads), prompts, strict=True)
@@ -193,7 +193,9 @@ def _cost(stand_in: _StandIn, combination: Combination, sample: Sample) -> RowCo
     return RowCost(tally.forward[0] + sampling, tally.backward[0], tally.reused[0], path.steps)
 
 
-def _plan(stand_in: _StandIn, combination: Combination, sample: Sample) -> tuple[SourcePath, list[StepRows]]:
+def _plan(
+    stand_in: _StandIn, combination: Combination, sample: Sample
+) -> tuple[InversionResult, list[StepRows]]:
     """Invert one sample with the stand-in, and plan its edit."""
     common = combination.common
     stand_in.tally = UNetTally()
@@ -222,9 +224,9 @@ def _plan(stand_in: _StandIn, combination: Combination, sample: Sample) -> tuple
         )
         invert = INVERSIONS.get(combination.inversion).invert
         path = invert(stand_in, inputs, schedule, combination.inversion_settings)
-        control = method.prepare([sample], stand_in, common.steps, combination.method_settings).control
+        controller = method.prepare([sample], stand_in, common.steps, combination.method_settings).controller
         first_step = schedule.steps - path.steps if common.count_skipped_steps else 0
-        (steps,) = plan_edit(inputs, path, control, common.guidance, first_step)
+        (steps,) = plan_edit(inputs, path, controller, common.guidance, first_step)
     return path, steps
 
 

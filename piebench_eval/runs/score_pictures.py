@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.runs.cells import CellStore
 from piebench_eval.runs.edited import check_sizes
+from piebench_eval.runs.score_cache import ScoreCache
 from piebench_eval.runs.scoring import (
     cells_file,
     do_work,
@@ -52,7 +52,7 @@ def score_pictures(
         raise PiebenchError("there is nothing to score")
     file = file or pictures.scores_file
     resized = check_sizes(pictures.candidates, scoring.resize)
-    cells = CellStore(cells_file(file))
+    cells = ScoreCache(cells_file(file))
     work = []
     for item in work_on(pictures.candidates, scoring.scores, cells):
         work.append(item)

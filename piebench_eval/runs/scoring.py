@@ -16,9 +16,9 @@ from piebench_eval.files import write_whole
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.protocol import PAPER
-from piebench_eval.runs.cells import Score, cell_key, file_state, scoring_versions
 from piebench_eval.runs.edited import read_edit, source_of, source_view
 from piebench_eval.runs.manifest import library_versions
+from piebench_eval.runs.score_cache import Score, cell_key, file_state, scoring_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from piebench_eval.metrics.protocol import Protocol
     from piebench_eval.metrics.suite import Suite
     from piebench_eval.runs.candidates import Candidate
-    from piebench_eval.runs.cells import CellStore
+    from piebench_eval.runs.score_cache import ScoreCache
 
 _BLOCKS_AHEAD = 2
 """Blocks that are decoded while one is scored."""
@@ -119,13 +119,13 @@ class Work:
         is_needed = any(METRICS.get(score.column).needs_ideal for score in self.scores)
         return self.candidate.ideal if is_needed else None
 
-    def missing(self, cells: CellStore) -> Work:
+    def missing(self, cells: ScoreCache) -> Work:
         """What of it is not known yet."""
         left = [(score, key) for score, key in zip(self.scores, self.keys, strict=True) if key not in cells]
         return replace(self, scores=[score for score, _ in left], keys=tuple(key for _, key in left))
 
 
-def work_on(candidates: Iterable[Candidate], scores: Sequence[Score], cells: CellStore) -> Iterator[Work]:
+def work_on(candidates: Iterable[Candidate], scores: Sequence[Score], cells: ScoreCache) -> Iterator[Work]:
     """Ask about each candidate.
 
     Raises:
@@ -163,7 +163,7 @@ def _ideal_edit(candidate: Candidate, scores: Sequence[Score]) -> Path:
 
 
 def do_work(
-    work: Iterable[Work], suite: Suite, cells: CellStore, resize: bool = False, frugal: bool = False
+    work: Iterable[Work], suite: Suite, cells: ScoreCache, resize: bool = False, low_memory: bool = False
 ) -> Iterator[int]:
     """Compute what is not known yet, and keep it.
 
@@ -172,7 +172,7 @@ def do_work(
         suite: the networks; its batch is also how many edits a block has at least, as long as there are any.
         cells: where the values go.
         resize: bring edits of other sizes to their source's.
-        frugal: forget what a column shared before the next one, for many protocols at once.
+        low_memory: forget what a column shared before the next one, for many protocols at once.
 
     Yields:
         How many candidates were finished since the last time.
@@ -190,7 +190,7 @@ def do_work(
             waiting.append([pool.submit(_decode, of_sample, resize) for of_sample in block or ()])
             if len(waiting) > _BLOCKS_AHEAD and (futures := waiting.popleft()):
                 yield _score_block(
-                    [item for future in futures for item in future.result()], suite, cells, frugal
+                    [item for future in futures for item in future.result()], suite, cells, low_memory
                 )
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -231,7 +231,7 @@ def _decode(of_sample: Sequence[Work], resize: bool) -> list[_Decoded]:
     return decoded
 
 
-def _score_block(block: Sequence[_Decoded], suite: Suite, cells: CellStore, frugal: bool) -> int:
+def _score_block(block: Sequence[_Decoded], suite: Suite, cells: ScoreCache, low_memory: bool) -> int:
     def size(item: _Decoded) -> tuple[int, ...]:
         return item.source.image.shape
 
@@ -240,7 +240,7 @@ def _score_block(block: Sequence[_Decoded], suite: Suite, cells: CellStore, frug
     values: list[tuple[str, float]] = []
     try:
         for _, same_size in groupby(sorted(block, key=size), key=size):
-            values += _values(list(same_size), suite, frugal)
+            values += _values(list(same_size), suite, low_memory)
     except torch.OutOfMemoryError as error:
         raise PiebenchError(
             f"the memory of {suite.device} is full; pass a --batch-size below {suite.batch}, or --device cpu"
@@ -249,7 +249,7 @@ def _score_block(block: Sequence[_Decoded], suite: Suite, cells: CellStore, frug
     return len(block)
 
 
-def _values(block: Sequence[_Decoded], suite: Suite, frugal: bool) -> Iterator[tuple[str, float]]:
+def _values(block: Sequence[_Decoded], suite: Suite, low_memory: bool) -> Iterator[tuple[str, float]]:
     """The values of edits of one size, with their keys."""
     from piebench_eval.metrics.edits import Edits
     from piebench_eval.metrics.suite import score_edits
@@ -265,14 +265,14 @@ def _values(block: Sequence[_Decoded], suite: Suite, frugal: bool) -> Iterator[t
     edits = Edits(suite, PAPER, sources, owners, [item.saved for item in block], {})
     column = None
     for fingerprint, score in wanted.items():
-        if frugal and score.column != column:
+        if low_memory and score.column != column:
             edits.memo.clear()
         column = score.column
         values = score_edits(edits.under(score.protocol), column)
         yield from ((key, value) for key, value in zip(keys[fingerprint], values, strict=True) if key)
 
 
-def score_rows(work: Iterable[Work], cells: CellStore) -> list[dict[str, Any]]:
+def score_rows(work: Iterable[Work], cells: ScoreCache) -> list[dict[str, Any]]:
     """A row of the scores file per candidate, when all is known: id, labels, type, and a value per column."""
     return [
         {

@@ -1,4 +1,4 @@
-"""What a command is to do: everything that is cheap to check, checked."""
+"""Build and validate the plan of a run before a model is loaded."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.files import is_partial
 from piebench_eval.runs.row_costs import RowCosts
-from piebench_eval.runs.sessions import PLANNED_ROWS, read_sessions
+from piebench_eval.runs.session_log import PLANNED_ROWS, read_sessions
 from piebench_eval.runs.store import IMAGES_FOLDER
 from piebench_eval.runs.workers_at_work import workers_of_run
 

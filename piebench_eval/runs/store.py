@@ -18,7 +18,7 @@ from piebench_eval.runs.records import (
     RecordLog,
     read_ledger,
 )
-from piebench_eval.runs.sessions import changed, read_sessions
+from piebench_eval.runs.session_log import changed, read_sessions
 from piebench_eval.runs.stored_recipe import StoredRecipe
 
 if TYPE_CHECKING:

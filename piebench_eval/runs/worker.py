@@ -18,7 +18,7 @@ from piebench_eval.bench.images import encode_image
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.batching import BatchSizer
 from piebench_eval.runs.records import Outcome, RecordLog, failure, now
-from piebench_eval.runs.sessions import log_file
+from piebench_eval.runs.session_log import log_file
 from piebench_eval.runs.store import RunStore
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from piebench_eval.runs.pace import joint_speed
 from piebench_eval.runs.records import edits_of_logs
 from piebench_eval.runs.row_costs import rows_of
-from piebench_eval.runs.sessions import sessions_by_name
+from piebench_eval.runs.session_log import sessions_by_name
 from piebench_eval.runs.time_left import WorkerPace
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from piebench_eval.metrics.deviations import Deviation
-    from piebench_eval.runs.evidence import Evidence, Question
+    from piebench_eval.runs.protocol_scores import ProtocolScores, Question
     from piebench_eval.tables.layout import TableMetric
 
 _FINEST = 1e-4
@@ -128,7 +128,7 @@ class Finding:
 
 
 def weigh(
-    hypotheses: Iterable[Hypothesis], claims: Sequence[Claim], evidence: Evidence, tried: int
+    hypotheses: Iterable[Hypothesis], claims: Sequence[Claim], protocol_scores: ProtocolScores, tried: int
 ) -> list[Finding]:
     """Rank hypotheses by how well they explain the claims.
 
@@ -140,21 +140,23 @@ def weigh(
     Args:
         hypotheses: what to try.
         claims: what is reported.
-        evidence: has the answers to every hypothesis's questions.
+        protocol_scores: has the answers to every hypothesis's questions.
         tried: how many deviations there are to choose from.
 
     Returns:
         The findings, the best first; without hypotheses that predict no number.
     """
-    findings = [_hold(hypothesis, claims, evidence, tried) for hypothesis in hypotheses]
+    findings = [_hold(hypothesis, claims, protocol_scores, tried) for hypothesis in hypotheses]
     finite = [finding for finding in findings if math.isfinite(finding.misfit)]
     return sorted(finite, key=lambda finding: (finding.length, finding.misfit))
 
 
-def _hold(hypothesis: Hypothesis, claims: Sequence[Claim], evidence: Evidence, tried: int) -> Finding:
+def _hold(
+    hypothesis: Hypothesis, claims: Sequence[Claim], protocol_scores: ProtocolScores, tried: int
+) -> Finding:
     protocol = hypothesis.protocol
     predicted = tuple(
-        mean_of(evidence.values(claim.metric.column, protocol), claim.metric, protocol.average)
+        mean_of(protocol_scores.values(claim.metric.column, protocol), claim.metric, protocol.average)
         for claim in claims
     )
     away = np.array(
@@ -187,9 +189,12 @@ def pairs(deviations: Iterable[Deviation]) -> list[Hypothesis]:
 
 
 def worthwhile_pairs(
-    deviations: Iterable[Deviation], alone: Sequence[Finding], claims: Sequence[Claim], evidence: Evidence
+    deviations: Iterable[Deviation],
+    alone: Sequence[Finding],
+    claims: Sequence[Claim],
+    protocol_scores: ProtocolScores,
 ) -> list[Hypothesis]:
-    """Pairs that the evidence at hand answers, and those of the most promising deviations.
+    """Pairs that the protocol_scores at hand answers, and those of the most promising deviations.
 
     Two deviations that touch different metrics need no computing together that they did not need alone.
 
@@ -197,7 +202,7 @@ def worthwhile_pairs(
         deviations: what there is to choose from.
         alone: how each of them does alone, the best first.
         claims: what is reported.
-        evidence: what was computed for them alone.
+        protocol_scores: what was computed for them alone.
     """
     ranked = [finding.hypothesis.deviations[0] for finding in alone if finding.hypothesis.deviations]
     promising = {deviation.key for deviation in ranked[:PROMISING]}
@@ -205,7 +210,7 @@ def worthwhile_pairs(
         pair
         for pair in pairs(deviations)
         if all(deviation.key in promising for deviation in pair.deviations)
-        or all(evidence.knows(*question) for question in pair.questions(claims))
+        or all(protocol_scores.knows(*question) for question in pair.questions(claims))
     ]
 
 

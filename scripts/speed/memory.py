@@ -20,7 +20,7 @@ from piebench_eval.backbone.backbone import Backbone
 from piebench_eval.backbone.decoding import GPU_BATCH
 from piebench_eval.bench.sample import Sample
 from piebench_eval.demo.embedded import DEMO, locate
-from piebench_eval.diffusion.control import controlled
+from piebench_eval.diffusion.controller import controlled
 from piebench_eval.diffusion.rows import RowBatch
 from piebench_eval.methods import METHODS
 from piebench_eval.runs.combination import Combination
@@ -103,12 +103,12 @@ def calculate_memory(
 
     method = METHODS.get(combination.method)
     steps = combination.common.steps
-    control = method.prepare(samples, backbone, steps, combination.method_settings).control
+    controller = method.prepare(samples, backbone, steps, combination.method_settings).controller
     index, rows = largest_step(combination, samples)
-    control.begin_step(index, rows, (side // 8, side // 8))
+    controller.begin_step(index, rows, (side // 8, side // 8))
 
     def step() -> None:
-        with controlled(unet, control):
+        with controlled(unet, controller):
             backbone.predict_noise(latents[rows.owners], 1, texts(len(rows.owners)), rows.owners)
 
     def decode() -> None:

@@ -8,7 +8,7 @@ from diffusers.models.resnet import ResnetBlock2D
 
 from piebench_eval.backbone.compiled import compile_blocks
 from piebench_eval.backbone.loading import load_backbone
-from piebench_eval.diffusion.control import Control, controlled
+from piebench_eval.diffusion.controller import AttentionController, controlled
 from piebench_eval.runs.edit import edit_latents
 from piebench_eval.runs.recipe import build_recipe
 
@@ -88,7 +88,7 @@ def test_nothing_is_compiled_from_step_to_step(compiled, combinations, samples):
 
 
 def test_a_hook_in_a_compiled_block_is_heeded_and_leaves_nothing_behind(compiled):
-    class Hooked(Control):
+    class Hooked(AttentionController):
         hooked_modules = ("up_blocks.1.resnets.1.conv2",)
 
         def module_output(self, name, output):

@@ -48,8 +48,8 @@ def test_our_own_recordings(tiny, photo_bench, inversion, record_property):
     schedule = ddim_schedule(tiny.alphas_cumprod, record_own.STEPS)
     entry = INVERSIONS.get(inversion)
     path = entry.invert(tiny, inputs, schedule, entry.settings())
-    control = METHODS.get("p2p").prepare(samples, tiny, record_own.STEPS, record_own.SETTINGS).control
-    edited = edit(tiny, inputs, path, control, schedule, 7.5)
+    controller = METHODS.get("p2p").prepare(samples, tiny, record_own.STEPS, record_own.SETTINGS).controller
+    edited = edit(tiny, inputs, path, controller, schedule, 7.5)
     trajectory = (recordings.TRAJECTORY_TOLERANCE,) * 2
     for what, found, tolerance in (
         ("z0", inputs.latents, trajectory),

@@ -10,13 +10,13 @@ import yaml
 from piebench_eval.cli.demo import DEMO_SAMPLES
 from piebench_eval.demo.embedded import RECIPE
 from piebench_eval.diffusion import words
-from piebench_eval.diffusion.edit_loop import SourcePath
-from piebench_eval.methods.p2p_control import Windows
+from piebench_eval.diffusion.edit_loop import InversionResult
+from piebench_eval.methods.p2p_controller import StepRanges
 from piebench_eval.metrics.networks import networks_for
 from piebench_eval.runs.candidates import run_candidates
-from piebench_eval.runs.cells import CellStore
 from piebench_eval.runs.execute import execute_run
 from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
+from piebench_eval.runs.score_cache import ScoreCache
 from piebench_eval.runs.scoring import Scoring, do_work, score_rows, work_on
 from piebench_eval.runs.session import Selection, Workers, plan_run
 from piebench_eval.runs.store import RunStore
@@ -43,7 +43,7 @@ def quick_direct_p2p(folder, data):
     execute_run(plan, lambda progress: None)
     candidates, _ = run_candidates(RunStore.read(folder))
     edits = [candidate for candidate in candidates if candidate.labels["method"] == "p2p"]
-    scoring, cells = Scoring(networks_for("demo")), CellStore(folder / "cells.jsonl")
+    scoring, cells = Scoring(networks_for("demo")), ScoreCache(folder / "cells.jsonl")
     work = list(work_on(edits, scoring.scores, cells))
     for _ in do_work(work, scoring.suite("cpu"), cells):
         pass
@@ -57,12 +57,12 @@ def test_the_demo_holds_its_baseline(whole_run, baseline, tolerances):
 
 
 def no_control(monkeypatch):
-    real = Windows.of
+    real = StepRanges.of
 
     def never(settings, steps):
         return replace(real(settings, steps), cross=0, self=0)
 
-    monkeypatch.setattr(Windows, "of", never)
+    monkeypatch.setattr(StepRanges, "of", never)
 
 
 def reversed_words(monkeypatch):
@@ -77,9 +77,9 @@ def reversed_words(monkeypatch):
 
 
 def no_offset(monkeypatch):
-    made = SourcePath.__init__
+    made = InversionResult.__init__
     monkeypatch.setattr(
-        SourcePath, "__init__", lambda self, trajectory, source: made(self, trajectory, source="free")
+        InversionResult, "__init__", lambda self, trajectory, source: made(self, trajectory, source="free")
     )
 
 

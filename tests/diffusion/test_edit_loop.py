@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from piebench_eval.backbone.evaluations import UNetTally
-from piebench_eval.diffusion.control import Control, controlled
+from piebench_eval.diffusion.controller import AttentionController, controlled
 from piebench_eval.diffusion.edit_loop import edit
 from piebench_eval.diffusion.schedule import ddim_schedule
 from piebench_eval.errors import PiebenchError
@@ -28,8 +28,8 @@ def run_edit(backbone, samples, inversion, steps, settings=SETTINGS):
     inputs = encode_inputs(backbone, samples, 128)
     entry = INVERSIONS.get(inversion)
     path = entry.invert(backbone, inputs, schedule, entry.settings())
-    control = METHODS.get("p2p").prepare(samples, backbone, steps, settings).control
-    return edit(backbone, inputs, path, control, schedule, 7.5)
+    controller = METHODS.get("p2p").prepare(samples, backbone, steps, settings).controller
+    return edit(backbone, inputs, path, controller, schedule, 7.5)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_processors_are_put_back_after_an_error(backbone, samples):
     class Broken(Exception):
         pass
 
-    class BrokenControl(Control):
+    class BrokenController(AttentionController):
         hooked_modules = ("mid_block",)
 
         def module_output(self, name, output):
@@ -127,13 +127,13 @@ def test_processors_are_put_back_after_an_error(backbone, samples):
     entry = INVERSIONS.get("direct")
     path = entry.invert(backbone, inputs, schedule, entry.settings())
     with pytest.raises(Broken):
-        edit(backbone, inputs, path, BrokenControl(samples=1), schedule, 7.5)
+        edit(backbone, inputs, path, BrokenController(samples=1), schedule, 7.5)
     assert backbone.unet.attn_processors == before
     assert not backbone.unet.mid_block._forward_hooks
 
 
 def test_a_module_that_the_unet_lacks_is_named(backbone, samples):
-    class Hopeful(Control):
+    class Hopeful(AttentionController):
         hooked_modules = ("up_blocks.9",)
 
     with pytest.raises(PiebenchError, match=r"no module up_blocks\.9"), controlled(backbone.unet, Hopeful(1)):
@@ -145,9 +145,9 @@ def test_guidance_one_needs_no_unconditional_row(backbone, samples):
     inputs = encode_inputs(backbone, [samples[UNBLENDED]], 128)
     entry = INVERSIONS.get("direct")
     path = entry.invert(backbone, inputs, schedule, entry.settings())
-    control = METHODS.get("p2p").prepare([samples[UNBLENDED]], backbone, 10, SETTINGS).control
+    controller = METHODS.get("p2p").prepare([samples[UNBLENDED]], backbone, 10, SETTINGS).controller
     backbone.tally = UNetTally()
-    edit(backbone, inputs, path, control, schedule, 1.0)
+    edit(backbone, inputs, path, controller, schedule, 1.0)
     assert backbone.tally.forward[0] == 6 * 2 + 4
 
 
@@ -158,7 +158,7 @@ def test_other_resolutions(backbone, samples, resolution):
     inputs = encode_inputs(backbone, samples[:2], resolution)
     entry = INVERSIONS.get("ddim")
     path = entry.invert(backbone, inputs, schedule, entry.settings())
-    control = METHODS.get("p2p").prepare(samples[:2], backbone, 3, SETTINGS).control
-    edited = edit(backbone, inputs, path, control, schedule, 7.5)
+    controller = METHODS.get("p2p").prepare(samples[:2], backbone, 3, SETTINGS).controller
+    edited = edit(backbone, inputs, path, controller, schedule, 7.5)
     assert edited.shape == (2, 4, resolution // 8, resolution // 8)
     assert edited.isfinite().all()

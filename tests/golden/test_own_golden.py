@@ -22,8 +22,8 @@ def test_latents(backbone, samples, recording, inversion):
     schedule = ddim_schedule(backbone.alphas_cumprod, STEPS)
     entry = INVERSIONS.get(inversion)
     path = entry.invert(backbone, inputs, schedule, entry.settings())
-    control = METHODS.get("p2p").prepare(samples, backbone, STEPS, SETTINGS).control
-    edited = edit(backbone, inputs, path, control, schedule, 7.5)
+    controller = METHODS.get("p2p").prepare(samples, backbone, STEPS, SETTINGS).controller
+    edited = edit(backbone, inputs, path, controller, schedule, 7.5)
     for place, sample in enumerate(samples):
         np.testing.assert_allclose(inputs.latents[place], recording[f"{sample.id}/z0"][0], atol=5e-5)
         np.testing.assert_allclose(path.trajectory[-1][place], recording[f"{sample.id}/xT"][0], atol=5e-5)

@@ -97,8 +97,8 @@ def test_with_equal_prompts_and_no_guidance_edit_friendly_changes_nothing(
     equal = encode_inputs(backbone, same, 128)
     path = invert("edit_friendly", backbone, equal, schedule)
     method = METHODS.get("p2p")
-    control = method.prepare(same, backbone, STEPS, method.settings(blend_word_weight=1)).control
-    target = edit(backbone, equal, path, control, schedule, guidance=1.0)
+    controller = method.prepare(same, backbone, STEPS, method.settings(blend_word_weight=1)).controller
+    target = edit(backbone, equal, path, controller, schedule, guidance=1.0)
     torch.testing.assert_close(target, path.trajectory[0], atol=1e-4, rtol=0)
 
 

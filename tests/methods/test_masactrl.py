@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from piebench_eval.methods.masactrl import MASACTRL, MasaCtrlSettings
-from piebench_eval.methods.masactrl_control import foreground, masked_attention
+from piebench_eval.methods.masactrl_controller import foreground, masked_attention
 from tests.runs.test_combinations import BLENDED, UNBLENDED, run
 
 MASKED = {"mask_guided": True, "source_prompt": "sample", "start_step": 1, "start_layer": 7}
@@ -52,7 +52,7 @@ def test_masks_change_the_edits_of_samples_with_a_blended_word(backbone, samples
 def test_a_sample_without_the_words_is_edited_without_masks_and_says_so(backbone, samples):
     lost = dataclasses.replace(samples[BLENDED], blended_word="zebra cat")
     prepared = MASACTRL.prepare([lost], backbone, 5, MasaCtrlSettings(**MASKED))
-    assert prepared.control.word_maps.samples == []
+    assert prepared.controller.word_maps.samples == []
     assert "without masks" in prepared.notes[0][0]
 
 

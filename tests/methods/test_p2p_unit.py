@@ -56,24 +56,24 @@ def test_words(recording, reference_backbone):
 
 
 def test_maps_masks_and_latents(recording, reference_backbone):
-    control = P2P.prepare([sample_of(recording)], reference_backbone, STEPS, P2PSettings()).control
+    controller = P2P.prepare([sample_of(recording)], reference_backbone, STEPS, P2PSettings()).controller
     latents = torch.randn(2, 4, 64, 64, generator=torch.Generator().manual_seed(77))
     masks = []
     for step in range(7):
         for layer in range(2, 7):
             maps = synthetic_maps(step, layer)
             source, target = maps[2:3], maps[3:4]
-            if step < control.windows.cross:
-                target = control.edit(source, target)
-            control.local_blend.collect(source, target, 16, 16)
+            if step < controller.windows.cross:
+                target = controller.edit(source, target)
+            controller.local_blend.collect(source, target, 16, 16)
             if layer == 2:
                 recorded = recording["edited_map_target_strided"][step]
                 np.testing.assert_allclose(target[0, :, ::16].numpy(), recorded, atol=1e-6)
-        blended = control.after_step(step, latents[:1], latents[1:])
+        blended = controller.on_step_end(step, latents[:1], latents[1:])
         recorded = recording["x_after"][step][1]
         np.testing.assert_allclose(blended[0, :, ::4, ::4].numpy(), recorded, atol=1e-6)
-        if step >= control.windows.blend:
-            masks.append(control.local_blend.masks(64, 64).any(dim=1)[0].numpy())
+        if step >= controller.windows.blend:
+            masks.append(controller.local_blend.masks(64, 64).any(dim=1)[0].numpy())
     expected = np.unpackbits(recording["blend_mask"], axis=-1).astype(bool).reshape(5, 64, 64)
     np.testing.assert_array_equal(np.stack(masks), expected)
     assert 0 < expected.mean() < 1

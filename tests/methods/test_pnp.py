@@ -7,15 +7,15 @@ import torch
 from piebench_eval.diffusion.attention import AttentionLayer, plain_attention
 from piebench_eval.diffusion.rows import RowBatch, plan_rows
 from piebench_eval.methods.pnp import PNP, PnPSettings
-from piebench_eval.methods.pnp_control import FEATURE_MODULE, PnPControl
+from piebench_eval.methods.pnp_controller import FEATURE_MODULE, PnPController
 
 
 def control_at(step):
-    control = PnPControl(samples=2, feature_steps=8, attention_steps=5)
-    reads = [[read] for read in control.source_reads(step)]
+    controller = PnPController(samples=2, feature_steps=8, attention_steps=5)
+    reads = [[read] for read in controller.source_reads(step)]
     rows = RowBatch.of_step([plan_rows(read, True, 7.5)[0] for read in reads])
-    control.begin_step(step, rows, (8, 8))
-    return control
+    controller.begin_step(step, rows, (8, 8))
+    return controller
 
 
 def states(seed):
@@ -35,7 +35,7 @@ def test_features_and_attention_come_from_the_source_in_their_windows():
 
 
 def test_after_the_windows_the_source_is_not_read():
-    assert not any(any(read) for read in PnPControl(2, 8, 5).source_reads(8))
+    assert not any(any(read) for read in PnPController(2, 8, 5).source_reads(8))
 
 
 def test_prompts(samples):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from piebench_eval.backbone.evaluations import UNetTally
-from piebench_eval.methods.proximal_control import proximal
+from piebench_eval.methods.proximal_controller import proximal
 from tests.runs.test_combinations import STEPS, UNBLENDED, run
 
 

@@ -2,7 +2,7 @@
 
 from piebench_eval.metrics.networks import MetricModels
 from piebench_eval.metrics.protocol import PAPER, read_protocol
-from piebench_eval.runs.cells import Score
+from piebench_eval.runs.score_cache import Score
 
 
 def test_a_protocol_is_read_again(tmp_path):

@@ -16,7 +16,7 @@ from tests.support.runs import digests, run
 PLUGIN = """
 import torch
 
-from piebench_eval.diffusion.edit_loop import SourcePath
+from piebench_eval.diffusion.edit_loop import InversionResult
 from piebench_eval.inversions.base import Inversion
 from piebench_eval.registry import Settings
 
@@ -30,7 +30,7 @@ def invert(backbone, inputs, schedule, settings):
         return {{"latents": torch.stack([inputs.latents * {factor}] * (schedule.steps + 1))}}
 
     found = backbone.once("scaled", scale, {{}}, [inputs.latents], axis=1)
-    return SourcePath(found["latents"], "pinned")
+    return InversionResult(found["latents"], "pinned")
 
 
 INVERSIONS = {{"scaled": Inversion("Scaled", "me", "", NoSettings, invert)}}

@@ -51,16 +51,16 @@ def run(backbone, samples, inversion, method, guidance=7.5, inversion_settings=N
     texts = [of_method.prompts(sample, chosen) for sample in samples]
     inputs = encode_inputs(backbone, samples, SIDE, texts, guidance=guidance)
     path = entry.invert(backbone, inputs, schedule, entry.settings(**inversion_settings or {}))
-    control = of_method.prepare(samples, backbone, STEPS, chosen).control
+    controller = of_method.prepare(samples, backbone, STEPS, chosen).controller
     sources = []
-    after_step = control.after_step
+    on_step_end = controller.on_step_end
 
     def recording(step, source, target):
         sources.append(source)
-        return after_step(step, source, target)
+        return on_step_end(step, source, target)
 
-    control.after_step = recording
-    return edit(backbone, inputs, path, control, schedule, guidance), path, inputs, sources
+    controller.on_step_end = recording
+    return edit(backbone, inputs, path, controller, schedule, guidance), path, inputs, sources
 
 
 def same_prompts(sample):

@@ -12,7 +12,7 @@ from piebench_eval.backbone.backbone import Backbone
 from piebench_eval.runs.editor import edit_with_model
 from piebench_eval.runs.recipe import build_recipe
 from piebench_eval.runs.session import Selection
-from piebench_eval.runs.sessions import read_sessions
+from piebench_eval.runs.session_log import read_sessions
 from tests.support.runs import digests, run
 
 ONE = Selection(limit=1)

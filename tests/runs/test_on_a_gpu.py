@@ -11,7 +11,7 @@ from piebench_eval.diffusion.edit_loop import edit
 from piebench_eval.diffusion.schedule import ddim_schedule
 from piebench_eval.inversions import INVERSIONS, null_text
 from piebench_eval.methods import METHODS
-from piebench_eval.methods.pnp_control import PnPControl
+from piebench_eval.methods.pnp_controller import PnPController
 from piebench_eval.runs.edit import encode_inputs
 from tests.support.fake_cuda import CUDA, HostToDevice, fake_backbone
 from tests.support.pairs import EVERY_PAIR
@@ -51,9 +51,9 @@ class OnAGpu:
         """Edited latents, and what editing copied from the host."""
         of_method, path = METHODS.get(method), self.invert(inversion)[0]
         settings = of_method.settings(**OF_METHODS.get(method, {}))
-        control = of_method.prepare(self.samples, self.backbone, STEPS, settings).control
+        controller = of_method.prepare(self.samples, self.backbone, STEPS, settings).controller
         with HostToDevice() as traffic:
-            latents = edit(self.backbone, self.inputs, path, control, self.schedule, 7.5)
+            latents = edit(self.backbone, self.inputs, path, controller, self.schedule, 7.5)
         return latents, dict(traffic.copies)
 
 
@@ -107,14 +107,14 @@ def test_pictures_are_decoded_on_the_device(on_a_gpu, monkeypatch):
 
 
 def test_a_control_that_visits_the_host_is_caught(on_a_gpu, monkeypatch):
-    monkeypatch.setattr(PnPControl, "_from_source", lambda control, states: states.cpu())
+    monkeypatch.setattr(PnPController, "_from_source", lambda controller, states: states.cpu())
     with pytest.raises(RuntimeError, match=r"(?i)device"):
         on_a_gpu.edit("direct", "pnp")
 
 
 def test_a_copy_from_the_host_is_counted(on_a_gpu, monkeypatch):
-    def with_a_list(control, states):
+    def with_a_list(controller, states):
         return states[list(range(len(states)))]
 
-    monkeypatch.setattr(PnPControl, "_from_source", with_a_list)
+    monkeypatch.setattr(PnPController, "_from_source", with_a_list)
     assert on_a_gpu.edit("direct", "pnp")[1]

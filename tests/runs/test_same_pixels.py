@@ -19,10 +19,10 @@ from piebench_eval.report import places
 from piebench_eval.report.build import build_report
 from piebench_eval.report.run import read_scored_run
 from piebench_eval.runs.candidates import Candidate, anybodys_candidates, run_candidates
-from piebench_eval.runs.cells import CellStore
 from piebench_eval.runs.contact_sheet import run_sheet
 from piebench_eval.runs.edited import check_sizes, read_edit
 from piebench_eval.runs.recipe import build_recipe
+from piebench_eval.runs.score_cache import ScoreCache
 from piebench_eval.runs.scoring import Scoring, work_on
 from piebench_eval.runs.store import RunStore
 from tests.support.fake_editor import FakeEditor
@@ -207,7 +207,7 @@ def test_a_value_is_kept_for_its_loader_alone(shapes, tmp_path, metric_networks)
     file = tmp_path / "edit.png"
     Image.fromarray(reconstructed(sample, "crop")).save(file)
     given = [Candidate(sample, {}, file, loader, may_be_strip=False) for loader in (None, *LOADERS)]
-    cells = CellStore(tmp_path / "cells.jsonl")
+    cells = ScoreCache(tmp_path / "cells.jsonl")
     scoring = Scoring(metric_networks, columns=("psnr",))
     keys = [item.keys for item in work_on(given, scoring.scores, cells)]
     assert len(set(keys)) == len(given)

@@ -13,8 +13,8 @@ from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.edits import prepare_edit
 from piebench_eval.metrics.protocol import MODERN, PictureRules
 from piebench_eval.runs.candidates import Candidate, anybodys_candidates
-from piebench_eval.runs.cells import CellStore
 from piebench_eval.runs.edited import check_sizes, fitting_size, is_strip, read_edit, source_view
+from piebench_eval.runs.score_cache import ScoreCache
 from piebench_eval.runs.scoring import Scoring, do_work, score_rows, work_on, write_scores
 
 PIXELS = ("psnr_unedit_part", "mse_unedit_part")
@@ -38,7 +38,7 @@ def candidates(edits, samples):
 
 @pytest.fixture
 def cells(tmp_path):
-    return CellStore(tmp_path / "cells.jsonl")
+    return ScoreCache(tmp_path / "cells.jsonl")
 
 
 @pytest.fixture
@@ -218,7 +218,7 @@ def test_an_unreadable_edit_is_named(samples, tmp_path, scoring, cells):
 def test_only_what_is_missing_is_computed(candidates, scoring, cells, tmp_path):
     rows, computed = score(candidates, scoring, cells)
     assert computed == len(candidates) == len(rows)
-    again = CellStore(tmp_path / "cells.jsonl")
+    again = ScoreCache(tmp_path / "cells.jsonl")
     assert str(score(candidates, scoring, again)) == str((rows, 0))
 
     more, computed = score(candidates, replace(scoring, columns=(*COLUMNS, "psnr")), again)
@@ -226,7 +226,7 @@ def test_only_what_is_missing_is_computed(candidates, scoring, cells, tmp_path):
     assert str([{name: row[name] for name in rows[0]} for row in more]) == str(rows)
 
     Image.fromarray(noise(128, 128)).save(candidates[0].file)
-    changed, computed = score(candidates, scoring, CellStore(tmp_path / "cells.jsonl"))
+    changed, computed = score(candidates, scoring, ScoreCache(tmp_path / "cells.jsonl"))
     assert computed == 1 and changed[0] != rows[0] and str(changed[1:]) == str(rows[1:])
 
 
@@ -253,14 +253,14 @@ def test_an_interrupt_loses_no_finished_block(candidates, scoring, cells, tmp_pa
     going = do_work(work, scoring.suite("cpu", 1), cells)
     assert next(going) == 1
     going.close()
-    again = CellStore(tmp_path / "cells.jsonl")
+    again = ScoreCache(tmp_path / "cells.jsonl")
     left = [item for item in work_on(candidates, scoring.scores, again) if item.missing(again).scores]
     assert [item.candidate for item in left] == candidates[1:]
 
 
 def test_batches_change_no_score(candidates, scoring, tmp_path):
-    one, _ = score(candidates, scoring, CellStore(tmp_path / "one.jsonl"), batch=1)
-    four, _ = score(candidates, scoring, CellStore(tmp_path / "four.jsonl"), batch=4)
+    one, _ = score(candidates, scoring, ScoreCache(tmp_path / "one.jsonl"), batch=1)
+    four, _ = score(candidates, scoring, ScoreCache(tmp_path / "four.jsonl"), batch=4)
     for row, other in zip(one, four, strict=True):
         for column in COLUMNS:
             assert row[column] == pytest.approx(other[column], rel=1e-5, abs=1e-9, nan_ok=True)

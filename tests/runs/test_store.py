@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.records import EditKey, Outcome, RecordLog, failure, read_ledger
-from piebench_eval.runs.sessions import Session
+from piebench_eval.runs.session_log import Session
 from piebench_eval.runs.store import RunStore
 from tests.support.fake_editor import fake_editor
 from tests.support.runs import digests, recorded_edits, run

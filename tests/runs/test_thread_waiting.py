@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from piebench_eval.runs.session import Selection
-from piebench_eval.runs.sessions import read_sessions
+from piebench_eval.runs.session_log import read_sessions
 from piebench_eval.thread_waiting import SPIN_COUNT, bound_waiting
 from tests.support.fake_editor import FakeEditor
 from tests.support.runs import run

@@ -18,7 +18,7 @@ from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
 from piebench_eval.runs.records import EditKey, Outcome
 from piebench_eval.runs.result import EditResult
 from piebench_eval.runs.session import Selection, plan_run
-from piebench_eval.runs.sessions import read_sessions
+from piebench_eval.runs.session_log import read_sessions
 from piebench_eval.runs.time_left import TimeLeft
 from tests.support.fake_editor import FakeEditor, fake_editor
 from tests.support.runs import run

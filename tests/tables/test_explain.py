@@ -13,8 +13,8 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.deviations import DEVIATIONS, compatible, other_clip
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.runs.candidates import anybodys_candidates
-from piebench_eval.runs.cells import CellStore
-from piebench_eval.runs.evidence import Evidence
+from piebench_eval.runs.protocol_scores import ProtocolScores
+from piebench_eval.runs.score_cache import ScoreCache
 from piebench_eval.runs.scoring import Scoring
 from piebench_eval.tables.averages import mean_of
 from piebench_eval.tables.explain import Hypothesis, alike, concerns, parse_claims, weigh
@@ -40,15 +40,15 @@ def candidates(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def evidence(candidates, metric_networks, tmp_path_factory):
+def protocol_scores(candidates, metric_networks, tmp_path_factory):
     scoring = Scoring(metric_networks)
-    cells = CellStore(tmp_path_factory.mktemp("cells") / "cells.jsonl")
-    return Evidence(candidates, scoring, scoring.suite("cpu", batch=1), cells)
+    cells = ScoreCache(tmp_path_factory.mktemp("cells") / "cells.jsonl")
+    return ProtocolScores(candidates, scoring, scoring.suite("cpu", batch=1), cells)
 
 
-def deviations(evidence):
+def deviations(protocol_scores):
     """Those that can make a difference to four pictures of the types 0, 1, 8 and 9."""
-    there = set(evidence.types)
+    there = set(protocol_scores.types)
     return [
         deviation
         for deviation in DEVIATIONS
@@ -57,12 +57,15 @@ def deviations(evidence):
     ]
 
 
-def claims_of(evidence, protocol):
+def claims_of(protocol_scores, protocol):
     """Table 1's numbers under a protocol, with two decimals, as papers print them."""
-    for _ in evidence.compute(evidence.unknown((metric.column, protocol) for metric in METRICS)):
+    for _ in protocol_scores.compute(
+        protocol_scores.unknown((metric.column, protocol) for metric in METRICS)
+    ):
         pass
     means = [
-        mean_of(evidence.values(metric.column, protocol), metric, protocol.average) for metric in METRICS
+        mean_of(protocol_scores.values(metric.column, protocol), metric, protocol.average)
+        for metric in METRICS
     ]
     return parse_claims(
         " ".join(
@@ -82,49 +85,51 @@ def is_named(planted, findings, claims):
     return any(names(finding) == {deviation.key for deviation in planted} for finding in found)
 
 
-def test_the_published_protocol_explains_itself(evidence):
-    claims = claims_of(evidence, PAPER)
-    findings = investigate(claims, deviations(evidence), evidence, Pairs.none)
+def test_the_published_protocol_explains_itself(protocol_scores):
+    claims = claims_of(protocol_scores, PAPER)
+    findings = investigate(claims, deviations(protocol_scores), protocol_scores, Pairs.none)
     assert names(findings[0]) == set() and findings[0].reproduced == len(claims)
 
 
-def changes_something(planted, evidence, less=()):
+def changes_something(planted, protocol_scores, less=()):
     """Whether deviations move any printed number at all, against fewer of them."""
-    one, other = (claims_of(evidence, Hypothesis(deviations).protocol) for deviations in (planted, less))
+    one, other = (
+        claims_of(protocol_scores, Hypothesis(deviations).protocol) for deviations in (planted, less)
+    )
     return [claim.value for claim in one] != [claim.value for claim in other]
 
 
 @pytest.mark.parametrize("pairs", [Pairs.none, pytest.param(Pairs.likely, marks=pytest.mark.slow)])
-def test_every_deviation_planted_alone_is_named(evidence, pairs):
+def test_every_deviation_planted_alone_is_named(protocol_scores, pairs):
     """Among all alone; slow: among pairs as well, which ten of the cases below are tried against."""
-    known = deviations(evidence)
-    planted = [(deviation,) for deviation in known if changes_something((deviation,), evidence)]
+    known = deviations(protocol_scores)
+    planted = [(deviation,) for deviation in known if changes_something((deviation,), protocol_scores)]
     # What four photographs of 256 pixels with short prompts, none of them left untouched, cannot show.
     silent = {deviation.key for deviation in known} - {deviation.key for (deviation,) in planted}
     assert silent <= {"end-token", "inf-as-100", "lpips-256"}
     missed = []
     for one in planted:
-        claims = claims_of(evidence, Hypothesis(one).protocol)
-        if not is_named(one, investigate(claims, known, evidence, pairs), claims):
+        claims = claims_of(protocol_scores, Hypothesis(one).protocol)
+        if not is_named(one, investigate(claims, known, protocol_scores, pairs), claims):
             missed.append(one[0].key)
     assert len(missed) <= len(planted) // 10, missed
 
 
 @pytest.mark.slow
-def test_twenty_constructed_cases(evidence):
+def test_twenty_constructed_cases(protocol_scores):
     """Ten deviations alone and ten pairs, drawn at random: at least eighteen are named."""
     chance = random.Random(0)
-    known = deviations(evidence)
-    audible = [deviation for deviation in known if changes_something((deviation,), evidence)]
+    known = deviations(protocol_scores)
+    audible = [deviation for deviation in known if changes_something((deviation,), protocol_scores)]
     cases = [(deviation,) for deviation in chance.sample(audible, 10)]
     while len(cases) < 20:
         pair = tuple(chance.sample(audible, 2))
-        if compatible(pair) and all(changes_something(pair, evidence, (one,)) for one in pair):
+        if compatible(pair) and all(changes_something(pair, protocol_scores, (one,)) for one in pair):
             cases.append(pair)
     missed, strictly = [], 0
     for planted in cases:
-        claims = claims_of(evidence, Hypothesis(planted).protocol)
-        findings = investigate(claims, known, evidence, Pairs.likely)
+        claims = claims_of(protocol_scores, Hypothesis(planted).protocol)
+        findings = investigate(claims, known, protocol_scores, Pairs.likely)
         strictly += names(findings[0]) == {deviation.key for deviation in planted}
         if not is_named(planted, findings, claims):
             missed.append([deviation.key for deviation in planted])
@@ -164,7 +169,7 @@ def test_deviations_that_no_claim_sees_are_left_out():
 
 
 class Known:
-    """Evidence that says what a protocol's PSNR and MSE are."""
+    """ProtocolScores that says what a protocol's PSNR and MSE are."""
 
     def __init__(self, **by_key):
         self.by_protocol = {Hypothesis(deviations).protocol: values for deviations, values in by_key.values()}
@@ -176,7 +181,7 @@ class Known:
 def test_a_deviation_has_to_pay_for_its_name():
     """Of two protocols that meet the same claims the simpler one wins; a better fit beats it."""
     one, two = DEVIATIONS[:2]
-    evidence = Known(
+    protocol_scores = Known(
         paper=((), {"psnr_unedit_part": 27.0, "mse_unedit_part": 0.002}),
         one=((one,), {"psnr_unedit_part": 27.0, "mse_unedit_part": 0.003}),
         both=((one, two), {"psnr_unedit_part": 27.0, "mse_unedit_part": 0.003}),
@@ -185,7 +190,8 @@ def test_a_deviation_has_to_pay_for_its_name():
 
     def ranking(text):
         return [
-            finding.hypothesis.deviations for finding in weigh(hypotheses, parse_claims(text), evidence, 50)
+            finding.hypothesis.deviations
+            for finding in weigh(hypotheses, parse_claims(text), protocol_scores, 50)
         ]
 
     assert ranking("psnr=27.00 mse=20.00") == [(), (one,), (one, two)]
@@ -193,14 +199,14 @@ def test_a_deviation_has_to_pay_for_its_name():
 
 
 def test_hypotheses_without_a_number_are_left_out():
-    evidence = Known(paper=((), {"psnr_unedit_part": np.nan}))
-    assert weigh([Hypothesis(())], parse_claims("psnr=27.0"), evidence, 2) == []
+    protocol_scores = Known(paper=((), {"psnr_unedit_part": np.nan}))
+    assert weigh([Hypothesis(())], parse_claims("psnr=27.0"), protocol_scores, 2) == []
 
 
-def test_another_clip(evidence, metric_networks, tmp_path):
+def test_another_clip(protocol_scores, metric_networks, tmp_path):
     from tests.support.metric_networks import save_clip
 
     network = str(save_clip(tmp_path / "clip", seed=99))
-    claims = claims_of(evidence, Hypothesis((other_clip(network),)).protocol)
-    findings = investigate(claims, [*DEVIATIONS[:3], other_clip(network)], evidence, Pairs.likely)
+    claims = claims_of(protocol_scores, Hypothesis((other_clip(network),)).protocol)
+    findings = investigate(claims, [*DEVIATIONS[:3], other_clip(network)], protocol_scores, Pairs.likely)
     assert names(findings[0]) == {f"clip={network}"}

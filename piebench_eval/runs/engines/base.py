@@ -11,7 +11,7 @@ from piebench_eval.runs.store import RunStore, plugins_of_run
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from piebench_eval.runs.desk import Desk
+    from piebench_eval.runs.job_queue import JobQueue
     from piebench_eval.runs.plan import Job, Model
     from piebench_eval.runs.recipe import Recipe
     from piebench_eval.runs.records import EditKey
@@ -61,8 +61,8 @@ class Engine(Protocol):
 
     name: str
 
-    def work(self, desk: Desk) -> Generator[Outcome | Loaded | Lost, None, None]:
-        """Have every job of the desk done; closing the iterator ends all workers at once.
+    def work(self, queue: JobQueue) -> Generator[Outcome | Loaded | Lost, None, None]:
+        """Have every job of the queue done; closing the iterator ends all workers at once.
 
         Raises:
             PiebenchError: the work cannot go on: no model, no disk, no worker left.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from concurrent.futures import Future
 
-    from piebench_eval.runs.desk import Desk
+    from piebench_eval.runs.job_queue import JobQueue
     from piebench_eval.runs.recipe import Recipe
     from piebench_eval.runs.records import Outcome
 
@@ -29,12 +29,12 @@ class HereEngine:
     def __init__(self, spec: WorkerSpec, recipe: Recipe):
         self._spec, self._recipe = spec, recipe
 
-    def work(self, desk: Desk) -> Generator[Outcome | Loaded | Lost, None, None]:
+    def work(self, queue: JobQueue) -> Generator[Outcome | Loaded | Lost, None, None]:
         """See ``Engine.work``."""
         try:
             worker = Worker(self._spec, self._recipe, _NAME)
             try:
-                yield from _work_with(worker, desk)
+                yield from _work_with(worker, queue)
             finally:
                 worker.close()  # interrupted: what has been edited is kept
         except SpoiltProcess as error:
@@ -53,20 +53,20 @@ class HereEngine:
             ) from error
 
 
-def _work_with(worker: Worker, desk: Desk) -> Generator[Outcome | Loaded | Lost, None, None]:
+def _work_with(worker: Worker, queue: JobQueue) -> Generator[Outcome | Loaded | Lost, None, None]:
     saving: deque[Future[list[Outcome]]] = deque()
     known = spoilt = None
     try:
-        while (task := desk.take(_NAME)) is not None:
+        while (task := queue.next_job(_NAME)) is not None:
             model, job = task
             if model != known:
                 yield Loaded(_NAME, model, worker.load(model), worker.editor.about)
                 known = model
-            for batch in worker.begin(model, job, desk.next_samples(_NAME)):
+            for batch in worker.begin(model, job, queue.next_samples(_NAME)):
                 saving.append(batch)
                 while len(saving) > worker.batches_behind:
                     yield from saving.popleft().result()
-            desk.finish(_NAME)
+            queue.finish(_NAME)
     except SpoiltProcess as error:
         saving.append(worker.record(error))
         spoilt = error

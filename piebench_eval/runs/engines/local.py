@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
     from piebench_eval.bench.sample import Sample
-    from piebench_eval.runs.desk import Desk
+    from piebench_eval.runs.job_queue import JobQueue
     from piebench_eval.runs.plan import Job, Model
     from piebench_eval.runs.recipe import Recipe
     from piebench_eval.runs.records import EditKey, Outcome
@@ -113,28 +113,30 @@ class LocalEngine:
         self._recipe = recipe
         self._deaths = dict.fromkeys(self._specs, 0)
 
-    def work(self, desk: Desk) -> Generator[Outcome | Loaded | Lost, None, None]:
+    def work(self, queue: JobQueue) -> Generator[Outcome | Loaded | Lost, None, None]:
         """See ``Engine.work``."""
         workers: dict[str, _Process] = {}
         try:
             for name in self._specs:
                 workers[name] = self._start(name)
-            while not desk.is_empty:
+            while not queue.is_empty:
                 by_connection = {worker.connection: worker for worker in workers.values()}
                 for connection in wait(list(by_connection)):
                     worker = by_connection[connection]  # type: ignore[index]
                     try:
                         message = worker.connection.recv()
                     except (EOFError, OSError):
-                        yield from self._replace(worker, workers, desk)
+                        yield from self._replace(worker, workers, queue)
                         continue
-                    yield from self._heed(message, worker, desk)
+                    yield from self._on_message(message, worker, queue)
                 for worker in workers.values():
-                    _give_work(worker, desk)
+                    _give_work(worker, queue)
         finally:
             _end(list(workers.values()))
 
-    def _heed(self, message: Any, worker: _Process, desk: Desk) -> Iterator[Outcome | Loaded | Lost]:
+    def _on_message(
+        self, message: Any, worker: _Process, queue: JobQueue
+    ) -> Iterator[Outcome | Loaded | Lost]:
         """React to what a worker says."""
         if isinstance(message, _Fatal):
             raise PiebenchError(message.message)
@@ -147,7 +149,7 @@ class LocalEngine:
             worker.idle = True
             self._deaths[worker.name] = 0
         elif isinstance(message, _Done):
-            desk.finish(worker.name)
+            queue.finish(worker.name)
         elif isinstance(message, _LastWords):
             worker.last_words = message.reason
         else:
@@ -166,15 +168,15 @@ class LocalEngine:
         return _Process(name, spec, process, here)
 
     def _replace(
-        self, dead: _Process, workers: dict[str, _Process], desk: Desk
+        self, dead: _Process, workers: dict[str, _Process], queue: JobQueue
     ) -> Iterator[Outcome | Loaded | Lost]:
         """Start a worker in a dead one's place, unless the place seems to kill them."""
         dead.connection.close()
         dead.process.join()
         # What it saved in its last moment is known from the folder alone.
-        saved = saved_edits(dead.spec, self._recipe, desk.at_work(dead.name))
+        saved = saved_edits(dead.spec, self._recipe, queue.at_work(dead.name))
         yield from (outcome for key, outcome in saved.items() if key not in dead.told)
-        given_up = desk.lose(dead.name, saved.keys() | dead.told)
+        given_up = queue.requeue(dead.name, saved.keys() | dead.told)
         # A job that has been given up was the killer, not the place.
         self._deaths[dead.name] = 0 if given_up else self._deaths[dead.name] + 1
         ended = f"ended: {dead.last_words}" if dead.last_words else _how_it_ended(dead.process.exitcode)
@@ -192,11 +194,11 @@ class LocalEngine:
             )
 
 
-def _give_work(worker: _Process, desk: Desk) -> None:
+def _give_work(worker: _Process, queue: JobQueue) -> None:
     """Hand an idle worker its next job; a model that it has not loaded comes first."""
-    if not worker.idle or (task := desk.take(worker.name)) is None:
+    if not worker.idle or (task := queue.next_job(worker.name)) is None:
         return
-    worker.idle, worker.order = False, _Run(*task, desk.next_samples(worker.name))
+    worker.idle, worker.order = False, _Run(*task, queue.next_samples(worker.name))
     if worker.order.model == worker.model:
         _send(worker, worker.order)
     else:

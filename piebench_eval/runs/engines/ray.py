@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.backbone.device_errors import first_line, is_device_error
 from piebench_eval.errors import PiebenchError
-from piebench_eval.runs.desk import ATTEMPTS
 from piebench_eval.runs.engines.base import Loaded, Lost, recipe_for_worker, saved_edits
+from piebench_eval.runs.job_queue import ATTEMPTS
 from piebench_eval.runs.worker import SpoiltProcess
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from piebench_eval.runs.desk import Desk
+    from piebench_eval.runs.job_queue import JobQueue
     from piebench_eval.runs.plan import Job, Model
     from piebench_eval.runs.recipe import Recipe
     from piebench_eval.runs.records import Outcome
@@ -52,15 +52,15 @@ class RayEngine:
         self.name = "ray"
         self._spec, self._recipe, self._options = spec, recipe, options
 
-    def work(self, desk: Desk) -> Generator[Outcome | Loaded | Lost, None, None]:
+    def work(self, queue: JobQueue) -> Generator[Outcome | Loaded | Lost, None, None]:
         """See ``Engine.work``."""
         ray = _import_ray()
         _connect(ray, self._options.address)
         actors: dict[str, Any] = {}
         try:
             actors = self._start(ray)
-            awaited = {actor.greet.remote(): name for name, actor in actors.items()}
-            yield from _work_with(ray, actors, awaited, desk, self._spec.out is not None)
+            awaited = {actor.ping.remote(): name for name, actor in actors.items()}
+            yield from _work_with(ray, actors, awaited, queue, self._spec.out is not None)
         finally:
             for actor in actors.values():
                 ray.kill(actor)
@@ -109,7 +109,7 @@ class Actor:
             self._failure = first_line(error)
         self._folder = tempfile.TemporaryDirectory(prefix="piebench-")
 
-    def greet(self) -> str | None:
+    def ping(self) -> str | None:
         """Be there; tell what is wrong otherwise."""
         return self._failure
 
@@ -153,7 +153,7 @@ class Actor:
 
 
 def _work_with(
-    ray: Any, actors: dict[str, Any], awaited: dict[Any, str], desk: Desk, shared_files: bool
+    ray: Any, actors: dict[str, Any], awaited: dict[Any, str], queue: JobQueue, shared_files: bool
 ) -> Generator[Outcome | Loaded | Lost, None, None]:
     """Hand jobs to actors as they become free."""
     models: dict[str, Model] = {}
@@ -165,9 +165,9 @@ def _work_with(
         pictures = None if shared_files else {sample.id: sample.file.read_bytes() for sample in job.samples}
         awaited[actors[name].run.remote(model, job, pictures)] = name
 
-    while not desk.is_empty:
+    while not queue.is_empty:
         for name in sorted(idle):
-            if (task := desk.take(name)) is None:
+            if (task := queue.next_job(name)) is None:
                 continue
             idle.remove(name)
             orders[name] = task
@@ -187,7 +187,7 @@ def _work_with(
             # Ray has tried again already.
             idle.add(name)
             models.pop(name, None)
-            yield Lost(name, f"actor {name}: {error}".strip(), desk.lose(name, give_up=True), True)
+            yield Lost(name, f"actor {name}: {error}".strip(), queue.requeue(name, give_up=True), True)
             continue
         if isinstance(answer, str):
             raise PiebenchError(answer)
@@ -199,7 +199,7 @@ def _work_with(
             run(name)
         else:
             yield from answer
-            desk.finish(name)
+            queue.finish(name)
             idle.add(name)
 
 
@@ -218,7 +218,7 @@ def _import_ray() -> Any:
 
 def _connect(ray: Any, address: str | None) -> None:
     try:
-        _knock(address)
+        _check_address(address)
         ray.init(address=address, logging_level="ERROR", log_to_driver=False)
     except (OSError, ValueError, RuntimeError) as error:
         raise PiebenchError(
@@ -227,7 +227,7 @@ def _connect(ray: Any, address: str | None) -> None:
         ) from error
 
 
-def _knock(address: str | None) -> None:
+def _check_address(address: str | None) -> None:
     """See whether anybody listens at HOST:PORT: Ray would try for more than a minute."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if host and port.isdigit():

@@ -17,7 +17,7 @@ import torch
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.engines import ray as ray_engine
 from piebench_eval.runs.plan import plan_units
-from piebench_eval.runs.sessions import read_sessions
+from piebench_eval.runs.session_log import read_sessions
 from tests.runs.engines.test_local import kill_a_worker
 from tests.runs.test_worker import worker_spec
 from tests.support.fake_editor import fake_editor

@@ -6,7 +6,7 @@ from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.deviations import DEVIATIONS
 from piebench_eval.metrics.networks import MetricModels
 from piebench_eval.metrics.protocol import PAPER
-from piebench_eval.runs.cells import CellStore, Score, _network, cell_key
+from piebench_eval.runs.score_cache import Score, ScoreCache, _network, cell_key
 
 
 def fingerprint(column="psnr_unedit_part", protocol=PAPER, models=None, precision="fp32"):
@@ -60,20 +60,20 @@ def test_an_open_clip_file_counts_with_its_time(tmp_path):
 def test_foreign_lines_are_passed_over(tmp_path):
     log = tmp_path / "cells.jsonl"
     log.write_text('{"values": 1, "pictures": 2}\n{"values": {"a": 3.0}, "pictures": {}}\n')
-    assert CellStore(log)["a"] == 3.0
+    assert ScoreCache(log)["a"] == 3.0
 
 
 def test_values_and_digests_survive(tmp_path):
     log, picture = tmp_path / "cells.jsonl", tmp_path / "a.png"
     picture.write_bytes(b"one")
-    store = CellStore(log)
+    store = ScoreCache(log)
     digest = store.digest(picture)
     key = cell_key(Score("mse_unedit_part", PAPER, MetricModels(), "fp32"), "sample", digest, False)
     assert key not in store
     store.add([(key, float("nan")), ("other", float("inf"))])
     with log.open("a") as stream:
         stream.write('{"values": {"torn')
-    again = CellStore(log)
+    again = ScoreCache(log)
     assert key in again and str(again[key]) == "nan" and again["other"] == float("inf")
     assert again.digest(picture) == digest
 
@@ -88,13 +88,13 @@ def replace_alike(file, content):
 def test_content_decides_which_picture_it_is(tmp_path):
     log, picture = tmp_path / "cells.jsonl", tmp_path / "a.png"
     picture.write_bytes(b"one")
-    store = CellStore(log)
+    store = ScoreCache(log)
     first = store.digest(picture)
     store.add([("key", 1.0)])
     replace_alike(picture, b"two")
-    assert store.digest(picture) != first and CellStore(log).digest(picture) != first
+    assert store.digest(picture) != first and ScoreCache(log).digest(picture) != first
     picture.write_bytes(b"one")
-    assert CellStore(log).digest(picture) == first
+    assert ScoreCache(log).digest(picture) == first
 
 
 def test_content_decides_which_network_it_is(tmp_path):
@@ -111,6 +111,6 @@ def test_content_decides_which_network_it_is(tmp_path):
 def test_what_is_known_is_not_read_twice_by_one_process(tmp_path, monkeypatch):
     picture = tmp_path / "a.png"
     picture.write_bytes(b"one")
-    first = CellStore(tmp_path / "cells.jsonl").digest(picture)
-    monkeypatch.setattr("piebench_eval.runs.cells.hashlib.file_digest", lambda *_: pytest.fail())
-    assert CellStore(tmp_path / "cells.jsonl").digest(picture) == first
+    first = ScoreCache(tmp_path / "cells.jsonl").digest(picture)
+    monkeypatch.setattr("piebench_eval.runs.score_cache.hashlib.file_digest", lambda *_: pytest.fail())
+    assert ScoreCache(tmp_path / "cells.jsonl").digest(picture) == first

@@ -7,7 +7,7 @@ from math import isqrt
 from typing import TYPE_CHECKING
 
 from piebench_eval.diffusion.attention import attention_maps, plain_attention
-from piebench_eval.diffusion.control import Control
+from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.rows import Row, SourceReads
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Windows:
+class StepRanges:
     """The steps in which maps are taken over, as the first step after each window.
 
     Attributes:
@@ -35,7 +35,7 @@ class Windows:
     blend: int
 
     @classmethod
-    def of(cls, settings: P2PSettings, steps: int) -> Windows:
+    def of(cls, settings: P2PSettings, steps: int) -> StepRanges:
         """Turn shares into step counts as the reference rounds them (cross counts N + 1 levels)."""
         return cls(
             cross=int(settings.cross_replace_steps * (steps + 1)),
@@ -72,7 +72,7 @@ class CrossAttentionEdit:
         return (source @ self.matrix[:, None] * taken + target * (1 - taken)) * equalizer
 
 
-class P2PControl(Control):
+class P2PController(AttentionController):
     """Prompt-to-Prompt in the edit loop.
 
     Attributes:
@@ -83,7 +83,7 @@ class P2PControl(Control):
     """
 
     def __init__(
-        self, windows: Windows, edit: CrossAttentionEdit, local_blend: LocalBlend, settings: P2PSettings
+        self, windows: StepRanges, edit: CrossAttentionEdit, local_blend: LocalBlend, settings: P2PSettings
     ):
         super().__init__(samples=len(edit.taken))
         self.windows = windows
@@ -120,7 +120,7 @@ class P2PControl(Control):
             self._collect_maps(query, key)
         return attended
 
-    def after_step(self, step: int, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def on_step_end(self, step: int, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Blend the branches."""
         return self.local_blend.blend(step, source, target)
 

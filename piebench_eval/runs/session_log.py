@@ -1,4 +1,4 @@
-"""The commands that have worked on a run: a file for each, which only it writes."""
+"""Session logs of a run folder: a file per command, which only that command writes."""
 
 from __future__ import annotations
 

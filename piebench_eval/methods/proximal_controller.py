@@ -7,26 +7,30 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from piebench_eval.diffusion.rows import SourceReads
-from piebench_eval.methods.p2p_control import P2PControl
+from piebench_eval.methods.p2p_controller import P2PController
 
 if TYPE_CHECKING:
     from piebench_eval.diffusion.local_blend import LocalBlend
-    from piebench_eval.methods.p2p_control import CrossAttentionEdit, Windows
+    from piebench_eval.methods.p2p_controller import CrossAttentionEdit, StepRanges
     from piebench_eval.methods.proximal import ProximalSettings
 
 
-class ProximalControl(P2PControl):
+class ProximalController(P2PController):
     """Prompt-to-Prompt whose guidance differences are shrunk.
 
     Attributes:
         settings: the method's section of the recipe.
     """
 
-    bends_guidance = True
+    modifies_guidance = True
     settings: ProximalSettings
 
     def __init__(
-        self, windows: Windows, edit: CrossAttentionEdit, local_blend: LocalBlend, settings: ProximalSettings
+        self,
+        windows: StepRanges,
+        edit: CrossAttentionEdit,
+        local_blend: LocalBlend,
+        settings: ProximalSettings,
     ):
         super().__init__(windows, edit, local_blend, settings)
 
@@ -36,7 +40,9 @@ class ProximalControl(P2PControl):
             SourceReads(uncond=True, cond=True, latent=read.latent) for read in super().source_reads(step)
         ]
 
-    def bend_guidance(self, source: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def modify_guidance(
+        self, source: torch.Tensor, target: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Shrink both branches by a threshold that they find together."""
         differences = torch.stack([source, target], dim=1)
         shrunk = proximal(differences, self.settings.quantile, self.settings.shrink)

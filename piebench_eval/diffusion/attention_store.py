@@ -1,4 +1,4 @@
-"""Where in the picture words are: their cross-attention maps, collected over layers."""
+"""Cross-attention maps of words, collected over layers and steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from piebench_eval.diffusion.indexing import device_index
 
 
-class WordMaps:
+class AttentionStore:
     """Adds up the cross-attention maps of given words, for both branches.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Every score that was computed, with what it depends on: nothing is lost, nothing computed twice."""
+"""A cache of scores on disk, each with everything that it depends on."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _content_digest(file: Path, _state: tuple[int, ...]) -> str:
         return hashlib.file_digest(stream, hashlib.blake2b).hexdigest()[:64]
 
 
-class CellStore:
+class ScoreCache:
     """A log beside the scores file; it may be deleted, and then everything is computed again."""
 
     def __init__(self, file: Path):

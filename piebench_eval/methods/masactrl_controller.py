@@ -9,19 +9,19 @@ import torch
 from torch.nn import functional
 
 from piebench_eval.diffusion.attention import attention_maps, plain_attention
-from piebench_eval.diffusion.control import Control
+from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.rows import Row, SourceReads
 
 if TYPE_CHECKING:
     from piebench_eval.diffusion.attention import AttentionLayer
+    from piebench_eval.diffusion.attention_store import AttentionStore
     from piebench_eval.diffusion.rows import RowBatch
-    from piebench_eval.diffusion.word_maps import WordMaps
     from piebench_eval.methods.masactrl import MasaCtrlSettings
 
 _HALVES = ((Row.SOURCE_UNCOND, Row.TARGET_UNCOND), (Row.SOURCE_COND, Row.TARGET_COND))
 
 
-class MasaCtrlControl(Control):
+class MasaCtrlController(AttentionController):
     """MasaCtrl in the edit loop.
 
     Attributes:
@@ -29,7 +29,7 @@ class MasaCtrlControl(Control):
         settings: the method's section of the recipe.
     """
 
-    def __init__(self, samples: int, word_maps: WordMaps, settings: MasaCtrlSettings):
+    def __init__(self, samples: int, word_maps: AttentionStore, settings: MasaCtrlSettings):
         super().__init__(samples)
         self.word_maps = word_maps
         self.settings = settings

@@ -83,7 +83,7 @@ class SteadyGeglu(nn.Module):
         return values * (0.5 * gate * (1 + torch.erf(gate * math.sqrt(0.5))))
 
 
-def use_steady_layers(model: nn.Module) -> None:
+def use_deterministic_layers(model: nn.Module) -> None:
     """Replace the layers of a model that are not steady, keeping their weights and names."""
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 from transformers.activations import QuickGELUActivation
 
-from piebench_eval.backbone.steady import (
+from piebench_eval.backbone.deterministic import (
     SteadyLinear,
     SteadyPointwiseConv2d,
     SteadySwish,
-    use_steady_layers,
+    use_deterministic_layers,
 )
 
 
@@ -19,14 +19,14 @@ def test_a_product_is_the_convolution(size):
     pixels = torch.randn(2, 24, *size)
     expected = model(pixels)
     names = set(model.state_dict())
-    use_steady_layers(model)
+    use_deterministic_layers(model)
     assert all(type(layer) is SteadyPointwiseConv2d for layer in model) and set(model.state_dict()) == names
     torch.testing.assert_close(model(pixels), expected, atol=1e-6, rtol=1e-6)
 
 
 def test_other_convolutions_stay():
     model = nn.Sequential(nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 1, stride=2), nn.Conv2d(8, 8, 1, groups=2))
-    use_steady_layers(model)
+    use_deterministic_layers(model)
     assert all(type(layer) is nn.Conv2d for layer in model)
 
 
@@ -36,7 +36,7 @@ def test_a_linear_layer_stays_what_it_was(rows, dtype):
     model = nn.Sequential(nn.Linear(24, 40), nn.Linear(40, 8, bias=False)).to(dtype)
     given = torch.randn(rows, 24, dtype=dtype)
     expected = model(given)
-    use_steady_layers(model)
+    use_deterministic_layers(model)
     assert all(type(layer) is SteadyLinear for layer in model)
     assert model(given).dtype == dtype
     torch.testing.assert_close(model(given), expected)
@@ -46,7 +46,7 @@ def test_a_linear_layer_stays_what_it_was(rows, dtype):
 def test_an_activation_and_its_slope_stay_what_they_were(layer):
     values = torch.cat([torch.linspace(-30, 30, 1001), torch.tensor([-1e30, -100.0, 100.0, 1e30])])
     model = nn.Sequential(layer)
-    use_steady_layers(model)
+    use_deterministic_layers(model)
     assert type(model[0]) is SteadySwish
     found = []
     for function in (layer, model):

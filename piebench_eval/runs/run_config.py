@@ -1,4 +1,4 @@
-"""What a user asks to be run: a recipe's file, what is changed in it, and the benchmark."""
+"""The configuration of a run: a recipe's file, what overrides it, and the benchmark."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RunRequest:
+class RunConfig:
     """What is to be run, before it is checked.
 
     Attributes:

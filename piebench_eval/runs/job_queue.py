@@ -1,4 +1,4 @@
-"""The desk where workers fetch their jobs: who gets what next, and what happens to a dead worker's job."""
+"""A queue of jobs for workers, with re-queuing when a worker dies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ATTEMPTS = 3
 """How many workers may die over one job before it counts as the job's fault."""
 
 
-class Desk:
+class JobQueue:
     """Hands out the jobs of a run, unit by unit: the work that a unit's jobs share stays in one place.
 
     A worker that finds no unit left takes the last job of the longest unit that another is at.
@@ -33,7 +33,7 @@ class Desk:
         """Whether every job has been handed out, and none is being worked at."""
         return not self._units and not self._running and not any(self._opened.values())
 
-    def take(self, worker: str) -> tuple[Model, Job] | None:
+    def next_job(self, worker: str) -> tuple[Model, Job] | None:
         """The next job of a worker, and the model for it; None if there is nothing to do now."""
         own = self._opened.get(worker)
         if not own and self._units:
@@ -63,7 +63,7 @@ class Desk:
         if not self._running[worker]:
             del self._running[worker]
 
-    def lose(self, worker: str, settled: Container[EditKey] = (), give_up: bool = False) -> Job | None:
+    def requeue(self, worker: str, settled: Container[EditKey] = (), give_up: bool = False) -> Job | None:
         """A worker has died: others get what it had, the jobs that it was at first.
 
         Args:

@@ -1,4 +1,4 @@
-"""What an editing method is to the edit loop, and how it takes part in the UNet."""
+"""The interface of attention controllers, and how they are attached to a UNet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.rows import RowBatch
 
 
-class Control:
+class AttentionController:
     """What an editing method takes from the source branch, inside the UNet and after each step.
 
     As it stands it takes nothing: the target is sampled with plain guidance. A method overrides what it
@@ -29,7 +29,7 @@ class Control:
     Attributes:
         samples: number of samples in the batch.
         hooked_modules: names of UNet modules whose outputs ``module_output`` may change.
-        bends_guidance: whether ``bend_guidance`` has to be asked, at any guidance scale; the source then
+        modifies_guidance: whether ``modify_guidance`` has to be asked, at any guidance scale; the source then
             takes steps of its own unless the inversion pins it.
         step: index of the current step.
         rows: the rows of the current UNet call.
@@ -37,7 +37,7 @@ class Control:
     """
 
     hooked_modules: Sequence[str] = ()
-    bends_guidance: bool = False
+    modifies_guidance: bool = False
     step: int
     rows: RowBatch
     latent_shape: tuple[int, int]
@@ -63,24 +63,26 @@ class Control:
         """Return the output ``[rows, channels, height, width]`` of one of ``hooked_modules``."""
         return output
 
-    def bend_guidance(self, source: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def modify_guidance(
+        self, source: torch.Tensor, target: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return both branches' guidance differences, cond - uncond, each ``[samples, 4, h, w]``."""
         return source, target
 
-    def after_step(self, step: int, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def on_step_end(self, step: int, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the target latents after the step, given both branches' ``[samples, 4, h, w]``."""
         return target
 
 
 @contextmanager
-def controlled(unet: Any, control: Control) -> Iterator[None]:
-    """Let a control take part in a UNet's calls; leave the UNet as it was, whatever happens.
+def controlled(unet: Any, controller: AttentionController) -> Iterator[None]:
+    """Let a controller take part in a UNet's calls; leave the UNet as it was, whatever happens.
 
     Raises:
-        PiebenchError: the UNet lacks a module that the control wants to hook.
+        PiebenchError: the UNet lacks a module that the controller wants to hook.
     """
     with ExitStack() as stack:
-        for name in control.hooked_modules:
+        for name in controller.hooked_modules:
             try:
                 module = unet.get_submodule(name)
             except AttributeError:
@@ -88,13 +90,13 @@ def controlled(unet: Any, control: Control) -> Iterator[None]:
                     f"this UNet has no module {name}; use one of Stable Diffusion 1.x's shape"
                 ) from None
             stack.enter_context(uncompiled(unet, name))
-            handle = module.register_forward_hook(partial(_pass_output, control, name))
+            handle = module.register_forward_hook(partial(_pass_output, controller, name))
             stack.callback(handle.remove)
-        stack.enter_context(controlled_attention(unet, control))
+        stack.enter_context(controlled_attention(unet, controller))
         yield
 
 
 def _pass_output(
-    control: Control, name: str, _module: Any, _inputs: Any, output: torch.Tensor
+    controller: AttentionController, name: str, _module: Any, _inputs: Any, output: torch.Tensor
 ) -> torch.Tensor:
-    return control.module_output(name, output)
+    return controller.module_output(name, output)

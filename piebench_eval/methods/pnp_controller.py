@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from piebench_eval.diffusion.attention import plain_attention
-from piebench_eval.diffusion.control import Control
+from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.rows import Row, SourceReads
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ FIRST_ATTENTION_LAYER = 8
 """First self-attention of the decoder's layers 4 to 11, counted over the whole UNet."""
 
 
-class PnPControl(Control):
+class PnPController(AttentionController):
     """Plug-and-Play in the edit loop.
 
     Attributes:

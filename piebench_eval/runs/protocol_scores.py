@@ -1,4 +1,4 @@
-"""What the metrics of the same pictures would be under other protocols."""
+"""Scores of the same images under any number of protocols."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from piebench_eval.runs.cells import Score
+from piebench_eval.runs.score_cache import Score
 from piebench_eval.runs.scoring import do_work, work_on
 
 if TYPE_CHECKING:
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from piebench_eval.metrics.protocol import Protocol
     from piebench_eval.metrics.suite import Suite
     from piebench_eval.runs.candidates import Candidate
-    from piebench_eval.runs.cells import CellStore
+    from piebench_eval.runs.score_cache import ScoreCache
     from piebench_eval.runs.scoring import Scoring
 
 Question = tuple[str, "Protocol"]
 """A column and the protocol that it is asked about under."""
 
 
-class Evidence:
+class ProtocolScores:
     """Values of one combination's pictures under any protocol, computed once and kept.
 
     Attributes:
         types: the pictures' editing types.
     """
 
-    def __init__(self, candidates: Sequence[Candidate], scoring: Scoring, suite: Suite, cells: CellStore):
-        """Say what the evidence is about.
+    def __init__(self, candidates: Sequence[Candidate], scoring: Scoring, suite: Suite, cells: ScoreCache):
+        """Say what the protocol_scores is about.
 
         Args:
             candidates: the pictures.
@@ -72,7 +72,7 @@ class Evidence:
             PiebenchError: a network cannot be loaded, a picture cannot be read or has another size.
         """
         work = list(work_on(self._candidates, scores, self._cells))
-        yield from do_work(work, self._suite, self._cells, self._scoring.resize, frugal=True)
+        yield from do_work(work, self._suite, self._cells, self._scoring.resize, low_memory=True)
         for position, score in enumerate(scores):
             values = [self._cells[item.keys[position]] for item in work]
             self._values[score.fingerprint] = np.array(values, dtype=float)

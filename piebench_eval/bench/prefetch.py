@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class PictureShelf:
+class ImagePrefetcher:
     """Pictures that have been asked for, read by a thread of its own."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pictures")
         self._asked: dict[Path, Future[NDArray[np.uint8]]] = {}
 
-    def ask(self, files: Iterable[Path]) -> None:
+    def submit(self, files: Iterable[Path]) -> None:
         """Begin to read pictures; those that were asked for before, and are not among them, are dropped."""
         known = self._asked
         self._asked = {file: known.get(file) or self._pool.submit(read_picture, file) for file in files}
 
     def read(self, file: Path) -> NDArray[np.uint8]:
-        """A picture, from the shelf or else from its file.
+        """A picture, from the prefetcher or else from its file.
 
         Returns:
             Array of shape ``[height, width, 3]``.
