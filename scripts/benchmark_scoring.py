@@ -36,8 +36,8 @@ from piebench_eval.demo.embedded import WEIGHTS
 from piebench_eval.loading import use_exact_float32
 from piebench_eval.metrics.clip_networks import load_clip
 from piebench_eval.metrics.columns import COLUMNS
+from piebench_eval.metrics.lpips_network import PerceptualFeatures
 from piebench_eval.metrics.networks import MetricModels
-from piebench_eval.metrics.perceptual import PerceptualFeatures
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.metrics.structure import network_input
 from piebench_eval.runs.candidates import Candidate

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from piebench_eval.methods import METHODS
+
 PACKAGE = Path(__file__).parents[1] / "piebench_eval"
 PACKAGES = [
     "cli",
@@ -31,10 +33,10 @@ SHARED = {
     "registry",
     "recipes",
     "thread_waiting",
+    "version",
     "vocabulary",
     "warning_filters",
     "weights",
-    "__version__",
 }
 
 
@@ -70,3 +72,30 @@ def test_inversions_and_methods_are_known_without_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+MODULES = {
+    ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): file
+    for file in PACKAGE.rglob("*.py")
+}
+
+
+def imported_modules(file):
+    """Modules of the package that a file imports anywhere in it, those for types alone included."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield name if name in MODULES else node.module
+
+
+def test_no_modules_import_each_other():
+    """Nor in any longer circle, but for a method's settings and its controller."""
+    waiting = {module: set(imported_modules(file)) & MODULES.keys() for module, file in MODULES.items()}
+    for method in METHODS.names():
+        waiting[f"piebench_eval.methods.{method}"].discard(f"piebench_eval.methods.{method}_controller")
+    done = set()
+    while ready := [module for module, imported in waiting.items() if imported <= done]:
+        done.update(ready)
+        waiting = {module: imported for module, imported in waiting.items() if module not in done}
+    assert not waiting, {module: sorted(imported - done) for module, imported in waiting.items()}

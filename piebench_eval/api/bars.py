@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from piebench_eval.api.progress import duration
+from piebench_eval.api.duration import duration
 from piebench_eval.runs.pace import Pace
 
 if TYPE_CHECKING:

@@ -20,18 +20,6 @@ Brackets in what is printed are brackets: paths and prompts have them. Styles ar
 """
 
 
-def duration(seconds: float) -> str:
-    """Write a time for people.
-
-    >>> duration(45), duration(600), duration(50_000)
-    ('45 s', '10 min', '13 h 53 min')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
 def progress_bar() -> Bars:
     """Bars with count, elapsed time and time left; where there is no terminal to draw them, lines."""
     from piebench_eval.api.bars import Bars, Lines

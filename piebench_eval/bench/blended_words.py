@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from piebench_eval.bench.sample import Sample
+from typing import Any
 
 SEPARATOR = "|"
 _FORM = 'write two words with a blank between, "SOURCE|TARGET" for phrases, or a list of the two'
@@ -117,11 +114,17 @@ def dropped_note(text: str) -> list[str]:
     ]
 
 
-def blend_remarks(sample: Sample) -> dict[str, bool]:
-    """What is wrong with a sample's blended words: the names of ``KINDS`` that apply."""
-    prompts = (sample.source_prompt, sample.target_prompt)
+def blend_remarks(source_prompt: str, target_prompt: str, text: str) -> dict[str, bool]:
+    """What is wrong with a sample's blended words: which of ``KINDS`` apply.
+
+    Args:
+        source_prompt: without brackets.
+        target_prompt: likewise.
+        text: ``Sample.blended_word``.
+    """
+    prompts = (source_prompt, target_prompt)
     kinds = dict.fromkeys(KINDS, False)
-    for word, prompt, other in zip(sample.blend_words or (), prompts, prompts[::-1], strict=False):
+    for word, prompt, other in zip(blend_words(text) or (), prompts, prompts[::-1], strict=False):
         if occurrences(prompt, word):
             continue
         if _similar(word, prompt):
@@ -130,7 +133,7 @@ def blend_remarks(sample: Sample) -> dict[str, bool]:
             kinds["blended_words_in_the_other_prompt"] = True
         else:
             kinds["absent_blended_words"] = True
-    return kinds | {"dropped_blended_words": bool(dropped_words(sample.blended_word))}
+    return kinds | {"dropped_blended_words": bool(dropped_words(text))}
 
 
 def _similar(word: str, prompt: str) -> str | None:

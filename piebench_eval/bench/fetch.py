@@ -7,13 +7,13 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
-from piebench_eval import __version__
 from piebench_eval.bench.hub import fetch_file, list_dataset
 from piebench_eval.bench.pie_bench import load_pie_bench
 from piebench_eval.bench.pie_bench_pp import CONFIGS, NOTES, write_official_folder
 from piebench_eval.bench.staging import require_new, whole_folder
 from piebench_eval.bench.summary import summarise
 from piebench_eval.errors import DataError, PiebenchError
+from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable

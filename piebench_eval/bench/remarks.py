@@ -72,7 +72,7 @@ def remarks_on_data(samples: Sequence[Sample]) -> list[Remark]:
     for sample in samples:
         size = picture_size(sample.file)
         of_texts = {name: check(sample) for name, check in _OF_TEXTS.items()}
-        applies = of_texts | blended_words.blend_remarks(sample) | _of_picture(sample, size)
+        applies = of_texts | _of_blended_words(sample) | _of_picture(sample, size)
         for name in (name for name, yes in applies.items() if yes):
             found[name].append(sample.id)
         content = hashlib.blake2b(sample.file.read_bytes()).hexdigest()
@@ -109,6 +109,10 @@ def _unmatched_brackets(sample: Sample) -> bool:
 def _long_prompts(sample: Sample) -> bool:
     prompts = (sample.source_prompt, sample.target_prompt)
     return any(len(_PIECES.findall(prompt)) > _MOST_TOKENS for prompt in prompts)
+
+
+def _of_blended_words(sample: Sample) -> dict[str, bool]:
+    return blended_words.blend_remarks(sample.source_prompt, sample.target_prompt, sample.blended_word)
 
 
 _OF_TEXTS: dict[str, Callable[[Sample], bool]] = {

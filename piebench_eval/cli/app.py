@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from piebench_eval import __version__
 from piebench_eval.cli import (
     check,
     data,
@@ -28,6 +27,7 @@ from piebench_eval.cli import (
 )
 from piebench_eval.cli.console import err, out, print_warning
 from piebench_eval.errors import PiebenchError, PiebenchWarning
+from piebench_eval.version import __version__
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from piebench_eval.api.progress import duration
+from piebench_eval.api.duration import duration
 from piebench_eval.cli.console import out
 
 if TYPE_CHECKING:

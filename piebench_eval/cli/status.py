@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piebench_eval.api.progress import duration
+from piebench_eval.api.duration import duration
 from piebench_eval.cli.console import out, print_warning
 
 if TYPE_CHECKING:

@@ -1,28 +1,24 @@
-"""The networks behind the metrics, each loaded once; and the scores of a block of edits."""
+"""The networks behind the metrics, each loaded once."""
 
 from __future__ import annotations
 
 import contextlib
-import traceback
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import torch
 
 from piebench_eval.demo.embedded import locate
-from piebench_eval.errors import PiebenchError
 from piebench_eval.loading import use_exact_float32
-from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.clip_networks import Clip, load_clip
-from piebench_eval.metrics.perceptual import PerceptualFeatures
+from piebench_eval.metrics.dino import StructureFeatures
+from piebench_eval.metrics.lpips_network import PerceptualFeatures
 from piebench_eval.metrics.protocol import PAPER
-from piebench_eval.metrics.structure import StructureFeatures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
-    from piebench_eval.metrics.edits import Edits
     from piebench_eval.metrics.networks import MetricModels
     from piebench_eval.metrics.protocol import Protocol
 
@@ -95,36 +91,3 @@ class Suite:
     def _load_clip(self, network: str | None, activation: str) -> Clip:
         name = locate("clip", network or self._models.clip)
         return load_clip(name, activation, self.device, self._allow_pickle)
-
-
-def score_edits(edits: Edits, column: str) -> list[float]:
-    """Score a block of edits by one metric.
-
-    Args:
-        edits: the edits, under a protocol.
-        column: name of the metric.
-
-    Returns:
-        The scores of the edits, in their order.
-
-    Raises:
-        PiebenchError: a network cannot be loaded, or a plugin's metric failed.
-    """
-    plugin = METRICS.origin(column)
-    try:
-        with torch.inference_mode():
-            scores = [float(score) for score in METRICS.get(column).score(edits)]
-    except Exception as error:
-        if plugin is None or isinstance(error, PiebenchError):
-            raise
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        raise PiebenchError(
-            f"{plugin}: metric {column} failed with {type(error).__name__}: {error} "
-            f"({place.filename}, line {place.lineno})"
-        ) from error
-    if len(scores) != len(edits.owners):
-        raise PiebenchError(
-            f"{plugin}: metric {column} gave {len(scores)} scores for {len(edits.owners)} edits; give one "
-            "for each"
-        )
-    return scores

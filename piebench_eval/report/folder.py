@@ -9,9 +9,9 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval import __version__
 from piebench_eval.errors import PiebenchError
 from piebench_eval.report import places
+from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from piebench_eval import __version__
 from piebench_eval.metrics import METRICS
 from piebench_eval.report import places
 from piebench_eval.report.means import means_rows
 from piebench_eval.report.paper import beside_paper
 from piebench_eval.tables.versus import versus_rules
+from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,10 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval import __version__
 from piebench_eval.bench.mask_size import size_text
 from piebench_eval.bench.pie_bench import dataset_fingerprint
 from piebench_eval.bench.remarks import count_remarks
+from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

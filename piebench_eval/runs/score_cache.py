@@ -10,12 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval import __version__
 from piebench_eval.demo.embedded import locate
 from piebench_eval.files import append_line, read_json_lines
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.networks import OPEN_CLIP, open_clip_parts
 from piebench_eval.registry import source_hash
+from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -252,7 +252,7 @@ def _score_block(block: Sequence[_Decoded], suite: Suite, cells: ScoreCache, low
 def _values(block: Sequence[_Decoded], suite: Suite, low_memory: bool) -> Iterator[tuple[str, float]]:
     """The values of edits of one size, with their keys."""
     from piebench_eval.metrics.edits import Edits
-    from piebench_eval.metrics.suite import score_edits
+    from piebench_eval.metrics.score import score_edits
 
     sources = list(dict.fromkeys(item.source for item in block))
     owners = [sources.index(item.source) for item in block]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from piebench_eval import __version__
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_json_object, read_yaml_mapping, write_whole
 from piebench_eval.runs.scoring import provenance_file
@@ -19,6 +18,7 @@ from piebench_eval.tables.aggregate import combination_name, label_columns, read
 from piebench_eval.tables.baseline import metric_keys
 from piebench_eval.tables.formats import to_text
 from piebench_eval.tables.gate_origin import ORIGIN_PARTS
+from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -60,7 +60,7 @@ def test_words_that_are_not_found_or_dropped_are_remarked(load, source, blended,
 
 def test_nothing_is_said_of_words_that_are_found(load):
     (sample,) = load(original_prompt="a cat", editing_prompt="a dog", blended_word="cat dog")
-    assert not any(blend_remarks(sample).values())
+    assert not any(blend_remarks(sample.source_prompt, sample.target_prompt, sample.blended_word).values())
 
 
 def test_the_command_shows_the_remarks(load, tmp_path):

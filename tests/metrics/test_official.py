@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from piebench_eval.metrics.columns import BACKGROUND_COLUMNS, COLUMNS
-from piebench_eval.metrics.suite import score_edits
+from piebench_eval.metrics.score import score_edits
 from tests.support.edits import block, score_one
 
 

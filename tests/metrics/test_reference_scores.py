@@ -16,8 +16,9 @@ from piebench_eval.metrics.deviations import DEVIATIONS
 from piebench_eval.metrics.edits import Edits
 from piebench_eval.metrics.networks import MetricModels
 from piebench_eval.metrics.protocol import MODERN, PAPER
+from piebench_eval.metrics.score import score_edits
 from piebench_eval.metrics.structure import network_input, self_similarity
-from piebench_eval.metrics.suite import Suite, score_edits
+from piebench_eval.metrics.suite import Suite
 from piebench_eval.runs.candidates import anybodys_candidates
 from piebench_eval.runs.scoring import read_edit, source_of
 

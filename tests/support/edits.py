@@ -3,7 +3,7 @@
 from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.edits import Edits, Source
 from piebench_eval.metrics.protocol import PAPER
-from piebench_eval.metrics.suite import score_edits
+from piebench_eval.metrics.score import score_edits
 
 
 def block(suite, pairs, protocol=PAPER, prompts=("a [cat]", "a [dog]")):
