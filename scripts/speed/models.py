@@ -60,10 +60,10 @@ def new_vae(size: Size) -> AutoencoderKL:
     ).eval()
 
 
-def new_text_encoder(size: Size) -> CLIPTextModel:
-    """A text encoder for the demo model's tokenizer."""
+def new_text_encoder(size: Size, vocabulary: int = 49408) -> CLIPTextModel:
+    """A text encoder that knows so many tokens, by default CLIP's."""
     config = CLIPTextConfig(
-        vocab_size=len(CLIPTokenizer.from_pretrained(TOKENIZER)),
+        vocab_size=vocabulary,
         hidden_size=size.text,
         intermediate_size=4 * size.text,
         num_hidden_layers=size.text_layers,
@@ -80,7 +80,8 @@ def save_model(folder: Path, size: Size) -> Path:
     tame(unet, vae)
     unet.save_pretrained(folder / "unet")
     vae.save_pretrained(folder / "vae")
-    new_text_encoder(size).save_pretrained(folder / "text_encoder")
+    vocabulary = len(CLIPTokenizer.from_pretrained(TOKENIZER))
+    new_text_encoder(size, vocabulary).save_pretrained(folder / "text_encoder")
     sd_scheduler().save_pretrained(folder / "scheduler")
     tokenizer = folder / "tokenizer"
     tokenizer.mkdir()

@@ -37,9 +37,8 @@ def run_edit(backbone, samples, inversion, steps, settings=SETTINGS):
     [
         ("ddim", BLENDED),
         ("ddim", UNBLENDED),
-        pytest.param("ddim", INSERTED, marks=pytest.mark.slow),
-        pytest.param("ddim", HALF_FOUND, marks=pytest.mark.slow),
         *(("direct", case) for case in (BLENDED, INSERTED, UNBLENDED, HALF_FOUND)),
+        *(pytest.param("ddim", case, marks=pytest.mark.slow) for case in (INSERTED, HALF_FOUND)),
     ],
 )
 def test_leaving_rows_out_changes_nothing(backbone, samples, inversion, case):
@@ -53,7 +52,7 @@ def test_leaving_rows_out_changes_nothing(backbone, samples, inversion, case):
     assert expected.std() > 0.1
 
 
-@pytest.mark.parametrize("inversion", ["ddim", "direct"])
+@pytest.mark.parametrize("inversion", ["direct", pytest.param("ddim", marks=pytest.mark.slow)])
 def test_replace_controller_against_plain(backbone, samples, inversion):
     settings = P2PSettings(controller="auto", blend_threshold=0.8)
     sample = samples[HALF_FOUND]

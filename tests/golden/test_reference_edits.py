@@ -166,6 +166,7 @@ def test_replacement_matrix(golden, reference, case):
     np.testing.assert_array_equal(matrix, recording["mapper"])
 
 
+@pytest.mark.slow  # test_edit holds the latents that it decides
 def test_blend_mask(golden, reference, paper, monkeypatch):
     """Case 1 is the one whose mask is a part of the picture."""
     from piebench_eval.diffusion.local_blend import LocalBlend

@@ -87,7 +87,7 @@ def losses(unet, tensors, wanted):
         }
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.float16, pytest.param(torch.bfloat16, marks=pytest.mark.slow)])
 def test_half_precision_reaches_the_loss_of_float32(losses, dtype):
     assert (losses[torch.float32] < 0.5 * losses[None]).all(), "there is something to reach"
     assert (losses[dtype] <= ALLOWED * losses[torch.float32]).all()

@@ -151,7 +151,14 @@ def studied(golden_metrics):
     return rows
 
 
-@pytest.mark.parametrize("name", STUDIED)
+@pytest.mark.parametrize(
+    "name",
+    # The dearest variants of what others show.
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in ("e2", "e3", "j2", "j3", "r2") else [])
+        for name in STUDIED
+    ],
+)
 def test_every_deviation_has_the_effect_that_was_studied(golden_metrics, edits, samples, name):
     """Within 5% of the change that the study found, beside the tolerance of the column."""
     protocol = PAPER

@@ -7,6 +7,8 @@ from piebench_eval.runs.session import Selection
 from piebench_eval.runs.shard import Shard
 from tests.support.runs import digests, run
 
+pytestmark = pytest.mark.slow  # a killed run that is gone on with, and workers that stop, show the same
+
 
 @pytest.fixture(scope="module")
 def recipe(tiny_model):
@@ -43,7 +45,6 @@ def test_by_shards_in_another_order_and_after_a_stop(recipe, photo_bench, whole,
     assert digests(out) == whole
 
 
-@pytest.mark.slow  # the first test in batches
 def test_in_equal_batches_by_one_process_or_two(recipe, photo_bench, tmp_path):
     run(recipe, photo_bench, tmp_path / "one", batch_size=2)
     run(recipe, photo_bench, tmp_path / "two", batch_size=2, count=2)
