@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.thread_waiting import bound_waiting
-from piebench_eval.version import __version__
+from piebench_eval.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from piebench_eval.api.editing import edit
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from piebench_eval.api.scoring import score
     from piebench_eval.api.tabulating import table
 
-__all__ = ["PiebenchError", "PiebenchWarning", "__version__", "edit", "run", "score", "table"]
+__all__ = ["PiebenchError", "PiebenchWarning", "edit", "run", "score", "table"]
 
 bound_waiting()  # before anything imports PyTorch, which reads it then
 
