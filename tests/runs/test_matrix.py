@@ -46,9 +46,9 @@ FLOAT32 = 1e-4
 most, over all rows with two and with three steps, in batches of two and of three, of two models."""
 
 NULL_TEXT = 1e-2
-"""How far they may be off after null-text inversion in fp32 and tf32, as root mean square: Adam turns the
-sign of a tiny gradient, which is noise, into a whole step, and a threshold may let the difference through. Mostly
-they are 1e-5 off at most; 4e-2 was found once."""
+"""The same after null-text inversion, as root mean square: Adam turns the sign of a tiny gradient, which is
+noise, into a whole step, and a threshold may let the difference through. Mostly latents are 1e-5 off at most;
+4e-2 was found once."""
 
 ROUNDINGS = 30
 """How far they may be off in bf16 and fp16 as root mean square, in the format's spacing of numbers (``eps``)
