@@ -37,8 +37,13 @@ def run_edit(backbone, samples, inversion, steps, settings=SETTINGS):
     [
         ("ddim", BLENDED),
         ("ddim", UNBLENDED),
-        *(("direct", case) for case in (BLENDED, INSERTED, UNBLENDED, HALF_FOUND)),
-        *(pytest.param("ddim", case, marks=pytest.mark.slow) for case in (INSERTED, HALF_FOUND)),
+        ("direct", BLENDED),
+        ("direct", UNBLENDED),
+        *(
+            pytest.param(inversion, case, marks=pytest.mark.slow)
+            for inversion in ("ddim", "direct")
+            for case in (INSERTED, HALF_FOUND)
+        ),
     ],
 )
 def test_leaving_rows_out_changes_nothing(backbone, samples, inversion, case):

@@ -37,12 +37,14 @@ FIRST_AND_SLOW_OTHERS = [CASES[0], *(pytest.param(case, marks=pytest.mark.slow) 
 def edits():
     """Every combination of configs/paper.yaml on every case that was recorded.
 
-    On the first case, the one whose blend masks are a part of the picture, all are tested, and the others
-    repeat it. Null-text's hundred updates take minutes; its first are in ``test_null_text_begins_alike``.
+    On the first case, the one whose blend masks are a part of the picture, every inversion and every method is
+    tested; the rest repeats them. Null-text's hundred updates take minutes; its first are in
+    ``test_null_text_begins_alike``.
     """
     for case in CASES:
         for pair in map("+".join, shipped("paper").pairs):
-            is_slow = case != CASES[0] or pair.startswith("null_text")
+            repeats = pair in ("ddim+masactrl", "ddim+pnp")
+            is_slow = case != CASES[0] or repeats or pair.startswith("null_text")
             yield pytest.param(pair, case, marks=[pytest.mark.slow] if is_slow else [])
 
 

@@ -43,6 +43,7 @@ def test_rows_times_and_latents_stand_beside_the_plain_implementation(tmp_path):
     assert [cell.strip() for cell in rows.split("|")[2:-1]] == ["16", "16", "4", "52", "52"]
 
 
+@pytest.mark.slow
 def test_other_latents_end_in_one(monkeypatch):
     def spoilt(measured, *_):
         return replace(measured, plain=Plain(1.0, 52, 0, max_difference=1.0, rms_difference=0.1))

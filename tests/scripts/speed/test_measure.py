@@ -30,6 +30,7 @@ def recipe():
     return shipped("table1", {"model": "x", "steps": 10, "resolution": SIDE})
 
 
+@pytest.mark.slow
 def test_methods_differ_by_more_than_the_tolerance(model, samples, recipe):
     backbone = load_backbone(model)
     edits = [
@@ -40,6 +41,7 @@ def test_methods_differ_by_more_than_the_tolerance(model, samples, recipe):
         assert (one - other).abs().max() > 5 * TOLERANCE[0]
 
 
+@pytest.mark.slow
 def test_the_last_picture_of_the_largest_batch_is_held_against_the_plain_one(model, samples, recipe):
     backbone = load_backbone(model)
     combination = recipe.combination("direct", "p2p")
