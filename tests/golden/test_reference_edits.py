@@ -37,8 +37,8 @@ FIRST_AND_SLOW_OTHERS = [CASES[0], *(pytest.param(case, marks=pytest.mark.slow) 
 def edits():
     """Every combination of configs/paper.yaml on every case that was recorded.
 
-    On the first case, the one whose blend masks are a part of the picture, every inversion and every method is
-    tested; the rest repeats them. Null-text's hundred updates take minutes; its first are in
+    On the first case, the one whose blend masks are a part of the picture, every inversion and every method
+    is tested; the rest repeats them. Null-text's hundred updates take minutes; its first are in
     ``test_null_text_begins_alike``.
     """
     for case in CASES:
