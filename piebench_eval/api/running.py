@@ -15,7 +15,7 @@ from piebench_eval.runs.records import EditKey
 from piebench_eval.runs.run_config import RunConfig
 from piebench_eval.runs.session import Selection, Workers, plan_run
 from piebench_eval.runs.store import RunStore
-from piebench_eval.runs.sweep import refuse_sweep
+from piebench_eval.runs.sweep import refuse_sweep_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,7 +96,7 @@ def run(
         [Path(file) for file in plugins],
     )
     folder = Path(out)
-    refuse_sweep(folder)
+    refuse_sweep_out(folder)
     recipe, benchmark = request.build(out=folder)
     plan = plan_run(
         recipe,

@@ -251,7 +251,7 @@ def run(
     from piebench_eval.runs.recipe import parse_override
     from piebench_eval.runs.run_config import RunConfig
     from piebench_eval.runs.session import Selection, Workers, plan_run
-    from piebench_eval.runs.sweep import CACHE_FOLDER, parse_axes, refuse_sweep
+    from piebench_eval.runs.sweep import CACHE_FOLDER, parse_axes, refuse_sweep_out
 
     flags = {
         "model": model,
@@ -295,7 +295,7 @@ def run(
     if axes:
         run_points(out_folder, axes, request, plan, dry_run, as_json)
         return
-    refuse_sweep(out_folder)
+    refuse_sweep_out(out_folder)
     recipe, benchmark = request.build(out=out_folder)
     made = plan(recipe, benchmark, out_folder)
     if dry_run:

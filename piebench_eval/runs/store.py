@@ -45,17 +45,21 @@ FILES_OF_A_RUN = (MANIFEST_FILE, BENCHMARK_FOLDER, "cache")
 _MANIFEST_PARTS = {"format", "recipe_hash", "plugins", "data"}
 
 
-def refuse_sweep(folder: Path) -> None:
+def refuse_sweep(folder: Path, remedy: str | None = None) -> None:
     """Keep what is about one run from a sweep's folder.
+
+    Args:
+        folder: what the user names.
+        remedy: what to do instead; by default, to look at the sweep or at one of its runs.
 
     Raises:
         PiebenchError: the folder holds a sweep.
     """
     if (folder / SWEEP_FILE).is_file():
-        raise PiebenchError(
-            f"{folder} holds a sweep of several runs: piebench sweep {folder} shows them together; "
-            "for one of them, name its own folder"
+        remedy = remedy or (
+            f"piebench sweep {folder} shows its runs together; for one of them, name its own folder"
         )
+        raise PiebenchError(f"{folder}: holds a sweep; {remedy}")
 
 
 def scores_file_of(place: Path) -> Path:

@@ -10,9 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from piebench_eval.bench.images import ImageLoader
-
-Size = tuple[int, int]
-"""Width and height in pixels."""
+    from piebench_eval.bench.mask_size import Size
 
 
 def last_panel(

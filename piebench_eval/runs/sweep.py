@@ -13,7 +13,7 @@ import yaml
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import write_whole
 from piebench_eval.runs.recipe import parse_override
-from piebench_eval.runs.store import SWEEP_FILE, RunStore
+from piebench_eval.runs.store import SWEEP_FILE, RunStore, refuse_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -119,16 +119,13 @@ class Sweep:
 _REMEDY = "run the same piebench run --sweep again after deleting it: finished edits are kept"
 
 
-def refuse_sweep(folder: Path) -> None:
+def refuse_sweep_out(folder: Path) -> None:
     """Keep a single run out of a sweep's folder.
 
     Raises:
         PiebenchError: the folder holds a sweep.
     """
-    if Sweep.exists(folder):
-        raise PiebenchError(
-            f"{folder}: holds a sweep; go on with its --sweep or --config, or choose another --out"
-        )
+    refuse_sweep(folder, "go on with its --sweep or --config, or choose another --out")
 
 
 def parse_axes(texts: Sequence[str]) -> dict[str, list[Any]]:

@@ -21,7 +21,7 @@ from piebench_eval.runs.sweep import (
     folder_name,
     parse_axes,
     plan_sweep,
-    refuse_sweep,
+    refuse_sweep_out,
 )
 from tests.support.recipes import shipped
 from tests.support.runs import digests
@@ -104,8 +104,8 @@ def test_what_is_kept_is_read_again(tmp_path):
     sweep.keep(tmp_path)
     assert Sweep.read(tmp_path) == sweep
     with pytest.raises(PiebenchError, match="holds a sweep"):
-        refuse_sweep(tmp_path)
-    refuse_sweep(tmp_path / "elsewhere")
+        refuse_sweep_out(tmp_path)
+    refuse_sweep_out(tmp_path / "elsewhere")
 
 
 def test_a_sweep_may_grow_and_not_change(tmp_path):
