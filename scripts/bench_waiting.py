@@ -32,12 +32,12 @@ def edit_in_turns(batch: int, steps: int) -> None:
     """Edit whenever a line comes, and tell the seconds; the first time warms up."""
     import torch
 
-    from piebench_eval.backbone.loading import load_backbone
-    from piebench_eval.backbone.memory import Memory
-    from piebench_eval.bench.pie_bench import load_pie_bench
+    from piebench_eval.data.pie_bench import load_pie_bench
     from piebench_eval.demo.benchmark import write_benchmark
-    from piebench_eval.runs.edit import edit_batch
-    from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
+    from piebench_eval.models.cache import Memory
+    from piebench_eval.models.loading import load_backbone
+    from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
+    from piebench_eval.runs.edit_batch import edit_batch
 
     with tempfile.TemporaryDirectory() as folder:
         samples = load_pie_bench(write_benchmark(Path(folder) / "bench", 1, 0))[:batch]

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from piebench_eval.demo.embedded import RECIPE
+from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
+from piebench_eval.recipes.shipped import DEMO_RECIPE
 from piebench_eval.runs.execute import execute_run
-from piebench_eval.runs.job_queue import JobQueue
-from piebench_eval.runs.plan import plan_units
-from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
+from piebench_eval.runs.jobs import plan_units
+from piebench_eval.runs.plan import Selection, Workers, plan_run
+from piebench_eval.runs.queue import JobQueue
 from piebench_eval.runs.result import EditResult
-from piebench_eval.runs.session import Selection, Workers, plan_run
 
 SIDE = 64
 
@@ -80,7 +80,7 @@ def save_benchmark(folder: Path, samples: int) -> Path:
 def time_run(folder: Path, data: Path, workers: int) -> tuple[float, int, int]:
     """Seconds of one command, edits made, and edits found."""
     started = time.perf_counter()
-    recipe = build_recipe(read_recipe_fields(RECIPE), {}, "demo")
+    recipe = build_recipe(read_recipe_fields(DEMO_RECIPE), {}, "demo")
     who = Workers(devices="cpu", count=workers, batch_size=1, make_editor=no_op_editor)
     summary = execute_run(plan_run(recipe, data, folder, Selection(), who), lambda progress: None)
     return time.perf_counter() - started, summary.made, summary.found
@@ -90,7 +90,7 @@ def measure_memory(jobs: int) -> None:
     """Plan so many jobs and say how much memory that took; called in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         data = save_benchmark(Path(folder), 1)
-        recipe = build_recipe(read_recipe_fields(RECIPE), {}, "demo")
+        recipe = build_recipe(read_recipe_fields(DEMO_RECIPE), {}, "demo")
         plan = plan_run(recipe, data, Path(folder) / "run", Selection())
         samples = [
             replace(plan.samples[0], id=str(number)) for number in range(jobs // len(recipe.pairs) + 1)

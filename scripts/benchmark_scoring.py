@@ -29,20 +29,20 @@ from safetensors.torch import save_file
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTConfig, ViTModel
 
-from piebench_eval.bench.images import load_mask
-from piebench_eval.bench.pie_bench import load_pie_bench
-from piebench_eval.bench.rle import encode_rle
+from piebench_eval.data.images import load_mask
+from piebench_eval.data.pie_bench import load_pie_bench
+from piebench_eval.data.rle import encode_rle
 from piebench_eval.demo.embedded import WEIGHTS
-from piebench_eval.loading import use_exact_float32
-from piebench_eval.metrics.clip_networks import load_clip
 from piebench_eval.metrics.columns import COLUMNS
-from piebench_eval.metrics.lpips_network import PerceptualFeatures
-from piebench_eval.metrics.networks import MetricModels
+from piebench_eval.metrics.networks.clip import load_clip
+from piebench_eval.metrics.networks.lpips import PerceptualFeatures
+from piebench_eval.metrics.networks.names import MetricModels
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.metrics.structure import network_input
-from piebench_eval.runs.candidates import Candidate
-from piebench_eval.runs.score_cache import ScoreCache
-from piebench_eval.runs.scoring import Scoring, do_work, read_edit, score_rows, source_of, work_on
+from piebench_eval.models.precision import use_exact_float32
+from piebench_eval.scoring.cache import ScoreCache
+from piebench_eval.scoring.edited_images import Candidate
+from piebench_eval.scoring.score import Scoring, do_work, read_edit, score_rows, source_of, work_on
 
 COMBINATIONS = 12
 SIDE = 512

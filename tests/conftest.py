@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from piebench_eval.loading import use_exact_float32
+from piebench_eval.models.precision import use_exact_float32
 
 use_exact_float32()  # MKL heeds it only before its first product, and a fixture may need one early
 
@@ -54,7 +54,7 @@ def tiny_model(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def backbone(tiny_model):
-    from piebench_eval.backbone.loading import load_backbone
+    from piebench_eval.models.loading import load_backbone
 
     return load_backbone(str(tiny_model))
 
@@ -73,7 +73,7 @@ def photo_bench(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def samples(photo_bench):
-    from piebench_eval.bench.pie_bench import load_pie_bench
+    from piebench_eval.data.pie_bench import load_pie_bench
 
     return load_pie_bench(photo_bench)
 
@@ -88,7 +88,7 @@ def metric_networks(tmp_path_factory):
 @pytest.fixture(scope="session")
 def fake_recipe(tiny_model):
     """Two combinations; a fake editor never opens the model."""
-    from piebench_eval.runs.recipe import build_recipe
+    from piebench_eval.recipes.recipe import build_recipe
 
     fields = {"model": str(tiny_model), "inversions": ["ddim", "direct"], "methods": ["p2p"], "steps": 4}
     return build_recipe(fields, {}, "test")

@@ -12,30 +12,21 @@ PACKAGES = [
     "cli",
     "api",
     "report",
+    "gate",
+    "explain",
     "tables",
+    "scoring",
     "runs",
+    "recipes",
     "metrics",
     "inversions",
     "methods",
     "diffusion",
-    "backbone",
+    "models",
     "demo",
-    "bench",
+    "data",
 ]
-SHARED = {
-    "errors",
-    "files",
-    "hub",
-    "loading",
-    "progress_bars",
-    "registry",
-    "recipes",
-    "thread_waiting",
-    "version",
-    "vocabulary",
-    "warning_filters",
-    "weights",
-}
+SHARED = {"errors", "files", "progress_bars", "registry", "thread_waiting", "version", "warning_filters"}
 
 
 def imported_packages(file):
@@ -54,7 +45,7 @@ def test_a_package_imports_only_from_below(package):
         assert set(imported_packages(file)) <= allowed, file
 
 
-def test_every_folder_is_a_room():
+def test_every_folder_is_a_package_of_the_order():
     folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders == set(PACKAGES)
 

@@ -1,4 +1,4 @@
-"""The examples run as they stand; ``tests/runs/test_plugins.py`` edits with the method of one's own."""
+"""The examples run as they stand; ``tests/recipes/test_plugins.py`` edits with the method of one's own."""
 
 import json
 import subprocess

@@ -9,7 +9,7 @@ from huggingface_hub import utils as hub
 from transformers import CLIPTextModel
 from transformers.utils import logging as of_transformers
 
-from piebench_eval.loading import explained_loading, load_complete
+from piebench_eval.models.from_pretrained import explained_loading, load_complete
 
 
 @pytest.fixture(autouse=True)

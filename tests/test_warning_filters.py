@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from piebench_eval.bench.pictures import read_picture
+from piebench_eval.data.image_files import read_picture
 from piebench_eval.warning_filters import ignored_warnings
 
 PACKAGE = Path(__file__).parents[1] / "piebench_eval"

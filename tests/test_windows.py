@@ -30,8 +30,8 @@ RUN = """
 from pathlib import Path
 
 import piebench_eval.cli.work as work
-from piebench_eval.runs.recipe import build_recipe
-from piebench_eval.runs.session import Selection, Workers, plan_run
+from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.runs.plan import Selection, Workers, plan_run
 from tests.support.fake_editor import fake_editor
 
 fields = {"model": "demo", "inversions": ["ddim"], "methods": ["p2p"], "steps": 2}
@@ -42,7 +42,7 @@ print("made", work.work_through(plan).made)
 
 EDIT = """
 import torch
-from piebench_eval.runs.edit import _peak_memory
+from piebench_eval.runs.edit_batch import _peak_memory
 
 print("peak", _peak_memory(torch.device("cpu")))
 """

@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.text import Text
 
 from piebench_eval.api.duration import duration
-from piebench_eval.runs.pace import Pace
+from piebench_eval.runs.progress.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

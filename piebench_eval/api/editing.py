@@ -12,25 +12,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from piebench_eval.backbone.loading import load_backbone, resolve_device
-from piebench_eval.backbone.memory import Memory
-from piebench_eval.bench.blended_words import blended_word_problem
-from piebench_eval.bench.sample import Sample
-from piebench_eval.demo.embedded import DEMO, RECIPE
+from piebench_eval.data.blended_words import blended_word_problem
+from piebench_eval.data.sample import Sample
+from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError, PiebenchWarning
-from piebench_eval.runs.edit import edit_batch
-from piebench_eval.runs.plan import check_edits, model_of
-from piebench_eval.runs.plugins import code_of
-from piebench_eval.runs.run_config import RunConfig
+from piebench_eval.models.cache import Memory
+from piebench_eval.models.loading import load_backbone, resolve_device
+from piebench_eval.recipes.plugins import code_of
+from piebench_eval.recipes.run_config import RunConfig
+from piebench_eval.recipes.shipped import DEMO_RECIPE
+from piebench_eval.runs.edit_batch import edit_batch
+from piebench_eval.runs.jobs import check_edits, model_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from piebench_eval.backbone.backbone import Backbone
-    from piebench_eval.runs.combination import Combination
-    from piebench_eval.runs.plan import Model
+    from piebench_eval.models.base import Backbone
+    from piebench_eval.recipes.combination import Combination
+    from piebench_eval.runs.jobs import Model
 
 _ID = "picture"
 
@@ -74,7 +75,7 @@ def edit(
         PiebenchError: something is missing, unknown or does not fit.
     """
     if config is None and model == DEMO:
-        config = RECIPE
+        config = DEMO_RECIPE
     request = RunConfig(
         None if config is None else Path(config),
         DEMO,

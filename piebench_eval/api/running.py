@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.api.arguments import names
 from piebench_eval.api.progress import shown_run
 from piebench_eval.errors import PiebenchWarning
+from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.runs.execute import execute_run
-from piebench_eval.runs.records import EditKey
-from piebench_eval.runs.run_config import RunConfig
-from piebench_eval.runs.session import Selection, Workers, plan_run
-from piebench_eval.runs.store import RunStore
-from piebench_eval.runs.sweep import refuse_sweep_out
+from piebench_eval.runs.plan import Selection, Workers, plan_run
+from piebench_eval.runs.store.folder import RunStore, plugins_of_run
+from piebench_eval.runs.store.paths import refuse_sweep_out
+from piebench_eval.runs.store.records import EditKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
-    from piebench_eval.bench.sample import Sample
+    from piebench_eval.data.sample import Sample
     from piebench_eval.runs.execute import Progress
 
 
@@ -97,7 +97,7 @@ def run(
     )
     folder = Path(out)
     refuse_sweep_out(folder)
-    recipe, benchmark = request.build(out=folder)
+    recipe, benchmark = request.build(known_plugins=plugins_of_run(folder))
     plan = plan_run(
         recipe,
         benchmark,

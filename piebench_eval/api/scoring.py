@@ -9,9 +9,9 @@ from piebench_eval.api.arguments import names
 from piebench_eval.api.progress import shown_progress
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.protocol import read_protocol
-from piebench_eval.runs.pictures import metric_columns, pictures_of
-from piebench_eval.runs.score_pictures import score_pictures
-from piebench_eval.runs.scoring import Scoring, provenance_file
+from piebench_eval.scoring.evaluation_set import metric_columns, pictures_of
+from piebench_eval.scoring.score import Scoring, provenance_file
+from piebench_eval.scoring.score_pictures import score_pictures
 from piebench_eval.tables.about import read_about
 from piebench_eval.tables.aggregate import read_scores
 from piebench_eval.tables.provenance import with_about
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from piebench_eval.bench.images import ImageLoader
+    from piebench_eval.data.images import ImageLoader
 
 
 def score(

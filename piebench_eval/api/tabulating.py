@@ -12,21 +12,21 @@ from piebench_eval.api.arguments import names
 from piebench_eval.demo.embedded import NOTICE
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import write_whole
-from piebench_eval.runs.scoring import provenance_file
-from piebench_eval.runs.store import TABLE_FILE, scores_file_of
+from piebench_eval.runs.store.paths import TABLE_FILE, scores_file_of
+from piebench_eval.scoring.score import provenance_file
 from piebench_eval.tables import views
+from piebench_eval.tables.combined import put_together, told_apart
 from piebench_eval.tables.demo_notes import column_notes
-from piebench_eval.tables.formats import to_text
+from piebench_eval.tables.formats.text import to_text
 from piebench_eval.tables.provenance import about_of_rows
 from piebench_eval.tables.remarks import remarks_on
-from piebench_eval.tables.source import read_part, read_source, source_of
-from piebench_eval.tables.together import put_together, told_apart
+from piebench_eval.tables.score_table import read_part, read_source, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from piebench_eval.tables.layout import TableMetric
-    from piebench_eval.tables.source import Source
+    from piebench_eval.tables.score_table import Source
     from piebench_eval.tables.views import View
 
 

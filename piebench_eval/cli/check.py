@@ -15,9 +15,9 @@ from piebench_eval.errors import PiebenchError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from piebench_eval.tables.baseline import Cell
-    from piebench_eval.tables.gate_files import Baseline
-    from piebench_eval.tables.source import Source
+    from piebench_eval.gate.baselines import Baseline
+    from piebench_eval.gate.comparison import Cell
+    from piebench_eval.tables.score_table import Source
 
 _REPORTS = "Reports"
 _SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
@@ -82,10 +82,10 @@ def check(
 
       piebench check runs/x --baseline results/baselines/x.csv --update
     """
-    from piebench_eval.runs.scoring import provenance_file
-    from piebench_eval.runs.store import scores_file_of
-    from piebench_eval.tables.gate_origin import origin_of
-    from piebench_eval.tables.source import read_source
+    from piebench_eval.gate.origin import origin_of
+    from piebench_eval.runs.store.paths import scores_file_of
+    from piebench_eval.scoring.score import provenance_file
+    from piebench_eval.tables.score_table import read_source
 
     if update and (junit or github_summary or tolerances):
         raise PiebenchError("--update compares nothing: leave out --tolerances, --junit and --github-summary")
@@ -106,8 +106,8 @@ def check(
 
 
 def _read(file: Path, tolerances: Path | None) -> tuple[Baseline, dict[str, float]]:
-    from piebench_eval.tables.baseline import metric_keys
-    from piebench_eval.tables.gate_files import TOLERANCES_FILE, read_baseline, read_tolerances
+    from piebench_eval.gate.baselines import TOLERANCES_FILE, read_baseline, read_tolerances
+    from piebench_eval.gate.comparison import metric_keys
 
     baseline = read_baseline(file)
     place = tolerances or file.with_name(TOLERANCES_FILE)
@@ -137,8 +137,8 @@ def _compare(
     Raises:
         PiebenchError: they are of different things.
     """
-    from piebench_eval.tables.baseline import compare
-    from piebench_eval.tables.gate_origin import differences, other_versions
+    from piebench_eval.gate.comparison import compare
+    from piebench_eval.gate.origin import differences, other_versions
 
     obstacles = differences(baseline.origin, origin)
     cells = compare(source.means, baseline.table, tolerances)
@@ -168,9 +168,9 @@ def _report(
 ) -> None:
     """Write the reports, print the result, and end with 1 if a cell failed."""
     from piebench_eval.files import append_line, write_whole
-    from piebench_eval.tables.baseline import failures
-    from piebench_eval.tables.gate_report import moved_table, to_markdown, to_records, verdict
-    from piebench_eval.tables.junit import to_junit
+    from piebench_eval.gate.comparison import failures
+    from piebench_eval.gate.junit import to_junit
+    from piebench_eval.gate.report import moved_table, to_markdown, to_records, verdict
 
     if junit is not None:
         write_whole(junit, to_junit(cells, f"piebench check {title}"))
@@ -194,7 +194,7 @@ def _report(
 
 def _update(file: Path, source: Source, origin: dict[str, Any], as_json: bool) -> None:
     """Write the baseline, and say what becomes of the one that it takes the place of."""
-    from piebench_eval.tables.gate_files import write_baseline
+    from piebench_eval.gate.baselines import write_baseline
 
     changes = _changes(file, source, origin) if file.exists() else []
     write_baseline(file, source.labelled(source.means), origin)
@@ -207,9 +207,9 @@ def _update(file: Path, source: Source, origin: dict[str, Any], as_json: bool) -
 
 
 def _changes(file: Path, source: Source, origin: dict[str, Any]) -> list[str]:
-    from piebench_eval.tables.baseline import compare, metric_keys
-    from piebench_eval.tables.gate_files import read_baseline
-    from piebench_eval.tables.gate_origin import differences
+    from piebench_eval.gate.baselines import read_baseline
+    from piebench_eval.gate.comparison import compare, metric_keys
+    from piebench_eval.gate.origin import differences
 
     try:
         old = read_baseline(file)

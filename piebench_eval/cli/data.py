@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
-    from piebench_eval.bench.remarks import Remark
-    from piebench_eval.bench.summary import TypeSummary
+    from piebench_eval.data.remarks import Remark
+    from piebench_eval.data.summary import TypeSummary
 
 app = typer.Typer(help="Get benchmark folders, check them, or draw one.", no_args_is_help=True)
 
@@ -33,7 +33,7 @@ class Dataset(StrEnum):
 
 
 class SourceFormat(StrEnum):
-    """Formats that can be converted; the keys of ``piebench_eval.bench.convert.convert.FORMATS``."""
+    """Formats that can be converted; the keys of ``piebench_eval.data.convert.convert.FORMATS``."""
 
     flowedit = "flowedit"
     ti2i = "ti2i"
@@ -63,10 +63,10 @@ def validate(
 
       piebench data validate enlarged --mask-size 512
     """
-    from piebench_eval.bench.mask_size import parse_mask_size
-    from piebench_eval.bench.pie_bench import load_pie_bench
-    from piebench_eval.bench.remarks import remarks_on_data
-    from piebench_eval.bench.summary import summarise
+    from piebench_eval.data.mask_size import parse_mask_size
+    from piebench_eval.data.pie_bench import load_pie_bench
+    from piebench_eval.data.remarks import remarks_on_data
+    from piebench_eval.data.summary import summarise
 
     samples = load_pie_bench(folder, None if mask_size is None else parse_mask_size(mask_size))
     summaries = summarise(samples)
@@ -120,7 +120,7 @@ def import_(
 
       piebench data import --zip ~/Downloads/PIE-Bench_v1-20240101.zip --out data/pie --json
     """
-    from piebench_eval.bench.archive import import_archive
+    from piebench_eval.data.archive import import_archive
 
     with _progress() as told:
         summaries = import_archive(zip_files, out_folder, lambda done, total: told("unpacking", done, total))
@@ -153,7 +153,7 @@ def fetch(
 
       piebench data fetch pie-bench-pp --revision main --out PIE-Bench_pp
     """
-    from piebench_eval.bench.fetch import LICENCE, REPO_ID, SOURCE_FILE, fetch_pie_bench_pp
+    from piebench_eval.data.download import LICENCE, REPO_ID, SOURCE_FILE, fetch_pie_bench_pp
 
     with _progress() as told:
         summaries = fetch_pie_bench_pp(out_folder, told, revision)
@@ -207,7 +207,7 @@ def convert(
 
       piebench data convert --from ti2i --in data/mapping_file_ti2i_benchmark.json --out ti2i-bench
     """
-    from piebench_eval.bench.convert.convert import convert as convert_folder
+    from piebench_eval.data.convert.convert import convert as convert_folder
 
     with _progress() as told:
         converted = convert_folder(
@@ -237,7 +237,7 @@ def demo(
 
       piebench data demo --out demo-bench --per-type 10
     """
-    from piebench_eval.bench.pie_bench import MAPPING_FILE, load_pie_bench
+    from piebench_eval.data.pie_bench import MAPPING_FILE, load_pie_bench
     from piebench_eval.demo.benchmark import IDEAL_FOLDER, write_benchmark
 
     if (out_folder / MAPPING_FILE).exists():
@@ -283,7 +283,7 @@ def _print_table(summaries: list[TypeSummary]) -> None:
 
 
 def _print_remark(summaries: list[TypeSummary]) -> None:
-    from piebench_eval.bench.summary import full_mask_remark
+    from piebench_eval.data.summary import full_mask_remark
 
     full = sum(summary.full_masks for summary in summaries)
     if remark := full_mask_remark(full, _images(summaries)):

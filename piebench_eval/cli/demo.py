@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piebench_eval.cli.console import kept_on_interrupt, next_command, out
-from piebench_eval.demo.embedded import DEMO, RECIPE
+from piebench_eval.demo.embedded import DEMO
+from piebench_eval.recipes.shipped import DEMO_RECIPE
 
 if TYPE_CHECKING:
-    from piebench_eval.runs.session import RunPlan
+    from piebench_eval.runs.plan import RunPlan
 
 DEMO_SAMPLES = 10
 """Samples of the demo: one of each editing type."""
@@ -54,17 +55,17 @@ def demo(
     from piebench_eval.api.progress import shown_progress
     from piebench_eval.cli.table import print_table
     from piebench_eval.cli.work import work_through
-    from piebench_eval.metrics.networks import networks_for
-    from piebench_eval.runs.pictures import pictures_of_run
-    from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
-    from piebench_eval.runs.score_pictures import score_pictures
-    from piebench_eval.runs.scoring import Scoring
-    from piebench_eval.runs.session import Selection, Workers, plan_run
+    from piebench_eval.metrics.networks.names import networks_for
+    from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
+    from piebench_eval.runs.plan import Selection, Workers, plan_run
+    from piebench_eval.scoring.evaluation_set import pictures_of_run
+    from piebench_eval.scoring.score import Scoring
+    from piebench_eval.scoring.score_pictures import score_pictures
 
-    fields = read_recipe_fields(RECIPE)
+    fields = read_recipe_fields(DEMO_RECIPE)
     if quick:
-        fields = narrow(fields, _QUICK_INVERSIONS, _QUICK_METHODS, str(RECIPE))
-    recipe = build_recipe(fields, {}, str(RECIPE))
+        fields = narrow(fields, _QUICK_INVERSIONS, _QUICK_METHODS, str(DEMO_RECIPE))
+    recipe = build_recipe(fields, {}, str(DEMO_RECIPE))
     plan = plan_run(recipe, None, out_folder, Selection(limit=samples), Workers(batch_size=_BATCH))
     work_through(plan)
     pictures = pictures_of_run(out_folder)
@@ -85,7 +86,7 @@ def demo(
 def _print_story(scores_file: Path) -> None:
     """What the table shows beyond chance: pairs of rows whose differences have a meaning."""
     from piebench_eval.tables.aggregate import read_scores
-    from piebench_eval.tables.versus import versus
+    from piebench_eval.tables.statistics.paired_comparison import versus
 
     scores = read_scores(scores_file)
     out.print("Mean difference on the same pictures, and its 95% interval:")
@@ -106,11 +107,11 @@ def _difference_text(row: Any) -> str:
 
 def _write_sheet(plan: RunPlan) -> Path:
     """The first sample of each editing type: source, every combination's edit, ideal."""
-    from piebench_eval.bench.sample import TYPE_NAMES
-    from piebench_eval.bench.select import select_samples
+    from piebench_eval.data.sample import TYPE_NAMES
+    from piebench_eval.data.selection import select_samples
     from piebench_eval.demo.benchmark import IDEAL_FOLDER
-    from piebench_eval.runs.contact_sheet import run_sheet
-    from piebench_eval.runs.store import RunStore
+    from piebench_eval.report.contact_sheet import run_sheet
+    from piebench_eval.runs.store.folder import RunStore
 
     file = plan.out / _SHEET_FILE
     shown = select_samples(plan.samples, limit=len(TYPE_NAMES))

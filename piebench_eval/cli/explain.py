@@ -16,13 +16,13 @@ from piebench_eval.errors import PiebenchError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from piebench_eval.bench.images import ImageLoader
-    from piebench_eval.metrics.deviations import Deviation
-    from piebench_eval.runs.candidates import Candidate
-    from piebench_eval.runs.pictures import Pictures
-    from piebench_eval.runs.protocol_scores import ProtocolScores
-    from piebench_eval.runs.scoring import Scoring
-    from piebench_eval.tables.explain import Claim, Finding, Hypothesis
+    from piebench_eval.data.images import ImageLoader
+    from piebench_eval.explain.deviations import Deviation
+    from piebench_eval.explain.hypotheses import Claim, Finding, Hypothesis
+    from piebench_eval.explain.protocol_scores import ProtocolScores
+    from piebench_eval.scoring.edited_images import Candidate
+    from piebench_eval.scoring.evaluation_set import Pictures
+    from piebench_eval.scoring.score import Scoring
 
 _SHOWN = 8
 _LONG_SHOT = 5
@@ -91,11 +91,11 @@ def explain(
 
       piebench explain edits/ --data PIE-Bench_v1 --claimed "structure_distance=11.03 lpips=54.55"
     """
-    from piebench_eval.backbone.location import check_device_name
-    from piebench_eval.metrics.deviations import DEVIATIONS, other_clip
-    from piebench_eval.runs.edited import check_sizes
-    from piebench_eval.runs.scoring import Scoring
-    from piebench_eval.tables.explain import parse_claims
+    from piebench_eval.explain.deviations import DEVIATIONS, other_clip
+    from piebench_eval.explain.hypotheses import parse_claims
+    from piebench_eval.models.location import check_device_name
+    from piebench_eval.scoring.images import check_sizes
+    from piebench_eval.scoring.score import Scoring
 
     check_device_name(device)
     claims = parse_claims(claimed)
@@ -125,9 +125,9 @@ def explain(
 
 def _pictures_at(place: Path, data: Path | None, image_loader: ImageLoader | None) -> Pictures:
     """The pictures of a run, of a scores file, or of a folder or list."""
-    from piebench_eval.runs.pictures import Pictures, pictures_of
-    from piebench_eval.runs.scoring import provenance_file
-    from piebench_eval.runs.store import RunStore
+    from piebench_eval.runs.store.folder import RunStore
+    from piebench_eval.scoring.evaluation_set import Pictures, pictures_of
+    from piebench_eval.scoring.score import provenance_file
     from piebench_eval.tables.about import read_about
 
     if RunStore.exists(place):
@@ -151,7 +151,7 @@ def _pictures_at(place: Path, data: Path | None, image_loader: ImageLoader | Non
 
 def _networks_of(pictures: Pictures) -> dict[str, str]:
     """The networks that a scores file names; what else it holds under that name may be anything."""
-    from piebench_eval.metrics.networks import MetricModels
+    from piebench_eval.metrics.networks.names import MetricModels
 
     named = pictures.about.get("networks", {})
     known = MetricModels().to_dict(named)
@@ -179,8 +179,8 @@ def _of_combination(candidates: Sequence[Candidate], wanted: str | None) -> list
 
 def _applies(deviation: Deviation, candidates: Sequence[Candidate], clip: str) -> bool:
     """Whether a deviation can make a difference: for strips, for types that there are, for this CLIP."""
-    from piebench_eval.metrics.networks import OPEN_CLIP
-    from piebench_eval.runs.edited import is_strip
+    from piebench_eval.metrics.networks.names import OPEN_CLIP
+    from piebench_eval.scoring.images import is_strip
 
     if clip.startswith(OPEN_CLIP) and {"processor", "activation"} & set(deviation.changes.get("clip", {})):
         return False
@@ -194,9 +194,9 @@ def _applies(deviation: Deviation, candidates: Sequence[Candidate], clip: str) -
 def _protocol_scores(
     pictures: Pictures, candidates: Sequence[Candidate], device: str, scoring: Scoring
 ) -> ProtocolScores:
-    from piebench_eval.runs.protocol_scores import ProtocolScores
-    from piebench_eval.runs.score_cache import ScoreCache
-    from piebench_eval.runs.scoring import cells_file
+    from piebench_eval.explain.protocol_scores import ProtocolScores
+    from piebench_eval.scoring.cache import ScoreCache
+    from piebench_eval.scoring.score import cells_file
 
     # One picture at a time: what it is under many protocols fills the memory.
     suite = scoring.suite(device, batch=1)
@@ -207,7 +207,7 @@ def investigate(
     claims: Sequence[Claim], deviations: Sequence[Deviation], protocol_scores: ProtocolScores, wanted: Pairs
 ) -> list[Finding]:
     """Try the published protocol, deviations and pairs of them, under progress bars; the best comes first."""
-    from piebench_eval.tables import explain as ranking
+    from piebench_eval.explain import hypotheses as ranking
 
     deviations = [deviation for deviation in deviations if ranking.concerns(deviation, claims)]
     tried = len(deviations)
@@ -241,7 +241,7 @@ def _print_findings(findings: Sequence[Finding], claims: Sequence[Claim], pictur
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from piebench_eval.tables.explain import alike
+    from piebench_eval.explain.hypotheses import alike
 
     best = findings[0]
     grid = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False, collapse_padding=True)
@@ -281,7 +281,7 @@ def advice(best: Finding, others: Sequence[Finding]) -> list[str]:
 
 
 def _print_json(findings: Sequence[Finding], claims: Sequence[Claim]) -> None:
-    from piebench_eval.tables.json_numbers import json_number
+    from piebench_eval.tables.formats.json_numbers import json_number
 
     rows: list[dict[str, Any]] = [
         {

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from piebench_eval.runs.forecast import Forecast
-    from piebench_eval.runs.session import RunPlan
+    from piebench_eval.runs.plan import RunPlan
 
 
 def print_forecast(plan: RunPlan, as_json: bool) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from piebench_eval.tables.marks import Marks
+    from piebench_eval.tables.formats.marks import Marks
 
 
 def print_grid(
@@ -30,7 +30,7 @@ def print_grid(
     """
     from rich.measure import Measurement
 
-    from piebench_eval.tables.terminal import to_grid
+    from piebench_eval.tables.formats.terminal import to_grid
 
     grid = to_grid(shown, titles, marks, sections)
     out.width = max(out.width, Measurement.get(out, out.options.update(max_width=10_000), grid).maximum)

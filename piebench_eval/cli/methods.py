@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from piebench_eval.cli.console import out, print_entry
-from piebench_eval.recipes import recipe_file, recipe_names
+from piebench_eval.recipes.shipped import recipe_file, recipe_names
 
 
 def methods(
@@ -41,7 +41,7 @@ def methods(
         return
     from piebench_eval.inversions import INVERSIONS
     from piebench_eval.methods import METHODS
-    from piebench_eval.runs.plugins import load_plugins
+    from piebench_eval.recipes.plugins import load_plugins
 
     load_plugins([str(file) for file in plugins or ()])
     listed: dict[str, Any] = {
@@ -67,7 +67,7 @@ def methods(
 
 def _print_recipe(as_json: bool) -> None:
     """The fields of a recipe, each with its default."""
-    from piebench_eval.runs.recipe import Recipe
+    from piebench_eval.recipes.recipe import Recipe
 
     fields = {
         name: {

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from piebench_eval.recipes.recipe import Recipe
+    from piebench_eval.recipes.run_config import RunConfig
     from piebench_eval.runs.execute import RunSummary
-    from piebench_eval.runs.recipe import Recipe
-    from piebench_eval.runs.run_config import RunConfig
-    from piebench_eval.runs.session import RunPlan
+    from piebench_eval.runs.plan import RunPlan
 
 
 def run_points(
@@ -43,27 +43,29 @@ def run_points(
         PiebenchError: anything that would make a point fail or mix results.
     """
     from piebench_eval.demo.benchmark import embedded_benchmark
-    from piebench_eval.runs.store import BENCHMARK_FOLDER
-    from piebench_eval.runs.sweep import folder_name, plan_sweep
+    from piebench_eval.recipes.sweep import folder_name, plan_sweep
+    from piebench_eval.runs.store.folder import plugins_of_run
+    from piebench_eval.runs.store.paths import BENCHMARK_FOLDER
+    from piebench_eval.runs.store.sweep_folder import check_sweep_folder, write_sweep
 
     def build(settings: dict[str, Any]) -> Recipe:
-        return request.build(settings, folder / folder_name(settings))[0]
+        return request.build(settings, plugins_of_run(folder / folder_name(settings)))[0]
 
     sweep, recipes = plan_sweep(axes, request.fixed, build)
-    sweep.check_folder(folder)
-    _, benchmark = request.build(sweep.points[0].settings)
+    check_sweep_folder(sweep, folder)
+    _, benchmark = request.build(sweep.runs[0].settings)
     benchmark = benchmark or embedded_benchmark(folder / BENCHMARK_FOLDER)
     plans = [
         plan(recipe, benchmark, folder / point.folder)
-        for point, recipe in zip(sweep.points, recipes, strict=True)
+        for point, recipe in zip(sweep.runs, recipes, strict=True)
     ]
     if dry_run:
         for of_point in plans:
             print_forecast(of_point, as_json)
         return
-    sweep.keep(folder)
+    write_sweep(sweep, folder)
     summaries = {}
-    for number, (point, of_point) in enumerate(zip(sweep.points, plans, strict=True), 1):
+    for number, (point, of_point) in enumerate(zip(sweep.runs, plans, strict=True), 1):
         after = tuple(plans[number:])
         left = "; the time left is that of all points" if after else ""
         err.print(f"point {number} of {len(plans)}: {point.folder}{left}", markup=False)

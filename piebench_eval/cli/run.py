@@ -248,10 +248,13 @@ def run(
 
       piebench run --data PIE-Bench_v1 --config table1 --shard 0/4 --out /shared/table1
     """
-    from piebench_eval.runs.recipe import parse_override
-    from piebench_eval.runs.run_config import RunConfig
-    from piebench_eval.runs.session import Selection, Workers, plan_run
-    from piebench_eval.runs.sweep import CACHE_FOLDER, parse_axes, refuse_sweep_out
+    from piebench_eval.recipes.recipe import parse_override
+    from piebench_eval.recipes.run_config import RunConfig
+    from piebench_eval.recipes.sweep import parse_axes
+    from piebench_eval.runs.plan import Selection, Workers, plan_run
+    from piebench_eval.runs.store.folder import plugins_of_run
+    from piebench_eval.runs.store.paths import refuse_sweep_out
+    from piebench_eval.runs.store.sweep_folder import CACHE_FOLDER
 
     flags = {
         "model": model,
@@ -296,7 +299,7 @@ def run(
         run_points(out_folder, axes, request, plan, dry_run, as_json)
         return
     refuse_sweep_out(out_folder)
-    recipe, benchmark = request.build(out=out_folder)
+    recipe, benchmark = request.build(known_plugins=plugins_of_run(out_folder))
     made = plan(recipe, benchmark, out_folder)
     if dry_run:
         print_forecast(made, as_json)

@@ -14,7 +14,7 @@ _NETWORKS = "Networks"
 
 
 class ImageLoaderName(StrEnum):
-    """How sources are brought to a resolution; the names of ``piebench_eval.bench.images.ImageLoader``."""
+    """How sources are brought to a resolution; the names of ``piebench_eval.data.images.ImageLoader``."""
 
     crop = "crop"
     stretch = "stretch"
@@ -165,7 +165,7 @@ def score(
       piebench score runs/x --metrics official,lpips_vgg_unedit_part,dino_similarity
     """
     from piebench_eval.api.scoring import score as score_from_python
-    from piebench_eval.backbone.location import check_device_name
+    from piebench_eval.models.location import check_device_name
 
     check_device_name(device)
     with kept_on_interrupt():

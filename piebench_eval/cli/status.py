@@ -47,9 +47,9 @@ def status(
     """
     from rich.live import Live
 
-    from piebench_eval.runs.dataset import dataset_of_run
     from piebench_eval.runs.status import status_of_run
-    from piebench_eval.runs.store import RunStore
+    from piebench_eval.runs.store.dataset import dataset_of_run
+    from piebench_eval.runs.store.folder import RunStore
 
     store = RunStore.read(folder)
     _, samples = dataset_of_run(store, data)

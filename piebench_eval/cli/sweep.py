@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from piebench_eval.runs.pictures import Pictures
-    from piebench_eval.runs.scoring import Scoring
-    from piebench_eval.runs.sweep import Sweep
+    from piebench_eval.recipes.sweep import Sweep
+    from piebench_eval.scoring.evaluation_set import Pictures
+    from piebench_eval.scoring.score import Scoring
     from piebench_eval.tables.layout import TableMetric
-    from piebench_eval.tables.source import Source
+    from piebench_eval.tables.score_table import Source
 
 
 def sweep(
@@ -63,23 +63,23 @@ def sweep(
 
       piebench sweep runs/guidance --format csv > guidance.csv
     """
-    from piebench_eval.backbone.location import check_device_name
     from piebench_eval.files import write_whole
     from piebench_eval.metrics.protocol import read_protocol
-    from piebench_eval.runs.pictures import metric_columns, pictures_of_run
-    from piebench_eval.runs.scoring import Scoring
-    from piebench_eval.runs.store import TABLE_FILE
-    from piebench_eval.runs.sweep import Sweep
-    from piebench_eval.tables.formats import to_text
+    from piebench_eval.models.location import check_device_name
+    from piebench_eval.runs.store.paths import TABLE_FILE
+    from piebench_eval.runs.store.sweep_folder import read_sweep
+    from piebench_eval.scoring.evaluation_set import metric_columns, pictures_of_run
+    from piebench_eval.scoring.score import Scoring
+    from piebench_eval.tables.formats.text import to_text
     from piebench_eval.tables.views import View, means_view
 
     check_device_name(device)
     asked = None if metrics is None else metric_columns(names(metrics) or ())
     rules = read_protocol(protocol)
-    found = Sweep.read(folder)
+    found = read_sweep(folder)
     _require_points(folder, found)
     sources = []
-    for point in found.points:
+    for point in found.runs:
         pictures = pictures_of_run(folder / point.folder, data or _own_benchmark(folder))
         pictures.require_complete(or_warn=allow_missing)
         models = pictures.models(dino=dino, clip=clip, lpips_weights=lpips_weights)
@@ -102,9 +102,9 @@ def _require_points(folder: Path, found: Sweep) -> None:
     Raises:
         PiebenchError: one is not.
     """
-    from piebench_eval.runs.store import RunStore
+    from piebench_eval.runs.store.folder import RunStore
 
-    for point in found.points:
+    for point in found.runs:
         place = folder / point.folder
         if not RunStore.exists(place):
             raise PiebenchError(f"{place}: is not made yet; the same piebench run --sweep goes on there")
@@ -114,7 +114,7 @@ def _require_points(folder: Path, found: Sweep) -> None:
 
 def _own_benchmark(folder: Path) -> Path | None:
     """The benchmark that was drawn for the sweep; its points may have been moved with it."""
-    from piebench_eval.runs.store import BENCHMARK_FOLDER
+    from piebench_eval.runs.store.paths import BENCHMARK_FOLDER
 
     own = folder / BENCHMARK_FOLDER
     return own if own.is_dir() else None
@@ -124,7 +124,7 @@ def _score(pictures: Pictures, scoring: Scoring, device: str) -> Source:
     """Score a point's pictures, as far as that is not done."""
     from piebench_eval.api.progress import shown_progress
     from piebench_eval.api.tabulating import read_scored
-    from piebench_eval.runs.score_pictures import score_pictures
+    from piebench_eval.scoring.score_pictures import score_pictures
 
     with kept_on_interrupt(), shown_progress() as tell:
         score_pictures(pictures, scoring, tell, device=device)
@@ -144,7 +144,7 @@ def _joined(
     import pandas as pd
 
     tables = []
-    for point, source in zip(found.points, sources, strict=True):
+    for point, source in zip(found.runs, sources, strict=True):
         table = table_of(source)
         table = source.labelled(table[table["inversion"] != ""])
         table = table.drop(columns=list(point.settings), errors="ignore")
@@ -176,7 +176,7 @@ def _remarks(found: Sweep, sources: Sequence[Source], metrics: Sequence[TableMet
     shared = [remark for remark in of_points[0] if all(remark in remarks for remarks in of_points)]
     own = [
         f"{point.folder}: {remark}"
-        for point, remarks in zip(found.points, of_points, strict=True)
+        for point, remarks in zip(found.runs, of_points, strict=True)
         for remark in remarks
         if remark not in shared
     ]

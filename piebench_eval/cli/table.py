@@ -146,7 +146,7 @@ def print_view(view: View, output: Format, titles: Mapping[str, str]) -> None:
         output: how.
         titles: headings of the metrics, by key.
     """
-    from piebench_eval.tables.formats import to_text
+    from piebench_eval.tables.formats.text import to_text
 
     if output is Format.table:
         print_grid(view.table, titles, view.marks, view.sections)

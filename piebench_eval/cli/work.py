@@ -11,7 +11,7 @@ from piebench_eval.demo.embedded import DEMO, NOTICE
 
 if TYPE_CHECKING:
     from piebench_eval.runs.execute import Progress, RunSummary
-    from piebench_eval.runs.session import RunPlan
+    from piebench_eval.runs.plan import RunPlan
 
 _STOP_SIGNALS = ("SIGTERM", "SIGUSR1")
 """Besides Ctrl-C: what job schedulers send before they kill (Slurm: --signal=USR1@60); Windows lacks some."""
@@ -20,7 +20,7 @@ _STOP_SIGNALS = ("SIGTERM", "SIGUSR1")
 def work_through(plan: RunPlan) -> RunSummary:
     """Make a plan's edits under a progress bar; on a signal, end the command with what is finished."""
     from piebench_eval.runs.execute import execute_run
-    from piebench_eval.runs.plan import models_of
+    from piebench_eval.runs.jobs import models_of
 
     if any(model.name == DEMO for model in models_of(plan.recipe)):
         err.print(NOTICE)

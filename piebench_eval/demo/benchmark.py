@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from piebench_eval.bench.images import encode_image
-from piebench_eval.bench.pie_bench import IMAGES_FOLDER, MAPPING_FILE
-from piebench_eval.bench.rle import encode_rle
-from piebench_eval.bench.sample import TYPE_NAMES
+from piebench_eval.data.images import encode_image
+from piebench_eval.data.pie_bench import IMAGES_FOLDER, MAPPING_FILE
+from piebench_eval.data.rle import encode_rle
+from piebench_eval.data.sample import TYPE_NAMES
 from piebench_eval.demo.draw import draw
 from piebench_eval.demo.edits import Edit, mark_changes, random_edit
 from piebench_eval.demo.scene import caption, choose

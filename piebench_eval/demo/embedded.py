@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.recipes import recipe_file
 
 DEMO = "demo"
 """What ``--model``, ``--dino``, ``--clip`` and ``--lpips-weights`` call the embedded models."""
@@ -15,9 +14,6 @@ NOTICE = (
 """Stands beside everything that the embedded models have made."""
 
 WEIGHTS = Path(__file__).parent / "weights"
-
-RECIPE = recipe_file("demo")
-"""How the embedded world is edited unless something else is asked for."""
 
 _PARTS = {
     "model": "stable_diffusion",

@@ -1,1 +1,1 @@
-"""The mathematics shared by all combinations: schedule, DDIM, the two-branch edit loop, attention control."""
+"""The mathematics that all combinations share: schedule, DDIM, edit loop, attention control, words."""

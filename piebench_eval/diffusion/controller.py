@@ -6,18 +6,18 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.backbone.compiled import uncompiled
-from piebench_eval.diffusion.attention import controlled_attention, plain_attention
 from piebench_eval.diffusion.rows import SourceReads
 from piebench_eval.errors import PiebenchError
+from piebench_eval.models.attention import controlled_attention, plain_attention
+from piebench_eval.models.compile import uncompiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import torch
 
-    from piebench_eval.diffusion.attention import AttentionLayer
     from piebench_eval.diffusion.rows import RowBatch
+    from piebench_eval.models.attention import AttentionLayer
 
 
 class AttentionController:

@@ -9,8 +9,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from piebench_eval.backbone.backbone import Backbone
-    from piebench_eval.diffusion.schedule import Schedule
+    from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.models.base import Backbone
 
 
 def ddim_step(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from piebench_eval.diffusion.edit_loop import InversionResult
+    from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.registry import Settings
 
 

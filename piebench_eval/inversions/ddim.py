@@ -13,9 +13,9 @@ from piebench_eval.registry import Settings
 if TYPE_CHECKING:
     import torch
 
-    from piebench_eval.backbone.backbone import Backbone
-    from piebench_eval.diffusion.edit_loop import EditInputs, InversionResult
-    from piebench_eval.diffusion.schedule import Schedule
+    from piebench_eval.diffusion.loop import EditInputs, InversionResult
+    from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.models.base import Backbone
 
 
 class TrajectorySettings(Settings):
@@ -62,7 +62,7 @@ def ddim(
     import torch
 
     from piebench_eval.diffusion.ddim import ddim_reconstruct
-    from piebench_eval.diffusion.edit_loop import InversionResult
+    from piebench_eval.diffusion.loop import InversionResult
 
     inverted = trajectory(backbone, inputs, schedule, settings)
     if settings.source_latents == "own_steps":

@@ -13,9 +13,9 @@ from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
 if TYPE_CHECKING:
     import torch
 
-    from piebench_eval.backbone.backbone import Backbone
-    from piebench_eval.diffusion.edit_loop import EditInputs, InversionResult
-    from piebench_eval.diffusion.schedule import Schedule
+    from piebench_eval.diffusion.loop import EditInputs, InversionResult
+    from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.models.base import Backbone
 
 
 class DirectSettings(TrajectorySettings):
@@ -40,7 +40,7 @@ def direct(
     plus its distance to a place is that place, so the offsets and the steps they mend need not be computed.
     Where only a part of them is added, the source branch is pinned to where that leads.
     """
-    from piebench_eval.diffusion.edit_loop import InversionResult
+    from piebench_eval.diffusion.loop import InversionResult
 
     inverted = trajectory(backbone, inputs, schedule, settings)
     if all(settings.share(index) == 1 for index in range(schedule.steps)):

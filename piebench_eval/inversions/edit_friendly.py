@@ -14,9 +14,9 @@ from piebench_eval.registry import Settings
 if TYPE_CHECKING:
     import torch
 
-    from piebench_eval.backbone.backbone import Backbone
-    from piebench_eval.diffusion.edit_loop import EditInputs, InversionResult
-    from piebench_eval.diffusion.schedule import Schedule
+    from piebench_eval.diffusion.loop import EditInputs, InversionResult
+    from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.models.base import Backbone
 
 
 _SKIPPED_SHARE = 12 / 50
@@ -41,7 +41,7 @@ def edit_friendly(
     The source branch, unguided (its guidance scale is 1) and with these maps, retraces the noised pictures;
     so it is pinned to them. The map of the last step is zero, so the branch ends beside the picture.
     """
-    from piebench_eval.diffusion.edit_loop import InversionResult
+    from piebench_eval.diffusion.loop import InversionResult
 
     skip = int(_SKIPPED_SHARE * schedule.steps) if settings.skip is None else settings.skip
     if skip >= schedule.steps:

@@ -8,9 +8,9 @@ from piebench_eval.inversions.base import Inversion
 from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
 
 if TYPE_CHECKING:
-    from piebench_eval.backbone.backbone import Backbone
-    from piebench_eval.diffusion.edit_loop import EditInputs, InversionResult
-    from piebench_eval.diffusion.schedule import Schedule
+    from piebench_eval.diffusion.loop import EditInputs, InversionResult
+    from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.models.base import Backbone
 
 
 class NegativePromptSettings(TrajectorySettings):
@@ -25,7 +25,7 @@ def negative_prompt(
     The source branch is guided from its prompt to the same prompt, which is no guidance at all: it walks
     back almost the way that the inversion came. The target is guided from the source prompt to its own.
     """
-    from piebench_eval.diffusion.edit_loop import InversionResult
+    from piebench_eval.diffusion.loop import InversionResult
 
     inverted = trajectory(backbone, inputs, schedule, settings)
     prompts = inputs.inversion.expand(schedule.steps, *inputs.inversion.shape)

@@ -13,10 +13,10 @@ from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
 if TYPE_CHECKING:
     import torch
 
-    from piebench_eval.backbone.backbone import Backbone
-    from piebench_eval.diffusion.edit_loop import EditInputs, InversionResult
+    from piebench_eval.diffusion.loop import EditInputs, InversionResult
     from piebench_eval.diffusion.loss_scale import LossScale
-    from piebench_eval.diffusion.schedule import Schedule
+    from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.models.base import Backbone
 
 
 class NullTextSettings(TrajectorySettings):
@@ -37,7 +37,7 @@ def null_text(
     backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: NullTextSettings
 ) -> InversionResult:
     """Invert by DDIM, then find for each step the embedding whose guided step follows the inversion."""
-    from piebench_eval.diffusion.edit_loop import InversionResult
+    from piebench_eval.diffusion.loop import InversionResult
 
     inverted = trajectory(backbone, inputs, schedule, settings)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from piebench_eval.bench.blended_words import dropped_note
-from piebench_eval.bench.prompts import split_punctuation
+from piebench_eval.data.blended_words import dropped_note
+from piebench_eval.data.prompts import split_punctuation
 from piebench_eval.diffusion import words
 from piebench_eval.methods.base import Method, PreparedController, Prompts
 from piebench_eval.registry import Settings
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from piebench_eval.backbone.backbone import Backbone
-    from piebench_eval.bench.sample import Sample
+    from piebench_eval.data.sample import Sample
+    from piebench_eval.models.base import Backbone
 
 
 class MasaCtrlSettings(Settings):

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from piebench_eval.diffusion.attention import attention_maps, plain_attention
 from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.rows import Row, SourceReads
+from piebench_eval.models.attention import attention_maps, plain_attention
 
 if TYPE_CHECKING:
-    from piebench_eval.diffusion.attention import AttentionLayer
     from piebench_eval.diffusion.attention_store import AttentionStore
     from piebench_eval.diffusion.rows import RowBatch
     from piebench_eval.methods.masactrl import MasaCtrlSettings
+    from piebench_eval.models.attention import AttentionLayer
 
 _HALVES = ((Row.SOURCE_UNCOND, Row.TARGET_UNCOND), (Row.SOURCE_COND, Row.TARGET_COND))
 

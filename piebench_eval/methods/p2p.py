@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from piebench_eval.bench.blended_words import absence_note, dropped_note, occurrences
+from piebench_eval.data.blended_words import absence_note, dropped_note, occurrences
 from piebench_eval.diffusion import words
 from piebench_eval.methods.base import Method, PreparedController
 from piebench_eval.registry import Settings
@@ -16,10 +16,10 @@ from piebench_eval.registry import Settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from piebench_eval.backbone.backbone import Backbone
-    from piebench_eval.bench.sample import Sample
+    from piebench_eval.data.sample import Sample
     from piebench_eval.diffusion.local_blend import LocalBlend
     from piebench_eval.methods.p2p_controller import CrossAttentionEdit, StepRanges
+    from piebench_eval.models.base import Backbone
 
 
 class P2PSettings(Settings):

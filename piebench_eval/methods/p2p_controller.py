@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import TYPE_CHECKING
 
-from piebench_eval.diffusion.attention import attention_maps, plain_attention
 from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.rows import Row, SourceReads
+from piebench_eval.models.attention import attention_maps, plain_attention
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
 
-    from piebench_eval.diffusion.attention import AttentionLayer
     from piebench_eval.diffusion.local_blend import LocalBlend
     from piebench_eval.methods.p2p import P2PSettings
+    from piebench_eval.models.attention import AttentionLayer
 
 
 @dataclass(frozen=True)

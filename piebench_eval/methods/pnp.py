@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from piebench_eval.bench.prompts import split_punctuation
+from piebench_eval.data.prompts import split_punctuation
 from piebench_eval.methods.base import Method, PreparedController, Prompts
 from piebench_eval.registry import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from piebench_eval.backbone.backbone import Backbone
-    from piebench_eval.bench.sample import Sample
+    from piebench_eval.data.sample import Sample
+    from piebench_eval.models.base import Backbone
 
 
 class PnPSettings(Settings):

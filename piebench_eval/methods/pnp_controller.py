@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from piebench_eval.diffusion.attention import plain_attention
 from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.rows import Row, SourceReads
+from piebench_eval.models.attention import plain_attention
 
 if TYPE_CHECKING:
     import torch
 
-    from piebench_eval.diffusion.attention import AttentionLayer
+    from piebench_eval.models.attention import AttentionLayer
 
 FEATURE_MODULE = "up_blocks.1.resnets.1.conv2"
 """The decoder's 4th layer: its residual block before the shortcut is added."""

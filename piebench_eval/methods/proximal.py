@@ -12,8 +12,8 @@ from piebench_eval.methods.p2p import P2PSettings, prepare_parts, problem
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from piebench_eval.backbone.backbone import Backbone
-    from piebench_eval.bench.sample import Sample
+    from piebench_eval.data.sample import Sample
+    from piebench_eval.models.base import Backbone
 
 
 class ProximalSettings(P2PSettings):

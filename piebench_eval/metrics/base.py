@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
-from piebench_eval.metrics.networks import MetricModels
+from piebench_eval.metrics.networks.names import MetricModels
 from piebench_eval.metrics.protocol import Protocol
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from piebench_eval.bench.sample import TYPE_NAMES
+from piebench_eval.data.sample import TYPE_NAMES
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_yaml_mapping
 from piebench_eval.registry import Settings

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from piebench_eval.metrics.base import Metric
-from piebench_eval.metrics.dino import SIDE
+from piebench_eval.metrics.networks.dino import SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

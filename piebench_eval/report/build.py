@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from piebench_eval.report import places
+from piebench_eval.report import paths
 from piebench_eval.report.data import page_data
 from piebench_eval.report.embed import to_script as data_script
 from piebench_eval.report.folder import report_folder
@@ -68,7 +68,7 @@ def build_report(
         for name, content in downloads(run, remarks).items():
             (partial / name).write_bytes(content)
         make_pictures(work, partial, tell)
-    return Report(folder / places.PAGE, len(run.samples), len(run.combinations), len(work), page_bytes)
+    return Report(folder / paths.PAGE, len(run.samples), len(run.combinations), len(work), page_bytes)
 
 
 def write_page(run: ScoredRun, links: Sequence[Link], remarks: Sequence[str], folder: Path) -> int:
@@ -86,11 +86,11 @@ def write_page(run: ScoredRun, links: Sequence[Link], remarks: Sequence[str], fo
     vendor = files("piebench_eval.report") / "vendor"
     contents = {
         # A folder's name may hold bytes that are no text.
-        places.PAGE: to_page(run, remarks).encode("utf-8", errors="replace"),
-        places.DATA: data_script("REPORT", page_data(run, links)).encode("ascii"),
-        places.SCRIPT: to_script().encode("utf-8"),
-        places.PLOTLY: vendor.joinpath(places.PLOTLY).read_bytes(),
-        places.PLOTLY_LICENCE: vendor.joinpath(places.PLOTLY_LICENCE).read_bytes(),
+        paths.PAGE: to_page(run, remarks).encode("utf-8", errors="replace"),
+        paths.DATA: data_script("REPORT", page_data(run, links)).encode("ascii"),
+        paths.SCRIPT: to_script().encode("utf-8"),
+        paths.PLOTLY: vendor.joinpath(paths.PLOTLY).read_bytes(),
+        paths.PLOTLY_LICENCE: vendor.joinpath(paths.PLOTLY_LICENCE).read_bytes(),
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)

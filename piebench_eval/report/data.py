@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from piebench_eval.bench.prompts import strip_brackets
+from piebench_eval.data.prompts import strip_brackets
 from piebench_eval.metrics import METRICS
 from piebench_eval.report.links import sample_path
-from piebench_eval.tables.averages import mean_of
-from piebench_eval.tables.types import type_label, type_order
-from piebench_eval.tables.versus import versus_every
+from piebench_eval.tables.editing_types import type_label, type_order
+from piebench_eval.tables.statistics.averages import mean_of
+from piebench_eval.tables.statistics.paired_comparison import versus_every
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
 
-    from piebench_eval.bench.sample import Sample
+    from piebench_eval.data.sample import Sample
     from piebench_eval.report.links import Link
     from piebench_eval.report.run import ScoredRun
     from piebench_eval.tables.layout import TableMetric

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.report import places
+from piebench_eval.report import paths
 from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def report_folder(folder: Path) -> Iterator[Path]:
     try:
         partial.mkdir(parents=True)
         about = {"made_by": _MADE_BY, "version": __version__}
-        (partial / places.MARKER).write_text(json.dumps(about), encoding="utf-8")
+        (partial / paths.MARKER).write_text(json.dumps(about), encoding="utf-8")
         yield partial
         require_replaceable(folder)  # pictures take minutes, in which anything may have come there
         _exchange(partial, wanted, former)
@@ -71,7 +71,7 @@ def require_replaceable(folder: Path) -> None:
 
 def _is_report(folder: Path) -> bool:
     try:
-        about: Any = json.loads((folder / places.MARKER).read_text(encoding="utf-8"))
+        about: Any = json.loads((folder / paths.MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(about, dict) and about.get("made_by") == _MADE_BY

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from piebench_eval.report import places
+from piebench_eval.report import paths
 
 if TYPE_CHECKING:
-    from piebench_eval.bench.sample import Sample
+    from piebench_eval.data.sample import Sample
     from piebench_eval.report.run import Combination, ScoredRun
 
 
@@ -34,7 +34,7 @@ class Link:
     def to(self, sample: Sample, number: int) -> str:
         """The picture of a sample, by its place among the report's samples."""
         if self.suffix is None:
-            return f"{self.folder}/{number}{places.PICTURE_SUFFIX}"
+            return f"{self.folder}/{number}{paths.PICTURE_SUFFIX}"
         return f"{self.folder}/{sample_path(sample)}{self.suffix}"
 
 
@@ -59,7 +59,7 @@ def _link(run: ScoredRun, number: int, combination: Combination, report: Path) -
         if combination.is_of_run and file is not None:
             folder = file.parents[len(Path(sample.image_path).parts) - 1]
             return Link(_url(os.path.relpath(folder.resolve(), report.resolve())), file.suffix)
-    return Link(f"{places.COPIES}/{number}", None)
+    return Link(f"{paths.COPIES}/{number}", None)
 
 
 def _url(path: str) -> str:

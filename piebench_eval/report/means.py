@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.report import places
-from piebench_eval.tables.formats import to_text
-from piebench_eval.tables.marks import rank_marks
+from piebench_eval.report import paths
+from piebench_eval.tables.formats.marks import rank_marks
+from piebench_eval.tables.formats.text import to_text
 from piebench_eval.tables.views import means_view
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def downloads(run: ScoredRun, remarks: Sequence[str]) -> Mapping[str, bytes]:
         remarks: what a reader must know of the scores; comments in LaTeX.
     """
     files = {}
-    for name, text_format in ((places.TABLE_CSV, "csv"), (places.TABLE_LATEX, "latex")):
+    for name, text_format in ((paths.TABLE_CSV, "csv"), (paths.TABLE_LATEX, "latex")):
         view = means_view(run.source, run.source.metrics(every=text_format == "csv"))
         table = run.source.labelled(view.table)
         files[name] = to_text(table, text_format, remarks, view.marks, view.sections).encode()

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from piebench_eval.tables.about import protocol_of
-from piebench_eval.tables.together import label_of
+from piebench_eval.tables.combined import label_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from piebench_eval.runs.store import RunStore
+    from piebench_eval.runs.store.folder import RunStore
 
 _SETTINGS = {
     "steps": "steps",

@@ -10,10 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from piebench_eval.metrics import METRICS
-from piebench_eval.report import places
+from piebench_eval.report import paths
 from piebench_eval.report.means import means_rows
 from piebench_eval.report.paper import beside_paper
-from piebench_eval.tables.versus import versus_rules
+from piebench_eval.tables.statistics.paired_comparison import versus_rules
 from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def to_page(run: ScoredRun, remarks: Sequence[str]) -> str:
         versus_rules=versus_rules(len(metrics)),
         remarks=remarks,
         styles=Markup(_assets().joinpath("report.css").read_text(encoding="utf-8")),
-        places=places,
+        paths=paths,
     )
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from piebench_eval.report.means import number_text
 from piebench_eval.tables.aggregate import combination_name, label_columns
-from piebench_eval.tables.compare import compare_with_paper
 from piebench_eval.tables.layout import METRICS
-from piebench_eval.tables.tolerances import tolerance_line
+from piebench_eval.tables.paper.compare import compare_with_paper
+from piebench_eval.tables.paper.tolerances import tolerance_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

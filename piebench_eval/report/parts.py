@@ -7,22 +7,23 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from piebench_eval.bench.mask_size import parse_mask_size
-from piebench_eval.bench.pie_bench import load_pie_bench
+from piebench_eval.data.mask_size import parse_mask_size
+from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.errors import PiebenchError
 from piebench_eval.report.origin import costs_of_run, origin_of_folder, origin_of_run
-from piebench_eval.runs.candidates import anybodys_candidates, run_candidates
-from piebench_eval.runs.scoring import provenance_file
-from piebench_eval.runs.store import SCORES_FILE, RunStore
+from piebench_eval.runs.store.folder import RunStore
+from piebench_eval.runs.store.paths import SCORES_FILE
+from piebench_eval.scoring.edited_images import anybodys_candidates, run_candidates
+from piebench_eval.scoring.score import provenance_file
 from piebench_eval.tables.aggregate import label_columns
-from piebench_eval.tables.source import read_part
+from piebench_eval.tables.score_table import read_part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from piebench_eval.report.origin import Cost, Origin
-    from piebench_eval.runs.candidates import Candidate
-    from piebench_eval.tables.together import Part
+    from piebench_eval.scoring.edited_images import Candidate
+    from piebench_eval.tables.combined import Part
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.bench.images import ImageLoader  # noqa: TC001 (dataclasses read annotations)
+from piebench_eval.data.images import ImageLoader  # noqa: TC001 (dataclasses read annotations)
 from piebench_eval.errors import PiebenchError
 from piebench_eval.report.parts import read_run, read_scored_part
-from piebench_eval.runs.edited import WHOLE, different_views
+from piebench_eval.scoring.images import WHOLE, different_views
 from piebench_eval.tables.aggregate import RUN, combination_name, label_columns
-from piebench_eval.tables.source import source_of
-from piebench_eval.tables.together import put_together, told_apart
+from piebench_eval.tables.combined import put_together, told_apart
+from piebench_eval.tables.score_table import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from piebench_eval.bench.sample import Sample
+    from piebench_eval.data.sample import Sample
     from piebench_eval.report.origin import Cost, Origin
     from piebench_eval.report.parts import ScoredPart
-    from piebench_eval.runs.candidates import Candidate
-    from piebench_eval.runs.store import RunStore
-    from piebench_eval.tables.source import Source
+    from piebench_eval.runs.store.folder import RunStore
+    from piebench_eval.scoring.edited_images import Candidate
+    from piebench_eval.tables.score_table import Source
 
 
 @dataclass(frozen=True)

@@ -12,20 +12,20 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from piebench_eval.bench.images import load_image, load_mask
-from piebench_eval.bench.pictures import read_picture
-from piebench_eval.report import places
-from piebench_eval.runs.edited import edited_panel
+from piebench_eval.data.image_files import read_picture
+from piebench_eval.data.images import load_image, load_mask
+from piebench_eval.report import paths
+from piebench_eval.scoring.images import edited_panel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from piebench_eval.bench.images import ImageLoader
-    from piebench_eval.bench.rle import BoolMask
-    from piebench_eval.bench.sample import Sample
+    from piebench_eval.data.images import ImageLoader
+    from piebench_eval.data.rle import BoolMask
+    from piebench_eval.data.sample import Sample
     from piebench_eval.report.run import ScoredRun
-    from piebench_eval.runs.candidates import Candidate
+    from piebench_eval.scoring.edited_images import Candidate
 
 THUMBNAIL_SIDE, COPY_SIDE = 160, 512
 _THUMBNAIL_QUALITY, _COPY_QUALITY = 80, 90
@@ -62,9 +62,9 @@ def work_of(run: ScoredRun) -> list[Work]:
     sources = [
         Work(
             sample.file,
-            places.source_thumbnail(number, view),
-            places.source(number, view),
-            (sample, places.outline(number, view), loader),
+            paths.source_thumbnail(number, view),
+            paths.source(number, view),
+            (sample, paths.outline(number, view), loader),
         )
         for view, loader in enumerate(run.views)
         for number, sample in enumerate(run.samples)
@@ -77,9 +77,9 @@ def _edits(run: ScoredRun) -> Iterator[Work]:
         for number, sample in enumerate(run.samples):
             pair = (combination.name, sample.id)
             if (file := run.pictures.get(pair)) is not None:
-                copy = None if combination.is_of_run else places.copy(index, number)
+                copy = None if combination.is_of_run else paths.copy(index, number)
                 anybodys = run.anybodys.get(pair)
-                yield Work(file, places.thumbnail(index, number), copy, anybodys=anybodys)
+                yield Work(file, paths.thumbnail(index, number), copy, anybodys=anybodys)
 
 
 def make_pictures(work: list[Work], folder: Path, tell: Callable[[int, int], None]) -> None:

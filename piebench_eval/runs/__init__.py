@@ -1,1 +1,1 @@
-"""Running edits: the recipe, the plan of jobs, the store on disk and the engines that do the work."""
+"""Executing a recipe: plan, job queue, workers, engines and the run folder."""

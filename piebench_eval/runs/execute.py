@@ -10,20 +10,20 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.files import remove_stale_partials
 from piebench_eval.runs.engines.base import Loaded, Lost
 from piebench_eval.runs.engines.choice import choose_engine, largest_batch, settle_devices
-from piebench_eval.runs.job_queue import ATTEMPTS, JobQueue
-from piebench_eval.runs.manifest import describe_session
-from piebench_eval.runs.plan import plan_units
-from piebench_eval.runs.records import Outcome, RecordLog, failure
-from piebench_eval.runs.session_log import PLANNED_ROWS, Session, session_name
-from piebench_eval.runs.store import RunStore
-from piebench_eval.runs.time_left import TimeLeft
+from piebench_eval.runs.jobs import plan_units
+from piebench_eval.runs.progress.time_left import TimeLeft
+from piebench_eval.runs.queue import ATTEMPTS, JobQueue
+from piebench_eval.runs.store.folder import RunStore
+from piebench_eval.runs.store.manifest import describe_session
+from piebench_eval.runs.store.records import Outcome, RecordLog, failure
+from piebench_eval.runs.store.session_log import PLANNED_ROWS, Session, session_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from piebench_eval.runs.plan import Job, Unit
-    from piebench_eval.runs.records import EditKey
-    from piebench_eval.runs.session import RunPlan
+    from piebench_eval.runs.jobs import Job, Unit
+    from piebench_eval.runs.plan import RunPlan
+    from piebench_eval.runs.store.records import EditKey
 
 
 @dataclass(frozen=True)

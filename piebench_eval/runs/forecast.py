@@ -9,31 +9,31 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from piebench_eval.backbone.backbone import Backbone
-from piebench_eval.backbone.evaluations import UNetTally
-from piebench_eval.backbone.memory import Memory
 from piebench_eval.demo.embedded import DEMO, locate
-from piebench_eval.diffusion.edit_loop import EditInputs, plan_edit
-from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.diffusion.loop import EditInputs, plan_edit
+from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.diffusion.words import same_text
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
-from piebench_eval.runs.plan import model_of
-from piebench_eval.runs.plugins import blamed_plugins
+from piebench_eval.models.base import Backbone
+from piebench_eval.models.cache import Memory
+from piebench_eval.models.nfe import UNetTally
+from piebench_eval.recipes.plugins import blamed_plugins
+from piebench_eval.runs.jobs import model_of
+from piebench_eval.runs.progress.row_costs import computed_rows
 from piebench_eval.runs.reference_rows import reference_rows
-from piebench_eval.runs.row_costs import computed_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from piebench_eval.bench.sample import Sample
-    from piebench_eval.diffusion.edit_loop import InversionResult
+    from piebench_eval.data.sample import Sample
+    from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.diffusion.rows import StepRows
     from piebench_eval.methods.base import Prompts
-    from piebench_eval.runs.combination import Combination
-    from piebench_eval.runs.recipe import Recipe
-    from piebench_eval.runs.records import EditKey
-    from piebench_eval.runs.store import Scan
+    from piebench_eval.recipes.combination import Combination
+    from piebench_eval.recipes.recipe import Recipe
+    from piebench_eval.runs.store.folder import Scan
+    from piebench_eval.runs.store.records import EditKey
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def count_rows(recipe: Recipe, samples: Sequence[Sample]) -> dict[EditKey, RowCo
     Samples differ in cost only by what a method reads of them and by which of their prompts are equal, so one
     of each kind is inverted with a stand-in, whose noise is random: no optimisation stops early on that.
     """
-    from piebench_eval.runs.records import EditKey
+    from piebench_eval.runs.store.records import EditKey
 
     stand_in = _StandIn.load()
     combinations = [recipe.combination(*pair) for pair in recipe.pairs]

@@ -1,152 +1,181 @@
-"""The plan of a run: recipe x samples, in batches, always in the same order."""
+"""Build and validate the plan of a run before a model is loaded."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+import warnings
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
 
-from piebench_eval.errors import DataError
-from piebench_eval.methods import METHODS
-from piebench_eval.runs.plugins import blamed_plugins
-from piebench_eval.runs.records import EditKey
-from piebench_eval.runs.shard import BLOCK, Shard
+from piebench_eval.data.image_files import picture_size
+from piebench_eval.data.mask_size import parse_mask_size
+from piebench_eval.data.pie_bench import load_pie_bench
+from piebench_eval.data.selection import select_samples
+from piebench_eval.demo.benchmark import embedded_benchmark
+from piebench_eval.errors import PiebenchWarning
+from piebench_eval.models.location import check_model_location
+from piebench_eval.runs.engines.devices import split_devices
+from piebench_eval.runs.jobs import check_edits, models_of
+from piebench_eval.runs.preflight import check_devices, check_folder, check_out, check_resolutions
+from piebench_eval.runs.runner import edit_with_model
+from piebench_eval.runs.shard import Shard
+from piebench_eval.runs.store.folder import RunStore, Scan
+from piebench_eval.runs.store.manifest import describe_run
+from piebench_eval.runs.store.paths import BENCHMARK_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Callable, Collection, Sequence
+    from pathlib import Path
 
-    from piebench_eval.bench.sample import Sample
-    from piebench_eval.runs.combination import Combination
-    from piebench_eval.runs.recipe import Recipe
-
-
-class Model(NamedTuple):
-    """What has to be loaded for a combination."""
-
-    name: str
-    revision: str | None
-    precision: str
+    from piebench_eval.data.mask_size import Size
+    from piebench_eval.data.sample import Sample
+    from piebench_eval.recipes.recipe import Recipe
+    from piebench_eval.runs.runner import ModelEditor
+    from piebench_eval.runs.worker import Editor, WorkerSpec
 
 
 @dataclass(frozen=True)
-class Job:
-    """One batch of samples, edited by one combination.
+class Selection:
+    """Which samples to edit; None selects all.
 
     Attributes:
-        inversion: name of the inversion.
-        method: name of the editing method.
-        samples: the samples of the batch. All of them are computed, finished or not: a batch's composition
-            decides the last bits of its pictures.
-        wanted: ids of those whose edits are to be kept.
+        types: editing types.
+        ids: sample ids.
+        limit: how many at most, in turns over the types.
     """
 
-    inversion: str
-    method: str
-    samples: tuple[Sample, ...]
-    wanted: frozenset[str]
-
-    @property
-    def name(self) -> str:
-        """The combination's name: ``direct+p2p``."""
-        return f"{self.inversion}+{self.method}"
-
-    def key(self, sample_id: str) -> EditKey:
-        """One of the job's edits."""
-        return EditKey(self.inversion, self.method, sample_id)
-
-    def without(self, finished: Container[EditKey]) -> Job | None:
-        """What is left of the job; None if nothing is."""
-        wanted = frozenset(sample for sample in self.wanted if self.key(sample) not in finished)
-        return replace(self, wanted=wanted) if wanted else None
+    types: Collection[str] | None = None
+    ids: Collection[str] | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
-class Unit:
-    """What one worker should do in one go: a batch by all combinations of a model, which share work.
+class Workers:
+    """Who works.
 
     Attributes:
-        model: what they are made with.
-        jobs: one per combination.
+        engine: ``local``: this machine; ``ray``: a Ray cluster.
+        devices: see ``find_devices``.
+        count: worker processes per GPU, or on the CPU; under Ray, actors: as many as it has room for if None.
+        batch_size: samples per batch; None finds it out on a GPU and is 1 elsewhere.
+        allow_pickle: load weights from pickle files.
+        cache: folder for what combinations and runs share; it is kept in memory alone if None.
+        compile: compile the UNet's blocks.
+        checkpointing: recompute activations in null-text's backward passes instead of keeping them.
+        ray_address: of the Ray cluster; Ray's own choice if None.
+        gpus_per_actor: share of GPUs that each actor takes; 1 where the cluster has any if None.
+        shared_files: whether Ray's actors see the same files as this process.
+        make_editor: what edits; a model, unless the loop itself is under test.
     """
 
-    model: Model
-    jobs: tuple[Job, ...]
+    engine: Literal["local", "ray"] = "local"
+    devices: str = "auto"
+    count: int | None = None
+    batch_size: int | None = None
+    allow_pickle: bool = False
+    cache: Path | None = None
+    compile: bool = False
+    checkpointing: bool = False
+    ray_address: str | None = None
+    gpus_per_actor: float | None = None
+    shared_files: bool = True
+    make_editor: Callable[[WorkerSpec, Recipe], Editor | ModelEditor] = edit_with_model
 
-    def without(self, finished: Container[EditKey]) -> Unit | None:
-        """What is left of the unit; None if nothing is."""
-        left = tuple(rest for job in self.jobs if (rest := job.without(finished)) is not None)
-        return replace(self, jobs=left) if left else None
 
+@dataclass(frozen=True)
+class RunPlan:
+    """A run that has passed every check that needs no model.
 
-def plan_units(
-    recipe: Recipe, samples: Sequence[Sample], batch_size: int, shard: Shard | None = None
-) -> list[Unit]:
-    """Cut a shard's samples into batches and pair each with every combination.
-
-    Batches depend on the samples and the batch size, never on what is already done or on who does it: a batch
-    that a crash cut short is computed again as the same batch, so its pictures come out bit for bit the same.
-    They stay inside the shard's blocks, and depend on the number of shards only where it makes blocks
-    smaller; batches larger than a block are cut from all of the shard's samples. The combinations of one
-    model come together, and within them those of one batch.
-
-    Args:
+    Attributes:
         recipe: how pictures are edited.
-        samples: those of the whole run.
-        batch_size: samples of a batch at most.
-        shard: whose part is planned; the whole run's by default.
+        data: the benchmark folder.
+        out: the run folder.
+        samples: those that will be edited, by this process or by other shards.
+        about: what must not change while the run lasts, see ``describe_run``.
+        workers: who works.
+        shard: which part of the plan is this process's.
+        retry_failed: make edits again that have failed.
+        max_failures: failed edits after which the session stops.
+        mask_size: the size that the benchmark's masks were brought to their pictures from; None for none.
+        after: runs that follow in the same command, whose time is counted in what is left.
     """
-    combinations = [recipe.combination(*pair) for pair in recipe.pairs]
-    blocks = (shard or Shard()).blocks(samples)
-    if batch_size > BLOCK:
-        blocks = [[sample for block in blocks for sample in block]]
-    batches = [
-        tuple(block[start : start + batch_size])
-        for block in blocks
-        for start in range(0, len(block), batch_size)
-    ]
-    everyone = [frozenset(sample.id for sample in batch) for batch in batches]
-    return [
-        Unit(
-            model,
-            tuple(
-                Job(combination.inversion, combination.method, batch, wanted)
-                for combination in combinations
-                if model_of(combination) == model
-            ),
-        )
-        for model in models_of(recipe)
-        for batch, wanted in zip(batches, everyone, strict=True)
-    ]
+
+    recipe: Recipe
+    data: Path
+    out: Path
+    samples: list[Sample]
+    about: dict[str, Any]
+    workers: Workers = field(default_factory=Workers)
+    shard: Shard = field(default_factory=Shard)
+    retry_failed: bool = False
+    max_failures: int = 20
+    mask_size: Size | None = None
+    after: tuple[RunPlan, ...] = ()
+
+    def scan(self) -> Scan:
+        """How far the whole run is; nothing is done where there is no run folder yet."""
+        if RunStore.exists(self.out):
+            return RunStore.read(self.out).scan(self.samples)
+        return RunStore(self.out, self.recipe).scan(self.samples)
 
 
-def check_edits(recipe: Recipe, samples: Iterable[Sample]) -> None:
-    """Refuse samples that a method cannot edit with its settings.
+def plan_run(
+    recipe: Recipe,
+    data: Path | None,
+    out: Path,
+    selection: Selection,
+    workers: Workers | None = None,
+    shard: Shard | None = None,
+    *,
+    retry_failed: bool = False,
+    max_failures: int = 20,
+    mask_size: str | None = None,
+) -> RunPlan:
+    """Check recipe, data, model and run folder without loading anything heavy.
+
+    Without ``data``, the embedded benchmark is drawn into the run folder. ``mask_size`` is the size that its
+    masks are made for where that is not the pictures', see ``parse_mask_size``.
 
     Raises:
-        DataError: there are some; it lists them all.
+        PiebenchError: anything that would make the run fail or mix results.
     """
-    combinations = [recipe.combination(*pair) for pair in recipe.pairs]
-    samples = list(samples)
-    problems = [problem for combination in combinations for problem in _problems(combination, samples)]
-    if problems:
-        raise DataError(list(dict.fromkeys(problems)))
+    workers = workers or Workers()
+    split_devices(workers.devices)  # a name that no device could have, also of another machine
+    for model in models_of(recipe):
+        check_model_location(model.name, workers.allow_pickle, model.revision)
+    check_resolutions(recipe)
+    check_out(out)
+    if workers.cache is not None:
+        check_folder("--cache", workers.cache)
+    if workers.engine == "local" and workers.make_editor is edit_with_model:
+        check_devices(workers.devices)
+    if RunStore.exists(out):
+        RunStore.read(out).require_same_recipe(recipe)
+    data = data or embedded_benchmark(out / BENCHMARK_FOLDER)
+    made_for = None if mask_size is None else parse_mask_size(mask_size)
+    dataset = load_pie_bench(data, made_for)
+    about = describe_run(recipe, dataset)
+    if RunStore.exists(out):
+        RunStore.read(out).require_same_world(about)
+    samples = select_samples(dataset, selection.types, selection.ids, selection.limit)
+    check_edits(recipe, samples)
+    if any(recipe.stored.image_loader(*pair) == "crop" for pair in recipe.pairs):
+        _tell_of_cropping(data, samples)
+    shard = shard or Shard()
+    return RunPlan(recipe, data, out, samples, about, workers, shard, retry_failed, max_failures, made_for)
 
 
-def _problems(combination: Combination, samples: Sequence[Sample]) -> list[str]:
-    method = METHODS.get(combination.method)
-    with blamed_plugins(combination.inversion, combination.method):
-        return [
-            f"id {sample.id}: method {combination.method}: {problem}"
-            for sample in samples
-            if (problem := method.problem(sample, combination.method_settings))
-        ]
+def _tell_of_cropping(data: Path, samples: Sequence[Sample]) -> None:
+    """Warn that only parts of pictures are edited."""
+    sizes = [picture_size(sample.file) for sample in samples]
+    if wide := sum(width != height for width, height in sizes):
+        _warn_once(
+            f"{data}: {wide} of {len(sizes)} pictures are not square: their central squares are edited, and "
+            "the rest is cropped; image_loader=stretch takes them whole"
+        )
 
 
-def model_of(combination: Combination) -> Model:
-    """What has to be loaded for a combination."""
-    common = combination.common
-    return Model(common.model, common.revision, common.precision)
-
-
-def models_of(recipe: Recipe) -> list[Model]:
-    """The models that a recipe's combinations need."""
-    return list(dict.fromkeys(model_of(recipe.combination(*pair)) for pair in recipe.pairs))
+@cache
+def _warn_once(text: str) -> None:
+    """Warn, but not again of every point of a sweep."""
+    warnings.warn(text, PiebenchWarning, stacklevel=4)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from piebench_eval.backbone.location import picture_sizes
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError
-from piebench_eval.runs.devices import split_devices
-from piebench_eval.runs.plan import models_of
-from piebench_eval.runs.store import FILES_OF_A_RUN, RunStore
+from piebench_eval.models.location import picture_sizes
+from piebench_eval.runs.engines.devices import split_devices
+from piebench_eval.runs.jobs import models_of
+from piebench_eval.runs.store.folder import RunStore
+from piebench_eval.runs.store.paths import FILES_OF_A_RUN
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from piebench_eval.runs.recipe import Recipe
+    from piebench_eval.recipes.recipe import Recipe
 
 _SHOWN = 3
 
@@ -67,7 +68,7 @@ def check_devices(wanted: str) -> None:
         PiebenchError: it is so.
     """
     if named := [device for device in split_devices(wanted) if device not in ("auto", "all", "cpu")]:
-        from piebench_eval.backbone.loading import resolve_device
+        from piebench_eval.models.loading import resolve_device
 
         for device in named:
             resolve_device(device)

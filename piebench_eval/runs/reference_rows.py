@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from piebench_eval.runs.combination import Combination
+    from piebench_eval.recipes.combination import Combination
 
 _INNER_UPDATES = 10
 """Updates of a null-text embedding per step, at most."""
@@ -58,7 +58,7 @@ def reference_rows(combination: Combination, skipped_steps: int = 0) -> tuple[in
         combination: the combination; its number of steps counts, and whether its inversion is guided.
         skipped_steps: how many the inversion skips.
 
-    >>> from piebench_eval.runs.recipe import build_recipe
+    >>> from piebench_eval.recipes.recipe import build_recipe
     >>> fields = {"model": "demo", "inversions": ["direct"], "methods": ["p2p"], "steps": 50}
     >>> reference_rows(build_recipe(fields, {}, "example").combination("direct", "p2p"))
     (650, 0)

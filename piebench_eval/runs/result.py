@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from piebench_eval.bench.sample import Sample
+    from piebench_eval.data.sample import Sample
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.files import is_partial
-from piebench_eval.runs.row_costs import RowCosts
-from piebench_eval.runs.session_log import PLANNED_ROWS, read_sessions
-from piebench_eval.runs.store import IMAGES_FOLDER
-from piebench_eval.runs.workers_at_work import workers_of_run
+from piebench_eval.runs.progress.row_costs import RowCosts
+from piebench_eval.runs.progress.worker_speeds import workers_of_run
+from piebench_eval.runs.store.paths import IMAGES_FOLDER
+from piebench_eval.runs.store.session_log import PLANNED_ROWS, read_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from piebench_eval.bench.sample import Sample
-    from piebench_eval.runs.store import RunStore, Scan
+    from piebench_eval.data.sample import Sample
+    from piebench_eval.runs.store.folder import RunStore, Scan
 
 
 @dataclass(frozen=True)

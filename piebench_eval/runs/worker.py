@@ -8,32 +8,32 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from piebench_eval.backbone.device_errors import (
+from piebench_eval.data.images import encode_image
+from piebench_eval.errors import PiebenchError
+from piebench_eval.models.device_errors import (
     first_line,
     is_out_of_memory,
     release_memory,
     spoils_the_process,
 )
-from piebench_eval.bench.images import encode_image
-from piebench_eval.errors import PiebenchError
-from piebench_eval.runs.batching import BatchSizer
-from piebench_eval.runs.records import Outcome, RecordLog, failure, now
-from piebench_eval.runs.session_log import log_file
-from piebench_eval.runs.store import RunStore
+from piebench_eval.runs.engines.batching import BatchSizer
+from piebench_eval.runs.store.folder import RunStore
+from piebench_eval.runs.store.records import Outcome, RecordLog, failure, now
+from piebench_eval.runs.store.session_log import log_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from piebench_eval.bench.sample import Sample
-    from piebench_eval.runs.combination import Combination
-    from piebench_eval.runs.plan import Job, Model
-    from piebench_eval.runs.recipe import Recipe
+    from piebench_eval.data.sample import Sample
+    from piebench_eval.recipes.combination import Combination
+    from piebench_eval.recipes.recipe import Recipe
+    from piebench_eval.runs.jobs import Job, Model
     from piebench_eval.runs.result import EditResult
 
 
 class Editor(Protocol):
-    """What a worker edits with, see ``runs.editor.ModelEditor``."""
+    """What a worker edits with, see ``runs.runner.ModelEditor``."""
 
     @property
     def about(self) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import pandas as pd
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.protocol import PAPER
-from piebench_eval.tables.averages import averages
+from piebench_eval.tables.editing_types import of_types, require_type_column, type_label, type_order
 from piebench_eval.tables.layout import metrics_in, place_of
-from piebench_eval.tables.types import of_types, require_type_column, type_label, type_order
+from piebench_eval.tables.statistics.averages import averages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

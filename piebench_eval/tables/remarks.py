@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.bench.remarks import counts_text
-from piebench_eval.bench.summary import full_mask_remark
+from piebench_eval.data.remarks import counts_text
+from piebench_eval.data.summary import full_mask_remark
 from piebench_eval.metrics.columns import BACKGROUND_COLUMNS
 from piebench_eval.tables.about import lower_precision, protocol_differences, protocol_of
-from piebench_eval.tables.types import type_label
+from piebench_eval.tables.editing_types import type_label
 
 if TYPE_CHECKING:
     import pandas as pd

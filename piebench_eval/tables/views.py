@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from piebench_eval.tables.aggregate import LABELS, aggregate, left_out
-from piebench_eval.tables.agreement import agreement_line
-from piebench_eval.tables.averages import Average
-from piebench_eval.tables.beside_paper import beside_paper
-from piebench_eval.tables.compare import compare_with_paper
-from piebench_eval.tables.marks import rank_marks, verdict_marks
-from piebench_eval.tables.sections import by_method
-from piebench_eval.tables.tolerances import tolerance_line
-from piebench_eval.tables.versus import versus_all, versus_remarks
+from piebench_eval.tables.formats.marks import rank_marks, verdict_marks
+from piebench_eval.tables.formats.sections import by_method
+from piebench_eval.tables.paper.agreement import agreement_line
+from piebench_eval.tables.paper.beside_paper import beside_paper
+from piebench_eval.tables.paper.compare import compare_with_paper
+from piebench_eval.tables.paper.tolerances import tolerance_line
+from piebench_eval.tables.statistics.averages import Average
+from piebench_eval.tables.statistics.paired_comparison import versus_all, versus_remarks
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
+    from piebench_eval.tables.formats.marks import Marks
     from piebench_eval.tables.layout import TableMetric
-    from piebench_eval.tables.marks import Marks
-    from piebench_eval.tables.source import Source
+    from piebench_eval.tables.score_table import Source
 
 
 @dataclass(frozen=True)

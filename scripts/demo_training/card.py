@@ -4,14 +4,15 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from piebench_eval.bench.sample import TYPE_NAMES
+from piebench_eval.data.sample import TYPE_NAMES
 from piebench_eval.demo.benchmark import IDEAL_FOLDER
-from piebench_eval.demo.embedded import RECIPE, WEIGHTS
-from piebench_eval.runs.contact_sheet import run_sheet
+from piebench_eval.demo.embedded import WEIGHTS
+from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
+from piebench_eval.recipes.shipped import DEMO_RECIPE
+from piebench_eval.report.contact_sheet import run_sheet
 from piebench_eval.runs.execute import execute_run
-from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
-from piebench_eval.runs.session import Selection, plan_run
-from piebench_eval.runs.store import RunStore
+from piebench_eval.runs.plan import Selection, plan_run
+from piebench_eval.runs.store.folder import RunStore
 from scripts.demo_training import autoencoder, clip, squeezenet, structure_vit, unet
 
 CARD = WEIGHTS.parent / "MODEL_CARD.md"
@@ -55,8 +56,8 @@ One edit of each type by direct + p2p at the demo's settings (source, edit, idea
 
 def write_edits_sheet() -> None:
     """Edit one sample of each type by direct + p2p, as the demo does, and lay source, edit and ideal out."""
-    fields = narrow(read_recipe_fields(RECIPE), ["direct"], ["p2p"], str(RECIPE))
-    recipe = build_recipe(fields, {}, str(RECIPE))
+    fields = narrow(read_recipe_fields(DEMO_RECIPE), ["direct"], ["p2p"], str(DEMO_RECIPE))
+    recipe = build_recipe(fields, {}, str(DEMO_RECIPE))
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_run(recipe, None, Path(folder), Selection(limit=len(TYPE_NAMES)))
         execute_run(plan, lambda progress: None)

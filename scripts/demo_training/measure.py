@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from piebench_eval.backbone.backbone import Backbone
-from piebench_eval.backbone.loading import load_backbone
 from piebench_eval.demo.draw import draw
 from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.demo.recognise import Seen, recognise
 from piebench_eval.demo.scene import Scene, caption
 from piebench_eval.diffusion.ddim import ddim_invert, ddim_step, guide
-from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.diffusion.schedules import ddim_schedule
+from piebench_eval.models.base import Backbone
+from piebench_eval.models.loading import load_backbone
 from scripts.demo_training.data import scene
 
 SAMPLING_STEPS, GUIDANCE, INVERSION_STEPS = 25, 4.0, 50

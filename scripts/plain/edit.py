@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 
-from piebench_eval.bench.sample import Sample
-from piebench_eval.diffusion.schedule import Schedule
+from piebench_eval.data.sample import Sample
+from piebench_eval.diffusion.schedules import Schedule
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.p2p import plan_words
-from piebench_eval.runs.combination import Combination
+from piebench_eval.recipes.combination import Combination
 from scripts.plain import walks
 from scripts.plain.controls import P2P, Control, MasaCtrl, PlugAndPlay
 from scripts.plain.model import PlainModel

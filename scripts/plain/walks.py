@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional
 
-from piebench_eval.diffusion.schedule import Schedule
+from piebench_eval.diffusion.schedules import Schedule
 from piebench_eval.inversions.null_text import NullTextSettings
 from scripts.plain.controls import Control
 from scripts.plain.model import PlainModel

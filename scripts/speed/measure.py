@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import torch
 from diffusers import UNet2DConditionModel
 
-from piebench_eval.backbone.backbone import Backbone
-from piebench_eval.backbone.memory import Memory
-from piebench_eval.bench.sample import Sample
+from piebench_eval.data.sample import Sample
 from piebench_eval.demo.embedded import locate
-from piebench_eval.diffusion.schedule import ddim_schedule
-from piebench_eval.loading import load_complete
-from piebench_eval.runs.combination import Combination
-from piebench_eval.runs.edit import edit_batch, encode_inputs, working_resolution
+from piebench_eval.diffusion.schedules import ddim_schedule
+from piebench_eval.models.base import Backbone
+from piebench_eval.models.cache import Memory
+from piebench_eval.models.from_pretrained import load_complete
+from piebench_eval.recipes.combination import Combination
+from piebench_eval.runs.edit_batch import edit_batch, encode_inputs, working_resolution
 from piebench_eval.runs.result import EditResult
 from scripts.plain.edit import plain_edit
 from scripts.plain.model import PlainModel, plain_model

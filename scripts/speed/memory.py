@@ -16,14 +16,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import CLIPTokenizer
 
-from piebench_eval.backbone.backbone import Backbone
-from piebench_eval.backbone.decoding import GPU_BATCH
-from piebench_eval.bench.sample import Sample
+from piebench_eval.data.sample import Sample
 from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.diffusion.controller import controlled
 from piebench_eval.diffusion.rows import RowBatch
 from piebench_eval.methods import METHODS
-from piebench_eval.runs.combination import Combination
+from piebench_eval.models.base import Backbone
+from piebench_eval.models.decoding import GPU_BATCH
+from piebench_eval.recipes.combination import Combination
 from piebench_eval.runs.forecast import plan_sampling
 from scripts.speed.models import Size, new_text_encoder, new_unet, new_vae
 

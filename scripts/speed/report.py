@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from piebench_eval.runs.forecast import Forecast
-from piebench_eval.runs.manifest import describe_device, library_versions
+from piebench_eval.runs.store.manifest import describe_device, library_versions
 from scripts.speed import tables
 from scripts.speed.measure import Measured
 from scripts.speed.memory import Calculated

@@ -10,18 +10,18 @@ import torch
 from diffusers import UNet2DConditionModel
 from rich.console import Console
 
-from piebench_eval.backbone.backbone import Backbone
-from piebench_eval.backbone.compiled import compile_blocks
-from piebench_eval.backbone.loading import PRECISIONS, load_backbone, resolve_device
-from piebench_eval.bench.sample import Sample
+from piebench_eval.data.sample import Sample
 from piebench_eval.errors import PiebenchError
-from piebench_eval.loading import tf32
-from piebench_eval.recipes import recipe_file
-from piebench_eval.runs.combination import Combination
-from piebench_eval.runs.edit import working_resolution
+from piebench_eval.models.base import Backbone
+from piebench_eval.models.compile import compile_blocks
+from piebench_eval.models.loading import PRECISIONS, load_backbone, resolve_device
+from piebench_eval.models.precision import tf32
+from piebench_eval.recipes.combination import Combination
+from piebench_eval.recipes.recipe import Recipe, build_recipe, read_recipe_fields
+from piebench_eval.recipes.shipped import recipe_file
+from piebench_eval.runs.edit_batch import working_resolution
 from piebench_eval.runs.forecast import forecast
-from piebench_eval.runs.recipe import Recipe, build_recipe, read_recipe_fields
-from piebench_eval.runs.store import Scan
+from piebench_eval.runs.store.folder import Scan
 from scripts.speed.flops import flops_of_row, matrix_peak
 from scripts.speed.measure import Measured, beside_plain, measure, plain_unet, time_ends, time_grid
 from scripts.speed.memory import Calculated, calculate_memory

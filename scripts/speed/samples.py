@@ -6,7 +6,7 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from piebench_eval.bench.sample import Sample
+from piebench_eval.data.sample import Sample
 
 _EDITS = [
     ("astronaut", "a photo of an astronaut", "a photo of a robot", "astronaut robot"),

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 import piebench_eval as pb
-from piebench_eval.backbone.evaluations import UNetTally
-from piebench_eval.bench.images import load_image
-from piebench_eval.demo.embedded import RECIPE
+from piebench_eval.data.images import load_image
+from piebench_eval.models.nfe import UNetTally
+from piebench_eval.recipes.shipped import DEMO_RECIPE
 from tests.support.runs import run
 
 PROMPTS = ("a round cake with orange frosting on a wooden plate", "a square cake with blue frosting")
@@ -33,7 +33,7 @@ def test_a_file_a_picture_and_an_array_are_the_same(edit, samples):
 
 
 def test_it_is_the_edit_of_a_run(edit, samples, photo_bench, tiny_model, tmp_path):
-    from piebench_eval.runs.recipe import build_recipe
+    from piebench_eval.recipes.recipe import build_recipe
 
     fields = {"model": str(tiny_model), "inversions": ["ddim"], "methods": ["pnp"], **STEPS}
     recipe = build_recipe(fields, {}, "test")
@@ -72,7 +72,7 @@ def test_a_second_edit_of_a_picture_inverts_nothing(edit, samples):
 
 def test_the_embedded_model_is_edited_as_in_the_demo(samples):
     picture = pb.edit(samples[0].file, *PROMPTS, model="demo", settings=STEPS, device="cpu")
-    again = pb.edit(samples[0].file, *PROMPTS, model="demo", settings=STEPS, device="cpu", config=RECIPE)
+    again = pb.edit(samples[0].file, *PROMPTS, model="demo", settings=STEPS, device="cpu", config=DEMO_RECIPE)
     assert np.array_equal(np.asarray(picture), np.asarray(again))
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import piebench_eval as pb
-from piebench_eval.bench.images import load_image
+from piebench_eval.data.images import load_image
 from piebench_eval.metrics.columns import COLUMNS
 from tests.support.commands import piebench
 from tests.support.runs import digests

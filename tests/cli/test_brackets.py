@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 from piebench_eval.cli.app import app
 from piebench_eval.cli.explain import _print_findings
 from piebench_eval.cli.forecast import print_forecast
+from piebench_eval.explain.deviations import other_clip
+from piebench_eval.explain.hypotheses import Finding, Hypothesis, parse_claims
 from piebench_eval.methods import METHODS
-from piebench_eval.metrics.deviations import other_clip
-from piebench_eval.runs.recipe import build_recipe
-from piebench_eval.runs.session import Selection, Workers, plan_run
-from piebench_eval.tables.explain import Finding, Hypothesis, parse_claims
+from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.runs.plan import Selection, Workers, plan_run
 from tests.support.fake_editor import fake_editor
 from tests.support.runs import run
 

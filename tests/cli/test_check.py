@@ -11,8 +11,8 @@ import yaml
 from typer.testing import CliRunner
 
 from piebench_eval.cli.app import app
-from piebench_eval.runs.recipe import build_recipe
-from piebench_eval.runs.session import Selection
+from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.runs.plan import Selection
 from tests.support.commands import in_a_new_process
 from tests.support.runs import run
 
@@ -328,7 +328,7 @@ def test_a_baseline_needs_the_same_samples_everywhere(gate):
 def test_anybodys_scores_can_be_held(tmp_path, samples, photo_bench):
     from PIL import Image
 
-    from piebench_eval.bench.images import load_image
+    from piebench_eval.data.images import load_image
 
     (tmp_path / "edits").mkdir()
     for sample in samples:

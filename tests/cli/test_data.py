@@ -4,8 +4,8 @@ import json
 import signal
 import time
 
-from tests.bench.fake_hub import serve, write_dataset
-from tests.bench.test_archive import pack
+from tests.data.fake_hub import serve, write_dataset
+from tests.data.test_archive import pack
 from tests.support.commands import Done, in_a_new_process, piebench
 from tests.support.runs import start_piebench
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.hub import require_hub
+from piebench_eval.models.hub import require_hub
 from tests.support.commands import HEAVY, in_a_new_process, piebench
 
 PAIR = ["--inversion", "ddim", "--method", "p2p"]
@@ -120,7 +120,7 @@ def test_errors_are_json_where_json_is_asked_for(command, words):
 
 
 def test_all_fields_of_a_recipe_are_listed():
-    from piebench_eval.runs.recipe import Recipe
+    from piebench_eval.recipes.recipe import Recipe
 
     listed = json.loads(piebench("methods", "--recipe", "--json").stdout)
     assert list(listed) == list(Recipe.model_fields)
@@ -130,7 +130,7 @@ def test_all_fields_of_a_recipe_are_listed():
 
 def test_without_a_network_a_hub_id_is_refused_at_once(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://hub.invalid")
-    monkeypatch.setattr("piebench_eval.hub.getproxies", dict)
+    monkeypatch.setattr("piebench_eval.models.hub.getproxies", dict)
     began = time.monotonic()
     with pytest.raises(PiebenchError, match=r"is not on this machine, and hub\.invalid cannot be reached"):
         require_hub("--model", "nobody/nothing", "unet/config.json")
@@ -139,5 +139,5 @@ def test_without_a_network_a_hub_id_is_refused_at_once(monkeypatch):
 
 def test_whoever_has_a_proxy_is_left_to_the_library(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://hub.invalid")
-    monkeypatch.setattr("piebench_eval.hub.getproxies", lambda: {"https": "http://proxy"})
+    monkeypatch.setattr("piebench_eval.models.hub.getproxies", lambda: {"https": "http://proxy"})
     require_hub("--model", "nobody/nothing", "unet/config.json")

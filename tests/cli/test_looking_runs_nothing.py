@@ -14,14 +14,15 @@ from piebench_eval.api.running import edits_frame
 from piebench_eval.cli.app import app
 from piebench_eval.errors import PiebenchError
 from piebench_eval.methods import METHODS
-from piebench_eval.runs.contact_sheet import run_sheet
-from piebench_eval.runs.dataset import dataset_of_run
+from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.recipes.sweep import Sweep, SweepRun
+from piebench_eval.report.contact_sheet import run_sheet
 from piebench_eval.runs.engines.base import recipe_for_worker
-from piebench_eval.runs.recipe import build_recipe
+from piebench_eval.runs.plan import Selection
 from piebench_eval.runs.result import EditResult
-from piebench_eval.runs.session import Selection
-from piebench_eval.runs.store import RunStore
-from piebench_eval.runs.sweep import Point, Sweep
+from piebench_eval.runs.store.dataset import dataset_of_run
+from piebench_eval.runs.store.folder import RunStore
+from piebench_eval.runs.store.sweep_folder import write_sweep
 from tests.support.fake_editor import FakeEditor
 from tests.support.runs import run
 
@@ -65,7 +66,7 @@ def made(tiny_model, photo_bench, tmp_path_factory):
     recipe = build_recipe({**fields, "plugins": [str(plugin)]}, {}, "test")
     sweep = folder / "sweep"
     run(recipe, photo_bench, sweep / POINT, Selection(limit=1), make_editor=large_editor)
-    Sweep({"steps": [4]}, [Point(POINT, {"steps": 4}, recipe.hash)]).keep(sweep)
+    write_sweep(Sweep({"steps": [4]}, [SweepRun(POINT, {"steps": 4}, recipe.hash)]), sweep)
     assert invoke("score", sweep / POINT, "--metrics", "psnr_unedit_part").exit_code == 0
     return sweep, plugin
 

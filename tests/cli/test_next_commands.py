@@ -10,7 +10,7 @@ from piebench_eval.cli.app import app
 from piebench_eval.cli.console import next_command
 from piebench_eval.cli.demo import _difference_text
 from piebench_eval.cli.points import _print_summary
-from piebench_eval.runs.session import Selection
+from piebench_eval.runs.plan import Selection
 from tests.support.fake_editor import fake_editor
 from tests.support.runs import run
 

@@ -9,8 +9,8 @@ import pytest
 
 from piebench_eval.cli.run import _shard as chosen_shard
 from piebench_eval.errors import PiebenchError
-from piebench_eval.runs.session_log import read_sessions
 from piebench_eval.runs.shard import Shard
+from piebench_eval.runs.store.session_log import read_sessions
 from tests.support.commands import piebench
 from tests.support.runs import digests, recorded_edits, start_piebench, wait_for_end, wait_for_pictures
 

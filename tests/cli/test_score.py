@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from piebench_eval.bench.images import load_image
 from piebench_eval.cli.app import app
+from piebench_eval.data.images import load_image
 from piebench_eval.metrics.columns import COLUMNS
 
 

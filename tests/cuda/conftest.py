@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from piebench_eval.backbone.loading import load_backbone
-from piebench_eval.backbone.memory import Memory
+from piebench_eval.models.cache import Memory
+from piebench_eval.models.loading import load_backbone
 from scripts.gpu.cuda_tests import LOG
 from scripts.speed.models import SIZES, save_model
 from scripts.speed.samples import save_samples

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from piebench_eval.backbone.compiled import compile_blocks
-from piebench_eval.backbone.loading import load_backbone
-from piebench_eval.backbone.memory import Memory
-from piebench_eval.runs.edit import edit_latents, encode_inputs
+from piebench_eval.models.cache import Memory
+from piebench_eval.models.compile import compile_blocks
+from piebench_eval.models.loading import load_backbone
+from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
 from scripts.speed.measure import TOLERANCE
 from tests.cuda.test_precisions import ROUNDINGS, rms
 from tests.support.recipes import shipped

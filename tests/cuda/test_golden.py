@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from piebench_eval.backbone.loading import load_backbone
-from piebench_eval.backbone.memory import Memory
-from piebench_eval.bench.pie_bench import load_pie_bench
-from piebench_eval.diffusion.edit_loop import edit
-from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.data.pie_bench import load_pie_bench
+from piebench_eval.diffusion.loop import edit
+from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
-from piebench_eval.runs.edit import edit_latents, encode_inputs
+from piebench_eval.models.cache import Memory
+from piebench_eval.models.loading import load_backbone
+from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
 from scripts.speed.measure import NULL_TEXT_TOLERANCE, TOLERANCE
 from tests.golden import record_own, recordings
 from tests.support.recipes import shipped

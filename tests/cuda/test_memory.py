@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from piebench_eval.runs.editor import ModelEditor
-from piebench_eval.runs.recipe import build_recipe
-from piebench_eval.runs.store import RunStore
+from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.runs.runner import ModelEditor
+from piebench_eval.runs.store.folder import RunStore
 from tests.golden.recordings import GREY_LEVELS
 from tests.support.runs import run
 

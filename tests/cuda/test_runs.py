@@ -6,14 +6,14 @@ import time
 import numpy as np
 import pytest
 
-from piebench_eval.backbone.loading import load_backbone
-from piebench_eval.bench.images import encode_image
-from piebench_eval.bench.pictures import read_picture
+from piebench_eval.data.image_files import read_picture
+from piebench_eval.data.images import encode_image
+from piebench_eval.models.loading import load_backbone
+from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs import worker
-from piebench_eval.runs.edit import edit_batch
-from piebench_eval.runs.editor import ModelEditor
-from piebench_eval.runs.recipe import build_recipe
-from piebench_eval.runs.store import RunStore
+from piebench_eval.runs.edit_batch import edit_batch
+from piebench_eval.runs.runner import ModelEditor
+from piebench_eval.runs.store.folder import RunStore
 from tests.support.runs import digests, recorded_edits, run
 
 pytestmark = pytest.mark.cuda

@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from piebench_eval.tables.aggregate import read_scores
-from piebench_eval.tables.versus import versus
+from piebench_eval.tables.statistics.paired_comparison import versus
 from tests.support.commands import piebench
 
 LARGER_IS_BETTER = {"structure_distance": -1, "psnr": 1, "lpips": -1, "mse": -1, "ssim": 1}

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from piebench_eval.bench.prompts import strip_brackets
-from piebench_eval.bench.sample import TYPE_NAMES
+from piebench_eval.data.prompts import strip_brackets
+from piebench_eval.data.sample import TYPE_NAMES
 from piebench_eval.demo.draw import draw
 from piebench_eval.demo.edits import mark_changes, random_edit
 from piebench_eval.demo.scene import caption

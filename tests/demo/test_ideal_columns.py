@@ -7,8 +7,8 @@ import pytest
 
 from piebench_eval.api.scoring import score
 from piebench_eval.api.tabulating import table
-from piebench_eval.bench.images import encode_image, load_image
-from piebench_eval.bench.pie_bench import load_pie_bench
+from piebench_eval.data.images import encode_image, load_image
+from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.demo.benchmark import IDEAL_FOLDER, write_benchmark
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import COLUMNS, IDEAL_COLUMNS

@@ -2,22 +2,23 @@
 
 import pytest
 
-from piebench_eval.backbone.loading import load_backbone
-from piebench_eval.bench.pie_bench import load_pie_bench
-from piebench_eval.bench.select import select_samples
 from piebench_eval.cli.demo import DEMO_SAMPLES
-from piebench_eval.demo.embedded import DEMO, RECIPE
-from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.data.pie_bench import load_pie_bench
+from piebench_eval.data.selection import select_samples
+from piebench_eval.demo.embedded import DEMO
+from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
-from piebench_eval.runs.edit import encode_inputs
-from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
+from piebench_eval.models.loading import load_backbone
+from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
+from piebench_eval.recipes.shipped import DEMO_RECIPE
+from piebench_eval.runs.edit_batch import encode_inputs
 from tests.inversions.test_inversions import source_end
 
 
 @pytest.fixture(scope="module")
 def distances(quick_run):
     """How far from the picture each sample's source branch ends, sampled step by step at guidance 7.5."""
-    recipe = build_recipe(read_recipe_fields(RECIPE), {}, "demo")
+    recipe = build_recipe(read_recipe_fields(DEMO_RECIPE), {}, "demo")
     samples = select_samples(load_pie_bench(quick_run.folder / "benchmark"), limit=DEMO_SAMPLES)
     backbone = load_backbone(DEMO)
     schedule = ddim_schedule(backbone.alphas_cumprod, recipe.steps)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from piebench_eval.backbone.loading import load_backbone
 from piebench_eval.demo.embedded import DEMO, WEIGHTS
+from piebench_eval.models.loading import load_backbone
 from scripts.demo_training import measure
 from scripts.demo_training.card import CARD
 from scripts.demo_training.data import scene

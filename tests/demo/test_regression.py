@@ -8,20 +8,20 @@ import pytest
 import yaml
 
 from piebench_eval.cli.demo import DEMO_SAMPLES
-from piebench_eval.demo.embedded import RECIPE
 from piebench_eval.diffusion import words
-from piebench_eval.diffusion.edit_loop import InversionResult
+from piebench_eval.diffusion.loop import InversionResult
+from piebench_eval.gate.comparison import compare, failures
 from piebench_eval.methods.p2p_controller import StepRanges
-from piebench_eval.metrics.networks import networks_for
-from piebench_eval.runs.candidates import run_candidates
+from piebench_eval.metrics.networks.names import networks_for
+from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
+from piebench_eval.recipes.shipped import DEMO_RECIPE
 from piebench_eval.runs.execute import execute_run
-from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
-from piebench_eval.runs.score_cache import ScoreCache
-from piebench_eval.runs.scoring import Scoring, do_work, score_rows, work_on
-from piebench_eval.runs.session import Selection, Workers, plan_run
-from piebench_eval.runs.store import RunStore
+from piebench_eval.runs.plan import Selection, Workers, plan_run
+from piebench_eval.runs.store.folder import RunStore
+from piebench_eval.scoring.cache import ScoreCache
+from piebench_eval.scoring.edited_images import run_candidates
+from piebench_eval.scoring.score import Scoring, do_work, score_rows, work_on
 from piebench_eval.tables.aggregate import aggregate, read_scores, read_table
-from piebench_eval.tables.baseline import compare, failures
 
 BASELINES = Path(__file__).parents[2] / "results" / "baselines"
 
@@ -38,7 +38,7 @@ def baseline():
 
 def quick_direct_p2p(folder, data):
     """The means of the demo's direct+p2p."""
-    recipe = build_recipe(narrow(read_recipe_fields(RECIPE), ["direct"], ["p2p"], "demo"), {}, "demo")
+    recipe = build_recipe(narrow(read_recipe_fields(DEMO_RECIPE), ["direct"], ["p2p"], "demo"), {}, "demo")
     plan = plan_run(recipe, data, folder, Selection(limit=DEMO_SAMPLES), Workers(batch_size=DEMO_SAMPLES))
     execute_run(plan, lambda progress: None)
     candidates, _ = run_candidates(RunStore.read(folder))

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from piebench_eval.diffusion.ddim import ddim_invert, ddim_step
-from piebench_eval.diffusion.schedule import ddim_schedule
-from piebench_eval.runs.edit import encode_inputs
+from piebench_eval.diffusion.schedules import ddim_schedule
+from piebench_eval.runs.edit_batch import encode_inputs
 from scripts.demo_training.unet import sd_scheduler
 
 ALPHA = st.floats(0.01, 0.999)
@@ -44,7 +44,7 @@ def test_a_step_there_and_back_with_the_same_noise_is_no_step(alpha, other):
 
 
 def test_inversion_spends_a_row_per_step_and_two_when_guided(backbone, samples):
-    from piebench_eval.backbone.evaluations import UNetTally
+    from piebench_eval.models.nfe import UNetTally
 
     inputs = encode_inputs(backbone, samples[:2], 128)
     schedule = ddim_schedule(backbone.alphas_cumprod, 5)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from piebench_eval.bench.sample import Sample
+from piebench_eval.data.sample import Sample
 from piebench_eval.diffusion import words
 from piebench_eval.methods.p2p import P2PSettings, plan_words, problem
 

@@ -1,7 +1,7 @@
 import pytest
 
-from piebench_eval.backbone.loading import load_backbone
-from piebench_eval.backbone.memory import Memory
+from piebench_eval.models.cache import Memory
+from piebench_eval.models.loading import load_backbone
 from tests.golden.recordings import STEPS
 from tests.support.recipes import shipped
 

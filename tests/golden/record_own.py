@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from piebench_eval.backbone.loading import load_backbone
-from piebench_eval.bench.pie_bench import load_pie_bench
+from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.diffusion.ddim import ddim_invert
-from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.methods.p2p import P2PSettings
-from piebench_eval.runs.edit import encode_inputs
+from piebench_eval.models.loading import load_backbone
+from piebench_eval.runs.edit_batch import encode_inputs
 from tests.support.photos import save_photo_bench
 from tests.support.plain import plain_edit
 from tests.support.tiny_model import save_tiny_model

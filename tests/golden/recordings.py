@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from piebench_eval.bench.sample import Sample
+from piebench_eval.data.sample import Sample
 
 STEPS = 10
 CASES = ["case1_cake", "case2_cat", "case3_astronaut"]

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 import torch
 
-from piebench_eval.backbone.evaluations import UNetTally
 from piebench_eval.diffusion import words
-from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.inversions.null_text import NullTextSettings, SourceStep, optimise_step
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.p2p import P2PSettings
-from piebench_eval.runs.edit import edit_latents, encode_inputs
+from piebench_eval.models.nfe import UNetTally
+from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
 from tests.golden.recordings import (
     CASES,
     GREY_LEVELS,

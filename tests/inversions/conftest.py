@@ -2,8 +2,8 @@
 
 import pytest
 
-from piebench_eval.diffusion.schedule import ddim_schedule
-from piebench_eval.runs.edit import encode_inputs
+from piebench_eval.diffusion.schedules import ddim_schedule
+from piebench_eval.runs.edit_batch import encode_inputs
 
 STEPS = 5
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from piebench_eval.backbone.evaluations import UNetTally
 from piebench_eval.diffusion.ddim import ddim_step, guide
 from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
 from piebench_eval.inversions.direct import DirectSettings, direct
-from piebench_eval.runs.edit import edit_latents, encode_inputs
-from piebench_eval.runs.recipe import build_recipe
+from piebench_eval.models.nfe import UNetTally
+from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
 from tests.inversions.conftest import STEPS
 
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from piebench_eval.backbone.evaluations import UNetTally
 from piebench_eval.diffusion.ddim import ddim_step, guide
-from piebench_eval.diffusion.edit_loop import edit
-from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.diffusion.loop import edit
+from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
-from piebench_eval.runs.edit import encode_inputs
+from piebench_eval.models.nfe import UNetTally
+from piebench_eval.runs.edit_batch import encode_inputs
 from tests.inversions.conftest import STEPS
 
 GUIDANCE = 7.5

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from piebench_eval.backbone.loading import load_backbone
-from piebench_eval.bench.sample import Sample
+from piebench_eval.data.sample import Sample
 from piebench_eval.diffusion import words
 from piebench_eval.methods.p2p import P2P, P2PSettings, plan_words
+from piebench_eval.models.loading import load_backbone
 
 STEPS, HEADS = 10, 2
 pytestmark = pytest.mark.golden

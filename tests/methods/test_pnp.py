@@ -4,10 +4,10 @@ import dataclasses
 
 import torch
 
-from piebench_eval.diffusion.attention import AttentionLayer, plain_attention
 from piebench_eval.diffusion.rows import RowBatch, plan_rows
 from piebench_eval.methods.pnp import PNP, PnPSettings
 from piebench_eval.methods.pnp_controller import FEATURE_MODULE, PnPController
+from piebench_eval.models.attention import AttentionLayer, plain_attention
 
 
 def control_at(step):

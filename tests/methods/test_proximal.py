@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piebench_eval.backbone.evaluations import UNetTally
 from piebench_eval.methods.proximal_controller import proximal
+from piebench_eval.models.nfe import UNetTally
 from tests.runs.test_combinations import STEPS, UNBLENDED, run
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from piebench_eval.metrics.suite import Suite
+from piebench_eval.metrics.networks.suite import Suite
 
 
 @pytest.fixture(scope="session")

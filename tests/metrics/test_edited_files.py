@@ -1,8 +1,8 @@
 """Files that are edited while Python runs are read again."""
 
-from piebench_eval.metrics.networks import MetricModels
+from piebench_eval.metrics.networks.names import MetricModels
 from piebench_eval.metrics.protocol import PAPER, read_protocol
-from piebench_eval.runs.score_cache import Score
+from piebench_eval.scoring.cache import Score
 
 
 def test_a_protocol_is_read_again(tmp_path):

@@ -13,8 +13,8 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.base import Metric
 from piebench_eval.metrics.clip_score import directional_similarities
-from piebench_eval.metrics.networks import MetricModels
-from piebench_eval.metrics.suite import Suite
+from piebench_eval.metrics.networks.names import MetricModels
+from piebench_eval.metrics.networks.suite import Suite
 from tests.support.edits import block, score_one
 from tests.support.weights import fill
 

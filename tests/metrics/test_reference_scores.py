@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from piebench_eval.bench.images import load_mask
-from piebench_eval.bench.pie_bench import load_pie_bench
+from piebench_eval.data.images import load_mask
+from piebench_eval.data.pie_bench import load_pie_bench
+from piebench_eval.explain.deviations import DEVIATIONS
 from piebench_eval.metrics.columns import COLUMNS
-from piebench_eval.metrics.deviations import DEVIATIONS
 from piebench_eval.metrics.edits import Edits
-from piebench_eval.metrics.networks import MetricModels
+from piebench_eval.metrics.networks.names import MetricModels
+from piebench_eval.metrics.networks.suite import Suite
 from piebench_eval.metrics.protocol import MODERN, PAPER
 from piebench_eval.metrics.score import score_edits
 from piebench_eval.metrics.structure import network_input, self_similarity
-from piebench_eval.metrics.suite import Suite
-from piebench_eval.runs.candidates import anybodys_candidates
-from piebench_eval.runs.scoring import read_edit, source_of
+from piebench_eval.scoring.edited_images import anybodys_candidates
+from piebench_eval.scoring.score import read_edit, source_of
 
 pytestmark = pytest.mark.golden
 NAME = "directinversion+p2p"

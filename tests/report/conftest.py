@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.report.build import build_report
 from piebench_eval.report.run import ScoredRun
-from piebench_eval.runs.recipe import build_recipe
 from tests.report.synthetic import draw_pictures, sample, score_rows, scored_run
 from tests.support.fake_editor import fake_editor
 from tests.support.runs import run

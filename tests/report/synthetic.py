@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from piebench_eval.bench.sample import TYPE_NAMES, Sample
+from piebench_eval.data.sample import TYPE_NAMES, Sample
 from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.report.run import Combination, ScoredRun
-from piebench_eval.tables.source import Source
+from piebench_eval.tables.score_table import Source
 
 PAIRS = [
     (inversion, method)

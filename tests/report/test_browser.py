@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from piebench_eval.report import places
+from piebench_eval.report import paths
 from piebench_eval.report.build import build_report, write_page
 from piebench_eval.report.links import links_of
 from piebench_eval.report.thumbnails import work_of
@@ -411,7 +411,7 @@ def test_the_full_pictures_and_the_mask_are_shown(open_page, report):
 def test_a_report_without_its_run_shows_thumbnails(chromium, report, run, tmp_path):
     shutil.copytree(run.folder / "report", tmp_path / "alone")
     page = chromium.new_page()
-    page.goto(f"{(tmp_path / 'alone' / places.PAGE).as_uri()}#sample=000000000001")
+    page.goto(f"{(tmp_path / 'alone' / paths.PAGE).as_uri()}#sample=000000000001")
     page.get_by_text("this is the thumbnail").wait_for()
     page.wait_for_function("document.querySelector('.compare .over').naturalWidth > 0")
     page.close()
@@ -457,7 +457,7 @@ def test_the_whole_benchmark_is_painted_within_a_second(open_page, tmp_path, has
         for path in filter(None, (item.thumbnail, item.copy, item.outlined and item.outlined[1])):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             os.link(run.samples[0].file, folder / path)
-    page = open_page((folder / places.PAGE).as_uri() + hash)
+    page = open_page((folder / paths.PAGE).as_uri() + hash)
     page.wait_for_function("window.Plotly !== undefined")
     painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
     print(f"first paint after {painted:.0f} ms")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.report import places
+from piebench_eval.report import paths
 from piebench_eval.report.build import build_report
 from piebench_eval.report.links import links_of
 from piebench_eval.report.thumbnails import outline
@@ -25,9 +25,9 @@ def files(folder):
 def linked(run, folder):
     """Every path that the page's script may ask for."""
     for number, sample in enumerate(run.samples):
-        yield from (places.source(number), places.outline(number), places.source_thumbnail(number))
+        yield from (paths.source(number), paths.outline(number), paths.source_thumbnail(number))
         for index, link in enumerate(links_of(run, folder)):
-            yield places.thumbnail(index, number)
+            yield paths.thumbnail(index, number)
             yield link.to(sample, number)
 
 
@@ -45,7 +45,7 @@ def test_links_lead_to_the_run_from_anywhere(small, tmp_path):
 
 
 def test_the_script_asks_for_the_places_that_there_are(built):
-    script = built.read(places.SCRIPT)
+    script = built.read(paths.SCRIPT)
     for pattern in (
         "sources/${view}/${sample}.webp",
         "outlines/${view}/${sample}.png",
@@ -62,10 +62,10 @@ def test_small_pictures_keep_every_pixel_and_large_ones_become_small(small, tmp_
     large.unlink()
     Image.new("RGB", (512, 512), (10, 200, 30)).save(large)
     build_report(small, tmp_path / "report")
-    with Image.open(tmp_path / "report" / places.thumbnail(1, 0)) as image:
+    with Image.open(tmp_path / "report" / paths.thumbnail(1, 0)) as image:
         assert image.size == (160, 160)
     source = np.asarray(Image.open(small.samples[0].file))
-    with Image.open(tmp_path / "report" / places.source(0)) as image:
+    with Image.open(tmp_path / "report" / paths.source(0)) as image:
         assert (np.asarray(image.convert("RGB")) == source).all()
 
 
@@ -98,7 +98,7 @@ def test_a_folder_of_anybody_else_stays(small, tmp_path, marker):
     folder.mkdir()
     (folder / "thesis.tex").write_text("years of work")
     if marker is not None:
-        (folder / places.MARKER).write_text(marker)
+        (folder / paths.MARKER).write_text(marker)
     before = files(folder)
     with pytest.raises(PiebenchError, match=r"mine: is there already.*name another"):
         build_report(small, folder)
@@ -173,8 +173,8 @@ def test_progress_is_told_picture_by_picture(small, tmp_path):
     made = build_report(small, tmp_path / "report", tell=lambda done, total: told.append((done, total)))
     assert told == [(done, 20) for done in range(1, 21)]
     assert (made.samples, made.combinations, made.pictures) == (5, 3, 20)
-    pages = [made.page.parent / name for name in (places.PAGE, places.DATA, places.SCRIPT, places.PLOTLY)]
-    licence = made.page.parent / places.PLOTLY_LICENCE
+    pages = [made.page.parent / name for name in (paths.PAGE, paths.DATA, paths.SCRIPT, paths.PLOTLY)]
+    licence = made.page.parent / paths.PLOTLY_LICENCE
     assert made.page_bytes == sum(file.stat().st_size for file in [*pages, licence])
     assert "MIT License" in licence.read_text()
 
@@ -186,7 +186,7 @@ def test_pictures_that_are_gone_are_said_and_passed_over(small, tmp_path):
     page = made.page.read_text()
     assert "1 picture is gone since it was scored; run piebench run and piebench score again" in page
     assert "2 pictures are not scored yet and not shown; run piebench" in page
-    assert not (tmp_path / "report" / places.thumbnail(1, 2)).exists()
+    assert not (tmp_path / "report" / paths.thumbnail(1, 2)).exists()
 
 
 def test_a_photograph_is_cut_to_the_square_that_was_edited(small, tmp_path):
@@ -196,5 +196,5 @@ def test_a_photograph_is_cut_to_the_square_that_was_edited(small, tmp_path):
     picture[:, 8:24] = 200
     Image.fromarray(picture).save(file)
     build_report(small, tmp_path / "report")
-    with Image.open(tmp_path / "report" / places.source(0)) as image:
+    with Image.open(tmp_path / "report" / paths.source(0)) as image:
         assert (np.asarray(image.convert("RGB")) == 200).all() and image.size == (16, 16)

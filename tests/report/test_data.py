@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piebench_eval.bench.prompts import marked_phrases, strip_brackets
+from piebench_eval.data.prompts import marked_phrases, strip_brackets
 from piebench_eval.metrics.columns import PSNR, STRUCTURE_DISTANCE
 from piebench_eval.report.data import page_data, prompt_parts
 from piebench_eval.report.embed import to_script
 from piebench_eval.report.links import Link, links_of
 from piebench_eval.tables.aggregate import aggregate
 from piebench_eval.tables.layout import METRICS
-from piebench_eval.tables.versus import versus_all
+from piebench_eval.tables.statistics.paired_comparison import versus_all
 from tests.report.synthetic import HOSTILE, sample, score_rows, scored_run
 
 PAIRS = [("ddim", "p2p"), ("direct", "p2p")]

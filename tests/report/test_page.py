@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from piebench_eval.report import places
+from piebench_eval.report import paths
 from piebench_eval.report.build import write_page
 from piebench_eval.report.links import links_of
 from piebench_eval.report.origin import Cost, Origin
@@ -145,9 +145,9 @@ def test_facts_that_runs_share_are_said_once(small):
 
 
 def test_the_table_is_there_to_download(built):
-    for name in (places.TABLE_CSV, places.TABLE_LATEX):
+    for name in (paths.TABLE_CSV, paths.TABLE_LATEX):
         assert f'<a href="{name}" download>' in built.read("index.html")
-    table = pd.read_csv(io.StringIO(built.read(places.TABLE_CSV)))
+    table = pd.read_csv(io.StringIO(built.read(paths.TABLE_CSV)))
     assert table["psnr"].tolist() == pytest.approx(built.run.source.means["psnr"].tolist())
-    latex = built.read(places.TABLE_LATEX)
+    latex = built.read(paths.TABLE_LATEX)
     assert "\\begin{tabular}" in latex and "\\textbf" in latex and "% a notice" in latex

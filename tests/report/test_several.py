@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from piebench_eval.report import places
+from piebench_eval.report import paths
 from piebench_eval.report.run import read_scored
 from tests.report.synthetic import score_rows
 from tests.support.commands import piebench
@@ -48,14 +48,14 @@ def test_my_method_stands_beside_the_runs_on_one_page(scored, other, mine, tmp_p
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert (said["samples"], said["combinations"]) == (4, 5)
-    data = (tmp_path / "look" / places.DATA).read_text()
+    data = (tmp_path / "look" / paths.DATA).read_text()
     data = json.loads(data.removeprefix("const REPORT = ").removesuffix(";\n"))
     found = [(each["name"], each["isEdit"], each["suffix"]) for each in data["combinations"]]
     runs = [(f"{run}/{name}+p2p", True, ".jpg") for name in ("ddim", "direct") for run in ("other", "run")]
     assert [(name, is_edit) for name, is_edit, _ in found] == [*[each[:2] for each in runs], ("mine", True)]
     assert found[-1][2] is None and found[0][2] is not None
     assert data["scores"][0] != data["scores"][1]
-    assert "run, other, mine" in (tmp_path / "look" / places.PAGE).read_text()
+    assert "run, other, mine" in (tmp_path / "look" / paths.PAGE).read_text()
 
 
 def test_every_combination_has_its_own_pictures(scored, other, mine):
@@ -69,7 +69,7 @@ def test_every_combination_has_its_own_pictures(scored, other, mine):
 
 def test_of_a_strip_the_edit_is_shown(scored, mine, tmp_path):
     assert piebench("report", scored, mine, "--out", tmp_path / "look").returncode == 0
-    with Image.open(tmp_path / "look" / places.copy(2, 0)) as image:
+    with Image.open(tmp_path / "look" / paths.copy(2, 0)) as image:
         assert image.width == image.height
         assert np.abs(np.asarray(image.convert("RGB")).mean(axis=(0, 1)) - (0, 200, 30)).max() < 3
 

@@ -4,19 +4,19 @@ import pytest
 import torch
 
 import piebench_eval as pb
-from piebench_eval.backbone import compiled
 from piebench_eval.inversions import INVERSIONS
-from piebench_eval.runs import manifest
-from piebench_eval.runs.plugins import code_of, load_plugins
-from piebench_eval.runs.recipe import build_recipe
-from piebench_eval.runs.session import Selection
-from piebench_eval.runs.store import RunStore
+from piebench_eval.models import compile as compiled
+from piebench_eval.recipes.plugins import code_of, load_plugins
+from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.runs.plan import Selection
+from piebench_eval.runs.store import manifest
+from piebench_eval.runs.store.folder import RunStore
 from tests.support.runs import digests, run
 
 PLUGIN = """
 import torch
 
-from piebench_eval.diffusion.edit_loop import InversionResult
+from piebench_eval.diffusion.loop import InversionResult
 from piebench_eval.inversions.base import Inversion
 from piebench_eval.registry import Settings
 

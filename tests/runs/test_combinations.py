@@ -5,18 +5,18 @@ import dataclasses
 import pytest
 import torch
 
-from piebench_eval.backbone.evaluations import UNetTally
-from piebench_eval.backbone.memory import Memory
 from piebench_eval.diffusion.ddim import ddim_step, guide
-from piebench_eval.diffusion.edit_loop import edit
-from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.diffusion.loop import edit
+from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
-from piebench_eval.recipes import recipe_file
-from piebench_eval.runs.edit import edit_latents, encode_inputs
+from piebench_eval.models.cache import Memory
+from piebench_eval.models.nfe import UNetTally
+from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
+from piebench_eval.recipes.shipped import recipe_file
+from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
 from piebench_eval.runs.forecast import count_rows
-from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
-from piebench_eval.runs.records import EditKey
+from piebench_eval.runs.store.records import EditKey
 from tests.support.pairs import EVERY_PAIR, marked
 
 STEPS, SIDE = 6, 128

@@ -7,10 +7,10 @@ import pytest
 
 from piebench_eval import files
 from piebench_eval.errors import PiebenchError
-from piebench_eval.runs.session import Selection, plan_run
-from piebench_eval.runs.session_log import read_sessions
+from piebench_eval.runs.plan import Selection, plan_run
 from piebench_eval.runs.shard import Shard
-from piebench_eval.runs.store import RunStore
+from piebench_eval.runs.store.folder import RunStore
+from piebench_eval.runs.store.session_log import read_sessions
 from tests.support.fake_editor import fake_editor
 from tests.support.runs import digests, recorded_edits, run
 

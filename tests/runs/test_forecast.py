@@ -2,13 +2,14 @@
 
 import pytest
 
-from piebench_eval.demo.embedded import DEMO, RECIPE
+from piebench_eval.demo.embedded import DEMO
+from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
+from piebench_eval.recipes.shipped import DEMO_RECIPE
 from piebench_eval.runs.forecast import count_rows, forecast
-from piebench_eval.runs.plan import plan_units
-from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
-from piebench_eval.runs.records import EditKey
-from piebench_eval.runs.session import Selection
-from piebench_eval.runs.store import RunStore, Scan
+from piebench_eval.runs.jobs import plan_units
+from piebench_eval.runs.plan import Selection
+from piebench_eval.runs.store.folder import RunStore, Scan
+from piebench_eval.runs.store.records import EditKey
 from tests.support.runs import run
 
 INVERSIONS = ["ddim", "edit_friendly", "negative_prompt", "direct"]
@@ -45,7 +46,9 @@ def test_an_optimisation_counts_as_if_it_never_stopped_early(tiny_model, samples
 def test_the_papers_costs_are_those_of_the_readme(samples):
     for name, rows in (("direct+masactrl", 196), ("direct+pnp", 190), ("ddim+pnp", 240)):
         inversion, method = name.split("+")
-        fields = narrow(read_recipe_fields(RECIPE.with_name("table1.yaml")), [inversion], [method], "table1")
+        fields = narrow(
+            read_recipe_fields(DEMO_RECIPE.with_name("table1.yaml")), [inversion], [method], "table1"
+        )
         recipe = build_recipe(fields, {"model": DEMO}, "table1")
         assert {cost.rows for cost in count_rows(recipe, samples).values()} == {rows}, name
 

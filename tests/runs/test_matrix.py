@@ -18,17 +18,17 @@ import skimage.data
 import torch
 from PIL import Image
 
-from piebench_eval.backbone import compiled, loading
-from piebench_eval.backbone.loading import PRECISIONS, load_backbone
-from piebench_eval.backbone.memory import Memory
-from piebench_eval.bench.images import load_image
-from piebench_eval.bench.sample import Sample
+from piebench_eval.data.images import load_image
+from piebench_eval.data.sample import Sample
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
-from piebench_eval.runs.edit import edit_batch
-from piebench_eval.runs.editor import ModelEditor
-from piebench_eval.runs.plan import check_edits, plan_units
-from piebench_eval.runs.recipe import build_recipe
+from piebench_eval.models import compiled, loading
+from piebench_eval.models.cache import Memory
+from piebench_eval.models.loading import PRECISIONS, load_backbone
+from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.runs.edit_batch import edit_batch
+from piebench_eval.runs.jobs import check_edits, plan_units
+from piebench_eval.runs.runner import ModelEditor
 from piebench_eval.runs.worker import Worker, WorkerSpec
 from tests.support.options import ABSENT, defaults, fits, recipe_fields, recipe_options
 from tests.support.pairwise import pairwise

@@ -5,14 +5,14 @@ import functools
 import pytest
 import torch
 
-from piebench_eval.backbone import backbone as backbone_module
-from piebench_eval.backbone.evaluations import UNetTally
-from piebench_eval.diffusion.edit_loop import edit
-from piebench_eval.diffusion.schedule import ddim_schedule
+from piebench_eval.diffusion.loop import edit
+from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS, null_text
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.pnp_controller import PnPController
-from piebench_eval.runs.edit import encode_inputs
+from piebench_eval.models import base as backbone_module
+from piebench_eval.models.nfe import UNetTally
+from piebench_eval.runs.edit_batch import encode_inputs
 from tests.support.fake_cuda import CUDA, HostToDevice, fake_backbone
 from tests.support.pairs import EVERY_PAIR
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from piebench_eval.runs.recipe import build_recipe
+from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.reference_rows import PASSES, reference_rows
 from tests.support.recipes import shipped
 

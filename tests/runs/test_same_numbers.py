@@ -2,8 +2,8 @@
 
 import pytest
 
-from piebench_eval.runs.recipe import build_recipe
-from piebench_eval.runs.session import Selection
+from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.runs.plan import Selection
 from piebench_eval.runs.shard import Shard
 from tests.support.runs import digests, run
 

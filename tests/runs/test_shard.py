@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.runs.plan import plan_units
+from piebench_eval.runs.jobs import plan_units
 from piebench_eval.runs.shard import Shard, parse_shard, shard_from_environment
 
 

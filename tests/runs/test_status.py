@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from piebench_eval.demo.embedded import RECIPE
-from piebench_eval.runs.dataset import dataset_of_run
-from piebench_eval.runs.recipe import build_recipe, narrow, read_recipe_fields
-from piebench_eval.runs.session import Selection
+from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
+from piebench_eval.recipes.shipped import DEMO_RECIPE
+from piebench_eval.runs.plan import Selection
 from piebench_eval.runs.status import Part, status_of_run
-from piebench_eval.runs.store import RunStore
+from piebench_eval.runs.store.dataset import dataset_of_run
+from piebench_eval.runs.store.folder import RunStore
 from tests.support.fake_editor import fake_editor
 from tests.support.runs import run
 
@@ -65,7 +65,9 @@ SECONDS, SIZE = 40, 8
 @pytest.fixture(scope="module")
 def forty(tmp_path_factory):
     """A finished run of 40 samples."""
-    recipe = build_recipe(narrow(read_recipe_fields(RECIPE), ["ddim", "direct"], ["p2p"], "demo"), {}, "demo")
+    recipe = build_recipe(
+        narrow(read_recipe_fields(DEMO_RECIPE), ["ddim", "direct"], ["p2p"], "demo"), {}, "demo"
+    )
     folder = tmp_path_factory.mktemp("forty") / "run"
     run(recipe, None, folder, make_editor=fake_editor())
     return folder
@@ -162,7 +164,7 @@ def test_a_picture_with_another_content_is_found_when_asked(folder):
 
 
 def test_a_run_folder_that_was_moved_knows_its_own_benchmark(tmp_path):
-    recipe = build_recipe(narrow(read_recipe_fields(RECIPE), ["direct"], ["p2p"], "demo"), {}, "demo")
+    recipe = build_recipe(narrow(read_recipe_fields(DEMO_RECIPE), ["direct"], ["p2p"], "demo"), {}, "demo")
     run(recipe, None, tmp_path / "here", Selection(limit=1), make_editor=fake_editor())
     shutil.move(tmp_path / "here", tmp_path / "there")
     assert status(tmp_path / "there").parts == [Part("direct+p2p", 1, 0, 0)]

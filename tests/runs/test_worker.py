@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.runs.plan import plan_units
-from piebench_eval.runs.records import read_ledger
+from piebench_eval.runs.jobs import plan_units
+from piebench_eval.runs.store.records import read_ledger
 from piebench_eval.runs.worker import Worker, WorkerSpec
 from tests.support import fake_editor as fake_editor_module
 from tests.support.fake_editor import fake_editor

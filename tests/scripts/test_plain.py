@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from piebench_eval.diffusion.schedule import ddim_schedule
-from piebench_eval.runs.edit import edit_latents, encode_inputs
-from piebench_eval.runs.recipe import build_recipe
+from piebench_eval.diffusion.schedules import ddim_schedule
+from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
 from piebench_eval.runs.reference_rows import reference_rows
 from scripts.plain.edit import plain_edit
 from scripts.plain.model import plain_model

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from piebench_eval.runs.session_log import read_sessions
+from piebench_eval.runs.store.session_log import read_sessions
 from tests.support.runs import digests, recorded_edits
 
 DAEMONS = ("munged", "slurmctld", "slurmd")

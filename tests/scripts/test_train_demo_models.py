@@ -23,7 +23,7 @@ def a_short_training(monkeypatch, tmp_path):
 
 
 def test_training_writes_a_model_that_loads_and_goes_on_where_it_was(a_short_training, tmp_path):
-    from piebench_eval.backbone.loading import load_backbone
+    from piebench_eval.models.loading import load_backbone
 
     work = tmp_path / "work"
     train_demo_models.main(work, device="cpu", processes=1)

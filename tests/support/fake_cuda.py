@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from piebench_eval.backbone.backbone import Backbone
+from piebench_eval.models.base import Backbone
 from scripts.demo_training.unet import sd_scheduler
 from scripts.speed.models import SIZES, new_text_encoder, new_vae
 

@@ -5,8 +5,8 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+from piebench_eval.recipes.recipe import SECTIONS, Recipe
 from piebench_eval.registry import Settings
-from piebench_eval.runs.recipe import SECTIONS, Recipe
 from tests.support.pairwise import Item
 
 ABSENT = "absent"

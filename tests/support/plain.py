@@ -1,7 +1,7 @@
 """Prompt-to-Prompt by the plain implementation, on the model of a test."""
 
 from piebench_eval.inversions import INVERSIONS
-from piebench_eval.runs.combination import Combination, Common
+from piebench_eval.recipes.combination import Combination, Common
 from scripts.plain import edit
 from scripts.plain.model import plain_model
 

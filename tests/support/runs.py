@@ -10,7 +10,7 @@ import time
 from functools import partial
 
 from piebench_eval.runs.execute import execute_run
-from piebench_eval.runs.session import Selection, Workers, plan_run
+from piebench_eval.runs.plan import Selection, Workers, plan_run
 
 
 def run(recipe, data, out, selection=None, *, shard=None, retry_failed=False, max_failures=20, **workers):

@@ -6,13 +6,13 @@ import pytest
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import COLUMNS
-from piebench_eval.metrics.networks import MetricModels
+from piebench_eval.metrics.networks.names import MetricModels
 from piebench_eval.metrics.protocol import MODERN, AverageRules
 from piebench_eval.tables.aggregate import aggregate, left_out, read_scores
-from piebench_eval.tables.compare import compare_with_paper, comparison_obstacles
-from piebench_eval.tables.formats import to_text
+from piebench_eval.tables.formats.text import to_text
 from piebench_eval.tables.layout import METRICS
-from piebench_eval.tables.published import load_published
+from piebench_eval.tables.paper.compare import compare_with_paper, comparison_obstacles
+from piebench_eval.tables.paper.published import load_published
 from tests.support.recipes import shipped
 
 

@@ -1,1 +1,1 @@
-"""Who executes a run's jobs: this process, processes of this machine, or actors of a Ray cluster."""
+"""Engines: what executes a run's jobs, in this process, in processes of this machine, or on a Ray cluster."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from piebench_eval.runs.records import Outcome
-from piebench_eval.runs.store import RunStore, plugins_of_run
+from piebench_eval.runs.store.folder import RunStore, plugins_of_run
+from piebench_eval.runs.store.records import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from piebench_eval.runs.job_queue import JobQueue
-    from piebench_eval.runs.plan import Job, Model
-    from piebench_eval.runs.recipe import Recipe
-    from piebench_eval.runs.records import EditKey
+    from piebench_eval.recipes.recipe import Recipe
+    from piebench_eval.runs.jobs import Job, Model
+    from piebench_eval.runs.queue import JobQueue
+    from piebench_eval.runs.store.records import EditKey
     from piebench_eval.runs.worker import WorkerSpec
 
 
@@ -82,7 +82,7 @@ def recipe_for_worker(spec: WorkerSpec, recipe: str) -> Recipe:
     """
     import yaml
 
-    from piebench_eval.runs.recipe import build_recipe
+    from piebench_eval.recipes.recipe import build_recipe
 
     known = plugins_of_run(spec.out) if spec.out is not None else None
     return build_recipe(yaml.safe_load(recipe), {}, "recipe", known)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from piebench_eval.runs.batching import AUTO_BATCH
-from piebench_eval.runs.devices import find_devices, split_devices, usable_cores
+from piebench_eval.runs.engines.batching import AUTO_BATCH
+from piebench_eval.runs.engines.devices import find_devices, split_devices, usable_cores
 from piebench_eval.runs.worker import WorkerSpec
 
 if TYPE_CHECKING:
     from piebench_eval.runs.engines.base import Engine
-    from piebench_eval.runs.session import RunPlan, Workers
+    from piebench_eval.runs.plan import RunPlan, Workers
 
 
 def settle_devices(workers: Workers) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from piebench_eval.backbone.device_errors import first_line, is_device_error
 from piebench_eval.errors import PiebenchError
+from piebench_eval.models.device_errors import first_line, is_device_error
 from piebench_eval.runs.engines.base import Loaded, Lost
 from piebench_eval.runs.worker import SpoiltProcess, Worker, WorkerSpec
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from concurrent.futures import Future
 
-    from piebench_eval.runs.job_queue import JobQueue
-    from piebench_eval.runs.recipe import Recipe
-    from piebench_eval.runs.records import Outcome
+    from piebench_eval.recipes.recipe import Recipe
+    from piebench_eval.runs.queue import JobQueue
+    from piebench_eval.runs.store.records import Outcome
 
 _NAME = "0"
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.backbone.device_errors import first_line, is_device_error
 from piebench_eval.errors import PiebenchError
+from piebench_eval.models.device_errors import first_line, is_device_error
 from piebench_eval.runs.engines.base import Loaded, Lost, recipe_for_worker, saved_edits
 from piebench_eval.runs.worker import SpoiltProcess
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
-    from piebench_eval.bench.sample import Sample
-    from piebench_eval.runs.job_queue import JobQueue
-    from piebench_eval.runs.plan import Job, Model
-    from piebench_eval.runs.recipe import Recipe
-    from piebench_eval.runs.records import EditKey, Outcome
+    from piebench_eval.data.sample import Sample
+    from piebench_eval.recipes.recipe import Recipe
+    from piebench_eval.runs.jobs import Job, Model
+    from piebench_eval.runs.queue import JobQueue
+    from piebench_eval.runs.store.records import EditKey, Outcome
     from piebench_eval.runs.worker import WorkerSpec
 
 _DEATHS_IN_A_ROW = 3

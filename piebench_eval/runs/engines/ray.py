@@ -10,19 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.backbone.device_errors import first_line, is_device_error
 from piebench_eval.errors import PiebenchError
+from piebench_eval.models.device_errors import first_line, is_device_error
 from piebench_eval.runs.engines.base import Loaded, Lost, recipe_for_worker, saved_edits
-from piebench_eval.runs.job_queue import ATTEMPTS
+from piebench_eval.runs.queue import ATTEMPTS
 from piebench_eval.runs.worker import SpoiltProcess
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from piebench_eval.runs.job_queue import JobQueue
-    from piebench_eval.runs.plan import Job, Model
-    from piebench_eval.runs.recipe import Recipe
-    from piebench_eval.runs.records import Outcome
+    from piebench_eval.recipes.recipe import Recipe
+    from piebench_eval.runs.jobs import Job, Model
+    from piebench_eval.runs.queue import JobQueue
+    from piebench_eval.runs.store.records import Outcome
     from piebench_eval.runs.worker import WorkerSpec
 
 _SILENCE_SECONDS = 300

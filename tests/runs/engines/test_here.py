@@ -6,7 +6,7 @@ import pytest
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs import worker as worker_module
-from piebench_eval.runs.store import RunStore
+from piebench_eval.runs.store.folder import RunStore
 from tests.support.fake_editor import FakeEditor, fake_editor
 from tests.support.runs import digests, recorded_edits, run
 

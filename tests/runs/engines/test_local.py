@@ -9,8 +9,8 @@ import pytest
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs import worker as worker_module
-from piebench_eval.runs.job_queue import ATTEMPTS
-from piebench_eval.runs.session_log import read_sessions
+from piebench_eval.runs.queue import ATTEMPTS
+from piebench_eval.runs.store.session_log import read_sessions
 from tests.support.fake_editor import FakeEditor, fake_editor
 from tests.support.runs import digests, recorded_edits, run
 

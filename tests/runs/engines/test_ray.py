@@ -16,8 +16,8 @@ import torch
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.engines import ray as ray_engine
-from piebench_eval.runs.plan import plan_units
-from piebench_eval.runs.session_log import read_sessions
+from piebench_eval.runs.jobs import plan_units
+from piebench_eval.runs.store.session_log import read_sessions
 from tests.runs.engines.test_local import kill_a_worker
 from tests.runs.test_worker import worker_spec
 from tests.support.fake_editor import fake_editor
@@ -100,7 +100,7 @@ def test_a_killed_actor_comes_back_and_its_job_is_done(
 DRIVER = """
 import sys
 from pathlib import Path
-from piebench_eval.runs.recipe import build_recipe, read_recipe_fields
+from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
 from tests.support.fake_editor import fake_editor
 from tests.support.runs import run
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from piebench_eval.runs.forecast import forecast
-from piebench_eval.runs.store import Scan
+from piebench_eval.runs.store.folder import Scan
 from scripts.speed.measure import Measured, Timing
 from scripts.speed.report import Findings, Options
 from scripts.speed.samples import save_samples

@@ -1,1 +1,0 @@
-"""The diffusion model underneath: loading, text embeddings, image <-> latent, counted UNet calls."""

@@ -1,1 +1,0 @@
-"""What is edited: samples, their masks and pictures, and the loaders that read a benchmark folder."""

@@ -1,0 +1,1 @@
+"""Benchmark data: samples, their masks and images, and the loaders that read a benchmark folder."""

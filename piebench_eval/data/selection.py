@@ -1,0 +1,80 @@
+"""Choosing which samples of a benchmark to work on."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import zip_longest
+
+from piebench_eval.data.sample import TYPE_NAMES, Sample
+from piebench_eval.errors import PiebenchError
+
+
+def type_ids(types: Iterable[str]) -> list[str]:
+    """Editing types by their numbers, of numbers and names.
+
+    A name is that of ``TYPE_NAMES``, with blanks, ``_`` or ``-`` between its words, or a word of it that no
+    other has. What is neither stays as it is.
+
+    >>> type_ids(["8", "style", "change_object", "colour"])
+    ['8', '9', '1', 'colour']
+    """
+    return [_type_id(one) for one in types]
+
+
+def _type_id(wanted: str) -> str:
+    words = re.split(r"[\s_-]+", wanted.strip().casefold())
+    whole = [number for number, name in TYPE_NAMES.items() if name.split() == words]
+    by_word = [number for number, name in TYPE_NAMES.items() if set(words) <= set(name.split())]
+    found = whole or by_word
+    return found[0] if len(found) == 1 else wanted
+
+
+def select_samples(
+    samples: Sequence[Sample],
+    types: Collection[str] | None = None,
+    ids: Collection[str] | None = None,
+    limit: int | None = None,
+) -> list[Sample]:
+    """Keep samples by editing type and id, at most ``limit`` of them, in the benchmark's order.
+
+    A limit takes turns among the editing types (the first sample of each, then the second of each, ...),
+    so that a small selection still covers them all and is the same every time.
+
+    Args:
+        samples: the benchmark's.
+        types: numbers or names, see ``type_ids``.
+        ids: of samples.
+        limit: how many at most.
+
+    Raises:
+        PiebenchError: an id or a type that the benchmark does not have.
+    """
+    types = None if types is None else type_ids(types)
+    _require_known("id", ids, [sample.id for sample in samples])
+    _require_known("editing type", types, [sample.type_id for sample in samples], TYPE_NAMES)
+    kept = [
+        sample
+        for sample in samples
+        if (types is None or sample.type_id in types) and (ids is None or sample.id in ids)
+    ]
+    if not kept:
+        raise PiebenchError("the selection is empty: no sample has both a type of --types and an id of --ids")
+    if limit is None or limit >= len(kept):
+        return kept
+    by_type: dict[str, list[Sample]] = {}
+    for sample in kept:
+        by_type.setdefault(sample.type_id, []).append(sample)
+    turns = zip_longest(*(by_type[type_id] for type_id in sorted(by_type)))
+    in_turn = [sample for turn in turns for sample in turn if sample is not None]
+    chosen = {sample.id for sample in in_turn[:limit]}
+    return [sample for sample in kept if sample.id in chosen]
+
+
+def _require_known(
+    what: str, wanted: Collection[str] | None, known: Sequence[str], names: Mapping[str, str] | None = None
+) -> None:
+    unknown = sorted(set(wanted or ()) - set(known))
+    if unknown:
+        examples = ", ".join(f"{one} {(names or {}).get(one, '')}".strip() for one in sorted(set(known))[:10])
+        raise PiebenchError(
+            f"no sample has {what} {', '.join(unknown)}; the data has, for example: {examples}"
+        )

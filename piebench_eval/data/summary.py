@@ -1,0 +1,76 @@
+"""What a benchmark folder holds, by editing type."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from piebench_eval.data.image_files import picture_size
+from piebench_eval.data.images import load_mask
+from piebench_eval.data.mask_size import is_empty
+from piebench_eval.data.sample import TYPE_NAMES, Sample
+
+
+@dataclass(frozen=True)
+class TypeSummary:
+    """Counts for one editing type.
+
+    Attributes:
+        type_id: editing type.
+        name: the type in words.
+        images: number of samples.
+        mean_mask_share: mean share of the picture that the mask covers, 0 to 1.
+        full_masks: samples whose mask covers everything (nothing is left to compare outside it).
+        empty_masks: samples whose annotation sets no pixel of the picture (only the frame is masked).
+    """
+
+    type_id: str
+    name: str
+    images: int
+    mean_mask_share: float
+    full_masks: int
+    empty_masks: int
+
+
+def summarise(samples: Sequence[Sample]) -> list[TypeSummary]:
+    """Summarise samples by editing type, in the order of the type ids."""
+    by_type: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_type.setdefault(sample.type_id, []).append(sample)
+    return [_summarise_type(type_id, by_type[type_id]) for type_id in sorted(by_type, key=int)]
+
+
+def full_mask_remark(full: int, total: int) -> str | None:
+    """Say what masks that cover everything mean for the scores, or None if there are none.
+
+    Args:
+        full: samples whose mask covers the whole picture.
+        total: all samples.
+
+    >>> full_mask_remark(560, 700)[:49]
+    '560 of 700 masks cover the whole picture. Nothing'
+    >>> full_mask_remark(0, 4)
+    """
+    if full == 0:
+        return None
+    covers = "covers" if full == 1 else "cover"
+    rest = {0: "no sample at all", 1: "the other sample only"}.get(
+        total - full, f"the other {total - full} samples only"
+    )
+    return (
+        f"{full} of {total} masks {covers} the whole picture. Nothing is left outside it to compare, so the "
+        f"means of the background metrics (PSNR, LPIPS, MSE, SSIM) rest on {rest}; and the CLIP score of the "
+        "edited region is there the same as that of the whole picture."
+    )
+
+
+def _summarise_type(type_id: str, samples: Sequence[Sample]) -> TypeSummary:
+    masks = [load_mask(sample) for sample in samples]
+    return TypeSummary(
+        type_id=type_id,
+        name=TYPE_NAMES.get(type_id, "other"),
+        images=len(samples),
+        mean_mask_share=float(np.mean([mask.mean() for mask in masks])),
+        full_masks=sum(bool(mask.all()) for mask in masks),
+        empty_masks=sum(is_empty(sample.mask_rle, picture_size(sample.file)) for sample in samples),
+    )

@@ -1,0 +1,219 @@
+"""The one loop behind every combination: two branches, source and target, down the noise levels together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from piebench_eval.diffusion.controller import AttentionController, controlled
+from piebench_eval.diffusion.ddim import ddim_step, guide
+from piebench_eval.diffusion.indexing import device_index, take
+from piebench_eval.diffusion.rows import Row, RowBatch, StepRows, plan_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.models.base import Backbone
+
+_SOURCE = (Row.SOURCE_UNCOND, Row.SOURCE_COND)
+_TARGET = (Row.TARGET_UNCOND, Row.TARGET_COND)
+
+
+@dataclass(frozen=True)
+class EditInputs:
+    """A batch of samples as the model sees them.
+
+    All embeddings are ``[samples, 77, width]``, float32; what each prompt is, the editing method says.
+    Which prompts are the same is told on the host: comparing embeddings would wait for the device.
+
+    Attributes:
+        latents: encoded pictures ``[samples, 4, h, w]``.
+        inversion: embeddings of the prompts that the pictures are inverted with.
+        source: embeddings of the source branch's prompts.
+        target: embeddings of the target branch's prompts.
+        uncond: embeddings of the empty prompt.
+        negative: embeddings that the target branch is guided away from: mostly the empty prompt's.
+        source_is_empty: for each sample, whether the source branch's prompt is the empty one.
+        source_is_inversion: for each sample, whether it is the prompt that the picture is inverted with.
+        guidance: classifier-free guidance scale of the edit, where an inversion prepares for it.
+        seed: of each sample's noise, where an inversion draws any.
+    """
+
+    latents: torch.Tensor
+    inversion: torch.Tensor
+    source: torch.Tensor
+    target: torch.Tensor
+    uncond: torch.Tensor
+    negative: torch.Tensor
+    source_is_empty: Sequence[bool]
+    source_is_inversion: Sequence[bool]
+    guidance: float = 7.5
+    seed: int = 1234
+
+
+@dataclass(frozen=True)
+class InversionResult:
+    """What an inversion found: where the source branch is at every noise level, and how both branches move.
+
+    Attributes:
+        trajectory: latents ``[steps + 1, samples, 4, h, w]``, from the image (level 0) to the latent that
+            sampling starts from; it need not be the schedule's noisiest level.
+        source: ``pinned``: the source branch is set to the trajectory. ``free``: it takes its own guided
+            steps, and only their start is on the trajectory. ``retraced``: its own guided steps are known to
+            lead along the trajectory, so they are taken only under a method that bends the guidance.
+        uncond: unconditional embeddings of both branches ``[steps, samples, 77, width]``, entry k for the
+            step between levels k and k + 1. They take the place of the empty prompt's and of a method's
+            negative prompt; neither is replaced if None.
+        fresh_noise: noise that both branches add to their steps ``[steps, samples, 4, h, w]``, likewise;
+            none if None.
+        uncond_is_source: for each sample, whether ``uncond`` is the source branch's own embedding at every
+            step, so that one row serves both halves; nowhere if None.
+        notes: for each sample, what its user should know of the inversion; nothing if None.
+    """
+
+    trajectory: torch.Tensor
+    source: Literal["pinned", "free", "retraced"]
+    uncond: torch.Tensor | None = None
+    fresh_noise: torch.Tensor | None = None
+    uncond_is_source: Sequence[bool] | None = None
+    notes: list[list[str]] | None = None
+
+    @property
+    def steps(self) -> int:
+        """Number of steps from the start of sampling to the image."""
+        return len(self.trajectory) - 1
+
+
+@torch.no_grad()
+def edit(
+    backbone: Backbone,
+    inputs: EditInputs,
+    path: InversionResult,
+    controller: AttentionController,
+    schedule: Schedule,
+    guidance: float,
+    first_step: int = 0,
+) -> torch.Tensor:
+    """Sample the edited latents of a batch.
+
+    Args:
+        backbone: the model.
+        inputs: latents and embeddings of the batch.
+        path: where the source branch goes, from an inversion.
+        controller: what the target takes from the source, from an editing method.
+        schedule: the noise schedule.
+        guidance: classifier-free guidance scale of both branches.
+        first_step: what the controller calls the first step.
+
+    Returns:
+        Edited latents ``[samples, 4, h, w]``.
+    """
+    known = _source_is_known(path, controller)
+    plans = list(zip(*plan_edit(inputs, path, controller, guidance, first_step), strict=True))
+    source = target = path.trajectory[-1]
+    # Steps with the same rows share their indices.
+    layouts = {steps: RowBatch.of_step(steps, target.device) for steps in plans}
+    with controlled(backbone.unet, controller):
+        for step, steps in enumerate(plans, start=first_step):
+            level = first_step + path.steps - step
+            embeddings = _embeddings(inputs, path, level)
+            rows = layouts[steps]
+            controller.begin_step(step, rows, (target.shape[-2], target.shape[-1]))
+            noise = backbone.predict_noise(
+                torch.cat(
+                    [
+                        take(source if row in _SOURCE else target, samples)
+                        for row, samples in rows.samples.items()
+                    ]
+                ),
+                schedule.timesteps[level - 1],
+                torch.cat([take(embeddings[row], samples) for row, samples in rows.samples.items()]),
+                rows.owners,
+            )
+
+            moving = [sample for sample, of_sample in enumerate(steps) if of_sample.moves_source]
+            source_noise, target_noise = _guided_noise(noise, rows, moving, controller, guidance)
+            everyone = list(range(controller.samples))
+            target = _walk_down(path, schedule, level, target, target_noise, everyone)
+            if known:
+                source = path.trajectory[level - 1]
+            elif moving:
+                moved = _walk_down(path, schedule, level, source, source_noise, moving)
+                source = source.index_copy(0, device_index(moving, source.device), moved)
+            target = controller.on_step_end(step, source, target)
+    return target
+
+
+def plan_edit(
+    inputs: EditInputs,
+    path: InversionResult,
+    controller: AttentionController,
+    guidance: float,
+    first_step: int = 0,
+) -> list[list[StepRows]]:
+    """Which UNet rows ``edit`` will evaluate: for each sample, step by step."""
+    known = _source_is_known(path, controller)
+    reads = [controller.source_reads(first_step + step) for step in range(path.steps)]
+    return [
+        plan_rows(of_sample, known, guidance, one_row, controller.modifies_guidance)
+        for of_sample, one_row in zip(zip(*reads, strict=True), _one_source_row(inputs, path), strict=True)
+    ]
+
+
+def _source_is_known(path: InversionResult, controller: AttentionController) -> bool:
+    """Whether the source branch's latents need no sampling."""
+    return path.source == "pinned" or (path.source == "retraced" and not controller.modifies_guidance)
+
+
+def _one_source_row(inputs: EditInputs, path: InversionResult) -> Sequence[bool]:
+    """For each sample, whether both halves of its source branch have the same text at every step."""
+    if path.uncond is None:
+        return inputs.source_is_empty
+    return path.uncond_is_source or [False] * len(inputs.latents)
+
+
+def _embeddings(inputs: EditInputs, path: InversionResult, level: int) -> dict[Row, torch.Tensor]:
+    """The text of each kind of row in the step down from a level."""
+    found = None if path.uncond is None else path.uncond[level - 1]
+    return {
+        Row.SOURCE_UNCOND: inputs.uncond if found is None else found,
+        Row.SOURCE_COND: inputs.source,
+        Row.TARGET_UNCOND: inputs.negative if found is None else found,
+        Row.TARGET_COND: inputs.target,
+    }
+
+
+def _walk_down(
+    path: InversionResult,
+    schedule: Schedule,
+    level: int,
+    latents: torch.Tensor,
+    noise: torch.Tensor,
+    samples: list[int],
+) -> torch.Tensor:
+    """Take the given samples one level down, along their guided noise."""
+    fresh = None if path.fresh_noise is None else take(path.fresh_noise[level - 1], samples)
+    below, above = schedule.alphas[level - 1], schedule.alphas[level]
+    return ddim_step(take(latents, samples), noise, above, below, fresh)
+
+
+def _guided_noise(
+    noise: torch.Tensor, rows: RowBatch, moving: list[int], controller: AttentionController, guidance: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Guide both branches: the rows of a call become the noise of the moving sources and of every target."""
+    everyone = list(range(controller.samples))
+    if guidance == 1 and not controller.modifies_guidance:
+        return noise[rows.index(Row.SOURCE_COND, moving)], noise[rows.index(Row.TARGET_COND, everyone)]
+
+    def halves(branch: tuple[Row, Row], samples: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        uncond, cond = (noise[rows.index(row, samples)] for row in branch)
+        return uncond, cond
+
+    if not controller.modifies_guidance:
+        return guide(*halves(_SOURCE, moving), guidance), guide(*halves(_TARGET, everyone), guidance)
+    (source_uncond, source), (target_uncond, target) = halves(_SOURCE, everyone), halves(_TARGET, everyone)
+    bent_source, bent_target = controller.modify_guidance(source - source_uncond, target - target_uncond)
+    return take(source_uncond + guidance * bent_source, moving), target_uncond + guidance * bent_target

@@ -1,0 +1,1 @@
+"""Which deviation from the protocol explains claimed numbers."""

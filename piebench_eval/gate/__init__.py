@@ -1,0 +1,1 @@
+"""The regression gate: holding means against a baseline."""

@@ -1,0 +1,1 @@
+"""The networks that metrics use: DINO, LPIPS and CLIP."""

@@ -1,0 +1,93 @@
+"""The networks behind the metrics, each loaded once."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
+
+import torch
+
+from piebench_eval.demo.embedded import locate
+from piebench_eval.metrics.networks.clip import Clip, load_clip
+from piebench_eval.metrics.networks.dino import StructureFeatures
+from piebench_eval.metrics.networks.lpips import PerceptualFeatures
+from piebench_eval.metrics.protocol import PAPER
+from piebench_eval.models.precision import use_exact_float32
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from contextlib import AbstractContextManager
+
+    from piebench_eval.metrics.networks.names import MetricModels
+    from piebench_eval.metrics.protocol import Protocol
+
+
+class Suite:
+    """Networks on a device, loaded when they are first asked for.
+
+    Attributes:
+        device: where they are.
+        batch: how many pictures they are given at a time.
+    """
+
+    def __init__(
+        self,
+        models: MetricModels,
+        device: torch.device,
+        batch: int = 8,
+        precision: str = "fp32",
+        allow_pickle: bool = False,
+    ):
+        """Say which networks.
+
+        Args:
+            models: where they come from.
+            device: where to put them.
+            batch: how many pictures a network is given at a time.
+            precision: ``fp32``, or ``bf16`` for their insides; what is computed of their features stays
+                float32.
+            allow_pickle: accept weights in pickle files, see ``piebench_eval.models.weights``.
+        """
+        use_exact_float32()
+        self.device, self.batch = device, batch
+        self._models, self._precision, self._allow_pickle = models, precision, allow_pickle
+        self.lpips = cache(self._load_lpips)
+        self.clip = cache(self._load_clip)
+
+    @cached_property
+    def dino(self) -> StructureFeatures:
+        """The ViT of the structure distance."""
+        return StructureFeatures(locate("dino", self._models.dino), self.device, self._allow_pickle)
+
+    def load(self, roles: Iterable[str], protocol: Protocol = PAPER) -> None:
+        """Load the networks of these roles now, to fail before anything is scored.
+
+        Args:
+            roles: fields of ``MetricModels``.
+            protocol: which may ask for another CLIP.
+
+        Raises:
+            PiebenchError: one of them cannot be loaded.
+        """
+        for role in roles:
+            if role == "dino":
+                _ = self.dino
+            elif role == "clip":
+                self.clip(protocol.clip.network, protocol.clip.activation)
+            else:
+                self.lpips(role)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context that networks run in."""
+        if self._precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def _load_lpips(self, role: str) -> PerceptualFeatures:
+        weights = locate(role, getattr(self._models, role))
+        return PerceptualFeatures(role, weights, self.device, self._allow_pickle)
+
+    def _load_clip(self, network: str | None, activation: str) -> Clip:
+        name = locate("clip", network or self._models.clip)
+        return load_clip(name, activation, self.device, self._allow_pickle)

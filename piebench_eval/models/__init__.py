@@ -1,0 +1,1 @@
+"""Diffusion models: loading, text embeddings, image <-> latent, attention layers, counted evaluations."""

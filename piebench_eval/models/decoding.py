@@ -1,0 +1,80 @@
+"""From latents to pictures in main memory, whatever fits."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from piebench_eval.errors import PiebenchWarning
+from piebench_eval.models.device_errors import is_out_of_memory, release_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GPU_BATCH = 4
+"""Pictures that a GPU decodes together."""
+
+_OVERLAPPING_TILES = 2
+"""Tiles along a side, when a picture does not fit as a whole."""
+
+
+def warn(text: str) -> None:
+    """Tell a user by a ``PiebenchWarning``."""
+    warnings.warn(text, PiebenchWarning, stacklevel=3)
+
+
+def decode_fitting(
+    vae: Any, latents: torch.Tensor, batch: int, tell: Callable[[str], None] = warn
+) -> torch.Tensor:
+    """Decode latents in batches that fit: halved when memory runs out, and in tiles at the last.
+
+    Args:
+        vae: ``AutoencoderKL``.
+        latents: ``[images, 4, h, w]``, in the autoencoder's scale.
+        batch: images at a time, at most.
+        tell: told what the user should know.
+
+    Returns:
+        Pixels ``[images, 3, height, width]``, about -1 to 1.
+    """
+    decoded = []
+    for part in latents.split(batch):
+        try:
+            decoded.append(vae.decode(part).sample)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            decoded.append(None)
+        if decoded[-1] is None:  # outside of the handler, whose traceback keeps the failed call's tensors
+            release_memory()
+            halved = len(part) // 2
+            decoded[-1] = decode_fitting(vae, part, halved, tell) if halved else _in_tiles(vae, part, tell)
+    return torch.cat(decoded)
+
+
+def _in_tiles(vae: Any, latent: torch.Tensor, tell: Callable[[str], None]) -> torch.Tensor:
+    """Decode overlapping tiles; each is normalised by itself, so that pixels differ from the whole's."""
+    tell(
+        "a picture was decoded in tiles, since memory is short: it is not quite what the whole decoder makes"
+    )
+    before = vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size
+    side = max(latent.shape[-2:]) // _OVERLAPPING_TILES
+    factor = vae.tile_sample_min_size // vae.tile_latent_min_size
+    vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size = True, side, side * factor
+    try:
+        pixels: torch.Tensor = vae.decode(latent).sample
+    finally:
+        vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size = before
+    return pixels
+
+
+def to_host(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor in main memory; from a GPU by way of pinned memory, which it writes to directly."""
+    if tensor.device.type != "cuda":
+        return tensor.cpu().contiguous()
+    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    pinned.copy_(tensor, non_blocking=True)
+    torch.cuda.current_stream(tensor.device).synchronize()
+    return pinned

@@ -1,0 +1,90 @@
+"""Loading other people's models: quietly, exactly, and with errors that a user understands."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.models.device_errors import is_out_of_memory
+from piebench_eval.progress_bars import hidden_progress_bars
+from piebench_eval.warning_filters import ignored_warnings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+_LONGEST_REASON = 600  # letters
+
+
+@contextmanager
+def explained_loading(option: str, location: str, wanted: str) -> Iterator[None]:
+    """Load a model quietly, and turn what its loader raises into a message for the user.
+
+    The loaders' warnings (renamed attention layers, unused weights) are about things they put right.
+
+    Args:
+        option: the command-line option that names the model.
+        location: its value.
+        wanted: what the option takes.
+
+    Raises:
+        PiebenchError: the body could not load the model.
+    """
+    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with hidden_progress_bars(), ignored_warnings():
+            yield
+    except (
+        EOFError,
+        OSError,
+        ValueError,
+        RuntimeError,
+        NotImplementedError,
+        SafetensorError,
+        UnpicklingError,
+    ) as error:
+        raise PiebenchError(f"{option} {location}: {_explain(error, location, wanted)}") from error
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _explain(error: BaseException, location: str, wanted: str) -> str:
+    """What a loader's error means, and what would help."""
+    if is_out_of_memory(error):
+        return (
+            "does not fit into the GPU's memory; end what else uses it (nvidia-smi lists it), or use another "
+            "--device or cpu, fewer workers, or a half precision"
+        )
+    words = " ".join(str(error).split()) or type(error).__name__
+    reason = shorten(words, _LONGEST_REASON, placeholder=" ...")
+    # A part's name may follow the model's.
+    is_here = any(Path(place).exists() for place in (location, location.rpartition(", ")[0]) if place)
+    download = "" if is_here else ", and check the network connection if it is to be downloaded"
+    return f"cannot be loaded ({reason}); give {wanted}{download}"
+
+
+def load_complete(model_class: Any, location: str, device: torch.device, **options: Any) -> Any:
+    """Load a diffusers or transformers model for inference, and refuse one whose file lacks a weight.
+
+    The libraries fill missing weights with random numbers and go on.
+
+    Raises:
+        ValueError: a weight is missing or has another shape.
+    """
+    model, info = model_class.from_pretrained(location, output_loading_info=True, **options)
+    lacking = sorted(str(key) for kind in ("missing_keys", "mismatched_keys") for key in info.get(kind, ()))
+    if lacking:
+        raise ValueError(f"its file has no fitting weights for {lacking[0]} and {len(lacking) - 1} others")
+    return model.eval().requires_grad_(False).to(device)

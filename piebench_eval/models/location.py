@@ -1,0 +1,188 @@
+"""What can be said of a model and a device before anything heavy is imported."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from piebench_eval.demo.embedded import locate
+from piebench_eval.errors import PiebenchError
+from piebench_eval.files import read_json_object
+from piebench_eval.models.family import check_family, check_shapes
+from piebench_eval.models.hub import looks_like_hub_id
+from piebench_eval.models.vocabulary import check_vocabulary_files
+from piebench_eval.models.weight_files import STEMS, find_weight_files, read_shapes
+from piebench_eval.models.weights import SUFFIX, require_safetensors
+
+LATENT_DIVISOR = 8
+"""What the sides of latents are multiples of: a UNet halves them three times."""
+
+WEIGHT_COMPONENTS = ("unet", "vae", "text_encoder")
+_CONFIGS = (
+    "unet/config.json",
+    "vae/config.json",
+    "text_encoder/config.json",
+    "tokenizer/tokenizer_config.json",
+    "scheduler/scheduler_config.json",
+)
+_CONVERT = "convert the checkpoint with diffusers' convert_original_stable_diffusion_to_diffusers.py"
+
+
+@dataclass(frozen=True)
+class PictureSizes:
+    """Sides of pictures in pixels that a model works in.
+
+    Attributes:
+        native: what it was trained on.
+        multiple: what every side is a multiple of.
+    """
+
+    native: int
+    multiple: int
+
+
+def picture_sizes(model: str, revision: str | None = None) -> PictureSizes | None:
+    """The sizes of a model, from its configurations; None where they are not on this machine.
+
+    Raises:
+        PiebenchError: a configuration cannot be read.
+    """
+    folder = _folder_of(model, revision)
+    if folder is None:
+        return None
+    unet, vae = (_read(folder / part / "config.json") for part in ("unet", "vae"))
+    widths, side = vae.get("block_out_channels"), unet.get("sample_size")
+    if not isinstance(widths, list) or not isinstance(side, int):
+        return None
+    factor = int(2 ** (len(widths) - 1))
+    return PictureSizes(side * factor, LATENT_DIVISOR * factor)
+
+
+def check_model_location(model: str, allow_pickle: bool = False, revision: str | None = None) -> None:
+    """Refuse a model that cannot be a Stable Diffusion 1.x directory or hub id, before any weight is read.
+
+    A hub id ("owner/name") is looked up when the model is loaded; what the local cache has of it is checked
+    here. ``demo`` is the embedded model.
+
+    Raises:
+        PiebenchError: a path that does not exist, a directory with parts missing, weights in pickle files
+            without ``allow_pickle``, or a model of another family.
+    """
+    folder = Path(locate("model", model))
+    if folder.is_dir():
+        _check_complete(folder, model)
+        for component in WEIGHT_COMPONENTS:
+            require_safetensors("--model", model, folder / component, allow_pickle, f"{component}/")
+        _check_content(folder, model, allow_pickle)
+        return
+    if folder.is_file():
+        raise PiebenchError(
+            f"--model {model}: is a file, not a diffusers directory; {_CONVERT}, and give its folder"
+        )
+    if not looks_like_hub_id(model):
+        raise PiebenchError(
+            f"--model {model}: no such directory, and not a hub id; give a diffusers directory of "
+            "Stable Diffusion 1.x or an id such as CompVis/stable-diffusion-v1-4"
+        )
+    snapshot = _cached_snapshot(model, revision)
+    if snapshot is not None and all((snapshot / name).is_file() for name in _CONFIGS):
+        _check_content(snapshot, model, allow_pickle)
+
+
+def read_configs(folder: Path) -> dict[str, dict[str, Any]]:
+    """The configuration of every part of a directory, by part.
+
+    Raises:
+        PiebenchError: one cannot be read.
+    """
+    return {Path(name).parent.name: _read(folder / name) for name in _CONFIGS}
+
+
+def _check_complete(folder: Path, model: str) -> None:
+    missing = [name for name in _CONFIGS if not (folder / name).is_file()]
+    if not missing:
+        return
+    index = folder / "model_index.json"
+    pipeline = _read(index).get("_class_name") if index.is_file() else None
+    if (folder / "pytorch_lora_weights.safetensors").is_file():
+        why = (
+            "holds a LoRA, and no model; load its base model with diffusers, fuse_lora(), "
+            "unload_lora_weights() and save_pretrained(FOLDER), and give that folder"
+        )
+    elif "unet/config.json" in missing and pipeline not in (None, "StableDiffusionPipeline"):
+        why = f"model_index.json says {pipeline}, and there is no unet/; give a Stable Diffusion 1.x model"
+    elif (folder / "unet").is_dir():
+        why = (
+            f"not a complete diffusers directory, {', '.join(missing)} missing; copy them from where the "
+            "model comes from"
+        )
+    else:
+        why = f"not a complete diffusers directory, {', '.join(missing)} missing; {_CONVERT}"
+    raise PiebenchError(f"--model {model}: {why}")
+
+
+def _check_content(folder: Path, model: str, allow_pickle: bool) -> None:
+    """Check what the configurations and the headers of the weights say."""
+    configs = read_configs(folder)
+    check_family(configs, model)
+    tokens = configs["text_encoder"].get("vocab_size")
+    embeddings = tokens if isinstance(tokens, int) else None
+    check_vocabulary_files("--model", model, folder / "tokenizer", embeddings)
+    for component in WEIGHT_COMPONENTS:
+        found = find_weight_files(folder / component, component)
+        if found is not None:
+            check_shapes(component, read_shapes(found.files), configs[component], model)
+        elif not allow_pickle and any((folder / component).glob(f"*{SUFFIX}")):
+            raise PiebenchError(
+                f"--model {model}: {component}/ has no {STEMS[component]}{SUFFIX}, and no "
+                f"{STEMS[component]}.fp16{SUFFIX}; rename its weights"
+            )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return read_json_object(file, set(), "restore the file")
+
+
+def check_device_name(device: str) -> None:
+    """Refuse a device name that no machine could have.
+
+    Raises:
+        PiebenchError: the name is not ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise PiebenchError(f"--device {device}: use auto, cpu, cuda, cuda:N or mps")
+
+
+def model_fingerprint(model: str, revision: str | None = None) -> str | None:
+    """What tells one set of weights from another: SHA-256 over a directory's files, or a hub id's commit.
+
+    A hub id has been loaded, so its files are in the local cache; None if they are not.
+    """
+    folder = _folder_of(model, revision)
+    if folder is None or not Path(locate("model", model)).is_dir():
+        return folder.name if folder is not None else None
+    digest = hashlib.sha256()
+    for component in (*WEIGHT_COMPONENTS, "tokenizer", "scheduler"):
+        for file in sorted((folder / component).iterdir()):
+            if file.is_file():
+                digest.update(file.relative_to(folder).as_posix().encode())
+                with file.open("rb") as stream:
+                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _folder_of(model: str, revision: str | None) -> Path | None:
+    """Where a model's files are on this machine; None for a hub id of which the cache has nothing."""
+    folder = Path(locate("model", model))
+    return folder if folder.is_dir() else _cached_snapshot(model, revision)
+
+
+def _cached_snapshot(model: str, revision: str | None) -> Path | None:
+    """The folder of the local cache that holds a hub id's files and is named as its commit."""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(model, "unet/config.json", revision=revision)
+    return Path(cached).parents[1] if isinstance(cached, str) else None

@@ -1,0 +1,80 @@
+"""What one combination of a recipe comes to, with everything that it has of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from piebench_eval.data.images import ImageLoader  # noqa: TC001 (pydantic reads annotations at run time)
+from piebench_eval.registry import Settings
+
+
+class Common(Settings):
+    """The settings that inversions and methods share; a combination may have values of its own."""
+
+    model: str = Field(description="diffusers directory or hub id of a Stable Diffusion 1.x model")
+    revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
+        default="fp32", description="of UNet and text encoder; tf32: float32 that a GPU multiplies faster"
+    )
+    steps: int = Field(default=50, ge=1, le=999, description="sampling steps, and inversion steps")
+    steps_offset: int = Field(
+        default=1, ge=0, le=1, description="added to every timestep: 981, 961, ..., 1 for 50 steps"
+    )
+    set_alpha_to_one: bool = Field(
+        default=False, description="cumulative alpha of the image: 1, or that of training timestep 0"
+    )
+    guidance: float = Field(default=7.5, ge=0, description="classifier-free guidance scale of the edit")
+    count_skipped_steps: bool = Field(
+        default=False,
+        description="whether a method's windows count the steps that an inversion skips; if not, the first "
+        "step that is taken is step 0",
+    )
+    seed: int = Field(
+        default=1234, ge=0, description="seed of each sample's noise, where an inversion draws any"
+    )
+    resolution: int | None = Field(default=None, ge=8, description="side in pixels; the model's own if empty")
+    image_loader: ImageLoader = Field(
+        default="crop",
+        description="crop: central square, PIL's filter; stretch: nearest pixels, aspect ratio lost; "
+        "shorter_side: bilinear, not cropped",
+    )
+    pixel_overflow: Literal["clamp", "wrap"] = Field(
+        default="clamp",
+        description="grey levels outside 0..255: the nearest of them, or the remainder modulo 256 (specks)",
+    )
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One inversion with one method, and the settings of both.
+
+    Attributes:
+        inversion: name of the inversion.
+        method: name of the editing method.
+        inversion_settings: the inversion's section.
+        method_settings: the method's section.
+        common: what they share.
+    """
+
+    inversion: str
+    method: str
+    inversion_settings: Settings
+    method_settings: Settings
+    common: Common
+
+    @property
+    def name(self) -> str:
+        """As in folder names and messages: ``direct+p2p``."""
+        return f"{self.inversion}+{self.method}"
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting by its name on the command line: ``steps``, ``method.start_step``."""
+        sections = {"inversion.": self.inversion_settings, "method.": self.method_settings, "": self.common}
+        return {
+            f"{prefix}{field}": value
+            for prefix, settings in sections.items()
+            for field, value in settings.model_dump(mode="json").items()
+        }

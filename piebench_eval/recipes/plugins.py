@@ -1,0 +1,161 @@
+"""Inversions and methods from outside: loading their files, and naming them when they fail."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import os
+import sys
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.methods import METHODS
+from piebench_eval.models.device_errors import is_out_of_memory
+from piebench_eval.registry import source_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from types import ModuleType
+
+_TABLES: dict[str, Any] = {"INVERSIONS": INVERSIONS, "METHODS": METHODS}
+
+_CODE: dict[tuple[str, str], str] = {}
+"""What tells the source of a plugin file's entry, as it was run, from any other; by kind and name."""
+
+
+def load_plugins(files: Sequence[str] | None, known: Mapping[str, str] | None = None) -> None:
+    """Load plugin files and register what they bring.
+
+    A plugin is a Python file with a table ``METHODS = {"name": Method(...)}``, or ``INVERSIONS`` likewise, or
+    both. The bytes that are hashed are the bytes that are run.
+
+    Args:
+        files: the plugins.
+        known: SHA-256 of those that a run began with, by file; nothing of another file is run.
+
+    Raises:
+        PiebenchError: a file that is missing, is not the known one, fails, or brings nothing.
+    """
+    for name in files or ():
+        file, plugin = Path(name), f"plugin {name}"
+        if not file.is_file():
+            raise PiebenchError(f"{plugin}: no such file")
+        source = file.read_bytes()
+        digest = hashlib.sha256(source).hexdigest()
+        if known and known.get(name, digest) != digest:
+            raise PiebenchError(f"{plugin}: changed since the run began; choose another --out, or restore it")
+        with _executed(file, plugin, source) as module:
+            _register(vars(module), plugin, digest)
+
+
+def code_of(inversions: Iterable[str], methods: Iterable[str]) -> dict[str, str]:
+    """What tells the source of inversions and methods from outside from any other: hashes by kind and name.
+
+    The package's own are left out: its version stands for their source.
+
+    Raises:
+        PiebenchError: a name is not registered.
+    """
+    found = {}
+    for registry, names in ((INVERSIONS, inversions), (METHODS, methods)):
+        for name in names:
+            if registry.origin(name) is not None:
+                installed = f"{registry.release(name)} {source_hash(_function(registry.get(name)))}"
+                found[f"{registry.kind} {name}"] = _CODE.get((registry.kind, name), installed)
+    return found
+
+
+@contextmanager
+def blamed_plugins(inversion: str, method: str) -> Iterator[None]:
+    """Turn an error in the body into one that names the plugin, if a plugin takes part.
+
+    Raises:
+        PiebenchError: the body failed and the inversion or the method is a plugin's.
+    """
+    plugins = {
+        origin: registry.get(name)
+        for registry, name in ((INVERSIONS, inversion), (METHODS, method))
+        if (origin := registry.origin(name)) is not None
+    }
+    try:
+        yield
+    except (PiebenchError, MemoryError):
+        raise
+    except Exception as error:
+        if not plugins or is_out_of_memory(error):
+            raise
+        place, guilty = _innermost(error, plugins)
+        raise PiebenchError(
+            f"{guilty}: failed in {inversion}+{method} with {type(error).__name__}: {error} ({place})"
+        ) from error
+
+
+@contextmanager
+def _executed(file: Path, plugin: str, source: bytes) -> Iterator[ModuleType]:
+    """Run a plugin's source as a module; if that or the body fails, no module is left.
+
+    The module is in ``sys.modules`` while its code runs, under a name that no other file's has: dataclasses
+    and pydantic look there for what annotations mean. Compiled code that was kept is not used: it may be
+    older than the source.
+    """
+    place = hashlib.sha256(os.fsencode(file.resolve())).hexdigest()[:12]
+    name = f"piebench_plugin_{file.stem}_{place}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None:
+        raise PiebenchError(f"{plugin}: is no Python file (.py)")
+    module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        _execute(module, file, plugin, source)
+        yield module
+    except BaseException:
+        sys.modules.pop(name, None)
+        if before is not None:
+            sys.modules[name] = before
+        raise
+
+
+def _execute(module: ModuleType, file: Path, plugin: str, source: bytes) -> None:
+    try:
+        exec(compile(source, str(file), "exec", dont_inherit=True), vars(module))
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename) == file]
+        where = f", line {lines[-1]}" if lines else ""
+        raise PiebenchError(f"{plugin}{where}: {type(error).__name__}: {error}") from error
+
+
+def _register(content: Mapping[str, Any], plugin: str, digest: str) -> None:
+    tables = {table: content[table] for table in _TABLES if table in content}
+    if not tables:
+        raise PiebenchError(f'{plugin}: defines neither METHODS = {{"name": Method(...)}} nor INVERSIONS')
+    for table, entries in tables.items():
+        if not isinstance(entries, dict) or not entries:
+            raise PiebenchError(f"{plugin}: {table} is no mapping of names")
+        for name, entry in entries.items():
+            registry = _TABLES[table]
+            registry.add(name, entry, plugin)
+            # The plugin's file, and the one that its function is imported from if it is.
+            _CODE[registry.kind, name] = f"{digest} {source_hash(_function(entry))}"
+
+
+def _function(entry: Any) -> Callable[..., Any]:
+    """What an inversion or a method computes with."""
+    function: Callable[..., Any] = getattr(entry, "invert", None) or entry.prepare
+    return function
+
+
+def _innermost(error: Exception, plugins: dict[str, Any]) -> tuple[str, str]:
+    """The last place of a traceback inside a plugin's folder, and that plugin; or else where it ended."""
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        for origin, entry in plugins.items():
+            if Path(frame.filename).is_relative_to(Path(inspect.getfile(_function(entry))).parent):
+                return f"{frame.filename}, line {frame.lineno}", origin
+    return f"{frames[-1].filename}, line {frames[-1].lineno}", " and ".join(plugins)

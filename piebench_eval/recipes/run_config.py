@@ -1,0 +1,113 @@
+"""The configuration of a run: a recipe's file, what overrides it, and the benchmark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.demo.embedded import DEMO
+from piebench_eval.errors import PiebenchError
+from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields, require_known_fields
+from piebench_eval.recipes.shipped import DEMO_RECIPE, recipe_file, recipe_names
+from piebench_eval.recipes.sweep import RECIPE_FIELD, axes_of_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from piebench_eval.recipes.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What is to be run, before it is checked.
+
+    Attributes:
+        config: the recipe's file, or the name of one that comes with the package.
+        data: the benchmark folder, or ``demo``.
+        settings: dotted key to value: what overrides the recipe's fields; None leaves one as it is.
+        inversions: names to choose; None leaves the recipe's.
+        methods: likewise.
+        plugins: files that add inversions and methods.
+    """
+
+    config: Path | None = None
+    data: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    inversions: Sequence[str] | None = None
+    methods: Sequence[str] | None = None
+    plugins: Sequence[Path] = ()
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """The keys that are set, with their values."""
+        return {key: value for key, value in self.settings.items() if value is not None}
+
+    @property
+    def axes(self) -> dict[str, list[Any]]:
+        """What the recipe's file sweeps.
+
+        Raises:
+            PiebenchError: the file cannot be used.
+        """
+        return axes_of_fields(self._fields, str(self.config)) if self.config else {}
+
+    def build(
+        self, swept: Mapping[str, Any] | None = None, known_plugins: Mapping[str, str] | None = None
+    ) -> tuple[Recipe, Path | None]:
+        """Make the recipe, and tell the benchmark: None for the embedded one.
+
+        Args:
+            swept: values of a sweep at one of its points.
+            known_plugins: file to digest; a plugin that is another file than it was is not imported.
+
+        Raises:
+            PiebenchError: something is missing, unknown or does not fit.
+        """
+        fields = {name: value for name, value in self._fields.items() if name != RECIPE_FIELD}
+        source = str(self.config) if self.config else "recipe"
+        require_known_fields(fields, source)
+        overrides = {**self.fixed, **(swept or {})}
+        data = self.data
+        if data is None and "model" not in {**fields, **overrides}:
+            data = DEMO
+            fields = {**read_recipe_fields(DEMO_RECIPE), **fields}
+        fields = narrow(fields, self.inversions, self.methods, source)
+        # Absolute: the run folder keeps the path, and may be opened from elsewhere.
+        brought = (str(file.resolve()) for file in self.plugins)
+        fields["plugins"] = [*(fields.get("plugins") or ()), *brought]
+        model = overrides.get("model", fields.get("model"))
+        if model is None:
+            raise PiebenchError(
+                "--model is missing: a diffusers directory, CompVis/stable-diffusion-v1-4, or demo for the "
+                "embedded model"
+            )
+        if data is None:
+            raise PiebenchError("--data is missing: the benchmark folder, or demo for the embedded one")
+        if "model" in overrides and isinstance(model, str) and model != DEMO and Path(model).is_dir():
+            overrides["model"] = str(Path(model).resolve())
+        return build_recipe(fields, overrides, source, known_plugins or {}), None if data == DEMO else Path(
+            data
+        )
+
+    @cached_property
+    def _fields(self) -> dict[str, Any]:
+        """What the file holds; read once, for all points of a sweep."""
+        return read_recipe_fields(_place_of(self.config)) if self.config else {}
+
+
+def _place_of(config: Path) -> Path:
+    """Where a recipe's file is: as it is named, or among those that come with the package.
+
+    Raises:
+        PiebenchError: it is in neither place.
+    """
+    if config.exists():
+        return config
+    if str(config) in recipe_names():
+        return recipe_file(str(config))
+    raise PiebenchError(
+        f"--config {config}: no such file; give a recipe's YAML file, or one of those that come along: "
+        f"{', '.join(recipe_names())}"
+    )

@@ -1,0 +1,156 @@
+"""A recipe as a run folder keeps it: data that names inversions and methods, and imports none of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+
+from piebench_eval.data.images import ImageLoader  # noqa: TC001 (pydantic reads annotations at run time)
+from piebench_eval.errors import PiebenchError
+from piebench_eval.files import read_yaml_mapping
+from piebench_eval.registry import explain_invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_NOT_COMMON = ("plugins", "inversions", "methods", "combinations", "image_format")
+_ABSENT = object()
+
+
+def _plain_name(name: str) -> str:
+    if not name.isprintable() or "/" in name or "\\" in name:
+        raise ValueError("a name becomes a folder's: leave out slashes and control characters")
+    return name
+
+
+_Name = Annotated[str, AfterValidator(_plain_name)]
+_Sections = dict[_Name, dict[str, Any]]
+
+
+class _Own(BaseModel):
+    """What a combination has of its own."""
+
+    inversion: dict[str, Any] | None = None
+    method: dict[str, Any] | None = None
+    image_loader: ImageLoader | None = None
+
+
+class _Shape(BaseModel):
+    """What can be said of a stored recipe without the code of its inversions and methods."""
+
+    model: str
+    image_format: str
+    image_loader: ImageLoader
+    plugins: list[str]
+    inversions: _Sections = Field(min_length=1)
+    methods: _Sections = Field(min_length=1)
+    combinations: dict[str, _Own] | None
+
+
+@dataclass(frozen=True)
+class StoredRecipe:
+    """A recipe with every default spelled out, as plain values.
+
+    A run folder may be anybody's, and its recipe may name plugins: files with code. Whoever only looks at the
+    run reads this; whoever makes edits builds a ``Recipe``, which imports them.
+
+    Attributes:
+        fields: as in ``recipe.yaml``.
+    """
+
+    fields: dict[str, Any]
+
+    @classmethod
+    def read(cls, file: Path) -> StoredRecipe:
+        """Read a run's ``recipe.yaml``.
+
+        Raises:
+            PiebenchError: the file cannot be read, or is no recipe that ``piebench run`` has written.
+        """
+        fields = read_yaml_mapping(file, "restore it")
+        try:
+            _Shape.model_validate(fields)
+            json.dumps(fields, sort_keys=True)  # YAML has dates, sets and loops besides
+        except ValidationError as error:
+            problems = "; ".join(explain_invalid(error))
+            raise PiebenchError(f"{file}: cannot be used ({problems}); restore it") from None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise PiebenchError(f"{file}: cannot be used ({error}); restore it") from None
+        return cls(fields)
+
+    @property
+    def model(self) -> str:
+        """The model that all combinations share, unless one has its own."""
+        return str(self.fields["model"])
+
+    @property
+    def image_format(self) -> str:
+        """``png``, or ``jpeg:QUALITY``."""
+        return str(self.fields["image_format"])
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """All (inversion, method) pairs, in order."""
+        return pairs_of(self.fields["inversions"], self.fields["methods"], self.fields["combinations"])
+
+    def settings(self, inversion: str, method: str) -> dict[str, Any]:
+        """Every setting of one of the pairs, named as in ``Combination.flat``."""
+        own = (self.fields["combinations"] or {}).get(f"{inversion}+{method}", {})
+        sections = {
+            "inversion": self.fields["inversions"][inversion],
+            "method": self.fields["methods"][method],
+        }
+        flat = {
+            f"{prefix}.{field}": value
+            for prefix, section in sections.items()
+            for field, value in {**section, **(own.get(prefix) or {})}.items()
+        }
+        common = {field: value for field, value in self.fields.items() if field not in _NOT_COMMON}
+        return {**flat, **common, **{field: value for field, value in own.items() if field not in sections}}
+
+    def image_loader(self, inversion: str, method: str) -> ImageLoader:
+        """How one of the pairs brings sources to its resolution."""
+        loader: ImageLoader = self.settings(inversion, method)["image_loader"]
+        return loader
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over all fields; equal recipes have equal hashes."""
+        canonical = json.dumps(self.fields, sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def differences(self, other: StoredRecipe) -> list[str]:
+        """Fields in which another recipe differs, as ``field: this -> other``."""
+        mine, theirs = _flatten(self.fields), _flatten(other.fields)
+        return [
+            f"{key}: {mine.get(key, '(absent)')} -> {theirs.get(key, '(absent)')}"
+            for key in dict.fromkeys([*mine, *theirs])
+            if mine.get(key, _ABSENT) != theirs.get(key, _ABSENT)
+        ]
+
+
+def pairs_of(
+    inversions: Iterable[str], methods: Iterable[str], combinations: dict[str, Any] | None
+) -> list[tuple[str, str]]:
+    """The (inversion, method) pairs of a recipe: all, or those that it lists.
+
+    >>> pairs_of(["ddim", "direct"], ["p2p"], {"direct+p2p": {}})
+    [('direct', 'p2p')]
+    """
+    methods = list(methods)
+    pairs = [(inversion, method) for inversion in inversions for method in methods]
+    return [pair for pair in pairs if combinations is None or "+".join(pair) in combinations]
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat.update(_flatten(inner, f"{prefix}.{key}" if prefix else key))
+    return flat or {prefix: value}

@@ -1,0 +1,155 @@
+"""Sweeps: one recipe at every point of a grid of settings, an ordinary run for each."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.recipes.recipe import parse_override
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from piebench_eval.recipes.recipe import Recipe
+
+RECIPE_FIELD = "sweep"
+"""Where a recipe's file has axes; no field of the recipe itself."""
+
+_NEXT_AXIS = re.compile(r"\s+(?=[\w.]+=)")
+_UNSAFE = re.compile(r"[^\w.+-]")
+_LONGEST_VALUE = 60
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """One run of a sweep: the recipe at one point of the grid.
+
+    Attributes:
+        folder: name of its run folder.
+        settings: the swept keys and their values there.
+        recipe_hash: of its recipe.
+    """
+
+    folder: str
+    settings: dict[str, Any]
+    recipe_hash: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A grid of settings and its runs.
+
+    Attributes:
+        axes: the values of each swept key.
+        runs: one for each combination of them, the last axis changing fastest.
+    """
+
+    axes: dict[str, list[Any]]
+    runs: list[SweepRun]
+
+
+def parse_axes(texts: Sequence[str]) -> dict[str, list[Any]]:
+    """Read ``KEY=V1,V2``, several of them in a text with blanks between; values are read as YAML.
+
+    Raises:
+        PiebenchError: something else.
+
+    >>> parse_axes(["inversion.guidance=1,2.5 method.controller=auto,refine", "seed=1"])
+    {'inversion.guidance': [1, 2.5], 'method.controller': ['auto', 'refine'], 'seed': [1]}
+    """
+    axes: dict[str, list[Any]] = {}
+    for axis in (part for text in texts for part in _NEXT_AXIS.split(text.strip())):
+        key, equals, values = axis.partition("=")
+        if not key or not equals:
+            raise PiebenchError(f"--sweep {axis}: write KEY=V1,V2, for example inversion.guidance=1,2.5")
+        if key in axes:
+            raise PiebenchError(f"--sweep {axis}: {key} is swept twice; give all its values at once")
+        axes[key] = [parse_override(f"{key}={value.strip()}")[1] for value in _split(axis, values)]
+    return axes
+
+
+def _split(axis: str, values: str) -> list[str]:
+    found = values.split(",")
+    if not all(value.strip() for value in found):
+        raise PiebenchError(f"--sweep {axis}: a value is empty; write null for no value")
+    return found
+
+
+def axes_of_fields(fields: Mapping[str, Any], source: str) -> dict[str, list[Any]]:
+    """The axes that a recipe's file brings along under ``sweep``; none if it has no such field.
+
+    Raises:
+        PiebenchError: the field is no mapping of keys to lists of values.
+    """
+    axes = fields.get(RECIPE_FIELD, {})
+    if not isinstance(axes, dict) or not all(isinstance(values, list) and values for values in axes.values()):
+        raise PiebenchError(
+            f"{source}: sweep: must be a mapping of keys to lists, such as inversion.guidance: [1, 2.5]"
+        )
+    return {str(key): values for key, values in axes.items()}
+
+
+def plan_sweep(
+    axes: Mapping[str, Sequence[Any]], fixed: Collection[str], build: Callable[[dict[str, Any]], Recipe]
+) -> tuple[Sweep, list[Recipe]]:
+    """Make the recipe of every run, before any of them starts.
+
+    Args:
+        axes: the values of each swept key.
+        fixed: keys that the command sets to one value.
+        build: makes a recipe with these settings beside all others.
+
+    Returns:
+        The sweep, and the recipes of its runs, in their order.
+
+    Raises:
+        PiebenchError: a point's settings do not fit, a value stands there twice, or a key is set as well.
+    """
+    if both := [key for key in axes if key in fixed]:
+        raise PiebenchError(f"--sweep {', '.join(both)}: is set to one value as well; leave one of them out")
+    runs, recipes = [], []
+    for values in product(*axes.values()):
+        settings = dict(zip(axes, values, strict=True))
+        folder = folder_name(settings)
+        try:
+            recipe = build(settings)
+        except PiebenchError as error:
+            raise PiebenchError(f"--sweep, point {folder}: {error}") from None
+        runs.append(SweepRun(folder, settings, recipe.hash))
+        recipes.append(recipe)
+    _refuse_twins(runs)
+    return Sweep({key: list(values) for key, values in axes.items()}, runs), recipes
+
+
+def _refuse_twins(runs: Sequence[SweepRun]) -> None:
+    for attribute in ("recipe_hash", "folder"):
+        seen: dict[str, SweepRun] = {}
+        for run in runs:
+            twin = seen.setdefault(getattr(run, attribute), run)
+            if twin is not run:
+                raise PiebenchError(
+                    f"--sweep: {twin.settings} and {run.settings} have the same "
+                    f"{attribute.replace('_hash', '')}; leave one of them out"
+                )
+
+
+def folder_name(settings: Mapping[str, Any]) -> str:
+    """The name of a run's folder: keys without their prefixes, as long as these tell them apart.
+
+    >>> folder_name({"inversion.guidance": 2.5, "image_format": "jpeg:75"})
+    'guidance=2.5,image_format=jpeg_75'
+    >>> folder_name({"inversion.guidance": 2.5, "guidance": 7.5})
+    'inversion.guidance=2.5,guidance=7.5'
+    """
+    short = [key.rpartition(".")[2] for key in settings]
+    names = [key if short.count(last) > 1 else last for key, last in zip(settings, short, strict=True)]
+    return ",".join(f"{name}={_safe(value)}" for name, value in zip(names, settings.values(), strict=True))
+
+
+def _safe(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return _UNSAFE.sub("_", text)[:_LONGEST_VALUE]

@@ -1,0 +1,212 @@
+"""Editing one batch of samples by one combination."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import torch
+
+from piebench_eval.data.image_files import read_picture
+from piebench_eval.data.images import load_image
+from piebench_eval.diffusion.loop import EditInputs, edit
+from piebench_eval.diffusion.schedules import ddim_schedule
+from piebench_eval.diffusion.words import same_text
+from piebench_eval.errors import PiebenchError
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.methods import METHODS
+from piebench_eval.methods.base import prompts_of_sample
+from piebench_eval.models.location import LATENT_DIVISOR
+from piebench_eval.models.nfe import UNetTally
+from piebench_eval.models.precision import tf32
+from piebench_eval.recipes.plugins import blamed_plugins
+from piebench_eval.runs.result import EditResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from piebench_eval.data.images import ImageLoader
+    from piebench_eval.data.sample import Sample
+    from piebench_eval.methods.base import Prompts
+    from piebench_eval.models.base import Backbone
+    from piebench_eval.recipes.combination import Combination
+
+
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None  # type: ignore[assignment]
+
+
+def edit_batch(
+    backbone: Backbone,
+    samples: Sequence[Sample],
+    combination: Combination,
+    read: Callable[[Path], NDArray[np.uint8]] = read_picture,
+) -> list[EditResult]:
+    """Edit a batch of samples by one combination: load, encode, invert, edit, decode.
+
+    Args:
+        backbone: the model.
+        samples: the batch.
+        combination: how.
+        read: where pictures come from; their files by default.
+
+    Raises:
+        PiebenchError: a resolution that the model cannot work at, or a plugin that failed.
+    """
+    started = time.perf_counter()
+    _reset_peak_memory(backbone.device)
+    backbone.tally = UNetTally()
+    fast = tf32(combination.common.precision == "tf32")
+    with fast, blamed_plugins(combination.inversion, combination.method):
+        latents, notes = edit_latents(backbone, samples, combination, read)
+    finite = latents.flatten(1).isfinite().all(dim=1).tolist()
+    if spoilt := [sample.id for sample, good in zip(samples, finite, strict=True) if not good]:
+        raise PiebenchError(
+            f"{combination.name}: the latents of {', '.join(spoilt)} are no longer finite numbers; "
+            "use --precision fp32 or bf16, or a lower --guidance"
+        )
+    of_decoding: list[str] = []
+    images = backbone.decode_latents(latents, combination.common.pixel_overflow, of_decoding.append)
+    seconds = (time.perf_counter() - started) / len(samples)
+    return [
+        EditResult(
+            sample=sample,
+            image=images[place],
+            latents=latents[place],
+            seconds=seconds,
+            unet_forward=backbone.tally.forward[place],
+            unet_backward=backbone.tally.backward[place],
+            unet_reused=backbone.tally.reused[place],
+            peak_memory=_peak_memory(backbone.device),
+            notes=notes[place] + of_decoding,
+        )
+        for place, sample in enumerate(samples)
+    ]
+
+
+def edit_latents(
+    backbone: Backbone,
+    samples: Sequence[Sample],
+    combination: Combination,
+    read: Callable[[Path], NDArray[np.uint8]] = read_picture,
+) -> tuple[torch.Tensor, list[list[str]]]:
+    """Edit samples by one combination, up to the latents; see ``edit_batch`` for the arguments.
+
+    Returns:
+        Edited latents ``[samples, 4, h, w]``, and notes for each sample.
+
+    Raises:
+        PiebenchError: a resolution that the model cannot work at.
+    """
+    common = combination.common
+    inversion, method = INVERSIONS.get(combination.inversion), METHODS.get(combination.method)
+    schedule = ddim_schedule(
+        backbone.alphas_cumprod, common.steps, common.steps_offset, common.set_alpha_to_one
+    )
+    inputs = encode_inputs(
+        backbone,
+        samples,
+        working_resolution(backbone, common.resolution),
+        [method.prompts(sample, combination.method_settings) for sample in samples],
+        common.image_loader,
+        common.guidance,
+        common.seed,
+        read,
+    )
+    path = inversion.invert(backbone, inputs, schedule, combination.inversion_settings)
+    prepared = method.prepare(samples, backbone, common.steps, combination.method_settings)
+    first_step = schedule.steps - path.steps if common.count_skipped_steps else 0
+    latents = edit(backbone, inputs, path, prepared.controller, schedule, common.guidance, first_step)
+    of_inversion = path.notes or [[] for _ in samples]
+    return latents, [[*pair[0], *pair[1]] for pair in zip(of_inversion, prepared.notes, strict=True)]
+
+
+def encode_inputs(
+    backbone: Backbone,
+    samples: Sequence[Sample],
+    resolution: int,
+    prompts: Sequence[Prompts] | None = None,
+    loader: ImageLoader = "crop",
+    guidance: float = 7.5,
+    seed: int = 1234,
+    read: Callable[[Path], NDArray[np.uint8]] = read_picture,
+) -> EditInputs:
+    """Load and encode pictures and prompts of a batch.
+
+    Args:
+        backbone: the model.
+        samples: what is edited.
+        resolution: side in pixels.
+        prompts: what a method edits each sample with; by default its own prompts.
+        loader: how pictures are brought to the resolution.
+        guidance: see ``EditInputs``.
+        seed: see ``EditInputs``.
+        read: where pictures come from; their files by default.
+
+    Raises:
+        PiebenchError: pictures that the loader leaves in different sizes, or in one that does not divide.
+    """
+    texts = prompts or [prompts_of_sample(sample, None) for sample in samples]
+    images = [load_image(sample.file, resolution, loader, read) for sample in samples]
+    divisor = _size_divisor(backbone)
+    for sample, image in zip(samples, images, strict=True):
+        if any(side % divisor for side in image.shape[:2]) or image.shape != images[0].shape:
+            raise PiebenchError(
+                f"{sample.file}: is {image.shape[1]}x{image.shape[0]} after image_loader={loader}; all sizes "
+                f"of a batch must be equal and multiples of {divisor}: use image_loader=crop"
+            )
+    tokenizer = backbone.tokenizer
+    return EditInputs(
+        latents=backbone.encode_images(images),
+        inversion=backbone.embed_prompts([text.inversion for text in texts]),
+        source=backbone.embed_prompts([text.source for text in texts]),
+        target=backbone.embed_prompts([text.target for text in texts]),
+        uncond=backbone.embed_prompts([""] * len(texts)),
+        negative=backbone.embed_prompts([text.negative for text in texts]),
+        source_is_empty=[same_text(text.source, "", tokenizer) for text in texts],
+        source_is_inversion=[same_text(text.source, text.inversion, tokenizer) for text in texts],
+        guidance=guidance,
+        seed=seed,
+    )
+
+
+def working_resolution(backbone: Backbone, resolution: int | None) -> int:
+    """The side in pixels of the edits with this model.
+
+    Args:
+        backbone: the model.
+        resolution: what the recipe asks for; None is the model's own.
+
+    Raises:
+        PiebenchError: its latents do not divide by 8.
+    """
+    resolution = resolution or backbone.native_resolution
+    if resolution % (divisor := _size_divisor(backbone)):
+        raise PiebenchError(f"resolution {resolution}: must be a multiple of {divisor} with this model")
+    return resolution
+
+
+def _size_divisor(backbone: Backbone) -> int:
+    return backbone.vae_factor * LATENT_DIVISOR
+
+
+def _reset_peak_memory(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Bytes at the peak, see ``EditResult``; 0 where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if resource is None:
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

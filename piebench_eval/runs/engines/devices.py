@@ -1,0 +1,89 @@
+"""Which devices there are, without importing PyTorch into a process that only hands out work."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.models.location import check_device_name
+
+_ASK = """
+import torch
+from piebench_eval.models.loading import resolve_device
+print(torch.cuda.device_count() if torch.cuda.is_available() else 0, resolve_device("auto"))
+"""
+
+
+def split_devices(wanted: str) -> list[str]:
+    """Split ``--devices`` into names.
+
+    Raises:
+        PiebenchError: a name that no device could have, or one that is named twice.
+
+    >>> split_devices("cuda:0, cuda:1")
+    ['cuda:0', 'cuda:1']
+    """
+    names = [name.strip() for name in wanted.split(",") if name.strip()]
+    if len(names) > 1:  # alone, a launcher may say which one it is
+        names = ["cuda:0" if name == "cuda" else name for name in names]
+    for name in names:
+        if name != "all":
+            check_device_name(name)
+    alone = {"all", "auto"} & set(names)
+    if not names or len(set(names)) < len(names) or (alone and len(names) > 1):
+        raise PiebenchError(
+            f"--devices {wanted}: name each device once, such as cuda:0,cuda:1; or all GPUs: all"
+        )
+    return names
+
+
+def find_devices(wanted: str, in_this_process: bool) -> list[str]:
+    """Turn the names that a user gives into devices.
+
+    Args:
+        wanted: ``all`` for every CUDA device, or the CPU where there is none; ``auto`` for the best device
+            that there is; or names with commas between. A launcher's process that asks for ``auto`` or
+            ``cuda`` gets the GPU of its number.
+        in_this_process: whether this process will use the device itself. If not, PyTorch is asked in a
+            process of its own: it takes 300 MB and a GPU context, and who hands out work needs neither.
+
+    Returns:
+        Names of devices, CUDA devices with their indices.
+
+    Raises:
+        PiebenchError: a name that no device could have, one that is named twice, or ``cuda`` where there is
+            none.
+    """
+    names = split_devices(wanted)
+    if names not in (["auto"], ["all"], ["cuda"]):
+        return names
+    # Launchers such as torchrun start one process per GPU of a node, and number them.
+    rank = os.environ.get("LOCAL_RANK", "") if "WORLD_SIZE" in os.environ else ""
+    if names != ["all"] and in_this_process and not rank.isdigit():
+        from piebench_eval.models.loading import resolve_device
+
+        return [str(resolve_device(names[0]))]
+    gpus, best = _ask_torch()
+    if names == ["all"] and gpus:
+        return [f"cuda:{number}" for number in range(gpus)]
+    if names == ["cuda"] and not gpus:
+        raise PiebenchError("--devices cuda: this machine has 0 CUDA devices")
+    return [f"cuda:{int(rank) % gpus}"] if gpus and rank.isdigit() else [best]
+
+
+def usable_cores() -> int:
+    """CPU cores that this process may use; a job scheduler may have given it a part of the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _ask_torch() -> tuple[int, str]:
+    """How many GPUs there are, and the best device."""
+    asked = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, text=True, check=False)
+    if asked.returncode != 0:
+        raise PiebenchError(f"--devices: PyTorch cannot be asked for its devices:\n{asked.stderr.strip()}")
+    gpus, best = asked.stdout.split()[-2:]
+    return int(gpus), best

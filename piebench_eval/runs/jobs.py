@@ -1,0 +1,152 @@
+"""The plan of a run: recipe x samples, in batches, always in the same order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from piebench_eval.errors import DataError
+from piebench_eval.methods import METHODS
+from piebench_eval.recipes.plugins import blamed_plugins
+from piebench_eval.runs.shard import BLOCK, Shard
+from piebench_eval.runs.store.records import EditKey
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Sequence
+
+    from piebench_eval.data.sample import Sample
+    from piebench_eval.recipes.combination import Combination
+    from piebench_eval.recipes.recipe import Recipe
+
+
+class Model(NamedTuple):
+    """What has to be loaded for a combination."""
+
+    name: str
+    revision: str | None
+    precision: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One batch of samples, edited by one combination.
+
+    Attributes:
+        inversion: name of the inversion.
+        method: name of the editing method.
+        samples: the samples of the batch. All of them are computed, finished or not: a batch's composition
+            decides the last bits of its pictures.
+        wanted: ids of those whose edits are to be kept.
+    """
+
+    inversion: str
+    method: str
+    samples: tuple[Sample, ...]
+    wanted: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """The combination's name: ``direct+p2p``."""
+        return f"{self.inversion}+{self.method}"
+
+    def key(self, sample_id: str) -> EditKey:
+        """One of the job's edits."""
+        return EditKey(self.inversion, self.method, sample_id)
+
+    def without(self, finished: Container[EditKey]) -> Job | None:
+        """What is left of the job; None if nothing is."""
+        wanted = frozenset(sample for sample in self.wanted if self.key(sample) not in finished)
+        return replace(self, wanted=wanted) if wanted else None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What one worker should do in one go: a batch by all combinations of a model, which share work.
+
+    Attributes:
+        model: what they are made with.
+        jobs: one per combination.
+    """
+
+    model: Model
+    jobs: tuple[Job, ...]
+
+    def without(self, finished: Container[EditKey]) -> Unit | None:
+        """What is left of the unit; None if nothing is."""
+        left = tuple(rest for job in self.jobs if (rest := job.without(finished)) is not None)
+        return replace(self, jobs=left) if left else None
+
+
+def plan_units(
+    recipe: Recipe, samples: Sequence[Sample], batch_size: int, shard: Shard | None = None
+) -> list[Unit]:
+    """Cut a shard's samples into batches and pair each with every combination.
+
+    Batches depend on the samples and the batch size, never on what is already done or on who does it: a batch
+    that a crash cut short is computed again as the same batch, so its pictures come out bit for bit the same.
+    They stay inside the shard's blocks, and depend on the number of shards only where it makes blocks
+    smaller; batches larger than a block are cut from all of the shard's samples. The combinations of one
+    model come together, and within them those of one batch.
+
+    Args:
+        recipe: how pictures are edited.
+        samples: those of the whole run.
+        batch_size: samples of a batch at most.
+        shard: whose part is planned; the whole run's by default.
+    """
+    combinations = [recipe.combination(*pair) for pair in recipe.pairs]
+    blocks = (shard or Shard()).blocks(samples)
+    if batch_size > BLOCK:
+        blocks = [[sample for block in blocks for sample in block]]
+    batches = [
+        tuple(block[start : start + batch_size])
+        for block in blocks
+        for start in range(0, len(block), batch_size)
+    ]
+    everyone = [frozenset(sample.id for sample in batch) for batch in batches]
+    return [
+        Unit(
+            model,
+            tuple(
+                Job(combination.inversion, combination.method, batch, wanted)
+                for combination in combinations
+                if model_of(combination) == model
+            ),
+        )
+        for model in models_of(recipe)
+        for batch, wanted in zip(batches, everyone, strict=True)
+    ]
+
+
+def check_edits(recipe: Recipe, samples: Iterable[Sample]) -> None:
+    """Refuse samples that a method cannot edit with its settings.
+
+    Raises:
+        DataError: there are some; it lists them all.
+    """
+    combinations = [recipe.combination(*pair) for pair in recipe.pairs]
+    samples = list(samples)
+    problems = [problem for combination in combinations for problem in _problems(combination, samples)]
+    if problems:
+        raise DataError(list(dict.fromkeys(problems)))
+
+
+def _problems(combination: Combination, samples: Sequence[Sample]) -> list[str]:
+    method = METHODS.get(combination.method)
+    with blamed_plugins(combination.inversion, combination.method):
+        return [
+            f"id {sample.id}: method {combination.method}: {problem}"
+            for sample in samples
+            if (problem := method.problem(sample, combination.method_settings))
+        ]
+
+
+def model_of(combination: Combination) -> Model:
+    """What has to be loaded for a combination."""
+    common = combination.common
+    return Model(common.model, common.revision, common.precision)
+
+
+def models_of(recipe: Recipe) -> list[Model]:
+    """The models that a recipe's combinations need."""
+    return list(dict.fromkeys(model_of(recipe.combination(*pair)) for pair in recipe.pairs))

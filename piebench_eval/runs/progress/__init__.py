@@ -1,0 +1,1 @@
+"""How fast a run goes and how long it will take."""

@@ -1,0 +1,155 @@
+"""What workers edit with: a loaded model."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.data.prefetch import ImagePrefetcher
+from piebench_eval.recipes.plugins import code_of
+from piebench_eval.runs.jobs import model_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from piebench_eval.data.sample import Sample
+    from piebench_eval.models.base import Backbone
+    from piebench_eval.recipes.combination import Combination
+    from piebench_eval.recipes.recipe import Recipe
+    from piebench_eval.runs.edit_batch import EditResult
+    from piebench_eval.runs.jobs import Model
+    from piebench_eval.runs.worker import WorkerSpec
+
+
+def edit_with_model(spec: WorkerSpec, recipe: Recipe) -> ModelEditor:
+    """The editor of every real run; heavy imports happen here, in the worker's process."""
+    return ModelEditor(spec, recipe)
+
+
+class ModelEditor:
+    """Edits batches with one model at a time.
+
+    Attributes:
+        device: where it works.
+    """
+
+    def __init__(self, spec: WorkerSpec, recipe: Recipe):
+        import torch
+
+        from piebench_eval.models.loading import resolve_device
+
+        if spec.threads:
+            torch.set_num_threads(spec.threads)
+        self.device = resolve_device(spec.device)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        self._spec, self._recipe = spec, recipe
+        self._backbone: Backbone | None = None
+        self._resting = 0
+        self._prefetcher = ImagePrefetcher()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The device and its machine, for the session's file."""
+        import torch
+
+        from piebench_eval.runs.store.manifest import describe_device
+
+        return {
+            "device": describe_device(self.device),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "threads": torch.get_num_threads(),
+            "compiled": self._spec.compile,
+        }
+
+    @property
+    def capacity(self) -> int | None:
+        """Bytes of a GPU's memory that this process may have now; None elsewhere.
+
+        That is what nobody has, and what PyTorch holds here already; others may share the GPU.
+        """
+        import torch
+
+        if self.device.type != "cuda":
+            return None
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return int(free + torch.cuda.memory_reserved(self.device))
+
+    @property
+    def resting(self) -> int:
+        """Bytes of it that the weights take."""
+        return self._resting
+
+    def load(self, model: Model) -> str | None:
+        """Load a model in place of the one before, and tell its fingerprint.
+
+        Raises:
+            PiebenchError: it cannot be loaded, or cannot work at a resolution of the recipe.
+        """
+        import torch
+
+        from piebench_eval.models.cache import Memory
+        from piebench_eval.models.compile import compile_blocks
+        from piebench_eval.models.loading import load_backbone
+        from piebench_eval.models.location import model_fingerprint
+        from piebench_eval.runs.edit_batch import working_resolution
+
+        self._backbone = None
+        backbone = load_backbone(
+            model.name, model.revision, self.device, model.precision, self._spec.allow_pickle
+        )
+        for combination in (self._recipe.combination(*pair) for pair in self._recipe.pairs):
+            if model_of(combination) == model:
+                working_resolution(backbone, combination.common.resolution)
+        fingerprint = model_fingerprint(model.name, model.revision)
+        backbone.memory = Memory(self._identity(model, fingerprint), self._spec.cache)
+        if self._spec.checkpointing:
+            backbone.unet.enable_gradient_checkpointing()
+        if self._spec.compile:
+            compile_blocks(backbone.unet)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+            self._resting = torch.cuda.memory_allocated(self.device)
+        self._backbone = backbone
+        return fingerprint
+
+    def _identity(self, model: Model, fingerprint: str | None) -> dict[str, Any]:
+        """What moves the digits of shared work besides its own inputs.
+
+        Checkpointing computes the same numbers again, and the number of threads is one of them only in half
+        precision on a CPU.
+        """
+        import torch
+
+        from piebench_eval.models.loading import PRECISIONS
+        from piebench_eval.runs.store.manifest import library_versions, processor_name
+
+        half = PRECISIONS[model.precision] != torch.float32
+        return {
+            # A model without a fingerprint is told apart by its name.
+            "model": fingerprint or [model.name, model.revision],
+            "precision": model.precision,
+            "device": [self.device.type, processor_name(self.device)],
+            "threads": torch.get_num_threads() if half and self.device.type == "cpu" else None,
+            "compiled": self._spec.compile,
+            "code": code_of(self._recipe.inversions, self._recipe.methods),
+            "versions": library_versions(),
+        }
+
+    def edit(self, combination: Combination, samples: Sequence[Sample]) -> list[EditResult]:
+        """Edit a batch with the loaded model."""
+        from piebench_eval.runs.edit_batch import edit_batch
+
+        assert self._backbone is not None, "a worker loads before it edits"
+        return edit_batch(self._backbone, samples, combination, self._prefetcher.read)
+
+    def prepare(self, samples: Sequence[Sample]) -> None:
+        """Read the pictures of coming batches while this one is edited."""
+        self._prefetcher.submit(sample.file for sample in samples)
+
+    def forget(self) -> None:
+        """Drop what the combinations of a batch share."""
+        if self._backbone is not None and self._backbone.memory is not None:
+            self._backbone.memory.forget()

@@ -1,0 +1,1 @@
+"""The run folder on disk: recipe, manifest, records, session logs and edited images."""

@@ -1,0 +1,46 @@
+"""The benchmark that a run edits, found again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from piebench_eval.data.mask_size import parse_mask_size
+from piebench_eval.data.pie_bench import dataset_fingerprint, load_pie_bench
+from piebench_eval.errors import PiebenchError
+from piebench_eval.runs.store.paths import BENCHMARK_FOLDER
+
+if TYPE_CHECKING:
+    from piebench_eval.data.sample import Sample
+    from piebench_eval.runs.store.folder import RunStore
+
+
+def dataset_of_run(store: RunStore, data: Path | None = None) -> tuple[Path, list[Sample]]:
+    """Load the samples that a run's sessions were to edit.
+
+    Args:
+        store: the run.
+        data: the benchmark folder, if it is no longer where the run found it.
+
+    Returns:
+        The benchmark folder, and its planned samples in its order.
+
+    Raises:
+        PiebenchError: the benchmark is gone or is not the one that was edited.
+    """
+    manifest = store.manifest()
+    if not manifest["sessions"]:
+        raise PiebenchError(f"{store.folder}: nothing has been edited yet; go on with piebench run")
+    folder = data or Path(manifest["sessions"][-1]["data_folder"])
+    if not folder.is_dir() and (store.folder / BENCHMARK_FOLDER).is_dir():
+        folder = store.folder / BENCHMARK_FOLDER  # the run folder was moved, and its own benchmark with it
+    if not folder.is_dir():
+        raise PiebenchError(f"{folder}: the run's benchmark folder is gone; say with --data where it is now")
+    stored = manifest["sessions"][-1].get("mask_size")
+    dataset = load_pie_bench(folder, None if stored is None else parse_mask_size(stored))
+    if dataset_fingerprint(dataset) != manifest["data"]["fingerprint"]:
+        raise PiebenchError(
+            f"{folder} is not the data that {store.folder} edited; restore it, or give --data"
+        )
+    planned = set(manifest["samples"])
+    return folder, [sample for sample in dataset if sample.id in planned]

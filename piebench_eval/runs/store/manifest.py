@@ -1,0 +1,92 @@
+"""What determines a run's numbers besides its recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import socket
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.data.mask_size import size_text
+from piebench_eval.data.pie_bench import dataset_fingerprint
+from piebench_eval.data.remarks import count_remarks
+from piebench_eval.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from piebench_eval.data.mask_size import Size
+    from piebench_eval.data.sample import Sample
+    from piebench_eval.recipes.recipe import Recipe
+    from piebench_eval.runs.shard import Shard
+
+_LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pillow")
+
+
+def describe_run(recipe: Recipe, dataset: Sequence[Sample]) -> dict[str, Any]:
+    """What must not change while a run lasts; its models are added by the sessions that load them.
+
+    Args:
+        recipe: how pictures are edited.
+        dataset: all samples of the benchmark.
+    """
+    return {
+        "recipe_hash": recipe.hash,
+        "plugins": {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in recipe.plugins},
+        "data": {"fingerprint": dataset_fingerprint(dataset), "images": len(dataset)},
+    }
+
+
+def describe_session(
+    data: Path, selected: Sequence[Sample], engine: str, shard: Shard, mask_size: Size | None = None
+) -> dict[str, Any]:
+    """What one command does of a run.
+
+    Args:
+        data: the benchmark folder.
+        selected: the samples that it is to edit, those of other shards included.
+        engine: who executes it.
+        shard: which part of them is its own.
+        mask_size: the size that the benchmark's masks were brought to their pictures from; None for none.
+    """
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+        "engine": engine,
+        "shard": str(shard),
+        "shard_block": shard.block_size(len(selected)),
+        "data_folder": str(data.resolve()),
+        "remarks": count_remarks(selected),
+        "mask_size": None if mask_size is None else size_text(mask_size),
+        "samples": [sample.id for sample in selected],
+        "versions": library_versions(),
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of everything that computes."""
+    return {
+        "piebench-eval": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in _LIBRARIES},
+    }
+
+
+def describe_device(device: torch.device) -> str:
+    """The device's name, for people."""
+    return f"{device} ({processor_name(device) if device.type == 'cuda' else platform.machine()})"
+
+
+def processor_name(device: torch.device) -> str:
+    """What computes: on another processor, the same code gives other last digits."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    # Of two machines of a kind, one may add in wider vectors.
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"

@@ -1,0 +1,252 @@
+"""Which pictures are scored: a run's, a folder's in any of the usual layouts, or those that a list names."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from piebench_eval.data.images import ImageLoader
+from piebench_eval.data.names import kind_of
+from piebench_eval.data.paths import OtherCase
+from piebench_eval.data.pie_bench import IMAGES_FOLDER
+from piebench_eval.demo.benchmark import IDEAL_FOLDER
+from piebench_eval.errors import PiebenchError
+from piebench_eval.runs.store.dataset import dataset_of_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from piebench_eval.data.sample import Sample
+    from piebench_eval.runs.store.folder import RunStore
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
+_LISTS = (".csv", ".json")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An edited picture to score.
+
+    Attributes:
+        sample: the sample that it is an edit of.
+        labels: its columns beside id and type: inversion and method, or name.
+        file: the picture.
+        loader: how the source was brought to the edit's resolution when it was edited; None for an edit of
+            the whole source, in the source's own size.
+        may_be_strip: whether the file may hold several panels side by side, the edit last, as the
+            reference's scripts save them; a run's own pictures are never such strips.
+        ideal: the ideal edit, which only a drawn benchmark has.
+    """
+
+    sample: Sample
+    labels: dict[str, str]
+    file: Path
+    loader: ImageLoader | None = None
+    may_be_strip: bool = True
+    ideal: Path | None = None
+
+    @property
+    def geometry(self) -> str:
+        """In a word, how edit and source are brought to the same pixels."""
+        return f"{self.loader}{', a strip' if self.may_be_strip else ''}"
+
+
+def run_candidates(store: RunStore, data: Path | None = None) -> tuple[list[Candidate], list[str]]:
+    """A run's pictures, sample by sample, and what is missing of them.
+
+    A benchmark that knows its ideal edits (the demo's) adds two rows that no edit made: ``oracle``, the
+    ideal edits, and ``source-copy``, the sources untouched. Both are compared with the whole source.
+
+    Args:
+        store: the run.
+        data: the benchmark folder, if it is no longer where the run found it.
+
+    Raises:
+        PiebenchError: the benchmark is gone or is not the one that was edited.
+    """
+    folder, samples = dataset_of_run(store, data)
+    done = store.scan(samples).done
+    loaders = {pair: store.recipe.image_loader(*pair) for pair in store.recipe.pairs}
+    candidates, missing = [], []
+    for sample in samples:
+        ideal = ideal_of(folder, sample)
+        for (inversion, method), loader in loaders.items():
+            file = store.image_file(inversion, method, sample)
+            labels = {"inversion": inversion, "method": method}
+            if (inversion, method, sample.id) in done:
+                candidates.append(Candidate(sample, labels, file, loader, False, ideal))
+            else:
+                missing.append(f"{inversion}+{method}: {file}")
+        if ideal is not None:
+            candidates += _reference_candidates(sample, ideal)
+    return candidates, missing
+
+
+def ideal_of(folder: Path, sample: Sample) -> Path | None:
+    """The ideal edit of a sample; None where the benchmark in a folder knows none."""
+    ideal = folder / IDEAL_FOLDER / sample.image_path
+    return ideal if ideal.is_file() else None
+
+
+def _reference_candidates(sample: Sample, ideal: Path) -> list[Candidate]:
+    return [
+        Candidate(sample, {"inversion": "", "method": name}, file, may_be_strip=False, ideal=ideal)
+        for name, file in {"oracle": ideal, "source-copy": sample.file}.items()
+    ]
+
+
+def anybodys_candidates(
+    images: Path, samples: Sequence[Sample], name: str, loader: ImageLoader | None = None
+) -> tuple[list[Candidate], list[str]]:
+    """Anybody's pictures, and what is missing of them.
+
+    Args:
+        images: a folder in the official layout, with or without ``annotation_images/``, or with flat names
+            ``<id>.png``; or a CSV or JSON file that says where the edit of each id is. Letters of ids and
+            suffixes may be in another case.
+        samples: the benchmark.
+        name: what to call the method.
+        loader: how the sources were brought to the edits' resolution; None for edits of whole sources.
+
+    Raises:
+        PiebenchError: there is no such folder, file or loader, the list is wrong, or two files differ in the
+            case of letters only.
+    """
+    if loader not in (None, *get_args(ImageLoader)):
+        raise PiebenchError(f"--image-loader {loader}: use {', '.join(get_args(ImageLoader))}")
+    if images.suffix.lower() in _LISTS and images.is_file():
+        listed = _read_list(images, {sample.id for sample in samples})
+        places = {sample.id: [listed[sample.id]] for sample in samples if sample.id in listed}
+    elif images.is_dir():
+        places = {sample.id: list(_places(images, sample)) for sample in samples}
+    else:
+        raise PiebenchError(f"--images {images}: no such folder, and no CSV or JSON file")
+    candidates: list[Candidate] = []
+    missing, others = [], OtherCase()
+    for sample in samples:
+        file = _first_there(places.get(sample.id, []), others)
+        if file is not None:
+            candidates.append(Candidate(sample, {"name": name}, file, loader))
+        elif sample.id in places:
+            missing.append(f"{sample.id}: {places[sample.id][0]}")
+        else:
+            missing.append(f"{sample.id}: {images} does not name it")
+    if not candidates and images.is_dir():
+        _require_names(images, samples)
+    return candidates, missing
+
+
+def _require_names(images: Path, samples: Sequence[Sample]) -> None:
+    """Say what the pictures of a folder are called and should be, where none is an edit of the benchmark.
+
+    Raises:
+        PiebenchError: there are such pictures.
+    """
+    folders = [folder for folder in (images, images / IMAGES_FOLDER) if folder.is_dir()]
+    found = sorted(
+        file.name for folder in folders for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES
+    )
+    if found:
+        raise PiebenchError(
+            f"--images {images}: {len(found)} pictures match no id ({', '.join(found[:3])}, ...); the ids "
+            f"look like {', '.join(sample.id for sample in samples[:2])}: rename the pictures, or give a CSV "
+            "file with the columns id,file"
+        )
+
+
+def _first_there(places: Sequence[Path], others: OtherCase) -> Path | None:
+    """The first of some places where a file is, if not as it is written then with letters in another case.
+
+    Raises:
+        PiebenchError: there are two in one place.
+    """
+    if file := next(filter(_is_there, places), None):
+        return file
+    for place in places:
+        try:
+            found = others.files(place.parent, place.name)
+        except OSError:
+            continue
+        if len(found) > 1:
+            raise PiebenchError(
+                f"{found[0]} and {found[1]} differ in the case of letters only, and either may be "
+                f"{place.name}; remove or rename one"
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a name that no file can have
+        return False
+
+
+def _places(images: Path, sample: Sample) -> Iterable[Path]:
+    """Where a folder may keep an edit, the official place first."""
+    path = Path(sample.image_path)
+    suffixes = dict.fromkeys([path.suffix, *_SUFFIXES])
+    for folder in (images, images / IMAGES_FOLDER):
+        yield from (folder / path.with_suffix(suffix) for suffix in suffixes)
+    yield from (images / f"{sample.id}{suffix}" for suffix in suffixes)
+
+
+def _read_list(file: Path, known: set[str]) -> dict[str, Path]:
+    """Read which file is the edit of which id; relative paths start at the list's own folder.
+
+    Raises:
+        PiebenchError: the list cannot be read, or one of its entries is wrong.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        entries = _json_entries(text) if file.suffix.lower() == ".json" else _csv_entries(text)
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
+        raise PiebenchError(
+            f"{file}: cannot be read ({error}); write columns id,file, or a JSON object"
+        ) from None
+    places: dict[str, Path] = {}
+    for position, (sample_id, path) in enumerate(entries, 1):
+        where = f"{file}: entry {position}"
+        if not isinstance(sample_id, str) or not isinstance(path, str) or not path or "\0" in path:
+            raise PiebenchError(
+                f"{where}: must name an id and a file as text, not {_told(sample_id)} and {_told(path)}"
+            )
+        sample_id = _in_its_own_case(sample_id, known)
+        if sample_id not in known:
+            raise PiebenchError(f"{where}: the benchmark has no id {sample_id!r}; correct it or leave it out")
+        if sample_id in places:
+            raise PiebenchError(f"{where}: id {sample_id} stands there twice; leave one out")
+        places[sample_id] = file.parent / path
+    return places
+
+
+def _told(value: Any) -> str:
+    """A value for a message."""
+    return repr(value) if isinstance(value, str) else kind_of(value)
+
+
+def _in_its_own_case(sample_id: str, known: set[str]) -> str:
+    """An id as the benchmark writes it, where one alone differs in the case of letters at most."""
+    if sample_id in known:
+        return sample_id
+    same = [each for each in known if each.casefold() == sample_id.casefold()]
+    return same[0] if len(same) == 1 else sample_id
+
+
+def _csv_entries(text: str) -> list[tuple[Any, Any]]:
+    rows = csv.DictReader(text.splitlines(), strict=True)
+    if not {"id", "file"} <= set(rows.fieldnames or ()):
+        raise ValueError("its first line does not name the columns id and file")
+    return [(row["id"], row["file"]) for row in rows]
+
+
+def _json_entries(text: str) -> list[tuple[Any, Any]]:
+    content = json.loads(text, object_pairs_hook=list)
+    if isinstance(content, list) and all(isinstance(pair, tuple) for pair in content):
+        return content
+    raise ValueError('it is no object such as {"000000000000": "edits/0.png"}')

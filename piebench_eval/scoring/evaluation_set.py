@@ -1,0 +1,187 @@
+"""What is to be scored: a run's pictures or anybody's, and what is known of them."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.data.image_files import picture_size
+from piebench_eval.data.mask_size import parse_mask_size
+from piebench_eval.data.pie_bench import load_pie_bench
+from piebench_eval.data.remarks import count_remarks
+from piebench_eval.demo.benchmark import embedded_benchmark
+from piebench_eval.demo.draw import SIDE
+from piebench_eval.demo.embedded import DEMO
+from piebench_eval.errors import PiebenchError, PiebenchWarning
+from piebench_eval.metrics import METRICS
+from piebench_eval.metrics.columns import COLUMNS, IDEAL_COLUMNS
+from piebench_eval.metrics.networks.names import networks_for
+from piebench_eval.runs.store.folder import RunStore
+from piebench_eval.scoring.edited_images import anybodys_candidates, ideal_of, run_candidates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from piebench_eval.data.images import ImageLoader
+    from piebench_eval.metrics.networks.names import MetricModels
+    from piebench_eval.scoring.edited_images import Candidate
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What is to be scored.
+
+    Attributes:
+        candidates: the pictures.
+        missing: a line for each that is not there.
+        about: what made them.
+        scores_file: where their scores belong.
+    """
+
+    candidates: list[Candidate]
+    missing: list[str]
+    about: dict[str, Any]
+    scores_file: Path
+
+    def models(self, **given: str | None) -> MetricModels:
+        """The networks that they are scored with, but for those that are given."""
+        chosen = {role: name for role, name in given.items() if name is not None}
+        return replace(networks_for(self.about.get("model")), **chosen)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are scored unless others are asked for.
+
+        They are the official ones. A drawn benchmark, the demo's, also has those that need its ideal edits.
+        """
+        is_drawn = bool(self.candidates) and all(
+            candidate.ideal is not None and picture_size(candidate.sample.file) == (SIDE, SIDE)
+            for candidate in self.candidates
+        )
+        return (*COLUMNS, *IDEAL_COLUMNS) if is_drawn else COLUMNS
+
+    def require_complete(self, or_warn: bool = False) -> None:
+        """Refuse to score a part for the whole.
+
+        Args:
+            or_warn: warn instead.
+
+        Raises:
+            PiebenchError: some are missing; it lists them.
+        """
+        if not self.missing:
+            return
+        shown = "\n".join(f"  {line}" for line in self.missing[:_SHOWN])
+        rest = f"\n  and {len(self.missing) - _SHOWN} more" if len(self.missing) > _SHOWN else ""
+        text = f"{len(self.missing)} pictures are missing:\n{shown}{rest}"
+        if not or_warn:
+            raise PiebenchError(
+                f"{text}\nmake them (a run resumes with piebench run), or pass --allow-missing"
+            )
+        warnings.warn(text, PiebenchWarning, stacklevel=3)
+
+
+def pictures_of(
+    run: Path | None,
+    images: Path | None,
+    data: Path | None,
+    name: str | None,
+    image_loader: ImageLoader | None = None,
+    mask_size: str | None = None,
+) -> Pictures:
+    """What a user says is to be scored.
+
+    Args:
+        run: a run folder.
+        images: or else anybody's pictures: a folder, or a list in CSV or JSON.
+        data: the benchmark folder; a run knows its own.
+        name: what to call the method of ``images``.
+        image_loader: how the sources were brought to the resolution of ``images``; None for edits of whole
+            sources; a run knows its own.
+        mask_size: the size that the masks of ``data`` are made for, where that is not the pictures'; a run
+            knows its own.
+
+    Raises:
+        PiebenchError: they do not go together, or name nothing.
+    """
+    if (run is None) == (images is None):
+        raise PiebenchError("give a run folder, or --images with --data and --name")
+    if run is None:
+        return _anybodys_pictures(images or Path(), data, name, image_loader, mask_size)
+    if mask_size is not None:
+        raise PiebenchError("--mask-size: is for --images; a run knows which size its masks were made for")
+    if image_loader is not None:
+        raise PiebenchError("--image-loader: is for --images; a run's recipe says how sources were loaded")
+    return pictures_of_run(run, data)
+
+
+def pictures_of_run(run: Path, data: Path | None = None) -> Pictures:
+    """A run's pictures.
+
+    Args:
+        run: the run folder.
+        data: the benchmark folder, if it has moved since the run.
+
+    Raises:
+        PiebenchError: it is no run, or its benchmark is gone.
+    """
+    store = RunStore.read(run)
+    candidates, missing = run_candidates(store, data)
+    recipe = store.recipe
+    about = {
+        "recipe_hash": recipe.hash,
+        "model": recipe.model,
+        "image_format": recipe.image_format,
+        "combinations": {"+".join(pair): recipe.settings(*pair) for pair in recipe.pairs},
+    }
+    return Pictures(candidates, missing, about | _remarks(candidates), store.scores_file)
+
+
+def _anybodys_pictures(
+    images: Path,
+    data: Path | None,
+    name: str | None,
+    image_loader: ImageLoader | None,
+    mask_size: str | None,
+) -> Pictures:
+    if data is None or not name:
+        raise PiebenchError(
+            "--images needs --data (the benchmark folder) and --name (what to call the method)"
+        )
+    if "/" in name:
+        raise PiebenchError(f"--name {name}: leave out the slash")
+    if str(data) == DEMO and not data.exists():
+        data = embedded_benchmark(Path("demo-benchmark"))
+    samples = load_pie_bench(data, None if mask_size is None else parse_mask_size(mask_size))
+    candidates, missing = anybodys_candidates(images, samples, name, image_loader)
+    candidates = [replace(each, ideal=ideal_of(data, each.sample)) for each in candidates]
+    about: dict[str, Any] = {"images": str(images.resolve()), "data": str(data.resolve()), "name": name}
+    about |= {"image_loader": image_loader, "mask_size": mask_size, **_remarks(candidates)}
+    return Pictures(candidates, missing, about, Path(f"{name}.csv"))
+
+
+def _remarks(candidates: Iterable[Candidate]) -> dict[str, dict[str, int]]:
+    """What is suspicious about the samples whose edits are scored."""
+    return {
+        "data_remarks": count_remarks(
+            {candidate.sample.id: candidate.sample for candidate in candidates}.values()
+        )
+    }
+
+
+def metric_columns(names: Iterable[str]) -> tuple[str, ...]:
+    """The columns that names of metrics stand for; ``official`` stands for eight.
+
+    Raises:
+        PiebenchError: there is no such metric.
+    """
+    columns: list[str] = []
+    for name in names:
+        columns += COLUMNS if name == "official" else [name]
+    for column in columns:
+        METRICS.get(column)
+    return tuple(dict.fromkeys(columns))

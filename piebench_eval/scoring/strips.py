@@ -1,0 +1,60 @@
+"""Edits that are saved beside other pictures: where the edit is if panels have gaps or lie in rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from piebench_eval.data.images import loaded_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from piebench_eval.data.images import ImageLoader
+    from piebench_eval.data.mask_size import Size
+
+
+def last_panel(
+    size: Size, source: Size, loader: ImageLoader | None, may_be_strip: bool = True
+) -> Size | None:
+    """The size of the panel at the bottom right of several, which the official evaluator takes for the edit.
+
+    Panels fill the picture in one direction at least, or there are two in both; a picture of the panel's own
+    shape is never taken for several, for it may be an edit of another resolution.
+
+    Args:
+        size: the picture's width and height.
+        source: the source's.
+        loader: how the source was brought to the edit's resolution; None for an edit of the whole source.
+        may_be_strip: whether there may be panels at all.
+
+    Returns:
+        Width and height; None for a picture that is not made of such panels.
+
+    >>> last_panel((1034, 512), (512, 512), None), last_panel((1536, 1024), (512, 512), None)
+    ((512, 512), (512, 512))
+    >>> last_panel((1024, 1024), (512, 512), None), last_panel((1024, 600), (512, 512), None)
+    (None, None)
+    """
+    if not may_be_strip:
+        return None
+    width, height = size
+    for panel in _panels_of_height(source, loader, height):
+        several = [side >= 2 * of_panel for side, of_panel in zip(size, panel, strict=True)]
+        whole = [side == of_panel for side, of_panel in zip(size, panel, strict=True)]
+        same_shape = width * panel[1] == height * panel[0]
+        if all(many or one for many, one in zip(several, whole, strict=True)) and not same_shape:
+            return panel
+    return None
+
+
+def _panels_of_height(source: Size, loader: ImageLoader | None, height: int) -> Iterator[Size]:
+    """The sizes that panels may have: of one row, whose height is known; and at the source's resolution."""
+    if loader is None:
+        yield source
+        return
+    shorter = (
+        height if source[0] >= source[1] or loader != "shorter_side" else height * source[0] // source[1]
+    )
+    if shorter and (panel := loaded_size(source, loader, shorter))[1] == height:
+        yield panel
+    yield loaded_size(source, loader)

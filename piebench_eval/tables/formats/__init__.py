@@ -1,0 +1,1 @@
+"""Tables as terminal output, Markdown, LaTeX, CSV and JSON."""

@@ -1,0 +1,41 @@
+"""Tables as Markdown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from piebench_eval.tables.formats.cells import HEADINGS, cell, is_number_column, rows_of
+from piebench_eval.tables.formats.marks import Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from piebench_eval.tables.formats.marks import Marks
+
+_WRAPS: dict[Mark | None, tuple[str, str]] = {Mark.BEST: ("**", "**"), Mark.SECOND: ("<u>", "</u>")}
+
+
+def to_markdown(table: pd.DataFrame, remarks: Sequence[str], marks: Marks) -> str:
+    """Write a table as Markdown, with remarks behind it; the best is bold, the second best underlined."""
+    rows = [
+        [_marked(cell(value), marks.get((place, column))) for column, value in row.items()]
+        for place, row in enumerate(rows_of(table))
+    ]
+    headings = [_escaped(HEADINGS.get(column, column)) for column in table.columns]
+    body = pd.DataFrame(rows, columns=headings).to_markdown(
+        index=False,
+        colalign=["right" if is_number_column(table[column]) else "left" for column in table.columns],
+        disable_numparse=True,  # a name of digits stays as it is
+    )
+    return "\n".join([body, *(f"\n{remark}" for remark in remarks)]) + "\n"
+
+
+def _marked(text: str, mark: Mark | None) -> str:
+    before, after = _WRAPS.get(mark, ("", ""))
+    return f"{before}{_escaped(text)}{after}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,0 +1,109 @@
+"""The paper's rows between the measured ones, in Table 1's layout: a method beside those of the paper."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from piebench_eval.tables.aggregate import RUN, combination_name, label_columns
+from piebench_eval.tables.formats.marks import Mark
+from piebench_eval.tables.layout import METRICS, place_of
+from piebench_eval.tables.paper.agreement import agreement_line
+from piebench_eval.tables.paper.compare import PAPER_IMAGES, compare_with_paper
+from piebench_eval.tables.paper.published import PAPERS, load_published
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from piebench_eval.tables.formats.marks import Marks
+    from piebench_eval.tables.paper.compare import Comparison
+    from piebench_eval.tables.score_table import Source
+
+_PAIR = ["method", "inversion"]
+
+
+def beside_paper(source: Source) -> tuple[pd.DataFrame, list[str], Marks]:
+    """Set the paper's rows between measured ones.
+
+    Args:
+        source: the scores.
+
+    Returns:
+        A row per combination and per row of Table 1, sorted as Table 1 is: method, inversion, run, images,
+        and the means of Table 1's metrics. Lines on why a combination cannot be held against the paper's, and
+        how many metrics agree of those that can. Marks of the means that agree or differ.
+
+    Raises:
+        PiebenchError: the scores hold no metric of Table 1.
+    """
+    comparison = compare_with_paper(source.means, source.about, source.rules)
+    metrics = [metric.key for metric in METRICS if metric.key in source.means.columns]
+    rows = [*_measured(source.means, metrics), *_published(metrics)]
+    rows.sort(key=lambda row: (*place_of(row)[:3], row[RUN] != PAPERS, row[RUN]))
+    table = pd.DataFrame(rows)[[*_PAIR, RUN, "images", *metrics]]
+    verdicts = _verdicts(comparison)
+    marks = {
+        (place, metric): verdict
+        for place, row in enumerate(rows)
+        for metric in metrics
+        if (verdict := verdicts.get((*_key(row), metric))) is not None
+    }
+    lines = [*comparison.obstacles, *_counts(comparison), *comparison.remarks, *_agreement(source.means)]
+    return table, list(dict.fromkeys(lines)), marks
+
+
+def _measured(means: pd.DataFrame, metrics: Sequence[str]) -> list[dict[str, object]]:
+    """The measured rows; a folder's has its name as the method and no inversion."""
+    rows = [{str(column): value for column, value in row.items()} for row in means.to_dict(orient="records")]
+    return [
+        {
+            "method": row.get("method", row.get("name")),
+            "inversion": row.get("inversion", ""),
+            RUN: row.get(RUN, ""),
+            **{column: row[column] for column in ("images", *metrics)},
+        }
+        for row in rows
+    ]
+
+
+def _published(metrics: Sequence[str]) -> list[dict[str, object]]:
+    table = load_published().pivot(index=_PAIR, columns="metric", values="paper")[list(metrics)]
+    rows = table.dropna(how="all").reset_index().to_dict(orient="records")
+    return [
+        {**{str(key): value for key, value in row.items()}, RUN: PAPERS, "images": PAPER_IMAGES}
+        for row in rows
+    ]
+
+
+def _key(row: dict[str, object]) -> tuple[str, str, str]:
+    return str(row["method"]), str(row["inversion"]), str(row[RUN])
+
+
+def _verdicts(comparison: Comparison) -> dict[tuple[str, str, str, str], Mark]:
+    return {
+        (str(row["method"]), str(row["inversion"]), str(row.get(RUN, "")), str(row["metric"])): Mark(
+            row["verdict"]
+        )
+        for row in comparison.table.to_dict(orient="records")
+        if row["verdict"]
+    }
+
+
+def _counts(comparison: Comparison) -> list[str]:
+    judged = comparison.table[comparison.table["verdict"] != ""]
+    labels = label_columns(judged)
+    return [
+        f"{combination_name(rows.iloc[0], labels)}: {(rows['verdict'] == Mark.AGREES).sum()} of {len(rows)} "
+        "metrics agree with the paper's"
+        for _, rows in judged.groupby(labels, sort=False)
+    ]
+
+
+def _agreement(means: pd.DataFrame) -> list[str]:
+    """How alike each run and the paper rank combinations."""
+    if RUN not in means.columns:
+        line = agreement_line(means)
+        return [line] if line else []
+    lines = {str(run): agreement_line(rows) for run, rows in means.groupby(RUN, sort=False)}
+    return [f"{run}: {line}" if run else line for run, line in lines.items() if line]

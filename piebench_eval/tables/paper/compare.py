@@ -1,0 +1,208 @@
+"""Measured numbers beside the published ones, with a verdict only where it means something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.metrics import METRICS as REGISTRY
+from piebench_eval.metrics.networks.names import MetricModels
+from piebench_eval.metrics.protocol import PAPER
+from piebench_eval.recipes.recipe import Recipe, build_recipe, read_recipe_fields
+from piebench_eval.recipes.shipped import recipe_file
+from piebench_eval.tables.about import is_of_demo, lower_precision, protocol_differences, protocol_of
+from piebench_eval.tables.aggregate import combination_name, label_columns
+from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.paper.published import load_published
+from piebench_eval.tables.paper.tolerances import agrees, reproduction_tolerance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from piebench_eval.metrics.protocol import AverageRules
+    from piebench_eval.tables.layout import TableMetric
+
+PAPER_IMAGES = 700
+
+AGREES, DIFFERS = "agrees", "differs"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Measured against published.
+
+    Attributes:
+        table: a row per combination and metric: measured, paper, report, difference (measured - paper),
+            tolerance (how far a reproduction may be from the paper),
+            inside_interval (whether the paper's number lies inside the measured mean's 95% interval; missing
+            where there is no interval) and verdict (empty where none is due). Where the paper has no number,
+            the demo's models made the scores, or another network than the paper's computed the metric, there
+            is nothing to compare: difference and tolerance are nan, inside_interval is missing.
+        obstacles: which combinations cannot be held against the paper's, and why.
+        remarks: what else a reader should know.
+    """
+
+    table: pd.DataFrame
+    obstacles: list[str]
+    remarks: list[str]
+
+
+def compare_with_paper(
+    means: pd.DataFrame, about: dict[str, Any], rules: AverageRules = PAPER.average
+) -> Comparison:
+    """Set aggregated scores beside Table 1, as far as they hold its metrics.
+
+    A verdict says whether the measured mean is as near to the published one as a faithful reproduction has
+    been seen to come. The measured mean's own interval is for information: it says how the mean would vary
+    over other pictures, but the paper's pictures are the same, and a broken method may stay inside it.
+
+    Args:
+        means: from ``aggregate``.
+        about: what is known of the scores, from ``read_about``.
+        rules: how they were averaged.
+
+    Raises:
+        PiebenchError: they hold no metric of Table 1.
+    """
+    published = {
+        (row["inversion"], row["method"], row["metric"]): (row["paper"], row["report"], row["erratum"])
+        for row in load_published().to_dict(orient="records")
+    }
+    labels = label_columns(means)
+    metrics = [metric for metric in METRICS if metric.key in means.columns]
+    if not metrics:
+        raise PiebenchError(
+            "--compare-paper: the scores hold no metric of Table 1; "
+            "score the pictures with piebench score --metrics official"
+        )
+    rows, remarks = [], []
+    obstacles: dict[str, list[str]] = {}
+    mean: dict[Any, Any]
+    for mean in means.to_dict(orient="records"):
+        inversion, method = str(mean.get("inversion", "")), str(mean.get("method", ""))
+        name = combination_name(mean, labels)
+        reasons = comparison_obstacles(inversion, method, int(mean["images"]), about, metrics, rules, name)
+        if (inversion, method, METRICS[0].key) not in published:
+            reasons = ["Table 1 has no such combination"]
+        if reasons:
+            obstacles.setdefault("; ".join(reasons), []).append(name)
+        for metric in metrics:
+            key = (inversion, method, metric.key)
+            paper, report, erratum = published.get(key, (np.nan, np.nan, ""))
+            # The published numbers stand beside the measured ones; only like is compared with like.
+            held = paper if _is_comparable(metric, about) else np.nan
+            inside = _is_inside(mean[f"{metric.key}_low"], mean[f"{metric.key}_high"], held)
+            row: dict[str, Any] = {label: mean[label] for label in labels}
+            row |= {"metric": metric.key, "measured": mean[metric.key], "paper": paper, "report": report}
+            difference = mean[metric.key] - held
+            tolerance = np.nan if np.isnan(held) else reproduction_tolerance(metric.key, inversion)
+            row |= {"difference": difference, "tolerance": tolerance, "inside_interval": inside}
+            rows.append({**row, "verdict": "" if reasons else _verdict(difference, tolerance)})
+            if erratum:
+                remarks.append(f"{name}: {metric.key}: paper's value corrected, {erratum}")
+    no_verdict = [f"{', '.join(names)}: no verdict, since {why}" for why, names in obstacles.items()]
+    table = pd.DataFrame(rows).astype({"inside_interval": "boolean"})
+    return Comparison(table, no_verdict, remarks)
+
+
+def comparison_obstacles(
+    inversion: str,
+    method: str,
+    images: int,
+    about: dict[str, Any],
+    metrics: Sequence[TableMetric] = METRICS,
+    rules: AverageRules = PAPER.average,
+    name: str | None = None,
+) -> list[str]:
+    """Why a combination's numbers cannot be held against the paper's; empty if they can.
+
+    The paper's settings are those of the recipe ``paper``, which comes with the package.
+
+    Args:
+        inversion: name of the inversion.
+        method: name of the method.
+        images: how many pictures were scored.
+        about: from ``read_about``.
+        metrics: those of Table 1's metrics that were scored.
+        rules: how the scores were averaged.
+        name: what ``about`` calls the combination, if not ``inversion+method``.
+    """
+    recipe = _paper_recipe()
+    if (inversion, method) not in recipe.pairs:
+        return ["the paper has no such combination"]
+    reasons = []
+    if images != PAPER_IMAGES:
+        reasons.append(f"{images} images were scored, the paper has {PAPER_IMAGES}")
+    if rules.types is not None:
+        reasons.append(f"only editing types {', '.join(rules.types)} count")
+    reasons += _scoring_obstacles(about, metrics)
+    combination = recipe.combination(inversion, method)
+    wanted = {**combination.flat(), "image_format": recipe.image_format}
+    given = about.get("combinations", {}).get(name or combination.name, {})
+    given = {"image_format": about.get("image_format", "unknown"), **given}
+    return reasons + [
+        f"{field} is {given.get(field, 'unknown')}, the paper's is {value}"
+        for field, value in wanted.items()
+        if not _is_same(field, given.get(field, "unknown"), value)
+    ]
+
+
+def _is_comparable(metric: TableMetric, about: dict[str, Any]) -> bool:
+    """Whether a difference from the published number has a meaning: not of drawn pictures and small models,
+    nor of a metric that another network computes."""
+    networks, wanted = about.get("networks", {}), REGISTRY.get(metric.column).networks
+    papers = MetricModels().to_dict(wanted)
+    return not is_of_demo(about) and all(networks.get(role, paper) == paper for role, paper in papers.items())
+
+
+def _scoring_obstacles(about: dict[str, Any], metrics: Sequence[TableMetric]) -> list[str]:
+    """What differs from the paper in how pictures were scored."""
+    networks = about.get("networks", {})
+    roles = {role for metric in metrics for role in REGISTRY.get(metric.column).networks}
+    reasons = [
+        f"{role} is {networks.get(role, 'unknown')}, the paper's is {paper_network}"
+        for role, paper_network in MetricModels().to_dict(roles).items()
+        if networks.get(role) != paper_network
+    ]
+    if differences := protocol_differences(about):
+        name, _ = protocol_of(about)
+        reasons.append(f"the protocol is {name}, not the paper's ({'; '.join(differences)})")
+    if precision := lower_precision(about):
+        reasons.append(f"the pictures were scored in {precision}")
+    if resized := len(about.get("resized", ())):
+        reasons.append(f"{resized} of the pictures were resized before scoring")
+    return reasons
+
+
+def _is_same(field: str, given: Any, paper: Any) -> bool:
+    if field == "revision":
+        return True  # the model's files count, and they are named by the model
+    if field == "model":
+        return Path(str(given)).name == Path(str(paper)).name  # a local copy is as good
+    if field == "resolution":
+        return given in (paper, None)  # None is the model's own, which is the paper's
+    return bool(given == paper)
+
+
+@cache
+def _paper_recipe() -> Recipe:
+    file = recipe_file("paper")
+    return build_recipe(read_recipe_fields(file), {}, str(file))
+
+
+def _verdict(difference: float, tolerance: float) -> str:
+    """Empty where there is no number to hold against another."""
+    if np.isnan(difference):
+        return ""
+    return AGREES if agrees(difference, tolerance) else DIFFERS
+
+
+def _is_inside(low: float, high: float, paper: float) -> bool | None:
+    """None where there is no interval or no published number."""
+    return None if np.isnan([low, high, paper]).any() else bool(low <= paper <= high)

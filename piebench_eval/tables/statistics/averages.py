@@ -1,0 +1,130 @@
+"""From the scores of a combination to one number per metric, by the protocol's rules, and how sure it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from piebench_eval.tables.statistics.bootstrap import interval_of_means
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from piebench_eval.metrics.protocol import AverageRules
+    from piebench_eval.tables.layout import TableMetric
+
+
+@dataclass(frozen=True)
+class Average:
+    """A mean in a table's unit.
+
+    Attributes:
+        mean: the mean; inf where every picture that has a score is identical (PSNR), nan without any.
+        sem: standard error of the mean; nan for a pooled PSNR and with fewer than two values.
+        low: lower end of the mean's 95% bootstrap interval; nan with fewer than two values.
+        high: upper end.
+        n: values in the mean.
+        nan: values left out because they are nan.
+        inf: values left out because they are infinite.
+    """
+
+    mean: float
+    sem: float
+    low: float
+    high: float
+    n: int
+    nan: int
+    inf: int
+
+
+def averages(scores: pd.DataFrame, metrics: Sequence[TableMetric], rules: AverageRules) -> list[Average]:
+    """Average the scores of one combination.
+
+    Args:
+        scores: a row per picture.
+        metrics: columns to average.
+        rules: what becomes of nan and inf, and of PSNRs. A pooled PSNR is that of the mean MSE, and its
+            interval that of the mean MSE, transformed.
+
+    Returns:
+        An average per metric, in their order.
+    """
+    values = scores[[metric.column for metric in metrics]].to_numpy(dtype=float)
+    counted = np.column_stack(
+        [_counted(values[:, index], metric, rules) for index, metric in enumerate(metrics)]
+    )
+    intervals = zip(*interval_of_means(np.where(np.isinf(counted), np.nan, counted)), strict=True)
+    return [
+        _average(values[:, index], counted[:, index], interval, metric, rules)
+        for index, (metric, interval) in enumerate(zip(metrics, intervals, strict=True))
+    ]
+
+
+def mean_of(values: NDArray[np.float64], metric: TableMetric, rules: AverageRules) -> float:
+    """The mean alone, in the table's unit.
+
+    Args:
+        values: a score per picture.
+        metric: of which column.
+        rules: see ``averages``.
+    """
+    return _mean(values, _counted(values, metric, rules), metric, rules)
+
+
+def _counted(values: NDArray[np.float64], metric: TableMetric, rules: AverageRules) -> NDArray[np.float64]:
+    """A metric's values as they enter the mean, PSNRs as MSEs if pooled; nan for those that are left out."""
+    rule = rules.inf if _is_psnr(metric) else "skipped"
+    instead = {"skipped": np.nan, "kept": np.inf, "100": 100.0}[rule]
+    counted = np.where(np.isinf(values), instead, values)
+    if rules.nan == "zero":
+        counted = np.where(np.isnan(values), 0.0, counted)
+    return 10 ** (-counted / 10) if _is_pooled(metric, rules) else counted  # MSE of pictures in 0..1
+
+
+def _mean(
+    values: NDArray[np.float64], counted: NDArray[np.float64], metric: TableMetric, rules: AverageRules
+) -> float:
+    there = counted[~np.isnan(counted)]
+    if not len(there):
+        return np.inf if np.isinf(values).any() else np.nan
+    mean = float(there.mean())
+    return (_psnr(mean) if _is_pooled(metric, rules) else mean) * metric.scale
+
+
+def _average(
+    values: NDArray[np.float64],
+    counted: NDArray[np.float64],
+    interval: tuple[float, float],
+    metric: TableMetric,
+    rules: AverageRules,
+) -> Average:
+    there = counted[~np.isnan(counted)]
+    nan = int((np.isnan(values) & np.isnan(counted)).sum())
+    inf = int((np.isinf(values) & np.isnan(counted)).sum())
+    mean, sem, (low, high) = _mean(values, counted, metric, rules), np.nan, interval
+    if np.isinf(mean) or not len(there):
+        low = high = np.nan
+    elif _is_pooled(metric, rules):
+        low, high = _psnr(high), _psnr(low)
+    elif len(there) > 1:
+        sem = float(there.std(ddof=1) / np.sqrt(len(there)))
+    sem, low, high = (float(number) * metric.scale for number in (sem, low, high))
+    return Average(mean, sem, low, high, len(there), nan, inf)
+
+
+def _is_psnr(metric: TableMetric) -> bool:
+    return metric.column.startswith("psnr")
+
+
+def _is_pooled(metric: TableMetric, rules: AverageRules) -> bool:
+    return rules.psnr == "pooled" and _is_psnr(metric)
+
+
+def _psnr(mse: float) -> float:
+    """PSNR of pictures in 0..1, in dB."""
+    return float(-10 * np.log10(mse)) if mse != 0 else np.inf

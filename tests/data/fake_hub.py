@@ -1,0 +1,195 @@
+"""A dataset of PIE-Bench++'s form, and a server that speaks as much of the Hub's language as is needed."""
+
+import hashlib
+import io
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+from PIL import Image
+
+from piebench_eval.data.download import REPO_ID
+from piebench_eval.data.pie_bench_pp import CONFIGS
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+TEXT_COLUMNS = (
+    "id",
+    "source_prompt",
+    "target_prompt",
+    "edit_action",
+    "aspect_mapping",
+    "blended_words",
+    "mask",
+)
+SCHEMA = pa.schema(
+    [("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))]
+    + [(name, pa.string()) for name in TEXT_COLUMNS]
+)
+
+
+def picture(seed=0, kind="JPEG", side=16):
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def row(sample_id="000000000001", **changes):
+    """A row as the dataset has it; its mask covers the whole picture."""
+    return {
+        "image": {"bytes": picture(), "path": f"{sample_id}.jpg"},
+        "id": sample_id,
+        "source_prompt": "a [round] cake on a table",
+        "target_prompt": "a [square] cake on a table",
+        "edit_action": '{"square": {"position": 1, "edit_type": 1, "action": "round"}}',
+        "aspect_mapping": '{"square": []}',
+        "blended_words": '["cake,cake"]',
+        "mask": "0 256",
+    } | changes
+
+
+def write_parquet(file, rows, schema=SCHEMA):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pa.parquet.write_table(pa.Table.from_pylist(rows, schema=schema), file)
+    return file
+
+
+def write_dataset(folder):
+    """The whole dataset with two rows in every part; the second part in two files."""
+    for number, config in enumerate(CONFIGS):
+        rows = [row(f"{number}{index:011d}") for index in range(2)]
+        shards = [rows[:1], rows[1:]] if number == 1 else [rows]
+        for shard, some in enumerate(shards):
+            name = f"V1-{shard:05d}-of-{len(shards):05d}.parquet"
+            write_parquet(folder / config / name, some)
+    (folder / "README.md").write_text("a dataset")
+    return folder
+
+
+class FakeHub:
+    """Serves a folder as one commit of the dataset, and misbehaves on request.
+
+    Attributes:
+        endpoint: its address.
+        requests: method and path of every request, in order.
+        ranges: the Range headers of requests for files.
+        cut: paths of files whose next answer breaks off in the middle.
+        broken: paths of files that are answered with an error, and its status.
+        status: what questions about the dataset are answered with, if not the answer.
+        lies: paths of files to send other bytes of than listed.
+    """
+
+    def __init__(self, folder: Path, endpoint: str):
+        self.folder = folder
+        self.endpoint = endpoint
+        self.requests: list[tuple[str, str]] = []
+        self.ranges: list[str] = []
+        self.cut: set[str] = set()
+        self.broken: dict[str, int] = {}
+        self.status: int | None = None
+        self.lies: set[str] = set()
+
+    def fetched(self):
+        """The files whose content was asked for since the last call."""
+        files = [path.rpartition(f"{COMMIT}/")[2] for method, path in self.requests if method == "GET"]
+        self.requests.clear()
+        return [file for file in files if file.endswith(".parquet")]
+
+    def listing(self):
+        siblings = []
+        for file in sorted(self.folder.rglob("*")):
+            if file.is_file():
+                content = file.read_bytes()
+                entry = {"rfilename": file.relative_to(self.folder).as_posix(), "size": len(content)}
+                if file.suffix == ".parquet":
+                    digest = hashlib.sha256(content).hexdigest()
+                    entry["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 130}
+                siblings.append(entry)
+        return {"id": REPO_ID, "sha": COMMIT, "siblings": siblings, "tags": []}
+
+
+def _handler(hub_of_server):
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_):
+            pass
+
+        def do_HEAD(self):
+            self.answer(body=False)
+
+        def do_GET(self):
+            self.answer(body=True)
+
+        def answer(self, body):
+            hub = hub_of_server()
+            path = self.path.partition("?")[0]
+            hub.requests.append((self.command, path))
+            api = f"/api/datasets/{REPO_ID}"
+            if path.startswith("/api/"):
+                known = path in {api, *(f"{api}/revision/{name}" for name in ("main", "v1", COMMIT))}
+                kind = "RevisionNotFound" if path.startswith(f"{api}/") else "RepoNotFound"
+                if hub.status:
+                    return self.fail(hub.status)
+                return self.send(json.dumps(hub.listing()).encode(), body) if known else self.fail(404, kind)
+            name = path.removeprefix(f"/datasets/{REPO_ID}/resolve/{COMMIT}/")
+            file = hub.folder / name
+            if not file.is_file():
+                return self.fail(404, "EntryNotFound")
+            if body and name in hub.broken:
+                return self.fail(hub.broken[name])
+            return self.send_file(hub, name, file.read_bytes(), body)
+
+        def send_file(self, hub, name, content, body):
+            headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha256(content).hexdigest()}"'}
+            if name in hub.lies:
+                content = content[:-20] + bytes(20)
+            start = 0
+            if asked := self.headers.get("Range"):
+                hub.ranges.append(asked)
+                start = int(asked.removeprefix("bytes=").partition("-")[0])
+                headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            rest = content[start:]
+            half = body and name in hub.cut
+            hub.cut.discard(name) if half else None
+            self.send(rest, body, 206 if asked else 200, headers, len(rest) // 2 if half else None)
+
+        def send(self, content, body, status=200, headers=None, only=None):
+            self.send_response(status)
+            for name, value in {"Content-Length": len(content), **(headers or {})}.items():
+                self.send_header(name, str(value))
+            self.end_headers()
+            if body:
+                self.wfile.write(content[:only])
+            self.close_connection = self.close_connection or only is not None
+
+        def fail(self, status, kind=None):
+            self.send_response(status)
+            if kind:
+                self.send_header("X-Error-Code", kind)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    return Handler
+
+
+@contextmanager
+def serve(folder):
+    """A hub for the time of the body."""
+    hubs = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(lambda: hubs[0]))
+    server.daemon_threads = True
+    hubs.append(FakeHub(folder, f"http://127.0.0.1:{server.server_port}"))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield hubs[0]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

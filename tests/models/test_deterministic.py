@@ -1,0 +1,93 @@
+"""Results on a CPU do not depend on the number of threads."""
+
+import pytest
+import torch
+from torch import nn
+from transformers.activations import QuickGELUActivation
+
+from piebench_eval.models.deterministic import (
+    SteadyLinear,
+    SteadyPointwiseConv2d,
+    SteadySwish,
+    use_deterministic_layers,
+)
+
+
+@pytest.mark.parametrize("size", [(13, 7), (4, 4), (1, 1)])
+def test_a_product_is_the_convolution(size):
+    model = nn.Sequential(nn.Conv2d(24, 40, 1), nn.Conv2d(40, 8, 1, bias=False))
+    pixels = torch.randn(2, 24, *size)
+    expected = model(pixels)
+    names = set(model.state_dict())
+    use_deterministic_layers(model)
+    assert all(type(layer) is SteadyPointwiseConv2d for layer in model) and set(model.state_dict()) == names
+    torch.testing.assert_close(model(pixels), expected, atol=1e-6, rtol=1e-6)
+
+
+def test_other_convolutions_stay():
+    model = nn.Sequential(nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 1, stride=2), nn.Conv2d(8, 8, 1, groups=2))
+    use_deterministic_layers(model)
+    assert all(type(layer) is nn.Conv2d for layer in model)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 32, 33, 300])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_linear_layer_stays_what_it_was(rows, dtype):
+    model = nn.Sequential(nn.Linear(24, 40), nn.Linear(40, 8, bias=False)).to(dtype)
+    given = torch.randn(rows, 24, dtype=dtype)
+    expected = model(given)
+    use_deterministic_layers(model)
+    assert all(type(layer) is SteadyLinear for layer in model)
+    assert model(given).dtype == dtype
+    torch.testing.assert_close(model(given), expected)
+
+
+@pytest.mark.parametrize("layer", [nn.SiLU(), QuickGELUActivation()])
+def test_an_activation_and_its_slope_stay_what_they_were(layer):
+    values = torch.cat([torch.linspace(-30, 30, 1001), torch.tensor([-1e30, -100.0, 100.0, 1e30])])
+    model = nn.Sequential(layer)
+    use_deterministic_layers(model)
+    assert type(model[0]) is SteadySwish
+    found = []
+    for function in (layer, model):
+        given = values.clone().requires_grad_()
+        result = function(given)
+        result.sum().backward()
+        found.append((result.detach(), given.grad))
+    for mine, pytorchs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, pytorchs, atol=1e-6, rtol=1e-6)
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 8])
+def test_any_number_of_threads_gives_the_same_bits(backbone, threads, count):
+    pixels, latents = torch.rand(1, 3, 256, 256), torch.randn(3, 4, 32, 32)
+    words = torch.randn(3, 77, backbone.unet.config.cross_attention_dim)
+    found = []
+    for number in (1, count):
+        threads(number)
+        with torch.no_grad():
+            noise = backbone.unet(latents, 10, words).sample
+            mean = backbone.vae.encode(pixels).latent_dist.mean
+            decoded = backbone.vae.decode(mean).sample
+            text = backbone.text_encoder(torch.arange(77)[None]).last_hidden_state
+        found.append((noise, mean, decoded, text))
+    assert [torch.equal(one, other) for one, other in zip(*found, strict=True)] == [True] * 4
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_power_of_two_threads_gives_the_same_gradient(backbone, threads, count):
+    latents = torch.randn(1, 4, 32, 32)
+    words = torch.randn(1, 77, backbone.unet.config.cross_attention_dim, requires_grad=True)
+    found = []
+    for number in (1, count):
+        threads(number)
+        noise = backbone.unet(latents, 10, words).sample
+        found.append(torch.autograd.grad(noise.square().sum(), words)[0])
+    assert torch.equal(*found)

@@ -1,0 +1,198 @@
+import pytest
+import yaml
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.recipes.combination import Common
+from piebench_eval.recipes.recipe import build_recipe, narrow, parse_override, read_recipe_fields
+from piebench_eval.recipes.shipped import recipe_file
+from tests.support.recipes import shipped
+
+FIELDS = {"model": "a/b", "inversions": ["ddim", "direct"], "methods": ["p2p"]}
+
+
+def build(overrides=None, **fields):
+    return build_recipe({**FIELDS, **fields}, overrides or {}, "test")
+
+
+def test_defaults_are_the_papers():
+    recipe = build()
+    assert (recipe.steps, recipe.guidance, recipe.seed) == (50, 7.5, 1234)
+    assert recipe.pairs == [("ddim", "p2p"), ("direct", "p2p")]
+
+
+def test_yaml_round_trip_keeps_the_hash():
+    recipe = build({"method.cross_replace_steps": 0.8, "steps": 20})
+    again = build_recipe(yaml.safe_load(recipe.to_yaml()), {}, "test")
+    assert again == recipe
+    assert again.hash == recipe.hash != build().hash
+
+
+def test_overrides_reach_every_inversion_or_one():
+    assert {s.guidance for s in build({"inversion.guidance": 2}).inversions.values()} == {2}
+    one = build({"inversion.direct.guidance": 2})
+    assert (one.inversions["ddim"].guidance, one.inversions["direct"].guidance) == (1, 2)
+
+
+def test_the_recipes_own_path_works_too():
+    assert build({"methods.p2p.controller": "auto"}) == build({"method.controller": "auto"})
+
+
+def test_overrides_add_up():
+    recipe = build({"method.controller": "auto", "method.blend_start": 0.3})
+    assert (recipe.methods["p2p"].controller, recipe.methods["p2p"].blend_start) == ("auto", 0.3)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"method.cross": 1},
+        {"method.masactrl.step": 1},
+        {"inversion.": 1},
+        {"nothing": 1},
+        {"inversions": ["ddim"]},
+        {"steps": 0},
+        {"steps": "many"},
+        {"guidance": float("inf")},
+        {"method.cross_replace_steps": 3},
+        {"image_format": "gif"},
+        {"image_format": "jpeg:200"},
+        {"precision": "int8"},
+    ],
+)
+def test_bad_overrides_name_the_field(overrides):
+    with pytest.raises(PiebenchError) as caught:
+        build(overrides)
+    assert next(iter(overrides)).split(".")[-1] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"inversions": ["dimm"]},
+        {"methods": []},
+        {"methods": {"p2p": {"steps": 3}}},
+        {"methods": 3},
+        {"methods": [["p2p"]]},
+        {"unknown": 1},
+        {"model": None},
+    ],
+)
+def test_bad_fields(fields):
+    with pytest.raises(PiebenchError):
+        build(**fields)
+
+
+def test_differences_are_listed():
+    lines = build().differences(build({"steps": 20, "method.controller": "auto"}))
+    assert lines == ["steps: 50 -> 20", "methods.p2p.controller: refine -> auto"]
+    assert build().differences(build()) == []
+
+
+def test_parse_override():
+    assert parse_override("a.b=[1, 2]") == ("a.b", [1, 2])
+    assert parse_override("revision=main") == ("revision", "main")
+    for wrong in ("steps", "=3", ""):
+        with pytest.raises(PiebenchError):
+            parse_override(wrong)
+
+
+OWN = {
+    "ddim+p2p": {"model": "c/d", "steps": 20, "inversion": {"guidance": 2}},
+    "direct+p2p": {"method": {"controller": "auto", "blend_start": 0.3}},
+}
+
+
+def test_a_combination_has_values_of_its_own():
+    recipe = build(combinations=OWN)
+    ddim, direct = recipe.combination("ddim", "p2p"), recipe.combination("direct", "p2p")
+    assert (ddim.common.model, ddim.common.steps, ddim.inversion_settings.guidance) == ("c/d", 20, 2)
+    assert (direct.common.model, direct.common.steps, direct.inversion_settings.guidance) == ("a/b", 50, 1)
+    assert (ddim.method_settings.controller, direct.method_settings.controller) == ("refine", "auto")
+    assert recipe.hash != build().hash
+    again = build_recipe(yaml.safe_load(recipe.to_yaml()), {}, "test")
+    assert again == recipe
+
+
+def test_only_listed_combinations_run():
+    recipe = build(combinations={"direct+p2p": None}, methods=["p2p", "pnp"])
+    assert recipe.pairs == [("direct", "p2p")]
+
+
+def test_what_is_overridden_holds_for_every_combination():
+    recipe = build(
+        {"model": "e/f", "steps": 10, "inversion.guidance": 3, "method.p2p.controller": "replace"},
+        combinations=OWN,
+    )
+    for pair in recipe.pairs:
+        combination = recipe.combination(*pair)
+        assert (combination.common.model, combination.common.steps) == ("e/f", 10)
+        assert combination.inversion_settings.guidance == 3
+        assert combination.method_settings.controller == "replace"
+    assert recipe.combination("direct", "p2p").method_settings.blend_start == 0.3
+    one = build({"inversion.direct.guidance": 3}, combinations=OWN)
+    assert one.combination("ddim", "p2p").inversion_settings.guidance == 2
+
+
+@pytest.mark.parametrize(
+    ("combinations", "named"),
+    [
+        ({}, "combinations"),
+        ({"ddim": {}}, "combinations.ddim"),
+        ({"ddim+pnp": {}}, "combinations.ddim+pnp"),
+        ({"ddim+p2p": {"stepps": 3}}, "combinations.ddim+p2p.stepps"),
+        ({"ddim+p2p": {"steps": 0}}, "combinations.ddim+p2p.steps"),
+        ({"ddim+p2p": {"method": {"nothing": 1}}}, "combinations.ddim+p2p: method.p2p.nothing"),
+        ({"ddim+p2p": {"image_format": "png"}}, "combinations.ddim+p2p.image_format"),
+        ({"ddim+p2p": 3}, "combinations.ddim+p2p"),
+        ({"ddim+p2p": {"method": 3}}, "combinations.ddim+p2p: method"),
+        (["ddim+p2p"], "combinations"),
+    ],
+)
+def test_combinations_that_do_not_fit_are_named(combinations, named):
+    with pytest.raises(PiebenchError) as caught:
+        build(combinations=combinations)
+    assert named in str(caught.value)
+
+
+def test_names_narrow_a_recipe():
+    paper = read_recipe_fields(recipe_file("paper"))
+    assert build_recipe(narrow(paper, ["direct"], None, "x"), {}, "x").pairs == [
+        ("direct", "p2p"),
+        ("direct", "masactrl"),
+        ("direct", "pnp"),
+    ]
+    one = build_recipe(narrow(paper, ["ddim"], ["pnp"], "x"), {}, "x")
+    assert one.combination("ddim", "pnp").inversion_settings.source_latents == "shifted_reconstruction"
+    assert build_recipe(narrow(FIELDS, ["ddim"], ["pnp", "p2p"], "x"), {}, "x").pairs == [
+        ("ddim", "pnp"),
+        ("ddim", "p2p"),
+    ]
+    for names in ((["null_text"], ["pnp"]), (["nothing"], None), (["direct"], ["proximal"])):
+        with pytest.raises(PiebenchError, match=r"paper\.yaml has no such combination"):
+            narrow(paper, *names, "configs/paper.yaml")
+    with pytest.raises(PiebenchError, match="--method"):
+        narrow({"model": "a"}, ["ddim"], None, "x")
+
+
+def test_recipes_in_configs():
+    table1, paper, demo = (shipped(name) for name in ("table1", "paper", "demo"))
+    assert len(table1.pairs) == 12 == len(set(table1.pairs))
+    assert {table1.combination(*pair).common.model for pair in table1.pairs} == {
+        "CompVis/stable-diffusion-v1-4"
+    }
+    assert paper.combination("direct", "pnp").common.model.endswith("v1-5")
+    for pair in set(table1.pairs) & set(paper.pairs):
+        ours, theirs = table1.combination(*pair).flat(), paper.combination(*pair).flat()
+        assert {field for field in ours if ours[field] != theirs[field]} <= {"model"}
+    assert demo.model == "demo"
+
+
+def test_a_recipe_spells_out_what_the_papers_scripts_do():
+    """Every setting of the paper's inversions and methods stands in configs/paper.yaml, default or not."""
+    fields = read_recipe_fields(recipe_file("paper"))
+    recipe = build_recipe(fields, {}, "paper")
+    for section in ("inversions", "methods"):
+        for name, settings in getattr(recipe, section).items():
+            hidden = set(type(settings).model_fields) - set(fields[section][name])
+            assert hidden <= {"mask_threshold", "mask_downsampling"}, name
+    assert set(Common.model_fields) - set(fields) == {"revision"}
