@@ -17,7 +17,7 @@ def load_published() -> pd.DataFrame:
         Columns inversion, method, metric, paper, report (nan where a source has no such row) and erratum
         (what was corrected, else empty).
     """
-    folder = files(__package__) / "published"
+    folder = files(__package__) / "csv"
     with (folder / "table1.csv").open(encoding="utf-8") as stream:
         table = pd.read_csv(stream)
     with (folder / "errata.csv").open(encoding="utf-8") as stream:

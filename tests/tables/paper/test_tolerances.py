@@ -22,7 +22,7 @@ RESULTS = Path(__file__).parents[3] / "docs" / "results.md"
 
 def differences(metric):
     """By inversion, in hundredths, with the paper's own values where the study copied a wrong row."""
-    folder = files("piebench_eval.tables") / "published"
+    folder = files("piebench_eval.tables.paper") / "csv"
     with (folder / "table1.csv").open() as stream:
         rows = [row for row in csv.DictReader(stream) if row["metric"] == metric and row["paper"]]
     with (folder / "errata.csv").open() as stream:
