@@ -33,7 +33,7 @@ class SharedController(AttentionController):
         return attended
 
 
-def prepare(samples, backbone, steps, settings):
+def prepare(samples, model, steps, settings):
     return PreparedController(SharedController(len(samples), settings.start_step), [[] for _ in samples])
 
 

@@ -35,18 +35,18 @@ def edit_in_turns(batch: int, steps: int) -> None:
     from piebench_eval.data.pie_bench import load_pie_bench
     from piebench_eval.demo.benchmark import write_benchmark
     from piebench_eval.models.cache import Memory
-    from piebench_eval.models.loading import load_backbone
+    from piebench_eval.models.loading import load_model
     from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
     from piebench_eval.runs.edit_batch import edit_batch
 
     with tempfile.TemporaryDirectory() as folder:
         samples = load_pie_bench(write_benchmark(Path(folder) / "bench", 1, 0))[:batch]
         recipe = build_recipe(read_recipe_fields(RECIPE), {"steps": steps}, "demo")
-        backbone = load_backbone(DEMO, None, torch.device("cpu"), "fp32")
+        model = load_model(DEMO, None, torch.device("cpu"), "fp32")
         for _ in sys.stdin:
-            backbone.memory = Memory({})
+            model.memory = Memory({})
             wall, cpu, sleeps = time.perf_counter(), time.process_time(), count_sleeps()
-            edit_batch(backbone, samples, recipe.combination("direct", "p2p"))
+            edit_batch(model, samples, recipe.combination("direct", "p2p"))
             spent = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
             spent |= {"sleeps": count_sleeps() - sleeps, "threads": torch.get_num_threads()}
             print(json.dumps(spent), flush=True)

@@ -53,15 +53,15 @@ def tiny_model(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def backbone(tiny_model):
-    from piebench_eval.models.loading import load_backbone
+def model(tiny_model):
+    from piebench_eval.models.loading import load_model
 
-    return load_backbone(str(tiny_model))
+    return load_model(str(tiny_model))
 
 
 @pytest.fixture(scope="session")
-def tokenizer(backbone):
-    return backbone.tokenizer
+def tokenizer(model):
+    return model.tokenizer
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from piebench_eval.data.sample import Sample
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.models.cache import Memory
-from piebench_eval.models.loading import load_backbone, resolve_device
+from piebench_eval.models.loading import load_model, resolve_device
 from piebench_eval.recipes.plugins import code_of
 from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.recipes.shipped import DEMO_RECIPE
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from piebench_eval.models.base import Backbone
+    from piebench_eval.models.base import DiffusionModel
     from piebench_eval.recipes.combination import Combination
     from piebench_eval.runs.jobs import Model
 
@@ -89,7 +89,7 @@ def edit(
         sample = _sample(_file(image, Path(folder)), source_prompt, target_prompt, blended_word)
         check_edits(recipe, [sample])
         code = code_of([inversion], [method])
-        (result,) = edit_batch(_backbone_for(combination, device, sample.file, code), [sample], combination)
+        (result,) = edit_batch(_model_for(combination, device, sample.file, code), [sample], combination)
     for note in result.notes:
         warnings.warn(note, PiebenchWarning, stacklevel=2)
     return Image.fromarray(result.image)
@@ -117,16 +117,16 @@ def _sample(file: Path, source_prompt: str, target_prompt: str, blended_word: st
     return Sample(_ID, file.name, file, source_prompt, target_prompt, "", "0", blended_word, ())
 
 
-def _backbone_for(combination: Combination, device: str, picture: Path, code: dict[str, str]) -> Backbone:
+def _model_for(combination: Combination, device: str, picture: Path, code: dict[str, str]) -> DiffusionModel:
     """The model, with what it remembers of the same picture by the same code and nothing of any other."""
-    backbone = _loaded(model_of(combination), device)
+    model = _loaded(model_of(combination), device)
     content = picture.read_bytes() if picture.is_file() else b""
     identity = {"picture": hashlib.sha256(content).hexdigest(), "code": code}
-    if backbone.memory is None or backbone.memory.identity != identity:
-        backbone.memory = Memory(identity)
-    return backbone
+    if model.memory is None or model.memory.identity != identity:
+        model.memory = Memory(identity)
+    return model
 
 
 @lru_cache(maxsize=1)
-def _loaded(model: Model, device: str) -> Backbone:
-    return load_backbone(model.name, model.revision, resolve_device(device), model.precision)
+def _loaded(model: Model, device: str) -> DiffusionModel:
+    return load_model(model.name, model.revision, resolve_device(device), model.precision)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from piebench_eval.diffusion.schedules import Schedule
-    from piebench_eval.models.base import Backbone
+    from piebench_eval.models.base import DiffusionModel
 
 
 def ddim_step(
@@ -52,7 +52,7 @@ def guide(uncond: torch.Tensor, cond: torch.Tensor, guidance: float) -> torch.Te
 
 
 def ddim_invert(
-    backbone: Backbone,
+    model: DiffusionModel,
     latents: torch.Tensor,
     cond: torch.Tensor,
     uncond: torch.Tensor,
@@ -65,7 +65,7 @@ def ddim_invert(
     level k + 1: the approximation that makes the inversion inexact.
 
     Args:
-        backbone: the model.
+        model: the model.
         latents: encoded images ``[samples, 4, h, w]``.
         cond: text embeddings of the source prompts ``[samples, 77, width]``.
         uncond: text embeddings of the empty prompt, same shape; read only if ``guidance`` is not 1.
@@ -75,16 +75,16 @@ def ddim_invert(
     Returns:
         The trajectory ``[steps + 1, samples, 4, h, w]``, from the image (level 0) to the noise (level N).
     """
-    return _walk(backbone, latents, cond, uncond, schedule, guidance, range(schedule.steps), up=True)
+    return _walk(model, latents, cond, uncond, schedule, guidance, range(schedule.steps), up=True)
 
 
 def ddim_reconstruct(
-    backbone: Backbone, noise: torch.Tensor, cond: torch.Tensor, schedule: Schedule
+    model: DiffusionModel, noise: torch.Tensor, cond: torch.Tensor, schedule: Schedule
 ) -> torch.Tensor:
     """Walk inverted latents back down, unguided: what the inversion's own error leaves of the images.
 
     Args:
-        backbone: the model.
+        model: the model.
         noise: latents of level N ``[samples, 4, h, w]``.
         cond: text embeddings of the source prompts ``[samples, 77, width]``.
         schedule: the noise schedule.
@@ -93,12 +93,12 @@ def ddim_reconstruct(
         The trajectory ``[steps + 1, samples, 4, h, w]``, again from level 0 to level N.
     """
     levels = reversed(range(schedule.steps))
-    return _walk(backbone, noise, cond, cond, schedule, 1.0, levels, up=False).flip(0)
+    return _walk(model, noise, cond, cond, schedule, 1.0, levels, up=False).flip(0)
 
 
 @torch.no_grad()
 def _walk(
-    backbone: Backbone,
+    model: DiffusionModel,
     latents: torch.Tensor,
     cond: torch.Tensor,
     uncond: torch.Tensor,
@@ -110,13 +110,13 @@ def _walk(
     """Take latents through the steps between levels k and k + 1, and keep every one of them."""
     trajectory = [latents]
     for level in levels:
-        latents = guided_step(backbone, latents, cond, uncond, schedule, guidance, level, up)
+        latents = guided_step(model, latents, cond, uncond, schedule, guidance, level, up)
         trajectory.append(latents)
     return torch.stack(trajectory)
 
 
 def guided_step(
-    backbone: Backbone,
+    model: DiffusionModel,
     latents: torch.Tensor,
     cond: torch.Tensor,
     uncond: torch.Tensor,
@@ -128,7 +128,7 @@ def guided_step(
     """Take latents ``[samples, 4, h, w]`` through the step between levels ``level`` and ``level + 1``.
 
     Args:
-        backbone: the model.
+        model: the model.
         latents: those of the lower level if the step leads up, otherwise of the upper one.
         cond: text embeddings ``[samples, 77, width]``.
         uncond: text embeddings of the empty prompt, same shape; read only if ``guidance`` is not 1.
@@ -138,8 +138,8 @@ def guided_step(
         up: towards the noise.
     """
     timestep, samples = schedule.timesteps[level], range(len(latents))
-    noise = backbone.predict_noise(latents, timestep, cond, samples)
+    noise = model.predict_noise(latents, timestep, cond, samples)
     if guidance != 1:
-        noise = guide(backbone.predict_noise(latents, timestep, uncond, samples), noise, guidance)
+        noise = guide(model.predict_noise(latents, timestep, uncond, samples), noise, guidance)
     below, above = schedule.alphas[level], schedule.alphas[level + 1]
     return ddim_step(latents, noise, *((below, above) if up else (above, below)))

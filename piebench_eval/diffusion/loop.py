@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from piebench_eval.diffusion.schedules import Schedule
-    from piebench_eval.models.base import Backbone
+    from piebench_eval.models.base import DiffusionModel
 
 _SOURCE = (Row.SOURCE_UNCOND, Row.SOURCE_COND)
 _TARGET = (Row.TARGET_UNCOND, Row.TARGET_COND)
@@ -89,7 +89,7 @@ class InversionResult:
 
 @torch.no_grad()
 def edit(
-    backbone: Backbone,
+    model: DiffusionModel,
     inputs: EditInputs,
     path: InversionResult,
     controller: AttentionController,
@@ -100,7 +100,7 @@ def edit(
     """Sample the edited latents of a batch.
 
     Args:
-        backbone: the model.
+        model: the model.
         inputs: latents and embeddings of the batch.
         path: where the source branch goes, from an inversion.
         controller: what the target takes from the source, from an editing method.
@@ -116,13 +116,13 @@ def edit(
     source = target = path.trajectory[-1]
     # Steps with the same rows share their indices.
     layouts = {steps: RowBatch.of_step(steps, target.device) for steps in plans}
-    with controlled(backbone.unet, controller):
+    with controlled(model.unet, controller):
         for step, steps in enumerate(plans, start=first_step):
             level = first_step + path.steps - step
             embeddings = _embeddings(inputs, path, level)
             rows = layouts[steps]
             controller.begin_step(step, rows, (target.shape[-2], target.shape[-1]))
-            noise = backbone.predict_noise(
+            noise = model.predict_noise(
                 torch.cat(
                     [
                         take(source if row in _SOURCE else target, samples)

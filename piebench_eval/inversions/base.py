@@ -21,7 +21,7 @@ class Inversion:
         paper: where it was published.
         equation: where in the paper it stands.
         settings: the recipe section that it reads; every field has a default.
-        invert: ``(backbone, inputs, schedule, settings) -> InversionResult`` for a batch.
+        invert: ``(model, inputs, schedule, settings) -> InversionResult`` for a batch.
     """
 
     title: str

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
     from piebench_eval.diffusion.schedules import Schedule
-    from piebench_eval.models.base import Backbone
+    from piebench_eval.models.base import DiffusionModel
 
 
 class TrajectorySettings(Settings):
@@ -36,7 +36,7 @@ class DDIMSettings(TrajectorySettings):
 
 
 def trajectory(
-    backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: TrajectorySettings
+    model: DiffusionModel, inputs: EditInputs, schedule: Schedule, settings: TrajectorySettings
 ) -> torch.Tensor:
     """DDIM's trajectory of a batch ``[steps + 1, samples, 4, h, w]``, computed once for all that share it."""
     from piebench_eval.diffusion.ddim import ddim_invert
@@ -44,15 +44,15 @@ def trajectory(
     latents, cond, uncond = inputs.latents, inputs.inversion, inputs.uncond
 
     def invert() -> dict[str, torch.Tensor]:
-        return {"latents": ddim_invert(backbone, latents, cond, uncond, schedule, settings.guidance)}
+        return {"latents": ddim_invert(model, latents, cond, uncond, schedule, settings.guidance)}
 
     determinants = {"schedule": asdict(schedule), "guidance": settings.guidance}
     texts = [cond] if settings.guidance == 1 else [cond, uncond]
-    return backbone.once("ddim", invert, determinants, [latents, *texts], axis=1)["latents"]
+    return model.once("ddim", invert, determinants, [latents, *texts], axis=1)["latents"]
 
 
 def ddim(
-    backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: DDIMSettings
+    model: DiffusionModel, inputs: EditInputs, schedule: Schedule, settings: DDIMSettings
 ) -> InversionResult:
     """Invert by DDIM and let the source branch take its own guided steps.
 
@@ -64,10 +64,10 @@ def ddim(
     from piebench_eval.diffusion.ddim import ddim_reconstruct
     from piebench_eval.diffusion.loop import InversionResult
 
-    inverted = trajectory(backbone, inputs, schedule, settings)
+    inverted = trajectory(model, inputs, schedule, settings)
     if settings.source_latents == "own_steps":
         return InversionResult(inverted, "free")
-    walked = ddim_reconstruct(backbone, inverted[-1], inputs.inversion, schedule)
+    walked = ddim_reconstruct(model, inverted[-1], inputs.inversion, schedule)
     if settings.source_latents == "shifted_reconstruction":
         # Entry k is what level k - 1 should have; there is none below the image.
         walked = torch.cat([walked[:1], walked[:-1]])

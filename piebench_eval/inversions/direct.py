@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
     from piebench_eval.diffusion.schedules import Schedule
-    from piebench_eval.models.base import Backbone
+    from piebench_eval.models.base import DiffusionModel
 
 
 class DirectSettings(TrajectorySettings):
@@ -32,7 +32,7 @@ class DirectSettings(TrajectorySettings):
 
 
 def direct(
-    backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: DirectSettings
+    model: DiffusionModel, inputs: EditInputs, schedule: Schedule, settings: DirectSettings
 ) -> InversionResult:
     """Invert by DDIM and pin the source branch to the trajectory.
 
@@ -42,20 +42,20 @@ def direct(
     """
     from piebench_eval.diffusion.loop import InversionResult
 
-    inverted = trajectory(backbone, inputs, schedule, settings)
+    inverted = trajectory(model, inputs, schedule, settings)
     if all(settings.share(index) == 1 for index in range(schedule.steps)):
         return InversionResult(inverted, "pinned")
 
     def walk() -> dict[str, torch.Tensor]:
-        return {"latents": walk_with_offsets(backbone, inputs, inverted, schedule, settings)}
+        return {"latents": walk_with_offsets(model, inputs, inverted, schedule, settings)}
 
     determinants = {"schedule": asdict(schedule), "guidance": inputs.guidance, **settings.model_dump()}
     tensors = [inverted.transpose(0, 1), inputs.source, inputs.uncond]
-    return InversionResult(backbone.once("direct", walk, determinants, tensors, axis=1)["latents"], "pinned")
+    return InversionResult(model.once("direct", walk, determinants, tensors, axis=1)["latents"], "pinned")
 
 
 def walk_with_offsets(
-    backbone: Backbone,
+    model: DiffusionModel,
     inputs: EditInputs,
     inverted: torch.Tensor,
     schedule: Schedule,
@@ -66,7 +66,7 @@ def walk_with_offsets(
     With DDIM's guided step s(z) and the share a of the step, z_{t-1} = s(z_t) + a (z*_{t-1} - s(z_t)).
 
     Args:
-        backbone: the model.
+        model: the model.
         inputs: the batch, with the guidance scale of the edit.
         inverted: z*, ``[steps + 1, samples, 4, h, w]``.
         schedule: the noise schedule.
@@ -87,7 +87,7 @@ def walk_with_offsets(
             continue
         texts = inputs.source, inputs.uncond
         with torch.no_grad():
-            step = guided_step(backbone, walked[-1], *texts, schedule, inputs.guidance, level, up=False)
+            step = guided_step(model, walked[-1], *texts, schedule, inputs.guidance, level, up=False)
         walked.append(step + share * (wanted - step))
     return torch.stack(walked[::-1])
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
     from piebench_eval.diffusion.schedules import Schedule
-    from piebench_eval.models.base import Backbone
+    from piebench_eval.models.base import DiffusionModel
 
 
 _SKIPPED_SHARE = 12 / 50
@@ -34,7 +34,7 @@ class EditFriendlySettings(Settings):
 
 
 def edit_friendly(
-    backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: EditFriendlySettings
+    model: DiffusionModel, inputs: EditInputs, schedule: Schedule, settings: EditFriendlySettings
 ) -> InversionResult:
     """Noise the picture to every level independently and extract the noise maps between them.
 
@@ -49,21 +49,21 @@ def edit_friendly(
     steps = schedule.steps - skip
 
     def retrace() -> dict[str, torch.Tensor]:
-        levels, maps = noise_maps(backbone, inputs, schedule, steps)
+        levels, maps = noise_maps(model, inputs, schedule, steps)
         return {"levels": levels, "maps": maps}
 
     determinants = {"schedule": asdict(schedule), "steps": steps, "seed": inputs.seed}
-    found = backbone.once("edit_friendly", retrace, determinants, [inputs.latents, inputs.inversion], axis=1)
+    found = model.once("edit_friendly", retrace, determinants, [inputs.latents, inputs.inversion], axis=1)
     return InversionResult(found["levels"], "pinned", fresh_noise=found["maps"])
 
 
 def noise_maps(
-    backbone: Backbone, inputs: EditInputs, schedule: Schedule, steps: int
+    model: DiffusionModel, inputs: EditInputs, schedule: Schedule, steps: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Noised pictures and the maps between them (algorithm 1).
 
     Args:
-        backbone: the model.
+        model: the model.
         inputs: the batch, with the seed of its noise.
         schedule: the noise schedule.
         steps: how many of its steps, from the image up.
@@ -82,7 +82,7 @@ def noise_maps(
     for level in reversed(range(1, steps + 1)):
         alphas = schedule.alphas[level], schedule.alphas[level - 1]
         with torch.no_grad():
-            noise = backbone.predict_noise(
+            noise = model.predict_noise(
                 levels[level], schedule.timesteps[level - 1], inputs.inversion, samples
             )
         mean = ddim_step(levels[level], noise, *alphas, fresh_noise=maps[level - 1])

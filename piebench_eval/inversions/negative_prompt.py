@@ -10,7 +10,7 @@ from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
 if TYPE_CHECKING:
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
     from piebench_eval.diffusion.schedules import Schedule
-    from piebench_eval.models.base import Backbone
+    from piebench_eval.models.base import DiffusionModel
 
 
 class NegativePromptSettings(TrajectorySettings):
@@ -18,7 +18,7 @@ class NegativePromptSettings(TrajectorySettings):
 
 
 def negative_prompt(
-    backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: NegativePromptSettings
+    model: DiffusionModel, inputs: EditInputs, schedule: Schedule, settings: NegativePromptSettings
 ) -> InversionResult:
     """Invert by DDIM and guide both branches away from the source prompt.
 
@@ -27,7 +27,7 @@ def negative_prompt(
     """
     from piebench_eval.diffusion.loop import InversionResult
 
-    inverted = trajectory(backbone, inputs, schedule, settings)
+    inverted = trajectory(model, inputs, schedule, settings)
     prompts = inputs.inversion.expand(schedule.steps, *inputs.inversion.shape)
     return InversionResult(inverted, "free", uncond=prompts, uncond_is_source=inputs.source_is_inversion)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
     from piebench_eval.diffusion.loss_scale import LossScale
     from piebench_eval.diffusion.schedules import Schedule
-    from piebench_eval.models.base import Backbone
+    from piebench_eval.models.base import DiffusionModel
 
 
 class NullTextSettings(TrajectorySettings):
@@ -34,20 +34,20 @@ class NullTextSettings(TrajectorySettings):
 
 
 def null_text(
-    backbone: Backbone, inputs: EditInputs, schedule: Schedule, settings: NullTextSettings
+    model: DiffusionModel, inputs: EditInputs, schedule: Schedule, settings: NullTextSettings
 ) -> InversionResult:
     """Invert by DDIM, then find for each step the embedding whose guided step follows the inversion."""
     from piebench_eval.diffusion.loop import InversionResult
 
-    inverted = trajectory(backbone, inputs, schedule, settings)
+    inverted = trajectory(model, inputs, schedule, settings)
 
     def optimise() -> dict[str, torch.Tensor]:
-        reached, embeddings, skipped = optimise_uncond(backbone, inputs, inverted, schedule, settings)
+        reached, embeddings, skipped = optimise_uncond(model, inputs, inverted, schedule, settings)
         return {"latents": reached, "embeddings": embeddings, "skipped": skipped[None]}
 
     determinants = {"schedule": asdict(schedule), "guidance": inputs.guidance, **settings.model_dump()}
     tensors = [inverted.transpose(0, 1), inputs.inversion, inputs.uncond]
-    found = backbone.once("null_text", optimise, determinants, tensors, axis=1)
+    found = model.once("null_text", optimise, determinants, tensors, axis=1)
     return InversionResult(
         found["latents"],
         "retraced",
@@ -65,7 +65,7 @@ def _notes(skipped: int) -> list[str]:
 
 
 def optimise_uncond(
-    backbone: Backbone,
+    model: DiffusionModel,
     inputs: EditInputs,
     wanted: torch.Tensor,
     schedule: Schedule,
@@ -76,7 +76,7 @@ def optimise_uncond(
     Every step begins with the embedding of the step before it.
 
     Args:
-        backbone: the model.
+        model: the model.
         inputs: the batch; its unconditional embeddings are where the optimisation begins.
         wanted: where guided sampling should lead ``[steps + 1, samples, 4, h, w]``.
         schedule: the noise schedule.
@@ -92,12 +92,12 @@ def optimise_uncond(
 
     embeddings, latents = inputs.uncond, wanted[-1]
     everyone = list(range(len(latents)))
-    scale = LossScale.of_model(backbone.unet, latents)
+    scale = LossScale.of_model(model.unet, latents)
     reached, found = [latents], []
     for index, level in enumerate(reversed(range(1, schedule.steps + 1))):
         with torch.no_grad():
-            cond = backbone.predict_noise(latents, schedule.timesteps[level - 1], inputs.inversion, everyone)
-        step = SourceStep(backbone, latents, cond, schedule, level, inputs.guidance)
+            cond = model.predict_noise(latents, schedule.timesteps[level - 1], inputs.inversion, everyone)
+        step = SourceStep(model, latents, cond, schedule, level, inputs.guidance)
         embeddings = optimise_step(step, embeddings, wanted[level - 1], index, settings, scale)
         with torch.no_grad():
             latents = step.guided(embeddings, everyone)
@@ -110,7 +110,7 @@ def optimise_uncond(
 class SourceStep:
     """A guided step of the source branch, as a function of the unconditional embeddings."""
 
-    backbone: Backbone
+    model: DiffusionModel
     latents: torch.Tensor
     cond: torch.Tensor
     schedule: Schedule
@@ -123,7 +123,7 @@ class SourceStep:
         from piebench_eval.diffusion.indexing import take
 
         latents, timestep = take(self.latents, samples), self.schedule.timesteps[self.level - 1]
-        uncond = self.backbone.predict_noise(latents, timestep, embeddings, samples)
+        uncond = self.model.predict_noise(latents, timestep, embeddings, samples)
         noise = guide(uncond, take(self.cond, samples), self.guidance)
         return ddim_step(
             latents, noise, self.schedule.alphas[self.level], self.schedule.alphas[self.level - 1]
@@ -159,7 +159,7 @@ def optimise_step(
 
     from piebench_eval.diffusion.loss_scale import LossScale
 
-    scale = scale or LossScale.of_model(step.backbone.unet, step.latents)
+    scale = scale or LossScale.of_model(step.model.unet, step.latents)
     rate = settings.learning_rate * max(0.0, 1 - index / settings.rate_steps)
     enough = settings.stop_loss + settings.stop_loss_growth * index
     tuned = [embedding.detach().clone().requires_grad_() for embedding in embeddings]

@@ -63,7 +63,7 @@ class Method:
         paper: where it was published.
         equation: where in the paper it stands.
         settings: the recipe section that it reads; every field has a default.
-        prepare: ``(samples, backbone, steps, settings) -> PreparedController`` for a batch.
+        prepare: ``(samples, model, steps, settings) -> PreparedController`` for a batch.
         prompts: ``(sample, settings) -> Prompts``.
         problem: ``(sample, settings)`` -> why the method cannot edit the sample, or None.
     """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.data.sample import Sample
-    from piebench_eval.models.base import Backbone
+    from piebench_eval.models.base import DiffusionModel
 
 
 class MasaCtrlSettings(Settings):
@@ -70,7 +70,7 @@ def prompts(sample: Sample, settings: MasaCtrlSettings) -> Prompts:
 
 
 def prepare(
-    samples: Sequence[Sample], backbone: Backbone, steps: int, settings: MasaCtrlSettings
+    samples: Sequence[Sample], model: DiffusionModel, steps: int, settings: MasaCtrlSettings
 ) -> PreparedController:
     """Find the words of the masks, if any, and set up the controller of a batch."""
     import torch
@@ -82,15 +82,15 @@ def prepare(
     for place, sample in enumerate(samples):
         texts = prompts(sample, settings)
         branches = {"source": texts.source, "target": texts.target}
-        notes.append(words.truncation_notes(branches, backbone.tokenizer))
+        notes.append(words.truncation_notes(branches, model.tokenizer))
         if settings.mask_guided:
             notes[place] += dropped_note(sample.blended_word)
-            masked = _mask_words(sample, texts, backbone.tokenizer)
+            masked = _mask_words(sample, texts, model.tokenizer)
             if masked.any(axis=1).all():
                 found[place] = torch.from_numpy(masked)
             else:
                 notes[place].append("edited without masks, since a blended word is not in its prompt")
-    of_words = torch.stack(list(found.values())).to(backbone.device) if found else torch.empty(0)
+    of_words = torch.stack(list(found.values())).to(model.device) if found else torch.empty(0)
     controller = MasaCtrlController(len(samples), AttentionStore(list(found), of_words), settings)
     return PreparedController(controller, notes)
 

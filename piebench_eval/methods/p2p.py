@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from piebench_eval.data.sample import Sample
     from piebench_eval.diffusion.local_blend import LocalBlend
     from piebench_eval.methods.p2p_controller import CrossAttentionEdit, StepRanges
-    from piebench_eval.models.base import Backbone
+    from piebench_eval.models.base import DiffusionModel
 
 
 class P2PSettings(Settings):
@@ -74,17 +74,17 @@ class P2PSettings(Settings):
 
 
 def prepare(
-    samples: Sequence[Sample], backbone: Backbone, steps: int, settings: P2PSettings
+    samples: Sequence[Sample], model: DiffusionModel, steps: int, settings: P2PSettings
 ) -> PreparedController:
     """Align the words of every sample's prompts and set up the controller of a batch."""
     from piebench_eval.methods.p2p_controller import P2PController
 
-    parts, notes = prepare_parts(samples, backbone, steps, settings)
+    parts, notes = prepare_parts(samples, model, steps, settings)
     return PreparedController(P2PController(*parts, settings), notes)
 
 
 def prepare_parts(
-    samples: Sequence[Sample], backbone: Backbone, steps: int, settings: P2PSettings
+    samples: Sequence[Sample], model: DiffusionModel, steps: int, settings: P2PSettings
 ) -> tuple[tuple[StepRanges, CrossAttentionEdit, LocalBlend], list[list[str]]]:
     """What a Prompt-to-Prompt controller is made of, and notes for each sample."""
     import torch
@@ -92,11 +92,11 @@ def prepare_parts(
     from piebench_eval.diffusion.local_blend import LocalBlend
     from piebench_eval.methods.p2p_controller import CrossAttentionEdit, StepRanges
 
-    plans = [plan_words(sample, backbone.tokenizer, settings) for sample in samples]
+    plans = [plan_words(sample, model.tokenizer, settings) for sample in samples]
     blended = [place for place, plan in enumerate(plans) if plan.blend is not None]
 
     def stack(arrays: Sequence[Any]) -> torch.Tensor:
-        return torch.stack([torch.as_tensor(array) for array in arrays]).to(backbone.device)
+        return torch.stack([torch.as_tensor(array) for array in arrays]).to(model.device)
 
     edit = CrossAttentionEdit(
         matrix=stack([plan.matrix for plan in plans]),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from piebench_eval.data.sample import Sample
-    from piebench_eval.models.base import Backbone
+    from piebench_eval.models.base import DiffusionModel
 
 
 class PnPSettings(Settings):
@@ -52,7 +52,7 @@ def prompts(sample: Sample, settings: PnPSettings) -> Prompts:
 
 
 def prepare(
-    samples: Sequence[Sample], backbone: Backbone, steps: int, settings: PnPSettings
+    samples: Sequence[Sample], model: DiffusionModel, steps: int, settings: PnPSettings
 ) -> PreparedController:
     """Set up the injection of a batch; no sample needs anything of its own."""
     from piebench_eval.diffusion.words import truncation_notes
@@ -64,7 +64,7 @@ def prepare(
         attention_steps=int(settings.attention_steps * steps),
     )
     texts = [prompts(sample, settings) for sample in samples]
-    notes = [truncation_notes({"source": t.inversion, "target": t.target}, backbone.tokenizer) for t in texts]
+    notes = [truncation_notes({"source": t.inversion, "target": t.target}, model.tokenizer) for t in texts]
     return PreparedController(controller, notes)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from piebench_eval.data.sample import Sample
-    from piebench_eval.models.base import Backbone
+    from piebench_eval.models.base import DiffusionModel
 
 
 class ProximalSettings(P2PSettings):
@@ -33,12 +33,12 @@ class ProximalSettings(P2PSettings):
 
 
 def prepare(
-    samples: Sequence[Sample], backbone: Backbone, steps: int, settings: ProximalSettings
+    samples: Sequence[Sample], model: DiffusionModel, steps: int, settings: ProximalSettings
 ) -> PreparedController:
     """Set up Prompt-to-Prompt and the threshold on top of it."""
     from piebench_eval.methods.proximal_controller import ProximalController
 
-    parts, notes = prepare_parts(samples, backbone, steps, settings)
+    parts, notes = prepare_parts(samples, model, steps, settings)
     return PreparedController(ProximalController(*parts, settings), notes)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Backbone:
+class DiffusionModel:
     """UNet, autoencoder, text encoder and tokenizer of one model on one device.
 
     Latents and all arithmetic between UNet calls stay in float32 whatever the precision: half precision is

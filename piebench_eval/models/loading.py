@@ -10,7 +10,7 @@ import torch
 
 from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
-from piebench_eval.models.base import Backbone
+from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.deterministic import use_deterministic_layers
 from piebench_eval.models.family import check_family
 from piebench_eval.models.from_pretrained import explained_loading, load_complete
@@ -60,13 +60,13 @@ def resolve_device(device: str) -> torch.device:
     return resolved
 
 
-def load_backbone(
+def load_model(
     model: str,
     revision: str | None = None,
     device: torch.device | None = None,
     precision: str = "fp32",
     allow_pickle: bool = False,
-) -> Backbone:
+) -> DiffusionModel:
     """Load the parts of a model that editing needs; no safety checker, no pipeline.
 
     Args:
@@ -111,7 +111,7 @@ def load_backbone(
     tokenizer = part(CLIPTokenizer.from_pretrained, "tokenizer")
     check_tokenizer("--model", model, tokenizer, configs["text_encoder"]["vocab_size"])
     _check_length(tokenizer.model_max_length, configs["text_encoder"]["max_position_embeddings"], model)
-    backbone = Backbone(
+    diffusion_model = DiffusionModel(
         unet=weights(UNet2DConditionModel, "unet", PRECISIONS[precision]),
         vae=weights(AutoencoderKL, "vae", torch.float32),
         text_encoder=weights(CLIPTextModel, "text_encoder", PRECISIONS[precision]),
@@ -121,11 +121,11 @@ def load_backbone(
     )
     if device.type == "cuda" and precision != "fp32":
         # Tensor cores convolve channels-last; without them there is nothing to gain.
-        backbone.unet.to(memory_format=torch.channels_last)
+        diffusion_model.unet.to(memory_format=torch.channels_last)
     if device.type == "cpu" and PRECISIONS[precision] == torch.float32:
-        for network in (backbone.unet, backbone.vae, backbone.text_encoder):
+        for network in (diffusion_model.unet, diffusion_model.vae, diffusion_model.text_encoder):
             use_deterministic_layers(network)
-    return backbone
+    return diffusion_model
 
 
 def _load_whichever_variant(loader: Any, location: str, device: torch.device, **options: Any) -> Any:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from piebench_eval.data.images import ImageLoader
     from piebench_eval.data.sample import Sample
     from piebench_eval.methods.base import Prompts
-    from piebench_eval.models.base import Backbone
+    from piebench_eval.models.base import DiffusionModel
     from piebench_eval.recipes.combination import Combination
 
 
@@ -44,7 +44,7 @@ except ImportError:  # on Windows
 
 
 def edit_batch(
-    backbone: Backbone,
+    model: DiffusionModel,
     samples: Sequence[Sample],
     combination: Combination,
     read: Callable[[Path], NDArray[np.uint8]] = read_picture,
@@ -52,7 +52,7 @@ def edit_batch(
     """Edit a batch of samples by one combination: load, encode, invert, edit, decode.
 
     Args:
-        backbone: the model.
+        model: the model.
         samples: the batch.
         combination: how.
         read: where pictures come from; their files by default.
@@ -61,11 +61,11 @@ def edit_batch(
         PiebenchError: a resolution that the model cannot work at, or a plugin that failed.
     """
     started = time.perf_counter()
-    _reset_peak_memory(backbone.device)
-    backbone.tally = UNetTally()
+    _reset_peak_memory(model.device)
+    model.tally = UNetTally()
     fast = tf32(combination.common.precision == "tf32")
     with fast, blamed_plugins(combination.inversion, combination.method):
-        latents, notes = edit_latents(backbone, samples, combination, read)
+        latents, notes = edit_latents(model, samples, combination, read)
     finite = latents.flatten(1).isfinite().all(dim=1).tolist()
     if spoilt := [sample.id for sample, good in zip(samples, finite, strict=True) if not good]:
         raise PiebenchError(
@@ -73,7 +73,7 @@ def edit_batch(
             "use --precision fp32 or bf16, or a lower --guidance"
         )
     of_decoding: list[str] = []
-    images = backbone.decode_latents(latents, combination.common.pixel_overflow, of_decoding.append)
+    images = model.decode_latents(latents, combination.common.pixel_overflow, of_decoding.append)
     seconds = (time.perf_counter() - started) / len(samples)
     return [
         EditResult(
@@ -81,10 +81,10 @@ def edit_batch(
             image=images[place],
             latents=latents[place],
             seconds=seconds,
-            unet_forward=backbone.tally.forward[place],
-            unet_backward=backbone.tally.backward[place],
-            unet_reused=backbone.tally.reused[place],
-            peak_memory=_peak_memory(backbone.device),
+            unet_forward=model.tally.forward[place],
+            unet_backward=model.tally.backward[place],
+            unet_reused=model.tally.reused[place],
+            peak_memory=_peak_memory(model.device),
             notes=notes[place] + of_decoding,
         )
         for place, sample in enumerate(samples)
@@ -92,7 +92,7 @@ def edit_batch(
 
 
 def edit_latents(
-    backbone: Backbone,
+    model: DiffusionModel,
     samples: Sequence[Sample],
     combination: Combination,
     read: Callable[[Path], NDArray[np.uint8]] = read_picture,
@@ -107,29 +107,27 @@ def edit_latents(
     """
     common = combination.common
     inversion, method = INVERSIONS.get(combination.inversion), METHODS.get(combination.method)
-    schedule = ddim_schedule(
-        backbone.alphas_cumprod, common.steps, common.steps_offset, common.set_alpha_to_one
-    )
+    schedule = ddim_schedule(model.alphas_cumprod, common.steps, common.steps_offset, common.set_alpha_to_one)
     inputs = encode_inputs(
-        backbone,
+        model,
         samples,
-        working_resolution(backbone, common.resolution),
+        working_resolution(model, common.resolution),
         [method.prompts(sample, combination.method_settings) for sample in samples],
         common.image_loader,
         common.guidance,
         common.seed,
         read,
     )
-    path = inversion.invert(backbone, inputs, schedule, combination.inversion_settings)
-    prepared = method.prepare(samples, backbone, common.steps, combination.method_settings)
+    path = inversion.invert(model, inputs, schedule, combination.inversion_settings)
+    prepared = method.prepare(samples, model, common.steps, combination.method_settings)
     first_step = schedule.steps - path.steps if common.count_skipped_steps else 0
-    latents = edit(backbone, inputs, path, prepared.controller, schedule, common.guidance, first_step)
+    latents = edit(model, inputs, path, prepared.controller, schedule, common.guidance, first_step)
     of_inversion = path.notes or [[] for _ in samples]
     return latents, [[*pair[0], *pair[1]] for pair in zip(of_inversion, prepared.notes, strict=True)]
 
 
 def encode_inputs(
-    backbone: Backbone,
+    model: DiffusionModel,
     samples: Sequence[Sample],
     resolution: int,
     prompts: Sequence[Prompts] | None = None,
@@ -141,7 +139,7 @@ def encode_inputs(
     """Load and encode pictures and prompts of a batch.
 
     Args:
-        backbone: the model.
+        model: the model.
         samples: what is edited.
         resolution: side in pixels.
         prompts: what a method edits each sample with; by default its own prompts.
@@ -155,21 +153,21 @@ def encode_inputs(
     """
     texts = prompts or [prompts_of_sample(sample, None) for sample in samples]
     images = [load_image(sample.file, resolution, loader, read) for sample in samples]
-    divisor = _size_divisor(backbone)
+    divisor = _size_divisor(model)
     for sample, image in zip(samples, images, strict=True):
         if any(side % divisor for side in image.shape[:2]) or image.shape != images[0].shape:
             raise PiebenchError(
                 f"{sample.file}: is {image.shape[1]}x{image.shape[0]} after image_loader={loader}; all sizes "
                 f"of a batch must be equal and multiples of {divisor}: use image_loader=crop"
             )
-    tokenizer = backbone.tokenizer
+    tokenizer = model.tokenizer
     return EditInputs(
-        latents=backbone.encode_images(images),
-        inversion=backbone.embed_prompts([text.inversion for text in texts]),
-        source=backbone.embed_prompts([text.source for text in texts]),
-        target=backbone.embed_prompts([text.target for text in texts]),
-        uncond=backbone.embed_prompts([""] * len(texts)),
-        negative=backbone.embed_prompts([text.negative for text in texts]),
+        latents=model.encode_images(images),
+        inversion=model.embed_prompts([text.inversion for text in texts]),
+        source=model.embed_prompts([text.source for text in texts]),
+        target=model.embed_prompts([text.target for text in texts]),
+        uncond=model.embed_prompts([""] * len(texts)),
+        negative=model.embed_prompts([text.negative for text in texts]),
         source_is_empty=[same_text(text.source, "", tokenizer) for text in texts],
         source_is_inversion=[same_text(text.source, text.inversion, tokenizer) for text in texts],
         guidance=guidance,
@@ -177,24 +175,24 @@ def encode_inputs(
     )
 
 
-def working_resolution(backbone: Backbone, resolution: int | None) -> int:
+def working_resolution(model: DiffusionModel, resolution: int | None) -> int:
     """The side in pixels of the edits with this model.
 
     Args:
-        backbone: the model.
+        model: the model.
         resolution: what the recipe asks for; None is the model's own.
 
     Raises:
         PiebenchError: its latents do not divide by 8.
     """
-    resolution = resolution or backbone.native_resolution
-    if resolution % (divisor := _size_divisor(backbone)):
+    resolution = resolution or model.native_resolution
+    if resolution % (divisor := _size_divisor(model)):
         raise PiebenchError(f"resolution {resolution}: must be a multiple of {divisor} with this model")
     return resolution
 
 
-def _size_divisor(backbone: Backbone) -> int:
-    return backbone.vae_factor * LATENT_DIVISOR
+def _size_divisor(model: DiffusionModel) -> int:
+    return model.vae_factor * LATENT_DIVISOR
 
 
 def _reset_peak_memory(device: torch.device) -> None:

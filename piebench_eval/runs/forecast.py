@@ -15,7 +15,7 @@ from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.diffusion.words import same_text
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
-from piebench_eval.models.base import Backbone
+from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.cache import Memory
 from piebench_eval.models.nfe import UNetTally
 from piebench_eval.recipes.plugins import blamed_plugins
@@ -230,7 +230,7 @@ def _plan(
     return path, steps
 
 
-class _StandIn(Backbone):
+class _StandIn(DiffusionModel):
     """A model without weights: its texts are numbers, and its noise is random."""
 
     memories: dict[Any, Memory]

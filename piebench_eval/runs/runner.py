@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from piebench_eval.data.sample import Sample
-    from piebench_eval.models.base import Backbone
+    from piebench_eval.models.base import DiffusionModel
     from piebench_eval.recipes.combination import Combination
     from piebench_eval.recipes.recipe import Recipe
     from piebench_eval.runs.edit_batch import EditResult
@@ -45,7 +45,7 @@ class ModelEditor:
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         self._spec, self._recipe = spec, recipe
-        self._backbone: Backbone | None = None
+        self._diffusion_model: DiffusionModel | None = None
         self._resting = 0
         self._prefetcher = ImagePrefetcher()
 
@@ -92,27 +92,27 @@ class ModelEditor:
 
         from piebench_eval.models.cache import Memory
         from piebench_eval.models.compile import compile_blocks
-        from piebench_eval.models.loading import load_backbone
+        from piebench_eval.models.loading import load_model
         from piebench_eval.models.location import model_fingerprint
         from piebench_eval.runs.edit_batch import working_resolution
 
-        self._backbone = None
-        backbone = load_backbone(
+        self._diffusion_model = None
+        diffusion_model = load_model(
             model.name, model.revision, self.device, model.precision, self._spec.allow_pickle
         )
         for combination in (self._recipe.combination(*pair) for pair in self._recipe.pairs):
             if model_of(combination) == model:
-                working_resolution(backbone, combination.common.resolution)
+                working_resolution(diffusion_model, combination.common.resolution)
         fingerprint = model_fingerprint(model.name, model.revision)
-        backbone.memory = Memory(self._identity(model, fingerprint), self._spec.cache)
+        diffusion_model.memory = Memory(self._identity(model, fingerprint), self._spec.cache)
         if self._spec.checkpointing:
-            backbone.unet.enable_gradient_checkpointing()
+            diffusion_model.unet.enable_gradient_checkpointing()
         if self._spec.compile:
-            compile_blocks(backbone.unet)
+            compile_blocks(diffusion_model.unet)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
             self._resting = torch.cuda.memory_allocated(self.device)
-        self._backbone = backbone
+        self._diffusion_model = diffusion_model
         return fingerprint
 
     def _identity(self, model: Model, fingerprint: str | None) -> dict[str, Any]:
@@ -142,8 +142,8 @@ class ModelEditor:
         """Edit a batch with the loaded model."""
         from piebench_eval.runs.edit_batch import edit_batch
 
-        assert self._backbone is not None, "a worker loads before it edits"
-        return edit_batch(self._backbone, samples, combination, self._prefetcher.read)
+        assert self._diffusion_model is not None, "a worker loads before it edits"
+        return edit_batch(self._diffusion_model, samples, combination, self._prefetcher.read)
 
     def prepare(self, samples: Sequence[Sample]) -> None:
         """Read the pictures of coming batches while this one is edited."""
@@ -151,5 +151,5 @@ class ModelEditor:
 
     def forget(self) -> None:
         """Drop what the combinations of a batch share."""
-        if self._backbone is not None and self._backbone.memory is not None:
-            self._backbone.memory.forget()
+        if self._diffusion_model is not None and self._diffusion_model.memory is not None:
+            self._diffusion_model.memory.forget()

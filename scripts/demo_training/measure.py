@@ -15,8 +15,8 @@ from piebench_eval.demo.recognise import Seen, recognise
 from piebench_eval.demo.scene import Scene, caption
 from piebench_eval.diffusion.ddim import ddim_invert, ddim_step, guide
 from piebench_eval.diffusion.schedules import ddim_schedule
-from piebench_eval.models.base import Backbone
-from piebench_eval.models.loading import load_backbone
+from piebench_eval.models.base import DiffusionModel
+from piebench_eval.models.loading import load_model
 from scripts.demo_training.data import scene
 
 SAMPLING_STEPS, GUIDANCE, INVERSION_STEPS = 25, 4.0, 50
@@ -26,14 +26,14 @@ def measure(
     prompts: int = 200, drawings: int = 200, inversions: int = 20, pairs: int = 64
 ) -> dict[str, float]:
     """All numbers of the model card; the arguments say on how many scenes each is measured."""
-    backbone = load_backbone(DEMO)
+    model = load_model(DEMO)
     scenes = [scene("held-out", index) for index in range(drawings)]
     return {
-        "autoencoder PSNR, dB": autoencoder_psnr(backbone, scenes),
+        "autoencoder PSNR, dB": autoencoder_psnr(model, scenes),
         **{f"{what} right, drawn": share for what, share in drawn_right(prompts).items()},
-        **{f"{what} right, autoencoder": share for what, share in coded_right(backbone, prompts).items()},
-        **{f"{what} right, sampled": share for what, share in sampled_right(backbone, prompts).items()},
-        "inversion PSNR, dB": inversion_psnr(backbone, scenes[:inversions]),
+        **{f"{what} right, autoencoder": share for what, share in coded_right(model, prompts).items()},
+        **{f"{what} right, sampled": share for what, share in sampled_right(model, prompts).items()},
+        "inversion PSNR, dB": inversion_psnr(model, scenes[:inversions]),
         "CLIP retrieval": clip_retrieval(scenes[:pairs]),
     }
 
@@ -43,10 +43,10 @@ def psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     return float(10 * np.log10(255**2 / np.square(one.astype(float) - other).mean()))
 
 
-def autoencoder_psnr(backbone: Backbone, scenes: Sequence[Scene]) -> float:
+def autoencoder_psnr(model: DiffusionModel, scenes: Sequence[Scene]) -> float:
     """Mean PSNR of drawings after the autoencoder."""
     pictures = [draw(shown) for shown in scenes]
-    coded = decode(backbone, backbone.encode_images(pictures))
+    coded = decode(model, model.encode_images(pictures))
     return float(np.mean([psnr(one, other) for one, other in zip(pictures, coded, strict=True)]))
 
 
@@ -67,17 +67,17 @@ def drawn_right(wanted: int) -> dict[str, float]:
     return _shares(scenes, [recognise(draw(shown)) for shown in scenes])
 
 
-def coded_right(backbone: Backbone, wanted: int) -> dict[str, float]:
+def coded_right(model: DiffusionModel, wanted: int) -> dict[str, float]:
     """How it judges drawings that have been through the autoencoder: a model cannot do better."""
     scenes = one_object_scenes(wanted)
-    coded = decode(backbone, backbone.encode_images([draw(shown) for shown in scenes]))
+    coded = decode(model, model.encode_images([draw(shown) for shown in scenes]))
     return _shares(scenes, [recognise(picture) for picture in coded])
 
 
-def sampled_right(backbone: Backbone, wanted: int) -> dict[str, float]:
+def sampled_right(model: DiffusionModel, wanted: int) -> dict[str, float]:
     """How it judges pictures sampled from noise for the drawings' captions."""
     scenes = one_object_scenes(wanted)
-    pictures = sample(backbone, [caption(shown) for shown in scenes])
+    pictures = sample(model, [caption(shown) for shown in scenes])
     return _shares(scenes, [recognise(picture) for picture in pictures])
 
 
@@ -92,31 +92,31 @@ def _shares(scenes: Sequence[Scene], seen: Sequence[Seen]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def sample(backbone: Backbone, prompts: Sequence[str], seed: int = 0) -> NDArray[np.uint8]:
+def sample(model: DiffusionModel, prompts: Sequence[str], seed: int = 0) -> NDArray[np.uint8]:
     """DDIM sampling from noise; ``[prompts, side, side, 3]``."""
-    schedule = ddim_schedule(backbone.alphas_cumprod, SAMPLING_STEPS)
-    cond, uncond = backbone.embed_prompts(prompts), backbone.embed_prompts([""] * len(prompts))
-    shape = (len(prompts), 4, backbone.unet.config.sample_size, backbone.unet.config.sample_size)
-    latents = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(backbone.device)
+    schedule = ddim_schedule(model.alphas_cumprod, SAMPLING_STEPS)
+    cond, uncond = model.embed_prompts(prompts), model.embed_prompts([""] * len(prompts))
+    shape = (len(prompts), 4, model.unet.config.sample_size, model.unet.config.sample_size)
+    latents = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(model.device)
     for level in reversed(range(schedule.steps)):
         both = torch.cat([uncond, cond])
-        noise = backbone.predict_noise(latents.repeat(2, 1, 1, 1), schedule.timesteps[level], both, [0])
+        noise = model.predict_noise(latents.repeat(2, 1, 1, 1), schedule.timesteps[level], both, [0])
         guided = guide(*noise.chunk(2), GUIDANCE)
         latents = ddim_step(latents, guided, schedule.alphas[level + 1], schedule.alphas[level])
-    return decode(backbone, latents)
+    return decode(model, latents)
 
 
 @torch.no_grad()
-def inversion_psnr(backbone: Backbone, scenes: Sequence[Scene]) -> float:
+def inversion_psnr(model: DiffusionModel, scenes: Sequence[Scene]) -> float:
     """Mean PSNR of DDIM inversion and sampling at guidance 1 against the autoencoder's reconstruction."""
-    schedule = ddim_schedule(backbone.alphas_cumprod, INVERSION_STEPS)
-    start = backbone.encode_images([draw(shown) for shown in scenes])
-    cond = backbone.embed_prompts([caption(shown) for shown in scenes])
-    latents = ddim_invert(backbone, start, cond, cond, schedule)[-1]
+    schedule = ddim_schedule(model.alphas_cumprod, INVERSION_STEPS)
+    start = model.encode_images([draw(shown) for shown in scenes])
+    cond = model.embed_prompts([caption(shown) for shown in scenes])
+    latents = ddim_invert(model, start, cond, cond, schedule)[-1]
     for level in reversed(range(schedule.steps)):
-        noise = backbone.predict_noise(latents, schedule.timesteps[level], cond, [0])
+        noise = model.predict_noise(latents, schedule.timesteps[level], cond, [0])
         latents = ddim_step(latents, noise, schedule.alphas[level + 1], schedule.alphas[level])
-    pairs = zip(decode(backbone, start), decode(backbone, latents), strict=True)
+    pairs = zip(decode(model, start), decode(model, latents), strict=True)
     return float(np.mean([psnr(one, other) for one, other in pairs]))
 
 
@@ -134,6 +134,6 @@ def clip_retrieval(scenes: Sequence[Scene]) -> float:
 
 
 @torch.no_grad()
-def decode(backbone: Backbone, latents: torch.Tensor) -> NDArray[np.uint8]:
+def decode(model: DiffusionModel, latents: torch.Tensor) -> NDArray[np.uint8]:
     """Pictures of latents, ``[n, side, side, 3]``."""
-    return backbone.decode_latents(latents)
+    return model.decode_latents(latents)

@@ -11,7 +11,7 @@ from diffusers import UNet2DConditionModel
 from piebench_eval.data.sample import Sample
 from piebench_eval.demo.embedded import locate
 from piebench_eval.diffusion.schedules import ddim_schedule
-from piebench_eval.models.base import Backbone
+from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.cache import Memory
 from piebench_eval.models.from_pretrained import load_complete
 from piebench_eval.recipes.combination import Combination
@@ -90,7 +90,7 @@ class Measured:
 
 
 def measure(
-    backbone: Backbone,
+    model: DiffusionModel,
     samples: Sequence[Sample],
     combination: Combination,
     batch_sizes: Sequence[int],
@@ -100,7 +100,7 @@ def measure(
     """Time a combination at several batch sizes, nothing shared with others; and the last sample's edit.
 
     Args:
-        backbone: the model.
+        model: the model.
         samples: as many as the largest batch has.
         combination: how they are edited.
         batch_sizes: samples per batch.
@@ -110,11 +110,11 @@ def measure(
     timings, edits = [], {}
     for batch in batch_sizes:
         if warm_up:
-            _alone(backbone, samples[:batch], combination)
-        backbone.memory = None
-        with PeakMemory(backbone.device) as peak:
-            seconds, results = _alone(backbone, samples[:batch], combination)
-        more = [_alone(backbone, samples[:batch], combination)[0] for _ in range(repeats - 1)]
+            _alone(model, samples[:batch], combination)
+        model.memory = None
+        with PeakMemory(model.device) as peak:
+            seconds, results = _alone(model, samples[:batch], combination)
+        more = [_alone(model, samples[:batch], combination)[0] for _ in range(repeats - 1)]
         memory = None if peak.taken is None else peak.taken / batch
         timings.append(Timing(batch, statistics.median([seconds, *more]) / batch, memory, peak.most))
         edits[batch] = results[-1]
@@ -123,7 +123,7 @@ def measure(
 
 
 def time_ends(
-    backbone: Backbone,
+    model: DiffusionModel,
     samples: Sequence[Sample],
     combination: Combination,
     batch_sizes: Sequence[int],
@@ -134,15 +134,15 @@ def time_ends(
     They do not grow with the number of steps, so that a projection must not either.
     """
     common = combination.common
-    side, found = working_resolution(backbone, common.resolution), {}
+    side, found = working_resolution(model, common.resolution), {}
     for batch in batch_sizes:
         for _ in range(1 + warm_up):
-            backbone.memory = Memory({})
-            synchronize(backbone.device)
+            model.memory = Memory({})
+            synchronize(model.device)
             started = time.perf_counter()
-            inputs = encode_inputs(backbone, samples[:batch], side, loader=common.image_loader)
-            backbone.decode_latents(inputs.latents)
-            synchronize(backbone.device)
+            inputs = encode_inputs(model, samples[:batch], side, loader=common.image_loader)
+            model.decode_latents(inputs.latents)
+            synchronize(model.device)
             found[batch] = (time.perf_counter() - started) / batch
     return found
 
@@ -150,7 +150,7 @@ def time_ends(
 def beside_plain(
     measured: Measured,
     edited: EditResult,
-    backbone: Backbone,
+    diffusion_model: DiffusionModel,
     unet: UNet2DConditionModel,
     combination: Combination,
     warm_up: bool = False,
@@ -160,25 +160,27 @@ def beside_plain(
     Args:
         measured: what is known of the combination.
         edited: the package's edit of the picture.
-        backbone: the autoencoder and the text encoder.
+        diffusion_model: the autoencoder and the text encoder.
         unet: in float32; null-text differentiates its weights too, as the reference does.
         combination: how it is edited.
         warm_up: edit in two steps before, untimed.
     """
     common = combination.common
-    backbone.memory = None
-    side = working_resolution(backbone, common.resolution)
+    diffusion_model.memory = None
+    side = working_resolution(diffusion_model, common.resolution)
 
     def embed(prompts: Sequence[str]) -> torch.Tensor:
-        return backbone.embed_prompts(prompts).float()
+        return diffusion_model.embed_prompts(prompts).float()
 
     def in_steps(steps: int) -> tuple[torch.Tensor, PlainModel]:
-        schedule = ddim_schedule(backbone.alphas_cumprod, steps, common.steps_offset, common.set_alpha_to_one)
-        z0 = encode_inputs(backbone, [edited.sample], side, loader=common.image_loader).latents
+        schedule = ddim_schedule(
+            diffusion_model.alphas_cumprod, steps, common.steps_offset, common.set_alpha_to_one
+        )
+        z0 = encode_inputs(diffusion_model, [edited.sample], side, loader=common.image_loader).latents
         with plain_model(unet, embed) as model:
-            latents = plain_edit(model, combination, edited.sample, z0, schedule, backbone.tokenizer)
-        backbone.decode_latents(latents)
-        synchronize(backbone.device)
+            latents = plain_edit(model, combination, edited.sample, z0, schedule, diffusion_model.tokenizer)
+        diffusion_model.decode_latents(latents)
+        synchronize(diffusion_model.device)
         return latents, model
 
     if warm_up:
@@ -198,24 +200,24 @@ def plain_unet(model: str, device: torch.device) -> UNet2DConditionModel:
     ).requires_grad_(True)
 
 
-def time_grid(backbone: Backbone, samples: Sequence[Sample], combinations: Sequence[Combination]) -> float:
+def time_grid(model: DiffusionModel, samples: Sequence[Sample], combinations: Sequence[Combination]) -> float:
     """Seconds per image for all combinations one after another, sharing what they can."""
-    backbone.memory = Memory({})
-    return sum(_timed(backbone, samples, combination)[0] for combination in combinations) / len(samples)
+    model.memory = Memory({})
+    return sum(_timed(model, samples, combination)[0] for combination in combinations) / len(samples)
 
 
 def _alone(
-    backbone: Backbone, samples: Sequence[Sample], combination: Combination
+    model: DiffusionModel, samples: Sequence[Sample], combination: Combination
 ) -> tuple[float, list[EditResult]]:
-    backbone.memory = Memory({})
-    return _timed(backbone, samples, combination)
+    model.memory = Memory({})
+    return _timed(model, samples, combination)
 
 
 def _timed(
-    backbone: Backbone, samples: Sequence[Sample], combination: Combination
+    model: DiffusionModel, samples: Sequence[Sample], combination: Combination
 ) -> tuple[float, list[EditResult]]:
-    synchronize(backbone.device)
+    synchronize(model.device)
     started = time.perf_counter()
-    results = edit_batch(backbone, samples, combination)
-    synchronize(backbone.device)
+    results = edit_batch(model, samples, combination)
+    synchronize(model.device)
     return time.perf_counter() - started, results

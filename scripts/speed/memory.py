@@ -21,7 +21,7 @@ from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.diffusion.controller import controlled
 from piebench_eval.diffusion.rows import RowBatch
 from piebench_eval.methods import METHODS
-from piebench_eval.models.base import Backbone
+from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.decoding import GPU_BATCH
 from piebench_eval.recipes.combination import Combination
 from piebench_eval.runs.forecast import plan_sampling
@@ -95,7 +95,7 @@ def calculate_memory(
     for network in (unet, text_encoder):
         torch.nn.Module.to(network, dtype)  # diffusers' own warns of weights, and there are none
     tokenizer = CLIPTokenizer.from_pretrained(locate("model", DEMO), subfolder="tokenizer")
-    backbone = Backbone(unet, vae, None, tokenizer, torch.empty(0), meta)
+    model = DiffusionModel(unet, vae, None, tokenizer, torch.empty(0), meta)
     latents = torch.empty(len(samples), 4, side // 8, side // 8, device=meta)
 
     def texts(rows: int) -> torch.Tensor:
@@ -103,13 +103,13 @@ def calculate_memory(
 
     method = METHODS.get(combination.method)
     steps = combination.common.steps
-    controller = method.prepare(samples, backbone, steps, combination.method_settings).controller
+    controller = method.prepare(samples, model, steps, combination.method_settings).controller
     index, rows = largest_step(combination, samples)
     controller.begin_step(index, rows, (side // 8, side // 8))
 
     def step() -> None:
         with controlled(unet, controller):
-            backbone.predict_noise(latents[rows.owners], 1, texts(len(rows.owners)), rows.owners)
+            model.predict_noise(latents[rows.owners], 1, texts(len(rows.owners)), rows.owners)
 
     def decode() -> None:
         vae.decode(latents[:GPU_BATCH])
@@ -118,7 +118,7 @@ def calculate_memory(
         unet.requires_grad_(False)
         with torch.enable_grad():
             uncond = texts(len(samples)).requires_grad_()
-            backbone.predict_noise(latents, 1, uncond, range(len(samples))).sum().backward()
+            model.predict_noise(latents, 1, uncond, range(len(samples))).sum().backward()
 
     networks = (unet, vae, text_encoder)
     return Calculated(

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from piebench_eval.data.sample import Sample
 from piebench_eval.errors import PiebenchError
-from piebench_eval.models.base import Backbone
+from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.compile import compile_blocks
-from piebench_eval.models.loading import PRECISIONS, load_backbone, resolve_device
+from piebench_eval.models.loading import PRECISIONS, load_model, resolve_device
 from piebench_eval.models.precision import tf32
 from piebench_eval.recipes.combination import Combination
 from piebench_eval.recipes.recipe import Recipe, build_recipe, read_recipe_fields
@@ -55,18 +55,18 @@ def bench(options: Options, console: Console, keep: Callable[[Report], None] = l
     with tempfile.TemporaryDirectory() as scratch, console.status("model") as status:
         folder = Path(scratch)
         model = options.model or str(save_model(folder / options.size, SIZES[options.size]))
-        backbone = load_backbone(model, device=device, precision=options.precision)
+        diffusion_model = load_model(model, device=device, precision=options.precision)
         if options.compile:
-            compile_blocks(backbone.unet)
-        side = working_resolution(backbone, options.resolution)
+            compile_blocks(diffusion_model.unet)
+        side = working_resolution(diffusion_model, options.resolution)
         samples = save_samples(folder, max([*options.batch_sizes, CALCULATED_BATCH]), side)
-        _page_in(backbone)
+        _page_in(diffusion_model)
         plain = plain_unet(model, device) if options.baseline else None
-        findings = _begin(options, recipe, combinations[0], backbone, samples, status.update)
+        findings = _begin(options, recipe, combinations[0], diffusion_model, samples, status.update)
         for combination in combinations:
             status.update(combination.name)
             try:
-                found = _measure(options, backbone, plain, samples, combination)
+                found = _measure(options, diffusion_model, plain, samples, combination)
             except (PiebenchError, RuntimeError) as error:  # of a GPU: out of memory, or a kernel that fails
                 findings.failed.append(f"{combination.name}: {str(error).splitlines()[0]}")
                 console.print(findings.failed[-1], style="red", highlight=False)
@@ -85,7 +85,7 @@ def bench(options: Options, console: Console, keep: Callable[[Report], None] = l
             status.update("all combinations in a row")
             done = {one.combination for one in findings.measured}
             in_a_row = [combination for combination in combinations if combination.name in done]
-            findings.grid = time_grid(backbone, samples[: max(options.batch_sizes)], in_a_row)
+            findings.grid = time_grid(diffusion_model, samples[: max(options.batch_sizes)], in_a_row)
         if options.precision != "fp32" and not options.quick:
             status.update(f"metrics in float32 and {options.precision}")
             findings.changes = metric_changes(options.precision, recipe.pairs, options.device)
@@ -98,53 +98,53 @@ def _begin(
     options: Options,
     recipe: Recipe,
     combination: Combination,
-    backbone: Backbone,
+    model: DiffusionModel,
     samples: Sequence[Sample],
     tell: Callable[[str], None],
 ) -> Findings:
     """What is known before any combination: plans, and what the device gives."""
-    side, batch = working_resolution(backbone, options.resolution), max(options.batch_sizes)
+    side, batch = working_resolution(model, options.resolution), max(options.batch_sizes)
     table1 = _table1({"model": options.model or options.size})
     tell("matrix products")
     with tf32(options.precision == "tf32"):
-        peak = matrix_peak(backbone.device, PRECISIONS[options.precision])
+        peak = matrix_peak(model.device, PRECISIONS[options.precision])
     tell("encoding and decoding")
-    ends = time_ends(backbone, samples, combination, options.batch_sizes, _warms_up(options, backbone))
+    ends = time_ends(model, samples, combination, options.batch_sizes, _warms_up(options, model))
     return Findings(
         options,
-        backbone.device,
+        model.device,
         side,
         planned=forecast(recipe, [samples[batch - 1]], Scan()),
         planned_table1=forecast(table1, samples, Scan()),
         table1_steps=table1.combination(*table1.pairs[0]).common.steps,
-        per_row=flops_of_row(backbone.unet, side // backbone.vae_factor),
+        per_row=flops_of_row(model.unet, side // model.vae_factor),
         peak=peak,
         ends=ends,
     )
 
 
-def _warms_up(options: Options, backbone: Backbone) -> bool:
-    return options.compile or backbone.device.type == "cuda"
+def _warms_up(options: Options, model: DiffusionModel) -> bool:
+    return options.compile or model.device.type == "cuda"
 
 
 def _measure(
     options: Options,
-    backbone: Backbone,
+    model: DiffusionModel,
     plain: UNet2DConditionModel | None,
     samples: Sequence[Sample],
     combination: Combination,
 ) -> Measured:
     """One combination, and the plain implementation beside it."""
-    warm_up = _warms_up(options, backbone)
-    measured, edited = measure(backbone, samples, combination, options.batch_sizes, options.repeats, warm_up)
+    warm_up = _warms_up(options, model)
+    measured, edited = measure(model, samples, combination, options.batch_sizes, options.repeats, warm_up)
     if plain is None:
         return measured
-    return beside_plain(measured, edited, backbone, plain, combination, warm_up)
+    return beside_plain(measured, edited, model, plain, combination, warm_up)
 
 
-def _page_in(backbone: Backbone) -> None:
+def _page_in(model: DiffusionModel) -> None:
     """Read all weights, which are only mapped to their file: the first edit's memory is not to hold them."""
-    for network in (backbone.unet, backbone.vae, backbone.text_encoder):
+    for network in (model.unet, model.vae, model.text_encoder):
         for weight in network.parameters():
             weight.sum()
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from piebench_eval.models.cache import Memory
-from piebench_eval.models.loading import load_backbone
+from piebench_eval.models.loading import load_model
 from scripts.gpu.cuda_tests import LOG
 from scripts.speed.models import SIZES, save_model
 from scripts.speed.samples import save_samples
@@ -51,7 +51,7 @@ def load(device, small_sd):
 
     def load_once(precision="fp32"):
         if precision not in loaded:
-            loaded[precision] = load_backbone(small_sd, device=device, precision=precision)
+            loaded[precision] = load_model(small_sd, device=device, precision=precision)
         loaded[precision].memory = Memory({})
         return loaded[precision]
 

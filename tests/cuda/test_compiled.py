@@ -5,7 +5,7 @@ import torch
 
 from piebench_eval.models.cache import Memory
 from piebench_eval.models.compile import compile_blocks
-from piebench_eval.models.loading import load_backbone
+from piebench_eval.models.loading import load_model
 from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
 from scripts.speed.measure import TOLERANCE
 from tests.cuda.test_precisions import ROUNDINGS, rms
@@ -24,12 +24,12 @@ def test_compiled_blocks_make_the_same_edit(device, tiny_model, samples, precisi
     combination = shipped("table1", settings).combination("direct", "p2p")
     torch._dynamo.reset()
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    backbone = load_backbone(str(tiny_model), device=device, precision=precision)
-    backbone.memory = Memory({})  # the inversion is not done again: another number of rows to compile for
-    expected, _ = edit_latents(backbone, samples[:2], combination)
-    moved = rms(expected - encode_inputs(backbone, samples[:2], RESOLUTION).latents)
-    compile_blocks(backbone.unet)
-    found, _ = edit_latents(backbone, samples[:2], combination)
+    model = load_model(str(tiny_model), device=device, precision=precision)
+    model.memory = Memory({})  # the inversion is not done again: another number of rows to compile for
+    expected, _ = edit_latents(model, samples[:2], combination)
+    moved = rms(expected - encode_inputs(model, samples[:2], RESOLUTION).latents)
+    compile_blocks(model.unet)
+    found, _ = edit_latents(model, samples[:2], combination)
     record_property("graphs", torch._dynamo.utils.counters["stats"]["unique_graphs"] - before)
     record_property("latents off, max", f"{float((found - expected).abs().max()):.1e}")
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > before, "nothing was compiled"

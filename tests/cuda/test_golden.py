@@ -9,7 +9,7 @@ from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models.cache import Memory
-from piebench_eval.models.loading import load_backbone
+from piebench_eval.models.loading import load_model
 from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
 from scripts.speed.measure import NULL_TEXT_TOLERANCE, TOLERANCE
 from tests.golden import record_own, recordings
@@ -22,14 +22,14 @@ CASE = "case1_cake"
 
 @pytest.fixture(scope="module")
 def tiny(device, tiny_model):
-    return load_backbone(str(tiny_model), device=device)
+    return load_model(str(tiny_model), device=device)
 
 
 @pytest.fixture(scope="module")
 def reference(device, golden):
-    backbone = load_backbone(str(golden / "tiny-sd"), device=device)
-    backbone.memory = Memory({})
-    return backbone
+    model = load_model(str(golden / "tiny-sd"), device=device)
+    model.memory = Memory({})
+    return model
 
 
 def check(found, expected, tolerance, record_property, what="latents"):
@@ -74,7 +74,7 @@ def test_the_references_recordings(golden, reference, pair, record_property):
 
 def test_decoded_pictures(tiny, tiny_model, photo_bench):
     """The same latents on both devices: at most one grey level apart, as the recordings allow."""
-    on_cpu = load_backbone(str(tiny_model))
+    on_cpu = load_model(str(tiny_model))
     latents = encode_inputs(on_cpu, load_pie_bench(photo_bench), record_own.RESOLUTION).latents
     apart = np.abs(tiny.decode_latents(latents.to(tiny.device)).astype(int) - on_cpu.decode_latents(latents))
     assert (apart <= recordings.GREY_LEVELS).mean() >= recordings.SHARE_OF_VALUES

@@ -81,22 +81,22 @@ def test_a_picture_that_fits_by_itself_alone_is_made(card, recipe, photo_bench, 
 
 def test_decoding_makes_do_with_less(card, load, monkeypatch, record_property):
     """Four pictures together, and then with the memory for little more than one."""
-    backbone = load()
+    model = load()
     latents = torch.randn(4, 4, 64, 64, generator=torch.Generator().manual_seed(0)).to(card)
-    whole = backbone.decode_latents(latents)
+    whole = model.decode_latents(latents)
 
     def peak(part):
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(card)
         before = torch.cuda.memory_reserved(card)
-        backbone.decode_latents(part)
+        model.decode_latents(part)
         return torch.cuda.max_memory_reserved(card) - before
 
     one, four = peak(latents[:1]), peak(latents)
     record_property("MB for one and for four", f"{one / 1e6:.0f}, {four / 1e6:.0f}")
-    decode, asked = backbone.vae.decode, []
-    monkeypatch.setattr(backbone.vae, "decode", lambda part: asked.append(len(part)) or decode(part))
+    decode, asked = model.vae.decode, []
+    monkeypatch.setattr(model.vae, "decode", lambda part: asked.append(len(part)) or decode(part))
     with memory_of(card, (one + four) // 2):
-        found = backbone.decode_latents(latents)
+        found = model.decode_latents(latents)
     assert asked[0] == 4 and asked[-1] < 4, "it was not halved"
     assert np.abs(found.astype(int) - whole).max() <= GREY_LEVELS

@@ -60,20 +60,20 @@ def tuned(load, pictures, combination):
     """How far null-text is from the inversion in a precision, untuned and tuned; and its edit."""
 
     def measure(precision):
-        backbone = load(precision)
+        model = load(precision)
         combined = combination("null_text+p2p", precision=precision, steps=NULL_TEXT_STEPS)
-        schedule = ddim_schedule(backbone.alphas_cumprod, NULL_TEXT_STEPS)
-        inputs = encode_inputs(backbone, pictures[:2], SIDE)
+        schedule = ddim_schedule(model.alphas_cumprod, NULL_TEXT_STEPS)
+        inputs = encode_inputs(model, pictures[:2], SIDE)
         ddim, null_text = INVERSIONS.get("ddim"), INVERSIONS.get("null_text")
-        wanted = ddim.invert(backbone, inputs, schedule, ddim.settings())
+        wanted = ddim.invert(model, inputs, schedule, ddim.settings())
 
         def distance(settings):
-            reached = null_text.invert(backbone, inputs, schedule, settings)
+            reached = null_text.invert(model, inputs, schedule, settings)
             return rms(reached.trajectory - wanted.trajectory)
 
         settings = combined.inversion_settings
         untuned = distance(settings.model_copy(update={"inner_steps": 0}))
-        return untuned, distance(settings), edit_latents(backbone, pictures[:2], combined)[0]
+        return untuned, distance(settings), edit_latents(model, pictures[:2], combined)[0]
 
     return cache(measure)
 

@@ -8,7 +8,7 @@ import pytest
 
 from piebench_eval.data.image_files import read_picture
 from piebench_eval.data.images import encode_image
-from piebench_eval.models.loading import load_backbone
+from piebench_eval.models.loading import load_model
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs import worker
 from piebench_eval.runs.edit_batch import edit_batch
@@ -63,10 +63,10 @@ def test_a_batch_is_saved_while_the_next_is_edited(
 
 def test_saved_pictures_are_whole(device, recipe, tiny_model, samples, whole):
     """What the saver's thread wrote is what the device has computed, to the last pixel."""
-    backbone, store = load_backbone(str(tiny_model), device=device), RunStore.read(whole)
+    model, store = load_model(str(tiny_model), device=device), RunStore.read(whole)
     for pair in recipe.pairs:
         for batch in (samples[:2], samples[2:]):
-            for edit in edit_batch(backbone, batch, recipe.combination(*pair)):
+            for edit in edit_batch(model, batch, recipe.combination(*pair)):
                 saved = read_picture(store.image_file(*pair, edit.sample))
                 assert np.array_equal(saved, edit.image)
 

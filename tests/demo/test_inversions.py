@@ -8,7 +8,7 @@ from piebench_eval.data.selection import select_samples
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
-from piebench_eval.models.loading import load_backbone
+from piebench_eval.models.loading import load_model
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
 from piebench_eval.recipes.shipped import DEMO_RECIPE
 from piebench_eval.runs.edit_batch import encode_inputs
@@ -20,13 +20,13 @@ def distances(quick_run):
     """How far from the picture each sample's source branch ends, sampled step by step at guidance 7.5."""
     recipe = build_recipe(read_recipe_fields(DEMO_RECIPE), {}, "demo")
     samples = select_samples(load_pie_bench(quick_run.folder / "benchmark"), limit=DEMO_SAMPLES)
-    backbone = load_backbone(DEMO)
-    schedule = ddim_schedule(backbone.alphas_cumprod, recipe.steps)
-    inputs = encode_inputs(backbone, samples, backbone.native_resolution)
+    model = load_model(DEMO)
+    schedule = ddim_schedule(model.alphas_cumprod, recipe.steps)
+    inputs = encode_inputs(model, samples, model.native_resolution)
     found = {}
     for name in ("ddim", "null_text"):
-        path = INVERSIONS.get(name).invert(backbone, inputs, schedule, recipe.inversions[name])
-        end = source_end(backbone, inputs, schedule, path)
+        path = INVERSIONS.get(name).invert(model, inputs, schedule, recipe.inversions[name])
+        end = source_end(model, inputs, schedule, path)
         found[name] = (end - inputs.latents).square().mean(dim=(1, 2, 3))
         if path.source == "retraced":
             assert (end - path.trajectory[0]).abs().max() < 1e-3

@@ -5,15 +5,15 @@ import json
 import pytest
 
 from piebench_eval.demo.embedded import DEMO, WEIGHTS
-from piebench_eval.models.loading import load_backbone
+from piebench_eval.models.loading import load_model
 from scripts.demo_training import measure
 from scripts.demo_training.card import CARD
 from scripts.demo_training.data import scene
 
 
 @pytest.fixture(scope="module")
-def backbone():
-    return load_backbone(DEMO)
+def model():
+    return load_model(DEMO)
 
 
 def test_they_are_small_and_safe():
@@ -23,10 +23,8 @@ def test_they_are_small_and_safe():
     assert not any("_name_or_path" in file.read_text() for file in files if file.suffix == ".json")
 
 
-def test_the_unet_has_stable_diffusions_sixteen_attention_blocks(backbone):
-    blocks = [
-        module for module in backbone.unet.modules() if type(module).__name__ == "BasicTransformerBlock"
-    ]
+def test_the_unet_has_stable_diffusions_sixteen_attention_blocks(model):
+    blocks = [module for module in model.unet.modules() if type(module).__name__ == "BasicTransformerBlock"]
     assert len(blocks) == 16
 
 
@@ -40,18 +38,18 @@ def test_the_pipeline_names_stable_diffusions_classes():
     assert scheduler["beta_schedule"] == "scaled_linear"
 
 
-def test_the_autoencoder_keeps_drawings(backbone):
-    assert measure.autoencoder_psnr(backbone, [scene("held-out", index) for index in range(30)]) > 32
+def test_the_autoencoder_keeps_drawings(model):
+    assert measure.autoencoder_psnr(model, [scene("held-out", index) for index in range(30)]) > 32
 
 
 @pytest.mark.slow  # the weights do not change
-def test_inversion_comes_back(backbone):
-    assert measure.inversion_psnr(backbone, [scene("held-out", index) for index in range(3)]) > 40
+def test_inversion_comes_back(model):
+    assert measure.inversion_psnr(model, [scene("held-out", index) for index in range(3)]) > 40
 
 
 @pytest.mark.slow  # likewise
-def test_samples_show_what_was_asked_for(backbone):
-    assert measure.sampled_right(backbone, 24)["all three"] >= 0.8
+def test_samples_show_what_was_asked_for(model):
+    assert measure.sampled_right(model, 24)["all three"] >= 0.8
 
 
 def test_clip_knows_captions():

@@ -43,16 +43,16 @@ def test_a_step_there_and_back_with_the_same_noise_is_no_step(alpha, other):
     torch.testing.assert_close(ddim_step(there, noise, other, alpha), x)
 
 
-def test_inversion_spends_a_row_per_step_and_two_when_guided(backbone, samples):
+def test_inversion_spends_a_row_per_step_and_two_when_guided(model, samples):
     from piebench_eval.models.nfe import UNetTally
 
-    inputs = encode_inputs(backbone, samples[:2], 128)
-    schedule = ddim_schedule(backbone.alphas_cumprod, 5)
+    inputs = encode_inputs(model, samples[:2], 128)
+    schedule = ddim_schedule(model.alphas_cumprod, 5)
     for guidance, rows in ((1.0, 5), (2.5, 10)):
-        backbone.tally = UNetTally()
-        path = ddim_invert(backbone, inputs.latents, inputs.source, inputs.uncond, schedule, guidance)
+        model.tally = UNetTally()
+        path = ddim_invert(model, inputs.latents, inputs.source, inputs.uncond, schedule, guidance)
         assert path.shape == (6, 2, 4, 16, 16)
-        assert backbone.tally.forward == {0: rows, 1: rows}
+        assert model.tally.forward == {0: rows, 1: rows}
     torch.testing.assert_close(path[0], inputs.latents)
 
 

@@ -22,14 +22,14 @@ BLENDED, INSERTED, UNBLENDED, HALF_FOUND = range(4)
 SETTINGS = P2PSettings(blend_threshold=0.8)
 
 
-def run_edit(backbone, samples, inversion, steps, settings=SETTINGS):
-    backbone.tally = UNetTally()
-    schedule = ddim_schedule(backbone.alphas_cumprod, steps)
-    inputs = encode_inputs(backbone, samples, 128)
+def run_edit(model, samples, inversion, steps, settings=SETTINGS):
+    model.tally = UNetTally()
+    schedule = ddim_schedule(model.alphas_cumprod, steps)
+    inputs = encode_inputs(model, samples, 128)
     entry = INVERSIONS.get(inversion)
-    path = entry.invert(backbone, inputs, schedule, entry.settings())
-    controller = METHODS.get("p2p").prepare(samples, backbone, steps, settings).controller
-    return edit(backbone, inputs, path, controller, schedule, 7.5)
+    path = entry.invert(model, inputs, schedule, entry.settings())
+    controller = METHODS.get("p2p").prepare(samples, model, steps, settings).controller
+    return edit(model, inputs, path, controller, schedule, 7.5)
 
 
 @pytest.mark.parametrize(
@@ -46,74 +46,72 @@ def run_edit(backbone, samples, inversion, steps, settings=SETTINGS):
         ),
     ],
 )
-def test_leaving_rows_out_changes_nothing(backbone, samples, inversion, case):
+def test_leaving_rows_out_changes_nothing(model, samples, inversion, case):
     sample = samples[case]
     # Ten steps: at twenty, a picture that is 1e-7 brighter moves these latents by 8e-4 (at ten by 7e-5).
-    schedule = ddim_schedule(backbone.alphas_cumprod, 10)
-    z0 = encode_inputs(backbone, [sample], 128).latents
-    expected = plain_edit(backbone, schedule, sample, z0, inversion, SETTINGS)
-    edited = run_edit(backbone, [sample], inversion, 10)
+    schedule = ddim_schedule(model.alphas_cumprod, 10)
+    z0 = encode_inputs(model, [sample], 128).latents
+    expected = plain_edit(model, schedule, sample, z0, inversion, SETTINGS)
+    edited = run_edit(model, [sample], inversion, 10)
     torch.testing.assert_close(edited, expected, atol=3e-4, rtol=0)
     assert expected.std() > 0.1
 
 
 @pytest.mark.parametrize("inversion", ["direct", pytest.param("ddim", marks=pytest.mark.slow)])
-def test_replace_controller_against_plain(backbone, samples, inversion):
+def test_replace_controller_against_plain(model, samples, inversion):
     settings = P2PSettings(controller="auto", blend_threshold=0.8)
     sample = samples[HALF_FOUND]
-    schedule = ddim_schedule(backbone.alphas_cumprod, 10)
-    z0 = encode_inputs(backbone, [sample], 128).latents
-    expected = plain_edit(backbone, schedule, sample, z0, inversion, settings)
-    edited = run_edit(backbone, [sample], inversion, 10, settings)
+    schedule = ddim_schedule(model.alphas_cumprod, 10)
+    z0 = encode_inputs(model, [sample], 128).latents
+    expected = plain_edit(model, schedule, sample, z0, inversion, settings)
+    edited = run_edit(model, [sample], inversion, 10, settings)
     torch.testing.assert_close(edited, expected, atol=5e-4, rtol=0)
-    refined = run_edit(backbone, [sample], inversion, 10)
+    refined = run_edit(model, [sample], inversion, 10)
     assert (edited - refined).abs().max() > 0.01
 
 
 @pytest.mark.slow  # as in tests/runs/test_combinations.py
 @pytest.mark.parametrize("inversion", ["ddim", "direct"])
-def test_a_batch_gives_what_its_samples_give_alone(backbone, samples, inversion):
-    together = run_edit(backbone, samples, inversion, 10)
-    rows = dict(backbone.tally.forward)
+def test_a_batch_gives_what_its_samples_give_alone(model, samples, inversion):
+    together = run_edit(model, samples, inversion, 10)
+    rows = dict(model.tally.forward)
     for place, sample in enumerate(samples):
-        alone = run_edit(backbone, [sample], inversion, 10)
+        alone = run_edit(model, [sample], inversion, 10)
         assert (together[place] - alone[0]).abs().max() <= 1e-4
-        assert rows[place] == backbone.tally.forward[0]
+        assert rows[place] == model.tally.forward[0]
 
 
-def test_blend_matters_in_these_cases(backbone, samples):
+def test_blend_matters_in_these_cases(model, samples):
     """Otherwise the comparisons above would not notice a missing blend."""
-    blended = run_edit(backbone, [samples[BLENDED]], "direct", 10)
-    unblended = run_edit(backbone, [samples[BLENDED]], "direct", 10, P2PSettings(local_blend=False))
+    blended = run_edit(model, [samples[BLENDED]], "direct", 10)
+    unblended = run_edit(model, [samples[BLENDED]], "direct", 10, P2PSettings(local_blend=False))
     assert (blended - unblended).abs().max() > 0.1
 
 
-def test_words_that_are_not_there_edit_without_blend(backbone, samples):
+def test_words_that_are_not_there_edit_without_blend(model, samples):
     lost = dataclasses.replace(samples[BLENDED], blended_word="zebra giraffe")
     without = dataclasses.replace(samples[BLENDED], blended_word="")
     torch.testing.assert_close(
-        run_edit(backbone, [lost], "direct", 10), run_edit(backbone, [without], "direct", 10)
+        run_edit(model, [lost], "direct", 10), run_edit(model, [without], "direct", 10)
     )
 
 
-def test_lost_words_may_turn_the_edit_into_the_source_as_the_papers_code_does(backbone, samples):
+def test_lost_words_may_turn_the_edit_into_the_source_as_the_papers_code_does(model, samples):
     lost = dataclasses.replace(samples[BLENDED], blended_word="zebra giraffe")
-    edited = run_edit(backbone, [lost], "direct", 10, P2PSettings(lost_blend_word="reconstruct"))
-    torch.testing.assert_close(edited, encode_inputs(backbone, [lost], 128).latents, atol=1e-6, rtol=0)
+    edited = run_edit(model, [lost], "direct", 10, P2PSettings(lost_blend_word="reconstruct"))
+    torch.testing.assert_close(edited, encode_inputs(model, [lost], 128).latents, atol=1e-6, rtol=0)
 
 
-def test_the_blend_may_read_raw_maps(backbone, samples):
+def test_the_blend_may_read_raw_maps(model, samples):
     edits = [
-        run_edit(
-            backbone, [samples[INSERTED]], "direct", 10, P2PSettings(blend_threshold=0.95, blend_maps=maps)
-        )
+        run_edit(model, [samples[INSERTED]], "direct", 10, P2PSettings(blend_threshold=0.95, blend_maps=maps))
         for maps in ("edited", "raw")
     ]
     assert (edits[0] - edits[1]).abs().max() > 0.1
 
 
-def test_processors_are_put_back_after_an_error(backbone, samples):
-    before = dict(backbone.unet.attn_processors)
+def test_processors_are_put_back_after_an_error(model, samples):
+    before = dict(model.unet.attn_processors)
 
     class Broken(Exception):
         pass
@@ -123,46 +121,46 @@ def test_processors_are_put_back_after_an_error(backbone, samples):
 
         def module_output(self, name, output):
             assert name == "mid_block"
-            assert backbone.unet.attn_processors != before
+            assert model.unet.attn_processors != before
             raise Broken
 
-    schedule = ddim_schedule(backbone.alphas_cumprod, 2)
-    inputs = encode_inputs(backbone, samples[:1], 128)
+    schedule = ddim_schedule(model.alphas_cumprod, 2)
+    inputs = encode_inputs(model, samples[:1], 128)
     entry = INVERSIONS.get("direct")
-    path = entry.invert(backbone, inputs, schedule, entry.settings())
+    path = entry.invert(model, inputs, schedule, entry.settings())
     with pytest.raises(Broken):
-        edit(backbone, inputs, path, BrokenController(samples=1), schedule, 7.5)
-    assert backbone.unet.attn_processors == before
-    assert not backbone.unet.mid_block._forward_hooks
+        edit(model, inputs, path, BrokenController(samples=1), schedule, 7.5)
+    assert model.unet.attn_processors == before
+    assert not model.unet.mid_block._forward_hooks
 
 
-def test_a_module_that_the_unet_lacks_is_named(backbone, samples):
+def test_a_module_that_the_unet_lacks_is_named(model, samples):
     class Hopeful(AttentionController):
         hooked_modules = ("up_blocks.9",)
 
-    with pytest.raises(PiebenchError, match=r"no module up_blocks\.9"), controlled(backbone.unet, Hopeful(1)):
+    with pytest.raises(PiebenchError, match=r"no module up_blocks\.9"), controlled(model.unet, Hopeful(1)):
         pass
 
 
-def test_guidance_one_needs_no_unconditional_row(backbone, samples):
-    schedule = ddim_schedule(backbone.alphas_cumprod, 10)
-    inputs = encode_inputs(backbone, [samples[UNBLENDED]], 128)
+def test_guidance_one_needs_no_unconditional_row(model, samples):
+    schedule = ddim_schedule(model.alphas_cumprod, 10)
+    inputs = encode_inputs(model, [samples[UNBLENDED]], 128)
     entry = INVERSIONS.get("direct")
-    path = entry.invert(backbone, inputs, schedule, entry.settings())
-    controller = METHODS.get("p2p").prepare([samples[UNBLENDED]], backbone, 10, SETTINGS).controller
-    backbone.tally = UNetTally()
-    edit(backbone, inputs, path, controller, schedule, 1.0)
-    assert backbone.tally.forward[0] == 6 * 2 + 4
+    path = entry.invert(model, inputs, schedule, entry.settings())
+    controller = METHODS.get("p2p").prepare([samples[UNBLENDED]], model, 10, SETTINGS).controller
+    model.tally = UNetTally()
+    edit(model, inputs, path, controller, schedule, 1.0)
+    assert model.tally.forward[0] == 6 * 2 + 4
 
 
 @pytest.mark.parametrize("resolution", [64, 192])
-def test_other_resolutions(backbone, samples, resolution):
+def test_other_resolutions(model, samples, resolution):
     """Latents of 8 and 24: blend maps of 2x2 and 6x6."""
-    schedule = ddim_schedule(backbone.alphas_cumprod, 3)
-    inputs = encode_inputs(backbone, samples[:2], resolution)
+    schedule = ddim_schedule(model.alphas_cumprod, 3)
+    inputs = encode_inputs(model, samples[:2], resolution)
     entry = INVERSIONS.get("ddim")
-    path = entry.invert(backbone, inputs, schedule, entry.settings())
-    controller = METHODS.get("p2p").prepare(samples[:2], backbone, 3, SETTINGS).controller
-    edited = edit(backbone, inputs, path, controller, schedule, 7.5)
+    path = entry.invert(model, inputs, schedule, entry.settings())
+    controller = METHODS.get("p2p").prepare(samples[:2], model, 3, SETTINGS).controller
+    edited = edit(model, inputs, path, controller, schedule, 7.5)
     assert edited.shape == (2, 4, resolution // 8, resolution // 8)
     assert edited.isfinite().all()

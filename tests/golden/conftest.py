@@ -1,7 +1,7 @@
 import pytest
 
 from piebench_eval.models.cache import Memory
-from piebench_eval.models.loading import load_backbone
+from piebench_eval.models.loading import load_model
 from tests.golden.recordings import STEPS
 from tests.support.recipes import shipped
 
@@ -9,9 +9,9 @@ from tests.support.recipes import shipped
 @pytest.fixture(scope="session")
 def reference(golden):
     """The small model that the reference implementation was recorded with; it remembers shared work."""
-    backbone = load_backbone(str(golden / "tiny-sd"))
-    backbone.memory = Memory({})
-    return backbone
+    model = load_model(str(golden / "tiny-sd"))
+    model.memory = Memory({})
+    return model
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.diffusion.ddim import ddim_invert
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.methods.p2p import P2PSettings
-from piebench_eval.models.loading import load_backbone
+from piebench_eval.models.loading import load_model
 from piebench_eval.runs.edit_batch import encode_inputs
 from tests.support.photos import save_photo_bench
 from tests.support.plain import plain_edit
@@ -27,16 +27,16 @@ SETTINGS = P2PSettings(controller="auto", blend_threshold=0.8)
 
 def record(folder: Path) -> dict[str, np.ndarray]:
     """Latents of every photograph: encoded, inverted, and edited by each combination."""
-    backbone = load_backbone(str(save_tiny_model(folder / "model")))
-    schedule = ddim_schedule(backbone.alphas_cumprod, STEPS)
+    model = load_model(str(save_tiny_model(folder / "model")))
+    schedule = ddim_schedule(model.alphas_cumprod, STEPS)
     arrays = {}
     for sample in load_pie_bench(save_photo_bench(folder / "data")):
-        inputs = encode_inputs(backbone, [sample], RESOLUTION)
-        path = ddim_invert(backbone, inputs.latents, inputs.source, inputs.uncond, schedule)
+        inputs = encode_inputs(model, [sample], RESOLUTION)
+        path = ddim_invert(model, inputs.latents, inputs.source, inputs.uncond, schedule)
         arrays[f"{sample.id}/z0"] = inputs.latents.numpy()
         arrays[f"{sample.id}/xT"] = path[-1].numpy()
         for inversion in ("ddim", "direct"):
-            edited = plain_edit(backbone, schedule, sample, inputs.latents, inversion, SETTINGS)
+            edited = plain_edit(model, schedule, sample, inputs.latents, inversion, SETTINGS)
             arrays[f"{sample.id}/{inversion}+p2p"] = edited.numpy()
     return arrays
 

@@ -17,13 +17,13 @@ def recording():
 
 
 @pytest.mark.parametrize("inversion", ["ddim", "direct"])
-def test_latents(backbone, samples, recording, inversion):
-    inputs = encode_inputs(backbone, samples, RESOLUTION)
-    schedule = ddim_schedule(backbone.alphas_cumprod, STEPS)
+def test_latents(model, samples, recording, inversion):
+    inputs = encode_inputs(model, samples, RESOLUTION)
+    schedule = ddim_schedule(model.alphas_cumprod, STEPS)
     entry = INVERSIONS.get(inversion)
-    path = entry.invert(backbone, inputs, schedule, entry.settings())
-    controller = METHODS.get("p2p").prepare(samples, backbone, STEPS, SETTINGS).controller
-    edited = edit(backbone, inputs, path, controller, schedule, 7.5)
+    path = entry.invert(model, inputs, schedule, entry.settings())
+    controller = METHODS.get("p2p").prepare(samples, model, STEPS, SETTINGS).controller
+    edited = edit(model, inputs, path, controller, schedule, 7.5)
     for place, sample in enumerate(samples):
         np.testing.assert_allclose(inputs.latents[place], recording[f"{sample.id}/z0"][0], atol=5e-5)
         np.testing.assert_allclose(path.trajectory[-1][place], recording[f"{sample.id}/xT"][0], atol=5e-5)

@@ -9,10 +9,10 @@ STEPS = 5
 
 
 @pytest.fixture(scope="module")
-def schedule(backbone):
-    return ddim_schedule(backbone.alphas_cumprod, STEPS)
+def schedule(model):
+    return ddim_schedule(model.alphas_cumprod, STEPS)
 
 
 @pytest.fixture(scope="module")
-def inputs(backbone, samples):
-    return encode_inputs(backbone, samples[:2], 128)
+def inputs(model, samples):
+    return encode_inputs(model, samples[:2], 128)

@@ -13,18 +13,18 @@ from tests.inversions.conftest import STEPS
 
 
 @pytest.fixture(scope="module")
-def inverted(backbone, inputs, schedule):
-    return trajectory(backbone, inputs, schedule, TrajectorySettings())
+def inverted(model, inputs, schedule):
+    return trajectory(model, inputs, schedule, TrajectorySettings())
 
 
-def path_and_rows(backbone, inputs, schedule, **settings):
-    backbone.tally = UNetTally()
-    path = direct(backbone, inputs, schedule, DirectSettings(**settings))
-    return path, backbone.tally.forward[0]
+def path_and_rows(model, inputs, schedule, **settings):
+    model.tally = UNetTally()
+    path = direct(model, inputs, schedule, DirectSettings(**settings))
+    return path, model.tally.forward[0]
 
 
-def test_the_whole_offset_is_the_trajectory_and_costs_nothing(backbone, inputs, schedule, inverted):
-    path, rows = path_and_rows(backbone, inputs, schedule)
+def test_the_whole_offset_is_the_trajectory_and_costs_nothing(model, inputs, schedule, inverted):
+    path, rows = path_and_rows(model, inputs, schedule)
     assert torch.equal(path.trajectory, inverted) and path.source == "pinned" and rows == STEPS
 
 
@@ -39,15 +39,15 @@ def test_the_whole_offset_is_the_trajectory_and_costs_nothing(backbone, inputs, 
 )
 @torch.no_grad()
 def test_a_part_of_it_leads_where_the_equation_says(
-    backbone, inputs, schedule, inverted, settings, shares, walked
+    model, inputs, schedule, inverted, settings, shares, walked
 ):
-    path, rows = path_and_rows(backbone, inputs, schedule, **settings)
+    path, rows = path_and_rows(model, inputs, schedule, **settings)
     assert rows == STEPS + 2 * walked
     latents, everyone = inverted[-1], range(2)
     for share, level in zip(shares, range(STEPS, 0, -1), strict=True):
         time = schedule.timesteps[level - 1]
         cond, uncond = (
-            backbone.predict_noise(latents, time, text, everyone) for text in (inputs.source, inputs.uncond)
+            model.predict_noise(latents, time, text, everyone) for text in (inputs.source, inputs.uncond)
         )
         alphas = schedule.alphas[level], schedule.alphas[level - 1]
         step = ddim_step(latents, guide(uncond, cond, inputs.guidance), *alphas)
@@ -55,19 +55,19 @@ def test_a_part_of_it_leads_where_the_equation_says(
         torch.testing.assert_close(path.trajectory[level - 1], latents, atol=1e-4, rtol=0)
 
 
-def test_without_offsets_it_is_ddim_inversion(backbone, samples):
+def test_without_offsets_it_is_ddim_inversion(model, samples):
     fields = {"model": "unused", "inversions": ["ddim", "direct"], "methods": ["p2p"], "steps": STEPS}
     recipe = build_recipe(fields, {"inversion.direct.scale": 0}, "test")
     one, other = (
-        edit_latents(backbone, samples[:2], recipe.combination(name, "p2p"))[0] for name in ("ddim", "direct")
+        edit_latents(model, samples[:2], recipe.combination(name, "p2p"))[0] for name in ("ddim", "direct")
     )
     torch.testing.assert_close(one, other, atol=1e-3, rtol=0)
 
 
-def test_a_batch_walks_as_its_samples_do(backbone, samples, schedule):
+def test_a_batch_walks_as_its_samples_do(model, samples, schedule):
     def walked(chosen):
-        inputs = encode_inputs(backbone, chosen, 128)
-        return direct(backbone, inputs, schedule, DirectSettings(scale=0.5)).trajectory
+        inputs = encode_inputs(model, chosen, 128)
+        return direct(model, inputs, schedule, DirectSettings(scale=0.5)).trajectory
 
     together = walked(samples[:2])
     alone = torch.cat([walked([sample]) for sample in samples[:2]], dim=1)

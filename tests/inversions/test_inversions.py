@@ -15,20 +15,20 @@ from tests.inversions.conftest import STEPS
 GUIDANCE = 7.5
 
 
-def invert(name, backbone, inputs, schedule, **settings):
+def invert(name, model, inputs, schedule, **settings):
     entry = INVERSIONS.get(name)
-    return entry.invert(backbone, inputs, schedule, entry.settings(**settings))
+    return entry.invert(model, inputs, schedule, entry.settings(**settings))
 
 
 @torch.no_grad()
-def source_end(backbone, inputs, schedule, path, guidance=GUIDANCE):
+def source_end(model, inputs, schedule, path, guidance=GUIDANCE):
     """Where the source branch ends if it takes its own steps all the way."""
     latents, everyone = path.trajectory[-1], range(len(inputs.latents))
     for level in reversed(range(1, path.steps + 1)):
         uncond = inputs.uncond if path.uncond is None else path.uncond[level - 1]
         timestep = schedule.timesteps[level - 1]
-        cond = backbone.predict_noise(latents, timestep, inputs.source, everyone)
-        noise = guide(backbone.predict_noise(latents, timestep, uncond, everyone), cond, guidance)
+        cond = model.predict_noise(latents, timestep, inputs.source, everyone)
+        noise = guide(model.predict_noise(latents, timestep, uncond, everyone), cond, guidance)
         fresh = None if path.fresh_noise is None else path.fresh_noise[level - 1]
         latents = ddim_step(latents, noise, schedule.alphas[level], schedule.alphas[level - 1], fresh)
     return latents
@@ -38,74 +38,72 @@ def distance_to_picture(inputs, latents):
     return (latents - inputs.latents).square().mean(dim=(1, 2, 3))
 
 
-def test_null_text_brings_the_source_nearer_to_the_picture(backbone, inputs, schedule):
+def test_null_text_brings_the_source_nearer_to_the_picture(model, inputs, schedule):
     ends = {
-        name: source_end(backbone, inputs, schedule, invert(name, backbone, inputs, schedule))
+        name: source_end(model, inputs, schedule, invert(name, model, inputs, schedule))
         for name in ("ddim", "null_text")
     }
     near, far = (distance_to_picture(inputs, ends[name]) for name in ("null_text", "ddim"))
     assert (near < far).all()
 
 
-def test_a_sample_that_has_converged_costs_nothing_more(backbone, inputs, schedule):
-    backbone.tally = UNetTally()
-    invert("null_text", backbone, inputs, schedule, stop_loss=1e9)
-    assert backbone.tally.backward == {0: STEPS, 1: STEPS}
-    assert backbone.tally.forward == {0: 4 * STEPS, 1: 4 * STEPS}
-    backbone.tally = UNetTally()
-    invert("null_text", backbone, inputs, schedule, inner_steps=0)
-    assert not backbone.tally.backward
+def test_a_sample_that_has_converged_costs_nothing_more(model, inputs, schedule):
+    model.tally = UNetTally()
+    invert("null_text", model, inputs, schedule, stop_loss=1e9)
+    assert model.tally.backward == {0: STEPS, 1: STEPS}
+    assert model.tally.forward == {0: 4 * STEPS, 1: 4 * STEPS}
+    model.tally = UNetTally()
+    invert("null_text", model, inputs, schedule, inner_steps=0)
+    assert not model.tally.backward
 
 
 @pytest.mark.slow  # and so in test_matrix.py
-def test_null_text_in_a_batch_is_null_text_alone(backbone, samples, inputs, schedule):
-    together = invert("null_text", backbone, inputs, schedule)
+def test_null_text_in_a_batch_is_null_text_alone(model, samples, inputs, schedule):
+    together = invert("null_text", model, inputs, schedule)
     for place, sample in enumerate(samples[:2]):
-        alone = invert("null_text", backbone, encode_inputs(backbone, [sample], 128), schedule)
+        alone = invert("null_text", model, encode_inputs(model, [sample], 128), schedule)
         torch.testing.assert_close(together.uncond[:, place], alone.uncond[:, 0], atol=2e-2, rtol=0)
 
 
-def test_negative_prompt_leaves_the_source_unguided(backbone, inputs, schedule):
-    path = invert("negative_prompt", backbone, inputs, schedule)
-    guided = source_end(backbone, inputs, schedule, path)
-    torch.testing.assert_close(guided, source_end(backbone, inputs, schedule, path, guidance=1.0))
+def test_negative_prompt_leaves_the_source_unguided(model, inputs, schedule):
+    path = invert("negative_prompt", model, inputs, schedule)
+    guided = source_end(model, inputs, schedule, path)
+    torch.testing.assert_close(guided, source_end(model, inputs, schedule, path, guidance=1.0))
 
 
-def test_edit_friendly_retraces_its_noised_pictures(backbone, inputs, schedule):
-    path = invert("edit_friendly", backbone, inputs, schedule)
-    end = source_end(backbone, inputs, schedule, path, guidance=1.0)
+def test_edit_friendly_retraces_its_noised_pictures(model, inputs, schedule):
+    path = invert("edit_friendly", model, inputs, schedule)
+    end = source_end(model, inputs, schedule, path, guidance=1.0)
     torch.testing.assert_close(end, path.trajectory[0], atol=1e-4, rtol=0)
     assert path.fresh_noise[0].count_nonzero() == 0
     assert all(noise.count_nonzero() for noise in path.fresh_noise[1:])
 
 
 @pytest.mark.parametrize(("steps", "kept"), [(50, 38), (10, 8), (20, 16), (2, 2)])
-def test_edit_friendly_skips_the_same_share_at_any_step_count(backbone, inputs, steps, kept):
-    schedule = ddim_schedule(backbone.alphas_cumprod, steps)
-    path = invert("edit_friendly", backbone, inputs, schedule)
+def test_edit_friendly_skips_the_same_share_at_any_step_count(model, inputs, steps, kept):
+    schedule = ddim_schedule(model.alphas_cumprod, steps)
+    path = invert("edit_friendly", model, inputs, schedule)
     assert path.steps == kept
-    assert invert("edit_friendly", backbone, inputs, schedule, skip=1).steps == steps - 1
+    assert invert("edit_friendly", model, inputs, schedule, skip=1).steps == steps - 1
 
 
-def test_with_equal_prompts_and_no_guidance_edit_friendly_changes_nothing(
-    backbone, samples, inputs, schedule
-):
+def test_with_equal_prompts_and_no_guidance_edit_friendly_changes_nothing(model, samples, inputs, schedule):
     same = [
         type(sample)(**{**vars(sample), "marked_target_prompt": sample.marked_source_prompt})
         for sample in samples[:2]
     ]
-    equal = encode_inputs(backbone, same, 128)
-    path = invert("edit_friendly", backbone, equal, schedule)
+    equal = encode_inputs(model, same, 128)
+    path = invert("edit_friendly", model, equal, schedule)
     method = METHODS.get("p2p")
-    controller = method.prepare(same, backbone, STEPS, method.settings(blend_word_weight=1)).controller
-    target = edit(backbone, equal, path, controller, schedule, guidance=1.0)
+    controller = method.prepare(same, model, STEPS, method.settings(blend_word_weight=1)).controller
+    target = edit(model, equal, path, controller, schedule, guidance=1.0)
     torch.testing.assert_close(target, path.trajectory[0], atol=1e-4, rtol=0)
 
 
-def test_the_seed_alone_decides_edit_friendlys_noise(backbone, samples, schedule):
+def test_the_seed_alone_decides_edit_friendlys_noise(model, samples, schedule):
     def start(seed, chosen):
-        inputs = encode_inputs(backbone, chosen, 128, seed=seed)
-        return invert("edit_friendly", backbone, inputs, schedule).trajectory[-1]
+        inputs = encode_inputs(model, chosen, 128, seed=seed)
+        return invert("edit_friendly", model, inputs, schedule).trajectory[-1]
 
     one = start(3, samples[:1])
     assert torch.equal(one, start(3, samples[:2])[:1])

@@ -10,7 +10,7 @@ from piebench_eval.diffusion.loop import EditInputs
 from piebench_eval.diffusion.loss_scale import LossScale
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions.null_text import NullTextSettings, SourceStep, null_text, optimise_step
-from piebench_eval.models.base import Backbone
+from piebench_eval.models.base import DiffusionModel
 from scripts.demo_training.unet import sd_scheduler
 from tests.support.weights import fill
 
@@ -50,10 +50,10 @@ def tensors():
 def step_at(unet, dtype, latents, cond):
     schedule = ddim_schedule(sd_scheduler().alphas_cumprod.tolist(), 10)
     half = torch.nn.Module.to(copy.deepcopy(unet), dtype)  # diffusers' own warns of layers that are not there
-    backbone = Backbone(half, None, None, None, (), torch.device("cpu"))
+    model = DiffusionModel(half, None, None, None, (), torch.device("cpu"))
     with torch.no_grad():
-        noise = backbone.predict_noise(latents, schedule.timesteps[LEVEL - 1], cond, EVERYONE)
-    return SourceStep(backbone, latents, noise, schedule, LEVEL, 7.5)
+        noise = model.predict_noise(latents, schedule.timesteps[LEVEL - 1], cond, EVERYONE)
+    return SourceStep(model, latents, noise, schedule, LEVEL, 7.5)
 
 
 def losses_of(step, embeddings, wanted):
@@ -77,7 +77,7 @@ def losses(unet, tensors, wanted):
     exact, left = step_at(unet, torch.float32, latents, cond), {None: uncond}
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         step = step_at(unet, dtype, latents, cond)
-        scale = LossScale.of_model(step.backbone.unet, latents)
+        scale = LossScale.of_model(step.model.unet, latents)
         left[dtype] = optimise_step(step, uncond, wanted, 0, SETTINGS, scale)
         assert left[dtype].dtype == torch.float32 and not scale.skipped.any()
     with torch.no_grad():
@@ -96,7 +96,7 @@ def test_half_precision_reaches_the_loss_of_float32(losses, dtype):
 def test_an_update_whose_gradient_is_not_finite_is_skipped_for_its_sample_alone(unet, tensors, wanted):
     latents, uncond, cond = tensors
     step = step_at(unet, torch.float16, latents, cond)
-    scale = LossScale.of_model(step.backbone.unet, latents)
+    scale = LossScale.of_model(step.model.unet, latents)
     right = scale.factors[0].item()
     scale.factors[1] = right * 2**60
     tuned = optimise_step(step, uncond, wanted, 0, SETTINGS, scale)
@@ -107,10 +107,10 @@ def test_an_update_whose_gradient_is_not_finite_is_skipped_for_its_sample_alone(
 
 def test_skipped_updates_are_told(unet, tensors, monkeypatch):
     latents, uncond, cond = tensors
-    backbone = step_at(unet, torch.float16, latents, cond).backbone
+    model = step_at(unet, torch.float16, latents, cond).model
     inputs = EditInputs(latents, cond, cond, cond, uncond, uncond, [False] * 2, [True] * 2)
     monkeypatch.setattr(LossScale, "of_model", lambda unet, latents: LossScale(2.0**60, 2, latents.device))
     schedule = ddim_schedule(sd_scheduler().alphas_cumprod.tolist(), 1)
-    path = null_text(backbone, inputs, schedule, SETTINGS)
+    path = null_text(model, inputs, schedule, SETTINGS)
     assert [len(notes) for notes in path.notes] == [1, 1]
     assert path.notes[0][0].startswith("6 updates of null-text inversion were skipped")

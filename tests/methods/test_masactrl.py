@@ -41,17 +41,17 @@ def test_a_flat_map_has_no_foreground():
     assert not foreground(torch.full((1, 2, 4, 4), 0.3), 0.1).any()
 
 
-def test_masks_change_the_edits_of_samples_with_a_blended_word(backbone, samples):
+def test_masks_change_the_edits_of_samples_with_a_blended_word(model, samples):
     batch = [samples[BLENDED], samples[UNBLENDED]]
-    plain = run(backbone, batch, "direct", "masactrl", **{**MASKED, "mask_guided": False})[0]
-    masked = run(backbone, batch, "direct", "masactrl", **MASKED, mask_threshold=0.5)[0]
+    plain = run(model, batch, "direct", "masactrl", **{**MASKED, "mask_guided": False})[0]
+    masked = run(model, batch, "direct", "masactrl", **MASKED, mask_threshold=0.5)[0]
     assert (masked[0] - plain[0]).abs().max() > 1e-3
     torch.testing.assert_close(masked[1], plain[1], atol=1e-4, rtol=0)
 
 
-def test_a_sample_without_the_words_is_edited_without_masks_and_says_so(backbone, samples):
+def test_a_sample_without_the_words_is_edited_without_masks_and_says_so(model, samples):
     lost = dataclasses.replace(samples[BLENDED], blended_word="zebra cat")
-    prepared = MASACTRL.prepare([lost], backbone, 5, MasaCtrlSettings(**MASKED))
+    prepared = MASACTRL.prepare([lost], model, 5, MasaCtrlSettings(**MASKED))
     assert prepared.controller.word_maps.samples == []
     assert "without masks" in prepared.notes[0][0]
 

@@ -9,7 +9,7 @@ import torch
 from piebench_eval.data.sample import Sample
 from piebench_eval.diffusion import words
 from piebench_eval.methods.p2p import P2P, P2PSettings, plan_words
-from piebench_eval.models.loading import load_backbone
+from piebench_eval.models.loading import load_model
 
 STEPS, HEADS = 10, 2
 pytestmark = pytest.mark.golden
@@ -21,8 +21,8 @@ def recording(golden):
 
 
 @pytest.fixture(scope="module")
-def reference_backbone(golden):
-    return load_backbone(str(golden / "tiny-sd"))
+def reference_model(golden):
+    return load_model(str(golden / "tiny-sd"))
 
 
 def sample_of(recording) -> Sample:
@@ -44,8 +44,8 @@ def synthetic_maps(step: int, layer: int) -> torch.Tensor:
     return logits.softmax(-1).reshape(4, HEADS, 256, 77)
 
 
-def test_words(recording, reference_backbone):
-    tokenizer = reference_backbone.tokenizer
+def test_words(recording, reference_model):
+    tokenizer = reference_model.tokenizer
     plan = plan_words(sample_of(recording), tokenizer, P2PSettings())
     ids = [words.token_ids(prompt, tokenizer) for prompt in recording["prompts"].tolist()]
     mapper, taken = words.refinement_alignment(*ids, 77)
@@ -55,8 +55,8 @@ def test_words(recording, reference_backbone):
     np.testing.assert_array_equal(plan.blend, recording["alpha_layers"].reshape(2, 77))
 
 
-def test_maps_masks_and_latents(recording, reference_backbone):
-    controller = P2P.prepare([sample_of(recording)], reference_backbone, STEPS, P2PSettings()).controller
+def test_maps_masks_and_latents(recording, reference_model):
+    controller = P2P.prepare([sample_of(recording)], reference_model, STEPS, P2PSettings()).controller
     latents = torch.randn(2, 4, 64, 64, generator=torch.Generator().manual_seed(77))
     masks = []
     for step in range(7):

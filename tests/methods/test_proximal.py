@@ -27,15 +27,15 @@ def test_soft_and_hard():
     assert proximal(differences, 0.5, "hard").tolist() == [[-4, 0, 2, 3, 0]]
 
 
-def test_guidance_is_shrunk_at_a_scale_of_one_too(backbone, samples):
+def test_guidance_is_shrunk_at_a_scale_of_one_too(model, samples):
     """There the edit is uncond + proximal(cond - uncond), which is not cond."""
 
     def edit(**settings):
-        backbone.tally = UNetTally()
-        return run(backbone, [samples[UNBLENDED]], "direct", "proximal", guidance=1.0, **settings)[0]
+        model.tally = UNetTally()
+        return run(model, [samples[UNBLENDED]], "direct", "proximal", guidance=1.0, **settings)[0]
 
     shrunk, whole = edit(), edit(quantile=0, shrink="hard")
-    assert backbone.tally.forward[0] == STEPS + 4 * STEPS, "inversion, and both halves of both branches"
+    assert model.tally.forward[0] == STEPS + 4 * STEPS, "inversion, and both halves of both branches"
     assert (shrunk - whole).abs().max() > 1e-3
-    unguided = run(backbone, [samples[UNBLENDED]], "direct", "p2p", guidance=1.0)[0]
+    unguided = run(model, [samples[UNBLENDED]], "direct", "p2p", guidance=1.0)[0]
     torch.testing.assert_close(whole, unguided, atol=1e-4, rtol=0)

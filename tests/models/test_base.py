@@ -4,16 +4,16 @@ import numpy as np
 import torch
 
 
-def test_grey_levels_outside_the_range_are_clamped_or_wrap_around(backbone):
+def test_grey_levels_outside_the_range_are_clamped_or_wrap_around(model):
     latents = 40 * torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
-    clamped, wrapped = (backbone.decode_latents(latents, how)[0] for how in ("clamp", "wrap"))
+    clamped, wrapped = (model.decode_latents(latents, how)[0] for how in ("clamp", "wrap"))
     inside = (clamped > 0) & (clamped < 255)
     assert 0 < inside.mean() < 1
     np.testing.assert_array_equal(clamped[inside], wrapped[inside])
     assert len(np.unique(wrapped[~inside])) > 10
 
 
-def test_a_prompts_embedding_does_not_depend_on_its_neighbours(backbone):
-    alone = backbone.embed_prompts(["a cat"])
-    together = backbone.embed_prompts(["a dog", "a cat", "", "a cat"])
+def test_a_prompts_embedding_does_not_depend_on_its_neighbours(model):
+    alone = model.embed_prompts(["a cat"])
+    together = model.embed_prompts(["a dog", "a cat", "", "a cat"])
     assert torch.equal(together[1], alone[0]) and torch.equal(together[3], alone[0])

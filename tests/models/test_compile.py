@@ -8,7 +8,7 @@ from diffusers.models.resnet import ResnetBlock2D
 
 from piebench_eval.diffusion.controller import AttentionController, controlled
 from piebench_eval.models.compile import compile_blocks
-from piebench_eval.models.loading import load_backbone
+from piebench_eval.models.loading import load_model
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.edit_batch import edit_latents
 
@@ -20,9 +20,9 @@ STEPS = 3
 def compiled(tiny_model):
     """A model whose blocks are traced and guarded as for any compiler, and then run as they are."""
     torch._dynamo.reset()
-    backbone = load_backbone(str(tiny_model))
-    compile_blocks(backbone.unet, backend="eager")
-    yield backbone
+    model = load_model(str(tiny_model))
+    compile_blocks(model.unet, backend="eager")
+    yield model
     torch._dynamo.reset()
 
 
@@ -71,8 +71,8 @@ def test_limits_go_by_the_names_that_pytorch_has(monkeypatch, names):
 @pytest.mark.parametrize(
     "method", [METHODS[0], *(pytest.param(method, marks=pytest.mark.slow) for method in METHODS[1:])]
 )
-def test_edits_are_the_same(compiled, backbone, combinations, samples, method):
-    one, _ = edit_latents(backbone, samples[:2], combinations[method])
+def test_edits_are_the_same(compiled, model, combinations, samples, method):
+    one, _ = edit_latents(model, samples[:2], combinations[method])
     other, _ = edit_latents(compiled, samples[:2], combinations[method])
     torch.testing.assert_close(other, one, atol=1e-4, rtol=0)
 

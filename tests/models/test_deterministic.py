@@ -66,28 +66,28 @@ def threads():
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 8])
-def test_any_number_of_threads_gives_the_same_bits(backbone, threads, count):
+def test_any_number_of_threads_gives_the_same_bits(model, threads, count):
     pixels, latents = torch.rand(1, 3, 256, 256), torch.randn(3, 4, 32, 32)
-    words = torch.randn(3, 77, backbone.unet.config.cross_attention_dim)
+    words = torch.randn(3, 77, model.unet.config.cross_attention_dim)
     found = []
     for number in (1, count):
         threads(number)
         with torch.no_grad():
-            noise = backbone.unet(latents, 10, words).sample
-            mean = backbone.vae.encode(pixels).latent_dist.mean
-            decoded = backbone.vae.decode(mean).sample
-            text = backbone.text_encoder(torch.arange(77)[None]).last_hidden_state
+            noise = model.unet(latents, 10, words).sample
+            mean = model.vae.encode(pixels).latent_dist.mean
+            decoded = model.vae.decode(mean).sample
+            text = model.text_encoder(torch.arange(77)[None]).last_hidden_state
         found.append((noise, mean, decoded, text))
     assert [torch.equal(one, other) for one, other in zip(*found, strict=True)] == [True] * 4
 
 
 @pytest.mark.parametrize("count", [2, 4])
-def test_a_power_of_two_threads_gives_the_same_gradient(backbone, threads, count):
+def test_a_power_of_two_threads_gives_the_same_gradient(model, threads, count):
     latents = torch.randn(1, 4, 32, 32)
-    words = torch.randn(1, 77, backbone.unet.config.cross_attention_dim, requires_grad=True)
+    words = torch.randn(1, 77, model.unet.config.cross_attention_dim, requires_grad=True)
     found = []
     for number in (1, count):
         threads(number)
-        noise = backbone.unet(latents, 10, words).sample
+        noise = model.unet(latents, 10, words).sample
         found.append(torch.autograd.grad(noise.square().sum(), words)[0])
     assert torch.equal(*found)

@@ -8,7 +8,7 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.models.loading import load_backbone, resolve_device
+from piebench_eval.models.loading import load_model, resolve_device
 from piebench_eval.models.location import check_model_location, model_fingerprint
 from piebench_eval.models.nfe import UNetTally
 
@@ -43,16 +43,16 @@ def test_pickle_needs_consent(model):
     with pytest.raises(PiebenchError, match="--allow-pickle"):
         check_model_location(str(model))
     with pytest.raises(PiebenchError, match="unet"):
-        load_backbone(str(model))
+        load_model(str(model))
     check_model_location(str(model), allow_pickle=True)
-    assert load_backbone(str(model), allow_pickle=True).unet.config.in_channels == 4
+    assert load_model(str(model), allow_pickle=True).unet.config.in_channels == 4
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage"])
 def test_broken_weights_are_named(model, content):
     (model / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(content)
     with pytest.raises(PiebenchError, match="vae"):
-        load_backbone(str(model))
+        load_model(str(model))
 
 
 @pytest.mark.parametrize(("part", "file"), [("unet", "diffusion_pytorch_model"), ("text_encoder", "model")])
@@ -61,7 +61,7 @@ def test_a_lacking_weight_is_refused_and_not_made_up(model, part, file):
     weights.pop(max(weights))
     save_file(weights, model / part / f"{file}.safetensors", metadata={"format": "pt"})
     with pytest.raises(PiebenchError, match="no fitting weights"):
-        load_backbone(str(model))
+        load_model(str(model))
 
 
 def test_the_hubs_commit_is_known(tiny_model, tmp_path, monkeypatch):
@@ -92,13 +92,13 @@ def test_unets_of_other_families_are_refused(tiny_model, model, field, value):
     )
     unet.save_pretrained(model / "unet")
     with pytest.raises(PiebenchError, match=r"Stable Diffusion 1\.x"):
-        load_backbone(str(model))
+        load_model(str(model))
 
 
 def test_a_hub_id_without_network_gives_one_error(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the variable is read on import
     with pytest.raises(PiebenchError, match="nobody/nothing"):
-        load_backbone("nobody/nothing")
+        load_model("nobody/nothing")
 
 
 def test_other_families_are_refused(model):
@@ -107,7 +107,7 @@ def test_other_families_are_refused(model):
     with pytest.raises(PiebenchError, match="v_prediction"):
         check_model_location(str(model))
     with pytest.raises(PiebenchError, match="v_prediction"):
-        load_backbone(str(model))
+        load_model(str(model))
 
 
 def test_fingerprint_follows_every_weight(model):
@@ -133,34 +133,34 @@ def test_auto_finds_a_device():
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_is_for_the_unet_only(tiny_model, backbone, precision):
-    half = load_backbone(str(tiny_model), precision=precision)
+def test_half_precision_is_for_the_unet_only(tiny_model, model, precision):
+    half = load_model(str(tiny_model), precision=precision)
     assert half.unet.dtype != torch.float32 and half.vae.dtype == torch.float32
-    latents, embeddings = torch.randn(1, 4, 16, 16), backbone.embed_prompts(["a cat"])
+    latents, embeddings = torch.randn(1, 4, 16, 16), model.embed_prompts(["a cat"])
     noise = half.predict_noise(latents, 1, half.embed_prompts(["a cat"]), [0])
-    expected = backbone.predict_noise(latents, 1, embeddings, [0])
+    expected = model.predict_noise(latents, 1, embeddings, [0])
     assert noise.dtype == torch.float32
     assert 0 < (noise - expected).abs().max() < 0.1 * expected.abs().max()
 
 
-def test_images_survive_as_uint8(backbone):
+def test_images_survive_as_uint8(model):
     pictures = [np.random.default_rng(i).integers(0, 256, (64, 64, 3), dtype=np.uint8) for i in range(2)]
-    latents = backbone.encode_images(pictures)
+    latents = model.encode_images(pictures)
     assert latents.shape == (2, 4, 8, 8)
-    decoded = backbone.decode_latents(latents)
+    decoded = model.decode_latents(latents)
     assert decoded.shape == (2, 64, 64, 3) and decoded.dtype == np.uint8
 
 
-def test_encoding_is_as_exact_as_double_precision(backbone):
+def test_encoding_is_as_exact_as_double_precision(model):
     """A channels-last layout would lose three digits in the CPU's group norm."""
     from skimage.data import astronaut
 
-    latents = backbone.encode_images([astronaut()])
+    latents = model.encode_images([astronaut()])
     pixels = torch.from_numpy(astronaut()).permute(2, 0, 1)[None].double() / 127.5 - 1
     try:
-        exact = backbone.vae.double().encode(pixels).latent_dist.mean * backbone.vae.config.scaling_factor
+        exact = model.vae.double().encode(pixels).latent_dist.mean * model.vae.config.scaling_factor
     finally:
-        backbone.vae.float()
+        model.vae.float()
     assert (latents - exact).abs().max() < 1e-4
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from piebench_eval.cli.app import app
 from piebench_eval.errors import PiebenchError
-from piebench_eval.models.loading import load_backbone
+from piebench_eval.models.loading import load_model
 from piebench_eval.models.location import check_model_location
 
 FILES = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
@@ -59,7 +59,7 @@ def test_other_families_are_known_by_their_configs(model, part, field, value, sa
 @pytest.mark.parametrize("dry", [True, False])
 def test_a_run_is_refused_at_planning(model, photo_bench, tmp_path, monkeypatch, dry):
     change(model / "unet" / "config.json", addition_embed_type="text_time")
-    monkeypatch.setattr("piebench_eval.models.loading.load_backbone", None)
+    monkeypatch.setattr("piebench_eval.models.loading.load_model", None)
     combination = ["--inversion", "ddim", "--method", "p2p"]
     command = ["run", *combination, "--data", str(photo_bench), "--model", str(model)]
     command += ["--out", str(tmp_path / "run")]
@@ -117,7 +117,7 @@ def test_weights_of_half_precision_by_name_load(model):
     for part, name in FILES.items():
         weights(model, part).rename(model / part / f"{name}.fp16.safetensors")
     check_model_location(str(model))
-    assert load_backbone(str(model)).unet.dtype == torch.float32
+    assert load_model(str(model)).unet.dtype == torch.float32
 
 
 def test_plain_weights_are_taken_where_both_are_there(model):

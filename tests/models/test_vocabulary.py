@@ -10,7 +10,7 @@ from transformers import CLIPTokenizer
 
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.metrics.networks.clip import load_clip
-from piebench_eval.models.loading import load_backbone
+from piebench_eval.models.loading import load_model
 from piebench_eval.models.location import check_model_location
 from piebench_eval.models.vocabulary import check_tokenizer
 
@@ -38,7 +38,7 @@ def remove(folder, *names):
 )
 def test_a_model_without_its_vocabulary(model, gone):
     remove(model / "tokenizer", *gone)
-    for refuse in (check_model_location, load_backbone):
+    for refuse in (check_model_location, load_model):
         with pytest.raises(PiebenchError, match=f"no vocabulary: {gone[0]}"):
             refuse(str(model))
 
@@ -54,7 +54,7 @@ def test_an_added_token_without_embedding_is_named(model):
     tokenizer = CLIPTokenizer.from_pretrained(model / "tokenizer")
     tokenizer.add_tokens(["<my-cat>"])
     tokenizer.save_pretrained(model / "tokenizer")
-    for refuse in (check_model_location, load_backbone):
+    for refuse in (check_model_location, load_model):
         with pytest.raises(PiebenchError, match="does not know: <my-cat>"):
             refuse(str(model))
 
@@ -68,7 +68,7 @@ def test_a_length_that_the_text_encoder_does_not_read(model):
     config = model / "tokenizer" / "tokenizer_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "model_max_length": 512}))
     with pytest.raises(PiebenchError, match="model_max_length 512"):
-        load_backbone(str(model))
+        load_model(str(model))
 
 
 @pytest.mark.parametrize("file", ["merges.txt", "vocab.json"])
@@ -78,7 +78,7 @@ def test_an_empty_vocabulary_is_found_by_two_words(model, file):
     ends = {"<|startoftext|>": 0, "<|endoftext|>": 1}
     (model / "tokenizer" / file).write_text(json.dumps(ends) if file == "vocab.json" else "#version: 0.2\n")
     with pytest.raises(PiebenchError, match="tokenizer"):
-        load_backbone(str(model))
+        load_model(str(model))
 
 
 def test_a_clip_without_its_vocabulary(clip):

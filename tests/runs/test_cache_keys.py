@@ -25,11 +25,11 @@ class NoSettings(Settings):
     pass
 
 
-def invert(backbone, inputs, schedule, settings):
+def invert(model, inputs, schedule, settings):
     def scale():
         return {{"latents": torch.stack([inputs.latents * {factor}] * (schedule.steps + 1))}}
 
-    found = backbone.once("scaled", scale, {{}}, [inputs.latents], axis=1)
+    found = model.once("scaled", scale, {{}}, [inputs.latents], axis=1)
     return InversionResult(found["latents"], "pinned")
 
 

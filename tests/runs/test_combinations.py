@@ -43,15 +43,15 @@ EVERY_METHOD = METHODS.names()
 WITHOUT_OPTIMISER = [name for name in INVERSIONS.names() if name != "null_text"]
 
 
-def run(backbone, samples, inversion, method, guidance=7.5, inversion_settings=None, **settings):
+def run(model, samples, inversion, method, guidance=7.5, inversion_settings=None, **settings):
     """Edit; return edited latents, the path, the inputs and the source latents after every step."""
-    schedule = ddim_schedule(backbone.alphas_cumprod, STEPS)
+    schedule = ddim_schedule(model.alphas_cumprod, STEPS)
     entry, of_method = INVERSIONS.get(inversion), METHODS.get(method)
     chosen = of_method.settings(**settings)
     texts = [of_method.prompts(sample, chosen) for sample in samples]
-    inputs = encode_inputs(backbone, samples, SIDE, texts, guidance=guidance)
-    path = entry.invert(backbone, inputs, schedule, entry.settings(**inversion_settings or {}))
-    controller = of_method.prepare(samples, backbone, STEPS, chosen).controller
+    inputs = encode_inputs(model, samples, SIDE, texts, guidance=guidance)
+    path = entry.invert(model, inputs, schedule, entry.settings(**inversion_settings or {}))
+    controller = of_method.prepare(samples, model, STEPS, chosen).controller
     sources = []
     on_step_end = controller.on_step_end
 
@@ -60,7 +60,7 @@ def run(backbone, samples, inversion, method, guidance=7.5, inversion_settings=N
         return on_step_end(step, source, target)
 
     controller.on_step_end = recording
-    return edit(backbone, inputs, path, controller, schedule, guidance), path, inputs, sources
+    return edit(model, inputs, path, controller, schedule, guidance), path, inputs, sources
 
 
 def same_prompts(sample):
@@ -68,39 +68,37 @@ def same_prompts(sample):
 
 
 @pytest.mark.parametrize("method", EVERY_METHOD)
-def test_under_direct_the_source_ends_at_the_picture(backbone, samples, method):
-    _, _, inputs, sources = run(backbone, samples[:2], "direct", method)
+def test_under_direct_the_source_ends_at_the_picture(model, samples, method):
+    _, _, inputs, sources = run(model, samples[:2], "direct", method)
     assert (sources[-1] - inputs.latents).abs().max() <= 1e-4
 
 
 @pytest.mark.parametrize("method", EVERY_METHOD)
-def test_under_edit_friendly_the_source_retraces_the_noised_pictures(backbone, samples, method):
-    _, path, _, sources = run(backbone, samples[:2], "edit_friendly", method)
+def test_under_edit_friendly_the_source_retraces_the_noised_pictures(model, samples, method):
+    _, path, _, sources = run(model, samples[:2], "edit_friendly", method)
     for source, noised in zip(sources, path.trajectory[:-1].flip(0), strict=True):
         assert (source - noised).abs().max() <= 1e-4
     assert path.fresh_noise[0].count_nonzero() == 0
 
 
 @pytest.mark.parametrize("method", EVERY_METHOD)
-def test_with_equal_prompts_and_no_guidance_edit_friendlys_target_is_its_source(backbone, samples, method):
+def test_with_equal_prompts_and_no_guidance_edit_friendlys_target_is_its_source(model, samples, method):
     same = [same_prompts(sample) for sample in samples[:3]]
     target, _, _, sources = run(
-        backbone, same, "edit_friendly", method, guidance=1.0, **WITH_SAMPLES_PROMPT[method]
+        model, same, "edit_friendly", method, guidance=1.0, **WITH_SAMPLES_PROMPT[method]
     )
     torch.testing.assert_close(target, sources[-1], atol=2e-4, rtol=0)
 
 
 @torch.no_grad()
-def plainly_sampled(backbone, path, inputs):
+def plainly_sampled(model, path, inputs):
     """The target branch by guidance alone, from the path's start."""
-    schedule = ddim_schedule(backbone.alphas_cumprod, STEPS)
+    schedule = ddim_schedule(model.alphas_cumprod, STEPS)
     latents, everyone = path.trajectory[-1], range(len(inputs.latents))
     for level in reversed(range(1, path.steps + 1)):
         timestep = schedule.timesteps[level - 1]
         uncond = inputs.negative if path.uncond is None else path.uncond[level - 1]
-        noises = (
-            backbone.predict_noise(latents, timestep, text, everyone) for text in (uncond, inputs.target)
-        )
+        noises = (model.predict_noise(latents, timestep, text, everyone) for text in (uncond, inputs.target))
         fresh = None if path.fresh_noise is None else path.fresh_noise[level - 1]
         alphas = schedule.alphas[level], schedule.alphas[level - 1]
         latents = ddim_step(latents, guide(*noises, 7.5), *alphas, fresh)
@@ -108,12 +106,12 @@ def plainly_sampled(backbone, path, inputs):
 
 
 @pytest.mark.parametrize(("inversion", "method"), EVERY_PAIR)
-def test_without_injection_a_method_is_plain_guided_sampling(backbone, samples, inversion, method):
+def test_without_injection_a_method_is_plain_guided_sampling(model, samples, inversion, method):
     settings = {"inner_steps": 2} if inversion == "null_text" else {}
     chosen = samples[UNBLENDED : UNBLENDED + 1]  # no blended word, so nothing is re-weighted
-    arguments = backbone, chosen, inversion, method
+    arguments = model, chosen, inversion, method
     off, path, inputs, _ = run(*arguments, inversion_settings=settings, **SWITCHED_OFF[method])
-    torch.testing.assert_close(off, plainly_sampled(backbone, path, inputs), atol=5e-4, rtol=0)
+    torch.testing.assert_close(off, plainly_sampled(model, path, inputs), atol=5e-4, rtol=0)
     on = run(*arguments, inversion_settings=settings, **({"start_step": 1} if method == "masactrl" else {}))[
         0
     ]
@@ -129,14 +127,14 @@ def test_without_injection_a_method_is_plain_guided_sampling(backbone, samples, 
         ("null_text", "p2p", 1e-3),
     ],
 )
-def test_a_batch_gives_what_its_samples_give_alone(backbone, samples, inversion, method, tolerance):
+def test_a_batch_gives_what_its_samples_give_alone(model, samples, inversion, method, tolerance):
     arguments = {
         "inversion_settings": {"inner_steps": 2} if inversion == "null_text" else {},
         **({"start_step": 1} if method == "masactrl" else {}),
     }
-    together = run(backbone, samples, inversion, method, **arguments)[0]
+    together = run(model, samples, inversion, method, **arguments)[0]
     for place in (BLENDED, UNBLENDED):
-        alone = run(backbone, [samples[place]], inversion, method, **arguments)[0]
+        alone = run(model, [samples[place]], inversion, method, **arguments)[0]
         torch.testing.assert_close(together[place], alone[0], atol=tolerance, rtol=0)
 
 
@@ -176,36 +174,36 @@ def test_rows_at_50_steps(foretold, samples, pair, sample, rows, most):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("pair", "sample", "rows", "most"), ROWS_AT_50_STEPS)
-def test_edits_take_these_rows_at_50_steps(backbone, samples, table1, pair, sample, rows, most):
-    backbone.tally = UNetTally()
-    edit_latents(backbone, samples[sample : sample + 1], table1.combination(*pair.split("+")))
-    assert backbone.tally.forward[0] == rows <= most
-    assert backbone.tally.backward[0] == 0
+def test_edits_take_these_rows_at_50_steps(model, samples, table1, pair, sample, rows, most):
+    model.tally = UNetTally()
+    edit_latents(model, samples[sample : sample + 1], table1.combination(*pair.split("+")))
+    assert model.tally.forward[0] == rows <= most
+    assert model.tally.backward[0] == 0
 
 
-def test_step_valued_settings_follow_the_step_count(backbone, samples, table1):
+def test_step_valued_settings_follow_the_step_count(model, samples, table1):
     """At 10 steps edit-friendly inversion skips 2, unless it is told otherwise; MasaCtrl's 4 stays 4."""
     rows = {}
     for skip in (None, 5):
         overrides = {"steps": 10} | ({} if skip is None else {"inversion.skip": skip})
         recipe = build_recipe(table1.model_dump(), overrides, "test")
         for method in ("p2p", "masactrl"):
-            backbone.tally = UNetTally()
-            edit_latents(backbone, samples[:1], recipe.combination("edit_friendly", method))
-            rows[skip, method] = backbone.tally.forward[0]
+            model.tally = UNetTally()
+            edit_latents(model, samples[:1], recipe.combination("edit_friendly", method))
+            rows[skip, method] = model.tally.forward[0]
     assert rows[None, "p2p"] == 8 + 2 * 8 + 6  # self-attention is taken in 6 steps of 10
     assert rows[None, "masactrl"] == 8 + 2 * 8 + (8 - 4)
     assert rows[5, "masactrl"] == 5 + 2 * 5 + (5 - 4)
 
 
-def test_windows_may_count_the_skipped_steps(backbone, samples, table1):
+def test_windows_may_count_the_skipped_steps(model, samples, table1):
     recipe = build_recipe(table1.model_dump(), {"steps": 10, "count_skipped_steps": True}, "test")
-    backbone.tally = UNetTally()
-    edit_latents(backbone, samples[:1], recipe.combination("edit_friendly", "masactrl"))
-    assert backbone.tally.forward[0] == 8 + 2 * 8 + (10 - 4)
+    model.tally = UNetTally()
+    edit_latents(model, samples[:1], recipe.combination("edit_friendly", "masactrl"))
+    assert model.tally.forward[0] == 8 + 2 * 8 + (10 - 4)
 
 
-def test_what_combinations_share_is_computed_once(backbone, samples, tmp_path):
+def test_what_combinations_share_is_computed_once(model, samples, tmp_path):
     fields = {
         "model": "m",
         "resolution": SIDE,
@@ -217,23 +215,23 @@ def test_what_combinations_share_is_computed_once(backbone, samples, tmp_path):
     batch = samples[:1]
     separate = {}
     for pair in recipe.pairs:
-        backbone.tally = UNetTally()
-        latents, _ = edit_latents(backbone, batch, recipe.combination(*pair))
-        separate[pair] = latents, backbone.tally.forward[0], backbone.tally.backward[0]
-    backbone.memory = Memory({"model": "tiny"}, tmp_path)
+        model.tally = UNetTally()
+        latents, _ = edit_latents(model, batch, recipe.combination(*pair))
+        separate[pair] = latents, model.tally.forward[0], model.tally.backward[0]
+    model.memory = Memory({"model": "tiny"}, tmp_path)
     try:
         computed = {}
         for session in range(2):
             for pair in recipe.pairs:
-                backbone.tally = UNetTally()
-                latents, _ = edit_latents(backbone, batch, recipe.combination(*pair))
+                model.tally = UNetTally()
+                latents, _ = edit_latents(model, batch, recipe.combination(*pair))
                 assert torch.equal(latents, separate[pair][0])
-                needed = backbone.tally.forward[0], backbone.tally.backward[0]
+                needed = model.tally.forward[0], model.tally.backward[0]
                 assert needed == separate[pair][1:]
-                computed[session, pair] = sum(needed) - backbone.tally.reused[0]
-            backbone.memory.forget()  # the second time from disk
+                computed[session, pair] = sum(needed) - model.tally.reused[0]
+            model.memory.forget()  # the second time from disk
     finally:
-        backbone.memory = None
+        model.memory = None
     assert computed[0, ("ddim", "p2p")] == sum(separate["ddim", "p2p"][1:])
     assert computed[0, ("direct", "p2p")] == separate["direct", "p2p"][1] - STEPS
     # Nothing of null-text is left for the second method: two target rows, in 4 steps a source row.

@@ -24,7 +24,7 @@ from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models import compiled, loading
 from piebench_eval.models.cache import Memory
-from piebench_eval.models.loading import PRECISIONS, load_backbone
+from piebench_eval.models.loading import PRECISIONS, load_model
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.edit_batch import edit_batch
 from piebench_eval.runs.jobs import check_edits, plan_units
@@ -84,7 +84,7 @@ def model(tmp_path_factory):
 
 def loads_once():
     """What loads a model, each precision's once; it begins without checkpointing."""
-    load, loaded = load_backbone, {}
+    load, loaded = load_model, {}
 
     def load_or_take(model, revision, device, precision, allow_pickle):
         if precision not in loaded:
@@ -98,7 +98,7 @@ def loads_once():
 @pytest.fixture(scope="module", autouse=True)
 def load_once():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loading, "load_backbone", loads_once())
+        patch.setattr(loading, "load_model", loads_once())
         yield
 
 
@@ -138,18 +138,18 @@ class PlainEdits:
 
     def __init__(self, model):
         self.model = model
-        self.backbone = load_backbone(model)
-        self.backbone.memory = Memory({})
+        self.model = load_model(model)
+        self.model.memory = Memory({})
 
     def edit(self, row, sample):
         recipe = build_recipe(fields_of(row, self.model), {"precision": "fp32"}, "a row")
-        (edit,) = edit_batch(self.backbone, [sample], recipe.combination(*recipe.pairs[0]))
+        (edit,) = edit_batch(self.model, [sample], recipe.combination(*recipe.pairs[0]))
         return edit
 
     def moved(self, row, edit):
         """How far an edit has moved the latents of its picture."""
         picture = load_image(edit.sample.file, SIDE, row["image_loader"])
-        return rms(edit.latents - self.backbone.encode_images([picture])[0])
+        return rms(edit.latents - self.model.encode_images([picture])[0])
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +272,7 @@ def test_every_precision_and_batch_by_default(wide, model, cache_folder, plain, 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_compiled_blocks_with_everything_else(wide, model, cache_folder, plain, precision, monkeypatch):
     """Traced and guarded as for any compiler, and then run as they are."""
-    monkeypatch.setattr(loading, "load_backbone", loads_once())
+    monkeypatch.setattr(loading, "load_model", loads_once())
     monkeypatch.setattr(compiled, "compile_blocks", cache(partial(compiled.compile_blocks, backend="eager")))
     torch._dynamo.reset()
     options = {"inversion": INVERSIONS.names(), "method": METHODS.names(), **EXECUTION}

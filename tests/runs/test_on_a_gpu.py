@@ -10,10 +10,10 @@ from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS, null_text
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.pnp_controller import PnPController
-from piebench_eval.models import base as backbone_module
+from piebench_eval.models import base as base_module
 from piebench_eval.models.nfe import UNetTally
 from piebench_eval.runs.edit_batch import encode_inputs
-from tests.support.fake_cuda import CUDA, HostToDevice, fake_backbone
+from tests.support.fake_cuda import CUDA, HostToDevice, fake_model
 from tests.support.pairs import EVERY_PAIR
 
 STEPS, UPDATES = 2, 2
@@ -33,27 +33,27 @@ PRECISIONS_TO_RUN = [
 class OnAGpu:
     """Two samples that are edited with a model on a fake device."""
 
-    def __init__(self, backbone, samples):
-        self.backbone, self.samples = backbone, samples
-        self.schedule = ddim_schedule(backbone.alphas_cumprod, STEPS)
-        self.inputs = encode_inputs(backbone, samples, 128)
+    def __init__(self, model, samples):
+        self.model, self.samples = model, samples
+        self.schedule = ddim_schedule(model.alphas_cumprod, STEPS)
+        self.inputs = encode_inputs(model, samples, 128)
         self.invert = functools.cache(self._invert)
 
     def _invert(self, name):
         """A path, what finding it copied from the host, and the UNet rows of each sample."""
-        inversion, self.backbone.tally = INVERSIONS.get(name), UNetTally()
+        inversion, self.model.tally = INVERSIONS.get(name), UNetTally()
         settings = inversion.settings(**OF_INVERSIONS.get(name, {}))
         with HostToDevice() as traffic:
-            path = inversion.invert(self.backbone, self.inputs, self.schedule, settings)
-        return path, dict(traffic.copies), [self.backbone.tally.forward[place] for place in (0, 1)]
+            path = inversion.invert(self.model, self.inputs, self.schedule, settings)
+        return path, dict(traffic.copies), [self.model.tally.forward[place] for place in (0, 1)]
 
     def edit(self, inversion, method):
         """Edited latents, and what editing copied from the host."""
         of_method, path = METHODS.get(method), self.invert(inversion)[0]
         settings = of_method.settings(**OF_METHODS.get(method, {}))
-        controller = of_method.prepare(self.samples, self.backbone, STEPS, settings).controller
+        controller = of_method.prepare(self.samples, self.model, STEPS, settings).controller
         with HostToDevice() as traffic:
-            latents = edit(self.backbone, self.inputs, path, controller, self.schedule, 7.5)
+            latents = edit(self.model, self.inputs, path, controller, self.schedule, 7.5)
         return latents, dict(traffic.copies)
 
 
@@ -73,8 +73,8 @@ def updates_without_numbers():
 
 @pytest.fixture(scope="module", params=PRECISIONS_TO_RUN)
 def on_a_gpu(request, tokenizer, samples, updates_without_numbers):
-    with fake_backbone(tokenizer, PRECISIONS[request.param]) as backbone:
-        yield OnAGpu(backbone, samples[:2])
+    with fake_model(tokenizer, PRECISIONS[request.param]) as model:
+        yield OnAGpu(model, samples[:2])
 
 
 @pytest.mark.parametrize(("inversion", "method"), EVERY_PAIR)
@@ -100,9 +100,9 @@ def test_a_sample_that_stopped_early_costs_no_more(on_a_gpu):
 
 
 def test_pictures_are_decoded_on_the_device(on_a_gpu, monkeypatch):
-    monkeypatch.setattr(backbone_module, "to_host", lambda tensor: tensor)
+    monkeypatch.setattr(base_module, "to_host", lambda tensor: tensor)
     monkeypatch.setattr(torch.Tensor, "numpy", lambda tensor: tensor)
-    pictures = on_a_gpu.backbone.decode_latents(on_a_gpu.inputs.latents)
+    pictures = on_a_gpu.model.decode_latents(on_a_gpu.inputs.latents)
     assert (pictures.device, pictures.dtype, pictures.shape) == (CUDA, torch.uint8, (2, 128, 128, 3))
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from piebench_eval.models import compiled, loading
-from piebench_eval.models.base import Backbone
+from piebench_eval.models.base import DiffusionModel
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.plan import Selection
 from piebench_eval.runs.runner import edit_with_model
@@ -71,13 +71,13 @@ def test_tf32_is_of_the_recipe(recipe, precision, photo_bench, tmp_path, monkeyp
 
     chosen = build_recipe({**json.loads(recipe.model_dump_json()), "precision": precision}, {}, "test")
     assert (chosen.hash != recipe.hash) == (precision == "tf32")
-    seen, predict = set(), Backbone.predict_noise
+    seen, predict = set(), DiffusionModel.predict_noise
 
     def watched(*arguments):
         seen.add(switches())
         return predict(*arguments)
 
-    monkeypatch.setattr(Backbone, "predict_noise", watched)
+    monkeypatch.setattr(DiffusionModel, "predict_noise", watched)
     run(chosen, photo_bench, tmp_path / "run", ONE)
     assert seen == {(precision == "tf32",) * 2}
     assert switches() == (False, False)

@@ -121,8 +121,8 @@ def test_what_is_known_is_on_the_disk_before_all_is(tmp_path, monkeypatch):
 
 
 def spied(measure, before):
-    def measured(options, backbone, plain, samples, combination):
+    def measured(options, model, plain, samples, combination):
         before(combination)
-        return measure(options, backbone, plain, samples, combination)
+        return measure(options, model, plain, samples, combination)
 
     return measured

@@ -23,27 +23,27 @@ def recipe(name):
     return shipped(name, OVERRIDES)
 
 
-def plainly(backbone, combination, sample):
+def plainly(diffusion_model, combination, sample):
     """Edited latents, and the rows forward and backward."""
-    z0 = encode_inputs(backbone, [sample], SIDE, loader=combination.common.image_loader).latents
-    schedule = ddim_schedule(backbone.alphas_cumprod, STEPS)
-    with plain_model(backbone.unet, backbone.embed_prompts) as model:
-        edited = plain_edit(model, combination, sample, z0, schedule, backbone.tokenizer)
+    z0 = encode_inputs(diffusion_model, [sample], SIDE, loader=combination.common.image_loader).latents
+    schedule = ddim_schedule(diffusion_model.alphas_cumprod, STEPS)
+    with plain_model(diffusion_model.unet, diffusion_model.embed_prompts) as model:
+        edited = plain_edit(model, combination, sample, z0, schedule, diffusion_model.tokenizer)
     return edited, (model.forward, model.backward)
 
 
 @pytest.mark.parametrize(("inversion", "method"), [marked(*pair) for pair in recipe("table1").pairs])
-def test_edits_are_the_package_s_and_rows_the_reference_s(backbone, samples, inversion, method):
+def test_edits_are_the_package_s_and_rows_the_reference_s(model, samples, inversion, method):
     combination = recipe("table1").combination(inversion, method)
     skipped = 2 if inversion == "edit_friendly" else 0
     expected_rows = reference_rows(combination, skipped)
     if inversion == "null_text" and expected_rows is None:  # sooner done, and no rows to compare
         settings = combination.inversion_settings.model_copy(update={"inner_steps": 2})
         combination = replace(combination, inversion_settings=settings)
-    processors = dict(backbone.unet.attn_processors)
-    edited, rows = plainly(backbone, combination, samples[1])
-    assert backbone.unet.attn_processors == processors
-    expected, _ = edit_latents(backbone, samples[1:2], combination)
+    processors = dict(model.unet.attn_processors)
+    edited, rows = plainly(model, combination, samples[1])
+    assert model.unet.attn_processors == processors
+    expected, _ = edit_latents(model, samples[1:2], combination)
     # Null-text: Adam turns the sign of a tiny gradient, which is noise, into a whole step.
     tolerance = 1e-2 if inversion == "null_text" else 5e-4
     torch.testing.assert_close(edited, expected, atol=tolerance, rtol=0)
@@ -51,16 +51,16 @@ def test_edits_are_the_package_s_and_rows_the_reference_s(backbone, samples, inv
 
 
 @pytest.mark.parametrize("pair", ["negative_prompt+p2p", "negative_prompt+proximal"])
-def test_beyond_table_1(backbone, samples, pair):
+def test_beyond_table_1(model, samples, pair):
     combination = recipe("paper").combination(*pair.split("+"))
-    edited, rows = plainly(backbone, combination, samples[0])
-    expected, _ = edit_latents(backbone, samples[:1], combination)
+    edited, rows = plainly(model, combination, samples[0])
+    expected, _ = edit_latents(model, samples[:1], combination)
     torch.testing.assert_close(edited, expected, atol=5e-4, rtol=0)
     assert rows == reference_rows(combination)
 
 
-def test_what_is_not_written_is_refused(backbone, samples):
+def test_what_is_not_written_is_refused(model, samples):
     fields = {"model": "demo", "inversions": ["ddim"], "methods": ["pnp"]}
     combination = build_recipe(fields, {}, "test").combination("ddim", "pnp")
     with pytest.raises(ValueError, match=r"ddim\+pnp: inversion\.source_latents"):
-        plainly(backbone, combination, samples[0])
+        plainly(model, combination, samples[0])

@@ -23,11 +23,11 @@ def a_short_training(monkeypatch, tmp_path):
 
 
 def test_training_writes_a_model_that_loads_and_goes_on_where_it_was(a_short_training, tmp_path):
-    from piebench_eval.models.loading import load_backbone
+    from piebench_eval.models.loading import load_model
 
     work = tmp_path / "work"
     train_demo_models.main(work, device="cpu", processes=1)
-    assert load_backbone("demo").native_resolution == 64
+    assert load_model("demo").native_resolution == 64
     assert 10e6 < sum(file.stat().st_size for file in a_short_training.rglob("*") if file.is_file()) < 16e6
     logs = {log.name: log.read_text() for log in work.glob("*.log")}
     assert len(logs) == 5

@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from piebench_eval.models.base import Backbone
+from piebench_eval.models.base import DiffusionModel
 from scripts.demo_training.unet import sd_scheduler
 from scripts.speed.models import SIZES, new_text_encoder, new_vae
 
@@ -18,7 +18,7 @@ _ALPHAS = sd_scheduler().alphas_cumprod.tolist()
 
 
 @contextmanager
-def fake_backbone(tokenizer, dtype):
+def fake_model(tokenizer, dtype):
     """A model of Stable Diffusion 1.x's shape on a GPU that is not there, at a precision.
 
     Inside, an operation on tensors of two devices or of two types raises, as it does on a real GPU.
@@ -27,7 +27,7 @@ def fake_backbone(tokenizer, dtype):
         unet = _make(_new_unet, dtype)
         text_encoder = _make(lambda: new_text_encoder(SIZES["tiny"]), dtype)
         vae = _make(lambda: new_vae(SIZES["tiny"]), torch.float32)
-        yield Backbone(unet, vae, text_encoder, tokenizer, _ALPHAS, CUDA)
+        yield DiffusionModel(unet, vae, text_encoder, tokenizer, _ALPHAS, CUDA)
 
 
 def _make(new, dtype):

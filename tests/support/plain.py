@@ -6,9 +6,9 @@ from scripts.plain import edit
 from scripts.plain.model import plain_model
 
 
-def plain_edit(backbone, schedule, sample, z0, inversion, settings):
+def plain_edit(diffusion_model, schedule, sample, z0, inversion, settings):
     """Edited latents of one sample; ``z0``: ``[1, 4, h, w]``."""
     found = INVERSIONS.get(inversion).settings()
     combination = Combination(inversion, "p2p", found, settings, Common(model="demo", steps=schedule.steps))
-    with plain_model(backbone.unet, backbone.embed_prompts) as model:
-        return edit.plain_edit(model, combination, sample, z0, schedule, backbone.tokenizer)
+    with plain_model(diffusion_model.unet, diffusion_model.embed_prompts) as model:
+        return edit.plain_edit(model, combination, sample, z0, schedule, diffusion_model.tokenizer)
