@@ -34,7 +34,7 @@ def edit_in_turns(batch: int, steps: int) -> None:
 
     from piebench_eval.data.pie_bench import load_pie_bench
     from piebench_eval.demo.benchmark import write_benchmark
-    from piebench_eval.models.cache import Memory
+    from piebench_eval.models.cache import Cache
     from piebench_eval.models.loading import load_model
     from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
     from piebench_eval.runs.edit_batch import edit_batch
@@ -44,7 +44,7 @@ def edit_in_turns(batch: int, steps: int) -> None:
         recipe = build_recipe(read_recipe_fields(RECIPE), {"steps": steps}, "demo")
         model = load_model(DEMO, None, torch.device("cpu"), "fp32")
         for _ in sys.stdin:
-            model.memory = Memory({})
+            model.cache = Cache({})
             wall, cpu, sleeps = time.perf_counter(), time.process_time(), count_sleeps()
             edit_batch(model, samples, recipe.combination("direct", "p2p"))
             spent = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}

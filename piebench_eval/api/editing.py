@@ -16,7 +16,7 @@ from piebench_eval.data.blended_words import blended_word_problem
 from piebench_eval.data.sample import Sample
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError, PiebenchWarning
-from piebench_eval.models.cache import Memory
+from piebench_eval.models.cache import Cache
 from piebench_eval.models.loading import load_model, resolve_device
 from piebench_eval.recipes.plugins import code_of
 from piebench_eval.recipes.run_config import RunConfig
@@ -122,8 +122,8 @@ def _model_for(combination: Combination, device: str, picture: Path, code: dict[
     model = _loaded(model_of(combination), device)
     content = picture.read_bytes() if picture.is_file() else b""
     identity = {"picture": hashlib.sha256(content).hexdigest(), "code": code}
-    if model.memory is None or model.memory.identity != identity:
-        model.memory = Memory(identity)
+    if model.cache is None or model.cache.identity != identity:
+        model.cache = Cache(identity)
     return model
 
 

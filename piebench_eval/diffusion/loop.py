@@ -61,8 +61,8 @@ class InversionResult:
     Attributes:
         trajectory: latents ``[steps + 1, samples, 4, h, w]``, from the image (level 0) to the latent that
             sampling starts from; it need not be the schedule's noisiest level.
-        source: ``pinned``: the source branch is set to the trajectory. ``free``: it takes its own guided
-            steps, and only their start is on the trajectory. ``retraced``: its own guided steps are known to
+        source: ``fixed``: the source branch is set to the trajectory. ``sampled``: it takes its own guided
+            steps, and only their start is on the trajectory. ``replayed``: its own guided steps are known to
             lead along the trajectory, so they are taken only under a method that bends the guidance.
         uncond: unconditional embeddings of both branches ``[steps, samples, 77, width]``, entry k for the
             step between levels k and k + 1. They take the place of the empty prompt's and of a method's
@@ -75,7 +75,7 @@ class InversionResult:
     """
 
     trajectory: torch.Tensor
-    source: Literal["pinned", "free", "retraced"]
+    source: Literal["fixed", "sampled", "replayed"]
     uncond: torch.Tensor | None = None
     fresh_noise: torch.Tensor | None = None
     uncond_is_source: Sequence[bool] | None = None
@@ -165,7 +165,7 @@ def plan_edit(
 
 def _source_is_known(path: InversionResult, controller: AttentionController) -> bool:
     """Whether the source branch's latents need no sampling."""
-    return path.source == "pinned" or (path.source == "retraced" and not controller.modifies_guidance)
+    return path.source == "fixed" or (path.source == "replayed" and not controller.modifies_guidance)
 
 
 def _one_source_row(inputs: EditInputs, path: InversionResult) -> Sequence[bool]:

@@ -48,7 +48,7 @@ def trajectory(
 
     determinants = {"schedule": asdict(schedule), "guidance": settings.guidance}
     texts = [cond] if settings.guidance == 1 else [cond, uncond]
-    return model.once("ddim", invert, determinants, [latents, *texts], axis=1)["latents"]
+    return model.cached("ddim", invert, determinants, [latents, *texts], axis=1)["latents"]
 
 
 def ddim(
@@ -66,12 +66,12 @@ def ddim(
 
     inverted = trajectory(model, inputs, schedule, settings)
     if settings.source_latents == "own_steps":
-        return InversionResult(inverted, "free")
+        return InversionResult(inverted, "sampled")
     walked = ddim_reconstruct(model, inverted[-1], inputs.inversion, schedule)
     if settings.source_latents == "shifted_reconstruction":
         # Entry k is what level k - 1 should have; there is none below the image.
         walked = torch.cat([walked[:1], walked[:-1]])
-    return InversionResult(walked, "pinned")
+    return InversionResult(walked, "fixed")
 
 
 DDIM = Inversion(

@@ -44,14 +44,14 @@ def direct(
 
     inverted = trajectory(model, inputs, schedule, settings)
     if all(settings.share(index) == 1 for index in range(schedule.steps)):
-        return InversionResult(inverted, "pinned")
+        return InversionResult(inverted, "fixed")
 
     def walk() -> dict[str, torch.Tensor]:
         return {"latents": walk_with_offsets(model, inputs, inverted, schedule, settings)}
 
     determinants = {"schedule": asdict(schedule), "guidance": inputs.guidance, **settings.model_dump()}
     tensors = [inverted.transpose(0, 1), inputs.source, inputs.uncond]
-    return InversionResult(model.once("direct", walk, determinants, tensors, axis=1)["latents"], "pinned")
+    return InversionResult(model.cached("direct", walk, determinants, tensors, axis=1)["latents"], "fixed")
 
 
 def walk_with_offsets(

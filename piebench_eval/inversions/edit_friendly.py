@@ -53,8 +53,8 @@ def edit_friendly(
         return {"levels": levels, "maps": maps}
 
     determinants = {"schedule": asdict(schedule), "steps": steps, "seed": inputs.seed}
-    found = model.once("edit_friendly", retrace, determinants, [inputs.latents, inputs.inversion], axis=1)
-    return InversionResult(found["levels"], "pinned", fresh_noise=found["maps"])
+    found = model.cached("edit_friendly", retrace, determinants, [inputs.latents, inputs.inversion], axis=1)
+    return InversionResult(found["levels"], "fixed", fresh_noise=found["maps"])
 
 
 def noise_maps(

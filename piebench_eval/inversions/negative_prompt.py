@@ -29,7 +29,7 @@ def negative_prompt(
 
     inverted = trajectory(model, inputs, schedule, settings)
     prompts = inputs.inversion.expand(schedule.steps, *inputs.inversion.shape)
-    return InversionResult(inverted, "free", uncond=prompts, uncond_is_source=inputs.source_is_inversion)
+    return InversionResult(inverted, "sampled", uncond=prompts, uncond_is_source=inputs.source_is_inversion)
 
 
 NEGATIVE_PROMPT = Inversion(

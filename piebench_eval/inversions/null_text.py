@@ -47,10 +47,10 @@ def null_text(
 
     determinants = {"schedule": asdict(schedule), "guidance": inputs.guidance, **settings.model_dump()}
     tensors = [inverted.transpose(0, 1), inputs.inversion, inputs.uncond]
-    found = model.once("null_text", optimise, determinants, tensors, axis=1)
+    found = model.cached("null_text", optimise, determinants, tensors, axis=1)
     return InversionResult(
         found["latents"],
-        "retraced",
+        "replayed",
         uncond=found["embeddings"],
         uncond_is_source=None if settings.inner_steps else inputs.source_is_empty,
         notes=[_notes(count) for count in read_back(found["skipped"][0])],

@@ -59,14 +59,14 @@ def _mse(edits: Edits, difference: str) -> torch.Tensor:
     """Mean squared errors ``[edits]`` by the protocol's rules; PSNR and MSE share them."""
     protocol = edits.protocol
     rules = [protocol.pictures, protocol.mask, protocol.background.area, difference]
-    return edits.once("MSE", rules, lambda: _errors(edits, difference))
+    return edits.cached("MSE", rules, lambda: _errors(edits, difference))
 
 
 def _errors(edits: Edits, difference: str) -> torch.Tensor:
     import torch
 
     rules = [edits.channels, edits.protocol.mask]
-    sources = edits.once("masked sources", rules, lambda: masked_sources(edits))
+    sources = edits.cached("masked sources", rules, lambda: masked_sources(edits))
     errors = []
     for position, owner in enumerate(edits.owners):  # one by one: a batch of float pictures is large
         edited = masked(edits, edits.images[position], owner)

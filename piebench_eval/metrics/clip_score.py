@@ -115,12 +115,12 @@ def directional_similarities(edits: Edits) -> list[float]:
 
 def _of_edits(edits: Edits) -> torch.Tensor:
     rules = [edits.protocol.pictures, *_eyes(edits)]
-    return edits.once("CLIP of edits", rules, lambda: _embed_images(edits, edits.images))
+    return edits.cached("CLIP of edits", rules, lambda: _embed_images(edits, edits.images))
 
 
 def _of_sources(edits: Edits) -> torch.Tensor:
     rules = [edits.channels, *_eyes(edits)]
-    return edits.once("CLIP of sources", rules, lambda: _embed_images(edits, edits.source_images))
+    return edits.cached("CLIP of sources", rules, lambda: _embed_images(edits, edits.source_images))
 
 
 def _eyes(edits: Edits) -> tuple[str | None, ...]:
@@ -140,7 +140,7 @@ def _of_prompts(edits: Edits, position: int) -> torch.Tensor:
             return clip.texts(prompts, keep_end=protocol.prompts.too_long == "truncated").float()
 
     rules = [edits.protocol.prompts, edits.protocol.clip.network, edits.protocol.clip.activation]
-    return edits.once(f"CLIP of prompts {position}", rules, compute)
+    return edits.cached(f"CLIP of prompts {position}", rules, compute)
 
 
 def _targets(edits: Edits) -> torch.Tensor:

@@ -71,7 +71,7 @@ class Edits:
         """The same edits under another protocol; what both see alike is computed once."""
         return Edits(self.suite, protocol, self.sources, self.owners, self.saved, self.memo)
 
-    def once(self, what: str, rules: Sequence[Hashable], compute: Callable[[], T]) -> T:
+    def cached(self, what: str, rules: Sequence[Hashable], compute: Callable[[], T]) -> T:
         """Compute something, or find it in the memo.
 
         Args:
@@ -107,12 +107,12 @@ class Edits:
             height, width, _ = self.sources[0].image.shape
             return [prepare_edit(saved, height, width, rules) for saved in self.saved]
 
-        return self.once("images", [self.protocol.pictures], compute)
+        return self.cached("images", [self.protocol.pictures], compute)
 
     @property
     def regions(self) -> list[BoolMask]:
         """For each source the pixels that should change, ``[height, width]``."""
-        return self.once(
+        return self.cached(
             "regions", [self.protocol.mask], lambda: [self._region(source.mask) for source in self.sources]
         )
 
@@ -125,7 +125,7 @@ class Edits:
                 return [np.ones_like(region) for region in self.regions]
             return [~region for region in self.regions]
 
-        return self.once("backgrounds", [self.protocol.mask], compute)
+        return self.cached("backgrounds", [self.protocol.mask], compute)
 
     def _region(self, annotated: BoolMask) -> BoolMask:
         mask = set_frame(annotated.copy()) if self.protocol.mask.frame else annotated

@@ -34,7 +34,7 @@ def recognised(edits: Edits) -> list[float]:
 
     def words(whose: str, images: Sequence[NDArray[np.uint8]]) -> list[str]:
         rules = [edits.protocol.pictures]
-        return edits.once(f"words of {whose}", rules, lambda: [*map(scene_in_words, images)])
+        return edits.cached(f"words of {whose}", rules, lambda: [*map(scene_in_words, images)])
 
     before = edits.of_owners(words("sources", edits.source_images))
     ideal = edits.of_owners(words("ideals", _beside_ideals(edits).source_images))

@@ -40,7 +40,7 @@ def self_similarity(tokens: torch.Tensor) -> torch.Tensor:
 def structure_distances(edits: Edits) -> list[float]:
     """Mean squared difference of the self-similarities of edit and source (Tumanyan et al., equation 3)."""
     rules = edits.protocol.structure
-    of_sources = edits.once(
+    of_sources = edits.cached(
         "self-similarity",
         [edits.channels, rules],
         lambda: list(_similarities(edits, edits.source_images, rules)),
@@ -134,7 +134,9 @@ def dino_similarities(edits: Edits) -> list[float]:
                 tokens.append(suite.dino.class_tokens(pixels).float())
         return torch.cat(tokens)
 
-    of_sources = edits.once("class tokens", [edits.channels], lambda: list(class_tokens(edits.source_images)))
+    of_sources = edits.cached(
+        "class tokens", [edits.channels], lambda: list(class_tokens(edits.source_images))
+    )
     sources = torch.stack(edits.of_owners(of_sources))
     return torch.cosine_similarity(class_tokens(edits.images), sources).tolist()
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from piebench_eval.models.cache import Memory, Work
+from piebench_eval.models.cache import Cache, CacheEntry
 from piebench_eval.models.decoding import GPU_BATCH, decode_fitting, to_host, warn
-from piebench_eval.models.nfe import UNetTally
+from piebench_eval.models.nfe import EvaluationCounter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,8 +36,8 @@ class DiffusionModel:
         alphas_cumprod: cumulative alphas of the 1000 training timesteps: numbers of the host, which
             schedules are made of.
         device: where the weights lie.
-        tally: rows counted since it was last replaced.
-        memory: where ``once`` keeps work for the next combination; without one everything is computed.
+        evaluations: evaluations counted since the counter was last replaced.
+        cache: where ``cached`` keeps results for the next combination; without one everything is computed.
     """
 
     unet: Any
@@ -46,8 +46,8 @@ class DiffusionModel:
     tokenizer: Any
     alphas_cumprod: Sequence[float]
     device: torch.device
-    tally: UNetTally = field(default_factory=UNetTally)
-    memory: Memory | None = None
+    evaluations: EvaluationCounter = field(default_factory=EvaluationCounter)
+    cache: Cache | None = None
 
     @property
     def vae_factor(self) -> int:
@@ -83,7 +83,7 @@ class DiffusionModel:
         def encode() -> dict[str, torch.Tensor]:
             return {"states": self.text_encoder(tokens.to(self.device)).last_hidden_state}
 
-        return self.once("text", encode, {}, [tokens])["states"].float()
+        return self.cached("text", encode, {}, [tokens])["states"].float()
 
     @torch.no_grad()
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
@@ -101,7 +101,7 @@ class DiffusionModel:
             means = [self.vae.encode(image[None]).latent_dist.mean for image in scaled]
             return {"latents": torch.cat(means) * self.vae.config.scaling_factor}
 
-        return self.once("image", encode, {}, [pixels])["latents"]
+        return self.cached("image", encode, {}, [pixels])["latents"]
 
     @torch.no_grad()
     def decode_latents(
@@ -132,7 +132,7 @@ class DiffusionModel:
         images = grey_levels.long().bitwise_and(255).byte().permute(0, 2, 3, 1)
         return to_host(images).numpy()
 
-    def once(
+    def cached(
         self,
         kind: str,
         compute: Callable[[], dict[str, torch.Tensor]],
@@ -140,7 +140,7 @@ class DiffusionModel:
         tensors: Sequence[torch.Tensor],
         axis: int = 0,
     ) -> dict[str, torch.Tensor]:
-        """Compute something for a batch, unless the memory has it for all of its samples.
+        """Compute something for a batch, unless the cache has it for all of its samples.
 
         Args:
             kind: what is computed.
@@ -152,24 +152,24 @@ class DiffusionModel:
         Returns:
             What ``compute`` returns, or did when it was called before.
         """
-        if self.memory is None:
+        if self.cache is None:
             return compute()
         of_samples = list(zip(*tensors, strict=True))
-        keys = [self.memory.key(kind, settings, of_sample) for of_sample in of_samples]
-        known = [work for key in keys if (work := self.memory.get(key)) is not None]
+        keys = [self.cache.key(kind, settings, of_sample) for of_sample in of_samples]
+        known = [entry for key in keys if (entry := self.cache.get(key)) is not None]
         if len(known) == len(keys):
-            for sample, work in enumerate(known):
-                self.tally.count_reused(sample, work.forward, work.backward)
+            for sample, entry in enumerate(known):
+                self.evaluations.count_reused(sample, entry.forward, entry.backward)
             return {
-                name: torch.stack([work.tensors[name] for work in known], axis).to(self.device)
+                name: torch.stack([entry.tensors[name] for entry in known], axis).to(self.device)
                 for name in known[0].tensors
             }
-        before = self.tally.snapshot()
+        before = self.evaluations.snapshot()
         result = compute()
         for sample, key in enumerate(keys):
-            forward, backward = self.tally.since(before, sample)
+            forward, backward = self.evaluations.since(before, sample)
             of_sample = {name: tensor.select(axis, sample) for name, tensor in result.items()}
-            self.memory.put(key, Work(of_sample, forward, backward))
+            self.cache.put(key, CacheEntry(of_sample, forward, backward))
         return result
 
     def predict_noise(
@@ -190,5 +190,5 @@ class DiffusionModel:
         # Filled on the device: diffusers would copy a number there, and wait for it.
         time = torch.full((), timestep, dtype=torch.int64, device=latents.device)
         noise = self.unet(latents.to(dtype), time, embeddings.to(dtype), return_dict=False)[0]
-        self.tally.count(samples, noise)
+        self.evaluations.count(samples, noise)
         return noise.to(latents.dtype)

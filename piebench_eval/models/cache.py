@@ -1,4 +1,4 @@
-"""Keeping what several combinations need, so that it is computed once: in memory, and on disk if asked."""
+"""A cache of what several combinations need: in memory, and on disk if asked."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Work:
+class CacheEntry:
     """What was computed for one sample, and what it cost.
 
     Attributes:
         tensors: the results, by name.
-        forward: UNet rows evaluated for it.
-        backward: UNet rows differentiated for it.
+        forward: model evaluations evaluated for it.
+        backward: model evaluations differentiated for it.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -33,23 +33,23 @@ class Work:
     backward: int
 
 
-class Memory:
-    """Finished work by its key.
+class Cache:
+    """Results by the hash of everything that determines them.
 
     Attributes:
         identity: what every result depends on besides its own inputs: model, precision, processor, compiler,
             versions, and the source of whatever comes from outside the package. The size of the batch is not
             in it, though it moves last digits on a GPU: a batch is halved when memory runs out.
-        folder: where work is kept beyond this process; nowhere if None.
+        folder: where results are kept beyond this process; nowhere if None.
     """
 
     def __init__(self, identity: Mapping[str, Any], folder: Path | None = None):
         self.identity = dict(identity)
         self.folder = folder
-        self._work: dict[str, Work] = {}
+        self._entries: dict[str, CacheEntry] = {}
 
     def key(self, kind: str, settings: Mapping[str, Any], tensors: Sequence[torch.Tensor]) -> str:
-        """Hash everything that determines a piece of work.
+        """Hash everything that determines a result.
 
         Args:
             kind: what is computed.
@@ -62,36 +62,36 @@ class Memory:
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return f"{kind}-{digest.hexdigest()}"
 
-    def get(self, key: str) -> Work | None:
-        """Work that was kept under a key; a damaged file counts as none."""
-        if key not in self._work and (work := self._read(key)) is not None:
-            self._work[key] = work
-        return self._work.get(key)
+    def get(self, key: str) -> CacheEntry | None:
+        """Return the entry of a key; a damaged file counts as none."""
+        if key not in self._entries and (entry := self._read(key)) is not None:
+            self._entries[key] = entry
+        return self._entries.get(key)
 
-    def put(self, key: str, work: Work) -> None:
-        """Keep work.
+    def put(self, key: str, entry: CacheEntry) -> None:
+        """Keep an entry, on disk too if there is a folder.
 
         Raises:
             PiebenchError: the folder cannot be written to.
         """
-        self._work[key] = work
+        self._entries[key] = entry
         if self.folder is not None:
-            tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in work.tensors.items()}
-            costs = {"forward": str(work.forward), "backward": str(work.backward)}
+            tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in entry.tensors.items()}
+            costs = {"forward": str(entry.forward), "backward": str(entry.backward)}
             write_whole(self._file(self.folder, key), save(tensors, metadata=costs))
 
     def forget(self) -> None:
         """Drop what is in memory; what is on disk stays."""
-        self._work.clear()
+        self._entries.clear()
 
-    def _read(self, key: str) -> Work | None:
+    def _read(self, key: str) -> CacheEntry | None:
         if self.folder is None or not (file := self._file(self.folder, key)).is_file():
             return None
         try:
             with safe_open(file, framework="pt") as opened:
                 costs = opened.metadata()
                 tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-                return Work(tensors, int(costs["forward"]), int(costs["backward"]))
+                return CacheEntry(tensors, int(costs["forward"]), int(costs["backward"]))
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             return None
 

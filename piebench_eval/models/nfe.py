@@ -1,4 +1,4 @@
-"""Counting what an edit costs: UNet evaluations, in batch rows."""
+"""Number of function evaluations (NFE): model evaluations, counted in rows of a batch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     import torch
 
 
-class UNetTally:
-    """UNet rows that each sample of a batch needs, forward and backward.
+class EvaluationCounter:
+    """Evaluations of the model that each sample of a batch needs, forward and backward.
 
-    One row is one latent through the UNet once; a call with a batch of 3 costs 3. Rows of work that was
-    done before, for another combination, count as if they had been computed now, and in ``reused`` too.
+    One evaluation is one latent through the model once: a call with a batch of 3 rows counts 3. What was
+    computed before, for another combination, counts as if it were computed now, and in ``reused`` too.
 
     Attributes:
         forward: rows evaluated, by the sample's place in the batch.

@@ -18,7 +18,7 @@ from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.base import prompts_of_sample
 from piebench_eval.models.location import LATENT_DIVISOR
-from piebench_eval.models.nfe import UNetTally
+from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.models.precision import tf32
 from piebench_eval.recipes.plugins import blamed_plugins
 from piebench_eval.runs.result import EditResult
@@ -62,7 +62,7 @@ def edit_batch(
     """
     started = time.perf_counter()
     _reset_peak_memory(model.device)
-    model.tally = UNetTally()
+    model.evaluations = EvaluationCounter()
     fast = tf32(combination.common.precision == "tf32")
     with fast, blamed_plugins(combination.inversion, combination.method):
         latents, notes = edit_latents(model, samples, combination, read)
@@ -81,9 +81,9 @@ def edit_batch(
             image=images[place],
             latents=latents[place],
             seconds=seconds,
-            unet_forward=model.tally.forward[place],
-            unet_backward=model.tally.backward[place],
-            unet_reused=model.tally.reused[place],
+            unet_forward=model.evaluations.forward[place],
+            unet_backward=model.evaluations.backward[place],
+            unet_reused=model.evaluations.reused[place],
             peak_memory=_peak_memory(model.device),
             notes=notes[place] + of_decoding,
         )

@@ -1,4 +1,4 @@
-"""What a run will cost: UNet rows, counted on a stand-in, and time, by the pace of the records so far."""
+"""What a run will cost: UNet rows, counted on a dummy model, and time, by the pace of the records so far."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from piebench_eval.diffusion.words import same_text
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models.base import DiffusionModel
-from piebench_eval.models.cache import Memory
-from piebench_eval.models.nfe import UNetTally
+from piebench_eval.models.cache import Cache
+from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.plugins import blamed_plugins
 from piebench_eval.runs.jobs import model_of
 from piebench_eval.runs.progress.row_costs import computed_rows
@@ -141,31 +141,31 @@ def count_rows(recipe: Recipe, samples: Sequence[Sample]) -> dict[EditKey, RowCo
     """Count the UNet rows of every edit, without a model: they depend on the plan, not on weights.
 
     Samples differ in cost only by what a method reads of them and by which of their prompts are equal, so one
-    of each kind is inverted with a stand-in, whose noise is random: no optimisation stops early on that.
+    of each kind is inverted with a dummy model, whose noise is random: no optimisation stops early on that.
     """
     from piebench_eval.runs.store.records import EditKey
 
-    stand_in = _StandIn.load()
+    dummy = _DummyModel.load()
     combinations = [recipe.combination(*pair) for pair in recipe.pairs]
     kinds: dict[Any, list[Sample]] = {}
-    signatures = [_signatures(stand_in, combination, samples) for combination in combinations]
+    signatures = [_signatures(dummy, combination, samples) for combination in combinations]
     for sample, signature in zip(samples, zip(*signatures, strict=True), strict=True):
         kinds.setdefault(signature, []).append(sample)
     costs = {}
     for alike in kinds.values():
-        stand_in.memories.clear()
+        dummy.caches.clear()
         for combination in combinations:
-            cost = _cost(stand_in, combination, alike[0])
+            cost = _cost(dummy, combination, alike[0])
             for sample in alike:
                 costs[EditKey(combination.inversion, combination.method, sample.id)] = cost
     return costs
 
 
-def _signatures(stand_in: _StandIn, combination: Combination, samples: Sequence[Sample]) -> list[Any]:
+def _signatures(dummy: _DummyModel, combination: Combination, samples: Sequence[Sample]) -> list[Any]:
     """What each sample's cost depends on."""
     method, steps = METHODS.get(combination.method), combination.common.steps
     with blamed_plugins(combination.inversion, combination.method):
-        controller = method.prepare(samples, stand_in, steps, combination.method_settings).controller
+        controller = method.prepare(samples, dummy, steps, combination.method_settings).controller
         reads = zip(*(controller.source_reads(step) for step in range(steps)), strict=True)
         prompts = [method.prompts(sample, combination.method_settings) for sample in samples]
     return [
@@ -181,33 +181,33 @@ def _equalities(texts: Prompts) -> tuple[int, ...]:
 
 def plan_sampling(combination: Combination, sample: Sample) -> list[StepRows]:
     """The UNet rows of every sampling step of one edit, from the noisiest, without a model."""
-    stand_in = _StandIn.load()
-    _, steps = _plan(stand_in, combination, sample)
+    dummy = _DummyModel.load()
+    _, steps = _plan(dummy, combination, sample)
     return steps
 
 
-def _cost(stand_in: _StandIn, combination: Combination, sample: Sample) -> RowCost:
-    """Count what the stand-in evaluates in inverting a sample, and what its edit will."""
-    path, steps = _plan(stand_in, combination, sample)
-    tally, sampling = stand_in.tally, sum(len(step.rows) for step in steps)
-    return RowCost(tally.forward[0] + sampling, tally.backward[0], tally.reused[0], path.steps)
+def _cost(dummy: _DummyModel, combination: Combination, sample: Sample) -> RowCost:
+    """Count what the dummy model evaluates in inverting a sample, and what its edit will."""
+    path, steps = _plan(dummy, combination, sample)
+    evaluations, sampling = dummy.evaluations, sum(len(step.rows) for step in steps)
+    return RowCost(
+        evaluations.forward[0] + sampling, evaluations.backward[0], evaluations.reused[0], path.steps
+    )
 
 
 def _plan(
-    stand_in: _StandIn, combination: Combination, sample: Sample
+    dummy: _DummyModel, combination: Combination, sample: Sample
 ) -> tuple[InversionResult, list[StepRows]]:
-    """Invert one sample with the stand-in, and plan its edit."""
+    """Invert one sample with the dummy model, and plan its edit."""
     common = combination.common
-    stand_in.tally = UNetTally()
-    stand_in.memory = stand_in.memories.setdefault(model_of(combination), Memory({}))
+    dummy.evaluations = EvaluationCounter()
+    dummy.cache = dummy.caches.setdefault(model_of(combination), Cache({}))
     method = METHODS.get(combination.method)
-    schedule = ddim_schedule(
-        stand_in.alphas_cumprod, common.steps, common.steps_offset, common.set_alpha_to_one
-    )
+    schedule = ddim_schedule(dummy.alphas_cumprod, common.steps, common.steps_offset, common.set_alpha_to_one)
     with blamed_plugins(combination.inversion, combination.method):
         texts = method.prompts(sample, combination.method_settings)
         uncond, *embedded = (
-            stand_in.embed_prompts([text])
+            dummy.embed_prompts([text])
             for text in ("", texts.inversion, texts.source, texts.target, texts.negative)
         )
         inversion_text, source, target, negative = embedded
@@ -218,33 +218,33 @@ def _plan(
             target=target,
             uncond=uncond,
             negative=negative,
-            source_is_empty=[same_text(texts.source, "", stand_in.tokenizer)],
-            source_is_inversion=[same_text(texts.source, texts.inversion, stand_in.tokenizer)],
+            source_is_empty=[same_text(texts.source, "", dummy.tokenizer)],
+            source_is_inversion=[same_text(texts.source, texts.inversion, dummy.tokenizer)],
             guidance=common.guidance,
         )
         invert = INVERSIONS.get(combination.inversion).invert
-        path = invert(stand_in, inputs, schedule, combination.inversion_settings)
-        controller = method.prepare([sample], stand_in, common.steps, combination.method_settings).controller
+        path = invert(dummy, inputs, schedule, combination.inversion_settings)
+        controller = method.prepare([sample], dummy, common.steps, combination.method_settings).controller
         first_step = schedule.steps - path.steps if common.count_skipped_steps else 0
         (steps,) = plan_edit(inputs, path, controller, common.guidance, first_step)
     return path, steps
 
 
-class _StandIn(DiffusionModel):
+class _DummyModel(DiffusionModel):
     """A model without weights: its texts are numbers, and its noise is random."""
 
-    memories: dict[Any, Memory]
+    caches: dict[Any, Cache]
     numbers: dict[str, int]
 
     @classmethod
-    def load(cls) -> _StandIn:
+    def load(cls) -> _DummyModel:
         from transformers import CLIPTokenizer
 
         tokenizer = CLIPTokenizer.from_pretrained(locate("model", DEMO), subfolder="tokenizer")
         alphas = torch.linspace(0.999, 0.005, 1000).tolist()
-        stand_in = cls(None, None, None, tokenizer, alphas, torch.device("cpu"))
-        stand_in.memories, stand_in.numbers = {}, {}
-        return stand_in
+        dummy = cls(None, None, None, tokenizer, alphas, torch.device("cpu"))
+        dummy.caches, dummy.numbers = {}, {}
+        return dummy
 
     def embed_prompts(self, prompts: Sequence[str]) -> torch.Tensor:
         numbers = [self.numbers.setdefault(prompt, len(self.numbers)) for prompt in prompts]
@@ -255,7 +255,7 @@ class _StandIn(DiffusionModel):
     ) -> torch.Tensor:
         # The embeddings take part, so that what is optimised through them can be differentiated.
         noise = torch.randn_like(latents) + 0 * embeddings.mean(dim=(1, 2))[:, None, None, None]
-        self.tally.count(samples, noise)
+        self.evaluations.count(samples, noise)
         return noise
 
 

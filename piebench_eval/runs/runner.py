@@ -90,7 +90,7 @@ class ModelEditor:
         """
         import torch
 
-        from piebench_eval.models.cache import Memory
+        from piebench_eval.models.cache import Cache
         from piebench_eval.models.compile import compile_blocks
         from piebench_eval.models.loading import load_model
         from piebench_eval.models.location import model_fingerprint
@@ -104,7 +104,7 @@ class ModelEditor:
             if model_of(combination) == model:
                 working_resolution(diffusion_model, combination.common.resolution)
         fingerprint = model_fingerprint(model.name, model.revision)
-        diffusion_model.memory = Memory(self._identity(model, fingerprint), self._spec.cache)
+        diffusion_model.cache = Cache(self._identity(model, fingerprint), self._spec.cache)
         if self._spec.checkpointing:
             diffusion_model.unet.enable_gradient_checkpointing()
         if self._spec.compile:
@@ -151,5 +151,5 @@ class ModelEditor:
 
     def forget(self) -> None:
         """Drop what the combinations of a batch share."""
-        if self._diffusion_model is not None and self._diffusion_model.memory is not None:
-            self._diffusion_model.memory.forget()
+        if self._diffusion_model is not None and self._diffusion_model.cache is not None:
+            self._diffusion_model.cache.forget()

@@ -12,7 +12,7 @@ from piebench_eval.data.sample import Sample
 from piebench_eval.demo.embedded import locate
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.models.base import DiffusionModel
-from piebench_eval.models.cache import Memory
+from piebench_eval.models.cache import Cache
 from piebench_eval.models.from_pretrained import load_complete
 from piebench_eval.recipes.combination import Combination
 from piebench_eval.runs.edit_batch import edit_batch, encode_inputs, working_resolution
@@ -111,7 +111,7 @@ def measure(
     for batch in batch_sizes:
         if warm_up:
             _alone(model, samples[:batch], combination)
-        model.memory = None
+        model.cache = None
         with PeakMemory(model.device) as peak:
             seconds, results = _alone(model, samples[:batch], combination)
         more = [_alone(model, samples[:batch], combination)[0] for _ in range(repeats - 1)]
@@ -137,7 +137,7 @@ def time_ends(
     side, found = working_resolution(model, common.resolution), {}
     for batch in batch_sizes:
         for _ in range(1 + warm_up):
-            model.memory = Memory({})
+            model.cache = Cache({})
             synchronize(model.device)
             started = time.perf_counter()
             inputs = encode_inputs(model, samples[:batch], side, loader=common.image_loader)
@@ -166,7 +166,7 @@ def beside_plain(
         warm_up: edit in two steps before, untimed.
     """
     common = combination.common
-    diffusion_model.memory = None
+    diffusion_model.cache = None
     side = working_resolution(diffusion_model, common.resolution)
 
     def embed(prompts: Sequence[str]) -> torch.Tensor:
@@ -202,14 +202,14 @@ def plain_unet(model: str, device: torch.device) -> UNet2DConditionModel:
 
 def time_grid(model: DiffusionModel, samples: Sequence[Sample], combinations: Sequence[Combination]) -> float:
     """Seconds per image for all combinations one after another, sharing what they can."""
-    model.memory = Memory({})
+    model.cache = Cache({})
     return sum(_timed(model, samples, combination)[0] for combination in combinations) / len(samples)
 
 
 def _alone(
     model: DiffusionModel, samples: Sequence[Sample], combination: Combination
 ) -> tuple[float, list[EditResult]]:
-    model.memory = Memory({})
+    model.cache = Cache({})
     return _timed(model, samples, combination)
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 import piebench_eval as pb
 from piebench_eval.data.images import load_image
-from piebench_eval.models.nfe import UNetTally
+from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.shipped import DEMO_RECIPE
 from tests.support.runs import run
 
@@ -55,14 +55,14 @@ def test_settings_and_words_matter(edit, samples):
 def test_a_second_edit_of_a_picture_inverts_nothing(edit, samples):
     edit(samples[0].file)
     tallies = []
-    original = UNetTally.count_reused
+    original = EvaluationCounter.count_reused
 
     def count(self, sample, forward, backward):
         tallies.append(forward)
         original(self, sample, forward, backward)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(UNetTally, "count_reused", count)
+        patch.setattr(EvaluationCounter, "count_reused", count)
         edit(samples[0].file, PROMPTS[0], "a cake of stone")
         assert 2 in tallies, "the trajectory of two steps is there already"
         tallies.clear()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from piebench_eval.models.cache import Memory
+from piebench_eval.models.cache import Cache
 from piebench_eval.models.loading import load_model
 from scripts.gpu.cuda_tests import LOG
 from scripts.speed.models import SIZES, save_model
@@ -52,7 +52,7 @@ def load(device, small_sd):
     def load_once(precision="fp32"):
         if precision not in loaded:
             loaded[precision] = load_model(small_sd, device=device, precision=precision)
-        loaded[precision].memory = Memory({})
+        loaded[precision].cache = Cache({})
         return loaded[precision]
 
     return load_once

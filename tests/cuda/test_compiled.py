@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from piebench_eval.models.cache import Memory
+from piebench_eval.models.cache import Cache
 from piebench_eval.models.compile import compile_blocks
 from piebench_eval.models.loading import load_model
 from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
@@ -25,7 +25,7 @@ def test_compiled_blocks_make_the_same_edit(device, tiny_model, samples, precisi
     torch._dynamo.reset()
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     model = load_model(str(tiny_model), device=device, precision=precision)
-    model.memory = Memory({})  # the inversion is not done again: another number of rows to compile for
+    model.cache = Cache({})  # the inversion is not done again: another number of rows to compile for
     expected, _ = edit_latents(model, samples[:2], combination)
     moved = rms(expected - encode_inputs(model, samples[:2], RESOLUTION).latents)
     compile_blocks(model.unet)

@@ -8,7 +8,7 @@ from piebench_eval.diffusion.loop import edit
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
-from piebench_eval.models.cache import Memory
+from piebench_eval.models.cache import Cache
 from piebench_eval.models.loading import load_model
 from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
 from scripts.speed.measure import NULL_TEXT_TOLERANCE, TOLERANCE
@@ -28,7 +28,7 @@ def tiny(device, tiny_model):
 @pytest.fixture(scope="module")
 def reference(device, golden):
     model = load_model(str(golden / "tiny-sd"), device=device)
-    model.memory = Memory({})
+    model.cache = Cache({})
     return model
 
 

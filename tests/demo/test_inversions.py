@@ -28,7 +28,7 @@ def distances(quick_run):
         path = INVERSIONS.get(name).invert(model, inputs, schedule, recipe.inversions[name])
         end = source_end(model, inputs, schedule, path)
         found[name] = (end - inputs.latents).square().mean(dim=(1, 2, 3))
-        if path.source == "retraced":
+        if path.source == "replayed":
             assert (end - path.trajectory[0]).abs().max() < 1e-3
     return found
 

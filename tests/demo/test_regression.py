@@ -79,7 +79,7 @@ def reversed_words(monkeypatch):
 def no_offset(monkeypatch):
     made = InversionResult.__init__
     monkeypatch.setattr(
-        InversionResult, "__init__", lambda self, trajectory, source: made(self, trajectory, source="free")
+        InversionResult, "__init__", lambda self, trajectory, source: made(self, trajectory, source="sampled")
     )
 
 

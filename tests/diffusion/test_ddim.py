@@ -44,15 +44,15 @@ def test_a_step_there_and_back_with_the_same_noise_is_no_step(alpha, other):
 
 
 def test_inversion_spends_a_row_per_step_and_two_when_guided(model, samples):
-    from piebench_eval.models.nfe import UNetTally
+    from piebench_eval.models.nfe import EvaluationCounter
 
     inputs = encode_inputs(model, samples[:2], 128)
     schedule = ddim_schedule(model.alphas_cumprod, 5)
     for guidance, rows in ((1.0, 5), (2.5, 10)):
-        model.tally = UNetTally()
+        model.evaluations = EvaluationCounter()
         path = ddim_invert(model, inputs.latents, inputs.source, inputs.uncond, schedule, guidance)
         assert path.shape == (6, 2, 4, 16, 16)
-        assert model.tally.forward == {0: rows, 1: rows}
+        assert model.evaluations.forward == {0: rows, 1: rows}
     torch.testing.assert_close(path[0], inputs.latents)
 
 

@@ -12,7 +12,7 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.p2p import P2PSettings
-from piebench_eval.models.nfe import UNetTally
+from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.runs.edit_batch import encode_inputs
 from tests.support.plain import plain_edit
 
@@ -23,7 +23,7 @@ SETTINGS = P2PSettings(blend_threshold=0.8)
 
 
 def run_edit(model, samples, inversion, steps, settings=SETTINGS):
-    model.tally = UNetTally()
+    model.evaluations = EvaluationCounter()
     schedule = ddim_schedule(model.alphas_cumprod, steps)
     inputs = encode_inputs(model, samples, 128)
     entry = INVERSIONS.get(inversion)
@@ -74,11 +74,11 @@ def test_replace_controller_against_plain(model, samples, inversion):
 @pytest.mark.parametrize("inversion", ["ddim", "direct"])
 def test_a_batch_gives_what_its_samples_give_alone(model, samples, inversion):
     together = run_edit(model, samples, inversion, 10)
-    rows = dict(model.tally.forward)
+    rows = dict(model.evaluations.forward)
     for place, sample in enumerate(samples):
         alone = run_edit(model, [sample], inversion, 10)
         assert (together[place] - alone[0]).abs().max() <= 1e-4
-        assert rows[place] == model.tally.forward[0]
+        assert rows[place] == model.evaluations.forward[0]
 
 
 def test_blend_matters_in_these_cases(model, samples):
@@ -148,9 +148,9 @@ def test_guidance_one_needs_no_unconditional_row(model, samples):
     entry = INVERSIONS.get("direct")
     path = entry.invert(model, inputs, schedule, entry.settings())
     controller = METHODS.get("p2p").prepare([samples[UNBLENDED]], model, 10, SETTINGS).controller
-    model.tally = UNetTally()
+    model.evaluations = EvaluationCounter()
     edit(model, inputs, path, controller, schedule, 1.0)
-    assert model.tally.forward[0] == 6 * 2 + 4
+    assert model.evaluations.forward[0] == 6 * 2 + 4
 
 
 @pytest.mark.parametrize("resolution", [64, 192])

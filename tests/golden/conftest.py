@@ -1,6 +1,6 @@
 import pytest
 
-from piebench_eval.models.cache import Memory
+from piebench_eval.models.cache import Cache
 from piebench_eval.models.loading import load_model
 from tests.golden.recordings import STEPS
 from tests.support.recipes import shipped
@@ -10,7 +10,7 @@ from tests.support.recipes import shipped
 def reference(golden):
     """The small model that the reference implementation was recorded with; it remembers shared work."""
     model = load_model(str(golden / "tiny-sd"))
-    model.memory = Memory({})
+    model.cache = Cache({})
     return model
 
 

@@ -13,7 +13,7 @@ from piebench_eval.inversions import INVERSIONS
 from piebench_eval.inversions.null_text import NullTextSettings, SourceStep, optimise_step
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.p2p import P2PSettings
-from piebench_eval.models.nfe import UNetTally
+from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
 from tests.golden.recordings import (
     CASES,
@@ -54,15 +54,15 @@ def test_edit(golden, reference, paper, pair, case):
     inversion, method = pair.split("+")
     name = f"{INVERSION_NAMES[inversion]}+{METHOD_NAMES.get(method, method)}"
     recording = np.load(golden / "npz" / f"{name}__{case}.npz")
-    reference.tally = UNetTally()
+    reference.evaluations = EvaluationCounter()
     combination = paper.combination(inversion, method)
     final, _ = edit_latents(reference, [load_case(golden, case)], combination)
     # Wider for null-text: Adam turns the sign of a tiny gradient, which is noise, into a whole step.
     check_final(final, recording, *((1e-2, 1e-3) if inversion == "null_text" else ()))
     cost = pd.read_csv(golden / "official_cost.csv", index_col="method").loc[name, "unet_samples_N10"]
-    assert reference.tally.forward[0] < cost
+    assert reference.evaluations.forward[0] < cost
     if "null_n_inner" in recording:
-        assert reference.tally.backward[0] == recording["null_n_inner"].sum()
+        assert reference.evaluations.backward[0] == recording["null_n_inner"].sum()
     image = reference.decode_latents(final, combination.common.pixel_overflow)[0].astype(int)
     if "edited_image" in recording:
         expected = recording["edited_image"].astype(int)
@@ -207,10 +207,10 @@ def test_null_text_begins_alike(golden, reference, paper):
     with torch.no_grad():
         cond = reference.predict_noise(wanted[-1], timestep, inputs.inversion, [0])
     step = SourceStep(reference, wanted[-1], cond, schedule, STEPS, inputs.guidance)
-    reference.tally = UNetTally()
+    reference.evaluations = EvaluationCounter()
     settings = paper.combination("null_text", "p2p").inversion_settings
     found = optimise_step(step, inputs.uncond, wanted[STEPS - 1], 0, settings)
-    assert reference.tally.backward[0] == recording["null_n_inner"][0]
+    assert reference.evaluations.backward[0] == recording["null_n_inner"][0]
     moved = (found - inputs.uncond)[0, :, :8]
     assert moved.abs().max() > 1e-2
     expected = torch.from_numpy(recording["uncond_embeddings_first8"][0])
@@ -233,9 +233,9 @@ def test_null_text_stops_early(golden, reference, steps):
         with torch.no_grad():
             cond = reference.predict_noise(latents, schedule.timesteps[level - 1], cond_text, [0])
         step = SourceStep(reference, latents, cond, schedule, level, guidance=7.5)
-        reference.tally = UNetTally()
+        reference.evaluations = EvaluationCounter()
         optimise_step(step, embeddings, trajectory[level - 1], index, NullTextSettings())
-        assert abs(reference.tally.backward[0] - int(expected)) <= 1
+        assert abs(reference.evaluations.backward[0] - int(expected)) <= 1
         embeddings = torch.from_numpy(recording["uncond_embeddings"][index])[None]
         with torch.no_grad():
             latents = step.guided(embeddings, [0])

@@ -6,7 +6,7 @@ import torch
 from piebench_eval.diffusion.ddim import ddim_step, guide
 from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
 from piebench_eval.inversions.direct import DirectSettings, direct
-from piebench_eval.models.nfe import UNetTally
+from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
 from tests.inversions.conftest import STEPS
@@ -18,14 +18,14 @@ def inverted(model, inputs, schedule):
 
 
 def path_and_rows(model, inputs, schedule, **settings):
-    model.tally = UNetTally()
+    model.evaluations = EvaluationCounter()
     path = direct(model, inputs, schedule, DirectSettings(**settings))
-    return path, model.tally.forward[0]
+    return path, model.evaluations.forward[0]
 
 
 def test_the_whole_offset_is_the_trajectory_and_costs_nothing(model, inputs, schedule, inverted):
     path, rows = path_and_rows(model, inputs, schedule)
-    assert torch.equal(path.trajectory, inverted) and path.source == "pinned" and rows == STEPS
+    assert torch.equal(path.trajectory, inverted) and path.source == "fixed" and rows == STEPS
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from piebench_eval.diffusion.loop import edit
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
-from piebench_eval.models.nfe import UNetTally
+from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.runs.edit_batch import encode_inputs
 from tests.inversions.conftest import STEPS
 
@@ -48,13 +48,13 @@ def test_null_text_brings_the_source_nearer_to_the_picture(model, inputs, schedu
 
 
 def test_a_sample_that_has_converged_costs_nothing_more(model, inputs, schedule):
-    model.tally = UNetTally()
+    model.evaluations = EvaluationCounter()
     invert("null_text", model, inputs, schedule, stop_loss=1e9)
-    assert model.tally.backward == {0: STEPS, 1: STEPS}
-    assert model.tally.forward == {0: 4 * STEPS, 1: 4 * STEPS}
-    model.tally = UNetTally()
+    assert model.evaluations.backward == {0: STEPS, 1: STEPS}
+    assert model.evaluations.forward == {0: 4 * STEPS, 1: 4 * STEPS}
+    model.evaluations = EvaluationCounter()
     invert("null_text", model, inputs, schedule, inner_steps=0)
-    assert not model.tally.backward
+    assert not model.evaluations.backward
 
 
 @pytest.mark.slow  # and so in test_matrix.py

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from piebench_eval.methods.proximal_controller import proximal
-from piebench_eval.models.nfe import UNetTally
+from piebench_eval.models.nfe import EvaluationCounter
 from tests.runs.test_combinations import STEPS, UNBLENDED, run
 
 
@@ -31,11 +31,11 @@ def test_guidance_is_shrunk_at_a_scale_of_one_too(model, samples):
     """There the edit is uncond + proximal(cond - uncond), which is not cond."""
 
     def edit(**settings):
-        model.tally = UNetTally()
+        model.evaluations = EvaluationCounter()
         return run(model, [samples[UNBLENDED]], "direct", "proximal", guidance=1.0, **settings)[0]
 
     shrunk, whole = edit(), edit(quantile=0, shrink="hard")
-    assert model.tally.forward[0] == STEPS + 4 * STEPS, "inversion, and both halves of both branches"
+    assert model.evaluations.forward[0] == STEPS + 4 * STEPS, "inversion, and both halves of both branches"
     assert (shrunk - whole).abs().max() > 1e-3
     unguided = run(model, [samples[UNBLENDED]], "direct", "p2p", guidance=1.0)[0]
     torch.testing.assert_close(whole, unguided, atol=1e-4, rtol=0)

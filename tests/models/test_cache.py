@@ -2,13 +2,13 @@
 
 import torch
 
-from piebench_eval.models.cache import Memory, Work
+from piebench_eval.models.cache import Cache, CacheEntry
 
-WORK = Work({"latents": torch.arange(6.0).reshape(2, 3)}, forward=5, backward=2)
+ENTRY = CacheEntry({"latents": torch.arange(6.0).reshape(2, 3)}, forward=5, backward=2)
 
 
 def test_everything_that_determines_work_is_in_its_key():
-    one, other = Memory({"model": "a"}), Memory({"model": "b"})
+    one, other = Cache({"model": "a"}), Cache({"model": "b"})
     tensor = torch.ones(2, 3)
     keys = {
         one.key("ddim", {"steps": 5}, [tensor]),
@@ -25,24 +25,24 @@ def test_everything_that_determines_work_is_in_its_key():
 
 
 def test_work_on_disk_is_there_for_the_next_process(tmp_path):
-    Memory({}, tmp_path).put("ddim-ab", WORK)
-    found = Memory({}, tmp_path).get("ddim-ab")
-    assert torch.equal(found.tensors["latents"], WORK.tensors["latents"])
+    Cache({}, tmp_path).put("ddim-ab", ENTRY)
+    found = Cache({}, tmp_path).get("ddim-ab")
+    assert torch.equal(found.tensors["latents"], ENTRY.tensors["latents"])
     assert (found.forward, found.backward) == (5, 2)
 
 
 def test_work_in_memory_alone_is_forgotten():
-    memory = Memory({})
-    memory.put("k", WORK)
-    assert memory.get("k") is WORK
-    memory.forget()
-    assert memory.get("k") is None
+    cache = Cache({})
+    cache.put("k", ENTRY)
+    assert cache.get("k") is ENTRY
+    cache.forget()
+    assert cache.get("k") is None
 
 
 def test_a_damaged_file_counts_as_none(tmp_path):
-    Memory({}, tmp_path).put("ddim-ab", WORK)
+    Cache({}, tmp_path).put("ddim-ab", ENTRY)
     (file,) = tmp_path.rglob("*.safetensors")
     whole = file.read_bytes()
     for content in (b"", b"nonsense", whole[: len(whole) // 2]):
         file.write_bytes(content)
-        assert Memory({}, tmp_path).get("ddim-ab") is None
+        assert Cache({}, tmp_path).get("ddim-ab") is None

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.loading import load_model, resolve_device
 from piebench_eval.models.location import check_model_location, model_fingerprint
-from piebench_eval.models.nfe import UNetTally
+from piebench_eval.models.nfe import EvaluationCounter
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_encoding_is_as_exact_as_double_precision(model):
 
 
 def test_rows_are_counted_forward_and_backward():
-    tally = UNetTally()
+    tally = EvaluationCounter()
     noise = torch.ones(3, 2, requires_grad=True) * 2
     tally.count([0, 1, 1], noise)
     assert tally.forward == {0: 1, 1: 2} and not tally.backward

@@ -29,8 +29,8 @@ def invert(model, inputs, schedule, settings):
     def scale():
         return {{"latents": torch.stack([inputs.latents * {factor}] * (schedule.steps + 1))}}
 
-    found = model.once("scaled", scale, {{}}, [inputs.latents], axis=1)
-    return InversionResult(found["latents"], "pinned")
+    found = model.cached("scaled", scale, {{}}, [inputs.latents], axis=1)
+    return InversionResult(found["latents"], "fixed")
 
 
 INVERSIONS = {{"scaled": Inversion("Scaled", "me", "", NoSettings, invert)}}

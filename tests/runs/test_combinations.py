@@ -10,8 +10,8 @@ from piebench_eval.diffusion.loop import edit
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
-from piebench_eval.models.cache import Memory
-from piebench_eval.models.nfe import UNetTally
+from piebench_eval.models.cache import Cache
+from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
 from piebench_eval.recipes.shipped import recipe_file
 from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
@@ -175,10 +175,10 @@ def test_rows_at_50_steps(foretold, samples, pair, sample, rows, most):
 @pytest.mark.slow
 @pytest.mark.parametrize(("pair", "sample", "rows", "most"), ROWS_AT_50_STEPS)
 def test_edits_take_these_rows_at_50_steps(model, samples, table1, pair, sample, rows, most):
-    model.tally = UNetTally()
+    model.evaluations = EvaluationCounter()
     edit_latents(model, samples[sample : sample + 1], table1.combination(*pair.split("+")))
-    assert model.tally.forward[0] == rows <= most
-    assert model.tally.backward[0] == 0
+    assert model.evaluations.forward[0] == rows <= most
+    assert model.evaluations.backward[0] == 0
 
 
 def test_step_valued_settings_follow_the_step_count(model, samples, table1):
@@ -188,9 +188,9 @@ def test_step_valued_settings_follow_the_step_count(model, samples, table1):
         overrides = {"steps": 10} | ({} if skip is None else {"inversion.skip": skip})
         recipe = build_recipe(table1.model_dump(), overrides, "test")
         for method in ("p2p", "masactrl"):
-            model.tally = UNetTally()
+            model.evaluations = EvaluationCounter()
             edit_latents(model, samples[:1], recipe.combination("edit_friendly", method))
-            rows[skip, method] = model.tally.forward[0]
+            rows[skip, method] = model.evaluations.forward[0]
     assert rows[None, "p2p"] == 8 + 2 * 8 + 6  # self-attention is taken in 6 steps of 10
     assert rows[None, "masactrl"] == 8 + 2 * 8 + (8 - 4)
     assert rows[5, "masactrl"] == 5 + 2 * 5 + (5 - 4)
@@ -198,9 +198,9 @@ def test_step_valued_settings_follow_the_step_count(model, samples, table1):
 
 def test_windows_may_count_the_skipped_steps(model, samples, table1):
     recipe = build_recipe(table1.model_dump(), {"steps": 10, "count_skipped_steps": True}, "test")
-    model.tally = UNetTally()
+    model.evaluations = EvaluationCounter()
     edit_latents(model, samples[:1], recipe.combination("edit_friendly", "masactrl"))
-    assert model.tally.forward[0] == 8 + 2 * 8 + (10 - 4)
+    assert model.evaluations.forward[0] == 8 + 2 * 8 + (10 - 4)
 
 
 def test_what_combinations_share_is_computed_once(model, samples, tmp_path):
@@ -215,23 +215,23 @@ def test_what_combinations_share_is_computed_once(model, samples, tmp_path):
     batch = samples[:1]
     separate = {}
     for pair in recipe.pairs:
-        model.tally = UNetTally()
+        model.evaluations = EvaluationCounter()
         latents, _ = edit_latents(model, batch, recipe.combination(*pair))
-        separate[pair] = latents, model.tally.forward[0], model.tally.backward[0]
-    model.memory = Memory({"model": "tiny"}, tmp_path)
+        separate[pair] = latents, model.evaluations.forward[0], model.evaluations.backward[0]
+    model.cache = Cache({"model": "tiny"}, tmp_path)
     try:
         computed = {}
         for session in range(2):
             for pair in recipe.pairs:
-                model.tally = UNetTally()
+                model.evaluations = EvaluationCounter()
                 latents, _ = edit_latents(model, batch, recipe.combination(*pair))
                 assert torch.equal(latents, separate[pair][0])
-                needed = model.tally.forward[0], model.tally.backward[0]
+                needed = model.evaluations.forward[0], model.evaluations.backward[0]
                 assert needed == separate[pair][1:]
-                computed[session, pair] = sum(needed) - model.tally.reused[0]
-            model.memory.forget()  # the second time from disk
+                computed[session, pair] = sum(needed) - model.evaluations.reused[0]
+            model.cache.forget()  # the second time from disk
     finally:
-        model.memory = None
+        model.cache = None
     assert computed[0, ("ddim", "p2p")] == sum(separate["ddim", "p2p"][1:])
     assert computed[0, ("direct", "p2p")] == separate["direct", "p2p"][1] - STEPS
     # Nothing of null-text is left for the second method: two target rows, in 4 steps a source row.

@@ -23,7 +23,7 @@ from piebench_eval.data.sample import Sample
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models import compiled, loading
-from piebench_eval.models.cache import Memory
+from piebench_eval.models.cache import Cache
 from piebench_eval.models.loading import PRECISIONS, load_model
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.edit_batch import edit_batch
@@ -139,7 +139,7 @@ class PlainEdits:
     def __init__(self, model):
         self.model = model
         self.model = load_model(model)
-        self.model.memory = Memory({})
+        self.model.cache = Cache({})
 
     def edit(self, row, sample):
         recipe = build_recipe(fields_of(row, self.model), {"precision": "fp32"}, "a row")

@@ -11,7 +11,7 @@ from piebench_eval.inversions import INVERSIONS, null_text
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.pnp_controller import PnPController
 from piebench_eval.models import base as base_module
-from piebench_eval.models.nfe import UNetTally
+from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.runs.edit_batch import encode_inputs
 from tests.support.fake_cuda import CUDA, HostToDevice, fake_model
 from tests.support.pairs import EVERY_PAIR
@@ -41,11 +41,11 @@ class OnAGpu:
 
     def _invert(self, name):
         """A path, what finding it copied from the host, and the UNet rows of each sample."""
-        inversion, self.model.tally = INVERSIONS.get(name), UNetTally()
+        inversion, self.model.evaluations = INVERSIONS.get(name), EvaluationCounter()
         settings = inversion.settings(**OF_INVERSIONS.get(name, {}))
         with HostToDevice() as traffic:
             path = inversion.invert(self.model, self.inputs, self.schedule, settings)
-        return path, dict(traffic.copies), [self.model.tally.forward[place] for place in (0, 1)]
+        return path, dict(traffic.copies), [self.model.evaluations.forward[place] for place in (0, 1)]
 
     def edit(self, inversion, method):
         """Edited latents, and what editing copied from the host."""

@@ -58,4 +58,4 @@ def test_encoding_and_decoding_are_timed_without_the_unet(model, samples, recipe
     diffusion_model = load_model(model)
     found = time_ends(diffusion_model, samples, recipe.combination("direct", "p2p"), [1, 2])
     assert list(found) == [1, 2] and all(seconds > 0 for seconds in found.values())
-    assert diffusion_model.tally.forward.total() == 0
+    assert diffusion_model.evaluations.forward.total() == 0
