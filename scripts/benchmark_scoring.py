@@ -41,7 +41,7 @@ from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.metrics.structure import network_input
 from piebench_eval.models.precision import use_exact_float32
 from piebench_eval.scoring.cache import ScoreCache
-from piebench_eval.scoring.edited_images import Candidate
+from piebench_eval.scoring.edited_images import EditedImage
 from piebench_eval.scoring.score import Scoring, do_work, read_edit, score_rows, source_of, work_on
 
 COMBINATIONS = 12
@@ -81,7 +81,7 @@ def save_models(folder: Path, small: bool) -> MetricModels:
     return MetricModels(str(folder / "vit"), str(folder / "clip"), str(folder / "squeezenet.safetensors"))
 
 
-def save_benchmark(folder: Path, samples: int) -> list[Candidate]:
+def save_benchmark(folder: Path, samples: int) -> list[EditedImage]:
     """Photographs as samples, each with twelve edits: more and more noise."""
     rng = np.random.default_rng(0)
     mask = np.zeros((SIDE, SIDE), bool)
@@ -103,7 +103,7 @@ def save_benchmark(folder: Path, samples: int) -> list[Candidate]:
             "mask": encode_rle(mask),
         }
     (folder / "mapping_file.json").write_text(json.dumps(annotations))
-    candidates = []
+    edited_images = []
     for sample in load_pie_bench(folder):
         source = np.array(Image.open(sample.file)).astype(int)
         for number in range(COMBINATIONS):
@@ -111,8 +111,8 @@ def save_benchmark(folder: Path, samples: int) -> list[Candidate]:
             file.parent.mkdir(exist_ok=True)
             noisy = source + rng.normal(0, 3 + 2 * number, source.shape)
             Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(file)
-            candidates.append(Candidate(sample, {"name": str(number)}, file))
-    return candidates
+            edited_images.append(EditedImage(sample, {"name": str(number)}, file))
+    return edited_images
 
 
 class PlainEvaluator:
@@ -146,8 +146,8 @@ class PlainEvaluator:
                 text = self.clip.texts([prompt], keep_end=False)
         return max(0.0, 100 * float(torch.cosine_similarity(embedding, text)))
 
-    def score(self, candidate: Candidate) -> dict[str, float]:
-        sample, edit = candidate.sample, read_edit(candidate)
+    def score(self, edited_image: EditedImage) -> dict[str, float]:
+        sample, edit = edited_image.sample, read_edit(edited_image)
         source, mask = source_of(sample, SIDE).image, load_mask(sample, SIDE)
         pair = torch.from_numpy(np.stack([source, edit])).permute(0, 3, 1, 2).to(self.device) / 255
         one, other = (pair * torch.from_numpy(~mask).to(self.device)).split(1)
@@ -179,13 +179,13 @@ def timed(work):
     return result, time.process_time() - started[0], time.perf_counter() - started[1]
 
 
-def score_all(candidates: list[Candidate], models: MetricModels, device: str, folder: Path):
+def score_all(edited_images: list[EditedImage], models: MetricModels, device: str, folder: Path):
     """Rows of our scoring, the networks loaded before the clock starts."""
     scoring = Scoring(models)
     cells = ScoreCache(folder / "cells.jsonl")
     suite = scoring.suite(device)
     suite.load(("dino", "clip", "lpips_weights"))
-    work = list(work_on(candidates, scoring.scores, cells))
+    work = list(work_on(edited_images, scoring.scores, cells))
 
     def run():
         for _ in do_work(work, suite, cells):
@@ -195,16 +195,16 @@ def score_all(candidates: list[Candidate], models: MetricModels, device: str, fo
     return timed(run)
 
 
-def peak_memory(candidates: list[Candidate], models: MetricModels, device: str, folder: Path) -> float:
+def peak_memory(edited_images: list[EditedImage], models: MetricModels, device: str, folder: Path) -> float:
     """GB that a process of its own needs to score these."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
-        return pool.apply(_peak, (candidates, asdict(models), device, str(folder)))
+        return pool.apply(_peak, (edited_images, asdict(models), device, str(folder)))
 
 
-def _peak(candidates, models, device, folder):
+def _peak(edited_images, models, device, folder):
     with tempfile.TemporaryDirectory(dir=folder) as fresh:
-        score_all(candidates, MetricModels(**models), device, Path(fresh))
+        score_all(edited_images, MetricModels(**models), device, Path(fresh))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
@@ -223,8 +223,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         models = save_models(folder, options.small)
-        candidates = save_benchmark(folder / "bench", 3 * options.samples)
-        measured = candidates[: options.samples * COMBINATIONS]
+        edited_images = save_benchmark(folder / "bench", 3 * options.samples)
+        measured = edited_images[: options.samples * COMBINATIONS]
         plain = PlainEvaluator(models, torch.device(options.device))
         plain.score(measured[0])  # warm
         expected, plain_cpu, plain_wall = timed(lambda: list(map(plain.score, measured[: options.pairs])))
@@ -236,7 +236,7 @@ def main() -> None:
             )
             for column in COLUMNS
         }
-        memory = [peak_memory(some, models, options.device, folder) for some in (measured, candidates)]
+        memory = [peak_memory(some, models, options.device, folder) for some in (measured, edited_images)]
     report = {
         "device": options.device,
         "threads": options.threads,
@@ -247,7 +247,7 @@ def main() -> None:
         "plain_wall_s": plain_wall / options.pairs,
         "our_wall_s": our_wall / len(measured),
         "largest_difference": apart,
-        "peak_memory_gb": dict(zip((len(measured), len(candidates)), memory, strict=True)),
+        "peak_memory_gb": dict(zip((len(measured), len(edited_images)), memory, strict=True)),
     }
     print(json.dumps(report, indent=1))
 

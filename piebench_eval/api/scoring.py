@@ -9,7 +9,7 @@ from piebench_eval.api.arguments import names
 from piebench_eval.api.progress import shown_progress
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.protocol import read_protocol
-from piebench_eval.scoring.evaluation_set import metric_columns, pictures_of
+from piebench_eval.scoring.evaluation_set import evaluation_set_of, metric_columns
 from piebench_eval.scoring.score import Scoring, provenance_file
 from piebench_eval.scoring.score_pictures import score_pictures
 from piebench_eval.tables.about import read_about
@@ -94,7 +94,7 @@ def score(
     rules = read_protocol(protocol)
     asked = None if metrics is None else metric_columns(names(metrics) or ())
     run, images, data = (None if place is None else Path(place) for place in (run, images, data))
-    pictures = pictures_of(run, images, data, name, image_loader, mask_size)
+    pictures = evaluation_set_of(run, images, data, name, image_loader, mask_size)
     pictures.require_complete(or_warn=allow_missing)
     file = Path(out) if out is not None else pictures.scores_file
     require_place(file, images)

@@ -20,13 +20,13 @@ from piebench_eval.tables.demo_notes import column_notes
 from piebench_eval.tables.formats.text import to_text
 from piebench_eval.tables.provenance import about_of_rows
 from piebench_eval.tables.remarks import remarks_on
-from piebench_eval.tables.score_table import read_part, read_source, source_of
+from piebench_eval.tables.score_table import read_part, read_score_table, score_table_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from piebench_eval.tables.layout import TableMetric
-    from piebench_eval.tables.score_table import Source
+    from piebench_eval.tables.score_table import ScoreTable
     from piebench_eval.tables.views import View
 
 
@@ -65,7 +65,7 @@ def table(
     require_one(asked)
     several = False
     if isinstance(scores, pd.DataFrame):
-        source = source_of(scores, about_of_rows(scores), names(types))
+        source = score_table_of(scores, about_of_rows(scores), names(types))
     else:
         places = [Path(scores)] if isinstance(scores, str | Path) else [Path(place) for place in scores]
         several = len(places) > 1
@@ -90,7 +90,7 @@ def require_one(asked: Mapping[str, object]) -> None:
         raise PiebenchError(f"{' and '.join(given)}: each asks for a table of its own; give one of them")
 
 
-def read_scored(places: Sequence[Path], types: Sequence[str] | None = None) -> Source:
+def read_scored(places: Sequence[Path], types: Sequence[str] | None = None) -> ScoreTable:
     """The scores of run folders and in scores files, put together.
 
     Args:
@@ -104,13 +104,13 @@ def read_scored(places: Sequence[Path], types: Sequence[str] | None = None) -> S
         raise PiebenchError("there are no scores to tabulate; name run folders or scores files")
     files = [scores_file_of(place) for place in places]
     if len(files) == 1:
-        return read_source(files[0], provenance_file(files[0]), types)
+        return read_score_table(files[0], provenance_file(files[0]), types)
     parts = [read_part(place, file, provenance_file(file)) for place, file in zip(places, files, strict=True)]
-    return source_of(*put_together(told_apart(parts)), types)
+    return score_table_of(*put_together(told_apart(parts)), types)
 
 
 def view_of(
-    source: Source,
+    source: ScoreTable,
     metrics: Sequence[TableMetric],
     compare_paper: bool = False,
     versus: str | None = None,
@@ -142,7 +142,7 @@ def view_of(
     return replace(view, table=source.labelled(view.table), remarks=remarks)
 
 
-def keep_means(run: Path, source: Source) -> None:
+def keep_means(run: Path, source: ScoreTable) -> None:
     """Write a run's means, with intervals and counts, into its folder.
 
     Raises:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.gate.baselines import Baseline
     from piebench_eval.gate.comparison import Cell
-    from piebench_eval.tables.score_table import Source
+    from piebench_eval.tables.score_table import ScoreTable
 
 _REPORTS = "Reports"
 _SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
@@ -85,7 +85,7 @@ def check(
     from piebench_eval.gate.origin import origin_of
     from piebench_eval.runs.store.paths import scores_file_of
     from piebench_eval.scoring.score import provenance_file
-    from piebench_eval.tables.score_table import read_source
+    from piebench_eval.tables.score_table import read_score_table
 
     if update and (junit or github_summary or tolerances):
         raise PiebenchError("--update compares nothing: leave out --tolerances, --junit and --github-summary")
@@ -96,11 +96,11 @@ def check(
             f"--baseline {baseline}: name a CSV file of its own; its JSON file lies beside it"
         )
     if update:
-        source = read_source(file, provenance_file(file), None)
+        source = read_score_table(file, provenance_file(file), None)
         _update(baseline, source, origin_of(result, source, data), as_json)
         return
     expected, allowed = _read(baseline, tolerances)
-    source = read_source(file, provenance_file(file), None)
+    source = read_score_table(file, provenance_file(file), None)
     cells, remarks = _compare(result, source, origin_of(result, source, data), baseline, expected, allowed)
     _report(cells, remarks, f"{result} against {baseline}", junit, summary_page, as_json)
 
@@ -126,7 +126,7 @@ def _summary_page() -> Path:
 
 def _compare(
     result: Path,
-    source: Source,
+    source: ScoreTable,
     origin: dict[str, Any],
     file: Path,
     baseline: Baseline,
@@ -192,7 +192,7 @@ def _report(
         raise typer.Exit(1)
 
 
-def _update(file: Path, source: Source, origin: dict[str, Any], as_json: bool) -> None:
+def _update(file: Path, source: ScoreTable, origin: dict[str, Any], as_json: bool) -> None:
     """Write the baseline, and say what becomes of the one that it takes the place of."""
     from piebench_eval.gate.baselines import write_baseline
 
@@ -206,7 +206,7 @@ def _update(file: Path, source: Source, origin: dict[str, Any], as_json: bool) -
     out.print(f"{len(source.means)} rows in {file}", markup=False)
 
 
-def _changes(file: Path, source: Source, origin: dict[str, Any]) -> list[str]:
+def _changes(file: Path, source: ScoreTable, origin: dict[str, Any]) -> list[str]:
     from piebench_eval.gate.baselines import read_baseline
     from piebench_eval.gate.comparison import compare, metric_keys
     from piebench_eval.gate.origin import differences

@@ -58,7 +58,7 @@ def demo(
     from piebench_eval.metrics.networks.names import networks_for
     from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
     from piebench_eval.runs.plan import Selection, Workers, plan_run
-    from piebench_eval.scoring.evaluation_set import pictures_of_run
+    from piebench_eval.scoring.evaluation_set import evaluation_set_of_run
     from piebench_eval.scoring.score import Scoring
     from piebench_eval.scoring.score_pictures import score_pictures
 
@@ -68,13 +68,13 @@ def demo(
     recipe = build_recipe(fields, {}, str(DEMO_RECIPE))
     plan = plan_run(recipe, None, out_folder, Selection(limit=samples), Workers(batch_size=_BATCH))
     work_through(plan)
-    pictures = pictures_of_run(out_folder)
+    pictures = evaluation_set_of_run(out_folder)
     # Without the rest of a larger demo that was stopped in this folder.
     ids = {sample.id for sample in plan.samples}
-    wanted = [candidate for candidate in pictures.candidates if candidate.sample.id in ids]
+    wanted = [edited_image for edited_image in pictures.edited_images if edited_image.sample.id in ids]
     with kept_on_interrupt(), shown_progress() as tell:
         scoring = Scoring(networks_for(DEMO), columns=pictures.columns)
-        score_pictures(replace(pictures, candidates=wanted, missing=[]), scoring, tell)
+        score_pictures(replace(pictures, edited_images=wanted, missing=[]), scoring, tell)
     print_table(out_folder)
     _print_story(pictures.scores_file)
     sheet = _write_sheet(plan)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from piebench_eval.explain.deviations import Deviation
     from piebench_eval.explain.hypotheses import Claim, Finding, Hypothesis
     from piebench_eval.explain.protocol_scores import ProtocolScores
-    from piebench_eval.scoring.edited_images import Candidate
-    from piebench_eval.scoring.evaluation_set import Pictures
+    from piebench_eval.scoring.edited_images import EditedImage
+    from piebench_eval.scoring.evaluation_set import EvaluationSet
     from piebench_eval.scoring.score import Scoring
 
 _SHOWN = 8
@@ -101,7 +101,7 @@ def explain(
     claims = parse_claims(claimed)
     pictures = _pictures_at(place, data, image_loader.value if image_loader else None)
     pictures.require_complete(or_warn=allow_missing)
-    chosen = _of_combination(pictures.candidates, combination)
+    chosen = _of_combination(pictures.edited_images, combination)
     if resized := check_sizes(chosen, resize=True):
         print_warning(f"{len(resized)} pictures are resized to their source's size, the first: {resized[0]}")
     given = {"dino": dino, "clip": clip, "lpips_weights": lpips_weights}
@@ -123,33 +123,33 @@ def explain(
         _print_findings(findings, claims, len(chosen))
 
 
-def _pictures_at(place: Path, data: Path | None, image_loader: ImageLoader | None) -> Pictures:
+def _pictures_at(place: Path, data: Path | None, image_loader: ImageLoader | None) -> EvaluationSet:
     """The pictures of a run, of a scores file, or of a folder or list."""
     from piebench_eval.runs.store.folder import RunStore
-    from piebench_eval.scoring.evaluation_set import Pictures, pictures_of
+    from piebench_eval.scoring.evaluation_set import EvaluationSet, evaluation_set_of
     from piebench_eval.scoring.score import provenance_file
     from piebench_eval.tables.about import read_about
 
     if RunStore.exists(place):
-        return pictures_of(place, None, data, None, image_loader)
+        return evaluation_set_of(place, None, data, None, image_loader)
     about = read_about(provenance_file(place)) if place.suffix == ".csv" else {}
     if "protocol" not in about:
         if data is None:
             raise PiebenchError(f"--data is missing: name the benchmark folder of the pictures in {place}")
-        return pictures_of(None, place, data, place.resolve().stem, image_loader)
+        return evaluation_set_of(None, place, data, place.resolve().stem, image_loader)
     if RunStore.exists(place.parent):
-        return pictures_of(place.parent, None, data, None, image_loader)
+        return evaluation_set_of(place.parent, None, data, None, image_loader)
     known = {field: about.get(field) for field in ("images", "data", "name")}
     if not all(isinstance(value, str) for value in known.values()):
         raise PiebenchError(f"{place}: does not say where its pictures are; give their folder, and --data")
     images, folder, name = (str(value) for value in known.values())
     loader = image_loader or about.get("image_loader")
-    pictures = pictures_of(None, Path(images), data or Path(folder), name, loader)
+    pictures = evaluation_set_of(None, Path(images), data or Path(folder), name, loader)
     networks = {"networks": about["networks"]}
-    return Pictures(pictures.candidates, pictures.missing, {**pictures.about, **networks}, place)
+    return EvaluationSet(pictures.edited_images, pictures.missing, {**pictures.about, **networks}, place)
 
 
-def _networks_of(pictures: Pictures) -> dict[str, str]:
+def _networks_of(pictures: EvaluationSet) -> dict[str, str]:
     """The networks that a scores file names; what else it holds under that name may be anything."""
     from piebench_eval.metrics.networks.names import MetricModels
 
@@ -158,13 +158,15 @@ def _networks_of(pictures: Pictures) -> dict[str, str]:
     return {role: name for role, name in named.items() if role in known and isinstance(name, str)}
 
 
-def _of_combination(candidates: Sequence[Candidate], wanted: str | None) -> list[Candidate]:
+def _of_combination(edited_images: Sequence[EditedImage], wanted: str | None) -> list[EditedImage]:
     """The pictures of one combination.
 
     Raises:
         PiebenchError: there are several and none is named, or it is not there.
     """
-    names = ["+".join(part for part in candidate.labels.values() if part) for candidate in candidates]
+    names = [
+        "+".join(part for part in edited_image.labels.values() if part) for edited_image in edited_images
+    ]
     known = list(dict.fromkeys(names))
     if not known:
         raise PiebenchError("there is nothing to explain")
@@ -173,11 +175,13 @@ def _of_combination(candidates: Sequence[Candidate], wanted: str | None) -> list
     if wanted is not None and wanted not in known:
         raise PiebenchError(f"--combination {wanted}: there is no such; there are {', '.join(known)}")
     return [
-        candidate for candidate, name in zip(candidates, names, strict=True) if name == (wanted or known[0])
+        edited_image
+        for edited_image, name in zip(edited_images, names, strict=True)
+        if name == (wanted or known[0])
     ]
 
 
-def _applies(deviation: Deviation, candidates: Sequence[Candidate], clip: str) -> bool:
+def _applies(deviation: Deviation, edited_images: Sequence[EditedImage], clip: str) -> bool:
     """Whether a deviation can make a difference: for strips, for types that there are, for this CLIP."""
     from piebench_eval.metrics.networks.names import OPEN_CLIP
     from piebench_eval.scoring.images import is_strip
@@ -185,14 +189,14 @@ def _applies(deviation: Deviation, candidates: Sequence[Candidate], clip: str) -
     if clip.startswith(OPEN_CLIP) and {"processor", "activation"} & set(deviation.changes.get("clip", {})):
         return False
     if "panel" in deviation.changes.get("pictures", {}):
-        return any(map(is_strip, candidates))
+        return any(map(is_strip, edited_images))
     types = deviation.changes.get("average", {}).get("types")
-    counted = {candidate.sample.type_id for candidate in candidates}
+    counted = {edited_image.sample.type_id for edited_image in edited_images}
     return types is None or 0 < len(counted & set(types)) < len(counted)
 
 
 def _protocol_scores(
-    pictures: Pictures, candidates: Sequence[Candidate], device: str, scoring: Scoring
+    pictures: EvaluationSet, edited_images: Sequence[EditedImage], device: str, scoring: Scoring
 ) -> ProtocolScores:
     from piebench_eval.explain.protocol_scores import ProtocolScores
     from piebench_eval.scoring.cache import ScoreCache
@@ -200,7 +204,7 @@ def _protocol_scores(
 
     # One picture at a time: what it is under many protocols fills the memory.
     suite = scoring.suite(device, batch=1)
-    return ProtocolScores(candidates, scoring, suite, ScoreCache(cells_file(pictures.scores_file)))
+    return ProtocolScores(edited_images, scoring, suite, ScoreCache(cells_file(pictures.scores_file)))
 
 
 def investigate(

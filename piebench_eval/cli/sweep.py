@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from piebench_eval.recipes.sweep import Sweep
-    from piebench_eval.scoring.evaluation_set import Pictures
+    from piebench_eval.scoring.evaluation_set import EvaluationSet
     from piebench_eval.scoring.score import Scoring
     from piebench_eval.tables.layout import TableMetric
-    from piebench_eval.tables.score_table import Source
+    from piebench_eval.tables.score_table import ScoreTable
 
 
 def sweep(
@@ -68,7 +68,7 @@ def sweep(
     from piebench_eval.models.location import check_device_name
     from piebench_eval.runs.store.paths import TABLE_FILE
     from piebench_eval.runs.store.sweep_folder import read_sweep
-    from piebench_eval.scoring.evaluation_set import metric_columns, pictures_of_run
+    from piebench_eval.scoring.evaluation_set import evaluation_set_of_run, metric_columns
     from piebench_eval.scoring.score import Scoring
     from piebench_eval.tables.formats.text import to_text
     from piebench_eval.tables.views import View, means_view
@@ -80,7 +80,7 @@ def sweep(
     _require_points(folder, found)
     sources = []
     for point in found.runs:
-        pictures = pictures_of_run(folder / point.folder, data or _own_benchmark(folder))
+        pictures = evaluation_set_of_run(folder / point.folder, data or _own_benchmark(folder))
         pictures.require_complete(or_warn=allow_missing)
         models = pictures.models(dino=dino, clip=clip, lpips_weights=lpips_weights)
         columns = pictures.columns if asked is None else asked
@@ -120,7 +120,7 @@ def _own_benchmark(folder: Path) -> Path | None:
     return own if own.is_dir() else None
 
 
-def _score(pictures: Pictures, scoring: Scoring, device: str) -> Source:
+def _score(pictures: EvaluationSet, scoring: Scoring, device: str) -> ScoreTable:
     """Score a point's pictures, as far as that is not done."""
     from piebench_eval.api.progress import shown_progress
     from piebench_eval.api.tabulating import read_scored
@@ -133,8 +133,8 @@ def _score(pictures: Pictures, scoring: Scoring, device: str) -> Source:
 
 def _joined(
     found: Sweep,
-    sources: Sequence[Source],
-    table_of: Callable[[Source], pd.DataFrame],
+    sources: Sequence[ScoreTable],
+    table_of: Callable[[ScoreTable], pd.DataFrame],
     show: Callable[[Any], Any],
 ) -> pd.DataFrame:
     """The points' tables below each other: the swept keys, then what each table has.
@@ -164,7 +164,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _remarks(found: Sweep, sources: Sequence[Source], metrics: Sequence[TableMetric]) -> list[str]:
+def _remarks(found: Sweep, sources: Sequence[ScoreTable], metrics: Sequence[TableMetric]) -> list[str]:
     """What readers must know, once if it is the same for every point."""
     from piebench_eval.tables.aggregate import left_out
     from piebench_eval.tables.demo_notes import column_notes

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from piebench_eval.metrics.networks.suite import Suite
     from piebench_eval.metrics.protocol import Protocol
     from piebench_eval.scoring.cache import ScoreCache
-    from piebench_eval.scoring.edited_images import Candidate
+    from piebench_eval.scoring.edited_images import EditedImage
     from piebench_eval.scoring.score import Scoring
 
 Question = tuple[str, "Protocol"]
@@ -32,19 +32,21 @@ class ProtocolScores:
         types: the pictures' editing types.
     """
 
-    def __init__(self, candidates: Sequence[Candidate], scoring: Scoring, suite: Suite, cells: ScoreCache):
+    def __init__(
+        self, edited_images: Sequence[EditedImage], scoring: Scoring, suite: Suite, cells: ScoreCache
+    ):
         """Say what the protocol_scores is about.
 
         Args:
-            candidates: the pictures.
+            edited_images: the pictures.
             scoring: the networks, and whether pictures of other sizes are resized.
             suite: the networks themselves; a small batch keeps the memory low.
             cells: where values are kept.
         """
-        self._candidates, self._scoring, self._suite, self._cells = candidates, scoring, suite, cells
+        self._edited_images, self._scoring, self._suite, self._cells = edited_images, scoring, suite, cells
         self._values: dict[str, NDArray[np.float64]] = {}
         self._score = cache(self._score_under)
-        self.types = [candidate.sample.type_id for candidate in candidates]
+        self.types = [edited_image.sample.type_id for edited_image in edited_images]
 
     def knows(self, column: str, protocol: Protocol) -> bool:
         """Whether a question needs no computing."""
@@ -71,7 +73,7 @@ class ProtocolScores:
         Raises:
             PiebenchError: a network cannot be loaded, a picture cannot be read or has another size.
         """
-        work = list(work_on(self._candidates, scores, self._cells))
+        work = list(work_on(self._edited_images, scores, self._cells))
         yield from do_work(work, self._suite, self._cells, self._scoring.resize, low_memory=True)
         for position, score in enumerate(scores):
             values = [self._cells[item.keys[position]] for item in work]

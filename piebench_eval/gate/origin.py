@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from piebench_eval.data.sample import Sample
-    from piebench_eval.tables.score_table import Source
+    from piebench_eval.tables.score_table import ScoreTable
 
 _SHOWN = 5
 
@@ -30,7 +30,7 @@ ORIGIN_PARTS = {"recipe", "models", "samples", "networks", "protocol", "precisio
 """Fields of an origin, as a baseline's JSON file holds them."""
 
 
-def origin_of(result: Path, source: Source, data: Path | None = None) -> dict[str, Any]:
+def origin_of(result: Path, source: ScoreTable, data: Path | None = None) -> dict[str, Any]:
     """What a run's scores rest on. Batches, shards, devices, threads and engines are no part of it.
 
     Args:

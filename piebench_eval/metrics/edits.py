@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class SourceImage:
     """The side of the comparison that all edits of a sample share.
 
     Attributes:
@@ -62,7 +62,7 @@ class Edits:
 
     suite: Suite
     protocol: Protocol
-    sources: Sequence[Source]
+    sources: Sequence[SourceImage]
     owners: Sequence[int]
     saved: Sequence[NDArray[np.uint8]]
     memo: dict[Any, Any]

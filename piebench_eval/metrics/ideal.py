@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from piebench_eval.metrics.edits import Edits, Source
+    from piebench_eval.metrics.edits import Edits, SourceImage
 
 
 def to_ideal(title: str, metric: Metric) -> Metric:
@@ -50,7 +50,7 @@ def _beside_ideals(edits: Edits) -> Edits:
     return replace(edits, sources=[_ideal_as_source(source) for source in edits.sources], memo={})
 
 
-def _ideal_as_source(source: Source) -> Source:
+def _ideal_as_source(source: SourceImage) -> SourceImage:
     if source.ideal is None:
         raise PiebenchError("there is no ideal edit to hold edits against; only a drawn benchmark has them")
     return replace(source, image=source.ideal)

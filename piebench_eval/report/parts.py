@@ -13,7 +13,7 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.report.origin import costs_of_run, origin_of_folder, origin_of_run
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.runs.store.paths import SCORES_FILE
-from piebench_eval.scoring.edited_images import anybodys_candidates, run_candidates
+from piebench_eval.scoring.edited_images import edited_images_at, edited_images_of_run
 from piebench_eval.scoring.score import provenance_file
 from piebench_eval.tables.aggregate import label_columns
 from piebench_eval.tables.score_table import read_part
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from piebench_eval.report.origin import Cost, Origin
-    from piebench_eval.scoring.edited_images import Candidate
+    from piebench_eval.scoring.edited_images import EditedImage
     from piebench_eval.tables.combined import Part
 
 
@@ -35,7 +35,7 @@ class ScoredPart:
         kind: ``the run`` or ``the folder``, for messages.
         scores_file: its scores.
         scores: the same, read.
-        candidates: its pictures.
+        edited_images: its pictures.
         origin: what made it.
         costs: what an edit took, by inversion and method; empty for a folder.
     """
@@ -44,7 +44,7 @@ class ScoredPart:
     kind: str
     scores_file: Path
     scores: Part
-    candidates: list[Candidate]
+    edited_images: list[EditedImage]
     origin: Origin
     costs: Mapping[tuple[str, str], Cost] = field(default_factory=dict)
 
@@ -85,14 +85,14 @@ def read_run(store: RunStore, data: Path | None = None) -> ScoredPart:
             f"{file}: has no columns inversion and method; make it with piebench score "
             f"{quote(str(store.folder))}"
         )
-    candidates, _ = run_candidates(store, data)
+    edited_images, _ = edited_images_of_run(store, data)
     records = store.records()
     return ScoredPart(
         folder=store.folder,
         kind="the run",
         scores_file=file,
         scores=scores,
-        candidates=candidates,
+        edited_images=edited_images,
         origin=origin_of_run(store, records, scores.about),
         costs=costs_of_run(records),
     )
@@ -112,12 +112,12 @@ def _read_folder(file: Path, data: Path | None) -> ScoredPart:
         data or Path(about["data"]), None if mask_size is None else parse_mask_size(str(mask_size))
     )
     images = Path(about["images"])
-    candidates, _ = anybodys_candidates(images, samples, about["name"], about.get("image_loader"))
+    edited_images, _ = edited_images_at(images, samples, about["name"], about.get("image_loader"))
     return ScoredPart(
         folder=file.resolve().parent,
         kind=f"{images}",
         scores_file=file,
         scores=scores,
-        candidates=candidates,
+        edited_images=edited_images,
         origin=origin_of_folder(file, about),
     )

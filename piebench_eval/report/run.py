@@ -12,7 +12,7 @@ from piebench_eval.report.parts import read_run, read_scored_part
 from piebench_eval.scoring.images import WHOLE, different_views
 from piebench_eval.tables.aggregate import RUN, combination_name, label_columns
 from piebench_eval.tables.combined import put_together, told_apart
-from piebench_eval.tables.score_table import source_of
+from piebench_eval.tables.score_table import score_table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from piebench_eval.report.origin import Cost, Origin
     from piebench_eval.report.parts import ScoredPart
     from piebench_eval.runs.store.folder import RunStore
-    from piebench_eval.scoring.edited_images import Candidate
-    from piebench_eval.tables.score_table import Source
+    from piebench_eval.scoring.edited_images import EditedImage
+    from piebench_eval.tables.score_table import ScoreTable
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,12 @@ class ScoredRun:
     """
 
     folder: Path
-    source: Source
+    source: ScoreTable
     samples: list[Sample]
     combinations: list[Combination]
     pictures: Mapping[tuple[str, str], Path]
     unscored: int
-    anybodys: Mapping[tuple[str, str], Candidate] = field(default_factory=dict)
+    anybodys: Mapping[tuple[str, str], EditedImage] = field(default_factory=dict)
     title: str = ""
     origins: Sequence[Origin] = ()
     costs: Mapping[str, Cost] = field(default_factory=dict)
@@ -142,18 +142,18 @@ def _together(parts: Sequence[ScoredPart]) -> ScoredRun:
     rows, about = put_together(marked) if several else (marked[0].rows, marked[0].about)
     if "method" not in rows.columns:
         rows = rows.assign(method=rows["name"], inversion="").drop(columns="name")
-    source = source_of(rows, about, None)
+    source = score_table_of(rows, about, None)
     named = [_by_name(part, of_part.rows) for part, of_part in zip(parts, marked, strict=True)]
-    candidates = {pair: each for of_part in named for pair, each in of_part.items()}
+    edited_images = {pair: each for of_part in named for pair, each in of_part.items()}
     return ScoredRun(
         folder=parts[0].folder,
         source=source,
         samples=_scored_samples(parts, set(source.rows["id"])),
-        combinations=_combinations(source, candidates),
-        pictures={pair: each.file for pair, each in candidates.items()},
+        combinations=_combinations(source, edited_images),
+        pictures={pair: each.file for pair, each in edited_images.items()},
         # A choice of editing types leaves rows out on purpose.
         unscored=0 if source.rules.types else sum(map(_unscored, parts)),
-        anybodys={pair: each for pair, each in candidates.items() if "name" in each.labels},
+        anybodys={pair: each for pair, each in edited_images.items() if "name" in each.labels},
         title=", ".join(part.origin.label for part in parts),
         origins=[part.origin for part in parts],
         costs={
@@ -180,16 +180,16 @@ def _names(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
     }
 
 
-def _by_name(part: ScoredPart, rows: pd.DataFrame) -> dict[tuple[str, str], Candidate]:
+def _by_name(part: ScoredPart, rows: pd.DataFrame) -> dict[tuple[str, str], EditedImage]:
     """A part's pictures by what the report calls their combinations, and sample id.
 
     Those of combinations without scores are left out, and so are reference rows that an earlier part has.
     """
     names = _names(rows)
     return {
-        (names[labels], candidate.sample.id): candidate
-        for candidate in part.candidates
-        if (labels := _labels_of(candidate.labels)) in names
+        (names[labels], edited_image.sample.id): edited_image
+        for edited_image in part.edited_images
+        if (labels := _labels_of(edited_image.labels)) in names
     }
 
 
@@ -198,7 +198,7 @@ def _unscored(part: ScoredPart) -> int:
     labels = label_columns(part.scores.rows)
     rows = part.scores.rows[[*labels, "id"]].to_dict(orient="records")
     scored = {(_labels_of(row), row["id"]) for row in rows}
-    return sum((_labels_of(each.labels), each.sample.id) not in scored for each in part.candidates)
+    return sum((_labels_of(each.labels), each.sample.id) not in scored for each in part.edited_images)
 
 
 def _scored_pairs(rows: pd.DataFrame) -> set[tuple[str, str]]:
@@ -210,21 +210,23 @@ def _scored_pairs(rows: pd.DataFrame) -> set[tuple[str, str]]:
     }
 
 
-def _combinations(source: Source, candidates: Mapping[tuple[str, str], Candidate]) -> list[Combination]:
-    one_of = {name: candidate for (name, _), candidate in candidates.items()}
+def _combinations(
+    source: ScoreTable, edited_images: Mapping[tuple[str, str], EditedImage]
+) -> list[Combination]:
+    one_of = {name: edited_image for (name, _), edited_image in edited_images.items()}
     labels = label_columns(source.means)
     found = []
     for row in source.means.to_dict(orient="records"):
         name = combination_name(row, labels)
-        candidate = one_of.get(name)
+        edited_image = one_of.get(name)
         found.append(
             Combination(
                 name=name,
                 method=str(row["method"]),
                 inversion=str(row["inversion"]),
-                loader=(candidate.loader if candidate else "crop") or WHOLE,
+                loader=(edited_image.loader if edited_image else "crop") or WHOLE,
                 run=str(row.get(RUN, "")),
-                of_folder=candidate is not None and "name" in candidate.labels,
+                of_folder=edited_image is not None and "name" in edited_image.labels,
             )
         )
     return found
@@ -233,7 +235,7 @@ def _combinations(source: Source, candidates: Mapping[tuple[str, str], Candidate
 def _scored_samples(parts: Iterable[ScoredPart], scored: set[str]) -> list[Sample]:
     samples: dict[str, Sample] = {}
     for part in parts:
-        own = {candidate.sample.id: candidate.sample for candidate in part.candidates}
+        own = {edited_image.sample.id: edited_image.sample for edited_image in part.edited_images}
         if unknown := sorted(set(part.scores.rows["id"]) - set(own)):
             raise PiebenchError(
                 f"{part.scores_file}: column id: {part.kind} has no picture of {unknown[0]}; run piebench "

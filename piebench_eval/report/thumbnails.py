@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from piebench_eval.data.rle import BoolMask
     from piebench_eval.data.sample import Sample
     from piebench_eval.report.run import ScoredRun
-    from piebench_eval.scoring.edited_images import Candidate
+    from piebench_eval.scoring.edited_images import EditedImage
 
 THUMBNAIL_SIDE, COPY_SIDE = 160, 512
 _THUMBNAIL_QUALITY, _COPY_QUALITY = 80, 90
@@ -54,7 +54,7 @@ class Work:
     thumbnail: str
     copy: str | None = None
     outlined: tuple[Sample, str, ImageLoader] | None = None
-    anybodys: Candidate | None = None
+    anybodys: EditedImage | None = None
 
 
 def work_of(run: ScoredRun) -> list[Work]:

@@ -27,7 +27,7 @@ _LISTS = (".csv", ".json")
 
 
 @dataclass(frozen=True)
-class Candidate:
+class EditedImage:
     """An edited picture to score.
 
     Attributes:
@@ -54,7 +54,7 @@ class Candidate:
         return f"{self.loader}{', a strip' if self.may_be_strip else ''}"
 
 
-def run_candidates(store: RunStore, data: Path | None = None) -> tuple[list[Candidate], list[str]]:
+def edited_images_of_run(store: RunStore, data: Path | None = None) -> tuple[list[EditedImage], list[str]]:
     """A run's pictures, sample by sample, and what is missing of them.
 
     A benchmark that knows its ideal edits (the demo's) adds two rows that no edit made: ``oracle``, the
@@ -70,19 +70,19 @@ def run_candidates(store: RunStore, data: Path | None = None) -> tuple[list[Cand
     folder, samples = dataset_of_run(store, data)
     done = store.scan(samples).done
     loaders = {pair: store.recipe.image_loader(*pair) for pair in store.recipe.pairs}
-    candidates, missing = [], []
+    edited_images, missing = [], []
     for sample in samples:
         ideal = ideal_of(folder, sample)
         for (inversion, method), loader in loaders.items():
             file = store.image_file(inversion, method, sample)
             labels = {"inversion": inversion, "method": method}
             if (inversion, method, sample.id) in done:
-                candidates.append(Candidate(sample, labels, file, loader, False, ideal))
+                edited_images.append(EditedImage(sample, labels, file, loader, False, ideal))
             else:
                 missing.append(f"{inversion}+{method}: {file}")
         if ideal is not None:
-            candidates += _reference_candidates(sample, ideal)
-    return candidates, missing
+            edited_images += _reference_images(sample, ideal)
+    return edited_images, missing
 
 
 def ideal_of(folder: Path, sample: Sample) -> Path | None:
@@ -91,16 +91,16 @@ def ideal_of(folder: Path, sample: Sample) -> Path | None:
     return ideal if ideal.is_file() else None
 
 
-def _reference_candidates(sample: Sample, ideal: Path) -> list[Candidate]:
+def _reference_images(sample: Sample, ideal: Path) -> list[EditedImage]:
     return [
-        Candidate(sample, {"inversion": "", "method": name}, file, may_be_strip=False, ideal=ideal)
+        EditedImage(sample, {"inversion": "", "method": name}, file, may_be_strip=False, ideal=ideal)
         for name, file in {"oracle": ideal, "source-copy": sample.file}.items()
     ]
 
 
-def anybodys_candidates(
+def edited_images_at(
     images: Path, samples: Sequence[Sample], name: str, loader: ImageLoader | None = None
-) -> tuple[list[Candidate], list[str]]:
+) -> tuple[list[EditedImage], list[str]]:
     """Anybody's pictures, and what is missing of them.
 
     Args:
@@ -124,19 +124,19 @@ def anybodys_candidates(
         places = {sample.id: list(_places(images, sample)) for sample in samples}
     else:
         raise PiebenchError(f"--images {images}: no such folder, and no CSV or JSON file")
-    candidates: list[Candidate] = []
+    edited_images: list[EditedImage] = []
     missing, others = [], OtherCase()
     for sample in samples:
         file = _first_there(places.get(sample.id, []), others)
         if file is not None:
-            candidates.append(Candidate(sample, {"name": name}, file, loader))
+            edited_images.append(EditedImage(sample, {"name": name}, file, loader))
         elif sample.id in places:
             missing.append(f"{sample.id}: {places[sample.id][0]}")
         else:
             missing.append(f"{sample.id}: {images} does not name it")
-    if not candidates and images.is_dir():
+    if not edited_images and images.is_dir():
         _require_names(images, samples)
-    return candidates, missing
+    return edited_images, missing
 
 
 def _require_names(images: Path, samples: Sequence[Sample]) -> None:

@@ -19,30 +19,30 @@ from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.columns import COLUMNS, IDEAL_COLUMNS
 from piebench_eval.metrics.networks.names import networks_for
 from piebench_eval.runs.store.folder import RunStore
-from piebench_eval.scoring.edited_images import anybodys_candidates, ideal_of, run_candidates
+from piebench_eval.scoring.edited_images import edited_images_at, edited_images_of_run, ideal_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from piebench_eval.data.images import ImageLoader
     from piebench_eval.metrics.networks.names import MetricModels
-    from piebench_eval.scoring.edited_images import Candidate
+    from piebench_eval.scoring.edited_images import EditedImage
 
 _SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Pictures:
+class EvaluationSet:
     """What is to be scored.
 
     Attributes:
-        candidates: the pictures.
+        edited_images: the pictures.
         missing: a line for each that is not there.
         about: what made them.
         scores_file: where their scores belong.
     """
 
-    candidates: list[Candidate]
+    edited_images: list[EditedImage]
     missing: list[str]
     about: dict[str, Any]
     scores_file: Path
@@ -58,9 +58,9 @@ class Pictures:
 
         They are the official ones. A drawn benchmark, the demo's, also has those that need its ideal edits.
         """
-        is_drawn = bool(self.candidates) and all(
-            candidate.ideal is not None and picture_size(candidate.sample.file) == (SIDE, SIDE)
-            for candidate in self.candidates
+        is_drawn = bool(self.edited_images) and all(
+            edited_image.ideal is not None and picture_size(edited_image.sample.file) == (SIDE, SIDE)
+            for edited_image in self.edited_images
         )
         return (*COLUMNS, *IDEAL_COLUMNS) if is_drawn else COLUMNS
 
@@ -85,14 +85,14 @@ class Pictures:
         warnings.warn(text, PiebenchWarning, stacklevel=3)
 
 
-def pictures_of(
+def evaluation_set_of(
     run: Path | None,
     images: Path | None,
     data: Path | None,
     name: str | None,
     image_loader: ImageLoader | None = None,
     mask_size: str | None = None,
-) -> Pictures:
+) -> EvaluationSet:
     """What a user says is to be scored.
 
     Args:
@@ -111,15 +111,15 @@ def pictures_of(
     if (run is None) == (images is None):
         raise PiebenchError("give a run folder, or --images with --data and --name")
     if run is None:
-        return _anybodys_pictures(images or Path(), data, name, image_loader, mask_size)
+        return _evaluation_set_at(images or Path(), data, name, image_loader, mask_size)
     if mask_size is not None:
         raise PiebenchError("--mask-size: is for --images; a run knows which size its masks were made for")
     if image_loader is not None:
         raise PiebenchError("--image-loader: is for --images; a run's recipe says how sources were loaded")
-    return pictures_of_run(run, data)
+    return evaluation_set_of_run(run, data)
 
 
-def pictures_of_run(run: Path, data: Path | None = None) -> Pictures:
+def evaluation_set_of_run(run: Path, data: Path | None = None) -> EvaluationSet:
     """A run's pictures.
 
     Args:
@@ -130,7 +130,7 @@ def pictures_of_run(run: Path, data: Path | None = None) -> Pictures:
         PiebenchError: it is no run, or its benchmark is gone.
     """
     store = RunStore.read(run)
-    candidates, missing = run_candidates(store, data)
+    edited_images, missing = edited_images_of_run(store, data)
     recipe = store.recipe
     about = {
         "recipe_hash": recipe.hash,
@@ -138,16 +138,16 @@ def pictures_of_run(run: Path, data: Path | None = None) -> Pictures:
         "image_format": recipe.image_format,
         "combinations": {"+".join(pair): recipe.settings(*pair) for pair in recipe.pairs},
     }
-    return Pictures(candidates, missing, about | _remarks(candidates), store.scores_file)
+    return EvaluationSet(edited_images, missing, about | _remarks(edited_images), store.scores_file)
 
 
-def _anybodys_pictures(
+def _evaluation_set_at(
     images: Path,
     data: Path | None,
     name: str | None,
     image_loader: ImageLoader | None,
     mask_size: str | None,
-) -> Pictures:
+) -> EvaluationSet:
     if data is None or not name:
         raise PiebenchError(
             "--images needs --data (the benchmark folder) and --name (what to call the method)"
@@ -157,18 +157,18 @@ def _anybodys_pictures(
     if str(data) == DEMO and not data.exists():
         data = embedded_benchmark(Path("demo-benchmark"))
     samples = load_pie_bench(data, None if mask_size is None else parse_mask_size(mask_size))
-    candidates, missing = anybodys_candidates(images, samples, name, image_loader)
-    candidates = [replace(each, ideal=ideal_of(data, each.sample)) for each in candidates]
+    edited_images, missing = edited_images_at(images, samples, name, image_loader)
+    edited_images = [replace(each, ideal=ideal_of(data, each.sample)) for each in edited_images]
     about: dict[str, Any] = {"images": str(images.resolve()), "data": str(data.resolve()), "name": name}
-    about |= {"image_loader": image_loader, "mask_size": mask_size, **_remarks(candidates)}
-    return Pictures(candidates, missing, about, Path(f"{name}.csv"))
+    about |= {"image_loader": image_loader, "mask_size": mask_size, **_remarks(edited_images)}
+    return EvaluationSet(edited_images, missing, about, Path(f"{name}.csv"))
 
 
-def _remarks(candidates: Iterable[Candidate]) -> dict[str, dict[str, int]]:
+def _remarks(edited_images: Iterable[EditedImage]) -> dict[str, dict[str, int]]:
     """What is suspicious about the samples whose edits are scored."""
     return {
         "data_remarks": count_remarks(
-            {candidate.sample.id: candidate.sample for candidate in candidates}.values()
+            {edited_image.sample.id: edited_image.sample for edited_image in edited_images}.values()
         )
     }
 

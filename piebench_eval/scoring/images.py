@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.data.sample import Sample
-    from piebench_eval.metrics.edits import Source
-    from piebench_eval.scoring.edited_images import Candidate
+    from piebench_eval.metrics.edits import SourceImage
+    from piebench_eval.scoring.edited_images import EditedImage
 
 _SMALLEST = 32
 """Side in pixels below which LPIPS and SSIM see nothing."""
@@ -32,9 +32,9 @@ WHOLE: ImageLoader = "shorter_side"
 """The loader that, without a resolution, leaves a source as it is stored."""
 
 
-def source_of(
+def source_image_of(
     sample: Sample, resolution: int | None = None, loader: ImageLoader = "crop", ideal: Path | None = None
-) -> Source:
+) -> SourceImage:
     """A sample's side of the comparison, picture, mask and ideal edit alike.
 
     Args:
@@ -43,9 +43,9 @@ def source_of(
         loader: likewise.
         ideal: the file of its ideal edit, if that is asked for.
     """
-    from piebench_eval.metrics.edits import Source
+    from piebench_eval.metrics.edits import SourceImage
 
-    return Source(
+    return SourceImage(
         image=load_image(sample.file, resolution, loader),
         mask=load_mask(sample, resolution, frame=False, loader=loader),
         source_prompt=sample.marked_source_prompt,
@@ -54,22 +54,22 @@ def source_of(
     )
 
 
-def source_view(candidate: Candidate, saved: NDArray[np.uint8]) -> tuple[int | None, ImageLoader]:
+def source_view(edited_image: EditedImage, saved: NDArray[np.uint8]) -> tuple[int | None, ImageLoader]:
     """The resolution and the loader that bring a source to the pixels which were edited.
 
     They are the same for all loaders that leave the source as it is, so that its edits share what is computed
     of it.
 
     Args:
-        candidate: the edit.
+        edited_image: the edit.
         saved: from ``read_edit``.
     """
     height, width, _ = saved.shape
-    source = picture_size(candidate.sample.file)
-    panel = _panel(candidate, (width, height), source)
-    if candidate.loader is None or panel == source:
+    source = picture_size(edited_image.sample.file)
+    panel = _panel(edited_image, (width, height), source)
+    if edited_image.loader is None or panel == source:
         return None, WHOLE
-    return min(panel), candidate.loader
+    return min(panel), edited_image.loader
 
 
 def different_views(loaders: Iterable[ImageLoader], samples: Iterable[Sample]) -> list[ImageLoader]:
@@ -89,11 +89,11 @@ def different_views(loaders: Iterable[ImageLoader], samples: Iterable[Sample]) -
     return different[:1] if all(width == height for width, height in sizes) else different
 
 
-def read_edit(candidate: Candidate, resize: bool = False) -> NDArray[np.uint8]:
+def read_edit(edited_image: EditedImage, resize: bool = False) -> NDArray[np.uint8]:
     """Read an edited picture.
 
     Args:
-        candidate: the edit.
+        edited_image: the edit.
         resize: bring an edit of a whole source to the source's size, bicubically, instead of refusing another
             size.
 
@@ -105,37 +105,37 @@ def read_edit(candidate: Candidate, resize: bool = False) -> NDArray[np.uint8]:
     Raises:
         PiebenchError: the picture cannot be read, is too small, or has a size that it should not have.
     """
-    picture = Image.fromarray(read_picture(candidate.file))
-    source = picture_size(candidate.sample.file)
-    if problem := _size_problem(candidate, picture.size, source, resize):
+    picture = Image.fromarray(read_picture(edited_image.file))
+    source = picture_size(edited_image.sample.file)
+    if problem := _size_problem(edited_image, picture.size, source, resize):
         raise PiebenchError(problem)
-    target = _target(candidate, picture.size, source) or picture.size
-    if picture.size != target and not _is_cut(candidate, picture.size, source, resize):
+    target = _target(edited_image, picture.size, source) or picture.size
+    if picture.size != target and not _is_cut(edited_image, picture.size, source, resize):
         picture = picture.resize(target, Image.Resampling.BICUBIC)
-    shortest = min(_panel(candidate, picture.size, source))
+    shortest = min(_panel(edited_image, picture.size, source))
     if shortest < _SMALLEST:
         raise PiebenchError(
-            f"{candidate.file}: has a side of {shortest} pixels; metrics need at least {_SMALLEST}"
+            f"{edited_image.file}: has a side of {shortest} pixels; metrics need at least {_SMALLEST}"
         )
     return np.array(picture)
 
 
-def edited_panel(candidate: Candidate) -> NDArray[np.uint8]:
+def edited_panel(edited_image: EditedImage) -> NDArray[np.uint8]:
     """An edited picture to look at, ``[height, width, 3]``: of a strip its last panel, in the source's size.
 
     Raises:
         PiebenchError: the picture cannot be read, is too small, or has a size that it should not have.
     """
-    saved = read_edit(candidate, resize=True)
+    saved = read_edit(edited_image, resize=True)
     height, width, _ = saved.shape
-    panels = _panels(candidate, (width, height), picture_size(candidate.sample.file))
+    panels = _panels(edited_image, (width, height), picture_size(edited_image.sample.file))
     return saved[:, -(width // panels) :]
 
 
-def is_strip(candidate: Candidate) -> bool:
+def is_strip(edited_image: EditedImage) -> bool:
     """Whether an edit's file holds several panels."""
-    size, source = picture_size(candidate.file), picture_size(candidate.sample.file)
-    return _panels(candidate, size, source) > 1 or _is_cut(candidate, size, source)
+    size, source = picture_size(edited_image.file), picture_size(edited_image.sample.file)
+    return _panels(edited_image, size, source) > 1 or _is_cut(edited_image, size, source)
 
 
 def fitting_size(
@@ -167,11 +167,11 @@ def fitting_size(
     return size if is_loaded else None
 
 
-def check_sizes(candidates: Iterable[Candidate], resize: bool) -> list[str]:
+def check_sizes(edited_images: Iterable[EditedImage], resize: bool) -> list[str]:
     """Look at the sizes of anybody's pictures before anything is scored.
 
     Args:
-        candidates: the pictures.
+        edited_images: the pictures.
         resize: whether edits of whole sources are brought to the sources' sizes.
 
     Returns:
@@ -181,13 +181,13 @@ def check_sizes(candidates: Iterable[Candidate], resize: bool) -> list[str]:
         PiebenchError: pictures of sizes that are not allowed; it lists them.
     """
     found, cut, problems = [], [], []
-    for candidate, size, source in _sizes(candidates):
-        sample_id, shape = candidate.sample.id, f"{size[0]}x{size[1]}"
-        if problem := _size_problem(candidate, size, source, resize):
+    for edited_image, size, source in _sizes(edited_images):
+        sample_id, shape = edited_image.sample.id, f"{size[0]}x{size[1]}"
+        if problem := _size_problem(edited_image, size, source, resize):
             problems.append(problem)
-        elif _is_cut(candidate, size, source, resize):
+        elif _is_cut(edited_image, size, source, resize):
             cut.append(f"{sample_id}: {shape}")
-        elif (target := _target(candidate, size, source)) and target != size:
+        elif (target := _target(edited_image, size, source)) and target != size:
             found.append(f"{sample_id}: {shape} -> {target[0]}x{target[1]}")
     if problems:
         raise PiebenchError("\n".join(_first(problems)))
@@ -209,74 +209,78 @@ def _first(lines: Sequence[str]) -> list[str]:
 
 
 def _sizes(
-    candidates: Iterable[Candidate],
-) -> Iterator[tuple[Candidate, tuple[int, int], tuple[int, int]]]:
+    edited_images: Iterable[EditedImage],
+) -> Iterator[tuple[EditedImage, tuple[int, int], tuple[int, int]]]:
     """Anybody's pictures, with their own sizes and those of their sources."""
-    for candidate in candidates:
+    for edited_image in edited_images:
         # Not a run's own: there are thousands, and reading one checks its size.
-        if candidate.loader is None or candidate.may_be_strip:
-            yield candidate, picture_size(candidate.file), picture_size(candidate.sample.file)
+        if edited_image.loader is None or edited_image.may_be_strip:
+            yield edited_image, picture_size(edited_image.file), picture_size(edited_image.sample.file)
 
 
-def _panel(candidate: Candidate, size: tuple[int, int], source: tuple[int, int]) -> tuple[int, int]:
+def _panel(edited_image: EditedImage, size: tuple[int, int], source: tuple[int, int]) -> tuple[int, int]:
     """Width and height of the part of a picture that is the edit; the sizes are allowed."""
-    if _target(candidate, size, source) != size and (
-        panel := last_panel(size, source, candidate.loader, candidate.may_be_strip)
+    if _target(edited_image, size, source) != size and (
+        panel := last_panel(size, source, edited_image.loader, edited_image.may_be_strip)
     ):
         return panel
-    return size[0] // _panels(candidate, size, source), size[1]
+    return size[0] // _panels(edited_image, size, source), size[1]
 
 
 def _is_cut(
-    candidate: Candidate, size: tuple[int, int], source: tuple[int, int], resize: bool = False
+    edited_image: EditedImage, size: tuple[int, int], source: tuple[int, int], resize: bool = False
 ) -> bool:
     """Whether the edit is the last of panels in several rows or with gaps between them.
 
     Args:
-        candidate: the edit.
+        edited_image: the edit.
         size: its width and height.
         source: its source's.
         resize: a strip that would fit in another size is one.
     """
-    target = _target(candidate, size, source)
-    if target == size or (target is not None and resize and candidate.loader is None):
+    target = _target(edited_image, size, source)
+    if target == size or (target is not None and resize and edited_image.loader is None):
         return False
-    return last_panel(size, source, candidate.loader, candidate.may_be_strip) is not None
+    return last_panel(size, source, edited_image.loader, edited_image.may_be_strip) is not None
 
 
-def _panels(candidate: Candidate, size: tuple[int, int], source: tuple[int, int]) -> int:
+def _panels(edited_image: EditedImage, size: tuple[int, int], source: tuple[int, int]) -> int:
     """How many panels of the loaded source's shape an edit's file has room for."""
-    if not candidate.may_be_strip:
+    if not edited_image.may_be_strip:
         return 1
-    width, height = loaded_size(source, candidate.loader or WHOLE)
+    width, height = loaded_size(source, edited_image.loader or WHOLE)
     return max(1, round(size[0] * height / (size[1] * width)))
 
 
-def _target(candidate: Candidate, size: tuple[int, int], source: tuple[int, int]) -> tuple[int, int] | None:
-    return fitting_size(size, source, candidate.loader, _panels(candidate, size, source))
+def _target(
+    edited_image: EditedImage, size: tuple[int, int], source: tuple[int, int]
+) -> tuple[int, int] | None:
+    return fitting_size(size, source, edited_image.loader, _panels(edited_image, size, source))
 
 
 def _size_problem(
-    candidate: Candidate, size: tuple[int, int], source: tuple[int, int], resize: bool
+    edited_image: EditedImage, size: tuple[int, int], source: tuple[int, int], resize: bool
 ) -> str | None:
-    target = _target(candidate, size, source)
-    if target == size or (target is not None and resize and candidate.loader is None):
+    target = _target(edited_image, size, source)
+    if target == size or (target is not None and resize and edited_image.loader is None):
         return None
-    if _is_cut(candidate, size, source, resize):
+    if _is_cut(edited_image, size, source, resize):
         return None
-    source_is = f"the source of id {candidate.sample.id} is {source[0]}x{source[1]}"
-    return f"{candidate.file}: is {size[0]}x{size[1]}, but {source_is}{_remedy(candidate, size, source)}"
+    source_is = f"the source of id {edited_image.sample.id} is {source[0]}x{source[1]}"
+    return (
+        f"{edited_image.file}: is {size[0]}x{size[1]}, but {source_is}{_remedy(edited_image, size, source)}"
+    )
 
 
-def _remedy(candidate: Candidate, size: tuple[int, int], source: tuple[int, int]) -> str:
+def _remedy(edited_image: EditedImage, size: tuple[int, int], source: tuple[int, int]) -> str:
     """What to do about an edit of a size that it should not have."""
-    if candidate.loader is not None:
+    if edited_image.loader is not None:
         way_out = (
-            "give the one that made the edits" if candidate.may_be_strip else "restore the run's picture"
+            "give the one that made the edits" if edited_image.may_be_strip else "restore the run's picture"
         )
-        return f", and image_loader={candidate.loader} makes no such size of it; {way_out}"
+        return f", and image_loader={edited_image.loader} makes no such size of it; {way_out}"
     remedy = "; save the edit in the source's size"
-    if _target(candidate, size, source) is not None:
+    if _target(edited_image, size, source) is not None:
         return f"{remedy}, or pass --resize"
     fits = [loader for loader in get_args(ImageLoader) if fitting_size(size, source, loader)]
     return f"{remedy}, or pass the --image-loader that made it: {' or '.join(fits)}" if fits else remedy

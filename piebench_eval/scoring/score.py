@@ -18,7 +18,7 @@ from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.runs.store.manifest import library_versions
 from piebench_eval.scoring.cache import Score, cell_key, file_state, scoring_versions
-from piebench_eval.scoring.images import read_edit, source_of, source_view
+from piebench_eval.scoring.images import read_edit, source_image_of, source_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.data.sample import Sample
-    from piebench_eval.metrics.edits import Source
+    from piebench_eval.metrics.edits import SourceImage
     from piebench_eval.metrics.networks.names import MetricModels
     from piebench_eval.metrics.networks.suite import Suite
     from piebench_eval.metrics.protocol import Protocol
     from piebench_eval.scoring.cache import ScoreCache
-    from piebench_eval.scoring.edited_images import Candidate
+    from piebench_eval.scoring.edited_images import EditedImage
 
 _BLOCKS_AHEAD = 2
 """Blocks that are decoded while one is scored."""
@@ -99,16 +99,16 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Work:
-    """What is asked about a candidate.
+    """What is asked about an edited image.
 
     Attributes:
-        candidate: the edit.
+        edited_image: the edit.
         scores: the columns.
         keys: what their values are kept under.
         states: of the files that it is about, when they were hashed for the keys.
     """
 
-    candidate: Candidate
+    edited_image: EditedImage
     scores: Sequence[Score]
     keys: tuple[str, ...]
     states: dict[Path, tuple[int, ...]]
@@ -117,7 +117,7 @@ class Work:
     def ideal(self) -> Path | None:
         """The ideal edit, if one of the columns needs it."""
         is_needed = any(METRICS.get(score.column).needs_ideal for score in self.scores)
-        return self.candidate.ideal if is_needed else None
+        return self.edited_image.ideal if is_needed else None
 
     def missing(self, cells: ScoreCache) -> Work:
         """What of it is not known yet."""
@@ -125,8 +125,10 @@ class Work:
         return replace(self, scores=[score for score, _ in left], keys=tuple(key for _, key in left))
 
 
-def work_on(candidates: Iterable[Candidate], scores: Sequence[Score], cells: ScoreCache) -> Iterator[Work]:
-    """Ask about each candidate.
+def work_on(
+    edited_images: Iterable[EditedImage], scores: Sequence[Score], cells: ScoreCache
+) -> Iterator[Work]:
+    """Ask about each edited image.
 
     Raises:
         PiebenchError: a picture is gone, or a column needs an ideal edit and there is none.
@@ -137,29 +139,29 @@ def work_on(candidates: Iterable[Candidate], scores: Sequence[Score], cells: Sco
     def fingerprint(sample: Sample) -> tuple[tuple[int, ...], str]:
         return file_state(sample.file), dataset_fingerprint([sample])
 
-    for candidate in candidates:
-        files = [candidate.file, *([_ideal_edit(candidate, scores)] if any(with_ideal) else [])]
+    for edited_image in edited_images:
+        files = [edited_image.file, *([_ideal_edit(edited_image, scores)] if any(with_ideal) else [])]
         try:
             states = {file: file_state(file) for file in files}
             picture, ideal = cells.digest(files[0]), cells.digest(files[-1])
-            states[candidate.sample.file], sample = fingerprint(candidate.sample)
+            states[edited_image.sample.file], sample = fingerprint(edited_image.sample)
         except OSError as error:
             raise PiebenchError(f"{error.filename}: cannot be read ({error.strerror}); restore it") from None
         keys = tuple(
-            cell_key(score, f"{sample}{ideal}" if needs_ideal else sample, picture, candidate.geometry)
+            cell_key(score, f"{sample}{ideal}" if needs_ideal else sample, picture, edited_image.geometry)
             for score, needs_ideal in zip(scores, with_ideal, strict=True)
         )
-        yield Work(candidate, scores, keys, states)
+        yield Work(edited_image, scores, keys, states)
 
 
-def _ideal_edit(candidate: Candidate, scores: Sequence[Score]) -> Path:
-    if candidate.ideal is None:
+def _ideal_edit(edited_image: EditedImage, scores: Sequence[Score]) -> Path:
+    if edited_image.ideal is None:
         column = next(score.column for score in scores if METRICS.get(score.column).needs_ideal)
         raise PiebenchError(
             f"--metrics {column}: holds edits against ideal edits, which only a drawn benchmark has (see "
             "piebench data demo); leave it out"
         )
-    return candidate.ideal
+    return edited_image.ideal
 
 
 def do_work(
@@ -175,7 +177,7 @@ def do_work(
         low_memory: forget what a column shared before the next one, for many protocols at once.
 
     Yields:
-        How many candidates were finished since the last time.
+        How many edited images were finished since the last time.
 
     Raises:
         PiebenchError: a network cannot be loaded, a picture cannot be read or has another size.
@@ -199,7 +201,7 @@ def do_work(
 def _blocks(work: Iterable[Work], size: int) -> Iterator[list[list[Work]]]:
     """Whole samples together, until there are enough edits."""
     block: list[list[Work]] = []
-    for _, of_sample in groupby(work, key=lambda item: item.candidate.sample.id):
+    for _, of_sample in groupby(work, key=lambda item: item.edited_image.sample.id):
         block.append(list(of_sample))
         if sum(map(len, block)) >= size:
             yield block
@@ -210,21 +212,21 @@ def _blocks(work: Iterable[Work], size: int) -> Iterator[list[list[Work]]]:
 
 @dataclass(frozen=True)
 class _Decoded:
-    """A candidate's picture, and what it is compared with."""
+    """An edited image, and what it is compared with."""
 
     work: Work
     saved: NDArray[np.uint8]
-    source: Source
+    source: SourceImage
 
 
 def _decode(of_sample: Sequence[Work], resize: bool) -> list[_Decoded]:
     ideal = next((item.ideal for item in of_sample if item.ideal is not None), None)
-    sample = of_sample[0].candidate.sample
-    source = cache(lambda resolution, loader: source_of(sample, resolution, loader, ideal))
+    sample = of_sample[0].edited_image.sample
+    source = cache(lambda resolution, loader: source_image_of(sample, resolution, loader, ideal))
     decoded = []
     for item in of_sample:
-        saved = read_edit(item.candidate, resize)
-        decoded.append(_Decoded(item, saved, source(*source_view(item.candidate, saved))))
+        saved = read_edit(item.edited_image, resize)
+        decoded.append(_Decoded(item, saved, source(*source_view(item.edited_image, saved))))
         for file, state in item.states.items():
             if file_state(file) != state:
                 raise PiebenchError(f"{file}: was changed while it was scored; run the same command again")
@@ -273,12 +275,12 @@ def _values(block: Sequence[_Decoded], suite: Suite, low_memory: bool) -> Iterat
 
 
 def score_rows(work: Iterable[Work], cells: ScoreCache) -> list[dict[str, Any]]:
-    """A row of the scores file per candidate, when all is known: id, labels, type, and a value per column."""
+    """A row of the scores file per edited image: id, labels, type, and a value per column."""
     return [
         {
-            "id": item.candidate.sample.id,
-            **item.candidate.labels,
-            "type": item.candidate.sample.type_id,
+            "id": item.edited_image.sample.id,
+            **item.edited_image.labels,
+            "type": item.edited_image.sample.type_id,
             **{score.column: cells[key] for score, key in zip(item.scores, item.keys, strict=True)},
         }
         for item in work

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from piebench_eval.scoring.evaluation_set import Pictures
+    from piebench_eval.scoring.evaluation_set import EvaluationSet
     from piebench_eval.scoring.score import Scoring
 
 
 def score_pictures(
-    pictures: Pictures,
+    pictures: EvaluationSet,
     scoring: Scoring,
     on_progress: Callable[[str, int, int], None],
     file: Path | None = None,
@@ -48,15 +48,15 @@ def score_pictures(
         PiebenchError: there are none, a picture cannot be read or has another size, or a network cannot be
             loaded.
     """
-    if not pictures.candidates:
+    if not pictures.edited_images:
         raise PiebenchError("there is nothing to score")
     file = file or pictures.scores_file
-    resized = check_sizes(pictures.candidates, scoring.resize)
+    resized = check_sizes(pictures.edited_images, scoring.resize)
     cells = ScoreCache(cells_file(file))
     work = []
-    for item in work_on(pictures.candidates, scoring.scores, cells):
+    for item in work_on(pictures.edited_images, scoring.scores, cells):
         work.append(item)
-        on_progress("looking what is known", len(work), len(pictures.candidates))
+        on_progress("looking what is known", len(work), len(pictures.edited_images))
     if left := sum(bool(item.missing(cells).scores) for item in work):
         done = 0
         on_progress("scoring", done, left)

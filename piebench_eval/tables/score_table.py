@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Source:
+class ScoreTable:
     """Scores and what they mean.
 
     Attributes:
@@ -66,7 +66,7 @@ class Source:
         return table
 
 
-def read_source(scores_file: Path, about_file: Path, types: Sequence[str] | None) -> Source:
+def read_score_table(scores_file: Path, about_file: Path, types: Sequence[str] | None) -> ScoreTable:
     """Read scores and what is known of them.
 
     Args:
@@ -78,7 +78,7 @@ def read_source(scores_file: Path, about_file: Path, types: Sequence[str] | None
         PiebenchError: the scores cannot be used, or do not have these types.
     """
     rows = read_scores(scores_file)
-    return source_of(rows, read_about(about_file) or about_of_rows(rows), types, str(about_file))
+    return score_table_of(rows, read_about(about_file) or about_of_rows(rows), types, str(about_file))
 
 
 def read_part(place: Path, scores_file: Path, about_file: Path) -> Part:
@@ -96,9 +96,9 @@ def read_part(place: Path, scores_file: Path, about_file: Path) -> Part:
     return Part(place, with_whole_labels(rows), read_about(about_file) or about_of_rows(rows))
 
 
-def source_of(
+def score_table_of(
     rows: pd.DataFrame, about: dict[str, Any], types: Sequence[str] | None, place: str = "the scores"
-) -> Source:
+) -> ScoreTable:
     """What a table is made from, of scores that have been read.
 
     Args:
@@ -118,4 +118,4 @@ def source_of(
         types = type_ids(types)
         require_types(rows, types)
         rules = rules.model_copy(update={"types": tuple(types)})
-    return Source(of_types(rows, rules.types), about, rules)
+    return ScoreTable(of_types(rows, rules.types), about, rules)

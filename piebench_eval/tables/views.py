@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.tables.formats.marks import Marks
     from piebench_eval.tables.layout import TableMetric
-    from piebench_eval.tables.score_table import Source
+    from piebench_eval.tables.score_table import ScoreTable
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,19 @@ class View:
     sections: Sequence[Hashable] | None = None
 
 
-def means_view(source: Source, metrics: Sequence[TableMetric]) -> View:
+def means_view(source: ScoreTable, metrics: Sequence[TableMetric]) -> View:
     """Table 1's layout: inversions by editing method, a column per metric, the best means marked."""
     means = source.means
     return View(_means_alone(means, metrics), left_out(means), rank_marks(means, metrics), by_method(means))
 
 
-def by_type_view(source: Source, metrics: Sequence[TableMetric]) -> View:
+def by_type_view(source: ScoreTable, metrics: Sequence[TableMetric]) -> View:
     """The means alone per combination and editing type."""
     means = aggregate(source.rows, source.rules, by_type=True)
     return View(_means_alone(means, metrics), left_out(source.means))
 
 
-def comparison_view(source: Source) -> View:
+def comparison_view(source: ScoreTable) -> View:
     """The means beside the published ones, for Table 1's metrics, and whether their order is the same."""
     comparison = compare_with_paper(source.means, source.about, source.rules)
     agreement = agreement_line(source.means)
@@ -66,20 +66,20 @@ def comparison_view(source: Source) -> View:
     )
 
 
-def beside_paper_view(source: Source) -> View:
+def beside_paper_view(source: ScoreTable) -> View:
     """The means with the paper's rows between them, for scores of several runs and folders."""
     table, lines, marks = beside_paper(source)
     remarks = [*left_out(source.means), *lines, *([tolerance_line()] if marks else [])]
     return View(table, remarks, marks, by_method(table))
 
 
-def versus_view(source: Source, name: str, metrics: Sequence[TableMetric]) -> View:
+def versus_view(source: ScoreTable, name: str, metrics: Sequence[TableMetric]) -> View:
     """Every other combination against one, picture by picture."""
     table = versus_all(source.rows, name, metrics)
     return View(table, versus_remarks(table))
 
 
-def intervals_view(source: Source, metrics: Sequence[TableMetric]) -> View:
+def intervals_view(source: ScoreTable, metrics: Sequence[TableMetric]) -> View:
     """Every mean with how sure it is: labels, metric, and the fields of ``Average``."""
     labels = _labels(source.means)
     numbers = [field.name for field in fields(Average)]

@@ -11,7 +11,7 @@ from piebench_eval.data.images import load_mask
 from piebench_eval.data.pie_bench import dataset_fingerprint, load_pie_bench
 from piebench_eval.data.rle import encode_rle
 from piebench_eval.errors import DataError
-from piebench_eval.scoring.edited_images import anybodys_candidates
+from piebench_eval.scoring.edited_images import edited_images_at
 from tests.support.commands import piebench
 
 BOX = np.zeros((64, 64), dtype=bool)
@@ -119,11 +119,11 @@ def test_edits_of_several_targets_are_told_apart(folder, tmp_path):
         for file in files:
             (tmp_path / layout / file).parent.mkdir(parents=True, exist_ok=True)
             picture().save(tmp_path / layout / file)
-        found, missing = anybodys_candidates(tmp_path / layout, samples, "mine")
+        found, missing = edited_images_at(tmp_path / layout, samples, "mine")
         assert [each.file for each in found] == [tmp_path / layout / file for file in files] and not missing
     (tmp_path / "same/0").mkdir(parents=True)
     picture().save(tmp_path / "same/0/a.png")
-    assert len(anybodys_candidates(tmp_path / "same", samples, "mine")[1]) == 2
+    assert len(edited_images_at(tmp_path / "same", samples, "mine")[1]) == 2
 
 
 def test_pictures_that_differ_in_their_suffix_only_have_edits_of_their_own(folder):
@@ -154,15 +154,15 @@ def test_edits_are_found_in_another_case(folder, tmp_path):
         edits = tmp_path / name
         edits.mkdir()
         picture().save(edits / name)
-        (found,), missing = anybodys_candidates(edits, [sample], "mine")
+        (found,), missing = edited_images_at(edits, [sample], "mine")
         assert found.file == edits / name and not missing
     for name in ("CAT01.png", "cat01.png"):
         picture().save(tmp_path / "cat01.JPG" / name)
     with pytest.raises(Exception, match="differ in the case of letters only"):
-        anybodys_candidates(tmp_path / "cat01.JPG", [sample], "mine")
+        edited_images_at(tmp_path / "cat01.JPG", [sample], "mine")
     listed = tmp_path / "list.csv"
     listed.write_text("id,file\ncat01,CAT01.PNG/cat01.png\n")
-    (found,), _ = anybodys_candidates(listed, [sample], "mine")
+    (found,), _ = edited_images_at(listed, [sample], "mine")
     assert found.sample is sample
 
 

@@ -19,7 +19,7 @@ from piebench_eval.runs.execute import execute_run
 from piebench_eval.runs.plan import Selection, Workers, plan_run
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.scoring.cache import ScoreCache
-from piebench_eval.scoring.edited_images import run_candidates
+from piebench_eval.scoring.edited_images import edited_images_of_run
 from piebench_eval.scoring.score import Scoring, do_work, score_rows, work_on
 from piebench_eval.tables.aggregate import aggregate, read_scores, read_table
 
@@ -41,8 +41,8 @@ def quick_direct_p2p(folder, data):
     recipe = build_recipe(narrow(read_recipe_fields(DEMO_RECIPE), ["direct"], ["p2p"], "demo"), {}, "demo")
     plan = plan_run(recipe, data, folder, Selection(limit=DEMO_SAMPLES), Workers(batch_size=DEMO_SAMPLES))
     execute_run(plan, lambda progress: None)
-    candidates, _ = run_candidates(RunStore.read(folder))
-    edits = [candidate for candidate in candidates if candidate.labels["method"] == "p2p"]
+    edited_images, _ = edited_images_of_run(RunStore.read(folder))
+    edits = [candidate for candidate in edited_images if candidate.labels["method"] == "p2p"]
     scoring, cells = Scoring(networks_for("demo")), ScoreCache(folder / "cells.jsonl")
     work = list(work_on(edits, scoring.scores, cells))
     for _ in do_work(work, scoring.suite("cpu"), cells):

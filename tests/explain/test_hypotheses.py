@@ -15,7 +15,7 @@ from piebench_eval.explain.hypotheses import Hypothesis, alike, concerns, parse_
 from piebench_eval.explain.protocol_scores import ProtocolScores
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.scoring.cache import ScoreCache
-from piebench_eval.scoring.edited_images import anybodys_candidates
+from piebench_eval.scoring.edited_images import edited_images_at
 from piebench_eval.scoring.score import Scoring
 from piebench_eval.tables.layout import METRICS
 from piebench_eval.tables.statistics.averages import mean_of
@@ -23,7 +23,7 @@ from tests.support.photos import save_photo_bench
 
 
 @pytest.fixture(scope="module")
-def candidates(tmp_path_factory):
+def edited_images(tmp_path_factory):
     """Blurred edits of pictures of 256 pixels, redder inside; one of them a strip of four panels."""
     folder = tmp_path_factory.mktemp("edits")
     samples = load_pie_bench(save_photo_bench(tmp_path_factory.mktemp("bench"), enlarged=2))
@@ -36,14 +36,14 @@ def candidates(tmp_path_factory):
         Image.fromarray(np.concatenate(panels, axis=1) if index == 1 else edit).save(
             folder / f"{sample.id}.png"
         )
-    return anybodys_candidates(folder, samples, "mine")[0]
+    return edited_images_at(folder, samples, "mine")[0]
 
 
 @pytest.fixture(scope="module")
-def protocol_scores(candidates, metric_networks, tmp_path_factory):
+def protocol_scores(edited_images, metric_networks, tmp_path_factory):
     scoring = Scoring(metric_networks)
     cells = ScoreCache(tmp_path_factory.mktemp("cells") / "cells.jsonl")
-    return ProtocolScores(candidates, scoring, scoring.suite("cpu", batch=1), cells)
+    return ProtocolScores(edited_images, scoring, scoring.suite("cpu", batch=1), cells)
 
 
 def deviations(protocol_scores):

@@ -51,10 +51,10 @@ def test_a_block_scores_like_its_edits_alone(suite, picture, half_mask):
 
 
 def test_the_sources_side_is_computed_once(suite, picture, half_mask, monkeypatch):
-    from piebench_eval.metrics.edits import Edits, Source
+    from piebench_eval.metrics.edits import Edits, SourceImage
     from piebench_eval.metrics.protocol import PAPER
 
-    source = Source(picture, half_mask, "a [cat]", "a [dog]")
+    source = SourceImage(picture, half_mask, "a [cat]", "a [dog]")
     saved = [np.roll(picture, shift, axis=1) for shift in range(1, 5)]
     edits = Edits(suite, PAPER, [source], [0] * 4, saved, {})
     counted = {"dino": 0, "lpips": 0, "clip": 0, "text": 0}

@@ -19,7 +19,7 @@ from piebench_eval.metrics.networks.suite import Suite
 from piebench_eval.metrics.protocol import MODERN, PAPER
 from piebench_eval.metrics.score import score_edits
 from piebench_eval.metrics.structure import network_input, self_similarity
-from piebench_eval.scoring.edited_images import anybodys_candidates
+from piebench_eval.scoring.edited_images import edited_images_at
 from piebench_eval.scoring.score import read_edit, source_of
 
 pytestmark = pytest.mark.golden
@@ -109,10 +109,10 @@ def samples(golden_metrics):
 
 @pytest.fixture(scope="module")
 def edits(golden_metrics, suite, samples):
-    candidates, missing = anybodys_candidates(golden_metrics / "output" / NAME, samples, NAME)
+    edited_images, missing = edited_images_at(golden_metrics / "output" / NAME, samples, NAME)
     assert not missing
     sources = [source_of(sample, 512) for sample in samples]
-    return Edits(suite, PAPER, sources, range(len(samples)), [read_edit(one) for one in candidates], {})
+    return Edits(suite, PAPER, sources, range(len(samples)), [read_edit(one) for one in edited_images], {})
 
 
 @pytest.mark.parametrize("column", COLUMNS)

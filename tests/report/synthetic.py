@@ -11,7 +11,7 @@ from piebench_eval.data.sample import TYPE_NAMES, Sample
 from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.report.run import Combination, ScoredRun
-from piebench_eval.tables.score_table import Source
+from piebench_eval.tables.score_table import ScoreTable
 
 PAIRS = [
     (inversion, method)
@@ -63,7 +63,7 @@ def score_rows(samples, pairs, seed=0) -> pd.DataFrame:
 
 def scored_run(folder: Path, samples, pairs=PAIRS, rows=None, about=None) -> ScoredRun:
     """A run of these samples, as if it had been scored."""
-    source = Source(score_rows(samples, pairs) if rows is None else rows, about or {}, PAPER.average)
+    source = ScoreTable(score_rows(samples, pairs) if rows is None else rows, about or {}, PAPER.average)
     names = {pair: "+".join(filter(None, pair)) for pair in pairs}
     return ScoredRun(
         folder=folder,

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.scoring.edited_images import anybodys_candidates
+from piebench_eval.scoring.edited_images import edited_images_at
 
 
 def save(file):
@@ -21,9 +21,9 @@ def test_pictures_are_found_in_any_layout_and_with_any_suffix(samples, tmp_path,
         return (tmp_path / path.get(layout, f"{sample.id}.x")).with_suffix(suffix)
 
     files = [save(place(sample)) for sample in samples[1:]]
-    found, missing = anybodys_candidates(tmp_path, samples, "mine")
-    assert [candidate.sample for candidate in found] == samples[1:]
-    assert [candidate.file for candidate in found] == files
+    found, missing = edited_images_at(tmp_path, samples, "mine")
+    assert [edited_image.sample for edited_image in found] == samples[1:]
+    assert [edited_image.file for edited_image in found] == files
     assert len(missing) == 1 and samples[0].id in missing[0]
 
 
@@ -40,8 +40,8 @@ def test_a_list_names_pictures_anywhere(samples, tmp_path, kind):
     near, far = save(tmp_path / "lists" / "a b.png"), save(tmp_path / "elsewhere.jpg")
     entries = [(samples[2].id, "a b.png"), (samples[0].id, str(far)), (samples[1].id, "lost.png")]
     listed = write_list(tmp_path / "lists" / f"edits.{kind}", entries)
-    found, missing = anybodys_candidates(listed, samples, "mine")
-    assert [(candidate.sample.id, candidate.file) for candidate in found] == [
+    found, missing = edited_images_at(listed, samples, "mine")
+    assert [(edited_image.sample.id, edited_image.file) for edited_image in found] == [
         (samples[0].id, far),
         (samples[2].id, near),
     ]
@@ -70,11 +70,11 @@ def test_a_list_names_pictures_anywhere(samples, tmp_path, kind):
 def test_wrong_lists_are_told_what_is_wrong(samples, tmp_path, name, content, words):
     (tmp_path / name).write_text(content)
     with pytest.raises(PiebenchError, match=words) as told:
-        anybodys_candidates(tmp_path / name, samples, "mine")
+        edited_images_at(tmp_path / name, samples, "mine")
     assert str(tmp_path / name) in str(told.value)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.csv", "nowhere.json"])
 def test_what_is_not_there_is_named(samples, tmp_path, name):
     with pytest.raises(PiebenchError, match="nowhere"):
-        anybodys_candidates(tmp_path / name, samples, "mine")
+        edited_images_at(tmp_path / name, samples, "mine")

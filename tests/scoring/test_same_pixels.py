@@ -22,7 +22,7 @@ from piebench_eval.report.contact_sheet import run_sheet
 from piebench_eval.report.run import read_scored_run
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.scoring.cache import ScoreCache
-from piebench_eval.scoring.edited_images import Candidate, anybodys_candidates, run_candidates
+from piebench_eval.scoring.edited_images import EditedImage, edited_images_at, edited_images_of_run
 from piebench_eval.scoring.images import check_sizes, read_edit
 from piebench_eval.scoring.score import Scoring, work_on
 from tests.support.fake_editor import FakeEditor
@@ -138,8 +138,8 @@ def test_a_folders_perfect_reconstructions_are_perfect_under_the_loader_that_is_
     scores = pb.score(**options, image_loader=loader, metrics=list(PERFECT), progress=False, **networks)
     assert is_perfect(scores) and scores.attrs["about"]["image_loader"] == loader
     assert any(f"image_loader={loader}" in remark for remark in pb.table(scores).attrs["remarks"])
-    explained = _pictures_at(tmp_path / "mine.csv", None, None).candidates
-    assert {candidate.loader for candidate in explained} == {loader}
+    explained = _pictures_at(tmp_path / "mine.csv", None, None).edited_images
+    assert {edited_image.loader for edited_image in explained} == {loader}
 
 
 @pytest.mark.parametrize("panels", [1, 4])
@@ -173,7 +173,7 @@ def test_a_square_edit_of_another_shape_needs_the_loader_that_made_it(shapes, tm
     edits = save_edits(tmp_path / "edits", samples, "stretch")
 
     def sizes(loader):
-        return check_sizes(anybodys_candidates(edits, samples, "mine", loader)[0], resize=True)
+        return check_sizes(edited_images_at(edits, samples, "mine", loader)[0], resize=True)
 
     with pytest.raises(PiebenchError, match=r"pass the --image-loader that made it: crop or stretch"):
         sizes(None)
@@ -194,19 +194,19 @@ def test_a_runs_picture_is_never_taken_for_a_strip(reconstructions, shapes, tmp_
     (sample,) = [sample for sample in load_pie_bench(shapes) if sample.id == "odd"]
     file = tmp_path / "two.png"
     Image.fromarray(np.zeros((SIDE, 2 * SIDE, 3), dtype=np.uint8)).save(file)
-    assert read_edit(Candidate(sample, {}, file, "crop")).shape == (SIDE, 2 * SIDE, 3)
-    candidates, _ = run_candidates(RunStore.read(reconstructions))
-    for candidate in candidates:
-        if candidate.sample.id == "odd":
+    assert read_edit(EditedImage(sample, {}, file, "crop")).shape == (SIDE, 2 * SIDE, 3)
+    edited_images, _ = edited_images_of_run(RunStore.read(reconstructions))
+    for edited_image in edited_images:
+        if edited_image.sample.id == "odd":
             with pytest.raises(PiebenchError, match=r"two\.png: is 256x128.*restore the run's picture"):
-                read_edit(replace(candidate, file=file))
+                read_edit(replace(edited_image, file=file))
 
 
 def test_a_value_is_kept_for_its_loader_alone(shapes, tmp_path, metric_networks):
     sample = load_pie_bench(shapes)[0]
     file = tmp_path / "edit.png"
     Image.fromarray(reconstructed(sample, "crop")).save(file)
-    given = [Candidate(sample, {}, file, loader, may_be_strip=False) for loader in (None, *LOADERS)]
+    given = [EditedImage(sample, {}, file, loader, may_be_strip=False) for loader in (None, *LOADERS)]
     cells = ScoreCache(tmp_path / "cells.jsonl")
     scoring = Scoring(metric_networks, columns=("psnr",))
     keys = [item.keys for item in work_on(given, scoring.scores, cells)]

@@ -13,7 +13,7 @@ from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.edits import prepare_edit
 from piebench_eval.metrics.protocol import MODERN, PictureRules
 from piebench_eval.scoring.cache import ScoreCache
-from piebench_eval.scoring.edited_images import Candidate, anybodys_candidates
+from piebench_eval.scoring.edited_images import EditedImage, edited_images_at
 from piebench_eval.scoring.images import check_sizes, fitting_size, is_strip, read_edit, source_view
 from piebench_eval.scoring.score import Scoring, do_work, score_rows, work_on, write_scores
 
@@ -32,8 +32,8 @@ def edits(samples, tmp_path):
 
 
 @pytest.fixture
-def candidates(edits, samples):
-    return anybodys_candidates(edits, samples, "mine")[0]
+def edited_images(edits, samples):
+    return edited_images_at(edits, samples, "mine")[0]
 
 
 @pytest.fixture
@@ -46,16 +46,16 @@ def scoring(metric_networks):
     return Scoring(metric_networks)
 
 
-def score(candidates, scoring, cells, batch=2):
+def score(edited_images, scoring, cells, batch=2):
     """Score what is not known; returns the rows and how many edits were computed."""
-    work = list(work_on(candidates, scoring.scores, cells))
+    work = list(work_on(edited_images, scoring.scores, cells))
     computed = sum(do_work(work, scoring.suite("cpu", batch), cells, scoring.resize))
     return score_rows(work, cells), computed
 
 
-def candidate(sample, file, picture):
+def edited_image(sample, file, picture):
     Image.fromarray(picture).save(file)
-    return Candidate(sample, {"name": "mine"}, file)
+    return EditedImage(sample, {"name": "mine"}, file)
 
 
 def noise(*shape):
@@ -67,8 +67,8 @@ def test_the_last_panel_of_a_strip_is_scored(samples, tmp_path, scoring, cells, 
     strip = noise(128, panels * 128)
     scoring = replace(scoring, columns=PIXELS)
     given = [
-        candidate(samples[0], tmp_path / "strip.png", strip),
-        candidate(samples[0], tmp_path / "last.png", strip[:, -128:].copy()),
+        edited_image(samples[0], tmp_path / "strip.png", strip),
+        edited_image(samples[0], tmp_path / "last.png", strip[:, -128:].copy()),
     ]
     (one, other), _ = score(given, scoring, cells)
     assert one == other and one["mse_unedit_part"] > 0
@@ -92,7 +92,7 @@ def test_the_last_square_is_cut_out_as_the_official_evaluator_cuts(
     grid = noise(*shape)
     scoring = replace(scoring, columns=PIXELS)
     given = [
-        replace(candidate(samples[0], tmp_path / f"{name}.png", picture), loader=loader)
+        replace(edited_image(samples[0], tmp_path / f"{name}.png", picture), loader=loader)
         for name, picture in {"grid": grid, "last": grid[-128:, -128:].copy()}.items()
     ]
     with pytest.warns(PiebenchWarning, match=f"with gaps: 1 .*{shape[1]}x{shape[0]}.* the last panel"):
@@ -116,12 +116,12 @@ def test_panels_of_a_loaded_source_have_gaps_too(samples, tmp_path):
     """Sources that are not square, edited at another resolution than their own."""
     Image.fromarray(noise(128, 192)).save(tmp_path / "source.png")
     sample = replace(samples[0], file=tmp_path / "source.png")
-    strip = candidate(sample, tmp_path / "strip.png", noise(64, 2 * 64 + 3))
+    strip = edited_image(sample, tmp_path / "strip.png", noise(64, 2 * 64 + 3))
     assert source_view(replace(strip, loader="crop"), read_edit(replace(strip, loader="crop"))) == (
         64,
         "crop",
     )
-    wide = candidate(sample, tmp_path / "wide.png", noise(64, 2 * 96 + 3))
+    wide = edited_image(sample, tmp_path / "wide.png", noise(64, 2 * 96 + 3))
     view = source_view(replace(wide, loader="shorter_side"), read_edit(replace(wide, loader="shorter_side")))
     assert view == (64, "shorter_side")
     with pytest.raises(PiebenchError, match="195x64"):
@@ -130,7 +130,7 @@ def test_panels_of_a_loaded_source_have_gaps_too(samples, tmp_path):
 
 def test_strips_of_another_resolution_are_resized_if_that_is_asked(samples, tmp_path):
     """Two panels of twice the size could be two rows of four: said, unless --resize says what they are."""
-    given = candidate(samples[0], tmp_path / "edit.png", noise(256, 512))
+    given = edited_image(samples[0], tmp_path / "edit.png", noise(256, 512))
     assert read_edit(given).shape == (256, 512, 3)
     assert read_edit(given, resize=True).shape == (128, 256, 3)
 
@@ -138,12 +138,12 @@ def test_strips_of_another_resolution_are_resized_if_that_is_asked(samples, tmp_
 @pytest.mark.parametrize("shape", [(64, 64), (256, 256), (100, 512), (128, 200), (200, 128), (150, 300)])
 def test_another_size_than_the_sources_is_refused(samples, tmp_path, shape):
     with pytest.raises(PiebenchError, match="128x128"):
-        read_edit(candidate(samples[0], tmp_path / "edit.png", noise(*shape)))
+        read_edit(edited_image(samples[0], tmp_path / "edit.png", noise(*shape)))
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (256, 256), (64, 256)])
 def test_resizing_has_to_be_asked_for_and_is_recorded(samples, tmp_path, shape):
-    given = candidate(samples[0], tmp_path / "edit.png", noise(*shape))
+    given = edited_image(samples[0], tmp_path / "edit.png", noise(*shape))
     panels = shape[1] // shape[0]
     assert read_edit(given, resize=True).shape == (128, panels * 128, 3)
     with pytest.raises(PiebenchError, match="--resize"):
@@ -153,14 +153,14 @@ def test_resizing_has_to_be_asked_for_and_is_recorded(samples, tmp_path, shape):
 
 
 def test_no_size_makes_a_square_of_another_shape(samples, tmp_path):
-    given = candidate(samples[0], tmp_path / "edit.png", noise(100, 150))
+    given = edited_image(samples[0], tmp_path / "edit.png", noise(100, 150))
     with pytest.raises(PiebenchError, match="150x100") as told:
         read_edit(given, resize=True)
     assert "--resize" not in str(told.value)
 
 
-def test_sources_own_size_is_not_resized(candidates):
-    assert check_sizes(candidates, resize=False) == []
+def test_sources_own_size_is_not_resized(edited_images):
+    assert check_sizes(edited_images, resize=False) == []
 
 
 def test_an_edit_of_the_sources_shape_is_scored_whole(samples, tmp_path):
@@ -168,26 +168,28 @@ def test_an_edit_of_the_sources_shape_is_scored_whole(samples, tmp_path):
     wide = noise(128, 256)
     Image.fromarray(wide).save(tmp_path / "source.png")
     sample = replace(samples[0], file=tmp_path / "source.png")
-    whole = candidate(sample, tmp_path / "whole.png", wide)
+    whole = edited_image(sample, tmp_path / "whole.png", wide)
     np.testing.assert_array_equal(read_edit(whole), wide)
-    half = candidate(sample, tmp_path / "half.png", np.array(Image.fromarray(wide).resize((128, 64))))
+    half = edited_image(sample, tmp_path / "half.png", np.array(Image.fromarray(wide).resize((128, 64))))
     assert read_edit(half, resize=True).shape == (128, 256, 3)
     assert fitting_size((1280, 960), (640, 480)) == (640, 480)
 
 
 @pytest.mark.parametrize("side", [1, 10, 31])
 def test_pictures_too_small_for_the_metrics_are_refused(samples, tmp_path, side):
-    small = Candidate(samples[0], {"name": "mine"}, tmp_path / "small.png", loader="crop", may_be_strip=False)
+    small = EditedImage(
+        samples[0], {"name": "mine"}, tmp_path / "small.png", loader="crop", may_be_strip=False
+    )
     Image.fromarray(noise(side, side)).save(small.file)
     with pytest.raises(PiebenchError, match=f"{side} pixels; metrics need at least 32"):
         read_edit(small)
 
 
 @pytest.mark.parametrize("which", ["edit", "source"])
-def test_a_file_that_changes_while_it_is_scored_is_refused(candidates, scoring, cells, which):
+def test_a_file_that_changes_while_it_is_scored_is_refused(edited_images, scoring, cells, which):
     scoring = replace(scoring, columns=PIXELS)
-    work = list(work_on(candidates[:1], scoring.scores, cells))
-    file = candidates[0].file if which == "edit" else candidates[0].sample.file
+    work = list(work_on(edited_images[:1], scoring.scores, cells))
+    file = edited_images[0].file if which == "edit" else edited_images[0].sample.file
     before = file.read_bytes()
     try:
         Image.fromarray(noise(128, 128)).save(file)
@@ -198,69 +200,69 @@ def test_a_file_that_changes_while_it_is_scored_is_refused(candidates, scoring, 
     assert work[0].missing(cells).scores
 
 
-def test_a_protocols_own_clip_is_the_one_that_is_loaded_and_named(candidates, scoring, cells):
+def test_a_protocols_own_clip_is_the_one_that_is_loaded_and_named(edited_images, scoring, cells):
     columns = ("clip_similarity_target_image",)
     protocol = scoring.protocol.choosing({"clip": {"network": scoring.models.clip}})
     models = replace(scoring.models, clip="/nowhere")
     own = replace(scoring, models=models, protocol=protocol, columns=columns)
-    rows, _ = score(candidates, own, cells)
+    rows, _ = score(edited_images, own, cells)
     assert rows[0][columns[0]] >= 0 and own.describe()["networks"] == {"clip": scoring.models.clip}
 
 
 def test_an_unreadable_edit_is_named(samples, tmp_path, scoring, cells):
     file = tmp_path / "edit.png"
     file.write_bytes(b"nothing")
-    given = [Candidate(samples[0], {"name": "mine"}, file)]
+    given = [EditedImage(samples[0], {"name": "mine"}, file)]
     with pytest.raises(PiebenchError, match=r"edit\.png"):
         score(given, replace(scoring, columns=PIXELS), cells)
 
 
-def test_only_what_is_missing_is_computed(candidates, scoring, cells, tmp_path):
-    rows, computed = score(candidates, scoring, cells)
-    assert computed == len(candidates) == len(rows)
+def test_only_what_is_missing_is_computed(edited_images, scoring, cells, tmp_path):
+    rows, computed = score(edited_images, scoring, cells)
+    assert computed == len(edited_images) == len(rows)
     again = ScoreCache(tmp_path / "cells.jsonl")
-    assert str(score(candidates, scoring, again)) == str((rows, 0))
+    assert str(score(edited_images, scoring, again)) == str((rows, 0))
 
-    more, computed = score(candidates, replace(scoring, columns=(*COLUMNS, "psnr")), again)
-    assert computed == len(candidates)
+    more, computed = score(edited_images, replace(scoring, columns=(*COLUMNS, "psnr")), again)
+    assert computed == len(edited_images)
     assert str([{name: row[name] for name in rows[0]} for row in more]) == str(rows)
 
-    Image.fromarray(noise(128, 128)).save(candidates[0].file)
-    changed, computed = score(candidates, scoring, ScoreCache(tmp_path / "cells.jsonl"))
+    Image.fromarray(noise(128, 128)).save(edited_images[0].file)
+    changed, computed = score(edited_images, scoring, ScoreCache(tmp_path / "cells.jsonl"))
     assert computed == 1 and changed[0] != rows[0] and str(changed[1:]) == str(rows[1:])
 
 
-def test_only_columns_that_a_protocol_changes_are_computed(candidates, scoring, cells, monkeypatch):
-    score(candidates, scoring, cells)
-    work = list(work_on(candidates, replace(scoring, protocol=MODERN).scores, cells))
+def test_only_columns_that_a_protocol_changes_are_computed(edited_images, scoring, cells, monkeypatch):
+    score(edited_images, scoring, cells)
+    work = list(work_on(edited_images, replace(scoring, protocol=MODERN).scores, cells))
     columns = {score.column for item in work for score in item.missing(cells).scores}
     clip = {column for column in COLUMNS if column.startswith("clip")}
     assert columns == {"structure_distance", "ssim_unedit_part", *clip}
 
 
-def test_other_networks_and_precisions_have_scores_of_their_own(candidates, scoring, cells):
-    score(candidates, scoring, cells)
+def test_other_networks_and_precisions_have_scores_of_their_own(edited_images, scoring, cells):
+    score(edited_images, scoring, cells)
     for other in (
         replace(scoring, precision="bf16"),
         replace(scoring, models=replace(scoring.models, dino="x")),
     ):
-        work = list(work_on(candidates, other.scores, cells))
+        work = list(work_on(edited_images, other.scores, cells))
         assert "structure_distance" in {one.column for item in work for one in item.missing(cells).scores}
 
 
-def test_an_interrupt_loses_no_finished_block(candidates, scoring, cells, tmp_path):
-    work = list(work_on(candidates, scoring.scores, cells))
+def test_an_interrupt_loses_no_finished_block(edited_images, scoring, cells, tmp_path):
+    work = list(work_on(edited_images, scoring.scores, cells))
     going = do_work(work, scoring.suite("cpu", 1), cells)
     assert next(going) == 1
     going.close()
     again = ScoreCache(tmp_path / "cells.jsonl")
-    left = [item for item in work_on(candidates, scoring.scores, again) if item.missing(again).scores]
-    assert [item.candidate for item in left] == candidates[1:]
+    left = [item for item in work_on(edited_images, scoring.scores, again) if item.missing(again).scores]
+    assert [item.edited_image for item in left] == edited_images[1:]
 
 
-def test_batches_change_no_score(candidates, scoring, tmp_path):
-    one, _ = score(candidates, scoring, ScoreCache(tmp_path / "one.jsonl"), batch=1)
-    four, _ = score(candidates, scoring, ScoreCache(tmp_path / "four.jsonl"), batch=4)
+def test_batches_change_no_score(edited_images, scoring, tmp_path):
+    one, _ = score(edited_images, scoring, ScoreCache(tmp_path / "one.jsonl"), batch=1)
+    four, _ = score(edited_images, scoring, ScoreCache(tmp_path / "four.jsonl"), batch=4)
     for row, other in zip(one, four, strict=True):
         for column in COLUMNS:
             assert row[column] == pytest.approx(other[column], rel=1e-5, abs=1e-9, nan_ok=True)
@@ -272,14 +274,14 @@ def test_edits_of_other_resolutions_share_a_block(samples, tmp_path, scoring, ce
     for side in (64, 128):
         file = tmp_path / f"{side}.png"
         Image.fromarray(load_image(samples[0].file, side)).save(file)
-        given.append(Candidate(samples[0], {"name": str(side)}, file, loader="crop", may_be_strip=False))
+        given.append(EditedImage(samples[0], {"name": str(side)}, file, loader="crop", may_be_strip=False))
     rows, _ = score(given, scoring, cells)
     assert [row["name"] for row in rows] == ["64", "128"]
     assert all(row["mse_unedit_part"] == 0 for row in rows)
 
 
-def test_scores_file(candidates, scoring, cells, tmp_path):
-    rows, _ = score(candidates, scoring, cells)
+def test_scores_file(edited_images, scoring, cells, tmp_path):
+    rows, _ = score(edited_images, scoring, cells)
     file = tmp_path / "scores.csv"
     write_scores(file, rows, scoring, {"images": "edits"})
     assert file.read_text().splitlines()[0] == ",".join(["id", "name", "type", *COLUMNS])
@@ -294,9 +296,9 @@ def test_scores_file(candidates, scoring, cells, tmp_path):
     assert about["protocol"]["rules"]["structure"]["resize"] == "bilinear"
 
 
-def test_networks_that_no_column_needs_are_not_loaded(candidates, scoring, cells):
+def test_networks_that_no_column_needs_are_not_loaded(edited_images, scoring, cells):
     nowhere = replace(scoring.models, dino="/nowhere", clip="/nowhere", lpips_weights="/nowhere")
-    rows, computed = score(candidates, replace(scoring, models=nowhere, columns=PIXELS), cells)
+    rows, computed = score(edited_images, replace(scoring, models=nowhere, columns=PIXELS), cells)
     assert computed == 4 and rows[0]["mse_unedit_part"] == 0
 
 
@@ -318,7 +320,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(samples, tmp_path, sco
 
     monkeypatch.setattr(module, "_score_block", counting)
     many = [replace(samples[0], id=f"{index:012}") for index in range(40)]
-    given = [candidate(sample, tmp_path / f"{sample.id}.png", noise(128, 128)) for sample in many]
+    given = [edited_image(sample, tmp_path / f"{sample.id}.png", noise(128, 128)) for sample in many]
     gc.freeze()  # so that only what is made from now on is looked through
     try:
         _, computed = score(given, replace(scoring, columns=PIXELS), cells, batch=2)
@@ -327,7 +329,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(samples, tmp_path, sco
     assert computed == 40 and len(alive) == 20 and max(alive) <= 2 * 4
 
 
-def test_threads_of_the_networks_are_left_alone(candidates, scoring, cells):
+def test_threads_of_the_networks_are_left_alone(edited_images, scoring, cells):
     before = torch.get_num_threads()
-    score(candidates, replace(scoring, columns=PIXELS), cells)
+    score(edited_images, replace(scoring, columns=PIXELS), cells)
     assert torch.get_num_threads() == before

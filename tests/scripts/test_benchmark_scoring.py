@@ -9,11 +9,11 @@ from scripts import benchmark_scoring
 
 def test_both_evaluators_agree(tmp_path):
     models = benchmark_scoring.save_models(tmp_path, small=True)
-    candidates = benchmark_scoring.save_benchmark(tmp_path / "bench", samples=2)
-    some = [candidates[0], candidates[11], candidates[12]]
+    edited_images = benchmark_scoring.save_benchmark(tmp_path / "bench", samples=2)
+    some = [edited_images[0], edited_images[11], edited_images[12]]
     plain = benchmark_scoring.PlainEvaluator(models, torch.device("cpu"))
     rows, _, _ = benchmark_scoring.score_all(some, models, "cpu", tmp_path)
-    for candidate, row in zip(some, rows, strict=True):
-        for column, value in plain.score(candidate).items():
+    for edited_image, row in zip(some, rows, strict=True):
+        for column, value in plain.score(edited_image).items():
             assert row[column] == pytest.approx(value, rel=1e-4, abs=2e-5), column
     assert set(COLUMNS) <= set(rows[0])

@@ -11,7 +11,7 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import CLIP_SOURCE, PSNR
 from piebench_eval.tables.combined import put_together, told_apart
 from piebench_eval.tables.formats.marks import Mark
-from piebench_eval.tables.score_table import read_part, source_of
+from piebench_eval.tables.score_table import read_part, score_table_of
 from piebench_eval.tables.views import beside_paper_view
 from tests.support.commands import piebench
 from tests.tables.test_tables import PAPER_LIKE, scores
@@ -149,7 +149,7 @@ def test_a_run_by_the_papers_settings_is_due_a_verdict_beside_others(tmp_path):
     )
     files = [tmp_path / "papers" / "scores.csv", tmp_path / "mine.csv"]
     parts = [read_part(file, file, file.with_suffix(".json")) for file in files]
-    view = beside_paper_view(source_of(*put_together(told_apart(parts)), None))
+    view = beside_paper_view(score_table_of(*put_together(told_apart(parts)), None))
     judged = {view.table["run"][row] for row, _ in view.marks}
     assert len(view.marks) == 14 and set(view.marks.values()) <= {Mark.AGREES, Mark.DIFFERS}
     assert judged == {""}

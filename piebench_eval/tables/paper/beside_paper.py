@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from piebench_eval.tables.formats.marks import Marks
     from piebench_eval.tables.paper.compare import Comparison
-    from piebench_eval.tables.score_table import Source
+    from piebench_eval.tables.score_table import ScoreTable
 
 _PAIR = ["method", "inversion"]
 
 
-def beside_paper(source: Source) -> tuple[pd.DataFrame, list[str], Marks]:
+def beside_paper(source: ScoreTable) -> tuple[pd.DataFrame, list[str], Marks]:
     """Set the paper's rows between measured ones.
 
     Args:
