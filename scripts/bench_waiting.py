@@ -20,7 +20,8 @@ import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from piebench_eval.demo.embedded import DEMO, RECIPE  # the package before PyTorch, as commands do
+from piebench_eval.demo.embedded import DEMO  # the package before PyTorch, as commands do
+from piebench_eval.recipes.shipped import DEMO_RECIPE
 
 DEFAULT, LIBRARY, PASSIVE = "default", "library", "passive"
 """Settings by name: the package's, libgomp's own, and ``OMP_WAIT_POLICY=PASSIVE``; others are spin counts."""
@@ -41,7 +42,7 @@ def edit_in_turns(batch: int, steps: int) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         samples = load_pie_bench(write_benchmark(Path(folder) / "bench", 1, 0))[:batch]
-        recipe = build_recipe(read_recipe_fields(RECIPE), {"steps": steps}, "demo")
+        recipe = build_recipe(read_recipe_fields(DEMO_RECIPE), {"steps": steps}, "demo")
         model = load_model(DEMO, None, torch.device("cpu"), "fp32")
         for _ in sys.stdin:
             model.cache = Cache({})

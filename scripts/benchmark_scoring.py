@@ -42,7 +42,7 @@ from piebench_eval.metrics.structure import network_input
 from piebench_eval.models.precision import use_exact_float32
 from piebench_eval.scoring.cache import ScoreCache
 from piebench_eval.scoring.edited_images import EditedImage
-from piebench_eval.scoring.score import Scoring, do_work, read_edit, score_rows, source_of, work_on
+from piebench_eval.scoring.score import Scoring, do_work, read_edit, score_rows, source_image_of, work_on
 
 COMBINATIONS = 12
 SIDE = 512
@@ -148,7 +148,7 @@ class PlainEvaluator:
 
     def score(self, edited_image: EditedImage) -> dict[str, float]:
         sample, edit = edited_image.sample, read_edit(edited_image)
-        source, mask = source_of(sample, SIDE).image, load_mask(sample, SIDE)
+        source, mask = source_image_of(sample, SIDE).image, load_mask(sample, SIDE)
         pair = torch.from_numpy(np.stack([source, edit])).permute(0, 3, 1, 2).to(self.device) / 255
         one, other = (pair * torch.from_numpy(~mask).to(self.device)).split(1)
         with torch.no_grad():

@@ -17,7 +17,7 @@ from piebench_eval.errors import DataError, PiebenchError
 from piebench_eval.runs.shard import Shard
 from piebench_eval.runs.store.dataset import dataset_of_run
 from piebench_eval.runs.store.manifest import describe_session
-from piebench_eval.scoring.evaluation_set import pictures_of
+from piebench_eval.scoring.evaluation_set import evaluation_set_of
 from tests.support.photos import ANNOTATIONS, save_photo_bench
 
 SHAPES = ("ellipse", "rectangle", "polygon")
@@ -152,8 +152,8 @@ def test_a_run_reads_its_masks_again_as_it_did(tmp_path):
 
 def test_scores_of_anybodys_pictures_keep_the_size(tmp_path):
     folder = bench(tmp_path / "bench", [encode_rle(drawn(64, 64))])
-    pictures = pictures_of(None, folder, folder, "copy", mask_size="64")
+    pictures = evaluation_set_of(None, folder, folder, "copy", mask_size="64")
     assert pictures.about["mask_size"] == "64"
     assert pictures.candidates[0].sample == load_pie_bench(folder, (64, 64))[0]
     with pytest.raises(PiebenchError, match="--mask-size: is for --images"):
-        pictures_of(tmp_path / "run", None, None, None, mask_size="64")
+        evaluation_set_of(tmp_path / "run", None, None, None, mask_size="64")

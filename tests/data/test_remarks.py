@@ -11,7 +11,7 @@ from piebench_eval.data.remarks import LABELS, count_remarks, counts_text, remar
 from piebench_eval.metrics.protocol import AverageRules
 from piebench_eval.runs.shard import Shard
 from piebench_eval.runs.store.manifest import describe_session
-from piebench_eval.scoring.evaluation_set import pictures_of
+from piebench_eval.scoring.evaluation_set import evaluation_set_of
 from piebench_eval.tables.remarks import remarks_on
 from tests.support.commands import piebench
 from tests.tables.test_tables import scores
@@ -71,7 +71,7 @@ def test_validate_lists_remarks_with_counts(photo_bench):
 def test_runs_and_scores_carry_the_counts(photo_bench, samples, tmp_path):
     expected = {"absent_blended_words": 1, "empty_masks": 1, "full_masks": 1}
     assert describe_session(photo_bench, samples, "local", Shard())["remarks"] == expected
-    pictures = pictures_of(None, photo_bench, photo_bench, "copy")
+    pictures = evaluation_set_of(None, photo_bench, photo_bench, "copy")
     assert pictures.about["data_remarks"] == expected
 
 

@@ -20,7 +20,7 @@ from piebench_eval.metrics.protocol import MODERN, PAPER
 from piebench_eval.metrics.score import score_edits
 from piebench_eval.metrics.structure import network_input, self_similarity
 from piebench_eval.scoring.edited_images import edited_images_at
-from piebench_eval.scoring.score import read_edit, source_of
+from piebench_eval.scoring.score import read_edit, source_image_of
 
 pytestmark = pytest.mark.golden
 NAME = "directinversion+p2p"
@@ -111,7 +111,7 @@ def samples(golden_metrics):
 def edits(golden_metrics, suite, samples):
     edited_images, missing = edited_images_at(golden_metrics / "output" / NAME, samples, NAME)
     assert not missing
-    sources = [source_of(sample, 512) for sample in samples]
+    sources = [source_image_of(sample, 512) for sample in samples]
     return Edits(suite, PAPER, sources, range(len(samples)), [read_edit(one) for one in edited_images], {})
 
 

@@ -14,7 +14,7 @@ from piebench_eval.models.nfe import EvaluationCounter
 
 
 @pytest.fixture
-def model(tiny_model, tmp_path):
+def model_folder(tiny_model, tmp_path):
     return shutil.copytree(tiny_model, tmp_path / "model")
 
 
@@ -30,38 +30,38 @@ def test_paths_that_lead_nowhere(model):
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
-def test_a_missing_part_is_named(model, part):
-    shutil.rmtree(model / part)
+def test_a_missing_part_is_named(model_folder, part):
+    shutil.rmtree(model_folder / part)
     with pytest.raises(PiebenchError, match=part):
-        check_model_location(str(model))
+        check_model_location(str(model_folder))
 
 
-def test_pickle_needs_consent(model):
-    weights = model / "unet" / "diffusion_pytorch_model.safetensors"
-    torch.save(load_file(weights), model / "unet" / "diffusion_pytorch_model.bin")
+def test_pickle_needs_consent(model_folder):
+    weights = model_folder / "unet" / "diffusion_pytorch_model.safetensors"
+    torch.save(load_file(weights), model_folder / "unet" / "diffusion_pytorch_model.bin")
     weights.unlink()
     with pytest.raises(PiebenchError, match="--allow-pickle"):
-        check_model_location(str(model))
+        check_model_location(str(model_folder))
     with pytest.raises(PiebenchError, match="unet"):
-        load_model(str(model))
-    check_model_location(str(model), allow_pickle=True)
-    assert load_model(str(model), allow_pickle=True).unet.config.in_channels == 4
+        load_model(str(model_folder))
+    check_model_location(str(model_folder), allow_pickle=True)
+    assert load_model(str(model_folder), allow_pickle=True).unet.config.in_channels == 4
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage"])
-def test_broken_weights_are_named(model, content):
-    (model / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(content)
+def test_broken_weights_are_named(model_folder, content):
+    (model_folder / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(content)
     with pytest.raises(PiebenchError, match="vae"):
-        load_model(str(model))
+        load_model(str(model_folder))
 
 
 @pytest.mark.parametrize(("part", "file"), [("unet", "diffusion_pytorch_model"), ("text_encoder", "model")])
-def test_a_lacking_weight_is_refused_and_not_made_up(model, part, file):
-    weights = load_file(model / part / f"{file}.safetensors")
+def test_a_lacking_weight_is_refused_and_not_made_up(model_folder, part, file):
+    weights = load_file(model_folder / part / f"{file}.safetensors")
     weights.pop(max(weights))
-    save_file(weights, model / part / f"{file}.safetensors", metadata={"format": "pt"})
+    save_file(weights, model_folder / part / f"{file}.safetensors", metadata={"format": "pt"})
     with pytest.raises(PiebenchError, match="no fitting weights"):
-        load_model(str(model))
+        load_model(str(model_folder))
 
 
 def test_the_hubs_commit_is_known(tiny_model, tmp_path, monkeypatch):
@@ -77,22 +77,22 @@ def test_the_hubs_commit_is_known(tiny_model, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("content", ["{", "[]", ""])
-def test_broken_configs_are_named(model, content):
-    (model / "scheduler" / "scheduler_config.json").write_text(content)
+def test_broken_configs_are_named(model_folder, content):
+    (model_folder / "scheduler" / "scheduler_config.json").write_text(content)
     with pytest.raises(PiebenchError, match=r"scheduler_config\.json"):
-        check_model_location(str(model))
+        check_model_location(str(model_folder))
 
 
 @pytest.mark.parametrize(
     ("field", "value"), [("in_channels", 9), ("cross_attention_dim", 48), ("time_cond_proj_dim", 8)]
 )
-def test_unets_of_other_families_are_refused(tiny_model, model, field, value):
+def test_unets_of_other_families_are_refused(tiny_model, model_folder, field, value):
     unet = UNet2DConditionModel.from_config(
         {**UNet2DConditionModel.load_config(tiny_model / "unet"), field: value}
     )
-    unet.save_pretrained(model / "unet")
+    unet.save_pretrained(model_folder / "unet")
     with pytest.raises(PiebenchError, match=r"Stable Diffusion 1\.x"):
-        load_model(str(model))
+        load_model(str(model_folder))
 
 
 def test_a_hub_id_without_network_gives_one_error(monkeypatch):
@@ -101,23 +101,23 @@ def test_a_hub_id_without_network_gives_one_error(monkeypatch):
         load_model("nobody/nothing")
 
 
-def test_other_families_are_refused(model):
-    config = model / "scheduler" / "scheduler_config.json"
+def test_other_families_are_refused(model_folder):
+    config = model_folder / "scheduler" / "scheduler_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "prediction_type": "v_prediction"}))
     with pytest.raises(PiebenchError, match="v_prediction"):
-        check_model_location(str(model))
+        check_model_location(str(model_folder))
     with pytest.raises(PiebenchError, match="v_prediction"):
-        load_model(str(model))
+        load_model(str(model_folder))
 
 
-def test_fingerprint_follows_every_weight(model):
-    before = model_fingerprint(str(model))
-    assert before == model_fingerprint(str(model))
-    file = model / "text_encoder" / "model.safetensors"
+def test_fingerprint_follows_every_weight(model_folder):
+    before = model_fingerprint(str(model_folder))
+    assert before == model_fingerprint(str(model_folder))
+    file = model_folder / "text_encoder" / "model.safetensors"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    assert model_fingerprint(str(model)) != before
+    assert model_fingerprint(str(model_folder)) != before
     assert model_fingerprint("CompVis/stable-diffusion-v1-4") is None
 
 

@@ -19,7 +19,7 @@ VOCABULARY = ("vocab.json", "merges.txt", "tokenizer.json")
 
 
 @pytest.fixture
-def model(tiny_model, tmp_path):
+def model_folder(tiny_model, tmp_path):
     return shutil.copytree(tiny_model, tmp_path / "model")
 
 
@@ -36,49 +36,51 @@ def remove(folder, *names):
 @pytest.mark.parametrize(
     "gone", [VOCABULARY, ("merges.txt", "tokenizer.json"), ("vocab.json", "tokenizer.json")]
 )
-def test_a_model_without_its_vocabulary(model, gone):
-    remove(model / "tokenizer", *gone)
+def test_a_model_without_its_vocabulary(model_folder, gone):
+    remove(model_folder / "tokenizer", *gone)
     for refuse in (check_model_location, load_model):
         with pytest.raises(PiebenchError, match=f"no vocabulary: {gone[0]}"):
-            refuse(str(model))
+            refuse(str(model_folder))
 
 
-def test_a_tokenizer_of_another_kind(model):
-    config = model / "tokenizer" / "tokenizer_config.json"
+def test_a_tokenizer_of_another_kind(model_folder):
+    config = model_folder / "tokenizer" / "tokenizer_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "tokenizer_class": "T5Tokenizer"}))
     with pytest.raises(PiebenchError, match="T5Tokenizer"):
-        check_model_location(str(model))
+        check_model_location(str(model_folder))
 
 
-def test_an_added_token_without_embedding_is_named(model):
-    tokenizer = CLIPTokenizer.from_pretrained(model / "tokenizer")
+def test_an_added_token_without_embedding_is_named(model_folder):
+    tokenizer = CLIPTokenizer.from_pretrained(model_folder / "tokenizer")
     tokenizer.add_tokens(["<my-cat>"])
-    tokenizer.save_pretrained(model / "tokenizer")
+    tokenizer.save_pretrained(model_folder / "tokenizer")
     for refuse in (check_model_location, load_model):
         with pytest.raises(PiebenchError, match="does not know: <my-cat>"):
-            refuse(str(model))
+            refuse(str(model_folder))
 
 
-def test_a_tokenizer_of_another_model(model, tokenizer):
+def test_a_tokenizer_of_another_model(model_folder, tokenizer):
     with pytest.raises(PiebenchError, match="not of one model"):
-        check_tokenizer("--model", str(model), tokenizer, 49408)
+        check_tokenizer("--model", str(model_folder), tokenizer, 49408)
 
 
-def test_a_length_that_the_text_encoder_does_not_read(model):
-    config = model / "tokenizer" / "tokenizer_config.json"
+def test_a_length_that_the_text_encoder_does_not_read(model_folder):
+    config = model_folder / "tokenizer" / "tokenizer_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "model_max_length": 512}))
     with pytest.raises(PiebenchError, match="model_max_length 512"):
-        load_model(str(model))
+        load_model(str(model_folder))
 
 
 @pytest.mark.parametrize("file", ["merges.txt", "vocab.json"])
-def test_an_empty_vocabulary_is_found_by_two_words(model, file):
+def test_an_empty_vocabulary_is_found_by_two_words(model_folder, file):
     """A loader takes both, and every letter becomes a token of its own or the unknown one."""
-    remove(model / "tokenizer", "tokenizer.json")
+    remove(model_folder / "tokenizer", "tokenizer.json")
     ends = {"<|startoftext|>": 0, "<|endoftext|>": 1}
-    (model / "tokenizer" / file).write_text(json.dumps(ends) if file == "vocab.json" else "#version: 0.2\n")
+    (model_folder / "tokenizer" / file).write_text(
+        json.dumps(ends) if file == "vocab.json" else "#version: 0.2\n"
+    )
     with pytest.raises(PiebenchError, match="tokenizer"):
-        load_model(str(model))
+        load_model(str(model_folder))
 
 
 def test_a_clip_without_its_vocabulary(clip):

@@ -22,7 +22,8 @@ from piebench_eval.data.images import load_image
 from piebench_eval.data.sample import Sample
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
-from piebench_eval.models import compiled, loading
+from piebench_eval.models import compile as compiled
+from piebench_eval.models import loading
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.loading import PRECISIONS, load_model
 from piebench_eval.recipes.recipe import build_recipe
@@ -137,12 +138,12 @@ class PlainEdits:
     """Edits by the options of a row's recipe in float32, each sample by itself."""
 
     def __init__(self, model):
-        self.model = model
+        self.folder = model
         self.model = load_model(model)
         self.model.cache = Cache({})
 
     def edit(self, row, sample):
-        recipe = build_recipe(fields_of(row, self.model), {"precision": "fp32"}, "a row")
+        recipe = build_recipe(fields_of(row, self.folder), {"precision": "fp32"}, "a row")
         (edit,) = edit_batch(self.model, [sample], recipe.combination(*recipe.pairs[0]))
         return edit
 

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from piebench_eval.models import compiled, loading
+from piebench_eval.models import compile as compiled
+from piebench_eval.models import loading
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.plan import Selection
