@@ -33,6 +33,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
     return ByFile(config, log)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files come first, so that no process is left alone with one of them at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/golden/", "tests/demo/")))
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """Recordings of the reference's edits."""
