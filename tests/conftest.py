@@ -39,6 +39,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(("tests/golden/", "tests/demo/")))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_plugins_from_other_files():
+    """What a file's tests register is not there for the next file's."""
+    from piebench_eval.inversions import INVERSIONS
+    from piebench_eval.methods import METHODS
+
+    with pytest.MonkeyPatch.context() as patch:
+        for registry in (INVERSIONS, METHODS):
+            patch.setattr(registry, "_plugins", dict(registry._plugins))
+        yield
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """Recordings of the reference's edits."""
