@@ -5,8 +5,7 @@ import dataclasses
 import torch
 
 from piebench_eval.diffusion.rows import RowBatch, plan_rows
-from piebench_eval.methods.pnp import PNP, PnPSettings
-from piebench_eval.methods.pnp_controller import FEATURE_MODULE, PnPController
+from piebench_eval.methods.pnp import FEATURE_MODULE, PNP, PnPController, PnPSettings
 from piebench_eval.models.attention import AttentionLayer, plain_attention
 
 
@@ -22,7 +21,7 @@ def states(seed):
     return torch.randn(6, 2, 4, 8, generator=torch.Generator().manual_seed(seed))
 
 
-def test_features_and_attention_come_from_the_source_in_their_windows():
+def test_features_and_attention_come_from_the_source_in_their_steps():
     rows = states(0)  # sources, then unconditional, then conditional targets of two samples
     assert torch.equal(control_at(7).module_output(FEATURE_MODULE, rows), rows[[0, 1, 0, 1, 0, 1]])
     query, key, value = (states(seed) for seed in (1, 2, 3))
