@@ -26,7 +26,16 @@ PACKAGES = [
     "demo",
     "data",
 ]
-SHARED = {"errors", "files", "progress_bars", "registry", "thread_waiting", "version", "warning_filters"}
+SHARED = {
+    "errors",
+    "files",
+    "progress_bars",
+    "quirks",
+    "registry",
+    "thread_waiting",
+    "version",
+    "warning_filters",
+}
 
 
 def imported_packages(file):

@@ -11,6 +11,7 @@ from pydantic import Field
 from piebench_eval.diffusion.indexing import device_index, take
 from piebench_eval.inversions.base import Inversion
 from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
+from piebench_eval.quirks import SettingsWithQuirks
 
 if TYPE_CHECKING:
     import torch
@@ -20,15 +21,12 @@ if TYPE_CHECKING:
     from piebench_eval.models.base import DiffusionModel
 
 
-class NullTextSettings(TrajectorySettings):
+class NullTextSettings(TrajectorySettings, SettingsWithQuirks):
     """Settings of null-text inversion; the defaults are its paper's code's."""
 
     inner_steps: int = Field(default=10, ge=0, description="updates of the embedding per step, at most")
     learning_rate: float = Field(
         default=1e-2, gt=0, description="of Adam at the first step; falls from there"
-    )
-    rate_steps: int = Field(
-        default=100, ge=1, description="steps in which it would fall to 0, whatever the number of steps"
     )
     stop_loss: float = Field(default=1e-5, ge=0, description="a step's updates end below this loss ...")
     stop_loss_growth: float = Field(default=2e-5, ge=0, description="... plus this for every earlier step")
@@ -46,7 +44,12 @@ def null_text(
         reached, embeddings, skipped = optimise_uncond(model, inputs, inverted, schedule, settings)
         return {"latents": reached, "embeddings": embeddings, "skipped": skipped[None]}
 
-    determinants = {"schedule": asdict(schedule), "guidance": inputs.guidance, **settings.model_dump()}
+    determinants = {
+        "schedule": asdict(schedule),
+        "guidance": inputs.guidance,
+        "rate_steps": settings.quirks.rate_steps,
+        **settings.model_dump(),
+    }
     tensors = [inverted.transpose(0, 1), inputs.inversion, inputs.uncond]
     found = model.cached("null_text", optimise, determinants, tensors, axis=1)
     return InversionResult(
@@ -156,7 +159,7 @@ def optimise_step(
     import torch
 
     scale = scale or LossScale.of_model(step.model.unet, step.latents)
-    rate = settings.learning_rate * max(0.0, 1 - index / settings.rate_steps)
+    rate = settings.learning_rate * max(0.0, 1 - index / settings.quirks.rate_steps)
     enough = settings.stop_loss + settings.stop_loss_growth * index
     tuned = [embedding.detach().clone().requires_grad_() for embedding in embeddings]
     optimizers = [torch.optim.Adam([embedding], lr=rate) for embedding in tuned]

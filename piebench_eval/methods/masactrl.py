@@ -16,7 +16,7 @@ from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.rows import Row, SourceReads
 from piebench_eval.methods.base import Method, PreparedController, Prompts
 from piebench_eval.models.attention import attention_maps, plain_attention
-from piebench_eval.registry import Settings
+from piebench_eval.quirks import SettingsWithQuirks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from piebench_eval.models.base import DiffusionModel
 
 
-class MasaCtrlSettings(Settings):
+class MasaCtrlSettings(SettingsWithQuirks):
     """Settings of MasaCtrl; the defaults are its own and the Direct Inversion paper's."""
 
     start_step: int = Field(
@@ -43,11 +43,6 @@ class MasaCtrlSettings(Settings):
     source_prompt: Literal["empty", "sample"] = Field(
         default="empty",
         description="prompt of inversion and source branch: empty as in the paper, or the sample's",
-    )
-    split_punctuation: bool = Field(
-        default=False,
-        description="cut each punctuation mark off before tokenising, as the paper's code does "
-        "without ftfy: 's becomes two tokens",
     )
     mask_guided: bool = Field(
         default=False,
@@ -72,7 +67,7 @@ def prompts(sample: Sample, settings: MasaCtrlSettings) -> Prompts:
     """The source prompt is empty, at inversion and after it, unless the settings say otherwise."""
     source = "" if settings.source_prompt == "empty" else sample.source_prompt
     target = sample.target_prompt
-    if settings.split_punctuation:
+    if settings.quirks.split_punctuation:
         source, target = split_punctuation(source), split_punctuation(target)
     return Prompts(inversion=source, source=source, target=target)
 

@@ -16,7 +16,7 @@ from piebench_eval.diffusion.local_blend import LocalBlend
 from piebench_eval.diffusion.rows import Row, SourceReads
 from piebench_eval.methods.base import Method, PreparedController
 from piebench_eval.models.attention import attention_maps, plain_attention
-from piebench_eval.registry import Settings
+from piebench_eval.quirks import SettingsWithQuirks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from piebench_eval.models.base import DiffusionModel
 
 
-class P2PSettings(Settings):
+class P2PSettings(SettingsWithQuirks):
     """Settings of Prompt-to-Prompt; the defaults are the Direct Inversion paper's."""
 
     controller: Literal["refine", "replace", "auto"] = Field(
@@ -66,16 +66,6 @@ class P2PSettings(Settings):
         default=4,
         ge=1,
         description="cross-attention maps of this downsampling of the latent are blended with",
-    )
-    blend_maps: Literal["edited", "raw"] = Field(
-        default="edited",
-        description="whether the target's blended maps are its edited ones (as the paper's code, which "
-        "stores maps before it edits them in place) or its own",
-    )
-    lost_blend_word: Literal["edit", "reconstruct"] = Field(
-        default="edit",
-        description="where neither blended word is in its prompt: edit without blend, or let an empty mask "
-        "turn the edit into the source branch, as the paper's code does silently",
     )
 
 
@@ -151,13 +141,13 @@ def plan_words(sample: Sample, tokenizer: Any, settings: P2PSettings) -> WordPla
             notes += _word_notes(prompt, word, (target, source)[branch], tokens, tokenizer)
         equalizer[blend[1] > 0] = settings.blend_word_weight
         found = int(blend.any(axis=1).sum())
-        if found == 0 and settings.lost_blend_word == "reconstruct":
+        if found == 0 and settings.quirks.lost_blend_word == "reconstruct":
             notes.append("not edited but reconstructed, since neither blended word was found")
         elif found == 0:
             notes.append("edited without local blend, since neither blended word was found")
         elif found == 1:
             notes.append("blended by the other blended word's attention alone")
-    asked = sample.blend_words is not None and settings.lost_blend_word == "reconstruct"
+    asked = sample.blend_words is not None and settings.quirks.lost_blend_word == "reconstruct"
     blends = settings.local_blend and (asked or blend.any())
     return WordPlan(matrix, taken, equalizer, blend if blends else None, notes)
 
@@ -314,7 +304,7 @@ class P2PController(AttentionController):
         attended[target] = edited.to(value.dtype) @ value[target]
         if blending:
             blended = self.local_blend.index
-            kept = edited if self.settings.blend_maps == "edited" else target_maps
+            kept = edited if self.settings.quirks.blend_maps == "edited" else target_maps
             self._collect(source_maps[blended], kept[blended])
 
     def _collect_maps(self, query: torch.Tensor, key: torch.Tensor) -> None:

@@ -12,7 +12,7 @@ from piebench_eval.diffusion.rows import Row, SourceReads
 from piebench_eval.diffusion.words import truncation_notes
 from piebench_eval.methods.base import Method, PreparedController, Prompts
 from piebench_eval.models.attention import plain_attention
-from piebench_eval.registry import Settings
+from piebench_eval.quirks import SettingsWithQuirks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from piebench_eval.models.base import DiffusionModel
 
 
-class PnPSettings(Settings):
+class PnPSettings(SettingsWithQuirks):
     """Settings of Plug-and-Play; the defaults are its own and the Direct Inversion paper's."""
 
     feature_steps: float = Field(
@@ -42,17 +42,12 @@ class PnPSettings(Settings):
         default="ugly, blurry, black, low res, unrealistic",
         description="what the target is guided away from",
     )
-    split_punctuation: bool = Field(
-        default=False,
-        description="cut each punctuation mark off before tokenising, as the paper's code does "
-        "without ftfy: 's becomes two tokens",
-    )
 
 
 def prompts(sample: Sample, settings: PnPSettings) -> Prompts:
     """The source prompt inverts, but the branch that is copied from sees an empty one."""
     source, target, negative = sample.source_prompt, sample.target_prompt, settings.negative_prompt
-    if settings.split_punctuation:
+    if settings.quirks.split_punctuation:
         source, target, negative = (split_punctuation(text) for text in (source, target, negative))
     branch = "" if settings.source_prompt == "empty" else source
     return Prompts(inversion=source, source=branch, target=target, negative=negative)

@@ -7,6 +7,7 @@ import torch
 from piebench_eval.diffusion.rows import RowBatch, plan_rows
 from piebench_eval.methods.pnp import FEATURE_MODULE, PNP, PnPController, PnPSettings
 from piebench_eval.models.attention import AttentionLayer, plain_attention
+from piebench_eval.quirks import Quirks
 
 
 def control_at(step):
@@ -42,4 +43,5 @@ def test_prompts(samples):
     assert (prompts.inversion, prompts.source) == (samples[0].source_prompt, "")
     assert prompts.negative == "ugly, blurry, black, low res, unrealistic"
     apostrophe = dataclasses.replace(samples[0], marked_target_prompt="the [cat]'s mirror")
-    assert PNP.prompts(apostrophe, PnPSettings(split_punctuation=True)).target == "the cat ' s mirror"
+    settings = PnPSettings(quirks=Quirks(split_punctuation=True))
+    assert PNP.prompts(apostrophe, settings).target == "the cat ' s mirror"
