@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MOVED_FIELDS = {
+    quirk: f"quirks.{quirk}"
+    for quirk in (
+        "pixel_overflow",
+        "count_skipped_steps",
+        "split_punctuation",
+        "blend_maps",
+        "lost_blend_word",
+        "rate_steps",
+    )
+}
+"""Fields that recipes once had elsewhere: where they are now."""
+
 
 @cache
 def _installed(group: str, path: tuple[str, ...]) -> dict[str, EntryPoint]:
@@ -60,6 +73,8 @@ def no_such_field(name: str, fields: Iterable[str]) -> str:
     ('stepz: no such field; is steps meant?', 'x: no such field; there are: steps, seed')
     """
     fields = list(fields)
+    if (moved := MOVED_FIELDS.get(name.rpartition(".")[2])) and not name.startswith("quirks."):
+        return f"{name}: is {moved} now, a field of the recipe's section quirks"
     near = get_close_matches(name, fields, n=3)
     if near:
         return f"{name}: no such field; is {' or '.join(near)} meant?"
@@ -132,6 +147,10 @@ class Registry(Generic[T]):
             raise PiebenchError(f"{plugin}: there is a {self.kind} {name!r} already; choose another name")
         self._check(entry, name, plugin)
         self._plugins[name] = entry, plugin
+
+    def is_own(self, name: str) -> bool:
+        """Whether a name is the package's own, not a plugin's."""
+        return name in self._entries
 
     def origin(self, name: str) -> str | None:
         """The plugin that a name comes from; None for the package's own."""

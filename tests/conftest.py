@@ -78,6 +78,13 @@ def model(tiny_model):
 
 
 @pytest.fixture(scope="session")
+def deterministic_model(tiny_model):
+    from piebench_eval.models.loading import load_model
+
+    return load_model(str(tiny_model), deterministic=True)
+
+
+@pytest.fixture(scope="session")
 def tokenizer(model):
     return model.tokenizer
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.models.base import DiffusionModel
-    from piebench_eval.recipes.combination import Combination
     from piebench_eval.runs.jobs import Model
 
 _ID = "picture"
@@ -48,6 +47,7 @@ def edit(
     config: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
+    deterministic: bool | None = None,
 ) -> Image.Image:
     """Edit one picture.
 
@@ -67,6 +67,7 @@ def edit(
         config: a recipe's file, or ``paper`` or ``table1``; the settings' defaults if None.
         settings: fields of the recipe: ``{"steps": 20, "method.cross_replace_steps": 0.8}``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        deterministic: the same bits for any number of CPU threads, in fp32; None: for the demo's model alone.
 
     Returns:
         The edited picture, at the model's resolution.
@@ -89,7 +90,8 @@ def edit(
         sample = _sample(_file(image, Path(folder)), source_prompt, target_prompt, blended_word)
         check_edits(recipe, [sample])
         code = code_of([inversion], [method])
-        (result,) = edit_batch(_model_for(combination, device, sample.file, code), [sample], combination)
+        loaded = _loaded(model_of(combination), device, deterministic)
+        (result,) = edit_batch(_remembering(loaded, sample.file, code), [sample], combination)
     for note in result.notes:
         warnings.warn(note, PiebenchWarning, stacklevel=2)
     return Image.fromarray(result.image)
@@ -117,9 +119,8 @@ def _sample(file: Path, source_prompt: str, target_prompt: str, blended_word: st
     return Sample(_ID, file.name, file, source_prompt, target_prompt, "", "0", blended_word, ())
 
 
-def _model_for(combination: Combination, device: str, picture: Path, code: dict[str, str]) -> DiffusionModel:
-    """The model, with what it remembers of the same picture by the same code and nothing of any other."""
-    model = _loaded(model_of(combination), device)
+def _remembering(model: DiffusionModel, picture: Path, code: dict[str, str]) -> DiffusionModel:
+    """A model with a cache of the same picture by the same code, and of nothing else."""
     content = picture.read_bytes() if picture.is_file() else b""
     identity = {"picture": hashlib.sha256(content).hexdigest(), "code": code}
     if model.cache is None or model.cache.identity != identity:
@@ -128,5 +129,6 @@ def _model_for(combination: Combination, device: str, picture: Path, code: dict[
 
 
 @lru_cache(maxsize=1)
-def _loaded(model: Model, device: str) -> DiffusionModel:
-    return load_model(model.name, model.revision, resolve_device(device), model.precision)
+def _loaded(model: Model, device: str, deterministic: bool | None) -> DiffusionModel:
+    place = resolve_device(device)
+    return load_model(model.name, model.revision, place, model.precision, deterministic=deterministic)

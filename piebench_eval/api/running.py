@@ -46,6 +46,7 @@ def run(
     cache: str | Path | None = None,
     compile: bool = False,
     checkpointing: bool = False,
+    deterministic: bool | None = None,
     retry_failed: bool = False,
     max_failures: int = 20,
     progress: bool = True,
@@ -76,6 +77,7 @@ def run(
         cache: folder to keep inversions in, for other runs.
         compile: compile the UNet's blocks.
         checkpointing: recompute activations in null-text's backward passes instead of keeping them.
+        deterministic: the same bits for any number of CPU threads, in fp32; None: for the demo's model alone.
         retry_failed: make edits again that have failed.
         max_failures: stop when more edits than this have failed.
         progress: show a bar.
@@ -110,6 +112,7 @@ def run(
             cache=None if cache is None else Path(cache),
             compile=compile,
             checkpointing=checkpointing,
+            deterministic=deterministic,
         ),
         retry_failed=retry_failed,
         max_failures=max_failures,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from piebench_eval.cli.console import out, print_entry
 from piebench_eval.recipes.shipped import recipe_file, recipe_names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def methods(
@@ -25,6 +28,7 @@ def methods(
     """List inversions and editing methods: paper, equation, settings and their defaults.
 
     A setting is changed with --set, for example: piebench run ... --set method.cross_replace_steps=0.8
+    Quirks are habits of single repositories: they serve to reproduce published numbers.
     Every inversion goes with every method. Installed plugins are listed too.
     With --recipe, what all of them share: model, steps, seed, resolution, ...
 
@@ -46,7 +50,7 @@ def methods(
     load_plugins([str(file) for file in plugins or ()])
     listed: dict[str, Any] = {
         registry.kind: {
-            name: {**_describe(registry.get(name)), "plugin": registry.origin(name)}
+            name: {**_describe(name, registry.get(name)), "plugin": registry.origin(name)}
             for name in registry.names()
         }
         for registry in (INVERSIONS, METHODS)
@@ -62,6 +66,8 @@ def methods(
                 out.print(f"  from {entry['plugin']}", markup=False)
             for setting, about in entry["settings"].items():
                 out.print(f"  {setting} = {about['default']}: {about['description']}", markup=False)
+            for quirk, about in entry["quirks"].items():
+                out.print(f"  quirks.{quirk} = {about['default']}: {about['description']}", markup=False)
             out.print()
 
 
@@ -71,7 +77,7 @@ def _print_recipe(as_json: bool) -> None:
 
     fields = {
         name: {
-            "default": None if field.is_required() else field.get_default(call_default_factory=True),
+            "default": None if field.is_required() else _plain(field.get_default(call_default_factory=True)),
             "required": field.is_required(),
             "description": field.description,
         }
@@ -88,13 +94,26 @@ def _print_recipe(as_json: bool) -> None:
         out.print(f"  {recipe_file(recipe_name)}", markup=False)
 
 
-def _describe(entry: Any) -> dict[str, Any]:
+def _plain(value: Any) -> Any:
+    """A default value as JSON has it."""
+    from piebench_eval.registry import Settings
+
+    return value.model_dump(mode="json") if isinstance(value, Settings) else value
+
+
+def _describe(name: str, entry: Any) -> dict[str, Any]:
+    from piebench_eval.quirks import Quirks, own_fields, quirks_read_by
+
+    def describe(fields: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            field: {"default": about.default, "description": about.description}
+            for field, about in fields.items()
+        }
+
     return {
         "title": entry.title,
         "paper": entry.paper,
         "equation": entry.equation,
-        "settings": {
-            name: {"default": field.default, "description": field.description}
-            for name, field in entry.settings.model_fields.items()
-        },
+        "settings": describe(own_fields(entry.settings)),
+        "quirks": describe({quirk: Quirks.model_fields[quirk] for quirk in quirks_read_by({name})}),
     }

@@ -175,6 +175,16 @@ def run(
             rich_help_panel=_MACHINE,
         ),
     ] = False,
+    deterministic: Annotated[
+        bool | None,
+        typer.Option(
+            "--deterministic/--no-deterministic",
+            help="The same bits for any number of CPU threads, in fp32; slower, and moves last digits. On "
+            "for the demo's model, off for others.",
+            rich_help_panel=_MACHINE,
+            show_default=False,
+        ),
+    ] = None,
     engine: Annotated[
         Literal["local", "ray"],
         typer.Option(help="local: this machine; ray: a Ray cluster.", rich_help_panel=_CLUSTER),
@@ -286,6 +296,7 @@ def run(
             cache or (out_folder / CACHE_FOLDER if axes else None),
             compile_blocks,
             checkpointing,
+            deterministic,
             ray_address,
             gpus_per_actor,
             shared_fs,

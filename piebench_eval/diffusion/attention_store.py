@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from piebench_eval.diffusion.indexing import device_index
+
+if TYPE_CHECKING:
+    import torch
 
 
 class AttentionStore:
@@ -34,11 +37,13 @@ class AttentionStore:
             height: rows of the maps.
             width: columns of the maps.
         """
+        import torch
+
         maps = torch.stack([source_maps, target_maps], dim=1).float()
         of_words = torch.einsum("sbhpt,sbt->sbp", maps, self.words) / maps.shape[2]
         of_words = of_words.unflatten(-1, (height, width))
         self.attention = of_words if self.attention is None else self.attention + of_words
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Drop the maps collected so far."""
         self.attention = None

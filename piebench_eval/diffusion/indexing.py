@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
 
-def device_index(places: Sequence[int], device: torch.device) -> torch.Tensor:
+
+def device_index(places: Sequence[int], device: torch.device | None) -> torch.Tensor:
     """An index tensor ``[places]`` (int64) that the device itself makes, from runs of neighbours.
 
+    >>> import torch
     >>> device_index([0, 1, 2, 7, 4, 5], torch.device("cpu"))
     tensor([0, 1, 2, 7, 4, 5])
     """
+    import torch
+
     breaks = [at for at in range(1, len(places)) if places[at] != places[at - 1] + 1]
     runs = [
         torch.arange(places[start], places[end - 1] + 1, device=device)

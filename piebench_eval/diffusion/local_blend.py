@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-from torch.nn import functional
+from typing import TYPE_CHECKING
 
 from piebench_eval.diffusion.attention_store import AttentionStore
 from piebench_eval.errors import PiebenchError
+
+if TYPE_CHECKING:
+    import torch
 
 
 class LocalBlend(AttentionStore):
@@ -31,6 +33,8 @@ class LocalBlend(AttentionStore):
         Raises:
             PiebenchError: no map has been collected.
         """
+        from torch.nn import functional
+
         if self.attention is None:
             raise PiebenchError(
                 "this UNet has no cross-attention at the local blend's resolution; "
@@ -52,6 +56,8 @@ class LocalBlend(AttentionStore):
         Returns:
             Target latents; those of samples without a blended word are unchanged.
         """
+        import torch
+
         if step < self.start_step or not self.samples:
             return target
         inside = self.masks(*target.shape[-2:]).any(dim=1, keepdim=True)

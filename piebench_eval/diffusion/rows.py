@@ -7,15 +7,12 @@ from enum import IntEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-
 from piebench_eval.diffusion.indexing import device_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-
-_HOST = torch.device("cpu")
+    import torch
 
 
 class Row(IntEnum):
@@ -104,18 +101,18 @@ class RowBatch:
     Attributes:
         samples: for each kind that occurs, the samples that have such a row, ascending.
         one_source_row: samples whose conditional source row stands for their unconditional one as well.
-        device: where the rows are computed.
+        device: where the rows are computed; the CPU if None.
     """
 
     samples: dict[Row, list[int]]
     one_source_row: frozenset[int] = frozenset()
-    device: torch.device = _HOST
+    device: torch.device | None = None
     _indices: dict[tuple[Row, tuple[int, ...]], torch.Tensor] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     @classmethod
-    def of_step(cls, steps: Sequence[StepRows], device: torch.device = _HOST) -> RowBatch:
+    def of_step(cls, steps: Sequence[StepRows], device: torch.device | None = None) -> RowBatch:
         """Lay out one step's rows of every sample."""
         by_kind = {row: [s for s, step in enumerate(steps) if row in step.rows] for row in Row}
         shared = frozenset(s for s, step in enumerate(steps) if step.one_source_row)

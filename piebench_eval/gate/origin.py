@@ -11,6 +11,7 @@ from piebench_eval.data.image_files import read_picture
 from piebench_eval.data.mask_size import parse_mask_size
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.errors import PiebenchError
+from piebench_eval.quirks import quirks_apart
 from piebench_eval.runs.store.dataset import dataset_of_run
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.tables.about import protocol_of
@@ -152,7 +153,7 @@ def _settings(name: str, *origins: Mapping[str, Any]) -> list[dict[str, Any]]:
     Where both sides know the model's files, these count. Otherwise only the last part of its name does: a
     local copy of a model is as good.
     """
-    settings = [_combinations(origin)[name] for origin in origins]
+    settings = [quirks_apart(_combinations(origin)[name]) for origin in origins]
     weights = [_weights(*pair) for pair in zip(settings, origins, strict=True)]
     if all(weights):
         return [

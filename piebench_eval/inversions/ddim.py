@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from piebench_eval.inversions.base import Inversion
+from piebench_eval.quirks import SHIFTED, SettingsWithQuirks
 from piebench_eval.registry import Settings
 
 if TYPE_CHECKING:
@@ -24,15 +25,20 @@ class TrajectorySettings(Settings):
     guidance: float = Field(default=1.0, ge=0, description="guidance scale while inverting; 1 is unguided")
 
 
-class DDIMSettings(TrajectorySettings):
+class DDIMSettings(TrajectorySettings, SettingsWithQuirks):
     """Settings of the DDIM inversion."""
 
-    source_latents: Literal["own_steps", "reconstruction", "shifted_reconstruction"] = Field(
+    source_latents: Literal["own_steps", "reconstruction"] = Field(
         default="own_steps",
-        description="the source branch takes its own guided steps, or is set to an unguided reconstruction; "
-        "shifted: as the paper's Plug-and-Play script, whose list lacks the first latent, so that both "
-        "branches start one step too clean",
+        description="the source branch takes its own guided steps, or is set to an unguided reconstruction",
     )
+
+    @field_validator("source_latents", mode="before")
+    @classmethod
+    def _shifted_is_a_quirk(cls, value: object) -> object:
+        if value == SHIFTED:
+            raise ValueError(f"use source_latents=reconstruction with quirks.{SHIFTED}=true")
+        return value
 
 
 def trajectory(
@@ -68,7 +74,7 @@ def ddim(
     if settings.source_latents == "own_steps":
         return InversionResult(inverted, "sampled")
     walked = ddim_reconstruct(model, inverted[-1], inputs.inversion, schedule)
-    if settings.source_latents == "shifted_reconstruction":
+    if settings.quirks.shifted_reconstruction:
         # Entry k is what level k - 1 should have; there is none below the image.
         walked = torch.cat([walked[:1], walked[:-1]])
     return InversionResult(walked, "fixed")

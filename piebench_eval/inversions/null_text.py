@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from piebench_eval.diffusion.indexing import device_index, take
 from piebench_eval.inversions.base import Inversion
 from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
+from piebench_eval.quirks import SettingsWithQuirks
 
 if TYPE_CHECKING:
     import torch
 
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
-    from piebench_eval.diffusion.loss_scale import LossScale
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.models.base import DiffusionModel
 
 
-class NullTextSettings(TrajectorySettings):
+class NullTextSettings(TrajectorySettings, SettingsWithQuirks):
     """Settings of null-text inversion; the defaults are its paper's code's."""
 
     inner_steps: int = Field(default=10, ge=0, description="updates of the embedding per step, at most")
     learning_rate: float = Field(
         default=1e-2, gt=0, description="of Adam at the first step; falls from there"
-    )
-    rate_steps: int = Field(
-        default=100, ge=1, description="steps in which it would fall to 0, whatever the number of steps"
     )
     stop_loss: float = Field(default=1e-5, ge=0, description="a step's updates end below this loss ...")
     stop_loss_growth: float = Field(default=2e-5, ge=0, description="... plus this for every earlier step")
@@ -45,7 +44,12 @@ def null_text(
         reached, embeddings, skipped = optimise_uncond(model, inputs, inverted, schedule, settings)
         return {"latents": reached, "embeddings": embeddings, "skipped": skipped[None]}
 
-    determinants = {"schedule": asdict(schedule), "guidance": inputs.guidance, **settings.model_dump()}
+    determinants = {
+        "schedule": asdict(schedule),
+        "guidance": inputs.guidance,
+        "rate_steps": settings.quirks.rate_steps,
+        **settings.model_dump(),
+    }
     tensors = [inverted.transpose(0, 1), inputs.inversion, inputs.uncond]
     found = model.cached("null_text", optimise, determinants, tensors, axis=1)
     return InversionResult(
@@ -88,8 +92,6 @@ def optimise_uncond(
     """
     import torch
 
-    from piebench_eval.diffusion.loss_scale import LossScale
-
     embeddings, latents = inputs.uncond, wanted[-1]
     everyone = list(range(len(latents)))
     scale = LossScale.of_model(model.unet, latents)
@@ -120,7 +122,6 @@ class SourceStep:
     def guided(self, embeddings: torch.Tensor, samples: list[int]) -> torch.Tensor:
         """Where the step leads ``[len(samples), 4, h, w]`` with embeddings ``[len(samples), 77, width]``."""
         from piebench_eval.diffusion.ddim import ddim_step, guide
-        from piebench_eval.diffusion.indexing import take
 
         latents, timestep = take(self.latents, samples), self.schedule.timesteps[self.level - 1]
         uncond = self.model.predict_noise(latents, timestep, embeddings, samples)
@@ -157,10 +158,8 @@ def optimise_step(
     """
     import torch
 
-    from piebench_eval.diffusion.loss_scale import LossScale
-
     scale = scale or LossScale.of_model(step.model.unet, step.latents)
-    rate = settings.learning_rate * max(0.0, 1 - index / settings.rate_steps)
+    rate = settings.learning_rate * max(0.0, 1 - index / settings.quirks.rate_steps)
     enough = settings.stop_loss + settings.stop_loss_growth * index
     tuned = [embedding.detach().clone().requires_grad_() for embedding in embeddings]
     optimizers = [torch.optim.Adam([embedding], lr=rate) for embedding in tuned]
@@ -197,8 +196,6 @@ def loss_and_gradients(
     """
     import torch
 
-    from piebench_eval.diffusion.indexing import take
-
     factors = take(scale.factors, samples)
     with torch.enable_grad():
         uncond = uncond.requires_grad_()
@@ -210,6 +207,54 @@ def loss_and_gradients(
 def read_back(values: torch.Tensor) -> list[Any]:
     """Numbers of the device, on the host."""
     return values.tolist()
+
+
+class LossScale:
+    """Factors on the losses that are differentiated (Micikevicius et al., 2018, section 3.2).
+
+    A loss that is a mean over a latent has gradients of its size divided by the latent's number of values,
+    which float16 rounds to zero; scaled by that number they fit. Factors are powers of two, so that no digit
+    is lost by them. Each sample has its own: none depends on the others of its batch.
+
+    Attributes:
+        factors: what each sample's loss is multiplied with ``[samples]``, float32; halved for a sample whose
+            gradient is not finite.
+        skipped: how many of each sample's gradients were not finite ``[samples]``, int64.
+    """
+
+    def __init__(self, factor: float, samples: int, device: torch.device):
+        import torch
+
+        self.factors = torch.full((samples,), factor, device=device)
+        self.skipped = torch.zeros(samples, dtype=torch.int64, device=device)
+
+    @classmethod
+    def of_model(cls, unet: Any, latents: torch.Tensor) -> LossScale:
+        """The scale for a batch of latents ``[samples, 4, h, w]``; only float16 has too small a range."""
+        import torch
+
+        half = getattr(unet, "dtype", None) == torch.float16
+        factor = 2.0 ** round(math.log2(latents[0].numel())) if half else 1.0
+        return cls(factor, len(latents), latents.device)
+
+    def finite(self, gradients: torch.Tensor, samples: list[int]) -> torch.Tensor:
+        """Find gradients that cannot be used, count them and halve their samples' factors.
+
+        Args:
+            gradients: ``[len(samples), ...]``.
+            samples: places in the batch.
+
+        Returns:
+            Whether each gradient can be used, bool ``[len(samples)]``.
+        """
+        import torch
+
+        finite = gradients.flatten(1).isfinite().all(dim=1)
+        index = device_index(samples, gradients.device)
+        factors = self.factors[index]
+        self.factors = self.factors.index_copy(0, index, torch.where(finite, factors, factors / 2))
+        self.skipped = self.skipped.index_add(0, index, (~finite).long())
+        return finite
 
 
 NULL_TEXT = Inversion(

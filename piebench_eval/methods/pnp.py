@@ -7,17 +7,24 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from piebench_eval.data.prompts import split_punctuation
+from piebench_eval.diffusion.controller import AttentionController
+from piebench_eval.diffusion.rows import Row, SourceReads
+from piebench_eval.diffusion.words import truncation_notes
 from piebench_eval.methods.base import Method, PreparedController, Prompts
-from piebench_eval.registry import Settings
+from piebench_eval.models.attention import plain_attention
+from piebench_eval.quirks import SettingsWithQuirks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
+
     from piebench_eval.data.sample import Sample
+    from piebench_eval.models.attention import AttentionLayer
     from piebench_eval.models.base import DiffusionModel
 
 
-class PnPSettings(Settings):
+class PnPSettings(SettingsWithQuirks):
     """Settings of Plug-and-Play; the defaults are its own and the Direct Inversion paper's."""
 
     feature_steps: float = Field(
@@ -35,17 +42,12 @@ class PnPSettings(Settings):
         default="ugly, blurry, black, low res, unrealistic",
         description="what the target is guided away from",
     )
-    split_punctuation: bool = Field(
-        default=False,
-        description="cut each punctuation mark off before tokenising, as the paper's code does "
-        "without ftfy: 's becomes two tokens",
-    )
 
 
 def prompts(sample: Sample, settings: PnPSettings) -> Prompts:
     """The source prompt inverts, but the branch that is copied from sees an empty one."""
     source, target, negative = sample.source_prompt, sample.target_prompt, settings.negative_prompt
-    if settings.split_punctuation:
+    if settings.quirks.split_punctuation:
         source, target, negative = (split_punctuation(text) for text in (source, target, negative))
     branch = "" if settings.source_prompt == "empty" else source
     return Prompts(inversion=source, source=branch, target=target, negative=negative)
@@ -54,10 +56,7 @@ def prompts(sample: Sample, settings: PnPSettings) -> Prompts:
 def prepare(
     samples: Sequence[Sample], model: DiffusionModel, steps: int, settings: PnPSettings
 ) -> PreparedController:
-    """Set up the injection of a batch; no sample needs anything of its own."""
-    from piebench_eval.diffusion.words import truncation_notes
-    from piebench_eval.methods.pnp_controller import PnPController
-
+    """Set up the injection of a batch; the samples differ in their prompts alone."""
     controller = PnPController(
         len(samples),
         feature_steps=int(settings.feature_steps * steps),
@@ -66,6 +65,56 @@ def prepare(
     texts = [prompts(sample, settings) for sample in samples]
     notes = [truncation_notes({"source": t.inversion, "target": t.target}, model.tokenizer) for t in texts]
     return PreparedController(controller, notes)
+
+
+FEATURE_MODULE = "up_blocks.1.resnets.1.conv2"
+"""The decoder's 4th layer: its residual block before the shortcut is added."""
+
+FIRST_ATTENTION_LAYER = 8
+"""First self-attention of the decoder's layers 4 to 11, counted over the whole UNet."""
+
+
+class PnPController(AttentionController):
+    """Plug-and-Play in the edit loop.
+
+    Attributes:
+        feature_steps: features are taken in steps ``0 .. feature_steps - 1``.
+        attention_steps: queries and keys of self-attention, likewise.
+    """
+
+    hooked_modules = (FEATURE_MODULE,)
+
+    def __init__(self, samples: int, feature_steps: int, attention_steps: int):
+        super().__init__(samples)
+        self.feature_steps = feature_steps
+        self.attention_steps = attention_steps
+
+    def source_reads(self, step: int) -> list[SourceReads]:
+        """The conditional half, which both halves of the target take from."""
+        injecting = step < max(self.feature_steps, self.attention_steps)
+        return [SourceReads(cond=injecting)] * self.samples
+
+    def attend(
+        self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> torch.Tensor:
+        """Attention of the target's values by the source's queries and keys, in the decoder's layers."""
+        if layer.kind == "self" and layer.index >= FIRST_ATTENTION_LAYER and self.step < self.attention_steps:
+            query, key = self._from_source(query), self._from_source(key)
+        return plain_attention(query, key, value)
+
+    def module_output(self, name: str, output: torch.Tensor) -> torch.Tensor:
+        """Features whose target rows are the source's."""
+        return self._from_source(output) if self.step < self.feature_steps else output
+
+    def _from_source(self, states: torch.Tensor) -> torch.Tensor:
+        """Overwrite both target rows of every sample with its source row: ``[rows, ...]``, same shape."""
+        everyone = range(self.samples)
+        source = self.rows.index(Row.SOURCE_COND, everyone)
+        states = states.clone()
+        for row in (Row.TARGET_UNCOND, Row.TARGET_COND):
+            if row in self.rows.samples:
+                states[self.rows.index(row, everyone)] = states[source]
+        return states
 
 
 PNP = Method(

@@ -1,12 +1,10 @@
-"""Taking part in a UNet's attention through diffusers' attention processors."""
+"""Hooks into a UNet's attention, through diffusers' attention processors."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
-
-from torch.nn import functional
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,5 +116,16 @@ class _HookedProcessor:
 
 
 def plain_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Attention without anybody's interference; no map is materialised."""
+    """Attention by PyTorch's fused kernel, which never writes the maps out.
+
+    Args:
+        query: ``[rows, heads, positions, width]``.
+        key: ``[rows, heads, tokens, width]``.
+        value: as ``key``.
+
+    Returns:
+        As ``query``.
+    """
+    from torch.nn import functional
+
     return functional.scaled_dot_product_attention(query, key, value)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -39,6 +37,8 @@ def compile_blocks(unet: Any, backend: str = "inductor") -> None:
 
 def _raise_limit(names: Sequence[str], least: int) -> None:
     """Raise one of PyTorch's limits by the first of its names that this version knows, if it knows any."""
+    import torch
+
     config = torch._dynamo.config
     for name in names:
         if hasattr(config, name):
@@ -48,7 +48,7 @@ def _raise_limit(names: Sequence[str], least: int) -> None:
 
 @contextmanager
 def uncompiled(unet: Any, name: str) -> Iterator[None]:
-    """Run the blocks around a module as they were written: compiled code does not heed a hook on it.
+    """Run the blocks around a module without compiled code, which ignores hooks on the module.
 
     Args:
         unet: ``UNet2DConditionModel``.

@@ -1,12 +1,12 @@
-"""Layers whose results on a CPU do not depend on the number of threads, in the place of those that do.
+"""Layers whose results on a CPU do not depend on the number of threads, for ``--deterministic``.
 
 oneDNN, which PyTorch convolves with, adds up a 1x1 kernel's channels in an order that follows the number of
 threads. And PyTorch's own functions work on vectors of 16 numbers, rounding otherwise than on the single
 numbers that are left at the end of each thread's part; functions of MKL (exp, erf) do not. MKL's products of
 matrices keep to one order in the mode that ``use_exact_float32`` asks for; on processors other than
 Intel's that holds for many rows only, not for the few of a time embedding or of a very small picture. The
-other layers of Stable Diffusion are steady. In the backward pass, which null-text inversion alone needs, that
-holds for 1, 2 and 4 threads.
+other layers of Stable Diffusion do not depend on the number of threads. In the backward pass, which
+null-text inversion alone needs, that holds for 1, 2 and 4 threads.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FEW_ROWS = 32
 added up in float64, where no order shows in float32's digits."""
 
 
-class SteadyPointwiseConv2d(nn.Conv2d):
+class DeterministicPointwiseConv2d(nn.Conv2d):
     """A 1x1 convolution of stride 1, without padding, as a product of matrices."""
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -46,7 +46,7 @@ class SteadyPointwiseConv2d(nn.Conv2d):
         return mixed.unflatten(2, pixels.shape[2:])
 
 
-class SteadyLinear(nn.Linear):
+class DeterministicLinear(nn.Linear):
     """A linear layer, of few rows in float64."""
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
@@ -57,7 +57,7 @@ class SteadyLinear(nn.Linear):
         return nn.functional.linear(rows.double(), self.weight.double(), bias).to(rows.dtype)
 
 
-class SteadySwish(nn.Module):
+class DeterministicSwish(nn.Module):
     """``x sigmoid(slope x)``: SiLU for a slope of 1, CLIP's QuickGELU for 1.702."""
 
     def __init__(self, slope: float = 1.0):
@@ -69,7 +69,7 @@ class SteadySwish(nn.Module):
         return values / (1 + torch.exp(-(self.slope * values).clamp(min=_SATURATED)))
 
 
-class SteadyGeglu(nn.Module):
+class DeterministicGeglu(nn.Module):
     """A linear layer whose one half is multiplied with GELU of the other (Shazeer, 2020)."""
 
     def __init__(self, proj: nn.Module):
@@ -84,28 +84,28 @@ class SteadyGeglu(nn.Module):
 
 
 def use_deterministic_layers(model: nn.Module) -> None:
-    """Replace the layers of a model that are not steady, keeping their weights and names."""
+    """Replace the layers of a model that depend on the number of threads, keeping weights and names."""
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
-            steady = _steady(layer)
-            if steady is not None:
-                parent.add_module(name, steady.train(layer.training))
+            replaced = _replacement(layer)
+            if replaced is not None:
+                parent.add_module(name, replaced.train(layer.training))
 
 
-def _steady(layer: nn.Module) -> nn.Module | None:
-    """What does the work of a layer; None if that is steady itself."""
+def _replacement(layer: nn.Module) -> nn.Module | None:
+    """The deterministic layer to put in a layer's place; None if it needs none."""
     if type(layer) is nn.Conv2d and _is_pointwise(layer):
         return _with_weights_of(
-            layer, lambda: SteadyPointwiseConv2d(layer.in_channels, layer.out_channels, 1)
+            layer, lambda: DeterministicPointwiseConv2d(layer.in_channels, layer.out_channels, 1)
         )
     if type(layer) is nn.Linear:
-        return _with_weights_of(layer, lambda: SteadyLinear(layer.in_features, layer.out_features))
+        return _with_weights_of(layer, lambda: DeterministicLinear(layer.in_features, layer.out_features))
     if type(layer) is nn.SiLU:
-        return SteadySwish()
+        return DeterministicSwish()
     if type(layer) is GEGLU:
-        return SteadyGeglu(_steady(layer.proj) or layer.proj)  # type: ignore[arg-type]
+        return DeterministicGeglu(_replacement(layer.proj) or layer.proj)  # type: ignore[arg-type]
     if type(layer) is QuickGELUActivation:
-        return SteadySwish(slope=1.702)
+        return DeterministicSwish(slope=1.702)
     return None
 
 
@@ -116,6 +116,6 @@ def _is_pointwise(layer: nn.Conv2d) -> bool:
 
 def _with_weights_of(layer: nn.Conv2d | nn.Linear, make: Callable[[], nn.Conv2d | nn.Linear]) -> nn.Module:
     with torch.device("meta"):
-        steady = make()
-    steady.weight, steady.bias = layer.weight, layer.bias
-    return steady
+        made = make()
+    made.weight, made.bias = layer.weight, layer.bias
+    return made

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from piebench_eval.demo.embedded import locate
+from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.deterministic import use_deterministic_layers
@@ -60,12 +60,38 @@ def resolve_device(device: str) -> torch.device:
     return resolved
 
 
+def uses_deterministic_layers(
+    model: str, device: torch.device, precision: str, deterministic: bool | None = None
+) -> bool:
+    """Whether a model gets layers whose results do not depend on the number of threads.
+
+    They exist for float32 on a CPU alone, take longer, and move last digits.
+
+    Args:
+        model: as in ``load_model``.
+        device: where it will lie.
+        precision: as in ``load_model``.
+        deterministic: whether they are asked for; None asks for the embedded model alone.
+
+    Raises:
+        PiebenchError: they are asked for on another device or in another precision.
+    """
+    exist = device.type == "cpu" and PRECISIONS[precision] == torch.float32
+    if deterministic and not exist:
+        raise PiebenchError(
+            f"--deterministic: has layers for float32 on a CPU only, not for {precision} on {device}; use "
+            "--device cpu --precision fp32, or leave it out"
+        )
+    return exist and (model == DEMO if deterministic is None else deterministic)
+
+
 def load_model(
     model: str,
     revision: str | None = None,
     device: torch.device | None = None,
     precision: str = "fp32",
     allow_pickle: bool = False,
+    deterministic: bool | None = None,
 ) -> DiffusionModel:
     """Load the parts of a model that editing needs; no safety checker, no pipeline.
 
@@ -75,14 +101,17 @@ def load_model(
         device: where to put it; the CPU by default.
         precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``, of the UNet and the text encoder.
         allow_pickle: accept weights in pickle files, see ``piebench_eval.models.weights``.
+        deterministic: see ``uses_deterministic_layers``.
 
     Raises:
-        PiebenchError: a part that cannot be loaded, or a model of another family.
+        PiebenchError: a part that cannot be loaded, a model of another family, or ``deterministic`` on a GPU
+            or in half precision.
     """
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
     device = device or torch.device("cpu")
+    deterministic = uses_deterministic_layers(model, device, precision, deterministic)
     use_exact_float32()
     check_model_location(model, allow_pickle, revision)
     location = locate("model", model)
@@ -122,7 +151,7 @@ def load_model(
     if device.type == "cuda" and precision != "fp32":
         # Tensor cores convolve channels-last; without them there is nothing to gain.
         diffusion_model.unet.to(memory_format=torch.channels_last)
-    if device.type == "cpu" and PRECISIONS[precision] == torch.float32:
+    if deterministic:
         for network in (diffusion_model.unet, diffusion_model.vae, diffusion_model.text_encoder):
             use_deterministic_layers(network)
     return diffusion_model

@@ -8,6 +8,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from piebench_eval.data.images import ImageLoader  # noqa: TC001 (pydantic reads annotations at run time)
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.methods import METHODS
+from piebench_eval.quirks import Quirks, without_effect
 from piebench_eval.registry import Settings
 
 
@@ -27,11 +30,6 @@ class Common(Settings):
         default=False, description="cumulative alpha of the image: 1, or that of training timestep 0"
     )
     guidance: float = Field(default=7.5, ge=0, description="classifier-free guidance scale of the edit")
-    count_skipped_steps: bool = Field(
-        default=False,
-        description="whether a method's windows count the steps that an inversion skips; if not, the first "
-        "step that is taken is step 0",
-    )
     seed: int = Field(
         default=1234, ge=0, description="seed of each sample's noise, where an inversion draws any"
     )
@@ -41,9 +39,10 @@ class Common(Settings):
         description="crop: central square, PIL's filter; stretch: nearest pixels, aspect ratio lost; "
         "shorter_side: bilinear, not cropped",
     )
-    pixel_overflow: Literal["clamp", "wrap"] = Field(
-        default="clamp",
-        description="grey levels outside 0..255: the nearest of them, or the remainder modulo 256 (specks)",
+    quirks: Quirks = Field(
+        default=Quirks(),
+        description="habits of single repositories that only reproduce published numbers; see piebench "
+        "methods",
     )
 
 
@@ -71,10 +70,28 @@ class Combination:
         return f"{self.inversion}+{self.method}"
 
     def flat(self) -> dict[str, Any]:
-        """Every setting by its name on the command line: ``steps``, ``method.start_step``."""
+        """Every setting by its name on the command line: ``steps``, ``method.start_step``.
+
+        Quirks that neither the inversion nor the method reads are left out.
+        """
         sections = {"inversion.": self.inversion_settings, "method.": self.method_settings, "": self.common}
-        return {
+        flat = {
             f"{prefix}{field}": value
             for prefix, settings in sections.items()
             for field, value in settings.model_dump(mode="json").items()
         }
+        quirks = flat_quirks(flat.pop("quirks"), self.inversion, self.method)
+        return {**flat, **quirks}
+
+
+def flat_quirks(quirks: dict[str, Any], inversion: str, method: str) -> dict[str, Any]:
+    """The quirks that an inversion with a method reads, by their names on the command line.
+
+    Args:
+        quirks: all of them.
+        inversion: name of the inversion; one from outside the package may read any.
+        method: likewise.
+    """
+    known = INVERSIONS.is_own(inversion) and METHODS.is_own(method)
+    unread = without_effect({inversion, method}) if known else set()
+    return {f"quirks.{name}": value for name, value in quirks.items() if name not in unread}

@@ -11,11 +11,12 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_yaml_mapping
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
+from piebench_eval.quirks import Quirks, SettingsWithQuirks, own_fields
 from piebench_eval.recipes.combination import Combination, Common
 from piebench_eval.recipes.plugins import load_plugins
 from piebench_eval.recipes.shared_settings import is_shared, spread
 from piebench_eval.recipes.stored_recipe import StoredRecipe, pairs_of
-from piebench_eval.registry import Registry, Settings, explain_invalid, no_such_field
+from piebench_eval.registry import MOVED_FIELDS, Registry, Settings, explain_invalid, no_such_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,9 @@ SECTIONS: dict[str, tuple[str, Registry[Any]]] = {
 }
 """Prefix of ``--set`` for the settings of inversions and methods: field of the recipe and registry."""
 
-_STRUCTURE = ("inversions", "methods", "combinations", "plugins")
+_SECTIONS_OF_A_COMBINATION = (*SECTIONS, "quirks")
+
+_STRUCTURE = ("quirks", "inversions", "methods", "combinations", "plugins")
 
 
 class Recipe(Common):
@@ -90,7 +93,9 @@ class Recipe(Common):
             inversion, _, method = name.partition("+")
             if inversion not in self.inversions or method not in self.methods:
                 raise ValueError(f"combinations.{name}: is no INVERSION+METHOD of this recipe")
-            own.update(_as_meant(own, self.combination(inversion, method).flat()))
+            combination = self.combination(inversion, method)
+            quirks = {f"quirks.{key}": value for key, value in combination.common.quirks}
+            own.update(_as_meant(own, combination.flat() | quirks))
         return self
 
     @property
@@ -117,12 +122,17 @@ class Recipe(Common):
                     raise PiebenchError(f"{prefix}: is no mapping of settings")
                 sections[prefix] = _section(registry, chosen, {**dict(sections[prefix]), **changes})
             shared = {field: getattr(self, field) for field in Common.model_fields}
+            if isinstance(quirks := own.get("quirks"), dict | None):
+                own["quirks"] = {**dict(self.quirks), **(quirks or {})}
             common = Common.model_validate({**shared, **own})
         except PiebenchError as error:
             raise PiebenchError(f"combinations.{name}: {error}") from None
         except ValidationError as error:
             lines = explain_invalid(error, Common.model_fields)
             raise PiebenchError("; ".join(f"combinations.{name}.{line}" for line in lines)) from None
+        for prefix, section in sections.items():
+            if isinstance(section, SettingsWithQuirks):
+                sections[prefix] = section.model_copy(update={"quirks": common.quirks})
         return Combination(inversion, method, sections["inversion"], sections["method"], common)
 
     def to_yaml(self) -> str:
@@ -155,8 +165,8 @@ def build_recipe(
     Args:
         fields: fields of the recipe.
         overrides: dotted key to value. ``inversion.KEY`` and ``method.KEY`` reach every chosen inversion or
-            method that has the setting; ``inversion.NAME.KEY`` only that one. What is overridden holds for
-            every combination, whatever it has of its own.
+            method that has the setting; ``inversion.NAME.KEY`` only that one; ``quirks.KEY`` is a quirk.
+            What is overridden holds for every combination, whatever it has of its own.
         source: where the fields come from, for messages.
         known_plugins: SHA-256 of plugins' files, see ``load_plugins``.
 
@@ -267,10 +277,15 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 def _override(recipe: Recipe, key: str, value: Any) -> Recipe:
     prefix, _, rest = key.partition(".")
+    if prefix == "quirks" and rest in Quirks.model_fields:
+        own = _without(recipe.combinations, lambda pair: {"quirks": {rest}})
+        quirks = {**dict(recipe.quirks), rest: value}
+        return Recipe.model_validate({**dict(recipe), "quirks": quirks, "combinations": own})
     prefix = prefix.removesuffix("s") if rest else prefix  # methods.p2p.KEY, as recipe.yaml has it
     if prefix not in SECTIONS:
         plain = [name for name in Recipe.model_fields if name not in _STRUCTURE]
         if key not in plain:
+            plain += [f"quirks.{name}" for name in Quirks.model_fields]
             raise PiebenchError(f"--set {no_such_field(key, [*plain, 'inversion.KEY', 'method.KEY'])}")
         return Recipe.model_validate({**dict(recipe), key: value})
     field, registry = SECTIONS[prefix]
@@ -278,9 +293,11 @@ def _override(recipe: Recipe, key: str, value: Any) -> Recipe:
     name, _, setting = rest.partition(".")
     reached = [name] if setting else list(sections)
     setting = setting or rest
-    having = [name for name in reached if name in sections and setting in type(sections[name]).model_fields]
+    having = [name for name in reached if name in sections and setting in own_fields(type(sections[name]))]
     if not having:
-        known = sorted({key for name in sections for key in type(sections[name]).model_fields})
+        if setting in MOVED_FIELDS:
+            raise PiebenchError(f"--set {no_such_field(key, ())}")
+        known = sorted({key for name in sections for key in own_fields(type(sections[name]))})
         raise PiebenchError(
             f"--set {key}: no {prefix} of this recipe ({', '.join(sections)}) has that setting; "
             f"there are: {', '.join(known)}"
@@ -310,7 +327,11 @@ def _without(combinations: Any, overridden: Callable[[str], Mapping[str, Any]]) 
 def _less(own: Any, gone: Mapping[str, Any]) -> Any:
     if not isinstance(own, dict):
         return own
-    left = {field: value for field, value in own.items() if field in SECTIONS or field not in gone}
+    left = {
+        field: value
+        for field, value in own.items()
+        if field in _SECTIONS_OF_A_COMBINATION or field not in gone
+    }
     for prefix in gone.keys() & left.keys():
         if isinstance(section := left[prefix], dict):
             left[prefix] = {field: value for field, value in section.items() if field not in gone[prefix]}
@@ -329,7 +350,7 @@ def _as_meant(own: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]
 
     return {
         field: {key: meant(f"{field}.{key}", inner) for key, inner in (value or {}).items()}
-        if field in SECTIONS
+        if field in _SECTIONS_OF_A_COMBINATION
         else meant(field, value)
         for field, value in own.items()
     }
@@ -337,6 +358,11 @@ def _as_meant(own: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]
 
 def _section(registry: Registry[Any], name: str, values: Any) -> Settings:
     kind = registry.get(name).settings
+    if isinstance(values, dict) and "quirks" in values and not isinstance(values["quirks"], Quirks):
+        raise PiebenchError(
+            f"{registry.kind}.{name}.quirks: is no setting of {name}; write quirks at the top of the recipe, "
+            "or under a combination"
+        )
     try:
         settings: Settings = kind.model_validate(values)
     except ValidationError as error:

@@ -12,13 +12,15 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from piebench_eval.data.images import ImageLoader  # noqa: TC001 (pydantic reads annotations at run time)
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_yaml_mapping
+from piebench_eval.quirks import quirks_apart
+from piebench_eval.recipes.combination import flat_quirks
 from piebench_eval.registry import explain_invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-_NOT_COMMON = ("plugins", "inversions", "methods", "combinations", "image_format")
+_NOT_COMMON = ("plugins", "inversions", "methods", "combinations", "image_format", "quirks")
 _ABSENT = object()
 
 
@@ -37,6 +39,7 @@ class _Own(BaseModel):
 
     inversion: dict[str, Any] | None = None
     method: dict[str, Any] | None = None
+    quirks: dict[str, Any] | None = None
     image_loader: ImageLoader | None = None
 
 
@@ -50,6 +53,7 @@ class _Shape(BaseModel):
     inversions: _Sections = Field(min_length=1)
     methods: _Sections = Field(min_length=1)
     combinations: dict[str, _Own] | None
+    quirks: dict[str, Any] = Field(default_factory=dict)  # absent from recipes of before it was a section
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ class StoredRecipe:
 
     def settings(self, inversion: str, method: str) -> dict[str, Any]:
         """Every setting of one of the pairs, named as in ``Combination.flat``."""
+        own_fields = ("inversion", "method", "quirks")
         own = (self.fields["combinations"] or {}).get(f"{inversion}+{method}", {})
         sections = {
             "inversion": self.fields["inversions"][inversion],
@@ -111,7 +116,16 @@ class StoredRecipe:
             for field, value in {**section, **(own.get(prefix) or {})}.items()
         }
         common = {field: value for field, value in self.fields.items() if field not in _NOT_COMMON}
-        return {**flat, **common, **{field: value for field, value in own.items() if field not in sections}}
+        common |= {field: value for field, value in own.items() if field not in own_fields}
+        if not self.has_quirks:
+            return quirks_apart({**flat, **common})
+        quirks = {**self.fields["quirks"], **(own.get("quirks") or {})}
+        return {**flat, **common, **flat_quirks(quirks, inversion, method)}
+
+    @property
+    def has_quirks(self) -> bool:
+        """Whether quirks are a section of their own; in recipes of before, they are among other settings."""
+        return "quirks" in self.fields
 
     def image_loader(self, inversion: str, method: str) -> ImageLoader:
         """How one of the pairs brings sources to its resolution."""

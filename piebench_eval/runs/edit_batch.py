@@ -73,7 +73,7 @@ def edit_batch(
             "use --precision fp32 or bf16, or a lower --guidance"
         )
     of_decoding: list[str] = []
-    images = model.decode_latents(latents, combination.common.pixel_overflow, of_decoding.append)
+    images = model.decode_latents(latents, combination.common.quirks.pixel_overflow, of_decoding.append)
     seconds = (time.perf_counter() - started) / len(samples)
     return [
         EditResult(
@@ -120,7 +120,7 @@ def edit_latents(
     )
     path = inversion.invert(model, inputs, schedule, combination.inversion_settings)
     prepared = method.prepare(samples, model, common.steps, combination.method_settings)
-    first_step = schedule.steps - path.steps if common.count_skipped_steps else 0
+    first_step = schedule.steps - path.steps if common.quirks.count_skipped_steps else 0
     latents = edit(model, inputs, path, prepared.controller, schedule, common.guidance, first_step)
     of_inversion = path.notes or [[] for _ in samples]
     return latents, [[*pair[0], *pair[1]] for pair in zip(of_inversion, prepared.notes, strict=True)]

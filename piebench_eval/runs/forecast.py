@@ -225,7 +225,7 @@ def _plan(
         invert = INVERSIONS.get(combination.inversion).invert
         path = invert(dummy, inputs, schedule, combination.inversion_settings)
         controller = method.prepare([sample], dummy, common.steps, combination.method_settings).controller
-        first_step = schedule.steps - path.steps if common.count_skipped_steps else 0
+        first_step = schedule.steps - path.steps if common.quirks.count_skipped_steps else 0
         (steps,) = plan_edit(inputs, path, controller, common.guidance, first_step)
     return path, steps
 

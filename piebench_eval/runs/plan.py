@@ -62,6 +62,8 @@ class Workers:
         cache: folder for what combinations and runs share; it is kept in memory alone if None.
         compile: compile the UNet's blocks.
         checkpointing: recompute activations in null-text's backward passes instead of keeping them.
+        deterministic: on a CPU in float32, layers whose results do not depend on the number of threads; None:
+            for the embedded model alone.
         ray_address: of the Ray cluster; Ray's own choice if None.
         gpus_per_actor: share of GPUs that each actor takes; 1 where the cluster has any if None.
         shared_files: whether Ray's actors see the same files as this process.
@@ -76,6 +78,7 @@ class Workers:
     cache: Path | None = None
     compile: bool = False
     checkpointing: bool = False
+    deterministic: bool | None = None
     ray_address: str | None = None
     gpus_per_actor: float | None = None
     shared_files: bool = True

@@ -46,6 +46,7 @@ class ModelEditor:
             torch.cuda.set_device(self.device)
         self._spec, self._recipe = spec, recipe
         self._diffusion_model: DiffusionModel | None = None
+        self._deterministic = False
         self._resting = 0
         self._prefetcher = ImagePrefetcher()
 
@@ -62,6 +63,7 @@ class ModelEditor:
             "pid": os.getpid(),
             "threads": torch.get_num_threads(),
             "compiled": self._spec.compile,
+            "deterministic": self._deterministic,
         }
 
     @property
@@ -92,13 +94,15 @@ class ModelEditor:
 
         from piebench_eval.models.cache import Cache
         from piebench_eval.models.compile import compile_blocks
-        from piebench_eval.models.loading import load_model
+        from piebench_eval.models.loading import load_model, uses_deterministic_layers
         from piebench_eval.models.location import model_fingerprint
         from piebench_eval.runs.edit_batch import working_resolution
 
         self._diffusion_model = None
+        asked = self._spec.deterministic
+        self._deterministic = uses_deterministic_layers(model.name, self.device, model.precision, asked)
         diffusion_model = load_model(
-            model.name, model.revision, self.device, model.precision, self._spec.allow_pickle
+            model.name, model.revision, self.device, model.precision, self._spec.allow_pickle, asked
         )
         for combination in (self._recipe.combination(*pair) for pair in self._recipe.pairs):
             if model_of(combination) == model:
@@ -118,22 +122,22 @@ class ModelEditor:
     def _identity(self, model: Model, fingerprint: str | None) -> dict[str, Any]:
         """What moves the digits of shared work besides its own inputs.
 
-        Checkpointing computes the same numbers again, and the number of threads is one of them only in half
-        precision on a CPU.
+        Checkpointing computes the same numbers again. The number of threads counts on a CPU, but for
+        deterministic layers.
         """
         import torch
 
-        from piebench_eval.models.loading import PRECISIONS
         from piebench_eval.runs.store.manifest import library_versions, processor_name
 
-        half = PRECISIONS[model.precision] != torch.float32
+        counts = self.device.type == "cpu" and not self._deterministic
         return {
             # A model without a fingerprint is told apart by its name.
             "model": fingerprint or [model.name, model.revision],
             "precision": model.precision,
             "device": [self.device.type, processor_name(self.device)],
-            "threads": torch.get_num_threads() if half and self.device.type == "cpu" else None,
+            "threads": torch.get_num_threads() if counts else None,
             "compiled": self._spec.compile,
+            "deterministic": self._deterministic,
             "code": code_of(self._recipe.inversions, self._recipe.methods),
             "versions": library_versions(),
         }

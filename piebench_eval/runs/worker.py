@@ -80,6 +80,7 @@ class WorkerSpec:
         cache: folder for what combinations and runs share.
         compile: compile the UNet's blocks.
         checkpointing: recompute activations in backward passes.
+        deterministic: see ``models.loading.uses_deterministic_layers``.
         out: the run folder; None lets the pictures travel back with the outcomes.
         session: name of the session.
         make_editor: makes the editor: a function of a module, called in the worker's process.
@@ -93,6 +94,7 @@ class WorkerSpec:
     cache: Path | None
     compile: bool
     checkpointing: bool
+    deterministic: bool | None
     out: Path | None
     session: str
     make_editor: Callable[[WorkerSpec, Recipe], Editor]

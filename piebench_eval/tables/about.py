@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.protocol import PAPER, Protocol, parse_protocol
+from piebench_eval.quirks import quirks_apart
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +35,13 @@ def parse_about(text: str) -> dict[str, Any]:
     about = about if isinstance(about, dict) else {}
     objects, lists = ("networks", "combinations", "data_remarks", "versions"), ("missing", "resized")
     shapes = {**dict.fromkeys(objects, dict), **dict.fromkeys(lists, list)}
-    return {field: value for field, value in about.items() if isinstance(value, shapes.get(field, object))}
+    about = {field: value for field, value in about.items() if isinstance(value, shapes.get(field, object))}
+    if "combinations" in about:
+        about["combinations"] = {
+            name: quirks_apart(settings) if isinstance(settings, dict) else settings
+            for name, settings in about["combinations"].items()
+        }
+    return about
 
 
 def is_of_demo(about: dict[str, Any]) -> bool:

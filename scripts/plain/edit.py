@@ -172,16 +172,16 @@ def plain_edit(
 def refuse_unwritten(combination: Combination) -> None:
     """The paper's settings are written, and numbers in their place; not other ways."""
     settings = combination.flat()
-    shifted = settings.get("inversion.source_latents") == "shifted_reconstruction"
+    shifted = settings.get("quirks.shifted_reconstruction", False)
     unwritten = {
         "inversion.source_latents": combination.inversion == "ddim"
         and shifted != (combination.method == "pnp"),
         "inversion.scale": settings.get("inversion.scale", 1) != 1,
         "inversion.interval": settings.get("inversion.interval", 1) != 1,
-        "method.blend_maps": settings.get("method.blend_maps", "edited") != "edited",
+        "quirks.blend_maps": settings.get("quirks.blend_maps", "edited") != "edited",
         "method.mask_guided": bool(settings.get("method.mask_guided")),
         "method.shrink": settings.get("method.shrink", "soft") != "soft",
-        "count_skipped_steps": combination.common.count_skipped_steps,
+        "quirks.count_skipped_steps": combination.common.quirks.count_skipped_steps,
     }
     if named := [name for name, unfit in unwritten.items() if unfit]:
         raise ValueError(f"{combination.name}: {', '.join(named)}: the plain implementation has the paper's")

@@ -83,7 +83,8 @@ def null_texts(
         t, alphas = schedule.timesteps[k - 1], (schedule.alphas[k], schedule.alphas[k - 1])
         uncond = uncond.clone().requires_grad_()
         cond = model.noise(x, t, text)
-        optimizer = torch.optim.Adam([uncond], lr=settings.learning_rate * (1 - i / settings.rate_steps))
+        rate = settings.learning_rate * (1 - i / settings.quirks.rate_steps)
+        optimizer = torch.optim.Adam([uncond], lr=rate)
         for _ in range(settings.inner_steps):
             with torch.enable_grad():
                 noise = model.noise(x, t, uncond)

@@ -218,7 +218,7 @@ def test_other_libraries_are_told_and_no_obstacle(gate):
 
 def test_further_combinations_and_unknown_settings_are_no_obstacle(gate):
     def forget(about):
-        del about["recipe"]["combinations"]["direct+p2p"]["pixel_overflow"]
+        del about["recipe"]["combinations"]["direct+p2p"]["quirks.pixel_overflow"]
         del about["recipe"]["combinations"]["ddim+p2p"]
 
     change_json(gate / "base.json", forget)

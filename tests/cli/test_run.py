@@ -27,7 +27,7 @@ def call(*arguments, code=0, **environment):
 def edits_into(tiny_model, photo_bench):
     """The command that makes eight edits in a folder, in a few seconds."""
     options = ("run", "--data", photo_bench, "--model", tiny_model, "--inversion", "ddim,direct",
-               "--method", "p2p", "--steps", 10, "--device", "cpu")  # fmt: skip
+               "--method", "p2p", "--steps", 10, "--device", "cpu", "--deterministic")  # fmt: skip
     return lambda out: (*options, "--out", out)
 
 
@@ -57,6 +57,7 @@ def test_workers_stop_within_seconds_and_the_run_goes_on(command, whole, number)
     process = start_piebench(*options, "--workers", 2)
     wait_for_pictures(out, 2, process)
     workers = [worker["pid"] for worker in read_sessions(out)[-1]["workers"].values()]
+    assert all(worker["deterministic"] for worker in read_sessions(out)[-1]["workers"].values())
     told = time.monotonic()
     if number == signal.SIGINT:
         # Ctrl-C reaches the workers too: a terminal sends it to all of its foreground processes.

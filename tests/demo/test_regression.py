@@ -11,7 +11,7 @@ from piebench_eval.cli.demo import DEMO_SAMPLES
 from piebench_eval.diffusion import words
 from piebench_eval.diffusion.loop import InversionResult
 from piebench_eval.gate.comparison import compare, failures
-from piebench_eval.methods.p2p_controller import StepRanges
+from piebench_eval.methods.p2p import StepRanges
 from piebench_eval.metrics.networks.names import networks_for
 from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
 from piebench_eval.recipes.shipped import DEMO_RECIPE

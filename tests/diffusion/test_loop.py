@@ -13,6 +13,7 @@ from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.p2p import P2PSettings
 from piebench_eval.models.nfe import EvaluationCounter
+from piebench_eval.quirks import Quirks
 from piebench_eval.runs.edit_batch import encode_inputs
 from tests.support.plain import plain_edit
 
@@ -98,13 +99,19 @@ def test_words_that_are_not_there_edit_without_blend(model, samples):
 
 def test_lost_words_may_turn_the_edit_into_the_source_as_the_papers_code_does(model, samples):
     lost = dataclasses.replace(samples[BLENDED], blended_word="zebra giraffe")
-    edited = run_edit(model, [lost], "direct", 10, P2PSettings(lost_blend_word="reconstruct"))
+    edited = run_edit(model, [lost], "direct", 10, P2PSettings(quirks=Quirks(lost_blend_word="reconstruct")))
     torch.testing.assert_close(edited, encode_inputs(model, [lost], 128).latents, atol=1e-6, rtol=0)
 
 
 def test_the_blend_may_read_raw_maps(model, samples):
     edits = [
-        run_edit(model, [samples[INSERTED]], "direct", 10, P2PSettings(blend_threshold=0.95, blend_maps=maps))
+        run_edit(
+            model,
+            [samples[INSERTED]],
+            "direct",
+            10,
+            P2PSettings(blend_threshold=0.95, quirks=Quirks(blend_maps=maps)),
+        )
         for maps in ("edited", "raw")
     ]
     assert (edits[0] - edits[1]).abs().max() > 0.1

@@ -27,7 +27,7 @@ SETTINGS = P2PSettings(controller="auto", blend_threshold=0.8)
 
 def record(folder: Path) -> dict[str, np.ndarray]:
     """Latents of every photograph: encoded, inverted, and edited by each combination."""
-    model = load_model(str(save_tiny_model(folder / "model")))
+    model = load_model(str(save_tiny_model(folder / "model")), deterministic=True)
     schedule = ddim_schedule(model.alphas_cumprod, STEPS)
     arrays = {}
     for sample in load_pie_bench(save_photo_bench(folder / "data")):

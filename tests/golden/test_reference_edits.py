@@ -63,7 +63,7 @@ def test_edit(golden, reference, paper, pair, case):
     assert reference.evaluations.forward[0] < cost
     if "null_n_inner" in recording:
         assert reference.evaluations.backward[0] == recording["null_n_inner"].sum()
-    image = reference.decode_latents(final, combination.common.pixel_overflow)[0].astype(int)
+    image = reference.decode_latents(final, combination.common.quirks.pixel_overflow)[0].astype(int)
     if "edited_image" in recording:
         expected = recording["edited_image"].astype(int)
     else:
@@ -71,7 +71,7 @@ def test_edit(golden, reference, paper, pair, case):
     # Modulo 256: where edit-friendly's grey levels wrap around, 255 and 0 are neighbours.
     apart = np.abs(image - expected)
     assert (np.minimum(apart, 256 - apart) <= GREY_LEVELS).mean() >= SHARE_OF_VALUES
-    if combination.common.pixel_overflow == "clamp":
+    if combination.common.quirks.pixel_overflow == "clamp":
         assert (apart <= GREY_LEVELS).mean() >= SHARE_OF_VALUES
 
 

@@ -7,9 +7,14 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from piebench_eval.diffusion.loop import EditInputs
-from piebench_eval.diffusion.loss_scale import LossScale
 from piebench_eval.diffusion.schedules import ddim_schedule
-from piebench_eval.inversions.null_text import NullTextSettings, SourceStep, null_text, optimise_step
+from piebench_eval.inversions.null_text import (
+    LossScale,
+    NullTextSettings,
+    SourceStep,
+    null_text,
+    optimise_step,
+)
 from piebench_eval.models.base import DiffusionModel
 from scripts.demo_training.unet import sd_scheduler
 from tests.support.weights import fill

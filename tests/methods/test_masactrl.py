@@ -6,8 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from piebench_eval.methods.masactrl import MASACTRL, MasaCtrlSettings
-from piebench_eval.methods.masactrl_controller import foreground, masked_attention
+from piebench_eval.methods.masactrl import MASACTRL, MasaCtrlSettings, foreground, masked_attention
 from tests.runs.test_combinations import BLENDED, UNBLENDED, run
 
 MASKED = {"mask_guided": True, "source_prompt": "sample", "start_step": 1, "start_layer": 7}

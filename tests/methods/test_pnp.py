@@ -5,9 +5,9 @@ import dataclasses
 import torch
 
 from piebench_eval.diffusion.rows import RowBatch, plan_rows
-from piebench_eval.methods.pnp import PNP, PnPSettings
-from piebench_eval.methods.pnp_controller import FEATURE_MODULE, PnPController
+from piebench_eval.methods.pnp import FEATURE_MODULE, PNP, PnPController, PnPSettings
 from piebench_eval.models.attention import AttentionLayer, plain_attention
+from piebench_eval.quirks import Quirks
 
 
 def control_at(step):
@@ -22,7 +22,7 @@ def states(seed):
     return torch.randn(6, 2, 4, 8, generator=torch.Generator().manual_seed(seed))
 
 
-def test_features_and_attention_come_from_the_source_in_their_windows():
+def test_features_and_attention_come_from_the_source_in_their_steps():
     rows = states(0)  # sources, then unconditional, then conditional targets of two samples
     assert torch.equal(control_at(7).module_output(FEATURE_MODULE, rows), rows[[0, 1, 0, 1, 0, 1]])
     query, key, value = (states(seed) for seed in (1, 2, 3))
@@ -43,4 +43,5 @@ def test_prompts(samples):
     assert (prompts.inversion, prompts.source) == (samples[0].source_prompt, "")
     assert prompts.negative == "ugly, blurry, black, low res, unrealistic"
     apostrophe = dataclasses.replace(samples[0], marked_target_prompt="the [cat]'s mirror")
-    assert PNP.prompts(apostrophe, PnPSettings(split_punctuation=True)).target == "the cat ' s mirror"
+    settings = PnPSettings(quirks=Quirks(split_punctuation=True))
+    assert PNP.prompts(apostrophe, settings).target == "the cat ' s mirror"

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piebench_eval.methods.proximal_controller import proximal
+from piebench_eval.methods.proximal import proximal
 from piebench_eval.models.nfe import EvaluationCounter
 from tests.runs.test_combinations import STEPS, UNBLENDED, run
 

@@ -6,9 +6,9 @@ from torch import nn
 from transformers.activations import QuickGELUActivation
 
 from piebench_eval.models.deterministic import (
-    SteadyLinear,
-    SteadyPointwiseConv2d,
-    SteadySwish,
+    DeterministicLinear,
+    DeterministicPointwiseConv2d,
+    DeterministicSwish,
     use_deterministic_layers,
 )
 
@@ -20,7 +20,8 @@ def test_a_product_is_the_convolution(size):
     expected = model(pixels)
     names = set(model.state_dict())
     use_deterministic_layers(model)
-    assert all(type(layer) is SteadyPointwiseConv2d for layer in model) and set(model.state_dict()) == names
+    assert all(type(layer) is DeterministicPointwiseConv2d for layer in model)
+    assert set(model.state_dict()) == names
     torch.testing.assert_close(model(pixels), expected, atol=1e-6, rtol=1e-6)
 
 
@@ -37,7 +38,7 @@ def test_a_linear_layer_stays_what_it_was(rows, dtype):
     given = torch.randn(rows, 24, dtype=dtype)
     expected = model(given)
     use_deterministic_layers(model)
-    assert all(type(layer) is SteadyLinear for layer in model)
+    assert all(type(layer) is DeterministicLinear for layer in model)
     assert model(given).dtype == dtype
     torch.testing.assert_close(model(given), expected)
 
@@ -47,7 +48,7 @@ def test_an_activation_and_its_slope_stay_what_they_were(layer):
     values = torch.cat([torch.linspace(-30, 30, 1001), torch.tensor([-1e30, -100.0, 100.0, 1e30])])
     model = nn.Sequential(layer)
     use_deterministic_layers(model)
-    assert type(model[0]) is SteadySwish
+    assert type(model[0]) is DeterministicSwish
     found = []
     for function in (layer, model):
         given = values.clone().requires_grad_()
@@ -66,28 +67,28 @@ def threads():
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 8])
-def test_any_number_of_threads_gives_the_same_bits(model, threads, count):
+def test_any_number_of_threads_gives_the_same_bits(deterministic_model, threads, count):
     pixels, latents = torch.rand(1, 3, 256, 256), torch.randn(3, 4, 32, 32)
-    words = torch.randn(3, 77, model.unet.config.cross_attention_dim)
+    words = torch.randn(3, 77, deterministic_model.unet.config.cross_attention_dim)
     found = []
     for number in (1, count):
         threads(number)
         with torch.no_grad():
-            noise = model.unet(latents, 10, words).sample
-            mean = model.vae.encode(pixels).latent_dist.mean
-            decoded = model.vae.decode(mean).sample
-            text = model.text_encoder(torch.arange(77)[None]).last_hidden_state
+            noise = deterministic_model.unet(latents, 10, words).sample
+            mean = deterministic_model.vae.encode(pixels).latent_dist.mean
+            decoded = deterministic_model.vae.decode(mean).sample
+            text = deterministic_model.text_encoder(torch.arange(77)[None]).last_hidden_state
         found.append((noise, mean, decoded, text))
     assert [torch.equal(one, other) for one, other in zip(*found, strict=True)] == [True] * 4
 
 
 @pytest.mark.parametrize("count", [2, 4])
-def test_a_power_of_two_threads_gives_the_same_gradient(model, threads, count):
+def test_a_power_of_two_threads_gives_the_same_gradient(deterministic_model, threads, count):
     latents = torch.randn(1, 4, 32, 32)
-    words = torch.randn(1, 77, model.unet.config.cross_attention_dim, requires_grad=True)
+    words = torch.randn(1, 77, deterministic_model.unet.config.cross_attention_dim, requires_grad=True)
     found = []
     for number in (1, count):
         threads(number)
-        noise = model.unet(latents, 10, words).sample
+        noise = deterministic_model.unet(latents, 10, words).sample
         found.append(torch.autograd.grad(noise.square().sum(), words)[0])
     assert torch.equal(*found)

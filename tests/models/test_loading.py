@@ -7,8 +7,10 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
+from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError
-from piebench_eval.models.loading import load_model, resolve_device
+from piebench_eval.models.deterministic import DeterministicLinear
+from piebench_eval.models.loading import load_model, resolve_device, uses_deterministic_layers
 from piebench_eval.models.location import check_model_location, model_fingerprint
 from piebench_eval.models.nfe import EvaluationCounter
 
@@ -130,6 +132,33 @@ def test_devices_that_are_not_there(device):
 def test_auto_finds_a_device():
     assert resolve_device("auto").type in ("cpu", "cuda", "mps")
     assert resolve_device("cpu").type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "expected"),
+    [
+        (DEMO, None, True),
+        (DEMO, False, False),
+        ("CompVis/stable-diffusion-v1-4", None, False),
+        ("CompVis/stable-diffusion-v1-4", True, True),
+    ],
+)
+def test_layers_are_deterministic_for_the_demo_and_where_asked(model, asked, expected):
+    cpu = torch.device("cpu")
+    assert uses_deterministic_layers(model, cpu, "fp32", asked) is expected
+    assert uses_deterministic_layers(model, cpu, "bf16") is False
+    assert uses_deterministic_layers(model, torch.device("cuda:0"), "fp32") is False
+
+
+def test_a_model_is_loaded_with_plain_layers_or_deterministic_ones(tiny_model):
+    for asked in (None, True):
+        loaded = load_model(str(tiny_model), deterministic=asked)
+        assert any(isinstance(layer, DeterministicLinear) for layer in loaded.unet.modules()) is bool(asked)
+
+
+def test_there_are_deterministic_layers_for_float32_only(tiny_model):
+    with pytest.raises(PiebenchError, match=r"--deterministic: .* not for bf16 on cpu"):
+        load_model(str(tiny_model), precision="bf16", deterministic=True)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

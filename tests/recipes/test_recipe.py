@@ -2,6 +2,9 @@ import pytest
 import yaml
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.methods import METHODS
+from piebench_eval.quirks import Quirks, SettingsWithQuirks, own_fields, quirks_read_by
 from piebench_eval.recipes.combination import Common
 from piebench_eval.recipes.recipe import build_recipe, narrow, parse_override, read_recipe_fields
 from piebench_eval.recipes.shipped import recipe_file
@@ -162,7 +165,8 @@ def test_names_narrow_a_recipe():
         ("direct", "pnp"),
     ]
     one = build_recipe(narrow(paper, ["ddim"], ["pnp"], "x"), {}, "x")
-    assert one.combination("ddim", "pnp").inversion_settings.source_latents == "shifted_reconstruction"
+    settings = one.combination("ddim", "pnp").inversion_settings
+    assert settings.source_latents == "reconstruction" and settings.quirks.shifted_reconstruction
     assert build_recipe(narrow(FIELDS, ["ddim"], ["pnp", "p2p"], "x"), {}, "x").pairs == [
         ("ddim", "pnp"),
         ("ddim", "p2p"),
@@ -193,6 +197,64 @@ def test_a_recipe_spells_out_what_the_papers_scripts_do():
     recipe = build_recipe(fields, {}, "paper")
     for section in ("inversions", "methods"):
         for name, settings in getattr(recipe, section).items():
-            hidden = set(type(settings).model_fields) - set(fields[section][name])
+            hidden = set(own_fields(type(settings))) - set(fields[section][name])
             assert hidden <= {"mask_threshold", "mask_downsampling"}, name
     assert set(Common.model_fields) - set(fields) == {"revision"}
+    assert set(fields["quirks"]) == set(Quirks.model_fields)
+
+
+def test_quirks_are_a_section_apart_that_a_combination_may_change():
+    own = {"direct+p2p": {"quirks": {"pixel_overflow": "wrap"}}, "ddim+p2p": {}}
+    recipe = build(combinations=own, quirks={"lost_blend_word": "reconstruct"})
+    ddim, direct = recipe.combination("ddim", "p2p"), recipe.combination("direct", "p2p")
+    assert [one.common.quirks.pixel_overflow for one in (ddim, direct)] == ["clamp", "wrap"]
+    assert {one.method_settings.quirks.lost_blend_word for one in (ddim, direct)} == {"reconstruct"}
+    assert build({"quirks.pixel_overflow": "clamp"}, combinations=own).combination(
+        "direct", "p2p"
+    ).common.quirks == Quirks(pixel_overflow="clamp")
+    assert build({"quirks.blend_maps": "raw"}).methods["p2p"] == build().methods["p2p"]
+
+
+def test_a_combination_tells_the_quirks_that_it_reads():
+    quirks = {
+        pair: {key for key in build(methods=["p2p", "pnp"]).combination(*pair).flat() if "quirks" in key}
+        for pair in (("ddim", "p2p"), ("direct", "pnp"))
+    }
+    every = {"quirks.pixel_overflow", "quirks.count_skipped_steps"}
+    assert quirks["ddim", "p2p"] - every == {
+        "quirks.blend_maps",
+        "quirks.lost_blend_word",
+        "quirks.shifted_reconstruction",
+    }
+    assert quirks["direct", "pnp"] - every == {"quirks.split_punctuation"}
+
+
+@pytest.mark.parametrize("registry", [INVERSIONS, METHODS], ids=lambda registry: registry.kind)
+def test_what_reads_quirks_is_given_them(registry):
+    for name in registry.names():
+        reads = issubclass(registry.get(name).settings, SettingsWithQuirks)
+        assert reads == bool(quirks_read_by({name})), name
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"pixel_overflow": "wrap"}, "quirks.pixel_overflow"),
+        ({"methods": {"p2p": {"blend_maps": "raw"}}}, "quirks.blend_maps"),
+        ({"inversions": {"null_text": {"rate_steps": 3}}}, "quirks.rate_steps"),
+        ({"inversions": {"ddim": {"source_latents": "shifted_reconstruction"}}}, "quirks.shifted_recon"),
+        ({"combinations": {"ddim+p2p": {"pixel_overflow": "wrap"}}}, "quirks.pixel_overflow"),
+        ({"combinations": {"ddim+p2p": {"method": {"lost_blend_word": "edit"}}}}, "quirks.lost_blend_word"),
+        ({"methods": {"p2p": {"quirks": {"blend_maps": "raw"}}}}, "method.p2p.quirks: is no setting"),
+        ({"quirks": {"blend_mapz": "raw"}}, "quirks.blend_mapz"),
+    ],
+)
+def test_a_quirk_in_its_former_place_is_shown_the_new_one(fields, place):
+    with pytest.raises(PiebenchError, match=place):
+        build(**fields)
+
+
+@pytest.mark.parametrize("key", ["pixel_overflow", "method.blend_maps", "method.p2p.blend_maps"])
+def test_so_is_one_that_is_set(key):
+    with pytest.raises(PiebenchError, match=rf"--set {key}: is quirks.{key.split('.')[-1]} now"):
+        build({key: "raw"})

@@ -31,4 +31,18 @@ def test_it_says_the_same(recipe):
 
 def test_what_is_equal_keeps_the_recipes_hash():
     """A whole number for a setting with a fraction was hashed as it was written, and still is."""
-    assert shipped("paper").hash == "3b3831245cde0851d51e0128a569d1821a5ec1c5dcfc3bb294b4052eba799eb2"
+    assert shipped("paper").hash == "e858eff553c9df54c1b9846ff808d695756db84ed5d76504c27e80a951dac2cc"
+
+
+def test_a_recipe_of_before_quirks_were_a_section_says_the_same():
+    """As an earlier version of the package stored it."""
+    recipe = build_recipe({**QUOTED, "combinations": None}, {"quirks.pixel_overflow": "wrap"}, "test")
+    fields = yaml.safe_load(recipe.to_yaml())
+    quirks = fields.pop("quirks")
+    fields |= {name: quirks[name] for name in ("pixel_overflow", "count_skipped_steps")}
+    fields["methods"]["p2p"] |= {name: quirks[name] for name in ("blend_maps", "lost_blend_word")}
+    for pair in recipe.pairs:
+        assert StoredRecipe(fields).settings(*pair) == recipe.combination(*pair).flat()
+    fields["inversions"]["ddim"]["source_latents"] = "shifted_reconstruction"
+    told = StoredRecipe(fields).settings("ddim", "p2p")
+    assert told["inversion.source_latents"] == "reconstruction" and told["quirks.shifted_reconstruction"]

@@ -11,6 +11,7 @@ from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.plan import Selection
 from piebench_eval.runs.store import manifest
 from piebench_eval.runs.store.folder import RunStore
+from piebench_eval.runs.store.session_log import read_sessions
 from tests.support.runs import digests, run
 
 PLUGIN = """
@@ -89,6 +90,16 @@ def test_compiled_blocks_share_nothing_with_others(tiny_model, photo_bench, tmp_
         run(recipe, photo_bench, tmp_path / name, Selection(limit=1), cache=tmp_path / "cache", **options)
     assert reused(tmp_path / "plain") == reused(tmp_path / "compiled") == {0}
     assert min(reused(tmp_path / "again")) > 0
+
+
+def test_deterministic_layers_share_nothing_with_others(tiny_model, photo_bench, tmp_path):
+    recipe = build_recipe(fields(tiny_model), {}, "test")
+    for name, options in (("plain", {}), ("deterministic", {"deterministic": True}), ("again", {})):
+        run(recipe, photo_bench, tmp_path / name, Selection(limit=1), cache=tmp_path / "cache", **options)
+    assert reused(tmp_path / "plain") == reused(tmp_path / "deterministic") == {0}
+    assert min(reused(tmp_path / "again")) > 0
+    (session,) = read_sessions(tmp_path / "deterministic")
+    assert [worker["deterministic"] for worker in session["workers"].values()] == [True]
 
 
 def test_another_processor_shares_nothing(tiny_model, photo_bench, tmp_path, monkeypatch):

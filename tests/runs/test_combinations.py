@@ -196,8 +196,8 @@ def test_step_valued_settings_follow_the_step_count(model, samples, table1):
     assert rows[5, "masactrl"] == 5 + 2 * 5 + (5 - 4)
 
 
-def test_windows_may_count_the_skipped_steps(model, samples, table1):
-    recipe = build_recipe(table1.model_dump(), {"steps": 10, "count_skipped_steps": True}, "test")
+def test_step_ranges_may_count_the_skipped_steps(model, samples, table1):
+    recipe = build_recipe(table1.model_dump(), {"steps": 10, "quirks.count_skipped_steps": True}, "test")
     model.evaluations = EvaluationCounter()
     edit_latents(model, samples[:1], recipe.combination("edit_friendly", "masactrl"))
     assert model.evaluations.forward[0] == 8 + 2 * 8 + (10 - 4)

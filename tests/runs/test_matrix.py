@@ -87,9 +87,9 @@ def loads_once():
     """What loads a model, each precision's once; it begins without checkpointing."""
     load, loaded = load_model, {}
 
-    def load_or_take(model, revision, device, precision, allow_pickle):
+    def load_or_take(model, revision, device, precision, allow_pickle, deterministic):
         if precision not in loaded:
-            loaded[precision] = load(model, revision, device, precision, allow_pickle)
+            loaded[precision] = load(model, revision, device, precision, allow_pickle, deterministic)
         loaded[precision].unet.disable_gradient_checkpointing()
         return loaded[precision]
 
@@ -184,6 +184,7 @@ def edited_by_a_worker(row, samples, model, cache_folder):
         cache=cache_folder if row["cache"] else None,
         compile=row.get("compile", False),
         checkpointing=row["checkpointing"],
+        deterministic=None,
         out=None,
         session="s",
         make_editor=Watched,

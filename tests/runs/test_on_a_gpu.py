@@ -9,7 +9,7 @@ from piebench_eval.diffusion.loop import edit
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS, null_text
 from piebench_eval.methods import METHODS
-from piebench_eval.methods.pnp_controller import PnPController
+from piebench_eval.methods.pnp import PnPController
 from piebench_eval.models import base as base_module
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.runs.edit_batch import encode_inputs

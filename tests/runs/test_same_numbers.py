@@ -1,13 +1,18 @@
 """The same pictures whoever edits them, with a real (small) model."""
 
+from functools import partial
+
 import pytest
 
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.plan import Selection
 from piebench_eval.runs.shard import Shard
-from tests.support.runs import digests, run
+from tests.support.runs import digests
+from tests.support.runs import run as run_anyhow
 
 pytestmark = pytest.mark.slow  # a killed run that is gone on with, and workers that stop, show the same
+
+run = partial(run_anyhow, deterministic=True)
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ def worker_spec(**fields):
         "cache": None,
         "compile": False,
         "checkpointing": False,
+        "deterministic": None,
         "out": None,
         "session": "s",
     }

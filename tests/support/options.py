@@ -5,6 +5,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+from piebench_eval.quirks import Quirks, quirks_read_by
 from piebench_eval.recipes.recipe import SECTIONS, Recipe
 from piebench_eval.registry import Settings
 from tests.support.pairwise import Item
@@ -36,7 +37,7 @@ _APART = {frozenset([("method.mask_guided", True), ("method.source_prompt", "emp
 def recipe_options() -> dict[str, list[Any]]:
     """Every enumeration and boolean of a recipe, and the numbers of ``CHOSEN``, by name as in ``--set``."""
     options = {section: registry.names() for section, (_, registry) in SECTIONS.items()}
-    options |= _values_of(Recipe, "")
+    options |= _of_every_edit()
     for section, (_, registry) in SECTIONS.items():
         of_entries = [_own(section, name) for name in registry.names()]
         for setting in dict.fromkeys(setting for own in of_entries for setting in own):
@@ -48,7 +49,7 @@ def recipe_options() -> dict[str, list[Any]]:
 def defaults(inversion: str, method: str) -> dict[str, Any]:
     """A row of the first value of every option."""
     names = {"inversion": inversion, "method": method}
-    own = {name: values[0] for name, values in _values_of(Recipe, "").items()}
+    own = {name: values[0] for name, values in _of_every_edit().items()}
     for section, name in names.items():
         own |= {setting: values[0] for setting, values in _own(section, name).items()}
     return dict.fromkeys(recipe_options(), ABSENT) | own | names
@@ -57,7 +58,7 @@ def defaults(inversion: str, method: str) -> dict[str, Any]:
 def fits(one: Item, other: Item) -> bool:
     """Whether a recipe can have both values."""
     for (name, chosen), (setting, value) in ((one, other), (other, one)):
-        if name in SECTIONS and setting.startswith(f"{name}."):
+        if name in SECTIONS and setting in _of_section(name):
             return value in _own(name, str(chosen)).get(setting, [ABSENT])
     return frozenset([one, other]) not in _APART
 
@@ -65,6 +66,11 @@ def fits(one: Item, other: Item) -> bool:
 def recipe_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's fields for one row: one combination with its settings."""
     fields = {name: value for name, value in row.items() if name in Recipe.model_fields}
+    fields["quirks"] = {
+        name.removeprefix("quirks."): value
+        for name, value in row.items()
+        if name.startswith("quirks.") and value != ABSENT
+    }
     for section, (field, _) in SECTIONS.items():
         own = {
             name.removeprefix(f"{section}."): value
@@ -76,9 +82,24 @@ def recipe_fields(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _own(section: str, name: str) -> dict[str, list[Any]]:
-    """The options of one inversion or method."""
+    """The options of one inversion or method, and of the quirks that it reads."""
     _, registry = SECTIONS[section]
-    return _values_of(registry.get(name).settings, f"{section}.")
+    read = {f"quirks.{quirk}" for quirk in quirks_read_by({name})}
+    quirks = {quirk: values for quirk, values in _values_of(Quirks, "quirks.").items() if quirk in read}
+    return _values_of(registry.get(name).settings, f"{section}.") | quirks
+
+
+@cache
+def _of_section(section: str) -> set[str]:
+    """The options that some inversions, or some methods, have."""
+    return {setting for name in SECTIONS[section][1].names() for setting in _own(section, name)}
+
+
+def _of_every_edit() -> dict[str, list[Any]]:
+    """The options that do not depend on inversion and method."""
+    quirks = _values_of(Quirks, "quirks.")
+    of_some = set().union(*map(_of_section, SECTIONS))
+    return _values_of(Recipe, "") | {name: values for name, values in quirks.items() if name not in of_some}
 
 
 @cache

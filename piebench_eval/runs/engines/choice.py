@@ -44,6 +44,7 @@ def choose_engine(plan: RunPlan, session: str, devices: list[str]) -> Engine:
         cache=workers.cache,
         compile=workers.compile,
         checkpointing=workers.checkpointing,
+        deterministic=workers.deterministic,
         out=plan.out,
         session=session,
         make_editor=workers.make_editor,

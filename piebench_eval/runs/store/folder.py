@@ -131,6 +131,12 @@ class RunStore:
         Raises:
             PiebenchError: the recipes differ; it lists the fields.
         """
+        if not self.recipe.has_quirks:
+            raise PiebenchError(
+                f"{self.folder / RECIPE_FILE}: has no section quirks, since an earlier version of piebench "
+                "wrote it; choose another --out, or finish the run with that version. This version scores, "
+                "tabulates and reports it as it is"
+            )
         if differences := self.recipe.differences(recipe.stored):
             raise PiebenchError(
                 f"{self.folder} holds a run by another recipe; choose another --out, or go back to its "

@@ -4,10 +4,12 @@ import json
 import shutil
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.recipes.stored_recipe import StoredRecipe
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.runs.store.records import EditKey, Outcome, RecordLog, failure, read_ledger
 from piebench_eval.runs.store.session_log import Session
@@ -176,3 +178,19 @@ def test_the_manifest_names_its_format(copy):
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
     with pytest.raises(PiebenchError, match="folder format 99"):
         RunStore.read(copy)
+
+
+def test_a_run_of_before_quirks_were_a_section_is_read_and_not_gone_on_with(
+    fake_recipe, photo_bench, copy, samples
+):
+    """Its recipe has them among other settings; its manifest has the hash of that recipe."""
+    fields = yaml.safe_load((copy / "recipe.yaml").read_text())
+    fields["pixel_overflow"] = fields.pop("quirks")["pixel_overflow"]
+    (copy / "recipe.yaml").write_text(yaml.safe_dump(fields, sort_keys=False))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["recipe_hash"] = StoredRecipe(fields).hash
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    assert len(scan(copy, samples).done) == 8
+    assert RunStore.read(copy).recipe.settings("ddim", "p2p")["quirks.pixel_overflow"] == "clamp"
+    with pytest.raises(PiebenchError, match=r"recipe\.yaml: has no section quirks.*choose another --out"):
+        edit_all(fake_recipe, photo_bench, copy)
