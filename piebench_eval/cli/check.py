@@ -84,7 +84,7 @@ def check(
     """
     from piebench_eval.gate.origin import origin_of
     from piebench_eval.runs.store.paths import scores_file_of
-    from piebench_eval.scoring.score import provenance_file
+    from piebench_eval.scoring.scores_file import provenance_file
     from piebench_eval.tables.score_table import read_score_table
 
     if update and (junit or github_summary or tolerances):

@@ -127,7 +127,7 @@ def _pictures_at(place: Path, data: Path | None, image_loader: ImageLoader | Non
     """The pictures of a run, of a scores file, or of a folder or list."""
     from piebench_eval.runs.store.folder import RunStore
     from piebench_eval.scoring.evaluation_set import EvaluationSet, evaluation_set_of
-    from piebench_eval.scoring.score import provenance_file
+    from piebench_eval.scoring.scores_file import provenance_file
     from piebench_eval.tables.about import read_about
 
     if RunStore.exists(place):
@@ -200,11 +200,11 @@ def _protocol_scores(
 ) -> ProtocolScores:
     from piebench_eval.explain.protocol_scores import ProtocolScores
     from piebench_eval.scoring.cache import ScoreCache
-    from piebench_eval.scoring.score import cells_file
+    from piebench_eval.scoring.scores_file import cache_file
 
     # One picture at a time: what it is under many protocols fills the memory.
     suite = scoring.suite(device, batch=1)
-    return ProtocolScores(edited_images, scoring, suite, ScoreCache(cells_file(pictures.scores_file)))
+    return ProtocolScores(edited_images, scoring, suite, ScoreCache(cache_file(pictures.scores_file)))
 
 
 def investigate(
@@ -231,7 +231,9 @@ def investigate(
 def _ask(
     hypotheses: Sequence[Hypothesis], claims: Sequence[Claim], protocol_scores: ProtocolScores, title: str
 ) -> None:
-    scores = protocol_scores.unknown(question for one in hypotheses for question in one.questions(claims))
+    scores = protocol_scores.unknown(
+        required for hypothesis in hypotheses for required in hypothesis.required_scores(claims)
+    )
     if not scores:
         return
     with kept_on_interrupt(), progress_bar() as bar:

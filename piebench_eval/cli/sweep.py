@@ -124,10 +124,10 @@ def _score(pictures: EvaluationSet, scoring: Scoring, device: str) -> ScoreTable
     """Score a point's pictures, as far as that is not done."""
     from piebench_eval.api.progress import shown_progress
     from piebench_eval.api.tabulating import read_scored
-    from piebench_eval.scoring.score_pictures import score_pictures
+    from piebench_eval.scoring.scores_file import score_images
 
     with kept_on_interrupt(), shown_progress() as tell:
-        score_pictures(pictures, scoring, tell, device=device)
+        score_images(pictures, scoring, tell, device=device)
     return read_scored([pictures.scores_file])
 
 
