@@ -10,7 +10,16 @@ import typer
 
 from piebench_eval.api.progress import progress_bar
 from piebench_eval.cli.console import kept_on_interrupt, out, print_warning
-from piebench_eval.cli.score import AllowPickleOption, ClipOption, DinoOption, LoaderOption, LpipsOption
+from piebench_eval.cli.scoring_options import (
+    AllowMissingOption,
+    AllowPickleOption,
+    ClipOption,
+    DataOption,
+    DeviceOption,
+    DinoOption,
+    ImageLoaderOption,
+    LpipsWeightsOption,
+)
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
@@ -56,10 +65,8 @@ def explain(
     combination: Annotated[
         str | None, typer.Option(help="Which of a run's combinations, as in direct+p2p.")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Benchmark folder; a run knows its own.", show_default=False)
-    ] = None,
-    image_loader: LoaderOption = None,
+    data: DataOption = None,
+    image_loader: ImageLoaderOption = None,
     pairs: Annotated[
         Pairs,
         typer.Option(
@@ -73,10 +80,10 @@ def explain(
     ] = None,
     dino: DinoOption = None,
     clip: ClipOption = None,
-    lpips_weights: LpipsOption = None,
+    lpips_weights: LpipsWeightsOption = None,
     allow_pickle: AllowPickleOption = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    allow_missing: Annotated[bool, typer.Option(help="Explain with what is there.")] = False,
+    device: DeviceOption = "auto",
+    allow_missing: AllowMissingOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Find out which protocol turns the edited pictures at hand into numbers that somebody claims.
