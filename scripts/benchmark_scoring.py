@@ -42,7 +42,9 @@ from piebench_eval.metrics.structure import network_input
 from piebench_eval.models.precision import use_exact_float32
 from piebench_eval.scoring.cache import ScoreCache
 from piebench_eval.scoring.edited_images import EditedImage
-from piebench_eval.scoring.score import Scoring, do_work, read_edit, score_rows, source_image_of, work_on
+from piebench_eval.scoring.images import read_edit, source_image_of
+from piebench_eval.scoring.score import Scoring, compute_scores, scoring_jobs
+from piebench_eval.scoring.scores_file import score_rows
 
 COMBINATIONS = 12
 SIDE = 512
@@ -182,13 +184,13 @@ def timed(work):
 def score_all(edited_images: list[EditedImage], models: MetricModels, device: str, folder: Path):
     """Rows of our scoring, the networks loaded before the clock starts."""
     scoring = Scoring(models)
-    cells = ScoreCache(folder / "cells.jsonl")
+    cells = ScoreCache(folder / "scores.cache.sqlite")
     suite = scoring.suite(device)
     suite.load(("dino", "clip", "lpips_weights"))
-    work = list(work_on(edited_images, scoring.scores, cells))
+    work = list(scoring_jobs(edited_images, scoring.specs))
 
     def run():
-        for _ in do_work(work, suite, cells):
+        for _ in compute_scores(work, suite, cells):
             pass
         return score_rows(work, cells)
 

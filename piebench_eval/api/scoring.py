@@ -10,8 +10,8 @@ from piebench_eval.api.progress import shown_progress
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.protocol import read_protocol
 from piebench_eval.scoring.evaluation_set import evaluation_set_of, metric_columns
-from piebench_eval.scoring.score import Scoring, provenance_file
-from piebench_eval.scoring.score_pictures import score_pictures
+from piebench_eval.scoring.score import Scoring
+from piebench_eval.scoring.scores_file import provenance_file, score_images
 from piebench_eval.tables.about import read_about
 from piebench_eval.tables.aggregate import read_scores
 from piebench_eval.tables.provenance import with_about
@@ -94,17 +94,17 @@ def score(
     rules = read_protocol(protocol)
     asked = None if metrics is None else metric_columns(names(metrics) or ())
     run, images, data = (None if place is None else Path(place) for place in (run, images, data))
-    pictures = evaluation_set_of(run, images, data, name, image_loader, mask_size)
-    pictures.require_complete(or_warn=allow_missing)
-    file = Path(out) if out is not None else pictures.scores_file
+    evaluation_set = evaluation_set_of(run, images, data, name, image_loader, mask_size)
+    evaluation_set.require_complete(or_warn=allow_missing)
+    file = Path(out) if out is not None else evaluation_set.scores_file
     require_place(file, images)
-    models = pictures.models(
+    models = evaluation_set.models(
         dino=dino, clip=clip, lpips_weights=lpips_weights, lpips_alex=lpips_alex, lpips_vgg=lpips_vgg
     )
-    columns = pictures.columns if asked is None else asked
+    columns = evaluation_set.columns if asked is None else asked
     scoring = Scoring(models, protocol, rules, columns, precision, resize, allow_pickle)
     with shown_progress(progress) as tell:
-        score_pictures(pictures, scoring, tell, file, device, batch_size)
+        score_images(evaluation_set, scoring, tell, file, device, batch_size)
     about = read_about(provenance_file(file))
     scores = with_about(read_scores(file), about)
     scores.attrs = {"file": str(file), "about": about}

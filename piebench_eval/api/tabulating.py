@@ -13,7 +13,7 @@ from piebench_eval.demo.embedded import NOTICE
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import write_whole
 from piebench_eval.runs.store.paths import TABLE_FILE, scores_file_of
-from piebench_eval.scoring.score import provenance_file
+from piebench_eval.scoring.scores_file import provenance_file
 from piebench_eval.tables import views
 from piebench_eval.tables.combined import put_together, told_apart
 from piebench_eval.tables.demo_notes import column_notes

@@ -10,6 +10,7 @@ import typer
 
 from piebench_eval.cli.console import err, out
 from piebench_eval.cli.grid import print_grid
+from piebench_eval.cli.scoring_options import MovedDataOption
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
@@ -41,10 +42,7 @@ def check(
     update: Annotated[
         bool, typer.Option("--update", help="Make the run's means the baseline instead of comparing.")
     ] = False,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="The benchmark folder, if it has moved since the run.", show_default=False),
-    ] = None,
+    data: MovedDataOption = None,
     junit: Annotated[
         Path | None,
         typer.Option(
@@ -84,7 +82,7 @@ def check(
     """
     from piebench_eval.gate.origin import origin_of
     from piebench_eval.runs.store.paths import scores_file_of
-    from piebench_eval.scoring.score import provenance_file
+    from piebench_eval.scoring.scores_file import provenance_file
     from piebench_eval.tables.score_table import read_score_table
 
     if update and (junit or github_summary or tolerances):

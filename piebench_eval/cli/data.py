@@ -12,7 +12,7 @@ import typer
 
 from piebench_eval.api.progress import progress_bar
 from piebench_eval.cli.console import out
-from piebench_eval.cli.score import MaskSizeOption
+from piebench_eval.cli.scoring_options import MaskSizeOption
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:

@@ -60,7 +60,7 @@ def demo(
     from piebench_eval.runs.plan import Selection, Workers, plan_run
     from piebench_eval.scoring.evaluation_set import evaluation_set_of_run
     from piebench_eval.scoring.score import Scoring
-    from piebench_eval.scoring.score_pictures import score_pictures
+    from piebench_eval.scoring.scores_file import score_images
 
     fields = read_recipe_fields(DEMO_RECIPE)
     if quick:
@@ -68,15 +68,15 @@ def demo(
     recipe = build_recipe(fields, {}, str(DEMO_RECIPE))
     plan = plan_run(recipe, None, out_folder, Selection(limit=samples), Workers(batch_size=_BATCH))
     work_through(plan)
-    pictures = evaluation_set_of_run(out_folder)
+    evaluation_set = evaluation_set_of_run(out_folder)
     # Without the rest of a larger demo that was stopped in this folder.
     ids = {sample.id for sample in plan.samples}
-    wanted = [edited_image for edited_image in pictures.edited_images if edited_image.sample.id in ids]
+    wanted = [edited_image for edited_image in evaluation_set.edited_images if edited_image.sample.id in ids]
     with kept_on_interrupt(), shown_progress() as tell:
-        scoring = Scoring(networks_for(DEMO), columns=pictures.columns)
-        score_pictures(replace(pictures, edited_images=wanted, missing=[]), scoring, tell)
+        scoring = Scoring(networks_for(DEMO), columns=evaluation_set.columns)
+        score_images(replace(evaluation_set, edited_images=wanted, missing=[]), scoring, tell)
     print_table(out_folder)
-    _print_story(pictures.scores_file)
+    _print_story(evaluation_set.scores_file)
     sheet = _write_sheet(plan)
     out.print(f"Look: {sheet}", markup=False)
     out.print(f"All pictures: {out_folder / 'images'}; the drawn benchmark: {plan.data}", markup=False)

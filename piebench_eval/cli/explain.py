@@ -10,7 +10,16 @@ import typer
 
 from piebench_eval.api.progress import progress_bar
 from piebench_eval.cli.console import kept_on_interrupt, out, print_warning
-from piebench_eval.cli.score import AllowPickleOption, ClipOption, DinoOption, LoaderOption, LpipsOption
+from piebench_eval.cli.scoring_options import (
+    AllowMissingOption,
+    AllowPickleOption,
+    ClipOption,
+    DataOption,
+    DeviceOption,
+    DinoOption,
+    ImageLoaderOption,
+    LpipsWeightsOption,
+)
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
@@ -56,10 +65,8 @@ def explain(
     combination: Annotated[
         str | None, typer.Option(help="Which of a run's combinations, as in direct+p2p.")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Benchmark folder; a run knows its own.", show_default=False)
-    ] = None,
-    image_loader: LoaderOption = None,
+    data: DataOption = None,
+    image_loader: ImageLoaderOption = None,
     pairs: Annotated[
         Pairs,
         typer.Option(
@@ -73,10 +80,10 @@ def explain(
     ] = None,
     dino: DinoOption = None,
     clip: ClipOption = None,
-    lpips_weights: LpipsOption = None,
+    lpips_weights: LpipsWeightsOption = None,
     allow_pickle: AllowPickleOption = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    allow_missing: Annotated[bool, typer.Option(help="Explain with what is there.")] = False,
+    device: DeviceOption = "auto",
+    allow_missing: AllowMissingOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Find out which protocol turns the edited pictures at hand into numbers that somebody claims.
@@ -127,7 +134,7 @@ def _pictures_at(place: Path, data: Path | None, image_loader: ImageLoader | Non
     """The pictures of a run, of a scores file, or of a folder or list."""
     from piebench_eval.runs.store.folder import RunStore
     from piebench_eval.scoring.evaluation_set import EvaluationSet, evaluation_set_of
-    from piebench_eval.scoring.score import provenance_file
+    from piebench_eval.scoring.scores_file import provenance_file
     from piebench_eval.tables.about import read_about
 
     if RunStore.exists(place):
@@ -200,11 +207,11 @@ def _protocol_scores(
 ) -> ProtocolScores:
     from piebench_eval.explain.protocol_scores import ProtocolScores
     from piebench_eval.scoring.cache import ScoreCache
-    from piebench_eval.scoring.score import cells_file
+    from piebench_eval.scoring.scores_file import cache_file
 
     # One picture at a time: what it is under many protocols fills the memory.
     suite = scoring.suite(device, batch=1)
-    return ProtocolScores(edited_images, scoring, suite, ScoreCache(cells_file(pictures.scores_file)))
+    return ProtocolScores(edited_images, scoring, suite, ScoreCache(cache_file(pictures.scores_file)))
 
 
 def investigate(
@@ -231,7 +238,9 @@ def investigate(
 def _ask(
     hypotheses: Sequence[Hypothesis], claims: Sequence[Claim], protocol_scores: ProtocolScores, title: str
 ) -> None:
-    scores = protocol_scores.unknown(question for one in hypotheses for question in one.questions(claims))
+    scores = protocol_scores.unknown(
+        required for hypothesis in hypotheses for required in hypothesis.required_scores(claims)
+    )
     if not scores:
         return
     with kept_on_interrupt(), progress_bar() as bar:

@@ -10,6 +10,7 @@ import typer
 
 from piebench_eval.api.progress import shown_progress
 from piebench_eval.cli.console import kept_on_interrupt, out
+from piebench_eval.cli.scoring_options import MovedDataOption
 from piebench_eval.demo.embedded import NOTICE
 
 _FOLDER, _FOLDER_OF_SEVERAL = "report", Path("piebench-report")
@@ -33,10 +34,7 @@ def report(
             show_default=False,
         ),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="The benchmark folder, if it has moved since.", show_default=False),
-    ] = None,
+    data: MovedDataOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Write scored runs and folders as a page: means, differences, trade-off, editing types, every picture.

@@ -13,7 +13,7 @@ from piebench_eval.api.arguments import names
 from piebench_eval.cli.console import err, next_command, out, print_warning
 from piebench_eval.cli.forecast import print_forecast
 from piebench_eval.cli.points import run_points
-from piebench_eval.cli.score import MaskSizeOption
+from piebench_eval.cli.scoring_options import MaskSizeOption
 from piebench_eval.cli.work import work_through
 from piebench_eval.errors import PiebenchError
 

@@ -9,67 +9,20 @@ from typing import Annotated
 import typer
 
 from piebench_eval.cli.console import kept_on_interrupt, next_command, out, print_warning
-
-_NETWORKS = "Networks"
-
-
-class ImageLoaderName(StrEnum):
-    """How sources are brought to a resolution; the names of ``piebench_eval.data.images.ImageLoader``."""
-
-    crop = "crop"
-    stretch = "stretch"
-    shorter_side = "shorter_side"
-
-
-DinoOption = Annotated[
-    str | None,
-    typer.Option(
-        help="ViT of the structure distance; facebook/dino-vitb8 by default, demo's own for demo runs.",
-        rich_help_panel=_NETWORKS,
-    ),
-]
-ClipOption = Annotated[
-    str | None,
-    typer.Option(
-        help="CLIP of the CLIP scores; openai/clip-vit-large-patch14 by default, likewise. Or "
-        "open_clip:MODEL/WEIGHTS, as in open_clip:ViT-L-14/openai.",
-        rich_help_panel=_NETWORKS,
-    ),
-]
-LpipsOption = Annotated[
-    str | None,
-    typer.Option(
-        help="SqueezeNet of LPIPS: squeezenet (torchvision's) by default, likewise, or a safetensors "
-        "file of its features.",
-        rich_help_panel=_NETWORKS,
-    ),
-]
-LoaderOption = Annotated[
-    ImageLoaderName | None,
-    typer.Option(
-        help="How the sources of --images were loaded when they were edited, as in a recipe; they are "
-        "brought to the edits' sizes in the same way. By default edits are of whole sources, in the sources' "
-        "own sizes. A run knows its own.",
-        show_default=False,
-    ),
-]
-MaskSizeOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SIDE|WxH",
-        help="Size of the pictures that the benchmark's masks are made for, where it is not the pictures' "
-        "own: 512, or 640x480. Masks are scaled by the nearest pixels.",
-        show_default=False,
-    ),
-]
-AllowPickleOption = Annotated[
-    bool,
-    typer.Option(
-        "--allow-pickle",
-        help="Load networks from pickle files, which can run code.",
-        rich_help_panel=_NETWORKS,
-    ),
-]
+from piebench_eval.cli.scoring_options import (
+    NETWORKS,
+    AllowMissingOption,
+    AllowPickleOption,
+    ClipOption,
+    DataOption,
+    DeviceOption,
+    DinoOption,
+    ImageLoaderOption,
+    LpipsWeightsOption,
+    MaskSizeOption,
+    MetricsOption,
+    ProtocolOption,
+)
 
 
 class Precision(StrEnum):
@@ -88,58 +41,38 @@ def score(
             "a CSV file with columns id,file, or a JSON object of ids and files."
         ),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Benchmark folder, or demo for the embedded one, which is drawn into demo-benchmark/; a run "
-            "knows its own.",
-            show_default=False,
-        ),
-    ] = None,
+    data: DataOption = None,
     name: Annotated[str | None, typer.Option(help="What to call the method of --images.")] = None,
     out_file: Annotated[
         Path | None, typer.Option("--out", help="Scores file; RUN/scores.csv or NAME.csv by default.")
     ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            help="Columns, with commas between them; official, the default, stands for the eight (the demo's "
-            "benchmark has three more by default). piebench metrics lists all.",
-            show_default=False,
-        ),
-    ] = None,
-    protocol: Annotated[
-        str,
-        typer.Option(
-            help="paper: as published. modern: as the same evaluator computes under today's libraries. Or a "
-            "YAML file that says what differs from paper."
-        ),
-    ] = "paper",
-    image_loader: LoaderOption = None,
+    metrics: MetricsOption = None,
+    protocol: ProtocolOption = "paper",
+    image_loader: ImageLoaderOption = None,
     mask_size: MaskSizeOption = None,
     resize: Annotated[
         bool, typer.Option("--resize", help="Bring pictures of other sizes to their source's, and record it.")
     ] = False,
     dino: DinoOption = None,
     clip: ClipOption = None,
-    lpips_weights: LpipsOption = None,
+    lpips_weights: LpipsWeightsOption = None,
     lpips_alex: Annotated[
         str | None,
         typer.Option(
             help="AlexNet of lpips_alex_unedit_part: alexnet (torchvision's) by default, or a safetensors "
             "file.",
-            rich_help_panel=_NETWORKS,
+            rich_help_panel=NETWORKS,
         ),
     ] = None,
     lpips_vgg: Annotated[
         str | None,
         typer.Option(
             help="VGG of lpips_vgg_unedit_part: vgg16 (torchvision's) by default, or a safetensors file.",
-            rich_help_panel=_NETWORKS,
+            rich_help_panel=NETWORKS,
         ),
     ] = None,
     allow_pickle: AllowPickleOption = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: DeviceOption = "auto",
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -149,7 +82,7 @@ def score(
     precision: Annotated[
         Precision, typer.Option(help="bf16 is faster on most devices, and not for publication.")
     ] = Precision.fp32,
-    allow_missing: Annotated[bool, typer.Option(help="Score what is there if pictures are missing.")] = False,
+    allow_missing: AllowMissingOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Score edited pictures, one row per picture and combination, with the eight official metrics or more.

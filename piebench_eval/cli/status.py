@@ -11,6 +11,7 @@ import typer
 
 from piebench_eval.api.duration import duration
 from piebench_eval.cli.console import out, print_warning
+from piebench_eval.cli.scoring_options import MovedDataOption
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,10 +23,7 @@ _SHOWN_FAILURES = 5
 
 def status(
     folder: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)],
-    data: Annotated[
-        Path | None,
-        typer.Option(help="The benchmark folder, if it has moved since the run.", show_default=False),
-    ] = None,
+    data: MovedDataOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show it until nothing is missing.")] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every picture and check it against its record.")

@@ -10,7 +10,17 @@ import typer
 
 from piebench_eval.api.arguments import names
 from piebench_eval.cli.console import kept_on_interrupt
-from piebench_eval.cli.score import AllowPickleOption, ClipOption, DinoOption, LpipsOption
+from piebench_eval.cli.scoring_options import (
+    AllowMissingOption,
+    AllowPickleOption,
+    ClipOption,
+    DeviceOption,
+    DinoOption,
+    LpipsWeightsOption,
+    MetricsOption,
+    MovedDataOption,
+    ProtocolOption,
+)
 from piebench_eval.cli.table import Format, print_view
 from piebench_eval.demo.embedded import NOTICE
 from piebench_eval.errors import PiebenchError
@@ -31,22 +41,15 @@ def sweep(
     folder: Annotated[
         Path, typer.Argument(help="What piebench run --sweep had as --out.", show_default=False)
     ],
-    data: Annotated[
-        Path | None,
-        typer.Option(help="The benchmark folder, if it has moved since the run.", show_default=False),
-    ] = None,
-    metrics: Annotated[
-        str | None, typer.Option(help="Columns to score, as in piebench score.", show_default=False)
-    ] = None,
-    protocol: Annotated[
-        str, typer.Option(help="paper, modern or a YAML file, as in piebench score.")
-    ] = "paper",
+    data: MovedDataOption = None,
+    metrics: MetricsOption = None,
+    protocol: ProtocolOption = "paper",
     dino: DinoOption = None,
     clip: ClipOption = None,
-    lpips_weights: LpipsOption = None,
+    lpips_weights: LpipsWeightsOption = None,
     allow_pickle: AllowPickleOption = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    allow_missing: Annotated[bool, typer.Option(help="Score what is there if pictures are missing.")] = False,
+    device: DeviceOption = "auto",
+    allow_missing: AllowMissingOption = False,
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
 ) -> None:
     """Score the points of a sweep, where that is not done yet, and print them as one table.
@@ -124,10 +127,10 @@ def _score(pictures: EvaluationSet, scoring: Scoring, device: str) -> ScoreTable
     """Score a point's pictures, as far as that is not done."""
     from piebench_eval.api.progress import shown_progress
     from piebench_eval.api.tabulating import read_scored
-    from piebench_eval.scoring.score_pictures import score_pictures
+    from piebench_eval.scoring.scores_file import score_images
 
     with kept_on_interrupt(), shown_progress() as tell:
-        score_pictures(pictures, scoring, tell, device=device)
+        score_images(pictures, scoring, tell, device=device)
     return read_scored([pictures.scores_file])
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from piebench_eval.explain.deviations import Deviation
-    from piebench_eval.explain.protocol_scores import ProtocolScores, Question
+    from piebench_eval.explain.protocol_scores import ProtocolColumn, ProtocolScores
     from piebench_eval.tables.layout import TableMetric
 
 _FINEST = 1e-4
@@ -103,7 +103,7 @@ class Hypothesis:
         """What is done differently, in words."""
         return " + ".join(deviation.title for deviation in self.deviations) or "the published protocol"
 
-    def questions(self, claims: Sequence[Claim]) -> list[Question]:
+    def required_scores(self, claims: Sequence[Claim]) -> list[ProtocolColumn]:
         """What must be known to hold it against claims."""
         return [(claim.metric.column, self.protocol) for claim in claims]
 
@@ -210,7 +210,7 @@ def worthwhile_pairs(
         pair
         for pair in pairs(deviations)
         if all(deviation.key in promising for deviation in pair.deviations)
-        or all(protocol_scores.knows(*question) for question in pair.questions(claims))
+        or all(protocol_scores.knows(*required) for required in pair.required_scores(claims))
     ]
 
 

@@ -1,4 +1,4 @@
-"""Scores of the same images under any number of protocols."""
+"""Scores of the same edited images under any number of protocols."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from piebench_eval.scoring.cache import Score
-from piebench_eval.scoring.score import do_work, work_on
+from piebench_eval.scoring.cache import ScoreSpec
+from piebench_eval.scoring.score import compute_scores, scoring_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,63 +21,66 @@ if TYPE_CHECKING:
     from piebench_eval.scoring.edited_images import EditedImage
     from piebench_eval.scoring.score import Scoring
 
-Question = tuple[str, "Protocol"]
-"""A column and the protocol that it is asked about under."""
+ProtocolColumn = tuple[str, "Protocol"]
+"""A metric's column and the protocol that it is computed under."""
 
 
 class ProtocolScores:
-    """Values of one combination's pictures under any protocol, computed once and kept.
+    """Scores of one combination's edited images under any protocol, each computed once.
 
     Attributes:
-        types: the pictures' editing types.
+        types: the editing type of each image.
     """
 
     def __init__(
-        self, edited_images: Sequence[EditedImage], scoring: Scoring, suite: Suite, cells: ScoreCache
+        self, edited_images: Sequence[EditedImage], scoring: Scoring, suite: Suite, score_cache: ScoreCache
     ):
-        """Say what the protocol_scores is about.
+        """Compute nothing yet.
 
         Args:
-            edited_images: the pictures.
-            scoring: the networks, and whether pictures of other sizes are resized.
-            suite: the networks themselves; a small batch keeps the memory low.
-            cells: where values are kept.
+            edited_images: the edited images of one combination.
+            scoring: the networks' names, and whether images of other sizes are resized.
+            suite: the networks; a small batch keeps the memory low.
+            score_cache: the cache of scores.
         """
-        self._edited_images, self._scoring, self._suite, self._cells = edited_images, scoring, suite, cells
+        self._edited_images, self._scoring = edited_images, scoring
+        self._suite, self._score_cache = suite, score_cache
         self._values: dict[str, NDArray[np.float64]] = {}
-        self._score = cache(self._score_under)
+        self._spec = cache(self._make_spec)
         self.types = [edited_image.sample.type_id for edited_image in edited_images]
 
     def knows(self, column: str, protocol: Protocol) -> bool:
-        """Whether a question needs no computing."""
-        return self._score(column, protocol).fingerprint in self._values
+        """Whether a column's scores under a protocol were computed."""
+        return self._spec(column, protocol).fingerprint in self._values
 
     def values(self, column: str, protocol: Protocol) -> NDArray[np.float64]:
-        """The answer to a question that was computed: a score per picture of the types that count."""
-        values = self._values[self._score(column, protocol).fingerprint]
+        """The computed scores of a column under a protocol, one per image of the types that it counts."""
+        values = self._values[self._spec(column, protocol).fingerprint]
         types = protocol.average.types
         return values if types is None else values[np.isin(self.types, types)]
 
-    def unknown(self, questions: Iterable[Question]) -> list[Score]:
-        """What has to be computed for some questions, each thing once, a column's next to each other."""
-        scores = [self._score(column, protocol) for column, protocol in questions]
-        wanted = {score.fingerprint: score for score in scores if score.fingerprint not in self._values}
-        return sorted(wanted.values(), key=lambda score: score.column)
+    def unknown(self, required: Iterable[ProtocolColumn]) -> list[ScoreSpec]:
+        """The scores among those required that were not computed, without repetition, sorted by column."""
+        specs = [self._spec(column, protocol) for column, protocol in required]
+        wanted = {spec.fingerprint: spec for spec in specs if spec.fingerprint not in self._values}
+        return sorted(wanted.values(), key=lambda spec: spec.column)
 
-    def compute(self, scores: Sequence[Score]) -> Iterator[int]:
-        """Compute what is not known, picture by picture.
+    def compute(self, specs: Sequence[ScoreSpec]) -> Iterator[int]:
+        """Compute scores, image by image; those in the cache are read from it.
 
         Yields:
-            How many pictures were finished since the last time.
+            How many images were finished since the last time.
 
         Raises:
-            PiebenchError: a network cannot be loaded, a picture cannot be read or has another size.
+            PiebenchError: a network cannot be loaded, an image cannot be read or has another size.
         """
-        work = list(work_on(self._edited_images, scores, self._cells))
-        yield from do_work(work, self._suite, self._cells, self._scoring.resize, low_memory=True)
-        for position, score in enumerate(scores):
-            values = [self._cells[item.keys[position]] for item in work]
-            self._values[score.fingerprint] = np.array(values, dtype=float)
+        jobs = list(scoring_jobs(self._edited_images, specs))
+        yield from compute_scores(jobs, self._suite, self._score_cache, self._scoring.resize, low_memory=True)
+        values = np.empty((len(jobs), len(specs)))
+        for row, job in zip(values, jobs, strict=True):
+            known = self._score_cache.known(job.keys)
+            row[:] = [known[key] for key in job.keys]
+        self._values |= {spec.fingerprint: values[:, index] for index, spec in enumerate(specs)}
 
-    def _score_under(self, column: str, protocol: Protocol) -> Score:
-        return Score(column, protocol, self._scoring.models, self._scoring.precision)
+    def _make_spec(self, column: str, protocol: Protocol) -> ScoreSpec:
+        return ScoreSpec(column, protocol, self._scoring.models, self._scoring.precision)

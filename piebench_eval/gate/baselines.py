@@ -15,7 +15,7 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_json_object, read_yaml_mapping, write_whole
 from piebench_eval.gate.comparison import metric_keys
 from piebench_eval.gate.origin import ORIGIN_PARTS
-from piebench_eval.scoring.score import provenance_file
+from piebench_eval.scoring.scores_file import provenance_file
 from piebench_eval.tables.aggregate import combination_name, label_columns, read_table
 from piebench_eval.tables.formats.text import to_text
 from piebench_eval.version import __version__

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from piebench_eval.metrics.edits import Edits
+    from piebench_eval.metrics.edit_batch import EditBatch
 
 _PIE_BENCH = "Ju et al., PnP Inversion, ICLR 2024"
 
@@ -45,32 +45,32 @@ def psnr_of(mse: torch.Tensor) -> torch.Tensor:
     return -10 * mse.log10()
 
 
-def background_mse(edits: Edits) -> list[float]:
+def background_mse(edits: EditBatch) -> list[float]:
     """MSE of what should not change; nan where there is nothing of it."""
     return without_background_nan(edits, _mse(edits, edits.protocol.background.difference).tolist())
 
 
-def background_psnr(edits: Edits) -> list[float]:
+def background_psnr(edits: EditBatch) -> list[float]:
     """PSNR of what should not change, in dB; nan where there is nothing of it."""
     return without_background_nan(edits, psnr_of(_mse(edits, "float")).tolist())
 
 
-def _mse(edits: Edits, difference: str) -> torch.Tensor:
+def _mse(edits: EditBatch, difference: str) -> torch.Tensor:
     """Mean squared errors ``[edits]`` by the protocol's rules; PSNR and MSE share them."""
     protocol = edits.protocol
     rules = [protocol.pictures, protocol.mask, protocol.background.area, difference]
     return edits.cached("MSE", rules, lambda: _errors(edits, difference))
 
 
-def _errors(edits: Edits, difference: str) -> torch.Tensor:
+def _errors(edits: EditBatch, difference: str) -> torch.Tensor:
     import torch
 
     rules = [edits.channels, edits.protocol.mask]
     sources = edits.cached("masked sources", rules, lambda: masked_sources(edits))
     errors = []
-    for position, owner in enumerate(edits.owners):  # one by one: a batch of float pictures is large
-        edited = masked(edits, edits.images[position], owner)
-        pair = sources[owner][None], edited[None]
+    for position, index in enumerate(edits.source_indices):  # one by one: a batch of float pictures is large
+        edited = masked(edits, edits.images[position], index)
+        pair = sources[index][None], edited[None]
         if difference == "uint8":
             wrapped = ((pair[0] * 255).round() - (pair[1] * 255).round()) % 256
             errors.append(wrapped.square().mean(dim=(1, 2, 3)) / 255**2)
@@ -78,35 +78,38 @@ def _errors(edits: Edits, difference: str) -> torch.Tensor:
             errors.append(masked_mse(*pair))
     mse = torch.cat(errors)
     if edits.protocol.background.area == "kept":
-        mse = mse / torch.tensor([edits.backgrounds[owner].mean() for owner in edits.owners]).to(mse)
+        mse = mse / torch.tensor([edits.backgrounds[index].mean() for index in edits.source_indices]).to(mse)
     return mse
 
 
-def masked(edits: Edits, image: np.ndarray, owner: int) -> torch.Tensor:
+def masked(edits: EditBatch, image: np.ndarray, index: int) -> torch.Tensor:
     """A picture in 0..1 with everything but the background black, ``[3, height, width]``."""
     import torch
 
-    kept = torch.from_numpy(edits.backgrounds[owner]).to(edits.suite.device)
+    kept = torch.from_numpy(edits.backgrounds[index]).to(edits.suite.device)
     return edits.levels([image])[0] / 255 * kept
 
 
-def masked_sources(edits: Edits) -> list[torch.Tensor]:
+def masked_sources(edits: EditBatch) -> list[torch.Tensor]:
     """All sources of a block, as ``masked`` has them."""
-    return [masked(edits, image, owner) for owner, image in enumerate(edits.source_images)]
+    return [masked(edits, image, index) for index, image in enumerate(edits.source_images)]
 
 
-def without_background_nan(edits: Edits, scores: Sequence[float]) -> list[float]:
+def without_background_nan(edits: EditBatch, scores: Sequence[float]) -> list[float]:
     """Scores, but nan for edits whose mask leaves no background."""
     kept = [background.any() for background in edits.backgrounds]
-    return [score if kept[owner] else float("nan") for score, owner in zip(scores, edits.owners, strict=True)]
+    return [
+        score if kept[index] else float("nan")
+        for score, index in zip(scores, edits.source_indices, strict=True)
+    ]
 
 
 def with_background(
-    score: Callable[[Edits], Sequence[float]], background: str
-) -> Callable[[Edits], Sequence[float]]:
+    score: Callable[[EditBatch], Sequence[float]], background: str
+) -> Callable[[EditBatch], Sequence[float]]:
     """A metric of the background that takes ``inside`` the mask, or ``everything``, for background."""
 
-    def of_region(edits: Edits) -> Sequence[float]:
+    def of_region(edits: EditBatch) -> Sequence[float]:
         return score(edits.under(edits.protocol.choosing({"mask": {"background": background}})))
 
     return of_region

@@ -11,7 +11,7 @@ from piebench_eval.metrics.protocol import Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from piebench_eval.metrics.edits import Edits
+    from piebench_eval.metrics.edit_batch import EditBatch
 
 PAIR_SECTIONS = ("pictures", "mask")
 """Sections of the protocol that every metric of pixels outside the mask depends on."""
@@ -36,7 +36,7 @@ class Metric:
     title: str
     paper: str
     better: Literal["higher", "lower"]
-    score: Callable[[Edits], Sequence[float]]
+    score: Callable[[EditBatch], Sequence[float]]
     sections: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     scale: float = 1.0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.data.rle import BoolMask
-    from piebench_eval.metrics.edits import Edits
+    from piebench_eval.metrics.edit_batch import EditBatch
 
 _HESSEL = "Hessel et al., CLIPScore: A Reference-free Evaluation Metric for Image Captioning, EMNLP 2021"
 
@@ -36,22 +36,27 @@ def clip_similarity(images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
     return (100 * torch.cosine_similarity(images, texts)).clamp(min=0)
 
 
-def source_scores(edits: Edits) -> list[float]:
+def source_scores(edits: EditBatch) -> list[float]:
     """CLIP score of each edit's source picture and source prompt."""
     scores = clip_similarity(_of_sources(edits), _of_prompts(edits, 0))
-    return edits.of_owners(scores.tolist())
+    return edits.per_edit(scores.tolist())
 
 
-def target_scores(edits: Edits) -> list[float]:
+def target_scores(edits: EditBatch) -> list[float]:
     """CLIP score of each edit and its target prompt."""
     return clip_similarity(_of_edits(edits), _targets(edits)).tolist()
 
 
-def edit_part_scores(edits: Edits) -> list[float]:
+def edit_part_scores(edits: EditBatch) -> list[float]:
     """CLIP score of each edit's edited region and its target prompt; nan where the region is empty."""
     parts = [
-        edit_part(image, edits.sources[owner].mask, edits.regions[owner], edits.protocol.clip.edit_part)
-        for image, owner in zip(edits.images, edits.owners, strict=True)
+        edit_part(
+            image,
+            edits.sources[index].mask,
+            edits.regions[index],
+            edits.protocol.clip.edit_part,
+        )
+        for image, index in zip(edits.images, edits.source_indices, strict=True)
     ]
     # A region that is the whole picture is that picture, and embedded already.
     cut = [part for part, image in zip(parts, edits.images, strict=True) if part is not image]
@@ -93,7 +98,7 @@ def edit_part(
     return part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def directional_similarities(edits: Edits) -> list[float]:
+def directional_similarities(edits: EditBatch) -> list[float]:
     """Cosine of what changed in the pictures and in the prompts, -1 to 1 (Gal et al., equation 2).
 
     nan where nothing changed.
@@ -101,35 +106,35 @@ def directional_similarities(edits: Edits) -> list[float]:
     import torch
     from torch.nn.functional import normalize
 
-    sources = torch.stack(edits.of_owners(list(_of_sources(edits))))
+    sources = torch.stack(edits.per_edit(list(_of_sources(edits))))
     pictures = normalize(_of_edits(edits)) - normalize(sources)
     prompts = normalize(_of_prompts(edits, 1)) - normalize(_of_prompts(edits, 0))
-    scores = torch.cosine_similarity(pictures, torch.stack(edits.of_owners(list(prompts)))).tolist()
+    scores = torch.cosine_similarity(pictures, torch.stack(edits.per_edit(list(prompts)))).tolist()
     # By content: embeddings of one picture in two batches differ in their last digits.
     same = [
-        np.array_equal(image, edits.source_images[owner]) or len(set(edits.prompts[owner])) == 1
-        for image, owner in zip(edits.images, edits.owners, strict=True)
+        np.array_equal(image, edits.source_images[index]) or len(set(edits.prompts[index])) == 1
+        for image, index in zip(edits.images, edits.source_indices, strict=True)
     ]
     return [float("nan") if unchanged else score for score, unchanged in zip(scores, same, strict=True)]
 
 
-def _of_edits(edits: Edits) -> torch.Tensor:
+def _of_edits(edits: EditBatch) -> torch.Tensor:
     rules = [edits.protocol.pictures, *_eyes(edits)]
     return edits.cached("CLIP of edits", rules, lambda: _embed_images(edits, edits.images))
 
 
-def _of_sources(edits: Edits) -> torch.Tensor:
+def _of_sources(edits: EditBatch) -> torch.Tensor:
     rules = [edits.channels, *_eyes(edits)]
     return edits.cached("CLIP of sources", rules, lambda: _embed_images(edits, edits.source_images))
 
 
-def _eyes(edits: Edits) -> tuple[str | None, ...]:
+def _eyes(edits: EditBatch) -> tuple[str | None, ...]:
     """The rules that decide how CLIP sees a whole picture."""
     rules = edits.protocol.clip
     return rules.network, rules.activation, rules.processor
 
 
-def _of_prompts(edits: Edits, position: int) -> torch.Tensor:
+def _of_prompts(edits: EditBatch, position: int) -> torch.Tensor:
     """Embeddings of the sources' source prompts (0) or target prompts (1), ``[sources, width]``."""
 
     def compute() -> torch.Tensor:
@@ -143,13 +148,13 @@ def _of_prompts(edits: Edits, position: int) -> torch.Tensor:
     return edits.cached(f"CLIP of prompts {position}", rules, compute)
 
 
-def _targets(edits: Edits) -> torch.Tensor:
+def _targets(edits: EditBatch) -> torch.Tensor:
     import torch
 
-    return torch.stack(edits.of_owners(list(_of_prompts(edits, 1))))
+    return torch.stack(edits.per_edit(list(_of_prompts(edits, 1))))
 
 
-def _embed_images(edits: Edits, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+def _embed_images(edits: EditBatch, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
     import torch
 
     suite, rules = edits.suite, edits.protocol.clip
@@ -162,7 +167,7 @@ def _embed_images(edits: Edits, images: Sequence[NDArray[np.uint8]]) -> torch.Te
     return torch.cat(embeddings) if embeddings else torch.empty(0)
 
 
-def _metric(title: str, score: Callable[[Edits], Sequence[float]], *more_sections: str) -> Metric:
+def _metric(title: str, score: Callable[[EditBatch], Sequence[float]], *more_sections: str) -> Metric:
     return Metric(
         title=title,
         paper=_HESSEL,

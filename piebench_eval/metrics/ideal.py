@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from piebench_eval.metrics.edits import Edits, SourceImage
+    from piebench_eval.metrics.edit_batch import EditBatch, SourceImage
 
 
 def to_ideal(title: str, metric: Metric) -> Metric:
     """A metric that holds edits against their ideal edits instead of their sources."""
 
-    def score(edits: Edits) -> Sequence[float]:
+    def score(edits: EditBatch) -> Sequence[float]:
         return metric.score(_beside_ideals(edits))
 
     return replace(metric, title=title, score=score, needs_ideal=True)
 
 
-def recognised(edits: Edits) -> list[float]:
+def recognised(edits: EditBatch) -> list[float]:
     """1 for edits that show what their ideal edits show, else 0; nan where the source shows just that."""
     from piebench_eval.demo.reading import scene_in_words
 
@@ -36,8 +36,8 @@ def recognised(edits: Edits) -> list[float]:
         rules = [edits.protocol.pictures]
         return edits.cached(f"words of {whose}", rules, lambda: [*map(scene_in_words, images)])
 
-    before = edits.of_owners(words("sources", edits.source_images))
-    ideal = edits.of_owners(words("ideals", _beside_ideals(edits).source_images))
+    before = edits.per_edit(words("sources", edits.source_images))
+    ideal = edits.per_edit(words("ideals", _beside_ideals(edits).source_images))
     after = words("edits", edits.images)
     return [
         float("nan") if old == wanted else float(shown == wanted)
@@ -45,9 +45,9 @@ def recognised(edits: Edits) -> list[float]:
     ]
 
 
-def _beside_ideals(edits: Edits) -> Edits:
+def _beside_ideals(edits: EditBatch) -> EditBatch:
     """The edits with their ideal edits for sources."""
-    return replace(edits, sources=[_ideal_as_source(source) for source in edits.sources], memo={})
+    return replace(edits, sources=[_ideal_as_source(source) for source in edits.sources], computed={})
 
 
 def _ideal_as_source(source: SourceImage) -> SourceImage:

@@ -15,37 +15,37 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.data.rle import BoolMask
-    from piebench_eval.metrics.edits import Edits
+    from piebench_eval.metrics.edit_batch import EditBatch
     from piebench_eval.metrics.protocol import LpipsRules
 
 _PAPER = "Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, CVPR 2018"
 
 
-def background_lpips(role: str) -> Callable[[Edits], Sequence[float]]:
+def background_lpips(role: str) -> Callable[[EditBatch], Sequence[float]]:
     """LPIPS of what should not change, by the network of a role; nan where there is nothing of it."""
 
-    def score(edits: Edits) -> list[float]:
+    def score(edits: EditBatch) -> list[float]:
         network = edits.suite.lpips(role)
         rules = edits.protocol.lpips
 
-        def features(image: NDArray[np.uint8], owner: int) -> list[torch.Tensor]:
-            pixels = network_input(edits, image, edits.backgrounds[owner], rules)
+        def features(image: NDArray[np.uint8], index: int) -> list[torch.Tensor]:
+            pixels = network_input(edits, image, edits.backgrounds[index], rules)
             with edits.suite.autocast():
                 return network.features(pixels)
 
-        scores = [float("nan")] * len(edits.owners)
-        for owner, source in enumerate(edits.source_images):
-            of_source = features(source, owner)  # dropped before the next: features are large
-            for position in (at for at, its_owner in enumerate(edits.owners) if its_owner == owner):
-                maps = network.maps(of_source, features(edits.images[position], owner))
-                scores[position] = _distance(maps, edits.backgrounds[owner], rules)
+        scores = [float("nan")] * len(edits.source_indices)
+        for index, source in enumerate(edits.source_images):
+            of_source = features(source, index)  # dropped before the next: features are large
+            for position in (at for at, own_index in enumerate(edits.source_indices) if own_index == index):
+                maps = network.maps(of_source, features(edits.images[position], index))
+                scores[position] = _distance(maps, edits.backgrounds[index], rules)
         return without_background_nan(edits, scores)
 
     return score
 
 
 def network_input(
-    edits: Edits, image: NDArray[np.uint8], background: BoolMask, rules: LpipsRules
+    edits: EditBatch, image: NDArray[np.uint8], background: BoolMask, rules: LpipsRules
 ) -> torch.Tensor:
     """A picture in the network's value range, what is not background painted over, ``[1, 3, h, w]``."""
     import torch

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.data.rle import BoolMask
-    from piebench_eval.metrics.edits import Edits
+    from piebench_eval.metrics.edit_batch import EditBatch
     from piebench_eval.metrics.protocol import SsimRules
 
 _BORDER = 5
@@ -39,7 +39,7 @@ def ssim_map(source: torch.Tensor, edited: torch.Tensor, data_range: float = 1.0
     return similarity
 
 
-def background_ssim(edits: Edits) -> list[float]:
+def background_ssim(edits: EditBatch) -> list[float]:
     """SSIM of what should not change; nan where there is nothing of it.
 
     The outer 5 pixels of the map are left out by default, as torchmetrics did when the paper was written and
@@ -48,14 +48,14 @@ def background_ssim(edits: Edits) -> list[float]:
     rules = edits.protocol.ssim
     backgrounds, sources = edits.backgrounds, edits.source_images
     scores = [
-        _score(edits, sources[owner], image, backgrounds[owner], rules)
-        for image, owner in zip(edits.images, edits.owners, strict=True)
+        _score(edits, sources[index], image, backgrounds[index], rules)
+        for image, index in zip(edits.images, edits.source_indices, strict=True)
     ]
     return without_background_nan(edits, scores)
 
 
 def _score(
-    edits: Edits,
+    edits: EditBatch,
     source: NDArray[np.uint8],
     image: NDArray[np.uint8],
     background: BoolMask,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from piebench_eval.metrics.edits import Edits
+    from piebench_eval.metrics.edit_batch import EditBatch
     from piebench_eval.metrics.protocol import StructureRules
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -37,7 +37,7 @@ def self_similarity(tokens: torch.Tensor) -> torch.Tensor:
     return directions @ directions.transpose(-1, -2)
 
 
-def structure_distances(edits: Edits) -> list[float]:
+def structure_distances(edits: EditBatch) -> list[float]:
     """Mean squared difference of the self-similarities of edit and source (Tumanyan et al., equation 3)."""
     rules = edits.protocol.structure
     of_sources = edits.cached(
@@ -48,12 +48,14 @@ def structure_distances(edits: Edits) -> list[float]:
     return [
         float((source - edited).square().mean())
         for source, edited in zip(
-            edits.of_owners(of_sources), _similarities(edits, edits.images, rules), strict=True
+            edits.per_edit(of_sources), _similarities(edits, edits.images, rules), strict=True
         )
     ]
 
 
-def _similarities(edits: Edits, images: Sequence[NDArray[np.uint8]], rules: StructureRules) -> torch.Tensor:
+def _similarities(
+    edits: EditBatch, images: Sequence[NDArray[np.uint8]], rules: StructureRules
+) -> torch.Tensor:
     import torch
 
     suite = edits.suite
@@ -113,7 +115,7 @@ def network_input(images: Sequence[NDArray[np.uint8]], rules: StructureRules) ->
     return (pixels - mean) / std
 
 
-def dino_similarities(edits: Edits) -> list[float]:
+def dino_similarities(edits: EditBatch) -> list[float]:
     """Cosine of edit's and source's class tokens (Ruiz et al., DreamBooth, CVPR 2023, section 4).
 
     Pictures go in as DINO was trained: resized by PIL, 0..1, whatever the protocol does for the structure
@@ -137,7 +139,7 @@ def dino_similarities(edits: Edits) -> list[float]:
     of_sources = edits.cached(
         "class tokens", [edits.channels], lambda: list(class_tokens(edits.source_images))
     )
-    sources = torch.stack(edits.of_owners(of_sources))
+    sources = torch.stack(edits.per_edit(of_sources))
     return torch.cosine_similarity(class_tokens(edits.images), sources).tolist()
 
 

@@ -14,7 +14,7 @@ from piebench_eval.report.origin import costs_of_run, origin_of_folder, origin_o
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.runs.store.paths import SCORES_FILE
 from piebench_eval.scoring.edited_images import edited_images_at, edited_images_of_run
-from piebench_eval.scoring.score import provenance_file
+from piebench_eval.scoring.scores_file import provenance_file
 from piebench_eval.tables.aggregate import label_columns
 from piebench_eval.tables.score_table import read_part
 

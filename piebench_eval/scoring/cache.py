@@ -1,9 +1,12 @@
-"""A cache of scores on disk, each with everything that it depends on."""
+"""A cache of scores on disk, keyed by everything that a score depends on."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
+import weakref
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from importlib.metadata import version
@@ -11,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.demo.embedded import locate
-from piebench_eval.files import append_line, read_json_lines
+from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.networks.names import OPEN_CLIP, open_clip_parts
 from piebench_eval.registry import source_hash
 from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from piebench_eval.metrics.networks.names import MetricModels
     from piebench_eval.metrics.protocol import Protocol
@@ -35,15 +38,25 @@ _LIBRARIES = (
     "pillow",
     "numpy",
 )
+_TABLE = "CREATE TABLE IF NOT EXISTS scores (key TEXT PRIMARY KEY, value) WITHOUT ROWID"
+"""The values' column has no type: SQLite then keeps every bit of a float, but for nan, which becomes NULL."""
+
+_WAIT_SECONDS = 60
+"""How long a process waits while another one writes."""
+
+_KEYS_PER_QUERY = 500
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+"""Codes of a damaged file, of a file of another kind and of a database with another table."""
 
 
 @dataclass(frozen=True)
-class Score:
-    """A column under a protocol.
+class ScoreSpec:
+    """What decides a score besides the images: metric, protocol, networks and precision.
 
     Attributes:
         column: name of the metric.
-        protocol: how to look at the pictures.
+        protocol: the protocol that it is computed under.
         models: the networks.
         precision: ``fp32`` or ``bf16``.
     """
@@ -55,9 +68,9 @@ class Score:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of all that a value depends on besides pictures: equal for protocols that agree there.
+        """Hash of the protocol's sections, the networks and the versions that the score depends on.
 
-        Files are looked at once for each object: they may be others the next time.
+        A network's files are hashed once per object.
         """
         sections = METRICS.get(self.column).sections
         rules = tuple((section, getattr(self.protocol, section)) for section in sections)
@@ -89,10 +102,7 @@ def scoring_versions() -> dict[str, str]:
 
 
 def _network(role: str, name: str) -> list[Any]:
-    """A network's name and, of one that lies on this machine, its files' contents.
-
-    A hub id stands for what the hub has under it.
-    """
+    """A network's name and, if it is local, the hashes of its files."""
     if name.startswith(OPEN_CLIP):
         model, weights = open_clip_parts(name)
         place = Path(weights or model.removeprefix("local-dir:"))
@@ -102,31 +112,30 @@ def _network(role: str, name: str) -> list[Any]:
     return [role, name, *([file.name, content_digest(file)] for file in files if file.is_file())]
 
 
-def cell_key(score: Score, sample: str, picture: str, geometry: str) -> str:
-    """What a value is kept under.
+def cache_key(spec: ScoreSpec, sample: str, image: str, geometry: str) -> str:
+    """The key of a score in the cache, 32 hexadecimal digits.
 
     Args:
-        score: the column and how it is computed.
+        spec: the column and how it is computed.
         sample: fingerprint of the sample.
-        picture: hash of the edit's file.
+        image: hash of the edit's file.
         geometry: how edit and source are brought to the same pixels.
     """
-    parts = f"{score.fingerprint}{sample}{picture}{geometry}"
+    parts = f"{spec.fingerprint}{sample}{image}{geometry}"
     return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 
 def file_state(file: Path) -> tuple[int, ...]:
-    """What changes when a file does while a process watches it.
+    """Size, times and inode of a file, which tell whether it has changed since it was last looked at.
 
-    Size and time of the content stay when another file of the same ones is put in its place; the file's
-    number and the time of its last change, which nobody can set, do not.
+    Archives and rsync restore size and modification time; the inode and its change time cannot be set.
     """
     stat = file.stat()
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def content_digest(file: Path) -> str:
-    """Hash of a file's content; a process reads a file again only when its state has changed.
+    """Hash of a file's content; the file is read again only when its state has changed.
 
     Raises:
         OSError: it cannot be read.
@@ -141,35 +150,87 @@ def _content_digest(file: Path, _state: tuple[int, ...]) -> str:
 
 
 class ScoreCache:
-    """A log beside the scores file; it may be deleted, and then everything is computed again."""
+    """Scores in an SQLite file beside the scores file, which several processes may use at once.
+
+    A file that is deleted costs only time: its scores are computed again.
+    """
 
     def __init__(self, file: Path):
-        """Read what is there.
+        """Open the file, or create it.
 
         Args:
-            file: the log.
+            file: the SQLite file.
+
+        Raises:
+            PiebenchError: it is damaged or no score cache, or cannot be written where it has to be created.
         """
         self._file = file
-        self._values: dict[str, float] = {}
-        if file.is_file():
-            for entry in read_json_lines(file, {"values"})[0]:
-                if isinstance(entry["values"], dict):
-                    self._values |= entry["values"]
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._cannot_be_used(error.strerror) from None
+        with self._errors_named():
+            # No write-ahead log: it needs shared memory, which network file systems do not have.
+            self._database = sqlite3.connect(
+                file, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            weakref.finalize(self, self._database.close)
+            self._database.execute(_TABLE)
 
-    def digest(self, picture: Path) -> str:
-        """What a picture is known by: its content alone, see ``content_digest``."""
-        return content_digest(picture)
+    def known(self, keys: Sequence[str]) -> dict[str, float]:
+        """The scores that the cache has of those asked for, by key.
 
-    def __contains__(self, key: str) -> bool:
-        """Whether a value is known."""
-        return key in self._values
-
-    def __getitem__(self, key: str) -> float:
-        """A value that is known."""
-        return self._values[key]
+        Raises:
+            PiebenchError: the file is damaged or locked.
+        """
+        found: dict[str, float] = {}
+        with self._errors_named():
+            for start in range(0, len(keys), _KEYS_PER_QUERY):
+                some = keys[start : start + _KEYS_PER_QUERY]
+                places = ",".join("?" * len(some))
+                rows = self._database.execute(
+                    f"SELECT key, value FROM scores WHERE key IN ({places})", tuple(some)
+                )
+                found.update((key, float("nan") if value is None else value) for key, value in rows)
+        return found
 
     def add(self, values: Iterable[tuple[str, float]]) -> None:
-        """Keep values, on disk before this returns."""
-        if new := dict(values):
-            append_line(self._file, json.dumps({"values": new}))
-            self._values |= new
+        """Keep scores in one transaction; they are on disk when this returns.
+
+        Args:
+            values: pairs of key and score.
+
+        Raises:
+            PiebenchError: the file cannot be written, is damaged, or another process keeps it locked.
+        """
+        if not (new := list(values)):
+            return
+        with self._errors_named():
+            self._database.execute("BEGIN IMMEDIATE")
+            with self._database:  # commits, or rolls back
+                self._database.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", new)
+
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        """Turn SQLite's errors into ones that name the file and what to do."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code in _LOCKED:
+                raise PiebenchError(
+                    f"{self._file}: another process has kept it locked for {_WAIT_SECONDS} seconds; wait for "
+                    "that process, and run the same command again"
+                ) from None
+            if code in _DAMAGED:
+                raise PiebenchError(
+                    f"{self._file}: is damaged or no score cache ({error}); delete it, and its scores are "
+                    "computed again"
+                ) from None
+            raise self._cannot_be_used(str(error)) from None
+
+    def _cannot_be_used(self, reason: str | None) -> PiebenchError:
+        return PiebenchError(
+            f"{self._file}: cannot be read or written ({reason}); what is finished is kept: make room or "
+            "allow writing there, and run the same command again"
+        )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.data.sample import Sample
-    from piebench_eval.metrics.edits import SourceImage
+    from piebench_eval.metrics.edit_batch import SourceImage
     from piebench_eval.scoring.edited_images import EditedImage
 
 _SMALLEST = 32
@@ -43,7 +43,7 @@ def source_image_of(
         loader: likewise.
         ideal: the file of its ideal edit, if that is asked for.
     """
-    from piebench_eval.metrics.edits import SourceImage
+    from piebench_eval.metrics.edit_batch import SourceImage
 
     return SourceImage(
         image=load_image(sample.file, resolution, loader),

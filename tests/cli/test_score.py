@@ -75,7 +75,7 @@ def test_official_columns_by_default(score, edits, tmp_path):
     assert code == 0
     assert list(rows(tmp_path / "mine.csv")[0]) == ["id", "name", "type", *COLUMNS]
     before = {path.name: path.read_bytes() for path in tmp_path.glob("mine.*")}
-    assert set(before) == {"mine.csv", "mine.json", "mine.cells.jsonl"}
+    assert set(before) == {"mine.csv", "mine.json", "mine.cache.sqlite"}
     code, printed = score(edits)
     assert code == 0 and "scoring" not in printed
     assert {path.name: path.read_bytes() for path in tmp_path.glob("mine.*")} == before

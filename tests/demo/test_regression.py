@@ -20,7 +20,8 @@ from piebench_eval.runs.plan import Selection, Workers, plan_run
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.scoring.cache import ScoreCache
 from piebench_eval.scoring.edited_images import edited_images_of_run
-from piebench_eval.scoring.score import Scoring, do_work, score_rows, work_on
+from piebench_eval.scoring.score import Scoring, compute_scores, scoring_jobs
+from piebench_eval.scoring.scores_file import score_rows
 from piebench_eval.tables.aggregate import aggregate, read_scores, read_table
 
 BASELINES = Path(__file__).parents[2] / "results" / "baselines"
@@ -43,9 +44,9 @@ def quick_direct_p2p(folder, data):
     execute_run(plan, lambda progress: None)
     edited_images, _ = edited_images_of_run(RunStore.read(folder))
     edits = [candidate for candidate in edited_images if candidate.labels["method"] == "p2p"]
-    scoring, cells = Scoring(networks_for("demo")), ScoreCache(folder / "cells.jsonl")
-    work = list(work_on(edits, scoring.scores, cells))
-    for _ in do_work(work, scoring.suite("cpu"), cells):
+    scoring, cells = Scoring(networks_for("demo")), ScoreCache(folder / "scores.cache.sqlite")
+    work = list(scoring_jobs(edits, scoring.specs))
+    for _ in compute_scores(work, scoring.suite("cpu"), cells):
         pass
     return aggregate(pd.DataFrame(score_rows(work, cells)))
 

@@ -2,7 +2,7 @@
 
 from piebench_eval.metrics.networks.names import MetricModels
 from piebench_eval.metrics.protocol import PAPER, read_protocol
-from piebench_eval.scoring.cache import Score
+from piebench_eval.scoring.cache import ScoreSpec
 
 
 def test_a_protocol_is_read_again(tmp_path):
@@ -16,6 +16,6 @@ def test_a_network_is_looked_at_again(tmp_path):
     """Its scores are kept under the sizes and times of its files."""
     models = MetricModels(dino=str(tmp_path))
     (tmp_path / "model.safetensors").write_bytes(b"1")
-    before = Score("structure_distance", PAPER, models, "fp32").fingerprint
+    before = ScoreSpec("structure_distance", PAPER, models, "fp32").fingerprint
     (tmp_path / "model.safetensors").write_bytes(b"trained further")
-    assert Score("structure_distance", PAPER, models, "fp32").fingerprint != before
+    assert ScoreSpec("structure_distance", PAPER, models, "fp32").fingerprint != before

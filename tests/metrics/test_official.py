@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from piebench_eval.metrics.columns import BACKGROUND_COLUMNS, COLUMNS
-from piebench_eval.metrics.score import score_edits
+from piebench_eval.scoring.score import score_edits
 from tests.support.edits import block, score_one
 
 
@@ -51,12 +51,12 @@ def test_a_block_scores_like_its_edits_alone(suite, picture, half_mask):
 
 
 def test_the_sources_side_is_computed_once(suite, picture, half_mask, monkeypatch):
-    from piebench_eval.metrics.edits import Edits, SourceImage
+    from piebench_eval.metrics.edit_batch import EditBatch, SourceImage
     from piebench_eval.metrics.protocol import PAPER
 
     source = SourceImage(picture, half_mask, "a [cat]", "a [dog]")
     saved = [np.roll(picture, shift, axis=1) for shift in range(1, 5)]
-    edits = Edits(suite, PAPER, [source], [0] * 4, saved, {})
+    edits = EditBatch(suite, PAPER, [source], [0] * 4, saved, {})
     counted = {"dino": 0, "lpips": 0, "clip": 0, "text": 0}
 
     def count(what, holder, name):

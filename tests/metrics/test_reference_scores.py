@@ -13,14 +13,13 @@ from piebench_eval.data.images import load_mask
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.explain.deviations import DEVIATIONS
 from piebench_eval.metrics.columns import COLUMNS
-from piebench_eval.metrics.edits import Edits
+from piebench_eval.metrics.edit_batch import EditBatch
 from piebench_eval.metrics.networks.names import MetricModels
 from piebench_eval.metrics.networks.suite import Suite
 from piebench_eval.metrics.protocol import MODERN, PAPER
-from piebench_eval.metrics.score import score_edits
 from piebench_eval.metrics.structure import network_input, self_similarity
 from piebench_eval.scoring.edited_images import edited_images_at
-from piebench_eval.scoring.score import read_edit, source_image_of
+from piebench_eval.scoring.score import read_edit, score_edits, source_image_of
 
 pytestmark = pytest.mark.golden
 NAME = "directinversion+p2p"
@@ -112,7 +111,9 @@ def edits(golden_metrics, suite, samples):
     edited_images, missing = edited_images_at(golden_metrics / "output" / NAME, samples, NAME)
     assert not missing
     sources = [source_image_of(sample, 512) for sample in samples]
-    return Edits(suite, PAPER, sources, range(len(samples)), [read_edit(one) for one in edited_images], {})
+    return EditBatch(
+        suite, PAPER, sources, range(len(samples)), [read_edit(one) for one in edited_images], {}
+    )
 
 
 @pytest.mark.parametrize("column", COLUMNS)

@@ -21,10 +21,9 @@ from piebench_eval.report.build import build_report
 from piebench_eval.report.contact_sheet import run_sheet
 from piebench_eval.report.run import read_scored_run
 from piebench_eval.runs.store.folder import RunStore
-from piebench_eval.scoring.cache import ScoreCache
 from piebench_eval.scoring.edited_images import EditedImage, edited_images_at, edited_images_of_run
 from piebench_eval.scoring.images import check_sizes, read_edit
-from piebench_eval.scoring.score import Scoring, work_on
+from piebench_eval.scoring.score import Scoring, scoring_jobs
 from tests.support.fake_editor import FakeEditor
 from tests.support.photos import save_shapes_bench
 from tests.support.runs import run
@@ -207,9 +206,8 @@ def test_a_value_is_kept_for_its_loader_alone(shapes, tmp_path, metric_networks)
     file = tmp_path / "edit.png"
     Image.fromarray(reconstructed(sample, "crop")).save(file)
     given = [EditedImage(sample, {}, file, loader, may_be_strip=False) for loader in (None, *LOADERS)]
-    cells = ScoreCache(tmp_path / "cells.jsonl")
     scoring = Scoring(metric_networks, columns=("psnr",))
-    keys = [item.keys for item in work_on(given, scoring.scores, cells)]
+    keys = [item.keys for item in scoring_jobs(given, scoring.specs)]
     assert len(set(keys)) == len(given)
 
 

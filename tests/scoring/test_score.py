@@ -10,12 +10,13 @@ from PIL import Image
 from piebench_eval.data.images import load_image
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.metrics.columns import COLUMNS
-from piebench_eval.metrics.edits import prepare_edit
+from piebench_eval.metrics.edit_batch import prepare_edit
 from piebench_eval.metrics.protocol import MODERN, PictureRules
 from piebench_eval.scoring.cache import ScoreCache
 from piebench_eval.scoring.edited_images import EditedImage, edited_images_at
 from piebench_eval.scoring.images import check_sizes, fitting_size, is_strip, read_edit, source_view
-from piebench_eval.scoring.score import Scoring, do_work, score_rows, work_on, write_scores
+from piebench_eval.scoring.score import Scoring, compute_scores, scoring_jobs
+from piebench_eval.scoring.scores_file import score_rows, write_scores
 
 PIXELS = ("psnr_unedit_part", "mse_unedit_part")
 
@@ -38,7 +39,7 @@ def edited_images(edits, samples):
 
 @pytest.fixture
 def cells(tmp_path):
-    return ScoreCache(tmp_path / "cells.jsonl")
+    return ScoreCache(tmp_path / "scores.cache.sqlite")
 
 
 @pytest.fixture
@@ -48,8 +49,8 @@ def scoring(metric_networks):
 
 def score(edited_images, scoring, cells, batch=2):
     """Score what is not known; returns the rows and how many edits were computed."""
-    work = list(work_on(edited_images, scoring.scores, cells))
-    computed = sum(do_work(work, scoring.suite("cpu", batch), cells, scoring.resize))
+    work = list(scoring_jobs(edited_images, scoring.specs))
+    computed = sum(compute_scores(work, scoring.suite("cpu", batch), cells, scoring.resize))
     return score_rows(work, cells), computed
 
 
@@ -188,16 +189,16 @@ def test_pictures_too_small_for_the_metrics_are_refused(samples, tmp_path, side)
 @pytest.mark.parametrize("which", ["edit", "source"])
 def test_a_file_that_changes_while_it_is_scored_is_refused(edited_images, scoring, cells, which):
     scoring = replace(scoring, columns=PIXELS)
-    work = list(work_on(edited_images[:1], scoring.scores, cells))
+    work = list(scoring_jobs(edited_images[:1], scoring.specs))
     file = edited_images[0].file if which == "edit" else edited_images[0].sample.file
     before = file.read_bytes()
     try:
         Image.fromarray(noise(128, 128)).save(file)
         with pytest.raises(PiebenchError, match="was changed while it was scored"):
-            list(do_work(work, scoring.suite("cpu"), cells))
+            list(compute_scores(work, scoring.suite("cpu"), cells))
     finally:
         file.write_bytes(before)
-    assert work[0].missing(cells).scores
+    assert work[0].missing(cells).specs
 
 
 def test_a_protocols_own_clip_is_the_one_that_is_loaded_and_named(edited_images, scoring, cells):
@@ -220,7 +221,7 @@ def test_an_unreadable_edit_is_named(samples, tmp_path, scoring, cells):
 def test_only_what_is_missing_is_computed(edited_images, scoring, cells, tmp_path):
     rows, computed = score(edited_images, scoring, cells)
     assert computed == len(edited_images) == len(rows)
-    again = ScoreCache(tmp_path / "cells.jsonl")
+    again = ScoreCache(tmp_path / "scores.cache.sqlite")
     assert str(score(edited_images, scoring, again)) == str((rows, 0))
 
     more, computed = score(edited_images, replace(scoring, columns=(*COLUMNS, "psnr")), again)
@@ -228,14 +229,14 @@ def test_only_what_is_missing_is_computed(edited_images, scoring, cells, tmp_pat
     assert str([{name: row[name] for name in rows[0]} for row in more]) == str(rows)
 
     Image.fromarray(noise(128, 128)).save(edited_images[0].file)
-    changed, computed = score(edited_images, scoring, ScoreCache(tmp_path / "cells.jsonl"))
+    changed, computed = score(edited_images, scoring, ScoreCache(tmp_path / "scores.cache.sqlite"))
     assert computed == 1 and changed[0] != rows[0] and str(changed[1:]) == str(rows[1:])
 
 
 def test_only_columns_that_a_protocol_changes_are_computed(edited_images, scoring, cells, monkeypatch):
     score(edited_images, scoring, cells)
-    work = list(work_on(edited_images, replace(scoring, protocol=MODERN).scores, cells))
-    columns = {score.column for item in work for score in item.missing(cells).scores}
+    work = list(scoring_jobs(edited_images, replace(scoring, protocol=MODERN).specs))
+    columns = {score.column for item in work for score in item.missing(cells).specs}
     clip = {column for column in COLUMNS if column.startswith("clip")}
     assert columns == {"structure_distance", "ssim_unedit_part", *clip}
 
@@ -246,23 +247,23 @@ def test_other_networks_and_precisions_have_scores_of_their_own(edited_images, s
         replace(scoring, precision="bf16"),
         replace(scoring, models=replace(scoring.models, dino="x")),
     ):
-        work = list(work_on(edited_images, other.scores, cells))
-        assert "structure_distance" in {one.column for item in work for one in item.missing(cells).scores}
+        work = list(scoring_jobs(edited_images, other.specs))
+        assert "structure_distance" in {one.column for item in work for one in item.missing(cells).specs}
 
 
 def test_an_interrupt_loses_no_finished_block(edited_images, scoring, cells, tmp_path):
-    work = list(work_on(edited_images, scoring.scores, cells))
-    going = do_work(work, scoring.suite("cpu", 1), cells)
+    work = list(scoring_jobs(edited_images, scoring.specs))
+    going = compute_scores(work, scoring.suite("cpu", 1), cells)
     assert next(going) == 1
     going.close()
-    again = ScoreCache(tmp_path / "cells.jsonl")
-    left = [item for item in work_on(edited_images, scoring.scores, again) if item.missing(again).scores]
+    again = ScoreCache(tmp_path / "scores.cache.sqlite")
+    left = [item for item in scoring_jobs(edited_images, scoring.specs) if item.missing(again).specs]
     assert [item.edited_image for item in left] == edited_images[1:]
 
 
 def test_batches_change_no_score(edited_images, scoring, tmp_path):
-    one, _ = score(edited_images, scoring, ScoreCache(tmp_path / "one.jsonl"), batch=1)
-    four, _ = score(edited_images, scoring, ScoreCache(tmp_path / "four.jsonl"), batch=4)
+    one, _ = score(edited_images, scoring, ScoreCache(tmp_path / "one.sqlite"), batch=1)
+    four, _ = score(edited_images, scoring, ScoreCache(tmp_path / "four.sqlite"), batch=4)
     for row, other in zip(one, four, strict=True):
         for column in COLUMNS:
             assert row[column] == pytest.approx(other[column], rel=1e-5, abs=1e-9, nan_ok=True)
@@ -308,7 +309,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(samples, tmp_path, sco
 
     from piebench_eval.scoring import score as module
 
-    decoded = module._Decoded
+    decoded = module._DecodedEdit
     alive = []
     real = module._score_block
 

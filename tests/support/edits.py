@@ -1,15 +1,15 @@
 """Blocks of edits as metric tests make and score them."""
 
 from piebench_eval.metrics.columns import COLUMNS
-from piebench_eval.metrics.edits import Edits, SourceImage
+from piebench_eval.metrics.edit_batch import EditBatch, SourceImage
 from piebench_eval.metrics.protocol import PAPER
-from piebench_eval.metrics.score import score_edits
+from piebench_eval.scoring.score import score_edits
 
 
 def block(suite, pairs, protocol=PAPER, prompts=("a [cat]", "a [dog]")):
     """Edits of ``(source, mask, edited)``, each with a source of its own."""
     sources = [SourceImage(image, mask, *prompts) for image, mask, _ in pairs]
-    return Edits(suite, protocol, sources, range(len(pairs)), [edited for *_, edited in pairs], {})
+    return EditBatch(suite, protocol, sources, range(len(pairs)), [edited for *_, edited in pairs], {})
 
 
 def score_one(suite, image, mask, edited, protocol=PAPER, columns=COLUMNS, **options):

@@ -1,4 +1,4 @@
-"""A block of edits under a protocol, and what the metrics share of them."""
+"""A batch of edited images with their sources: what a metric takes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class SourceImage:
-    """The side of the comparison that all edits of a sample share.
+    """A source image with its mask, its prompts and, in a drawn benchmark, its ideal edit.
 
     Attributes:
         image: source picture ``[height, width, 3]``.
         mask: True where the picture should be edited, ``[height, width]``, without the frame.
         source_prompt: prompt of the source picture, with its brackets.
         target_prompt: prompt of the edited picture, with its brackets.
-        ideal: the ideal edit ``[height, width, 3]``, where the benchmark is a drawn one and it is asked for.
+        ideal: the ideal edit ``[height, width, 3]``, if the benchmark is drawn and a metric needs it.
     """
 
     image: NDArray[np.uint8]
@@ -45,48 +45,50 @@ class SourceImage:
 
 
 @dataclass(frozen=True, eq=False)
-class Edits:
-    """Edited pictures beside their sources, all of one size, as a protocol sees them.
+class EditBatch:
+    """Edited images of one size with their sources, under a protocol.
 
-    What the metrics compute of them is remembered in ``memo`` by the rules that it depends on, so that
-    metrics and protocols that agree in those rules share it.
+    Intermediate results, such as embeddings, are kept in ``computed`` under the rules that they depend on:
+    metrics and protocols that agree in those rules share them.
 
     Attributes:
         suite: the networks.
-        protocol: how to look at the pictures.
+        protocol: the protocol.
         sources: the sources, each once.
-        owners: for each edit the position of its source.
-        saved: edits as they were saved, ``[height, width, 3]``, or several panels of that size.
-        memo: what was computed so far.
+        source_indices: for each edit the index of its source.
+        saved_images: edits as they were saved, ``[height, width, 3]``, or strips of panels of that size.
+        computed: intermediate results so far.
     """
 
     suite: Suite
     protocol: Protocol
     sources: Sequence[SourceImage]
-    owners: Sequence[int]
-    saved: Sequence[NDArray[np.uint8]]
-    memo: dict[Any, Any]
+    source_indices: Sequence[int]
+    saved_images: Sequence[NDArray[np.uint8]]
+    computed: dict[Any, Any]
 
-    def under(self, protocol: Protocol) -> Edits:
-        """The same edits under another protocol; what both see alike is computed once."""
-        return Edits(self.suite, protocol, self.sources, self.owners, self.saved, self.memo)
+    def under(self, protocol: Protocol) -> EditBatch:
+        """The same edits under another protocol, with the same intermediate results."""
+        return EditBatch(
+            self.suite, protocol, self.sources, self.source_indices, self.saved_images, self.computed
+        )
 
     def cached(self, what: str, rules: Sequence[Hashable], compute: Callable[[], T]) -> T:
-        """Compute something, or find it in the memo.
+        """An intermediate result, computed at most once.
 
         Args:
             what: its name.
-            rules: what it depends on of the protocol, sections or single choices.
-            compute: how.
+            rules: the sections or values of the protocol that it depends on.
+            compute: computes it.
         """
         key = (what, *rules)
-        if key not in self.memo:
-            self.memo[key] = compute()
-        return self.memo[key]
+        if key not in self.computed:
+            self.computed[key] = compute()
+        return self.computed[key]
 
-    def of_owners(self, of_sources: Sequence[T]) -> list[T]:
-        """For each edit what belongs to its source."""
-        return [of_sources[owner] for owner in self.owners]
+    def per_edit(self, of_sources: Sequence[T]) -> list[T]:
+        """From a value per source, a value per edit."""
+        return [of_sources[index] for index in self.source_indices]
 
     @property
     def source_images(self) -> list[NDArray[np.uint8]]:
@@ -95,7 +97,7 @@ class Edits:
 
     @property
     def channels(self) -> str:
-        """The one rule for pictures that reaches the sources too."""
+        """Order of the channels, the one rule for edited images that also applies to sources."""
         return self.protocol.pictures.channels
 
     @property
@@ -105,7 +107,7 @@ class Edits:
         def compute() -> list[NDArray[np.uint8]]:
             rules = self.protocol.pictures
             height, width, _ = self.sources[0].image.shape
-            return [prepare_edit(saved, height, width, rules) for saved in self.saved]
+            return [prepare_edit(saved, height, width, rules) for saved in self.saved_images]
 
         return self.cached("images", [self.protocol.pictures], compute)
 
@@ -153,7 +155,7 @@ class Edits:
 
 
 def prepare_edit(saved: NDArray[np.uint8], height: int, width: int, rules: PictureRules) -> NDArray[np.uint8]:
-    """Take the edit out of what was saved, ``[height, width, 3]``, by the protocol's rules for pictures."""
+    """The edit ``[height, width, 3]`` in a saved image, by the protocol's rules for edited images."""
     if saved.shape[:2] == (height, width):
         image = saved
     elif rules.panel == "squeezed":
@@ -177,12 +179,12 @@ def _second_panel(saved: tuple[int, ...], height: int, width: int) -> tuple[int,
 
 
 def as_jpeg(image: NDArray[np.uint8], quality: int, chroma: str) -> NDArray[np.uint8]:
-    """A picture as it looks after it was saved as JPEG."""
+    """An image after JPEG compression, ``[height, width, 3]``."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=chroma)
     return np.array(Image.open(buffer))
 
 
 def in_order(image: NDArray[np.uint8], channels: str) -> NDArray[np.uint8]:
-    """A picture with its channels in another order."""
+    """An image with its channels in the order ``rgb`` (as it is) or ``bgr``."""
     return image if channels == "rgb" else np.ascontiguousarray(image[..., ::-1])
