@@ -1,20 +1,21 @@
-"""Tables as LaTeX, in the manner of the paper's Table 1."""
+"""Tables as LaTeX, in the layout of the paper's Table 1: pandas' Styler with booktabs rules."""
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from piebench_eval.metrics import METRICS as REGISTRY
-from piebench_eval.tables.formats.cells import HEADINGS, cell, is_number_column, rows_of
+from piebench_eval.tables.formats.cells import HEADINGS, cell, is_number_column
 from piebench_eval.tables.formats.marks import Mark
 from piebench_eval.tables.layout import metrics_in
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
-
-    import pandas as pd
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
     from piebench_eval.tables.formats.marks import Marks
     from piebench_eval.tables.layout import TableMetric
@@ -23,7 +24,8 @@ _NEEDS = (
     r"Needs \usepackage{booktabs} and nothing else. It is UTF-8: if a name has letters that pdflatex does "
     r"not know, compile it by xelatex or lualatex with a font that has them."
 )
-_COMMANDS = {Mark.BEST: r"\textbf", Mark.SECOND: r"\underline"}
+_STYLES = {Mark.BEST: "textbf:--rwrap;", Mark.SECOND: "underline:--rwrap;"}
+# Styler's own escape leaves <, >, |, leading brackets and stars, and dashes, which LaTeX reads otherwise.
 _ESCAPES = str.maketrans(
     {
         "_": r"\_",
@@ -58,22 +60,17 @@ def to_latex(table: pd.DataFrame, remarks: Sequence[str], marks: Marks, sections
         table: labels and numbers; columns and cells called like a metric get its heading.
         remarks: lines for the reader.
         marks: what is bold or underlined.
-        sections: what each row is of; a rule stands wherever it changes.
+        sections: what each row is of; there is a rule wherever it changes.
     """
     metrics = {metric.key: metric for metric in metrics_in(REGISTRY.names())}
+    styler = table.reset_index(drop=True).style.hide(axis="index")
+    styler.format({column: partial(_cell, column, metrics=metrics) for column in table.columns})
+    styler.apply(lambda body: _styles(body, marks), axis=None)
     alignment = "".join("r" if is_number_column(table[column]) else "l" for column in table.columns)
-    lines = [
-        *(f"% {' '.join(text.split())}" for text in (_NEEDS, *remarks)),
-        rf"\begin{{tabular}}{{{alignment}}}",
-        r"\toprule",
-        *_families([metrics.get(column) for column in table.columns]),
-        *_headings(list(table.columns), metrics),
-        r"\midrule",
-        *_body(table, marks, sections, metrics),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines) + "\n"
+    begin, toprule, _, midrule, *body = styler.to_latex(column_format=alignment, hrules=True).splitlines()
+    heading = [*_families(table.columns, metrics), *_headings(table.columns, metrics)]
+    comments = (f"% {' '.join(text.split())}" for text in (_NEEDS, *remarks))
+    return "\n".join([*comments, begin, toprule, *heading, midrule, *_in_sections(body, sections), ""])
 
 
 def escape(text: str) -> str:
@@ -102,19 +99,36 @@ def _power(found: re.Match[str]) -> str:
     return rf"$\times 10^{exponent}$" if len(exponent) == 1 else rf"$\times 10^{{{exponent}}}$"
 
 
-def _families(metrics: Sequence[TableMetric | None]) -> list[str]:
+def _styles(body: pd.DataFrame, marks: Marks) -> pd.DataFrame:
+    styles = pd.DataFrame("", index=body.index, columns=body.columns)
+    for (row, column), mark in marks.items():
+        styles.loc[row, column] = _STYLES.get(mark, "")
+    return styles
+
+
+def _cell(column: str, value: object, metrics: Mapping[str, TableMetric]) -> str:
+    if isinstance(value, float | int):  # in text, a hyphen is no minus
+        return cell(value).replace("-", "$-$").replace("inf", r"$\infty$")
+    if column == "metric" and value in metrics:
+        return maths(metrics[str(value)].title)
+    return escape(cell(value))
+
+
+# The heading is ours: Styler has no rules below a group of columns, and merges equal headings in all lines.
+def _families(columns: Iterable[str], metrics: Mapping[str, TableMetric]) -> list[str]:
     """The upper line of Table 1's heading with the rules below it; nothing for other tables."""
     cells, rules, first = [], [], 1
-    for family, columns in groupby(metrics, lambda metric: metric.family if metric else ""):
-        last = first + len(list(columns)) - 1
+    families = (metrics[column].family if column in metrics else "" for column in columns)
+    for family, group in groupby(families):
+        last = first + len(list(group)) - 1
         cells.append(rf"\multicolumn{{{last - first + 1}}}{{c}}{{{family}}}")
         rules += [rf"\cmidrule(lr){{{first}-{last}}}"] if family else []
         first = last + 1
     return [_row(cells), " ".join(rules)] if rules else []
 
 
-def _headings(columns: Sequence[str], metrics: Mapping[str, TableMetric]) -> list[str]:
-    """Headings in as many lines as the highest has, standing on the rule below them."""
+def _headings(columns: Iterable[str], metrics: Mapping[str, TableMetric]) -> list[str]:
+    """Headings in as many lines as the highest has, each ending on the last line."""
     stacks = [
         [maths(line) for line in metrics[column].title.splitlines()]
         if column in metrics
@@ -126,32 +140,13 @@ def _headings(columns: Sequence[str], metrics: Mapping[str, TableMetric]) -> lis
     return [_row(line) for line in zip(*padded, strict=True)]
 
 
-def _body(
-    table: pd.DataFrame, marks: Marks, sections: Sequence[Hashable], metrics: Mapping[str, TableMetric]
-) -> list[str]:
-    lines = []
-    for place, row in enumerate(rows_of(table)):
-        if place and sections[place] != sections[place - 1]:
-            lines.append(r"\midrule")
-        cells = [
-            _marked(_cell(column, value, metrics), marks.get((place, column)))
-            for column, value in row.items()
-        ]
-        lines.append(_row(cells))
-    return lines
-
-
-def _marked(text: str, mark: Mark | None) -> str:
-    return f"{_COMMANDS[mark]}{{{text}}}" if mark in _COMMANDS else text
-
-
-def _cell(column: str, value: object, metrics: Mapping[str, TableMetric]) -> str:
-    if isinstance(value, float | int):  # in text, a hyphen is no minus
-        return cell(value).replace("-", "$-$").replace("inf", r"$\infty$")
-    if column == "metric" and value in metrics:
-        return maths(metrics[str(value)].title)
-    return escape(cell(value))
-
-
 def _row(cells: Iterable[str]) -> str:
     return " & ".join(cells) + r" \\"
+
+
+def _in_sections(body: Sequence[str], sections: Sequence[Hashable]) -> Iterator[str]:
+    """The rows with a rule between sections: Styler's own rules need a visible index, and are no booktabs."""
+    for row, line in enumerate(body):
+        if 0 < row < len(sections) and sections[row] != sections[row - 1]:
+            yield r"\midrule"
+        yield line

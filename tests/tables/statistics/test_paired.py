@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp
+from scipy.stats import bootstrap, permutation_test, ttest_1samp
 
+from piebench_eval.tables.statistics.bootstrap import RESAMPLES
 from piebench_eval.tables.statistics.paired import holm, interval_of_differences, p_of_differences
+from tests.tables.statistics.test_bootstrap import quantile_range
 
 
 def noise(pairs, repeats, seed=0):
@@ -28,6 +30,24 @@ def test_it_is_students_interval_and_p():
     assert low == pytest.approx(np.array(interval.low, dtype=float))
     assert high == pytest.approx(np.array(interval.high, dtype=float))
     assert p_of_differences(differences) == pytest.approx(np.array(theirs.pvalue, dtype=float))
+
+
+def test_with_many_pairs_it_is_scipys_bootstrap_interval():
+    differences = np.random.default_rng(2).exponential(5, (150, 2)) - 4
+    theirs = bootstrap((differences,), np.mean, axis=0, n_resamples=RESAMPLES, method="percentile", rng=1)
+    for end, level in zip(interval_of_differences(differences), (0.025, 0.975), strict=True):
+        least, most = quantile_range(theirs.bootstrap_distribution, level)
+        assert np.all((least <= end) & (end <= most))
+
+
+def test_its_p_is_that_of_a_permutation_test():
+    differences = np.random.default_rng(3).normal(1, 6, (100, 4))
+    theirs = permutation_test(
+        (differences,), np.mean, permutation_type="samples", n_resamples=9999, axis=0, vectorized=True, rng=1
+    )
+    one_sided = theirs.pvalue / 2  # scipy doubles the smaller of both tails, and with it the sampling error
+    allowed = 2 * 4 * np.sqrt(one_sided * (1 - one_sided) / 9999)
+    assert np.all(np.abs(p_of_differences(differences) - theirs.pvalue) <= allowed)
 
 
 @pytest.mark.filterwarnings("error")
