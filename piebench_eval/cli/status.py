@@ -26,18 +26,18 @@ def status(
         Path | None,
         typer.Option(help="The benchmark folder, if it has moved since the run.", show_default=False),
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it until nothing is missing.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat until nothing is missing.")] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every picture and check it against its record.")
+        bool, typer.Option("--verify", help="Check every image against the checksum in its record.")
     ] = False,
-    seconds: Annotated[float, typer.Option(min=0.2, help="How often --watch looks.")] = 5.0,
+    seconds: Annotated[float, typer.Option(min=0.2, help="Seconds between updates of --watch.")] = 5.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print as JSON, with the traceback of every failure.")
     ] = False,
 ) -> None:
     """Show how far a run is: done, failed and missing edits, pace and time left.
 
-    It only reads, from any machine that sees the folder, while any number of workers write.
+    It only reads, on any machine that sees the folder, also while workers write to it.
 
     Examples:
 
@@ -80,7 +80,7 @@ def status(
 
 
 def _render(found: Status) -> RenderableType:
-    """A line per combination, their sum, and the pace."""
+    """A table with a row per combination, their sums, and the pace."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Group
     from rich.table import Table

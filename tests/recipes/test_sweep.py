@@ -192,7 +192,7 @@ PIXELS = ("--metrics", "psnr_unedit_part,mse_unedit_part", "--device", "cpu")
 def swept(command, tmp_path_factory):
     out = tmp_path_factory.mktemp("sweeps") / "grid"
     code, printed = piebench(*command, "--out", out)
-    assert code == 0 and "4 points: 8 edits made, 0 were there" in printed, printed
+    assert code == 0 and "4 runs: 8 edits made, 0 were there" in printed, printed
     return out
 
 

@@ -1,13 +1,13 @@
 """Who gets what next."""
 
-from piebench_eval.runs.jobs import Job, Model, Unit
+from piebench_eval.runs.jobs import Job, JobGroup, ModelSpec
 from piebench_eval.runs.queue import ATTEMPTS, JobQueue
 
-MODEL = Model("m", None, "fp32")
+MODEL = ModelSpec("m", None, "fp32")
 
 
 def unit(number, jobs=2):
-    return Unit(
+    return JobGroup(
         MODEL, tuple(Job("direct", f"method{place}", (), frozenset({f"{number}"})) for place in range(jobs))
     )
 
@@ -65,11 +65,11 @@ def test_a_job_that_kills_its_workers_is_given_up_and_the_rest_goes_on():
 def test_a_worker_may_be_given_a_job_before_its_last_is_saved():
     queue = JobQueue([unit(0, 3)])
     queue.next_job("a"), queue.next_job("a")
-    assert [job.method for job in queue.at_work("a")] == ["method0", "method1"]
+    assert [job.method for job in queue.running("a")] == ["method0", "method1"]
     queue.finish("a")
-    assert [job.method for job in queue.at_work("a")] == ["method1"]
+    assert [job.method for job in queue.running("a")] == ["method1"]
     queue.finish("a")
-    assert not queue.at_work("a") and not queue.is_empty
+    assert not queue.running("a") and not queue.is_empty
 
 
 def test_a_job_that_was_only_being_saved_is_no_killer():
@@ -94,7 +94,7 @@ def test_what_comes_next_is_known():
     def jobs(sample):
         return tuple(Job("direct", method, (sample,), frozenset("x")) for method in "ab")
 
-    queue = JobQueue([Unit(MODEL, jobs("one")), Unit(MODEL, jobs("two"))])
+    queue = JobQueue([JobGroup(MODEL, jobs("one")), JobGroup(MODEL, jobs("two"))])
     assert queue.next_samples("w") == ("one",)
     queue.next_job("w")
     assert queue.next_samples("w") == ("one",)

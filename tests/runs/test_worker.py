@@ -6,34 +6,21 @@ import pytest
 import torch
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.runs.jobs import plan_units
-from piebench_eval.runs.store.records import read_ledger
-from piebench_eval.runs.worker import Worker, WorkerSpec
-from tests.support import fake_editor as fake_editor_module
-from tests.support.fake_editor import fake_editor
+from piebench_eval.runs.jobs import plan_jobs
+from piebench_eval.runs.machine import MachineOptions, WorkerSpec
+from piebench_eval.runs.store.records import read_records
+from piebench_eval.runs.worker import Worker
+from tests.support import fake_runner as fake_runner_module
+from tests.support.fake_runner import fake_runner
 
 
-def worker_spec(**fields):
-    common = {
-        "device": "cpu",
-        "threads": None,
-        "largest_batch": 4,
-        "batch_grows": False,
-        "allow_pickle": False,
-        "cache": None,
-        "compile": False,
-        "checkpointing": False,
-        "out": None,
-        "session": "s",
-    }
-    return WorkerSpec(**{**common, **fields})
+def worker_spec(make_runner, out=None, largest=4, grows=False):
+    machine = MachineOptions(batch_size=None if grows else largest, make_runner=make_runner)
+    return WorkerSpec(machine, "cpu", None, largest, out, "s")
 
 
 def worker_of(recipe, out, largest=4, grows=False, **behaviour):
-    spec = worker_spec(
-        out=out, largest_batch=largest, batch_grows=grows, make_editor=fake_editor(**behaviour)
-    )
-    return Worker(spec, recipe, "w")
+    return Worker(worker_spec(fake_runner(**behaviour), out, largest, grows), recipe, "w")
 
 
 def outcomes(worker, unit):
@@ -42,12 +29,12 @@ def outcomes(worker, unit):
 
 @pytest.fixture
 def unit(fake_recipe, samples):
-    (unit,) = plan_units(fake_recipe, samples, batch_size=4)
+    (unit,) = plan_jobs(fake_recipe, samples, batch_size=4)
     return unit
 
 
 def batches(worker):
-    return [len(ids) for _, ids in worker.editor.batches]
+    return [len(ids) for _, ids in worker.runner.batches]
 
 
 def test_a_batch_is_made_and_kept_at_once(fake_recipe, unit, tmp_path):
@@ -55,7 +42,7 @@ def test_a_batch_is_made_and_kept_at_once(fake_recipe, unit, tmp_path):
     made = outcomes(worker, unit)
     assert batches(worker) == [4, 4] and len(made) == 8 and not any(outcome.failed for outcome in made)
     assert all(outcome.image is None and outcome.record["bytes"] > 0 for outcome in made)
-    assert set(read_ledger(tmp_path).made) == {outcome.key for outcome in made}
+    assert set(read_records(tmp_path).made) == {outcome.key for outcome in made}
     assert len(list(tmp_path.rglob("*.png"))) == 8
 
 
@@ -81,7 +68,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(fake_recipe, unit, tmp
     ],
 )
 def test_out_of_memory_has_several_names(fake_recipe, unit, tmp_path, monkeypatch, message):
-    monkeypatch.setattr(fake_editor_module, "OutOfMemoryError", lambda text: RuntimeError(message))
+    monkeypatch.setattr(fake_runner_module, "OutOfMemoryError", lambda text: RuntimeError(message))
     worker = worker_of(fake_recipe, tmp_path, fits=2)
     assert not any(outcome.failed for outcome in outcomes(worker, unit))
     assert batches(worker) == [4, 2, 2] * 2
@@ -89,7 +76,7 @@ def test_out_of_memory_has_several_names(fake_recipe, unit, tmp_path, monkeypatc
 
 def test_a_failed_batch_is_collected_before_the_next(fake_recipe, unit, tmp_path, monkeypatch):
     worker, emptied = worker_of(fake_recipe, tmp_path, fits=2), []
-    edit, held = worker.editor.edit, []
+    edit, held = worker.runner.edit, []
 
     class Tensor:
         """What an edit holds; in a cycle of references, as autograd's graphs may be."""
@@ -105,7 +92,7 @@ def test_a_failed_batch_is_collected_before_the_next(fake_recipe, unit, tmp_path
             held.append(weakref.ref(tensor))
         return edit(combination, samples)
 
-    monkeypatch.setattr(worker.editor, "edit", watched_edit)
+    monkeypatch.setattr(worker.runner, "edit", watched_edit)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(held[-1]() is None))
     assert len(outcomes(worker, unit)) == 8
     assert emptied == [True, True], "once per combination, and nothing was held any more"
@@ -123,7 +110,7 @@ def test_one_bad_sample_fails_alone(fake_recipe, unit, samples, tmp_path):
     failed = [outcome for outcome in made if outcome.failed]
     assert [outcome.key.sample for outcome in failed] == [bad, bad] and len(made) == 8
     assert failed[0].record["error"] == f"ValueError: {bad} cannot be edited"
-    assert "fake_editor.py" in failed[0].record["traceback"]
+    assert "fake_runner.py" in failed[0].record["traceback"]
 
 
 def test_a_batch_grows_where_the_device_says_how_much_fits(fake_recipe, unit, tmp_path):
@@ -143,9 +130,9 @@ def test_a_batch_is_made_whole_but_only_what_is_wanted_is_kept(fake_recipe, unit
 
 def test_shared_work_is_forgotten_when_the_batch_changes(fake_recipe, samples, tmp_path):
     worker = worker_of(fake_recipe, tmp_path)
-    for unit in plan_units(fake_recipe, samples, batch_size=2):
+    for unit in plan_jobs(fake_recipe, samples, batch_size=2):
         outcomes(worker, unit)
-    assert worker.editor.forgotten == 2 and len(worker.editor.models) == 1
+    assert worker.runner.cleared == 2 and len(worker.runner.models) == 1
 
 
 def test_an_error_that_spoils_the_process_ends_it(fake_recipe, unit, tmp_path, monkeypatch):
@@ -154,7 +141,7 @@ def test_an_error_that_spoils_the_process_ends_it(fake_recipe, unit, tmp_path, m
     def broken(combination, samples):
         raise RuntimeError("CUDA error: device-side assert triggered")
 
-    monkeypatch.setattr(worker.editor, "edit", broken)
+    monkeypatch.setattr(worker.runner, "edit", broken)
     with pytest.raises(RuntimeError, match="device-side"):
         outcomes(worker, unit)
     assert not list(tmp_path.rglob("*.jsonl"))
@@ -169,4 +156,4 @@ def test_a_folder_that_cannot_be_written_ends_the_work(fake_recipe, unit, tmp_pa
 def test_the_next_samples_are_read_meanwhile(fake_recipe, unit, samples, tmp_path):
     worker = worker_of(fake_recipe, tmp_path)
     list(worker.run(unit.model, unit.jobs[0], tuple(samples[:1])))
-    assert worker.editor.prepared == [(*unit.jobs[0].samples, samples[0])]
+    assert worker.runner.prefetched == [(*unit.jobs[0].samples, samples[0])]
