@@ -177,7 +177,7 @@ class _Session:
             self._store = RunStore.create_or_resume(plan.out, plan.recipe, plan.about)
             about = describe_session(plan.data, plan.samples, engine, plan.shard, plan.mask_size)
             self._session_log = SessionLog(plan.out, name, about)
-            self._log = self._session_log.log("session")
+            self._log = self._session_log.record_log("session")
         self._time_left.add_worker(loaded.worker)
         self._devices[loaded.worker] = loaded.about
         self._session_log.note("workers", self._devices)

@@ -43,7 +43,7 @@ class InProcessEngine:
             edits = ", ".join(outcome.key.sample for outcome in error.failures)
             raise PiebenchError(
                 f"{error}.\n{error.job.name} of {edits} is recorded as failed, and what is finished is kept: "
-                "run the same command again to go on with the rest; --retry-failed --batch-size 1 makes "
+                "run the same command again to make the rest; --retry-failed --batch-size 1 makes "
                 "these edits again, each by itself"
             ) from error
         except RuntimeError as error:

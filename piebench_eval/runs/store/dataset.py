@@ -30,7 +30,7 @@ def dataset_of_run(store: RunStore, data: Path | None = None) -> tuple[Path, lis
     """
     manifest = store.manifest()
     if not manifest["sessions"]:
-        raise PiebenchError(f"{store.folder}: nothing has been edited yet; go on with piebench run")
+        raise PiebenchError(f"{store.folder}: nothing has been edited yet; continue with piebench run")
     folder = data or Path(manifest["sessions"][-1]["data_folder"])
     if not folder.is_dir() and (store.folder / BENCHMARK_FOLDER).is_dir():
         folder = store.folder / BENCHMARK_FOLDER  # the run folder was moved, and its own benchmark with it

@@ -249,7 +249,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if about["format"] != FORMAT:
         raise PiebenchError(
             f"{folder}: written by another version of piebench (folder format {about['format']}, this one "
-            f"writes {FORMAT}); start a new run folder, or go on with that version"
+            f"writes {FORMAT}); start a new run folder, or use that version"
         )
     manifest = read_json_object(folder / MANIFEST_FILE, _MANIFEST_PARTS, "start a new run folder")
     if not all(isinstance(manifest[part], dict) for part in ("plugins", "data")):

@@ -67,4 +67,4 @@ def refuse_sweep_out(folder: Path) -> None:
     Raises:
         PiebenchError: the folder holds a sweep.
     """
-    refuse_sweep(folder, "go on with its --sweep or --config, or choose another --out")
+    refuse_sweep(folder, "resume it with its --sweep or --config, or choose another --out")

@@ -36,7 +36,7 @@ class SessionLog:
         self._content = {"models": {}, **content}
         self._write()
 
-    def log(self, worker: str) -> RecordLog:
+    def record_log(self, worker: str) -> RecordLog:
         """The record log of a worker."""
         return RecordLog(log_file(self._folder, self.name, worker))
 
