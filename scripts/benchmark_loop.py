@@ -82,8 +82,8 @@ def time_run(folder: Path, data: Path, workers: int) -> tuple[float, int, int]:
     """Seconds of one command, edits made, and edits found."""
     started = time.perf_counter()
     recipe = build_recipe(read_recipe_fields(DEMO_RECIPE), {}, "demo")
-    who = MachineOptions(devices="cpu", workers=workers, batch_size=1, make_runner=no_op_runner)
-    summary = execute_run(plan_run(recipe, data, folder, Selection(), who), lambda progress: None)
+    machine = MachineOptions(devices="cpu", workers=workers, batch_size=1, make_runner=no_op_runner)
+    summary = execute_run(plan_run(recipe, data, folder, Selection(), machine), lambda progress: None)
     return time.perf_counter() - started, summary.made, summary.found
 
 
@@ -96,10 +96,10 @@ def measure_memory(jobs: int) -> None:
         samples = [
             replace(plan.samples[0], id=str(number)) for number in range(jobs // len(recipe.pairs) + 1)
         ]
-        units = plan_jobs(recipe, samples, batch_size=1)
-        edits = {job.key(sample) for unit in units for job in unit.jobs for sample in job.wanted}
+        groups = plan_jobs(recipe, samples, batch_size=1)
+        edits = {job.key(sample) for group in groups for job in group.jobs for sample in job.wanted}
         scan = replace(plan, samples=samples).scan()
-        queue = JobQueue([left for unit in units if (left := unit.without(scan.done)) is not None])
+        queue = JobQueue([left for group in groups if (left := group.without(scan.done)) is not None])
         assert not queue.is_empty and len(edits) >= jobs and len(scan.missing) >= jobs
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     heavy = "torch" in sys.modules

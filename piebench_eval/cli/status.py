@@ -13,6 +13,8 @@ from piebench_eval.api.duration import duration
 from piebench_eval.cli.console import out, print_warning
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import RenderableType
 
     from piebench_eval.runs.status import Status
@@ -45,8 +47,6 @@ def status(
 
       piebench status runs/table1 --verify --json
     """
-    from rich.live import Live
-
     from piebench_eval.runs.status import status_of_run
     from piebench_eval.runs.store.dataset import dataset_of_run
     from piebench_eval.runs.store.folder import RunStore
@@ -54,20 +54,33 @@ def status(
     store = RunStore.read(folder)
     _, samples = dataset_of_run(store, data)
     found = status_of_run(store, samples, verify)
-    if watch and not as_json:
-        try:
-            with Live(_render(found), console=out, auto_refresh=False) as live:
-                while found.missing:
-                    time.sleep(seconds)
-                    found = status_of_run(store, samples)
-                    live.update(_render(found), refresh=True)
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
-    elif as_json:
+    if as_json:
         out.print_json(data=asdict(found))
         return
+    if watch:
+        found = _watch(found, lambda: status_of_run(store, samples), seconds)
     else:
         out.print(_render(found))
+    _print_problems(found)
+
+
+def _watch(found: Status, read: Callable[[], Status], seconds: float) -> Status:
+    """Show a status that is read again every so many seconds, until nothing is missing; return the last."""
+    from rich.live import Live
+
+    try:
+        with Live(_render(found), console=out, auto_refresh=False) as live:
+            while found.missing:
+                time.sleep(seconds)
+                found = read()
+                live.update(_render(found), refresh=True)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    return found
+
+
+def _print_problems(found: Status) -> None:
+    """Print damage and the first failed edits."""
     for problem in found.problems:
         print_warning(problem)
     for failure in found.failures[:_SHOWN_FAILURES]:

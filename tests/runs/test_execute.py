@@ -109,7 +109,7 @@ def test_a_later_selection_widens_the_run(edit, tmp_path):
 
 def test_progress_counts_what_was_found(edit):
     edit(selection=Selection(limit=2))
-    told = edit().told
+    told = edit().reports
     assert (told[0].done, told[0].total) == (4, 8) and (told[-1].done, told[-1].total) == (8, 8)
     assert [progress.done for progress in told] == sorted(progress.done for progress in told)
 
@@ -121,7 +121,7 @@ def test_nothing_is_loaded_for_a_finished_run(edit, fake_recipe, photo_bench, tm
         raise AssertionError("loaded")
 
     summary = run(fake_recipe, photo_bench, tmp_path / "run", make_runner=no_runner)
-    assert (summary.made, summary.found) == (0, 8) and summary.told[-1].label == "nothing to do"
+    assert (summary.made, summary.found) == (0, 8) and summary.reports[-1].label == "nothing to do"
 
 
 @pytest.mark.parametrize("trouble", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])

@@ -58,7 +58,7 @@ def record(seconds):
 
 
 def test_time_follows_the_pace_of_the_records(recipe, samples):
-    keys = [job.key(s) for unit in plan_jobs(recipe, samples, 4) for job in unit.jobs for s in job.wanted]
+    keys = [job.key(s) for group in plan_jobs(recipe, samples, 4) for job in group.jobs for s in job.wanted]
     assert all(part.seconds is None for part in forecast(recipe, samples, Scan(missing=keys)))
     own, others = EditKey("ddim", "p2p", samples[0].id), EditKey("direct", "pnp", samples[0].id)
     done = {own: record(20), others: record(5)}

@@ -184,9 +184,9 @@ def edited_by_a_worker(row, samples, model, cache_folder):
         make_runner=Watched,
     )
     worker = Worker(WorkerSpec(machine, "cpu", None, len(samples), None, "s"), recipe, "w")
-    (unit,) = plan_jobs(recipe, samples, len(samples))
-    (job,) = unit.jobs
-    outcomes = list(worker.run(unit.model, job))
+    (group,) = plan_jobs(recipe, samples, len(samples))
+    (job,) = group.jobs
+    outcomes = list(worker.run(group.model, job))
     worker.close()
     assert [outcome.record.get("error") for outcome in outcomes] == [None] * len(samples), row
     assert {outcome.record["batch_size"] for outcome in outcomes} == {len(samples)}, "some failed together"

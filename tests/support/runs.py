@@ -26,10 +26,10 @@ def run(recipe, data, out, selection=None, *, shard=None, retry_failed=False, ma
         retry_failed=retry_failed,
         max_failures=max_failures,
     )
-    told = []
-    summary = execute_run(plan, told.append)
-    summary.told = told
-    summary.warnings = [progress.warning for progress in told if progress.warning]
+    reports = []
+    summary = execute_run(plan, reports.append)
+    summary.reports = reports
+    summary.warnings = [progress.warning for progress in reports if progress.warning]
     return summary
 
 

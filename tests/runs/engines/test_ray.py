@@ -193,6 +193,6 @@ def test_an_actor_with_a_broken_gpu_makes_room_for_another(fake_recipe, samples,
     monkeypatch.setattr(ray_engine.os, "_exit", end)
     spec = worker_spec(make_runner=fake_runner(spoils=(samples[0].id,)))
     actor = ray_engine.Actor(spec, fake_recipe.to_yaml(), "0")
-    (unit,) = plan_jobs(fake_recipe, samples, batch_size=4)
+    (group,) = plan_jobs(fake_recipe, samples, batch_size=4)
     with pytest.raises(Ended):
-        actor.run(unit.model, unit.jobs[0], None)
+        actor.run(group.model, group.jobs[0], None)

@@ -95,12 +95,12 @@ def edit(clock, drawn, tmp_path):
 
 def at(summary, done):
     """What was told when so many edits were done."""
-    return [progress for progress in summary.told if progress.done == done][-1]
+    return [progress for progress in summary.reports if progress.done == done][-1]
 
 
 def test_batches_of_8_every_40_seconds(edit):
     found = edit({"direct+p2p": 100})
-    assert found.told[0].seconds_left is None
+    assert found.reports[0].seconds_left is None
     for batches in range(1, 6):
         now = at(found, SIZE * batches)
         assert now.per_minute == pytest.approx(12)
@@ -111,7 +111,7 @@ def test_a_resumed_run_goes_by_its_own_batches(edit, clock):
     edit({"direct+p2p": 100}, limit=SIZE)
     clock.pass_by(3600)
     found = edit({"direct+p2p": 100})
-    assert found.told[0].done == SIZE and found.told[0].seconds_left is None
+    assert found.reports[0].done == SIZE and found.reports[0].seconds_left is None
     # Of the first eight samples two were there; their batch is computed whole.
     assert at(found, SIZE + 6).seconds_left == pytest.approx(SECONDS * 4)
     assert at(found, SIZE + 6 + 6).seconds_left == pytest.approx(SECONDS * 3)
@@ -142,7 +142,7 @@ def test_a_combination_that_has_not_begun_costs_what_is_planned(edit, counted, t
 
 def test_nothing_is_told_while_rows_are_counted(edit, counted):
     found = edit({"ddim+p2p": 100, "null_text+p2p": 1000})
-    told = [progress.seconds_left for progress in found.told if 0 < progress.done < SIZE]
+    told = [progress.seconds_left for progress in found.reports if 0 < progress.done < SIZE]
     assert told[:2] == [None, None]
 
 
