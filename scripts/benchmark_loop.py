@@ -1,4 +1,4 @@
-"""Time the job loop itself: an editor that does nothing, so that only plan, engine and store are at work.
+"""Time the job loop itself: a runner that does nothing, so that only plan, engine and store are at work.
 
     python scripts/benchmark_loop.py
     python scripts/benchmark_loop.py --samples 70 --workers 4
@@ -23,20 +23,21 @@ from PIL import Image
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
 from piebench_eval.recipes.shipped import DEMO_RECIPE
 from piebench_eval.runs.execute import execute_run
-from piebench_eval.runs.jobs import plan_units
-from piebench_eval.runs.plan import Selection, Workers, plan_run
+from piebench_eval.runs.jobs import plan_jobs
+from piebench_eval.runs.machine import MachineOptions
+from piebench_eval.runs.plan import Selection, plan_run
 from piebench_eval.runs.queue import JobQueue
-from piebench_eval.runs.result import EditResult
+from piebench_eval.runs.runner import EditResult
 
 SIDE = 64
 
 
-class NoOpEditor:
+class NoOpRunner:
     """Returns a grey picture at once."""
 
     about = {"device": "none"}  # noqa: RUF012
     capacity = None
-    resting = 0
+    weights_bytes = 0
 
     def load(self, model):
         return "no model"
@@ -45,15 +46,15 @@ class NoOpEditor:
         picture = np.full((SIDE, SIDE, 3), 128, np.uint8)
         return [EditResult(sample, picture, None, 0.0, 0, 0, 0, 0, []) for sample in samples]
 
-    def prepare(self, samples):
+    def prefetch(self, samples):
         pass
 
-    def forget(self):
+    def clear_cache(self):
         pass
 
 
-def no_op_editor(spec, recipe):
-    return NoOpEditor()
+def no_op_runner(spec, recipe):
+    return NoOpRunner()
 
 
 def save_benchmark(folder: Path, samples: int) -> Path:
@@ -81,8 +82,8 @@ def time_run(folder: Path, data: Path, workers: int) -> tuple[float, int, int]:
     """Seconds of one command, edits made, and edits found."""
     started = time.perf_counter()
     recipe = build_recipe(read_recipe_fields(DEMO_RECIPE), {}, "demo")
-    who = Workers(devices="cpu", count=workers, batch_size=1, make_editor=no_op_editor)
-    summary = execute_run(plan_run(recipe, data, folder, Selection(), who), lambda progress: None)
+    machine = MachineOptions(devices="cpu", workers=workers, batch_size=1, make_runner=no_op_runner)
+    summary = execute_run(plan_run(recipe, data, folder, Selection(), machine), lambda progress: None)
     return time.perf_counter() - started, summary.made, summary.found
 
 
@@ -95,10 +96,10 @@ def measure_memory(jobs: int) -> None:
         samples = [
             replace(plan.samples[0], id=str(number)) for number in range(jobs // len(recipe.pairs) + 1)
         ]
-        units = plan_units(recipe, samples, batch_size=1)
-        edits = {job.key(sample) for unit in units for job in unit.jobs for sample in job.wanted}
+        groups = plan_jobs(recipe, samples, batch_size=1)
+        edits = {job.key(sample) for group in groups for job in group.jobs for sample in job.wanted}
         scan = replace(plan, samples=samples).scan()
-        queue = JobQueue([left for unit in units if (left := unit.without(scan.done)) is not None])
+        queue = JobQueue([left for group in groups if (left := group.without(scan.done)) is not None])
         assert not queue.is_empty and len(edits) >= jobs and len(scan.missing) >= jobs
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     heavy = "torch" in sys.modules

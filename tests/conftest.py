@@ -112,7 +112,7 @@ def metric_networks(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def fake_recipe(tiny_model):
-    """Two combinations; a fake editor never opens the model."""
+    """Two combinations; a fake runner never opens the model."""
     from piebench_eval.recipes.recipe import build_recipe
 
     fields = {"model": str(tiny_model), "inversions": ["ddim", "direct"], "methods": ["p2p"], "steps": 4}

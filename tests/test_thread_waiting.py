@@ -9,7 +9,7 @@ import pytest
 from piebench_eval.runs.plan import Selection
 from piebench_eval.runs.store.session_log import read_sessions
 from piebench_eval.thread_waiting import SPIN_COUNT, bound_waiting
-from tests.support.fake_editor import FakeEditor
+from tests.support.fake_runner import FakeRunner
 from tests.support.runs import run
 
 VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
@@ -39,7 +39,7 @@ def test_openmp_heeds_it(own, expected):
     assert spin_count("import piebench_eval.cli.app, torch", **own) == expected
 
 
-class Listener(FakeEditor):
+class Listener(FakeRunner):
     """Says how its process's threads wait."""
 
     def __init__(self):
@@ -57,7 +57,7 @@ def test_worker_processes_wait_alike(own, fake_recipe, photo_bench, tmp_path, mo
         monkeypatch.delenv(name, raising=False)
     for name, value in own.items():
         monkeypatch.setenv(name, value)
-    run(fake_recipe, photo_bench, tmp_path / "run", Selection(limit=2), count=2, make_editor=listener)
+    run(fake_recipe, photo_bench, tmp_path / "run", Selection(limit=2), workers=2, make_runner=listener)
     (session,) = read_sessions(tmp_path / "run")
     expected = {**dict.fromkeys(VARIABLES), **(own or {"GOMP_SPINCOUNT": str(SPIN_COUNT)})}
     heard = [about["waiting"] for about in session["workers"].values()]

@@ -29,15 +29,16 @@ for name in ("sched_getaffinity", "fork", "getuid", "geteuid", "killpg", "setsid
 RUN = """
 from pathlib import Path
 
-import piebench_eval.cli.work as work
+import piebench_eval.cli.execution as work
 from piebench_eval.recipes.recipe import build_recipe
-from piebench_eval.runs.plan import Selection, Workers, plan_run
-from tests.support.fake_editor import fake_editor
+from piebench_eval.runs.machine import MachineOptions
+from piebench_eval.runs.plan import Selection, plan_run
+from tests.support.fake_runner import fake_runner
 
 fields = {"model": "demo", "inversions": ["ddim"], "methods": ["p2p"], "steps": 2}
-workers = Workers(devices="cpu", make_editor=fake_editor())
+workers = MachineOptions(devices="cpu", make_runner=fake_runner())
 plan = plan_run(build_recipe(fields, {}, "test"), None, Path(sys.argv[1]), Selection(limit=2), workers)
-print("made", work.work_through(plan).made)
+print("made", work.execute_with_progress(plan).made)
 """
 
 EDIT = """

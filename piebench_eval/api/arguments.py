@@ -1,4 +1,4 @@
-"""Arguments of Python calls, as the rest of the package takes them."""
+"""Convert arguments of the Python functions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def names(given: str | Sequence[str] | None) -> list[str] | None:
-    """Names in a list, or in a text with commas between them; None stays None.
+    """Names from a list, or from a text that separates them by commas; None stays None.
 
     Raises:
-        PiebenchError: there is none.
+        PiebenchError: the list is empty.
 
     >>> names("0, 1,8"), names(["direct", "ddim"]), names(None)
     (['0', '1', '8'], ['direct', 'ddim'], None)
@@ -24,5 +24,5 @@ def names(given: str | Sequence[str] | None) -> list[str] | None:
     items = given.split(",") if isinstance(given, str) else [str(item) for item in given]
     items = [item.strip() for item in items if item.strip()]
     if not items:
-        raise PiebenchError(f"{given!r} is an empty list; write names with commas between them")
+        raise PiebenchError(f"{given!r} is an empty list; give names, separated by commas")
     return items

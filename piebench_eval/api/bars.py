@@ -1,4 +1,4 @@
-"""How progress is shown: rich's bars with a time left that heeds batches, or plain lines."""
+"""Progress bars whose time left suits batches, or plain lines where no bar can be drawn."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from rich.progress import Task, TaskID
 
 LINE_SECONDS = 60.0
-"""How often a line is printed where no bar can be drawn: a job's log is never silent for longer."""
+"""Seconds between lines where no bar can be drawn."""
 
 
 class Bars(Progress):
     """Bars with count, elapsed time and time left.
 
-    What is finished in batches comes in bursts: the time left is that of the newest burst, counted down. Who
-    knows more of what is left gives it by ``foretell``.
+    Work in batches is finished in bursts: the time left is estimated at the newest burst and counted down. A
+    better estimate is given by ``set_estimate``.
     """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic):
-        """Args: console: where they are drawn. clock: tells the time in seconds."""
+        """Args: console: where they are drawn. clock: the current time in seconds."""
         self._clock = clock
         self._paces: dict[TaskID, Pace] = {}
-        self._foretold: dict[TaskID, tuple[float, float | None, float | None]] = {}
+        self._estimates: dict[TaskID, tuple[float, float | None, float | None]] = {}
         super().__init__(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -54,13 +54,13 @@ class Bars(Progress):
         )
 
     def reset(self, task_id: TaskID, *args: Any, **fields: Any) -> None:
-        """Begin a task anew: what comes next has a pace of its own."""
+        """Restart a task; its pace is measured anew."""
         super().reset(task_id, *args, **fields)
         self._paces.pop(task_id, None)
-        self._foretold.pop(task_id, None)
+        self._estimates.pop(task_id, None)
 
     def update(self, task_id: TaskID, *args: Any, **fields: Any) -> None:
-        """Note how far a task is; what its first update tells was there before."""
+        """Note how far a task is; its first update has what was done before."""
         before = self._tasks[task_id].completed
         super().update(task_id, *args, **fields)
         finished = self._tasks[task_id].completed - before
@@ -70,20 +70,20 @@ class Bars(Progress):
             self._paces[task_id].add(self._clock(), finished)
 
     def advance(self, task_id: TaskID, advance: float = 1) -> None:
-        """Note that so much more of a task is done."""
+        """Note that more of a task is done."""
         self.update(task_id, advance=advance)
 
-    def foretell(self, task_id: TaskID, per_minute: float | None, seconds_left: float | None) -> None:
-        """Say how fast a task goes and how long it will take from now on; None for what is unknown."""
-        self._foretold[task_id] = self._clock(), per_minute, seconds_left
+    def set_estimate(self, task_id: TaskID, per_minute: float | None, seconds_left: float | None) -> None:
+        """Set the pace of a task and its time left from now on; None for what is unknown."""
+        self._estimates[task_id] = self._clock(), per_minute, seconds_left
 
     def pace(self, task: Task) -> tuple[float | None, float | None]:
-        """How much of a task is finished per minute, and the seconds left; None for what is unknown.
+        """Work per minute of a task, and the seconds left; None for what is unknown.
 
-        Nobody knows how long work will take that should have been finished before now.
+        The time left is unknown if the task should have been finished before now.
         """
-        if task.id in self._foretold:
-            at, per_minute, left = self._foretold[task.id]
+        if task.id in self._estimates:
+            at, per_minute, left = self._estimates[task.id]
         else:
             pace = self._paces.get(task.id, Pace())
             speed, at = pace.per_second(), pace.newest
@@ -96,7 +96,7 @@ class Bars(Progress):
 
 
 class _TimeLeftColumn(ProgressColumn):
-    """The time left."""
+    """The column of the time left."""
 
     max_refresh = 0.5
 
@@ -115,31 +115,31 @@ class Lines(Bars):
     """A line a minute and one at the end instead of bars: plain text, for logs."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic):
-        """Args: console: where they are printed. clock: tells the time in seconds."""
+        """Args: console: where they are printed. clock: the current time in seconds."""
         super().__init__(console, clock)
         self._ended = Event()
         self._newest: TaskID | None = None
 
     def start(self) -> None:
-        """Begin to print."""
+        """Start to print."""
         Thread(target=self._print_on, daemon=True).start()
 
     def stop(self) -> None:
-        """End to print, with how far the work has come."""
+        """Print a last line, and stop."""
         self._ended.set()
         if self._newest is not None:
             self._print_line()
 
     def refresh(self) -> None:
-        """Do nothing: there is no bar to be drawn."""
+        """Do nothing: there is no bar to draw."""
 
     def update(self, task_id: TaskID, *args: Any, **fields: Any) -> None:
-        """See ``Bars.update``; lines are of the task that was updated last."""
+        """See ``Bars.update``; a line shows the task that was updated last."""
         super().update(task_id, *args, **fields)
         self._newest = task_id
 
     def line(self) -> str:
-        """How far the newest task is: done, total, rate, left and the last message."""
+        """The line of the newest task: done, total, rate, time left and the last message."""
         task = None if self._newest is None else self._tasks.get(self._newest)
         if task is None:
             return "nothing is finished yet"
@@ -148,8 +148,8 @@ class Lines(Bars):
         parts = [f"{task.completed:.0f}{total} done"]
         parts += [] if per_minute is None else [f"{per_minute:.3g} per minute"]
         parts.append("time left unknown yet" if left is None else f"about {duration(left)} left")
-        said = "".join(letter if letter.isprintable() else "?" for letter in task.description)
-        return f"{', '.join(parts)}; last: {said}"
+        message = "".join(letter if letter.isprintable() else "?" for letter in task.description)
+        return f"{', '.join(parts)}; last: {message}"
 
     def _print_on(self) -> None:
         while not self._ended.wait(LINE_SECONDS):

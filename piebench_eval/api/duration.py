@@ -1,8 +1,8 @@
-"""Times as people read them."""
+"""Format durations."""
 
 
 def duration(seconds: float) -> str:
-    """Write a time for people.
+    """Format a duration for people.
 
     >>> duration(45), duration(600), duration(50_000)
     ('45 s', '10 min', '13 h 53 min')

@@ -1,4 +1,4 @@
-"""Editing one picture from Python."""
+"""Edit one picture from Python."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from piebench_eval.recipes.plugins import code_of
 from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.recipes.shipped import DEMO_RECIPE
 from piebench_eval.runs.edit_batch import edit_batch
-from piebench_eval.runs.jobs import check_edits, model_of
+from piebench_eval.runs.jobs import check_edits, model_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.models.base import DiffusionModel
-    from piebench_eval.runs.jobs import Model
+    from piebench_eval.runs.jobs import ModelSpec
 
 _ID = "picture"
 
@@ -51,21 +51,21 @@ def edit(
 ) -> Image.Image:
     """Edit one picture.
 
-    The model stays loaded for the next call, and so does what was inverted of the last picture: other target
-    prompts, methods and settings are tried on it at a part of the cost.
+    The model stays loaded for the next call, and the inversion of the last picture is kept: trying other
+    target prompts, methods and settings on it costs less.
 
     Args:
         image: a file, a PIL picture, or an array ``[height, width, 3]`` of grey levels 0..255. The central
             square is edited, at the model's resolution.
-        source_prompt: what is to be seen.
-        target_prompt: what should be seen.
+        source_prompt: describes the picture.
+        target_prompt: describes the edit.
         inversion: name of the inversion, see ``piebench methods``.
         method: name of the editing method.
-        blended_word: words of the source and of the target prompt that local blend keeps the edit to, with a
-            blank between them, or "|" between phrases; empty edits the whole picture.
+        blended_word: words of the source and of the target prompt that local blend limits the edit to,
+            separated by a blank, or phrases separated by "|"; empty edits the whole picture.
         model: diffusers directory or hub id of a Stable Diffusion 1.x model, or ``demo``.
-        config: a recipe's file, or ``paper`` or ``table1``; the settings' defaults if None.
-        settings: fields of the recipe: ``{"steps": 20, "method.cross_replace_steps": 0.8}``.
+        config: a recipe file, or ``paper`` or ``table1``; None for the defaults.
+        settings: overrides of the recipe's fields: ``{"steps": 20, "method.cross_replace_steps": 0.8}``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         deterministic: the same bits for any number of CPU threads, in fp32; None: for the demo's model alone.
 
@@ -73,32 +73,32 @@ def edit(
         The edited picture, at the model's resolution.
 
     Raises:
-        PiebenchError: something is missing, unknown or does not fit.
+        PiebenchError: an argument is missing, unknown or does not fit.
     """
     if config is None and model == DEMO:
         config = DEMO_RECIPE
-    request = RunConfig(
+    run_config = RunConfig(
         None if config is None else Path(config),
         DEMO,
         {"model": model, **(settings or {})},
         [inversion],
         [method],
     )
-    recipe, _ = request.build()
+    recipe, _ = run_config.build()
     combination = recipe.combination(inversion, method)
     with tempfile.TemporaryDirectory() as folder:
         sample = _sample(_file(image, Path(folder)), source_prompt, target_prompt, blended_word)
         check_edits(recipe, [sample])
         code = code_of([inversion], [method])
-        loaded = _loaded(model_of(combination), device, deterministic)
-        (result,) = edit_batch(_remembering(loaded, sample.file, code), [sample], combination)
+        loaded = _loaded(model_spec(combination), device, deterministic)
+        (result,) = edit_batch(_with_cache_of(loaded, sample.file, code), [sample], combination)
     for note in result.notes:
         warnings.warn(note, PiebenchWarning, stacklevel=2)
     return Image.fromarray(result.image)
 
 
 def _file(image: str | Path | Image.Image | NDArray[np.uint8], folder: Path) -> Path:
-    """Where a picture is; one that is not in a file is put into a folder."""
+    """The file of a picture; one that is not in a file is saved to a folder."""
     if isinstance(image, str | Path):
         return Path(image)
     if isinstance(image, np.ndarray):
@@ -113,14 +113,14 @@ def _file(image: str | Path | Image.Image | NDArray[np.uint8], folder: Path) -> 
 
 
 def _sample(file: Path, source_prompt: str, target_prompt: str, blended_word: str) -> Sample:
-    """A picture as the benchmark would have it; its mask, which no method reads, is empty."""
+    """A picture as a sample of a benchmark; its mask, which no method reads, is empty."""
     if problem := blended_word_problem(blended_word):
         raise PiebenchError(f"blended_word={blended_word!r} {problem}")
     return Sample(_ID, file.name, file, source_prompt, target_prompt, "", "0", blended_word, ())
 
 
-def _remembering(model: DiffusionModel, picture: Path, code: dict[str, str]) -> DiffusionModel:
-    """A model with a cache of the same picture by the same code, and of nothing else."""
+def _with_cache_of(model: DiffusionModel, picture: Path, code: dict[str, str]) -> DiffusionModel:
+    """The model with the cache of the same picture and code, or an empty one."""
     content = picture.read_bytes() if picture.is_file() else b""
     identity = {"picture": hashlib.sha256(content).hexdigest(), "code": code}
     if model.cache is None or model.cache.identity != identity:
@@ -129,6 +129,6 @@ def _remembering(model: DiffusionModel, picture: Path, code: dict[str, str]) -> 
 
 
 @lru_cache(maxsize=1)
-def _loaded(model: Model, device: str, deterministic: bool | None) -> DiffusionModel:
+def _loaded(model: ModelSpec, device: str, deterministic: bool | None) -> DiffusionModel:
     place = resolve_device(device)
     return load_model(model.name, model.revision, place, model.precision, deterministic=deterministic)

@@ -1,4 +1,4 @@
-"""Progress: bars in a terminal or a notebook, a line a minute elsewhere."""
+"""Show progress: bars in a terminal or a notebook, a line a minute elsewhere."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from piebench_eval.runs.execute import Progress
 
 err = Console(highlight=False, emoji=False, markup=False, soft_wrap=True, stderr=True)
-"""Standard error: where bars are, and whatever is printed while they last.
+"""The console of standard error: bars, and what is printed while they are shown.
 
-Brackets in what is printed are brackets: paths and prompts have them. Styles are given as such.
+It interprets no markup: paths and prompts have brackets.
 """
 
 
 def progress_bar() -> Bars:
-    """Bars with count, elapsed time and time left; where there is no terminal to draw them, lines."""
+    """Bars with count, elapsed time and time left; without a terminal, lines."""
     from piebench_eval.api.bars import Bars, Lines
 
     draws = err.is_jupyter or (err.file.isatty() and not err.is_dumb_terminal)
@@ -30,13 +30,13 @@ def progress_bar() -> Bars:
 
 @contextmanager
 def shown_progress(wanted: bool = True) -> Iterator[Callable[[str, int, int], None]]:
-    """Show how far work is, as long as the context lasts.
+    """Show the progress of some work while the context lasts.
 
     Args:
-        wanted: if not, nothing is shown.
+        wanted: False shows nothing.
 
     Yields:
-        What is to be told: what is being done, how much of it is done, and of how much.
+        A function to call with the current step, how much of it is done, and its total.
     """
     if not wanted:
         yield lambda label, done, total: None
@@ -44,37 +44,37 @@ def shown_progress(wanted: bool = True) -> Iterator[Callable[[str, int, int], No
     with progress_bar() as bar:
         task, current = bar.add_task("", total=None), ""
 
-        def tell(label: str, done: int, total: int) -> None:
+        def update(label: str, done: int, total: int) -> None:
             nonlocal current
-            if label != current:  # what comes next has a pace of its own
+            if label != current:  # each step has its own pace
                 bar.reset(task, description=label)
                 current = label
             bar.update(task, completed=done, total=total)
 
-        yield tell
+        yield update
 
 
 @contextmanager
 def shown_run(wanted: bool = True) -> Iterator[Callable[[Progress], None]]:
-    """Show how far a run is, as long as the context lasts.
+    """Show the progress of a run while the context lasts.
 
     Args:
-        wanted: if not, nothing is shown.
+        wanted: False shows nothing.
 
     Yields:
-        What is to be told of the run's progress.
+        A function to call with the run's progress.
     """
     if not wanted:
         yield lambda progress: None
         return
     with progress_bar() as bar:
-        task = bar.add_task("looking what is there", total=None)
+        task = bar.add_task("reading the run folder", total=None)
 
-        def tell(progress: Progress) -> None:
+        def update(progress: Progress) -> None:
             failed = f" ({progress.failed} failed)" if progress.failed else ""
-            bar.foretell(task, progress.per_minute, progress.seconds_left)
+            bar.set_estimate(task, progress.per_minute, progress.seconds_left)
             bar.update(
                 task, total=progress.total, completed=progress.done, description=progress.label + failed
             )
 
-        yield tell
+        yield update

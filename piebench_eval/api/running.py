@@ -1,4 +1,4 @@
-"""Running a recipe from Python."""
+"""Run a recipe from Python."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from piebench_eval.api.progress import shown_run
 from piebench_eval.errors import PiebenchWarning
 from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.runs.execute import execute_run
-from piebench_eval.runs.plan import Selection, Workers, plan_run
+from piebench_eval.runs.machine import MachineOptions
+from piebench_eval.runs.plan import Selection, plan_run
 from piebench_eval.runs.store.folder import RunStore, plugins_of_run
 from piebench_eval.runs.store.paths import refuse_sweep_out
 from piebench_eval.runs.store.records import EditKey
@@ -51,45 +52,45 @@ def run(
     max_failures: int = 20,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Edit pictures: every inversion with every method, as ``piebench run`` does.
+    """Edit images: every inversion with every method, as ``piebench run`` does.
 
-    Every edit is on disk before the next begins: interrupted, the same call goes on. Without ``data`` and
-    ``model`` the embedded demo world is used.
+    Every edit is on disk before the next begins; after an interrupt, the same call resumes the run. Without
+    ``data`` and ``model``, the embedded demo world is used.
 
     Args:
-        out: the run folder; the same one again resumes.
+        out: the run folder; the same one again resumes the run.
         data: benchmark folder, or ``demo``.
         model: diffusers directory or hub id of a Stable Diffusion 1.x model, or ``demo``.
-        inversion: names, in a list or with commas between them; None for all of the recipe's.
+        inversion: names, in a list or separated by commas; None for all of the recipe.
         method: likewise.
-        config: the recipe's file; or ``paper``, ``table1`` and the others that come with the package.
-        settings: any other field of the recipe: ``{"steps": 20, "method.cross_replace_steps": 0.8}``.
+        config: a recipe file; or ``paper``, ``table1`` or another recipe of the package.
+        settings: overrides of the recipe's fields: ``{"steps": 20, "method.cross_replace_steps": 0.8}``.
         plugins: Python files that add inversions and methods.
-        mask_size: side (``512``) or size (``640x480``) of the pictures that the benchmark's masks are made
-            for, where it is not the pictures' own; they are scaled by the nearest pixels.
+        mask_size: side (``512``) or size (``640x480``) of the images that the masks are made for,
+            if it is not the images' own; masks are scaled to nearest pixels.
         types: editing types; None for all.
         ids: sample ids; None for all.
-        limit: at most so many samples, in turns over the types.
+        limit: maximum number of samples, in turns over the types.
         devices: ``auto`` (one), ``all`` (every GPU), or names.
         workers: processes per GPU, or on the CPU. With more than one, or several devices, a script must
             guard its top level by ``if __name__ == "__main__"``, as for any use of multiprocessing.
         batch_size: samples per batch; None fills a GPU's memory, and is 1 on a CPU.
-        cache: folder to keep inversions in, for other runs.
+        cache: folder that keeps inversions for other runs.
         compile: compile the UNet's blocks.
         checkpointing: recompute activations in null-text's backward passes instead of keeping them.
         deterministic: the same bits for any number of CPU threads, in fp32; None: for the demo's model alone.
-        retry_failed: make edits again that have failed.
-        max_failures: stop when more edits than this have failed.
+        retry_failed: make failed edits again.
+        max_failures: stop when more edits have failed.
         progress: show a bar.
 
     Returns:
-        A row per edit of the chosen samples: id, type, inversion, method, file, error (empty if it was
-        made), and what its record holds: seconds, UNet rows, memory (bytes), checksum.
+        A row per edit of the selected samples: id, type, inversion, method, file, error (empty if it was
+        made), and the fields of its record: seconds, model evaluations, memory (bytes), checksum.
 
     Raises:
-        PiebenchError: something is missing, unknown or does not fit, or too many edits have failed.
+        PiebenchError: an argument is missing, unknown or does not fit, or too many edits have failed.
     """
-    request = RunConfig(
+    run_config = RunConfig(
         Path(config) if config is not None else None,
         None if data is None else str(data),
         {"model": model, **(settings or {})},
@@ -99,15 +100,15 @@ def run(
     )
     folder = Path(out)
     refuse_sweep_out(folder)
-    recipe, benchmark = request.build(known_plugins=plugins_of_run(folder))
+    recipe, benchmark = run_config.build(known_plugins=plugins_of_run(folder))
     plan = plan_run(
         recipe,
         benchmark,
         folder,
         Selection(names(types), names(ids), limit),
-        Workers(
+        MachineOptions(
             devices=devices,
-            count=workers,
+            workers=workers,
             batch_size=batch_size,
             cache=None if cache is None else Path(cache),
             compile=compile,
@@ -118,10 +119,10 @@ def run(
         max_failures=max_failures,
         mask_size=mask_size,
     )
-    with shown_run(progress) as tell:
+    with shown_run(progress) as update_bar:
 
         def on_progress(now: Progress) -> None:
-            tell(replace(now, label=f"editing: {now.label}"))
+            update_bar(replace(now, label=f"editing: {now.label}"))
             if now.warning is not None:
                 warnings.warn(now.warning, PiebenchWarning, stacklevel=2)
 
@@ -133,8 +134,8 @@ def edits_frame(store: RunStore, samples: Sequence[Sample]) -> pd.DataFrame:
     """A row per edit of a run that was made or has failed.
 
     Args:
-        store: the run.
-        samples: whose edits.
+        store: the run folder.
+        samples: the samples of the edits.
     """
     import pandas as pd
 

@@ -53,11 +53,12 @@ def demo(
       piebench demo --quick --samples 40 --out /tmp/demo
     """
     from piebench_eval.api.progress import shown_progress
+    from piebench_eval.cli.execution import execute_with_progress
     from piebench_eval.cli.table import print_table
-    from piebench_eval.cli.work import work_through
     from piebench_eval.metrics.networks.names import networks_for
     from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
-    from piebench_eval.runs.plan import Selection, Workers, plan_run
+    from piebench_eval.runs.machine import MachineOptions
+    from piebench_eval.runs.plan import Selection, plan_run
     from piebench_eval.scoring.evaluation_set import evaluation_set_of_run
     from piebench_eval.scoring.score import Scoring
     from piebench_eval.scoring.scores_file import score_images
@@ -66,8 +67,8 @@ def demo(
     if quick:
         fields = narrow(fields, _QUICK_INVERSIONS, _QUICK_METHODS, str(DEMO_RECIPE))
     recipe = build_recipe(fields, {}, str(DEMO_RECIPE))
-    plan = plan_run(recipe, None, out_folder, Selection(limit=samples), Workers(batch_size=_BATCH))
-    work_through(plan)
+    plan = plan_run(recipe, None, out_folder, Selection(limit=samples), MachineOptions(batch_size=_BATCH))
+    execute_with_progress(plan)
     evaluation_set = evaluation_set_of_run(out_folder)
     # Without the rest of a larger demo that was stopped in this folder.
     ids = {sample.id for sample in plan.samples}

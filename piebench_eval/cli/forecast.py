@@ -1,4 +1,4 @@
-"""``piebench run --dry-run``: the plan and what it will cost."""
+"""``piebench run --dry-run``: the plan and its forecast cost."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def print_forecast(plan: RunPlan, as_json: bool) -> None:
-    """Print what a plan comes to; nothing is loaded or edited."""
+    """Print a plan and its cost; no model is loaded, nothing is edited."""
     from piebench_eval.runs.engines.choice import count_workers
     from piebench_eval.runs.forecast import forecast
 
     scan = plan.scan()
     found = forecast(plan.recipe, plan.samples, scan)
-    workers = count_workers(plan.workers)
+    workers = count_workers(plan.machine)
     if as_json:
         parts = [asdict(part) for part in found]
         shard = str(plan.shard)
@@ -45,32 +45,22 @@ def _print_grid(found: Sequence[Forecast]) -> None:
         ("done", sum(part.done for part in found)),
         ("failed", sum(part.failed for part in found)),
         ("missing", sum(part.missing for part in found)),
-        ("rows\nper edit", ""),
+        ("NFE\nper edit", ""),
         ("of these\nshared", ""),
-        ("the paper's\nscripts", ""),
-        ("rows to\ncompute", sum(part.rows_to_compute for part in found)),
+        ("NFE\nto compute", sum(part.rows_to_compute for part in found)),
     ):
         grid.add_column(title, str(total), justify="right")
     for part in found:
-        rows = (
-            _rows(part.rows_forward, part.rows_backward),
-            f"{part.rows_shared:.0f}",
-            _rows(part.reference_forward, part.reference_backward),
-        )
-        counts = (part.done, part.failed, part.missing, *rows, part.rows_to_compute)
+        backward = f" + {part.rows_backward:.0f}" if part.rows_backward else ""
+        per_edit = f"{part.rows_forward:.0f}{backward}"
+        shared = f"{part.rows_shared:.0f}"
+        counts = (part.done, part.failed, part.missing, per_edit, shared, part.rows_to_compute)
         grid.add_row(part.combination, *map(str, counts))
     out.print(grid)
     out.print(
-        "Rows of the UNet: forward + backward, an optimisation's at most. Shared ones are computed once, by "
-        "the first combination that needs them. The paper's scripts: what the reference implementation "
-        "spends on an edit."
+        "NFE: model evaluations, forward + backward, in rows of a batch; the maximum if an optimisation can "
+        "stop early. Shared ones are computed once, by the first combination that needs them."
     )
-
-
-def _rows(forward: float | None, backward: float | None) -> str:
-    if forward is None:
-        return ""
-    return f"{forward:.0f} + {backward:.0f}" if backward else f"{forward:.0f}"
 
 
 def _print_time(found: Sequence[Forecast], workers: int) -> None:
@@ -78,7 +68,7 @@ def _print_time(found: Sequence[Forecast], workers: int) -> None:
     if not left:
         out.print("Nothing is missing.")
     elif any(part.seconds is None for part in left):
-        out.print("No time can be told before the first edits: try --limit 2, then --dry-run again.")
+        out.print("The time is unknown before the first edits: try --limit 2, then --dry-run again.")
     else:
         seconds = sum(part.seconds or 0 for part in left)
         by = f" by {workers} workers" if workers > 1 else ""

@@ -1,4 +1,4 @@
-"""``piebench methods``: what exists."""
+"""``piebench methods``: list inversions, editing methods and fields of a recipe."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def methods(
 
     A setting is changed with --set, for example: piebench run ... --set method.cross_replace_steps=0.8
     Quirks are habits of single repositories: they serve to reproduce published numbers.
-    Every inversion goes with every method. Installed plugins are listed too.
-    With --recipe, what all of them share: model, steps, seed, resolution, ...
+    Every inversion can be combined with every method. Installed plugins are listed too.
+    --recipe lists the settings that all share: model, steps, seed, resolution, ...
 
     Examples:
 
@@ -87,9 +87,9 @@ def _print_recipe(as_json: bool) -> None:
         out.print_json(data=fields)
         return
     for name, about in fields.items():
-        value = "must be given" if about["required"] else f"= {about['default']}"
+        value = "is required" if about["required"] else f"= {about['default']}"
         out.print(f"{name} {value}: {about['description']}", markup=False)
-    out.print("\nIn a YAML file for --config, or by --set NAME=VALUE. Recipes that come along:")
+    out.print("\nIn a YAML file for --config, or by --set NAME=VALUE. Recipes of the package:")
     for recipe_name in recipe_names():
         out.print(f"  {recipe_file(recipe_name)}", markup=False)
 

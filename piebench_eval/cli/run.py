@@ -1,24 +1,23 @@
-"""``piebench run``: edit a benchmark's pictures."""
+"""``piebench run``: edit the images of a benchmark."""
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from piebench_eval.api.arguments import names
-from piebench_eval.cli.console import err, next_command, out, print_warning
+from piebench_eval.cli.console import err, next_command, out
+from piebench_eval.cli.execution import execute_with_progress
 from piebench_eval.cli.forecast import print_forecast
-from piebench_eval.cli.points import run_points
+from piebench_eval.cli.run_arguments import choose_shard, merge_settings, parse_batch_size
 from piebench_eval.cli.scoring_options import MaskSizeOption
-from piebench_eval.cli.work import work_through
-from piebench_eval.errors import PiebenchError
+from piebench_eval.cli.sweep_runs import run_sweep
 
 if TYPE_CHECKING:
-    from piebench_eval.runs.shard import Shard
+    from piebench_eval.runs.execute import RunSummary
 
 _RECIPE, _SELECTION, _MACHINE, _CLUSTER = "Recipe", "Which samples", "Machine", "Several machines"
 DEFAULT_MAX_FAILURES = 20
@@ -48,16 +47,18 @@ def run(
     ] = None,
     inversion: Annotated[
         str | None,
-        typer.Option(help="Inversions, commas between. See: piebench methods.", rich_help_panel=_RECIPE),
+        typer.Option(help="Inversions, separated by commas. See: piebench methods.", rich_help_panel=_RECIPE),
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(help="Editing methods, commas between. See: piebench methods.", rich_help_panel=_RECIPE),
+        typer.Option(
+            help="Editing methods, separated by commas. See: piebench methods.", rich_help_panel=_RECIPE
+        ),
     ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
-            help="Recipe in YAML, or paper or table1 for those that come along; the flags here override it.",
+            help="Recipe in YAML, or paper or table1 for those of the package; the flags here override it.",
             rich_help_panel=_RECIPE,
         ),
     ] = None,
@@ -95,8 +96,8 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="KEY=V1,V2",
-            help="Run every value, and every combination of the values of several keys: a run folder below "
-            "--out for each. May be given again. See: piebench sweep.",
+            help="Make a run with every value, and every combination of the values of several keys, each "
+            "in its own folder below --out. Can be repeated. See: piebench sweep.",
             rich_help_panel=_RECIPE,
         ),
     ] = None,
@@ -105,21 +106,21 @@ def run(
         typer.Option(
             "--plugin",
             metavar="FILE",
-            help="Python file that adds inversions or methods; may be given again.",
+            help="Python file that adds inversions or methods; can be repeated.",
             rich_help_panel=_RECIPE,
         ),
     ] = None,
     types: Annotated[
         str | None,
-        typer.Option(help="Editing types, commas between: 0,8,style.", rich_help_panel=_SELECTION),
+        typer.Option(help="Editing types, separated by commas: 0,8,style.", rich_help_panel=_SELECTION),
     ] = None,
     ids: Annotated[
-        str | None, typer.Option(help="Sample ids, commas between.", rich_help_panel=_SELECTION)
+        str | None, typer.Option(help="Sample ids, separated by commas.", rich_help_panel=_SELECTION)
     ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, help="At most so many samples, in turns over the types.", rich_help_panel=_SELECTION
+            min=1, help="Maximum number of samples, in turns over the types.", rich_help_panel=_SELECTION
         ),
     ] = None,
     devices: Annotated[
@@ -154,7 +155,7 @@ def run(
     cache: Annotated[
         Path | None,
         typer.Option(
-            help="Folder to keep inverted trajectories and embeddings in, for other runs (15 MB per sample).",
+            help="Folder that keeps inverted trajectories and embeddings for other runs (15 MB per sample).",
             rich_help_panel=_MACHINE,
             show_default=False,
         ),
@@ -163,7 +164,7 @@ def run(
         bool,
         typer.Option(
             "--compile",
-            help="Compile the UNet's blocks: minutes at first, then faster; moves last digits.",
+            help="Compile the UNet's blocks: takes minutes, then edits are faster; changes last digits.",
             rich_help_panel=_MACHINE,
         ),
     ] = False,
@@ -171,7 +172,7 @@ def run(
         bool,
         typer.Option(
             "--checkpointing",
-            help="Null-text in less memory: activations are computed again instead of kept.",
+            help="Null-text in less memory: recompute activations instead of keeping them.",
             rich_help_panel=_MACHINE,
         ),
     ] = False,
@@ -193,8 +194,8 @@ def run(
         str | None,
         typer.Option(
             metavar="I/N|none",
-            help="Make part I of N, counted from 0; shards share one run folder. By default what a Slurm "
-            "array or RANK and WORLD_SIZE say; none: the whole run whatever they say.",
+            help="Make part I of N, counted from 0; shards share one run folder. By default that of a Slurm "
+            "array, or of RANK and WORLD_SIZE; none: the whole run in any case.",
             rich_help_panel=_CLUSTER,
             show_default=False,
         ),
@@ -210,32 +211,32 @@ def run(
     gpus_per_actor: Annotated[
         float | None,
         typer.Option(
-            min=0, help="GPUs of each Ray actor, 1 by default where there are any.", rich_help_panel=_CLUSTER
+            min=0,
+            help="GPUs of each Ray actor; 1 by default if there are any.",
+            rich_help_panel=_CLUSTER,
         ),
     ] = None,
     shared_fs: Annotated[
         bool,
         typer.Option(
-            help="Whether Ray's machines see the benchmark and the run folder; if not, pictures travel.",
+            help="Whether Ray's machines see the benchmark and the run folder; if not, images are sent.",
             rich_help_panel=_CLUSTER,
         ),
     ] = True,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Print what is done, what is left and its cost; edit nothing."),
+        typer.Option("--dry-run", help="Print what is done, what is missing and its cost; edit nothing."),
     ] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Make edits again that have failed.")
-    ] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Make failed edits again.")] = False,
     max_failures: Annotated[
-        int, typer.Option(min=0, help="Stop when more edits than this have failed.")
+        int, typer.Option(min=0, help="Stop when more edits have failed.")
     ] = DEFAULT_MAX_FAILURES,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Edit pictures: every inversion with every method, resumable at any time.
+    """Edit images: every inversion with every method, resumable at any time.
 
-    Every edit is on disk before the next begins; the same command again goes on where the last stopped.
-    An edit that fails is recorded and the rest goes on; piebench status tells how far a run is.
+    Every edit is on disk before the next begins; the same command again resumes the run.
+    An edit that fails is recorded, and the others are made; piebench status shows how far a run is.
 
     Examples:
 
@@ -258,10 +259,11 @@ def run(
 
       piebench run --data PIE-Bench_v1 --config table1 --shard 0/4 --out /shared/table1
     """
-    from piebench_eval.recipes.recipe import parse_override
+    from piebench_eval.recipes.overrides import parse_override
     from piebench_eval.recipes.run_config import RunConfig
     from piebench_eval.recipes.sweep import parse_axes
-    from piebench_eval.runs.plan import Selection, Workers, plan_run
+    from piebench_eval.runs.machine import MachineOptions
+    from piebench_eval.runs.plan import Selection, plan_run
     from piebench_eval.runs.store.folder import plugins_of_run
     from piebench_eval.runs.store.paths import refuse_sweep_out
     from piebench_eval.runs.store.sweep_folder import CACHE_FOLDER
@@ -274,50 +276,57 @@ def run(
         "precision": precision,
         "image_format": image_format,
     }
-    request = RunConfig(
+    run_config = RunConfig(
         config,
         data,
-        _together(flags, [parse_override(text) for text in settings or ()]),
+        merge_settings(flags, [parse_override(text) for text in settings or ()]),
         names(inversion),
         names(method),
         plugins or (),
     )
-    axes = {**request.axes, **parse_axes(sweep or [])}  # the command line has the last word
+    axes = {**run_config.axes, **parse_axes(sweep or [])}  # the command line overrides the file
     plan = partial(
         plan_run,
         selection=Selection(names(types), names(ids), limit),
-        workers=Workers(
-            engine,
-            devices,
-            workers,
-            _batch_size(batch_size),
-            allow_pickle,
-            # The points of a sweep share what they can.
-            cache or (out_folder / CACHE_FOLDER if axes else None),
-            compile_blocks,
-            checkpointing,
-            deterministic,
-            ray_address,
-            gpus_per_actor,
-            shared_fs,
+        machine=MachineOptions(
+            engine=engine,
+            devices=devices,
+            workers=workers,
+            batch_size=parse_batch_size(batch_size),
+            allow_pickle=allow_pickle,
+            cache=cache or (out_folder / CACHE_FOLDER if axes else None),  # the runs of a sweep share one
+            compile=compile_blocks,
+            checkpointing=checkpointing,
+            deterministic=deterministic,
+            ray_address=ray_address,
+            gpus_per_actor=gpus_per_actor,
+            shared_files=shared_fs,
         ),
-        shard=_shard(shard),
+        shard=choose_shard(shard),
         retry_failed=retry_failed,
         max_failures=max_failures,
         mask_size=mask_size,
     )
     if axes:
-        run_points(out_folder, axes, request, plan, dry_run, as_json)
+        run_sweep(out_folder, axes, run_config, plan, dry_run, as_json)
         return
     refuse_sweep_out(out_folder)
-    recipe, benchmark = request.build(known_plugins=plugins_of_run(out_folder))
-    made = plan(recipe, benchmark, out_folder)
+    recipe, benchmark = run_config.build(known_plugins=plugins_of_run(out_folder))
+    run_plan = plan(recipe, benchmark, out_folder)
     if dry_run:
-        print_forecast(made, as_json)
+        print_forecast(run_plan, as_json)
         return
-    summary = work_through(made)
+    _print_summary(out_folder, execute_with_progress(run_plan), as_json)
+
+
+def _print_summary(folder: Path, summary: RunSummary, as_json: bool) -> None:
+    """Print how a run ended, and the next command.
+
+    Raises:
+        typer.Exit: edits have failed.
+    """
     if as_json:
-        out.print_json(data={"out": str(out_folder), **vars(summary)})
+        out.print_json(data={"out": str(folder), **vars(summary)})
     else:
         out.print(
             f"{summary.made} edits made, {summary.found} were there already"
@@ -325,42 +334,7 @@ def run(
             markup=False,
         )
     if summary.failed:
-        err.print(f"Why: {next_command('status', out_folder)}; once more: --retry-failed", markup=False)
+        err.print(f"Why: {next_command('status', folder)}; once more: --retry-failed", markup=False)
         raise typer.Exit(1)
     if not as_json:
-        out.print(f"Next: {next_command('score', out_folder)}", markup=False)
-
-
-def _together(flags: dict[str, Any], settings: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The settings of flags and of ``--set``, where none is given twice."""
-    together = {key: value for key, value in flags.items() if value is not None}
-    for key, value in settings:
-        if key in together and together[key] != value:
-            flag = f"--{key.replace('_', '-')}" if flags.get(key) is not None else "--set"
-            raise PiebenchError(f"--set {key}={value}: {flag} says {together[key]}; give {key} once")
-        together[key] = value
-    return together
-
-
-def _batch_size(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isdigit() or int(text) == 0:
-        raise PiebenchError(f"--batch-size {text}: use auto, or a number from 1")
-    return int(text)
-
-
-def _shard(text: str | None) -> Shard:
-    """The shard that the user names, or that a launcher gives; the latter is said."""
-    from piebench_eval.runs.shard import Shard, parse_shard, shard_from_environment
-
-    if text is not None:
-        return parse_shard(text)
-    if (found := shard_from_environment(os.environ)) is None:
-        return Shard()
-    shard, variables = found
-    print_warning(
-        f"shard {shard}, by {variables}: this command makes that part of the run alone; "
-        "--shard none makes the whole run"
-    )
-    return shard
+        out.print(f"Next: {next_command('score', folder)}", markup=False)

@@ -14,6 +14,8 @@ from piebench_eval.cli.console import out, print_warning
 from piebench_eval.cli.scoring_options import MovedDataOption
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import RenderableType
 
     from piebench_eval.runs.status import Status
@@ -24,18 +26,18 @@ _SHOWN_FAILURES = 5
 def status(
     folder: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)],
     data: MovedDataOption = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it until nothing is missing.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat until nothing is missing.")] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every picture and check it against its record.")
+        bool, typer.Option("--verify", help="Check every image against the checksum in its record.")
     ] = False,
-    seconds: Annotated[float, typer.Option(min=0.2, help="How often --watch looks.")] = 5.0,
+    seconds: Annotated[float, typer.Option(min=0.2, help="Seconds between updates of --watch.")] = 5.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print as JSON, with the traceback of every failure.")
     ] = False,
 ) -> None:
     """Show how far a run is: done, failed and missing edits, pace and time left.
 
-    It only reads, from any machine that sees the folder, while any number of workers write.
+    It only reads, on any machine that sees the folder, also while workers write to it.
 
     Examples:
 
@@ -43,8 +45,6 @@ def status(
 
       piebench status runs/table1 --verify --json
     """
-    from rich.live import Live
-
     from piebench_eval.runs.status import status_of_run
     from piebench_eval.runs.store.dataset import dataset_of_run
     from piebench_eval.runs.store.folder import RunStore
@@ -52,20 +52,33 @@ def status(
     store = RunStore.read(folder)
     _, samples = dataset_of_run(store, data)
     found = status_of_run(store, samples, verify)
-    if watch and not as_json:
-        try:
-            with Live(_render(found), console=out, auto_refresh=False) as live:
-                while found.missing:
-                    time.sleep(seconds)
-                    found = status_of_run(store, samples)
-                    live.update(_render(found), refresh=True)
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
-    elif as_json:
+    if as_json:
         out.print_json(data=asdict(found))
         return
+    if watch:
+        found = _watch(found, lambda: status_of_run(store, samples), seconds)
     else:
         out.print(_render(found))
+    _print_problems(found)
+
+
+def _watch(found: Status, read: Callable[[], Status], seconds: float) -> Status:
+    """Show a status that is read again every so many seconds, until nothing is missing; return the last."""
+    from rich.live import Live
+
+    try:
+        with Live(_render(found), console=out, auto_refresh=False) as live:
+            while found.missing:
+                time.sleep(seconds)
+                found = read()
+                live.update(_render(found), refresh=True)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    return found
+
+
+def _print_problems(found: Status) -> None:
+    """Print damage and the first failed edits."""
     for problem in found.problems:
         print_warning(problem)
     for failure in found.failures[:_SHOWN_FAILURES]:
@@ -78,7 +91,7 @@ def status(
 
 
 def _render(found: Status) -> RenderableType:
-    """A line per combination, their sum, and the pace."""
+    """A table with a row per combination, their sums, and the pace."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Group
     from rich.table import Table

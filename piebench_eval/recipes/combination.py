@@ -1,4 +1,4 @@
-"""What one combination of a recipe comes to, with everything that it has of its own."""
+"""A combination: one inversion with one method, and all their settings."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from piebench_eval.quirks import Quirks, without_effect
 from piebench_eval.registry import Settings
 
 
-class Common(Settings):
-    """The settings that inversions and methods share; a combination may have values of its own."""
+class CommonSettings(Settings):
+    """The settings that inversions and methods share; a combination can override each of them."""
 
     model: str = Field(description="diffusers directory or hub id of a Stable Diffusion 1.x model")
     revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
@@ -53,16 +53,16 @@ class Combination:
     Attributes:
         inversion: name of the inversion.
         method: name of the editing method.
-        inversion_settings: the inversion's section.
-        method_settings: the method's section.
-        common: what they share.
+        inversion_settings: settings of the inversion.
+        method_settings: settings of the method.
+        common: settings that both share.
     """
 
     inversion: str
     method: str
     inversion_settings: Settings
     method_settings: Settings
-    common: Common
+    common: CommonSettings
 
     @property
     def name(self) -> str:
@@ -70,7 +70,7 @@ class Combination:
         return f"{self.inversion}+{self.method}"
 
     def flat(self) -> dict[str, Any]:
-        """Every setting by its name on the command line: ``steps``, ``method.start_step``.
+        """Every setting by its name in ``--set``: ``steps``, ``method.start_step``.
 
         Quirks that neither the inversion nor the method reads are left out.
         """

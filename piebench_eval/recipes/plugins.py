@@ -1,4 +1,4 @@
-"""Inversions and methods from outside: loading their files, and naming them when they fail."""
+"""Plugins: load files that add inversions and methods, and name them when they fail."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 _TABLES: dict[str, Any] = {"INVERSIONS": INVERSIONS, "METHODS": METHODS}
 
 _CODE: dict[tuple[str, str], str] = {}
-"""What tells the source of a plugin file's entry, as it was run, from any other; by kind and name."""
+"""Hashes of the source of each plugin file's entry, as it was executed, by kind and name."""
 
 
 def load_plugins(files: Sequence[str] | None, known: Mapping[str, str] | None = None) -> None:
-    """Load plugin files and register what they bring.
+    """Load plugin files and register their inversions and methods.
 
     A plugin is a Python file with a table ``METHODS = {"name": Method(...)}``, or ``INVERSIONS`` likewise, or
-    both. The bytes that are hashed are the bytes that are run.
+    both. The bytes that are hashed are the bytes that are executed.
 
     Args:
-        files: the plugins.
-        known: SHA-256 of those that a run began with, by file; nothing of another file is run.
+        files: the plugin files.
+        known: SHA-256 of the files that a run began with; a file that differs is not executed.
 
     Raises:
-        PiebenchError: a file that is missing, is not the known one, fails, or brings nothing.
+        PiebenchError: a file is missing, is not the known one, fails, or defines no inversion or method.
     """
     for name in files or ():
         file, plugin = Path(name), f"plugin {name}"
@@ -54,9 +54,9 @@ def load_plugins(files: Sequence[str] | None, known: Mapping[str, str] | None = 
 
 
 def code_of(inversions: Iterable[str], methods: Iterable[str]) -> dict[str, str]:
-    """What tells the source of inversions and methods from outside from any other: hashes by kind and name.
+    """Hashes of the source of inversions and methods from plugins, by kind and name.
 
-    The package's own are left out: its version stands for their source.
+    Those of the package are left out: its version identifies their source.
 
     Raises:
         PiebenchError: a name is not registered.
@@ -72,10 +72,10 @@ def code_of(inversions: Iterable[str], methods: Iterable[str]) -> dict[str, str]
 
 @contextmanager
 def blamed_plugins(inversion: str, method: str) -> Iterator[None]:
-    """Turn an error in the body into one that names the plugin, if a plugin takes part.
+    """Turn an error in the body into one that names the plugin of the inversion or method.
 
     Raises:
-        PiebenchError: the body failed and the inversion or the method is a plugin's.
+        PiebenchError: the body failed, and the inversion or the method is from a plugin.
     """
     plugins = {
         origin: registry.get(name)
@@ -89,22 +89,21 @@ def blamed_plugins(inversion: str, method: str) -> Iterator[None]:
     except Exception as error:
         if not plugins or is_out_of_memory(error):
             raise
-        place, guilty = _innermost(error, plugins)
+        place, plugin = _find_culprit(error, plugins)
         raise PiebenchError(
-            f"{guilty}: failed in {inversion}+{method} with {type(error).__name__}: {error} ({place})"
+            f"{plugin}: failed in {inversion}+{method} with {type(error).__name__}: {error} ({place})"
         ) from error
 
 
 @contextmanager
 def _executed(file: Path, plugin: str, source: bytes) -> Iterator[ModuleType]:
-    """Run a plugin's source as a module; if that or the body fails, no module is left.
+    """Execute the source of a plugin as a module; if that or the body fails, the module is removed.
 
-    The module is in ``sys.modules`` while its code runs, under a name that no other file's has: dataclasses
-    and pydantic look there for what annotations mean. Compiled code that was kept is not used: it may be
-    older than the source.
+    The module is in ``sys.modules`` while its code runs, under a unique name: dataclasses and pydantic look
+    annotations up there. Cached bytecode is not used, since it can be older than the source.
     """
-    place = hashlib.sha256(os.fsencode(file.resolve())).hexdigest()[:12]
-    name = f"piebench_plugin_{file.stem}_{place}"
+    digest = hashlib.sha256(os.fsencode(file.resolve())).hexdigest()[:12]
+    name = f"piebench_plugin_{file.stem}_{digest}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None:
         raise PiebenchError(f"{plugin}: is no Python file (.py)")
@@ -141,18 +140,18 @@ def _register(content: Mapping[str, Any], plugin: str, digest: str) -> None:
         for name, entry in entries.items():
             registry = _TABLES[table]
             registry.add(name, entry, plugin)
-            # The plugin's file, and the one that its function is imported from if it is.
+            # The plugin's file, and the file of its function if that is imported.
             _CODE[registry.kind, name] = f"{digest} {source_hash(_function(entry))}"
 
 
 def _function(entry: Any) -> Callable[..., Any]:
-    """What an inversion or a method computes with."""
+    """The function of an inversion or a method."""
     function: Callable[..., Any] = getattr(entry, "invert", None) or entry.prepare
     return function
 
 
-def _innermost(error: Exception, plugins: dict[str, Any]) -> tuple[str, str]:
-    """The last place of a traceback inside a plugin's folder, and that plugin; or else where it ended."""
+def _find_culprit(error: Exception, plugins: dict[str, Any]) -> tuple[str, str]:
+    """The innermost line of a traceback in a plugin's folder, and the plugin; else the last line, and all."""
     frames = traceback.extract_tb(error.__traceback__)
     for frame in reversed(frames):
         for origin, entry in plugins.items():

@@ -1,4 +1,4 @@
-"""A recipe: the complete description of how edits are made. Nothing that changes pixels lives outside it."""
+"""A recipe: the complete description of how edits are made. Every setting that changes pixels is in it."""
 
 from __future__ import annotations
 
@@ -9,36 +9,27 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator, mo
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_yaml_mapping
-from piebench_eval.inversions import INVERSIONS
-from piebench_eval.methods import METHODS
 from piebench_eval.quirks import Quirks, SettingsWithQuirks, own_fields
-from piebench_eval.recipes.combination import Combination, Common
+from piebench_eval.recipes.combination import Combination, CommonSettings
+from piebench_eval.recipes.overrides import SECTIONS, as_understood, without_overridden
 from piebench_eval.recipes.plugins import load_plugins
 from piebench_eval.recipes.shared_settings import is_shared, spread
 from piebench_eval.recipes.stored_recipe import StoredRecipe, pairs_of
 from piebench_eval.registry import MOVED_FIELDS, Registry, Settings, explain_invalid, no_such_field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import Self
-
-SECTIONS: dict[str, tuple[str, Registry[Any]]] = {
-    "inversion": ("inversions", INVERSIONS),
-    "method": ("methods", METHODS),
-}
-"""Prefix of ``--set`` for the settings of inversions and methods: field of the recipe and registry."""
-
-_SECTIONS_OF_A_COMBINATION = (*SECTIONS, "quirks")
 
 _STRUCTURE = ("quirks", "inversions", "methods", "combinations", "plugins")
 
 
-class Recipe(Common):
-    """How every picture is edited.
+class Recipe(CommonSettings):
+    """How every image is edited.
 
-    The combinations are all pairs of the inversions and methods, or those that ``combinations`` lists, where
-    each may have values of its own for any field that all share, and for its ``inversion`` and ``method``.
+    The combinations are all pairs of the inversions and methods, or those that ``combinations`` lists. There,
+    each can override any common field, and settings of its ``inversion`` and ``method``.
     """
 
     plugins: list[str] = Field(
@@ -95,7 +86,7 @@ class Recipe(Common):
                 raise ValueError(f"combinations.{name}: is no INVERSION+METHOD of this recipe")
             combination = self.combination(inversion, method)
             quirks = {f"quirks.{key}": value for key, value in combination.common.quirks}
-            own.update(_as_meant(own, combination.flat() | quirks))
+            own.update(as_understood(own, combination.flat() | quirks))
         return self
 
     @property
@@ -104,10 +95,10 @@ class Recipe(Common):
         return pairs_of(self.inversions, self.methods, self.combinations)
 
     def combination(self, inversion: str, method: str) -> Combination:
-        """One of the pairs, with everything that it has of its own.
+        """One of the pairs with all its settings.
 
         Raises:
-            PiebenchError: what it has of its own does not fit.
+            PiebenchError: its own settings do not fit.
         """
         name = f"{inversion}+{method}"
         own = dict((self.combinations or {}).get(name, {}))
@@ -121,14 +112,14 @@ class Recipe(Common):
                 if not isinstance(changes, dict):
                     raise PiebenchError(f"{prefix}: is no mapping of settings")
                 sections[prefix] = _section(registry, chosen, {**dict(sections[prefix]), **changes})
-            shared = {field: getattr(self, field) for field in Common.model_fields}
+            shared = {field: getattr(self, field) for field in CommonSettings.model_fields}
             if isinstance(quirks := own.get("quirks"), dict | None):
                 own["quirks"] = {**dict(self.quirks), **(quirks or {})}
-            common = Common.model_validate({**shared, **own})
+            common = CommonSettings.model_validate({**shared, **own})
         except PiebenchError as error:
             raise PiebenchError(f"combinations.{name}: {error}") from None
         except ValidationError as error:
-            lines = explain_invalid(error, Common.model_fields)
+            lines = explain_invalid(error, CommonSettings.model_fields)
             raise PiebenchError("; ".join(f"combinations.{name}.{line}" for line in lines)) from None
         for prefix, section in sections.items():
             if isinstance(section, SettingsWithQuirks):
@@ -136,12 +127,12 @@ class Recipe(Common):
         return Combination(inversion, method, sections["inversion"], sections["method"], common)
 
     def to_yaml(self) -> str:
-        """The recipe with every default spelled out."""
+        """The recipe as YAML, with every default."""
         return yaml.safe_dump(self.stored.fields, sort_keys=False)
 
     @property
     def stored(self) -> StoredRecipe:
-        """The same as plain values, as a run folder keeps it."""
+        """The recipe as plain values, as in a run folder."""
         return StoredRecipe(self.model_dump(mode="json"))
 
     @property
@@ -160,13 +151,13 @@ def build_recipe(
     source: str,
     known_plugins: Mapping[str, str] | None = None,
 ) -> Recipe:
-    """Make a recipe from a file's fields and what overrides them.
+    """Build a recipe from the fields of a file and overrides.
 
     Args:
         fields: fields of the recipe.
         overrides: dotted key to value. ``inversion.KEY`` and ``method.KEY`` reach every chosen inversion or
-            method that has the setting; ``inversion.NAME.KEY`` only that one; ``quirks.KEY`` is a quirk.
-            What is overridden holds for every combination, whatever it has of its own.
+            method that has the setting; ``inversion.NAME.KEY`` only that one; ``quirks.KEY`` is a quirk. An
+            override holds for every combination, also for one that has its own value.
         source: where the fields come from, for messages.
         known_plugins: SHA-256 of plugins' files, see ``load_plugins``.
 
@@ -174,11 +165,11 @@ def build_recipe(
         PiebenchError: an unknown field, a value that does not fit, an unknown name, or a plugin that is
             broken or not the known one.
     """
-    plain = {key: value for key, value in overrides.items() if key in Common.model_fields}
+    plain = {key: value for key, value in overrides.items() if key in CommonSettings.model_fields}
     dotted = {key: value for key, value in overrides.items() if key not in plain}
     try:
         load_plugins(fields.get("plugins"), known_plugins)
-        own = _without(fields.get("combinations"), lambda name: plain)
+        own = without_overridden(fields.get("combinations"), lambda name: plain)
         own = spread(own, fields.get("inversions"), fields.get("methods"))
         recipe = Recipe.model_validate({**fields, **plain, "combinations": own})
         for key, value in dotted.items():
@@ -190,10 +181,10 @@ def build_recipe(
 
 
 def require_known_fields(fields: Mapping[str, Any], source: str) -> None:
-    """Name what is no field of a recipe, before anything is asked for that may only be misspelt.
+    """Check the names of a recipe's fields before missing ones are asked for.
 
     Raises:
-        PiebenchError: there is such a name.
+        PiebenchError: a name is unknown.
     """
     if unknown := [str(name) for name in fields if name not in Recipe.model_fields]:
         lines = (no_such_field(name, Recipe.model_fields) for name in unknown)
@@ -257,28 +248,10 @@ def read_recipe_fields(file: Path) -> dict[str, Any]:
     return read_yaml_mapping(file, "give a mapping of fields such as 'steps: 50', as configs/paper.yaml is")
 
 
-def parse_override(text: str) -> tuple[str, Any]:
-    """Split ``key.path=value``; the value is read as YAML.
-
-    Raises:
-        PiebenchError: no key or no "=".
-
-    >>> parse_override("method.cross_replace_steps=0.8")
-    ('method.cross_replace_steps', 0.8)
-    """
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise PiebenchError(f"--set {text}: write KEY=VALUE, for example method.cross_replace_steps=0.8")
-    try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
-        return key.strip(), value
-
-
 def _override(recipe: Recipe, key: str, value: Any) -> Recipe:
     prefix, _, rest = key.partition(".")
     if prefix == "quirks" and rest in Quirks.model_fields:
-        own = _without(recipe.combinations, lambda pair: {"quirks": {rest}})
+        own = without_overridden(recipe.combinations, lambda pair: {"quirks": {rest}})
         quirks = {**dict(recipe.quirks), rest: value}
         return Recipe.model_validate({**dict(recipe), "quirks": quirks, "combinations": own})
     prefix = prefix.removesuffix("s") if rest else prefix  # methods.p2p.KEY, as recipe.yaml has it
@@ -305,55 +278,11 @@ def _override(recipe: Recipe, key: str, value: Any) -> Recipe:
     for name in having:
         sections[name] = _section(registry, name, {**dict(sections[name]), setting: value})
     place = list(SECTIONS).index(prefix)
-    own = _without(
+    own = without_overridden(
         recipe.combinations,
         lambda pair: {prefix: {setting}} if pair.split("+")[place] in having else {},
     )
     return Recipe.model_validate({**dict(recipe), field: sections, "combinations": own})
-
-
-def _without(combinations: Any, overridden: Callable[[str], Mapping[str, Any]]) -> Any:
-    """What combinations have of their own, less what is overridden.
-
-    Args:
-        combinations: as in a recipe, or whatever stands in its place.
-        overridden: name of a combination -> fields, and for a section which fields of it.
-    """
-    if not isinstance(combinations, dict):
-        return combinations
-    return {name: _less(own, overridden(str(name))) for name, own in combinations.items()}
-
-
-def _less(own: Any, gone: Mapping[str, Any]) -> Any:
-    if not isinstance(own, dict):
-        return own
-    left = {
-        field: value
-        for field, value in own.items()
-        if field in _SECTIONS_OF_A_COMBINATION or field not in gone
-    }
-    for prefix in gone.keys() & left.keys():
-        if isinstance(section := left[prefix], dict):
-            left[prefix] = {field: value for field, value in section.items() if field not in gone[prefix]}
-    return left
-
-
-def _as_meant(own: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]:
-    """What a combination has of its own, with the values that were understood: "20" is 20 for a number.
-
-    A stored recipe then says so without the code of its settings. What is equal stays as it was written, and
-    with it the recipe's hash.
-    """
-
-    def meant(key: str, value: Any) -> Any:
-        return value if value == flat[key] else flat[key]
-
-    return {
-        field: {key: meant(f"{field}.{key}", inner) for key, inner in (value or {}).items()}
-        if field in _SECTIONS_OF_A_COMBINATION
-        else meant(field, value)
-        for field, value in own.items()
-    }
 
 
 def _section(registry: Registry[Any], name: str, values: Any) -> Settings:

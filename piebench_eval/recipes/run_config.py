@@ -1,4 +1,4 @@
-"""The configuration of a run: a recipe's file, what overrides it, and the benchmark."""
+"""The configuration of a run: a recipe file, overrides and the benchmark."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What is to be run, before it is checked.
+    """The configuration of a run as the user gives it, unchecked.
 
     Attributes:
-        config: the recipe's file, or the name of one that comes with the package.
+        config: the recipe file, or the name of one of the package's.
         data: the benchmark folder, or ``demo``.
-        settings: dotted key to value: what overrides the recipe's fields; None leaves one as it is.
-        inversions: names to choose; None leaves the recipe's.
+        settings: overrides of the recipe's fields, dotted key to value; None overrides nothing.
+        inversions: names to choose; None for those of the recipe.
         methods: likewise.
         plugins: files that add inversions and methods.
     """
@@ -41,12 +41,12 @@ class RunConfig:
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """The keys that are set, with their values."""
+        """The overrides that are not None."""
         return {key: value for key, value in self.settings.items() if value is not None}
 
     @property
     def axes(self) -> dict[str, list[Any]]:
-        """What the recipe's file sweeps.
+        """The sweep's axes in the recipe file.
 
         Raises:
             PiebenchError: the file cannot be used.
@@ -56,11 +56,14 @@ class RunConfig:
     def build(
         self, swept: Mapping[str, Any] | None = None, known_plugins: Mapping[str, str] | None = None
     ) -> tuple[Recipe, Path | None]:
-        """Make the recipe, and tell the benchmark: None for the embedded one.
+        """Build the recipe.
 
         Args:
-            swept: values of a sweep at one of its points.
-            known_plugins: file to digest; a plugin that is another file than it was is not imported.
+            swept: the swept keys and their values in one run of a sweep.
+            known_plugins: SHA-256 of plugin files that a run began with, see ``load_plugins``.
+
+        Returns:
+            The recipe, and the benchmark folder; None for the embedded benchmark.
 
         Raises:
             PiebenchError: something is missing, unknown or does not fit.
@@ -74,7 +77,7 @@ class RunConfig:
             data = DEMO
             fields = {**read_recipe_fields(DEMO_RECIPE), **fields}
         fields = narrow(fields, self.inversions, self.methods, source)
-        # Absolute: the run folder keeps the path, and may be opened from elsewhere.
+        # Absolute: the run folder stores the path, and can be opened from another folder.
         brought = (str(file.resolve()) for file in self.plugins)
         fields["plugins"] = [*(fields.get("plugins") or ()), *brought]
         model = overrides.get("model", fields.get("model"))
@@ -93,21 +96,21 @@ class RunConfig:
 
     @cached_property
     def _fields(self) -> dict[str, Any]:
-        """What the file holds; read once, for all points of a sweep."""
-        return read_recipe_fields(_place_of(self.config)) if self.config else {}
+        """The fields of the recipe file, read once for all runs of a sweep."""
+        return read_recipe_fields(_find_recipe(self.config)) if self.config else {}
 
 
-def _place_of(config: Path) -> Path:
-    """Where a recipe's file is: as it is named, or among those that come with the package.
+def _find_recipe(config: Path) -> Path:
+    """The file of a recipe, by its path or by the name of one of the package's.
 
     Raises:
-        PiebenchError: it is in neither place.
+        PiebenchError: there is no such file.
     """
     if config.exists():
         return config
     if str(config) in recipe_names():
         return recipe_file(str(config))
     raise PiebenchError(
-        f"--config {config}: no such file; give a recipe's YAML file, or one of those that come along: "
+        f"--config {config}: no such file; give a recipe's YAML file, or one of the package: "
         f"{', '.join(recipe_names())}"
     )

@@ -1,4 +1,4 @@
-"""What a recipe's file has for all combinations of an inversion: ``INVERSION+*``."""
+"""Settings of a recipe file for all combinations of an inversion: ``INVERSION+*``."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ _ALL_METHODS = "+*"
 
 
 def is_shared(combinations: Any) -> bool:
-    """Whether what a recipe has for combinations is for all of an inversion, and so does not list them.
+    """Whether ``combinations`` of a recipe uses ``INVERSION+*``, and so does not list single combinations.
 
     Args:
-        combinations: as in a recipe's file, or whatever stands in its place.
+        combinations: as in a recipe file, unchecked.
     """
     return isinstance(combinations, dict) and any(str(name).endswith(_ALL_METHODS) for name in combinations)
 
 
 def spread(combinations: Any, inversions: Any, methods: Any) -> Any:
-    """Give each combination what the recipe has for all of its inversion's.
+    """Expand ``INVERSION+*`` to the settings of every combination of the inversion.
 
     Args:
-        combinations: as in a recipe's file, or whatever stands in its place.
-        inversions: the recipe's, by name.
+        combinations: as in a recipe file, unchecked.
+        inversions: inversions of the recipe, by name.
         methods: likewise.
 
     Returns:
-        All pairs with what each has of its own, or None if none of them has anything; what does not say
-        ``INVERSION+*`` as it is.
+        All pairs with the settings of each, or None if no pair has any; ``combinations`` unchanged if it does
+        not use ``INVERSION+*``.
 
     Raises:
-        PiebenchError: single combinations stand there too, there is no such inversion, or it has no settings.
+        PiebenchError: single combinations are listed too, or an inversion or its settings are invalid.
 
     >>> spread({"direct+*": {"guidance": 5}}, ["ddim", "direct"], "p2p")
     {'ddim+p2p': {}, 'direct+p2p': {'guidance': 5}}
@@ -43,7 +43,7 @@ def spread(combinations: Any, inversions: Any, methods: Any) -> Any:
     for name, own in combinations.items():
         if not str(name).endswith(_ALL_METHODS):
             raise PiebenchError(
-                f"combinations.{name}: stands beside INVERSION{_ALL_METHODS}; use one kind of name only"
+                f"combinations.{name}: cannot be mixed with INVERSION{_ALL_METHODS}; use one kind of name"
             )
         INVERSIONS.get(name.removesuffix(_ALL_METHODS))
         if not isinstance(own, dict):
@@ -57,7 +57,7 @@ def spread(combinations: Any, inversions: Any, methods: Any) -> Any:
 
 
 def _names(given: Any) -> list[Any]:
-    """Names in a recipe's file: one, several, or with settings."""
+    """Names in a recipe file, given as one name, a list, or a mapping to settings."""
     if isinstance(given, str):
         return [given]
     return list(given) if isinstance(given, list | dict) else []

@@ -1,4 +1,4 @@
-"""Where the recipes in ``configs/`` are: beside the package in a clone, inside it when installed."""
+"""The recipes of ``configs/``: beside the package in a clone, inside it when installed."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def recipe_file(name: str) -> Path:
-    """The file of a recipe that comes with the package: ``table1``, ``paper`` or ``demo``."""
+    """The file of one of the package's recipes: ``table1``, ``paper`` or ``demo``."""
     return _folder() / f"{name}.yaml"
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with the package."""
+    """Names of the package's recipes."""
     return sorted(file.stem for file in _folder().glob("*.yaml"))
 
 
@@ -21,4 +21,4 @@ def _folder() -> Path:
 
 
 DEMO_RECIPE = recipe_file("demo")
-"""How the embedded world is edited unless something else is asked for."""
+"""The default recipe of the embedded benchmark."""

@@ -1,4 +1,4 @@
-"""A recipe as a run folder keeps it: data that names inversions and methods, and imports none of them."""
+"""A recipe as plain data, as in a run folder: it names inversions and methods, and imports none of them."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _Name = Annotated[str, AfterValidator(_plain_name)]
 _Sections = dict[_Name, dict[str, Any]]
 
 
-class _Own(BaseModel):
-    """What a combination has of its own."""
+class _CombinationSettings(BaseModel):
+    """The settings that one combination overrides."""
 
     inversion: dict[str, Any] | None = None
     method: dict[str, Any] | None = None
@@ -43,8 +43,8 @@ class _Own(BaseModel):
     image_loader: ImageLoader | None = None
 
 
-class _Shape(BaseModel):
-    """What can be said of a stored recipe without the code of its inversions and methods."""
+class _Schema(BaseModel):
+    """What can be checked of a stored recipe without the code of its inversions and methods."""
 
     model: str
     image_format: str
@@ -52,16 +52,16 @@ class _Shape(BaseModel):
     plugins: list[str]
     inversions: _Sections = Field(min_length=1)
     methods: _Sections = Field(min_length=1)
-    combinations: dict[str, _Own] | None
+    combinations: dict[str, _CombinationSettings] | None
     quirks: dict[str, Any] = Field(default_factory=dict)  # absent from recipes of before it was a section
 
 
 @dataclass(frozen=True)
 class StoredRecipe:
-    """A recipe with every default spelled out, as plain values.
+    """A recipe with every default, as plain values.
 
-    A run folder may be anybody's, and its recipe may name plugins: files with code. Whoever only looks at the
-    run reads this; whoever makes edits builds a ``Recipe``, which imports them.
+    A run folder can come from others, and its recipe can name plugins, which are code. Commands that only
+    read a run use this; those that make edits build a ``Recipe``, which imports the plugins.
 
     Attributes:
         fields: as in ``recipe.yaml``.
@@ -78,7 +78,7 @@ class StoredRecipe:
         """
         fields = read_yaml_mapping(file, "restore it")
         try:
-            _Shape.model_validate(fields)
+            _Schema.model_validate(fields)
             json.dumps(fields, sort_keys=True)  # YAML has dates, sets and loops besides
         except ValidationError as error:
             problems = "; ".join(explain_invalid(error))
@@ -89,7 +89,7 @@ class StoredRecipe:
 
     @property
     def model(self) -> str:
-        """The model that all combinations share, unless one has its own."""
+        """The model of all combinations that do not override it."""
         return str(self.fields["model"])
 
     @property
@@ -103,7 +103,7 @@ class StoredRecipe:
         return pairs_of(self.fields["inversions"], self.fields["methods"], self.fields["combinations"])
 
     def settings(self, inversion: str, method: str) -> dict[str, Any]:
-        """Every setting of one of the pairs, named as in ``Combination.flat``."""
+        """Every setting of one of the pairs, by the names of ``Combination.flat``."""
         own_fields = ("inversion", "method", "quirks")
         own = (self.fields["combinations"] or {}).get(f"{inversion}+{method}", {})
         sections = {
@@ -128,7 +128,7 @@ class StoredRecipe:
         return "quirks" in self.fields
 
     def image_loader(self, inversion: str, method: str) -> ImageLoader:
-        """How one of the pairs brings sources to its resolution."""
+        """The image loader of one of the pairs."""
         loader: ImageLoader = self.settings(inversion, method)["image_loader"]
         return loader
 
@@ -151,7 +151,7 @@ class StoredRecipe:
 def pairs_of(
     inversions: Iterable[str], methods: Iterable[str], combinations: dict[str, Any] | None
 ) -> list[tuple[str, str]]:
-    """The (inversion, method) pairs of a recipe: all, or those that it lists.
+    """The (inversion, method) pairs of a recipe: all, or those that ``combinations`` lists.
 
     >>> pairs_of(["ddim", "direct"], ["p2p"], {"direct+p2p": {}})
     [('direct', 'p2p')]

@@ -1,4 +1,4 @@
-"""Sweeps: one recipe at every point of a grid of settings, an ordinary run for each."""
+"""Sweeps: one run for every combination of the values of some settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.recipes.recipe import parse_override
+from piebench_eval.recipes.overrides import parse_override
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from piebench_eval.recipes.recipe import Recipe
 
 RECIPE_FIELD = "sweep"
-"""Where a recipe's file has axes; no field of the recipe itself."""
+"""Key of the axes in a recipe file; not a field of the recipe."""
 
 _NEXT_AXIS = re.compile(r"\s+(?=[\w.]+=)")
 _UNSAFE = re.compile(r"[^\w.+-]")
@@ -26,12 +26,12 @@ _LONGEST_VALUE = 60
 
 @dataclass(frozen=True)
 class SweepRun:
-    """One run of a sweep: the recipe at one point of the grid.
+    """One run of a sweep.
 
     Attributes:
         folder: name of its run folder.
-        settings: the swept keys and their values there.
-        recipe_hash: of its recipe.
+        settings: the swept keys and their values.
+        recipe_hash: hash of its recipe.
     """
 
     folder: str
@@ -41,11 +41,11 @@ class SweepRun:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A grid of settings and its runs.
+    """The axes of a sweep and its runs.
 
     Attributes:
         axes: the values of each swept key.
-        runs: one for each combination of them, the last axis changing fastest.
+        runs: one for each combination of values; the last key changes fastest.
     """
 
     axes: dict[str, list[Any]]
@@ -53,10 +53,10 @@ class Sweep:
 
 
 def parse_axes(texts: Sequence[str]) -> dict[str, list[Any]]:
-    """Read ``KEY=V1,V2``, several of them in a text with blanks between; values are read as YAML.
+    """Read ``KEY=V1,V2``; a text can have several, separated by blanks. Values are read as YAML.
 
     Raises:
-        PiebenchError: something else.
+        PiebenchError: a text has another form.
 
     >>> parse_axes(["inversion.guidance=1,2.5 method.controller=auto,refine", "seed=1"])
     {'inversion.guidance': [1, 2.5], 'method.controller': ['auto', 'refine'], 'seed': [1]}
@@ -80,7 +80,7 @@ def _split(axis: str, values: str) -> list[str]:
 
 
 def axes_of_fields(fields: Mapping[str, Any], source: str) -> dict[str, list[Any]]:
-    """The axes that a recipe's file brings along under ``sweep``; none if it has no such field.
+    """The axes under ``sweep`` in a recipe file; empty if it has none.
 
     Raises:
         PiebenchError: the field is no mapping of keys to lists of values.
@@ -96,18 +96,18 @@ def axes_of_fields(fields: Mapping[str, Any], source: str) -> dict[str, list[Any
 def plan_sweep(
     axes: Mapping[str, Sequence[Any]], fixed: Collection[str], build: Callable[[dict[str, Any]], Recipe]
 ) -> tuple[Sweep, list[Recipe]]:
-    """Make the recipe of every run, before any of them starts.
+    """Build the recipe of every run before the first starts.
 
     Args:
         axes: the values of each swept key.
         fixed: keys that the command sets to one value.
-        build: makes a recipe with these settings beside all others.
+        build: builds the recipe with the settings of a run.
 
     Returns:
-        The sweep, and the recipes of its runs, in their order.
+        The sweep, and the recipes of its runs in order.
 
     Raises:
-        PiebenchError: a point's settings do not fit, a value stands there twice, or a key is set as well.
+        PiebenchError: the settings of a run do not fit, a value occurs twice, or a swept key is also fixed.
     """
     if both := [key for key in axes if key in fixed]:
         raise PiebenchError(f"--sweep {', '.join(both)}: is set to one value as well; leave one of them out")
@@ -118,27 +118,27 @@ def plan_sweep(
         try:
             recipe = build(settings)
         except PiebenchError as error:
-            raise PiebenchError(f"--sweep, point {folder}: {error}") from None
+            raise PiebenchError(f"--sweep, run {folder}: {error}") from None
         runs.append(SweepRun(folder, settings, recipe.hash))
         recipes.append(recipe)
-    _refuse_twins(runs)
+    _require_distinct_runs(runs)
     return Sweep({key: list(values) for key, values in axes.items()}, runs), recipes
 
 
-def _refuse_twins(runs: Sequence[SweepRun]) -> None:
+def _require_distinct_runs(runs: Sequence[SweepRun]) -> None:
     for attribute in ("recipe_hash", "folder"):
         seen: dict[str, SweepRun] = {}
         for run in runs:
-            twin = seen.setdefault(getattr(run, attribute), run)
-            if twin is not run:
+            first = seen.setdefault(getattr(run, attribute), run)
+            if first is not run:
                 raise PiebenchError(
-                    f"--sweep: {twin.settings} and {run.settings} have the same "
+                    f"--sweep: {first.settings} and {run.settings} have the same "
                     f"{attribute.replace('_hash', '')}; leave one of them out"
                 )
 
 
 def folder_name(settings: Mapping[str, Any]) -> str:
-    """The name of a run's folder: keys without their prefixes, as long as these tell them apart.
+    """The name of a run's folder: keys without prefixes, unless these are needed to distinguish them.
 
     >>> folder_name({"inversion.guidance": 2.5, "image_format": "jpeg:75"})
     'guidance=2.5,image_format=jpeg_75'

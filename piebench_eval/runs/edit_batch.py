@@ -21,7 +21,7 @@ from piebench_eval.models.location import LATENT_DIVISOR
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.models.precision import tf32
 from piebench_eval.recipes.plugins import blamed_plugins
-from piebench_eval.runs.result import EditResult
+from piebench_eval.runs.runner import EditResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,8 +54,8 @@ def edit_batch(
     Args:
         model: the model.
         samples: the batch.
-        combination: how.
-        read: where pictures come from; their files by default.
+        combination: inversion, method and their settings.
+        read: reads an image file; from disk by default.
 
     Raises:
         PiebenchError: a resolution that the model cannot work at, or a plugin that failed.
@@ -67,13 +67,13 @@ def edit_batch(
     with fast, blamed_plugins(combination.inversion, combination.method):
         latents, notes = edit_latents(model, samples, combination, read)
     finite = latents.flatten(1).isfinite().all(dim=1).tolist()
-    if spoilt := [sample.id for sample, good in zip(samples, finite, strict=True) if not good]:
+    if non_finite := [sample.id for sample, good in zip(samples, finite, strict=True) if not good]:
         raise PiebenchError(
-            f"{combination.name}: the latents of {', '.join(spoilt)} are no longer finite numbers; "
+            f"{combination.name}: the latents of {', '.join(non_finite)} are no longer finite numbers; "
             "use --precision fp32 or bf16, or a lower --guidance"
         )
-    of_decoding: list[str] = []
-    images = model.decode_latents(latents, combination.common.quirks.pixel_overflow, of_decoding.append)
+    decoding_notes: list[str] = []
+    images = model.decode_latents(latents, combination.common.quirks.pixel_overflow, decoding_notes.append)
     seconds = (time.perf_counter() - started) / len(samples)
     return [
         EditResult(
@@ -81,11 +81,11 @@ def edit_batch(
             image=images[place],
             latents=latents[place],
             seconds=seconds,
-            unet_forward=model.evaluations.forward[place],
-            unet_backward=model.evaluations.backward[place],
-            unet_reused=model.evaluations.reused[place],
+            nfe_forward=model.evaluations.forward[place],
+            nfe_backward=model.evaluations.backward[place],
+            nfe_reused=model.evaluations.reused[place],
             peak_memory=_peak_memory(model.device),
-            notes=notes[place] + of_decoding,
+            notes=notes[place] + decoding_notes,
         )
         for place, sample in enumerate(samples)
     ]
@@ -122,8 +122,8 @@ def edit_latents(
     prepared = method.prepare(samples, model, common.steps, combination.method_settings)
     first_step = schedule.steps - path.steps if common.quirks.count_skipped_steps else 0
     latents = edit(model, inputs, path, prepared.controller, schedule, common.guidance, first_step)
-    of_inversion = path.notes or [[] for _ in samples]
-    return latents, [[*pair[0], *pair[1]] for pair in zip(of_inversion, prepared.notes, strict=True)]
+    inversion_notes = path.notes or [[] for _ in samples]
+    return latents, [[*pair[0], *pair[1]] for pair in zip(inversion_notes, prepared.notes, strict=True)]
 
 
 def encode_inputs(
@@ -136,20 +136,20 @@ def encode_inputs(
     seed: int = 1234,
     read: Callable[[Path], NDArray[np.uint8]] = read_picture,
 ) -> EditInputs:
-    """Load and encode pictures and prompts of a batch.
+    """Load and encode images and prompts of a batch.
 
     Args:
         model: the model.
-        samples: what is edited.
+        samples: the batch.
         resolution: side in pixels.
-        prompts: what a method edits each sample with; by default its own prompts.
-        loader: how pictures are brought to the resolution.
+        prompts: the prompts that a method edits each sample with; the sample's own by default.
+        loader: how images are brought to the resolution.
         guidance: see ``EditInputs``.
         seed: see ``EditInputs``.
-        read: where pictures come from; their files by default.
+        read: reads an image file; from disk by default.
 
     Raises:
-        PiebenchError: pictures that the loader leaves in different sizes, or in one that does not divide.
+        PiebenchError: images that the loader leaves in different sizes, or in one that does not divide.
     """
     texts = prompts or [prompts_of_sample(sample, None) for sample in samples]
     images = [load_image(sample.file, resolution, loader, read) for sample in samples]
@@ -201,7 +201,7 @@ def _reset_peak_memory(device: torch.device) -> None:
 
 
 def _peak_memory(device: torch.device) -> int:
-    """Bytes at the peak, see ``EditResult``; 0 where the system does not tell."""
+    """Bytes at the peak, see ``EditResult``; 0 where the system does not report it."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if resource is None:

@@ -1,4 +1,4 @@
-"""Executing a plan: an engine works, and the session keeps the books."""
+"""Execute the plan of a run: an engine makes the edits, a session records and reports them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import remove_stale_partials
-from piebench_eval.runs.engines.base import Loaded, Lost
-from piebench_eval.runs.engines.choice import choose_engine, largest_batch, settle_devices
-from piebench_eval.runs.jobs import plan_units
+from piebench_eval.runs.engines.base import ModelLoaded, WorkerLost
+from piebench_eval.runs.engines.choice import choose_engine, largest_batch, resolve_devices
+from piebench_eval.runs.jobs import plan_jobs
 from piebench_eval.runs.progress.time_left import TimeLeft
 from piebench_eval.runs.queue import ATTEMPTS, JobQueue
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.runs.store.manifest import describe_session
 from piebench_eval.runs.store.records import Outcome, RecordLog, failure
-from piebench_eval.runs.store.session_log import PLANNED_ROWS, Session, session_name
+from piebench_eval.runs.store.session_log import PLANNED_EVALUATIONS, SessionLog, session_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from piebench_eval.runs.jobs import Job, Unit
+    from piebench_eval.runs.jobs import Job, JobGroup
     from piebench_eval.runs.plan import RunPlan
     from piebench_eval.runs.store.records import EditKey
 
@@ -31,14 +31,13 @@ class Progress:
     """How far a session is.
 
     Attributes:
-        done: edits of its part of the plan that are finished, those of earlier sessions included.
+        done: finished edits of its shard, those of earlier sessions included.
         failed: edits that have failed.
-        total: edits of its part of the plan.
-        label: what happened last.
-        warning: something that the user should see.
-        per_minute: edits per minute lately; None if that cannot be told yet.
-        seconds_left: how long the rest will take, with that of the runs after it in the same command;
-            likewise.
+        total: edits of its shard.
+        label: the latest event.
+        warning: a warning for the user.
+        per_minute: edits per minute lately; None if unknown yet.
+        seconds_left: time left, with that of the runs after it in the same command; None if unknown yet.
     """
 
     done: int
@@ -57,8 +56,9 @@ class RunSummary:
     Attributes:
         made: edits made in this session.
         found: edits that earlier sessions had finished.
-        failed: what failed, in this session or before and was not tried again: ``COMBINATION ID`` and why.
-        notes: what the user should know, by sample id.
+        failed: failed edits, those of earlier sessions that were not tried again included: ``COMBINATION ID``
+            and why.
+        notes: remarks for the user, by sample id.
     """
 
     made: int = 0
@@ -68,7 +68,7 @@ class RunSummary:
 
 
 def execute_run(plan: RunPlan, on_progress: Callable[[Progress], None]) -> RunSummary:
-    """Work through a plan; every edit is on disk before it is reported.
+    """Execute a plan; every edit is on disk before it is reported.
 
     Args:
         plan: from ``plan_run``.
@@ -80,30 +80,32 @@ def execute_run(plan: RunPlan, on_progress: Callable[[Progress], None]) -> RunSu
     """
     scan = plan.scan()
     unfinished = scan.missing or (plan.retry_failed and scan.failed)
-    devices = settle_devices(plan.workers) if unfinished else ["cpu"]
-    batch_size = largest_batch(plan.workers, devices)
-    units = plan_units(plan.recipe, plan.samples, batch_size, plan.shard)
-    edits = {job.key(sample) for unit in units for job in unit.jobs for sample in job.wanted}
-    settled = scan.done if plan.retry_failed else {**scan.done, **scan.failed}
-    left = [rest for unit in units if (rest := unit.without(settled)) is not None]
+    devices = resolve_devices(plan.machine) if unfinished else ["cpu"]
+    batch_size = largest_batch(plan.machine, devices)
+    groups = plan_jobs(plan.recipe, plan.samples, batch_size, plan.shard)
+    edits = {job.key(sample) for group in groups for job in group.jobs for sample in job.wanted}
+    finished = scan.done if plan.retry_failed else {**scan.done, **scan.failed}
+    left = [rest for group in groups if (rest := group.without(finished)) is not None]
     queue = JobQueue(_failed_last(left, scan.failed) if plan.retry_failed else left)
-    time_left = TimeLeft(plan, [job for unit in left for job in unit.jobs], scan.done)
-    work = _Work(plan, on_progress, len(edits), found=len(edits & scan.done.keys()), time_left=time_left)
+    time_left = TimeLeft(plan, [job for group in left for job in group.jobs], scan.done)
+    session = _Session(
+        plan, on_progress, len(edits), found=len(edits & scan.done.keys()), time_left=time_left
+    )
     for problem in scan.problems:
-        work.report("checking", warning=problem)
+        session.report("checking", warning=problem)
     if not plan.retry_failed:
         for key in edits & scan.failed.keys():
-            work.summary.failed[f"{key.combination} {key.sample}"] = str(scan.failed[key]["error"])
-    work.report("nothing to do" if queue.is_empty else "loading the model")
+            session.summary.failed[f"{key.combination} {key.sample}"] = str(scan.failed[key]["error"])
+    session.report("nothing to do" if queue.is_empty else "loading the model")
     if not queue.is_empty:
-        work.through(queue, devices)
-    return work.summary
+        session.execute(queue, devices)
+    return session.summary
 
 
-def _failed_last(units: Sequence[Unit], failed: Mapping[EditKey, dict[str, Any]]) -> list[Unit]:
-    """Put off what has failed, the newest failure to the end.
+def _failed_last(groups: Sequence[JobGroup], failed: Mapping[EditKey, dict[str, Any]]) -> list[JobGroup]:
+    """Order jobs so that those that have failed come last, the newest failure at the end.
 
-    One that ended the last session, and ends this one too, lets everything else be made before.
+    If the same edit ends this session too, everything else is made before.
     """
 
     def newest(edits: Iterable[EditKey]) -> str:
@@ -112,12 +114,12 @@ def _failed_last(units: Sequence[Unit], failed: Mapping[EditKey, dict[str, Any]]
     def of_job(job: Job) -> str:
         return newest(map(job.key, job.wanted))
 
-    in_order = [replace(unit, jobs=tuple(sorted(unit.jobs, key=of_job))) for unit in units]
-    return sorted(in_order, key=lambda unit: of_job(unit.jobs[-1]))
+    in_order = [replace(group, jobs=tuple(sorted(group.jobs, key=of_job))) for group in groups]
+    return sorted(in_order, key=lambda group: of_job(group.jobs[-1]))
 
 
-class _Work:
-    """A session at work: it hears what the engine tells, and keeps the books."""
+class _Session:
+    """One command's work on a run: handles the engine's events, saves outcomes and reports progress."""
 
     def __init__(
         self,
@@ -133,71 +135,71 @@ class _Work:
         self._failures = 0
         self._devices: dict[str, dict[str, object]] = {}
         self._image_paths = {sample.id: sample.image_path for sample in plan.samples}
-        self._session: Session | None = None
+        self._session_log: SessionLog | None = None
         self._store: RunStore | None = None
         self._log: RecordLog | None = None
 
-    def through(self, queue: JobQueue, devices: list[str]) -> None:
-        """Have an engine do a queue's jobs.
+    def execute(self, queue: JobQueue, devices: list[str]) -> None:
+        """Let an engine do the jobs of a queue.
 
         Raises:
-            PiebenchError: the work cannot go on.
+            PiebenchError: the run cannot continue.
         """
         name = session_name()
         engine = choose_engine(self._plan, name, devices)
-        events = engine.work(queue)
+        events = engine.run(queue)
         try:
             for event in events:
-                if isinstance(event, Loaded):
-                    self._begin(name, engine.name, event)
-                elif isinstance(event, Lost):
+                if isinstance(event, ModelLoaded):
+                    self._on_model_loaded(name, engine.name, event)
+                elif isinstance(event, WorkerLost):
                     self._on_worker_lost(event)
                 else:
-                    self._take(event)
+                    self._on_outcome(event)
         finally:
             events.close()
             self._time_left.close()
-            if self._session is not None:
+            if self._session_log is not None:
                 remove_stale_partials(self._plan.out)
 
     def report(self, label: str, warning: str | None = None) -> None:
-        """Tell the user how far the work is."""
+        """Report progress to the user."""
         done = self.summary.made + self.summary.found
         pace = self._time_left.per_minute, self._time_left.seconds()
-        if self._session is not None and (planned := self._time_left.newly_planned()):
-            self._session.note(PLANNED_ROWS, planned)
+        if self._session_log is not None and (planned := self._time_left.new_forecast()):
+            self._session_log.note(PLANNED_EVALUATIONS, planned)
         self._on_progress(Progress(done, len(self.summary.failed), self._total, label, warning, *pace))
 
-    def _begin(self, name: str, engine: str, loaded: Loaded) -> None:
-        """Let a worker edit. Only now is there a run folder: a model that cannot be loaded leaves none."""
+    def _on_model_loaded(self, name: str, engine: str, loaded: ModelLoaded) -> None:
+        """Note a worker's model. The first makes the run folder: without a loaded model there is none."""
         plan = self._plan
-        if self._session is None:
+        if self._session_log is None:
             self._store = RunStore.create_or_resume(plan.out, plan.recipe, plan.about)
             about = describe_session(plan.data, plan.samples, engine, plan.shard, plan.mask_size)
-            self._session = Session(plan.out, name, about)
-            self._log = self._session.log("session")
-        self._time_left.begin(loaded.worker)
+            self._session_log = SessionLog(plan.out, name, about)
+            self._log = self._session_log.record_log("session")
+        self._time_left.add_worker(loaded.worker)
         self._devices[loaded.worker] = loaded.about
-        self._session.note("workers", self._devices)
-        self._session.use_model(*loaded.model[:2], loaded.fingerprint)
+        self._session_log.note("workers", self._devices)
+        self._session_log.use_model(*loaded.model[:2], loaded.fingerprint)
         self.report(f"worker {loaded.worker} is ready")
 
-    def _on_worker_lost(self, lost: Lost) -> None:
+    def _on_worker_lost(self, lost: WorkerLost) -> None:
         if not lost.replaced:
-            self._time_left.lose(lost.worker)
+            self._time_left.remove_worker(lost.worker)
         then = "another takes its place" if lost.replaced else "no other takes its place"
-        self.report("going on", warning=f"{lost.reason}; {then}")
+        self.report("continuing", warning=f"{lost.reason}; {then}")
         if (job := lost.given_up) is not None:
             why = f"{ATTEMPTS} workers died while they made it; the last: {lost.reason}"
             for sample in sorted(job.wanted):
-                self._take(failure(job.key(sample), why), of_dead_worker=True)
+                self._on_outcome(failure(job.key(sample), why), of_lost_worker=True)
 
-    def _take(self, outcome: Outcome, of_dead_worker: bool = False) -> None:
-        """Note what became of an edit, and save what its worker could not."""
-        if outcome.image is not None or of_dead_worker or not self._plan.workers.shared_files:
+    def _on_outcome(self, outcome: Outcome, of_lost_worker: bool = False) -> None:
+        """Count and report an outcome, after saving it if its worker could not."""
+        if outcome.image is not None or of_lost_worker or not self._plan.machine.shared_files:
             assert self._store is not None and self._log is not None, "a worker loads before it edits"
-            (outcome,) = self._store.keep([outcome], self._image_paths, self._log)
-        self._time_left.take(outcome)
+            (outcome,) = self._store.save([outcome], self._image_paths, self._log)
+        self._time_left.add_outcome(outcome)
         label = f"{outcome.key.combination} {outcome.key.sample}"
         if not outcome.failed:
             self.summary.made += 1

@@ -1,4 +1,4 @@
-"""What a run will cost: UNet rows, counted on a dummy model, and time, by the pace of the records so far."""
+"""Forecast the cost of a run: model evaluations, counted on a dummy model, and time, by past records."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.plugins import blamed_plugins
-from piebench_eval.runs.jobs import model_of
-from piebench_eval.runs.progress.row_costs import computed_rows
-from piebench_eval.runs.reference_rows import reference_rows
+from piebench_eval.runs.jobs import model_spec
+from piebench_eval.runs.progress.edit_costs import computed_evaluations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,20 +37,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Forecast:
-    """One combination's part of the plan.
+    """The forecast of one combination. Evaluations are counted in rows of a batch.
 
     Attributes:
-        combination: its name.
-        done: finished edits.
-        failed: edits that have failed.
-        missing: edits that are neither.
-        rows_forward: UNet rows per edit, on average; at most so many where an optimisation may stop early.
-        rows_backward: rows that are differentiated too, likewise.
+        combination: name of the combination.
+        done: number of finished edits.
+        failed: number of edits that have failed.
+        missing: number of edits that are neither.
+        rows_forward: mean of the model evaluations per edit; the maximum if an optimisation can stop early.
+        rows_backward: those that are differentiated too, likewise.
         rows_shared: those of both that an earlier combination has computed.
-        reference_forward: what the paper's implementation evaluates; None if it has no such combination.
-        reference_backward: what it differentiates.
-        rows_to_compute: rows of the missing edits without those that an earlier combination has computed.
-        seconds: what the missing edits will take one worker; None before anything has been recorded.
+        rows_to_compute: evaluations of the missing edits that no earlier combination has computed.
+        seconds: time that one worker needs for the missing edits; None before any edit is recorded.
     """
 
     combination: str
@@ -61,22 +58,20 @@ class Forecast:
     rows_forward: float
     rows_backward: float
     rows_shared: float
-    reference_forward: int | None
-    reference_backward: int | None
     rows_to_compute: int
     seconds: float | None
 
 
 def forecast(recipe: Recipe, samples: Sequence[Sample], scan: Scan) -> list[Forecast]:
-    """Foretell every combination's cost.
+    """Forecast the cost of every combination.
 
     Args:
-        recipe: how pictures are edited.
-        samples: what is edited.
-        scan: how far the run is.
+        recipe: the recipe of the run.
+        samples: the samples of the run.
+        scan: the finished, failed and missing edits.
     """
-    costs = count_rows(recipe, samples)
-    pace = _seconds_per_row(scan.done)
+    costs = count_evaluations(recipe, samples)
+    pace = _seconds_per_evaluation(scan.done)
     done, failed, missing = (
         Counter(key[:2] for key in keys) for keys in (scan.done, scan.failed, scan.missing)
     )
@@ -88,20 +83,15 @@ def forecast(recipe: Recipe, samples: Sequence[Sample], scan: Scan) -> list[Fore
     for pair in recipe.pairs:
         own = pace.get("+".join(pair), overall)
         of_pair = [cost for key, cost in costs.items() if key[:2] == pair]
-        combination = recipe.combination(*pair)
-        skipped = combination.common.steps - of_pair[0].steps
-        reference = reference_rows(combination, skipped)
         found.append(
             Forecast(
-                combination=combination.name,
+                combination="+".join(pair),
                 done=done[pair],
                 failed=failed[pair],
                 missing=missing[pair],
                 rows_forward=mean(cost.forward for cost in of_pair),
                 rows_backward=mean(cost.backward for cost in of_pair),
                 rows_shared=mean(cost.shared for cost in of_pair),
-                reference_forward=reference[0] if reference else None,
-                reference_backward=reference[1] if reference else None,
                 rows_to_compute=left[pair],
                 seconds=None if own is None else own * left[pair],
             )
@@ -110,15 +100,14 @@ def forecast(recipe: Recipe, samples: Sequence[Sample], scan: Scan) -> list[Fore
 
 
 @dataclass(frozen=True)
-class RowCost:
-    """UNet rows of one edit.
+class EditCost:
+    """Model evaluations of one edit.
 
     Attributes:
         forward: all that it needs.
         backward: those that are differentiated too.
         shared: those of both that an earlier combination has computed.
-        steps: from the start of sampling to the image; fewer than the schedule has where an inversion skips
-            some.
+        steps: sampling steps; fewer than those of the schedule if the inversion skips some.
     """
 
     forward: int
@@ -127,21 +116,22 @@ class RowCost:
     steps: int
 
     @property
-    def rows(self) -> int:
+    def total(self) -> int:
         """Forward and backward."""
         return self.forward + self.backward
 
     @property
     def computed(self) -> int:
         """Those that no earlier combination has computed."""
-        return self.rows - self.shared
+        return self.total - self.shared
 
 
-def count_rows(recipe: Recipe, samples: Sequence[Sample]) -> dict[EditKey, RowCost]:
-    """Count the UNet rows of every edit, without a model: they depend on the plan, not on weights.
+def count_evaluations(recipe: Recipe, samples: Sequence[Sample]) -> dict[EditKey, EditCost]:
+    """Count the model evaluations of every edit, without a model: they do not depend on weights.
 
-    Samples differ in cost only by what a method reads of them and by which of their prompts are equal, so one
-    of each kind is inverted with a dummy model, whose noise is random: no optimisation stops early on that.
+    The cost of a sample depends only on what the method reads of the source and on which of its prompts are
+    equal. One sample of each kind is therefore inverted with a dummy model, whose noise is random: no
+    optimisation stops early on it.
     """
     from piebench_eval.runs.store.records import EditKey
 
@@ -152,17 +142,17 @@ def count_rows(recipe: Recipe, samples: Sequence[Sample]) -> dict[EditKey, RowCo
     for sample, signature in zip(samples, zip(*signatures, strict=True), strict=True):
         kinds.setdefault(signature, []).append(sample)
     costs = {}
-    for alike in kinds.values():
+    for of_kind in kinds.values():
         dummy.caches.clear()
         for combination in combinations:
-            cost = _cost(dummy, combination, alike[0])
-            for sample in alike:
+            cost = _cost(dummy, combination, of_kind[0])
+            for sample in of_kind:
                 costs[EditKey(combination.inversion, combination.method, sample.id)] = cost
     return costs
 
 
 def _signatures(dummy: _DummyModel, combination: Combination, samples: Sequence[Sample]) -> list[Any]:
-    """What each sample's cost depends on."""
+    """For each sample, what its cost depends on."""
     method, steps = METHODS.get(combination.method), combination.common.steps
     with blamed_plugins(combination.inversion, combination.method):
         controller = method.prepare(samples, dummy, steps, combination.method_settings).controller
@@ -174,23 +164,23 @@ def _signatures(dummy: _DummyModel, combination: Combination, samples: Sequence[
 
 
 def _equalities(texts: Prompts) -> tuple[int, ...]:
-    """Which of a sample's prompts are the same text: the place of each one's first like."""
+    """Which prompts of a sample are the same text: for each, the index of its first equal."""
     all_texts = ["", texts.inversion, texts.source, texts.target, texts.negative]
     return tuple(all_texts.index(text) for text in all_texts)
 
 
 def plan_sampling(combination: Combination, sample: Sample) -> list[StepRows]:
-    """The UNet rows of every sampling step of one edit, from the noisiest, without a model."""
+    """The rows that every sampling step of one edit evaluates, from the noisiest, without a model."""
     dummy = _DummyModel.load()
     _, steps = _plan(dummy, combination, sample)
     return steps
 
 
-def _cost(dummy: _DummyModel, combination: Combination, sample: Sample) -> RowCost:
-    """Count what the dummy model evaluates in inverting a sample, and what its edit will."""
+def _cost(dummy: _DummyModel, combination: Combination, sample: Sample) -> EditCost:
+    """Count the evaluations of inverting a sample with the dummy model, and those of its planned edit."""
     path, steps = _plan(dummy, combination, sample)
     evaluations, sampling = dummy.evaluations, sum(len(step.rows) for step in steps)
-    return RowCost(
+    return EditCost(
         evaluations.forward[0] + sampling, evaluations.backward[0], evaluations.reused[0], path.steps
     )
 
@@ -201,7 +191,7 @@ def _plan(
     """Invert one sample with the dummy model, and plan its edit."""
     common = combination.common
     dummy.evaluations = EvaluationCounter()
-    dummy.cache = dummy.caches.setdefault(model_of(combination), Cache({}))
+    dummy.cache = dummy.caches.setdefault(model_spec(combination), Cache({}))
     method = METHODS.get(combination.method)
     schedule = ddim_schedule(dummy.alphas_cumprod, common.steps, common.steps_offset, common.set_alpha_to_one)
     with blamed_plugins(combination.inversion, combination.method):
@@ -231,7 +221,7 @@ def _plan(
 
 
 class _DummyModel(DiffusionModel):
-    """A model without weights: its texts are numbers, and its noise is random."""
+    """A model without weights: the embedding of a prompt is its number, and the noise is random."""
 
     caches: dict[Any, Cache]
     numbers: dict[str, int]
@@ -259,12 +249,12 @@ class _DummyModel(DiffusionModel):
         return noise
 
 
-def _seconds_per_row(done: Mapping[EditKey, dict[str, Any]]) -> dict[str | None, float]:
-    """Pace so far, by combination; None stands for all together."""
+def _seconds_per_evaluation(done: Mapping[EditKey, dict[str, Any]]) -> dict[str | None, float]:
+    """Seconds per model evaluation so far, by combination; None stands for all together."""
     seconds: Counter[str | None] = Counter()
-    rows: Counter[str | None] = Counter()
+    evaluations: Counter[str | None] = Counter()
     for key, record in done.items():
         for name in (key.combination, None):
             seconds[name] += record["seconds"]
-            rows[name] += computed_rows(record)
-    return {name: seconds[name] / rows[name] for name in seconds if rows[name]}
+            evaluations[name] += computed_evaluations(record)
+    return {name: seconds[name] / evaluations[name] for name in seconds if evaluations[name]}

@@ -1,4 +1,4 @@
-"""The plan of a run: recipe x samples, in batches, always in the same order."""
+"""The jobs of a run: batches of samples by combinations, always in the same order."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from piebench_eval.recipes.recipe import Recipe
 
 
-class Model(NamedTuple):
-    """What has to be loaded for a combination."""
+class ModelSpec(NamedTuple):
+    """The model that a combination needs: what ``load_model`` is called with."""
 
     name: str
     revision: str | None
@@ -46,53 +46,53 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The combination's name: ``direct+p2p``."""
+        """Name of the combination: ``direct+p2p``."""
         return f"{self.inversion}+{self.method}"
 
     def key(self, sample_id: str) -> EditKey:
-        """One of the job's edits."""
+        """The key of one of its edits."""
         return EditKey(self.inversion, self.method, sample_id)
 
     def without(self, finished: Container[EditKey]) -> Job | None:
-        """What is left of the job; None if nothing is."""
+        """The rest of the job without finished edits; None if all are finished."""
         wanted = frozenset(sample for sample in self.wanted if self.key(sample) not in finished)
         return replace(self, wanted=wanted) if wanted else None
 
 
 @dataclass(frozen=True)
-class Unit:
-    """What one worker should do in one go: a batch by all combinations of a model, which share work.
+class JobGroup:
+    """The jobs of one batch by all combinations of a model, which share work: best done by one worker.
 
     Attributes:
-        model: what they are made with.
+        model: the model of all of them.
         jobs: one per combination.
     """
 
-    model: Model
+    model: ModelSpec
     jobs: tuple[Job, ...]
 
-    def without(self, finished: Container[EditKey]) -> Unit | None:
-        """What is left of the unit; None if nothing is."""
+    def without(self, finished: Container[EditKey]) -> JobGroup | None:
+        """The rest of the group without finished edits; None if all are finished."""
         left = tuple(rest for job in self.jobs if (rest := job.without(finished)) is not None)
         return replace(self, jobs=left) if left else None
 
 
-def plan_units(
+def plan_jobs(
     recipe: Recipe, samples: Sequence[Sample], batch_size: int, shard: Shard | None = None
-) -> list[Unit]:
+) -> list[JobGroup]:
     """Cut a shard's samples into batches and pair each with every combination.
 
-    Batches depend on the samples and the batch size, never on what is already done or on who does it: a batch
-    that a crash cut short is computed again as the same batch, so its pictures come out bit for bit the same.
+    Batches depend on the samples and the batch size, never on what is already done or by which worker: a
+    batch that a crash cut short is computed again as the same batch, and gives the same images bit for bit.
     They stay inside the shard's blocks, and depend on the number of shards only where it makes blocks
     smaller; batches larger than a block are cut from all of the shard's samples. The combinations of one
     model come together, and within them those of one batch.
 
     Args:
-        recipe: how pictures are edited.
-        samples: those of the whole run.
-        batch_size: samples of a batch at most.
-        shard: whose part is planned; the whole run's by default.
+        recipe: the recipe of the run.
+        samples: the samples of the whole run.
+        batch_size: samples per batch at most.
+        shard: the part that is planned; the whole run by default.
     """
     combinations = [recipe.combination(*pair) for pair in recipe.pairs]
     blocks = (shard or Shard()).blocks(samples)
@@ -103,26 +103,26 @@ def plan_units(
         for block in blocks
         for start in range(0, len(block), batch_size)
     ]
-    everyone = [frozenset(sample.id for sample in batch) for batch in batches]
+    wanted_ids = [frozenset(sample.id for sample in batch) for batch in batches]
     return [
-        Unit(
+        JobGroup(
             model,
             tuple(
                 Job(combination.inversion, combination.method, batch, wanted)
                 for combination in combinations
-                if model_of(combination) == model
+                if model_spec(combination) == model
             ),
         )
-        for model in models_of(recipe)
-        for batch, wanted in zip(batches, everyone, strict=True)
+        for model in model_specs(recipe)
+        for batch, wanted in zip(batches, wanted_ids, strict=True)
     ]
 
 
 def check_edits(recipe: Recipe, samples: Iterable[Sample]) -> None:
-    """Refuse samples that a method cannot edit with its settings.
+    """Check that every method can edit every sample with its settings.
 
     Raises:
-        DataError: there are some; it lists them all.
+        DataError: lists the samples that a method cannot edit.
     """
     combinations = [recipe.combination(*pair) for pair in recipe.pairs]
     samples = list(samples)
@@ -141,12 +141,12 @@ def _problems(combination: Combination, samples: Sequence[Sample]) -> list[str]:
         ]
 
 
-def model_of(combination: Combination) -> Model:
-    """What has to be loaded for a combination."""
+def model_spec(combination: Combination) -> ModelSpec:
+    """The model of a combination."""
     common = combination.common
-    return Model(common.model, common.revision, common.precision)
+    return ModelSpec(common.model, common.revision, common.precision)
 
 
-def models_of(recipe: Recipe) -> list[Model]:
+def model_specs(recipe: Recipe) -> list[ModelSpec]:
     """The models that a recipe's combinations need."""
-    return list(dict.fromkeys(model_of(recipe.combination(*pair)) for pair in recipe.pairs))
+    return list(dict.fromkeys(model_spec(recipe.combination(*pair)) for pair in recipe.pairs))

@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from piebench_eval.data.image_files import picture_size
 from piebench_eval.data.mask_size import parse_mask_size
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.data.selection import select_samples
 from piebench_eval.demo.benchmark import embedded_benchmark
-from piebench_eval.errors import PiebenchWarning
-from piebench_eval.models.location import check_model_location
+from piebench_eval.demo.embedded import DEMO
+from piebench_eval.errors import PiebenchError, PiebenchWarning
+from piebench_eval.models.location import check_model_location, picture_sizes
 from piebench_eval.runs.engines.devices import split_devices
-from piebench_eval.runs.jobs import check_edits, models_of
-from piebench_eval.runs.preflight import check_devices, check_folder, check_out, check_resolutions
-from piebench_eval.runs.runner import edit_with_model
+from piebench_eval.runs.jobs import check_edits, model_specs
+from piebench_eval.runs.machine import MachineOptions
 from piebench_eval.runs.shard import Shard
 from piebench_eval.runs.store.folder import RunStore, Scan
 from piebench_eval.runs.store.manifest import describe_run
-from piebench_eval.runs.store.paths import BENCHMARK_FOLDER
+from piebench_eval.runs.store.paths import BENCHMARK_FOLDER, FILES_OF_A_RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from piebench_eval.data.mask_size import Size
     from piebench_eval.data.sample import Sample
     from piebench_eval.recipes.recipe import Recipe
-    from piebench_eval.runs.runner import ModelEditor
-    from piebench_eval.runs.worker import Editor, WorkerSpec
+
+_SHOWN = 3
+"""Foreign files that a message names."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which samples to edit; None selects all.
+    """Selection of samples; None selects all.
 
     Attributes:
         types: editing types.
@@ -50,57 +52,21 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Workers:
-    """Who works.
-
-    Attributes:
-        engine: ``local``: this machine; ``ray``: a Ray cluster.
-        devices: see ``find_devices``.
-        count: worker processes per GPU, or on the CPU; under Ray, actors: as many as it has room for if None.
-        batch_size: samples per batch; None finds it out on a GPU and is 1 elsewhere.
-        allow_pickle: load weights from pickle files.
-        cache: folder for what combinations and runs share; it is kept in memory alone if None.
-        compile: compile the UNet's blocks.
-        checkpointing: recompute activations in null-text's backward passes instead of keeping them.
-        deterministic: on a CPU in float32, layers whose results do not depend on the number of threads; None:
-            for the embedded model alone.
-        ray_address: of the Ray cluster; Ray's own choice if None.
-        gpus_per_actor: share of GPUs that each actor takes; 1 where the cluster has any if None.
-        shared_files: whether Ray's actors see the same files as this process.
-        make_editor: what edits; a model, unless the loop itself is under test.
-    """
-
-    engine: Literal["local", "ray"] = "local"
-    devices: str = "auto"
-    count: int | None = None
-    batch_size: int | None = None
-    allow_pickle: bool = False
-    cache: Path | None = None
-    compile: bool = False
-    checkpointing: bool = False
-    deterministic: bool | None = None
-    ray_address: str | None = None
-    gpus_per_actor: float | None = None
-    shared_files: bool = True
-    make_editor: Callable[[WorkerSpec, Recipe], Editor | ModelEditor] = edit_with_model
-
-
-@dataclass(frozen=True)
 class RunPlan:
     """A run that has passed every check that needs no model.
 
     Attributes:
-        recipe: how pictures are edited.
+        recipe: the recipe of the run.
         data: the benchmark folder.
         out: the run folder.
-        samples: those that will be edited, by this process or by other shards.
+        samples: the selected samples, those of other shards included.
         about: what must not change while the run lasts, see ``describe_run``.
-        workers: who works.
-        shard: which part of the plan is this process's.
+        machine: on what and how it is executed.
+        shard: the part of this process.
         retry_failed: make edits again that have failed.
-        max_failures: failed edits after which the session stops.
-        mask_size: the size that the benchmark's masks were brought to their pictures from; None for none.
-        after: runs that follow in the same command, whose time is counted in what is left.
+        max_failures: the session stops when more edits have failed.
+        mask_size: the size that the masks are made for, if it is not the images' own.
+        after: runs that follow in the same command; the time left includes theirs.
     """
 
     recipe: Recipe
@@ -108,7 +74,7 @@ class RunPlan:
     out: Path
     samples: list[Sample]
     about: dict[str, Any]
-    workers: Workers = field(default_factory=Workers)
+    machine: MachineOptions = field(default_factory=MachineOptions)
     shard: Shard = field(default_factory=Shard)
     retry_failed: bool = False
     max_failures: int = 20
@@ -116,7 +82,7 @@ class RunPlan:
     after: tuple[RunPlan, ...] = ()
 
     def scan(self) -> Scan:
-        """How far the whole run is; nothing is done where there is no run folder yet."""
+        """How far the whole run is; without a run folder, no edit is done."""
         if RunStore.exists(self.out):
             return RunStore.read(self.out).scan(self.samples)
         return RunStore(self.out, self.recipe).scan(self.samples)
@@ -127,31 +93,39 @@ def plan_run(
     data: Path | None,
     out: Path,
     selection: Selection,
-    workers: Workers | None = None,
+    machine: MachineOptions | None = None,
     shard: Shard | None = None,
     *,
     retry_failed: bool = False,
     max_failures: int = 20,
     mask_size: str | None = None,
 ) -> RunPlan:
-    """Check recipe, data, model and run folder without loading anything heavy.
+    """Check recipe, data, model, machine options and run folder without loading a model.
 
-    Without ``data``, the embedded benchmark is drawn into the run folder. ``mask_size`` is the size that its
-    masks are made for where that is not the pictures', see ``parse_mask_size``.
+    Args:
+        recipe: the recipe of the run.
+        data: the benchmark folder; None draws the embedded benchmark into the run folder.
+        out: the run folder.
+        selection: which samples to edit.
+        machine: on what and how to execute it.
+        shard: the part of this process; the whole run by default.
+        retry_failed: make edits again that have failed.
+        max_failures: the session stops when more edits have failed.
+        mask_size: the size that the masks are made for, if not the images' own, see ``parse_mask_size``.
 
     Raises:
         PiebenchError: anything that would make the run fail or mix results.
     """
-    workers = workers or Workers()
-    split_devices(workers.devices)  # a name that no device could have, also of another machine
-    for model in models_of(recipe):
-        check_model_location(model.name, workers.allow_pickle, model.revision)
+    machine = machine or MachineOptions()
+    split_devices(machine.devices)  # refuses names that no device of any machine has
+    for model in model_specs(recipe):
+        check_model_location(model.name, machine.allow_pickle, model.revision)
     check_resolutions(recipe)
     check_out(out)
-    if workers.cache is not None:
-        check_folder("--cache", workers.cache)
-    if workers.engine == "local" and workers.make_editor is edit_with_model:
-        check_devices(workers.devices)
+    if machine.cache is not None:
+        check_folder("--cache", machine.cache)
+    if machine.engine == "local" and machine.make_runner is None:
+        check_devices(machine.devices)
     if RunStore.exists(out):
         RunStore.read(out).require_same_recipe(recipe)
     data = data or embedded_benchmark(out / BENCHMARK_FOLDER)
@@ -159,17 +133,97 @@ def plan_run(
     dataset = load_pie_bench(data, made_for)
     about = describe_run(recipe, dataset)
     if RunStore.exists(out):
-        RunStore.read(out).require_same_world(about)
+        RunStore.read(out).require_same_inputs(about)
     samples = select_samples(dataset, selection.types, selection.ids, selection.limit)
     check_edits(recipe, samples)
     if any(recipe.stored.image_loader(*pair) == "crop" for pair in recipe.pairs):
-        _tell_of_cropping(data, samples)
+        _warn_of_cropping(data, samples)
     shard = shard or Shard()
-    return RunPlan(recipe, data, out, samples, about, workers, shard, retry_failed, max_failures, made_for)
+    return RunPlan(recipe, data, out, samples, about, machine, shard, retry_failed, max_failures, made_for)
 
 
-def _tell_of_cropping(data: Path, samples: Sequence[Sample]) -> None:
-    """Warn that only parts of pictures are edited."""
+def check_folder(option: str, folder: Path) -> None:
+    """Check that a folder exists or can be made, and can be written to.
+
+    Args:
+        option: the option that names it, for messages.
+        folder: the folder.
+
+    Raises:
+        PiebenchError: it cannot.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise PiebenchError(f"{option} {folder}: is a file; name a folder")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise PiebenchError(f"{option} {folder}: {existing} is a file; name another folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PiebenchError(
+            f"{option} {folder}: {existing} is not writable; name another folder, or change its permissions"
+        )
+
+
+def check_out(folder: Path) -> None:
+    """Check that a folder is new, empty or a run folder.
+
+    Raises:
+        PiebenchError: it holds other things, or ``check_folder`` refuses it.
+    """
+    check_folder("--out", folder)
+    if not folder.is_dir() or RunStore.exists(folder):
+        return
+    others = sorted(path.name for path in folder.iterdir() if not _is_allowed_before_a_run(path))
+    if others:
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        raise PiebenchError(
+            f"--out {folder}: holds other things than a run ({', '.join(others[:_SHOWN])}{more}); name a "
+            "folder that is new or empty"
+        )
+
+
+def _is_allowed_before_a_run(path: Path) -> bool:
+    """Whether a run folder may hold this before the run begins: what a run makes first, and a job's log."""
+    return path.name in FILES_OF_A_RUN or path.name[0] == "." or path.suffix in (".log", ".out", ".err")
+
+
+def check_devices(wanted: str) -> None:
+    """Check that this machine has the devices; PyTorch is imported only if a GPU is named.
+
+    Raises:
+        PiebenchError: it lacks one.
+    """
+    if named := [device for device in split_devices(wanted) if device not in ("auto", "all", "cpu")]:
+        from piebench_eval.models.loading import resolve_device
+
+        for device in named:
+            resolve_device(device)
+
+
+def check_resolutions(recipe: Recipe) -> None:
+    """Check every resolution against its model, as far as the model's configurations are on disk.
+
+    Raises:
+        PiebenchError: it is not a multiple of the model's size divisor, or not the native resolution of the
+            demo's model.
+    """
+    sizes = {model.name: picture_sizes(model.name, model.revision) for model in model_specs(recipe)}
+    for common in (recipe.combination(*pair).common for pair in recipe.pairs):
+        resolution, of_model = common.resolution, sizes.get(common.model)
+        if resolution is None or of_model is None:
+            continue
+        if common.model == DEMO and resolution != of_model.native:
+            raise PiebenchError(
+                f"resolution {resolution}: the demo's model edits images of {of_model.native} pixels "
+                "only; leave resolution out, or give --model"
+            )
+        if resolution % of_model.multiple:
+            raise PiebenchError(
+                f"resolution {resolution}: must be a multiple of {of_model.multiple} with this model"
+            )
+
+
+def _warn_of_cropping(data: Path, samples: Sequence[Sample]) -> None:
+    """Warn if images are not square: the crop loader edits their central squares only."""
     sizes = [picture_size(sample.file) for sample in samples]
     if wide := sum(width != height for width, height in sizes):
         _warn_once(
@@ -180,5 +234,5 @@ def _tell_of_cropping(data: Path, samples: Sequence[Sample]) -> None:
 
 @cache
 def _warn_once(text: str) -> None:
-    """Warn, but not again of every point of a sweep."""
+    """Warn once, not at every run of a sweep."""
     warnings.warn(text, PiebenchWarning, stacklevel=4)

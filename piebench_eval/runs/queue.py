@@ -9,35 +9,35 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
     from piebench_eval.data.sample import Sample
-    from piebench_eval.runs.jobs import Job, Model, Unit
+    from piebench_eval.runs.jobs import Job, JobGroup, ModelSpec
     from piebench_eval.runs.store.records import EditKey
 
 ATTEMPTS = 3
-"""How many workers may die over one job before it counts as the job's fault."""
+"""A job that so many workers have died over is not tried again."""
 
 
 class JobQueue:
-    """Hands out the jobs of a run, unit by unit: the work that a unit's jobs share stays in one place.
+    """Hands out the jobs of a run, group by group: the jobs of a group share work, and stay with one worker.
 
-    A worker that finds no unit left takes the last job of the longest unit that another is at.
+    When no group is left, a worker takes the last job of the longest group that another has begun.
     """
 
-    def __init__(self, units: Iterable[Unit]):
-        self._units = deque(deque((unit.model, job) for job in unit.jobs) for unit in units)
-        self._opened: dict[str, deque[tuple[Model, Job]]] = {}
-        self._running: dict[str, deque[tuple[Model, Job]]] = {}
+    def __init__(self, groups: Iterable[JobGroup]):
+        self._groups = deque(deque((group.model, job) for job in group.jobs) for group in groups)
+        self._opened: dict[str, deque[tuple[ModelSpec, Job]]] = {}
+        self._running: dict[str, deque[tuple[ModelSpec, Job]]] = {}
         self._deaths: Counter[tuple[str, str, tuple[Sample, ...]]] = Counter()
 
     @property
     def is_empty(self) -> bool:
-        """Whether every job has been handed out, and none is being worked at."""
-        return not self._units and not self._running and not any(self._opened.values())
+        """Whether every job is finished or given up."""
+        return not self._groups and not self._running and not any(self._opened.values())
 
-    def next_job(self, worker: str) -> tuple[Model, Job] | None:
-        """The next job of a worker, and the model for it; None if there is nothing to do now."""
+    def next_job(self, worker: str) -> tuple[ModelSpec, Job] | None:
+        """The next job of a worker and its model; None if there is nothing to do now."""
         own = self._opened.get(worker)
-        if not own and self._units:
-            own = self._opened[worker] = self._units.popleft()
+        if not own and self._groups:
+            own = self._opened[worker] = self._groups.popleft()
         if own:
             task = own.popleft()
         else:
@@ -49,47 +49,47 @@ class JobQueue:
         return task
 
     def next_samples(self, worker: str) -> tuple[Sample, ...]:
-        """The samples of the job that a worker will have after its own, as far as that can be told."""
-        coming = self._opened.get(worker) or (self._units[0] if self._units else None)
+        """The samples of the job that a worker probably gets next; empty if unknown."""
+        coming = self._opened.get(worker) or (self._groups[0] if self._groups else None)
         return coming[0][1].samples if coming else ()
 
-    def at_work(self, worker: str) -> list[Job]:
-        """The jobs that a worker has not finished: the last is being edited, others are being saved."""
+    def running(self, worker: str) -> list[Job]:
+        """The unfinished jobs of a worker: the last is being edited, others are being saved."""
         return [job for _, job in self._running.get(worker, ())]
 
     def finish(self, worker: str) -> None:
-        """A worker has done the first of the jobs that it is at."""
+        """Note that a worker has finished the first of its running jobs."""
         self._running[worker].popleft()
         if not self._running[worker]:
             del self._running[worker]
 
-    def requeue(self, worker: str, settled: Container[EditKey] = (), give_up: bool = False) -> Job | None:
-        """A worker has died: others get what it had, the jobs that it was at first.
+    def requeue(self, worker: str, finished: Container[EditKey] = (), give_up: bool = False) -> Job | None:
+        """Give the jobs of a dead worker to others, its running jobs first.
 
         Args:
-            worker: its name.
-            settled: edits that need not be made again.
-            give_up: the job that it was editing has been tried often enough.
+            worker: name of the worker.
+            finished: edits that need not be made again.
+            give_up: whether the job that it was editing has been tried often enough.
 
         Returns:
-            What is left of that job, if it is given up because too many workers have died over it.
+            The rest of that job, if it is given up because too many workers have died over it; else None.
         """
         left = self._opened.pop(worker, deque())
         given_up = None
         edited_last = True
         for model, job in reversed(self._running.pop(worker, ())):
-            if (rest := job.without(settled)) is not None:
-                if edited_last and (give_up or self._counts_as_killer(job)):
+            if (rest := job.without(finished)) is not None:
+                if edited_last and (give_up or self._has_failed_too_often(job)):
                     given_up = rest
                 else:
                     left.appendleft((model, rest))
             edited_last = False
         if left:
-            self._units.appendleft(left)
+            self._groups.appendleft(left)
         return given_up
 
-    def _counts_as_killer(self, job: Job) -> bool:
-        """Count a death over a job; whether it is one too many."""
+    def _has_failed_too_often(self, job: Job) -> bool:
+        """Count a worker's death over a job; whether it was the last attempt."""
         over = (job.inversion, job.method, job.samples)
         self._deaths[over] += 1
         return self._deaths[over] >= ATTEMPTS

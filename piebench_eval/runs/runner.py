@@ -1,159 +1,91 @@
-"""What workers edit with: a loaded model."""
+"""The interface of a runner, which edits batches for a worker, and the edited images that it returns."""
 
 from __future__ import annotations
 
-import os
-import socket
-from typing import TYPE_CHECKING, Any
-
-from piebench_eval.data.prefetch import ImagePrefetcher
-from piebench_eval.recipes.plugins import code_of
-from piebench_eval.runs.jobs import model_of
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
     from piebench_eval.data.sample import Sample
-    from piebench_eval.models.base import DiffusionModel
     from piebench_eval.recipes.combination import Combination
-    from piebench_eval.recipes.recipe import Recipe
-    from piebench_eval.runs.edit_batch import EditResult
-    from piebench_eval.runs.jobs import Model
-    from piebench_eval.runs.worker import WorkerSpec
+    from piebench_eval.runs.jobs import ModelSpec
 
 
-def edit_with_model(spec: WorkerSpec, recipe: Recipe) -> ModelEditor:
-    """The editor of every real run; heavy imports happen here, in the worker's process."""
-    return ModelEditor(spec, recipe)
-
-
-class ModelEditor:
-    """Edits batches with one model at a time.
+@dataclass(frozen=True)
+class EditResult:
+    """An edited image and what it cost.
 
     Attributes:
-        device: where it works.
+        sample: the sample.
+        image: the edit, ``[height, width, 3]``.
+        latents: the edit before decoding, ``[4, h, w]``.
+        seconds: wall time, the batch's divided by its size.
+        nfe_forward: model evaluations that the edit needs, in rows of a batch.
+        nfe_backward: those that are differentiated too.
+        nfe_reused: how many of both an earlier combination had computed.
+        peak_memory: bytes in use at the batch's peak on the GPU; on the CPU the process's peak so far,
+            and 0 on Windows, which does not report it.
+        notes: remarks for the user.
     """
 
-    def __init__(self, spec: WorkerSpec, recipe: Recipe):
-        import torch
+    sample: Sample
+    image: NDArray[np.uint8]
+    latents: torch.Tensor
+    seconds: float
+    nfe_forward: int
+    nfe_backward: int
+    nfe_reused: int
+    peak_memory: int
+    notes: list[str]
 
-        from piebench_eval.models.loading import resolve_device
+    def costs(self) -> dict[str, Any]:
+        """The fields of an edit's record; their names are those of run folders."""
+        return {
+            "seconds": round(self.seconds, 4),
+            "unet_rows_forward": self.nfe_forward,
+            "unet_rows_backward": self.nfe_backward,
+            "unet_rows_reused": self.nfe_reused,
+            "peak_memory_bytes": self.peak_memory,
+            "notes": self.notes,
+        }
 
-        if spec.threads:
-            torch.set_num_threads(spec.threads)
-        self.device = resolve_device(spec.device)
-        if self.device.type == "cuda":
-            torch.cuda.set_device(self.device)
-        self._spec, self._recipe = spec, recipe
-        self._diffusion_model: DiffusionModel | None = None
-        self._deterministic = False
-        self._resting = 0
-        self._prefetcher = ImagePrefetcher()
+
+class Runner(Protocol):
+    """Edits batches with one model at a time, see ``runs.model_runner.ModelRunner``."""
 
     @property
     def about(self) -> dict[str, Any]:
-        """The device and its machine, for the session's file."""
-        import torch
-
-        from piebench_eval.runs.store.manifest import describe_device
-
-        return {
-            "device": describe_device(self.device),
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "threads": torch.get_num_threads(),
-            "compiled": self._spec.compile,
-            "deterministic": self._deterministic,
-        }
+        """The device and its machine, for the session log."""
+        ...
 
     @property
     def capacity(self) -> int | None:
-        """Bytes of a GPU's memory that this process may have now; None elsewhere.
-
-        That is what nobody has, and what PyTorch holds here already; others may share the GPU.
-        """
-        import torch
-
-        if self.device.type != "cuda":
-            return None
-        free, _ = torch.cuda.mem_get_info(self.device)
-        return int(free + torch.cuda.memory_reserved(self.device))
+        """Bytes of a GPU's memory that this process can have now; None elsewhere."""
+        ...
 
     @property
-    def resting(self) -> int:
+    def weights_bytes(self) -> int:
         """Bytes of it that the weights take."""
-        return self._resting
+        ...
 
-    def load(self, model: Model) -> str | None:
-        """Load a model in place of the one before, and tell its fingerprint.
+    def load(self, model: ModelSpec) -> str | None:
+        """Load a model in place of the one before, and return its fingerprint."""
+        ...
 
-        Raises:
-            PiebenchError: it cannot be loaded, or cannot work at a resolution of the recipe.
-        """
-        import torch
+    def edit(self, combination: Combination, samples: Sequence[Sample]) -> Sequence[EditResult]:
+        """Edit a batch."""
+        ...
 
-        from piebench_eval.models.cache import Cache
-        from piebench_eval.models.compile import compile_blocks
-        from piebench_eval.models.loading import load_model, uses_deterministic_layers
-        from piebench_eval.models.location import model_fingerprint
-        from piebench_eval.runs.edit_batch import working_resolution
+    def prefetch(self, samples: Sequence[Sample]) -> None:
+        """Start to read the images of coming samples."""
+        ...
 
-        self._diffusion_model = None
-        asked = self._spec.deterministic
-        self._deterministic = uses_deterministic_layers(model.name, self.device, model.precision, asked)
-        diffusion_model = load_model(
-            model.name, model.revision, self.device, model.precision, self._spec.allow_pickle, asked
-        )
-        for combination in (self._recipe.combination(*pair) for pair in self._recipe.pairs):
-            if model_of(combination) == model:
-                working_resolution(diffusion_model, combination.common.resolution)
-        fingerprint = model_fingerprint(model.name, model.revision)
-        diffusion_model.cache = Cache(self._identity(model, fingerprint), self._spec.cache)
-        if self._spec.checkpointing:
-            diffusion_model.unet.enable_gradient_checkpointing()
-        if self._spec.compile:
-            compile_blocks(diffusion_model.unet)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-            self._resting = torch.cuda.memory_allocated(self.device)
-        self._diffusion_model = diffusion_model
-        return fingerprint
-
-    def _identity(self, model: Model, fingerprint: str | None) -> dict[str, Any]:
-        """What moves the digits of shared work besides its own inputs.
-
-        Checkpointing computes the same numbers again. The number of threads counts on a CPU, but for
-        deterministic layers.
-        """
-        import torch
-
-        from piebench_eval.runs.store.manifest import library_versions, processor_name
-
-        counts = self.device.type == "cpu" and not self._deterministic
-        return {
-            # A model without a fingerprint is told apart by its name.
-            "model": fingerprint or [model.name, model.revision],
-            "precision": model.precision,
-            "device": [self.device.type, processor_name(self.device)],
-            "threads": torch.get_num_threads() if counts else None,
-            "compiled": self._spec.compile,
-            "deterministic": self._deterministic,
-            "code": code_of(self._recipe.inversions, self._recipe.methods),
-            "versions": library_versions(),
-        }
-
-    def edit(self, combination: Combination, samples: Sequence[Sample]) -> list[EditResult]:
-        """Edit a batch with the loaded model."""
-        from piebench_eval.runs.edit_batch import edit_batch
-
-        assert self._diffusion_model is not None, "a worker loads before it edits"
-        return edit_batch(self._diffusion_model, samples, combination, self._prefetcher.read)
-
-    def prepare(self, samples: Sequence[Sample]) -> None:
-        """Read the pictures of coming batches while this one is edited."""
-        self._prefetcher.submit(sample.file for sample in samples)
-
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Drop what the combinations of a batch share."""
-        if self._diffusion_model is not None and self._diffusion_model.cache is not None:
-            self._diffusion_model.cache.forget()
+        ...

@@ -1,4 +1,4 @@
-"""Which samples of a run are this process's: several may share a run folder, with no server between."""
+"""Shards: which samples of a run this process edits. Shards share a run folder and need no server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 BLOCK = 8
-"""Samples that stay together: whoever edits them, they make the same batches, of so many at most."""
+"""Samples of a block. A block stays together: whatever shard edits it, it gives the same batches."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Shard:
     def block_size(self, samples: int) -> int:
         """Samples of a block: 8, or fewer where not every shard would have a block.
 
-        It depends on how many samples there are and on the number of shards alone, so that shards of any
-        batch sizes, on any machines, cut in the same places.
+        It depends only on the number of samples and of shards, so that shards with any batch sizes, on any
+        machines, have the same blocks.
         """
         return max(1, min(BLOCK, samples // self.count))
 
     def blocks(self, samples: Sequence[T]) -> list[Sequence[T]]:
-        """This shard's blocks of a run's samples; every sample is in one block of one shard.
+        """The blocks of a run's samples that are this shard's; every sample is in one block of one shard.
 
         >>> Shard(1, 2).blocks(range(20))
         [range(8, 16)]
@@ -58,7 +58,7 @@ def parse_shard(text: str) -> Shard:
     """Read ``INDEX/COUNT``, counted from 0, or ``none`` for the whole run.
 
     Raises:
-        PiebenchError: it is something else.
+        PiebenchError: the text is neither.
 
     >>> parse_shard("3/8")
     Shard(index=3, count=8)
@@ -75,10 +75,10 @@ def parse_shard(text: str) -> Shard:
 
 
 def shard_from_environment(environment: Mapping[str, str]) -> tuple[Shard, str] | None:
-    """The shard that a launcher gives this process: Slurm's job array, or RANK and WORLD_SIZE.
+    """The shard that a launcher assigns to this process by Slurm's job array, or by RANK and WORLD_SIZE.
 
     Returns:
-        The shard, and where it was read; None without such a launcher, or where it started one process only.
+        The shard and the names of the variables; None without such a launcher, or if it started one process.
 
     Raises:
         PiebenchError: the launcher's variables make no sense.

@@ -1,4 +1,4 @@
-"""How far a run is, how fast it goes, and what is wrong with its folder."""
+"""The status of a run: finished, failed and missing edits, pace, time left, and damage in its folder."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.files import is_partial
-from piebench_eval.runs.progress.row_costs import RowCosts
-from piebench_eval.runs.progress.worker_speeds import workers_of_run
+from piebench_eval.runs.progress.active_workers import active_workers
+from piebench_eval.runs.progress.edit_costs import EditCosts
 from piebench_eval.runs.store.paths import IMAGES_FOLDER
-from piebench_eval.runs.store.session_log import PLANNED_ROWS, read_sessions
+from piebench_eval.runs.store.session_log import PLANNED_EVALUATIONS, read_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One combination's edits, counted."""
+class CombinationStatus:
+    """Numbers of finished, failed and missing edits of one combination."""
 
     combination: str
     done: int
@@ -34,20 +34,20 @@ class Part:
 
 @dataclass(frozen=True)
 class Status:
-    """The state of a run.
+    """The status of a run.
 
     Attributes:
-        parts: its combinations.
+        parts: the status of each combination.
         per_minute: edits per minute in the last quarter of an hour of work, or by the last batches where they
             take longer; None if there are too few.
-        seconds_left: what the missing edits will take, by the UNet rows that they cost and the pace of the
-            workers in rows; None if nobody has finished an edit for so long.
+        seconds_left: time left, by the model evaluations of the missing edits and the pace of the workers;
+            None if no worker is active.
         newest: when the newest edit was finished, in ISO format.
         failures: the failed edits: key, error and traceback.
-        problems: what is damaged or foreign, and what becomes of it.
+        problems: damaged and foreign files, and what the next session does about them.
     """
 
-    parts: list[Part]
+    parts: list[CombinationStatus]
     per_minute: float | None
     seconds_left: float | None
     newest: str | None
@@ -56,26 +56,26 @@ class Status:
 
     @property
     def missing(self) -> int:
-        """Edits that are neither made nor failed."""
+        """Number of edits that are neither made nor failed."""
         return sum(part.missing for part in self.parts)
 
 
 def status_of_run(
     store: RunStore, samples: Sequence[Sample], verify: bool = False, now: datetime | None = None
 ) -> Status:
-    """Read a run's state from its folder; nothing in it is changed.
+    """Read the status of a run from its folder; nothing in it is changed.
 
     Args:
         store: the run.
         samples: its planned samples.
-        verify: read every picture, and hold it against the checksum in its record.
-        now: the time; the clock's by default.
+        verify: check every image against the checksum in its record.
+        now: the current time; from the clock by default.
     """
     scan = store.scan(samples)
     times = [datetime.fromisoformat(record["finished"]) for record in scan.done.values()]
     newest = max(times, default=None)
     costs = _costs(store, scan)
-    work = workers_of_run(store.folder)
+    workers = active_workers(store.folder)
     left = costs.total(Counter(key.combination for key in scan.missing))
     since = None if newest is None else ((now or datetime.now(UTC)) - newest).total_seconds()
     problems = scan.problems + _foreign_files(store, samples)
@@ -83,27 +83,29 @@ def status_of_run(
         problems += _changed_files(store, samples, scan)
     return Status(
         parts=_parts(store, scan),
-        per_minute=None if work is None else work.edits_per_second * 60,
-        seconds_left=None if work is None or since is None else work.seconds_left(left, since),
+        per_minute=None if workers is None else workers.edits_per_second * 60,
+        seconds_left=None if workers is None or since is None else workers.seconds_left(left, since),
         newest=newest.isoformat(timespec="seconds") if newest else None,
         failures=[{**key._asdict(), **record} for key, record in scan.failed.items()],
         problems=problems,
     )
 
 
-def _parts(store: RunStore, scan: Scan) -> list[Part]:
+def _parts(store: RunStore, scan: Scan) -> list[CombinationStatus]:
     counts = [Counter(key[:2] for key in keys) for keys in (scan.done, scan.failed, scan.missing)]
-    return [Part("+".join(pair), *(count[pair] for count in counts)) for pair in store.recipe.pairs]
+    return [
+        CombinationStatus("+".join(pair), *(count[pair] for count in counts)) for pair in store.recipe.pairs
+    ]
 
 
-def _costs(store: RunStore, scan: Scan) -> RowCosts:
-    """What edits cost: by their records, or as a session has counted."""
+def _costs(store: RunStore, scan: Scan) -> EditCosts:
+    """The cost of edits by their records, or as a session has forecast it."""
     planned: dict[str, float] = {}
     for session in read_sessions(store.folder):
-        planned |= session.get(PLANNED_ROWS, {})
-    costs = RowCosts(planned)
+        planned |= session.get(PLANNED_EVALUATIONS, {})
+    costs = EditCosts(planned)
     for key, record in scan.done.items():
-        costs.take(key.combination, record)
+        costs.add(key.combination, record)
     return costs
 
 

@@ -1,12 +1,11 @@
-"""A worker: it makes the edits of the jobs that it is given, whatever happens to single samples."""
+"""A worker makes the edits of its jobs and saves them; a sample that fails costs only itself."""
 
 from __future__ import annotations
 
 import traceback
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from piebench_eval.data.images import encode_image
 from piebench_eval.errors import PiebenchError
@@ -17,99 +16,31 @@ from piebench_eval.models.device_errors import (
     spoils_the_process,
 )
 from piebench_eval.runs.engines.batching import BatchSizer
+from piebench_eval.runs.model_runner import ModelRunner
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.runs.store.records import Outcome, RecordLog, failure, now
 from piebench_eval.runs.store.session_log import log_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from piebench_eval.data.sample import Sample
-    from piebench_eval.recipes.combination import Combination
     from piebench_eval.recipes.recipe import Recipe
-    from piebench_eval.runs.jobs import Job, Model
-    from piebench_eval.runs.result import EditResult
+    from piebench_eval.runs.jobs import Job, ModelSpec
+    from piebench_eval.runs.machine import WorkerSpec
+    from piebench_eval.runs.runner import EditResult
 
 
-class Editor(Protocol):
-    """What a worker edits with, see ``runs.runner.ModelEditor``."""
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """The device and its machine, for the session's file."""
-        ...
-
-    @property
-    def capacity(self) -> int | None:
-        """Bytes of a GPU's memory that this process may have now; None elsewhere."""
-        ...
-
-    @property
-    def resting(self) -> int:
-        """Bytes of it that the weights take."""
-        ...
-
-    def load(self, model: Model) -> str | None:
-        """Load a model in place of the one before, and tell its fingerprint."""
-        ...
-
-    def edit(self, combination: Combination, samples: Sequence[Sample]) -> Sequence[EditResult]:
-        """Edit a batch."""
-        ...
-
-    def prepare(self, samples: Sequence[Sample]) -> None:
-        """Learn which samples may be read while others are edited."""
-        ...
-
-    def forget(self) -> None:
-        """Drop what the combinations of a batch share."""
-        ...
-
-
-@dataclass(frozen=True)
-class WorkerSpec:
-    """Everything that a worker needs to know; it can be sent to another process.
+class DeviceUnusableError(RuntimeError):
+    """An error in a CUDA kernel: this process can no longer use its device, a new one can.
 
     Attributes:
-        device: where to work.
-        threads: threads of arithmetic on a CPU; None leaves them as they are.
-        largest_batch: samples per batch at most.
-        batch_grows: whether to find the batch size out.
-        allow_pickle: load weights from pickle files.
-        cache: folder for what combinations and runs share.
-        compile: compile the UNet's blocks.
-        checkpointing: recompute activations in backward passes.
-        deterministic: see ``models.loading.uses_deterministic_layers``.
-        out: the run folder; None lets the pictures travel back with the outcomes.
-        session: name of the session.
-        make_editor: makes the editor: a function of a module, called in the worker's process.
-    """
-
-    device: str
-    threads: int | None
-    largest_batch: int
-    batch_grows: bool
-    allow_pickle: bool
-    cache: Path | None
-    compile: bool
-    checkpointing: bool
-    deterministic: bool | None
-    out: Path | None
-    session: str
-    make_editor: Callable[[WorkerSpec, Recipe], Editor]
-
-
-class SpoiltProcess(RuntimeError):
-    """An error in a CUDA kernel: this process can use its device no longer, another one can.
-
-    Attributes:
-        job: what it was at.
-        failures: the edits that it was making, as failures; none of them is saved.
+        job: the job that was running.
+        failures: its edits, as failures that are not saved yet.
     """
 
     def __init__(self, device: str, job: Job, failures: list[Outcome], cause: Exception):
-        super().__init__(f"{device} is of no use to this process any more ({first_line(cause)})")
+        super().__init__(f"{device} can no longer be used by this process ({first_line(cause)})")
         self.job, self.failures = job, failures
 
 
@@ -117,77 +48,76 @@ class Worker:
     """Makes edits on one device, and saves them.
 
     Attributes:
-        editor: what it edits with.
+        runner: edits the batches.
     """
 
     def __init__(self, spec: WorkerSpec, recipe: Recipe, name: str):
-        self.editor = spec.make_editor(spec, recipe)
+        self.runner = (spec.machine.make_runner or ModelRunner)(spec, recipe)
         self._name, self._device = name, spec.device
         self._combinations = {pair: recipe.combination(*pair) for pair in recipe.pairs}
         self._image_format = recipe.image_format
-        self._sizer = BatchSizer(spec.largest_batch, spec.batch_grows)
+        self._sizer = BatchSizer(spec.largest_batch, grows=spec.machine.batch_size is None)
         self._store = RunStore(spec.out, recipe) if spec.out else None
         self._log = RecordLog(log_file(spec.out, spec.session, name)) if spec.out else None
-        self._model: Model | None = None
+        self._model: ModelSpec | None = None
         self._fingerprint: str | None = None
         self._samples: tuple[Sample, ...] = ()
         # One thread: the log has one writer.
         self._saver = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saver")
 
     @property
-    def batches_behind(self) -> int:
-        """Batches that may still be saved while the next one is edited: one on a GPU.
+    def batches_in_saving(self) -> int:
+        """Batches that are still being saved while the next one is edited: one on a GPU.
 
-        On a CPU, editing and saving would share the cores, and the user would hear of each edit late.
+        On a CPU, editing and saving would share the cores, and each edit would be reported late.
         """
-        return 0 if self.editor.capacity is None else 1
+        return 0 if self.runner.capacity is None else 1
 
-    def load(self, model: Model) -> str | None:
-        """Have a model ready, and tell its fingerprint.
+    def load(self, model: ModelSpec) -> str | None:
+        """Load a model unless it is loaded, and return its fingerprint.
 
         Raises:
             PiebenchError: it cannot be loaded.
         """
         if model != self._model:
             self._model = None
-            self._fingerprint = self.editor.load(model)
+            self._fingerprint = self.runner.load(model)
             self._model = model
         return self._fingerprint
 
-    def run(self, model: Model, job: Job, next_samples: tuple[Sample, ...] = ()) -> Iterator[Outcome]:
+    def run(self, model: ModelSpec, job: Job, next_samples: tuple[Sample, ...] = ()) -> Iterator[Outcome]:
         """Make a job's edits, in batches as large as fit.
 
-        A batch that does not fit into memory is halved; one that fails is tried again sample by sample, so
-        that one bad sample costs itself alone.
+        A batch that does not fit into memory is halved; one that fails is tried again sample by sample.
 
         Args:
-            model: what they are made with.
-            job: what is to be made.
-            next_samples: those of the job that comes next, to be read meanwhile.
+            model: the model of the job.
+            job: the job.
+            next_samples: samples of the next job, whose images are read meanwhile.
 
         Yields:
-            What became of each wanted edit; it is saved by then, unless the worker has no run folder.
+            The outcome of each wanted edit, saved already if the worker has a run folder.
 
         Raises:
             PiebenchError: the model cannot be loaded, or the run folder cannot be written to.
-            SpoiltProcess: the process can make no more edits.
+            DeviceUnusableError: this process can no longer use its device.
         """
         for saved in self.begin(model, job, next_samples):
             yield from saved.result()
 
     def begin(
-        self, model: Model, job: Job, next_samples: tuple[Sample, ...] = ()
+        self, model: ModelSpec, job: Job, next_samples: tuple[Sample, ...] = ()
     ) -> Iterator[Future[list[Outcome]]]:
         """Make a job's edits as ``run`` does, and save each batch while the next one is made.
 
         Yields:
-            For each batch, in the order in which they are saved, what will have become of its wanted edits.
+            For each batch, in the order in which they are saved, the outcomes of its wanted edits.
         """
         self.load(model)
         if job.samples != self._samples:
-            self.editor.forget()
+            self.runner.clear_cache()
             self._samples = job.samples
-        self.editor.prepare((*job.samples, *next_samples))
+        self.runner.prefetch((*job.samples, *next_samples))
         waiting = deque([job.samples])
         while waiting:
             samples = waiting.popleft()
@@ -201,16 +131,12 @@ class Worker:
                 release_memory()
             waiting.extendleft(reversed(parts))
             wanted = [edit for edit in edits if edit.sample.id in job.wanted]
-            where = {"batch_size": len(samples), "device": self.editor.about["device"]}
-            yield self._saver.submit(self._keep, job, wanted, where, failures)
+            execution = {"batch_size": len(samples), "device": self.runner.about["device"]}
+            yield self._saver.submit(self._save, job, wanted, execution, failures)
 
-    def record(self, spoilt: SpoiltProcess) -> Future[list[Outcome]]:
-        """Save as failures what this process was making when it became useless.
-
-        Returns:
-            What will have become of these edits, once that is saved.
-        """
-        return self._saver.submit(self._keep, spoilt.job, (), {}, spoilt.failures)
+    def save_failures(self, error: DeviceUnusableError) -> Future[list[Outcome]]:
+        """Save the edits of a job that ended with an unusable device as failures."""
+        return self._saver.submit(self._save, error.job, (), {}, error.failures)
 
     def close(self) -> None:
         """Wait until everything is saved."""
@@ -219,14 +145,18 @@ class Worker:
     def _attempt(
         self, job: Job, samples: tuple[Sample, ...]
     ) -> tuple[Sequence[EditResult], list[Outcome], list[tuple[Sample, ...]]]:
-        """Edit a batch: the edits, or a failure, or the parts in which it has to be tried again."""
+        """Edit a batch.
+
+        Returns:
+            The edits; or a failure; or the parts in which the batch has to be tried again.
+        """
         try:
-            edits = self.editor.edit(self._combinations[job.inversion, job.method], samples)
+            edits = self.runner.edit(self._combinations[job.inversion, job.method], samples)
         except Exception as error:
             if spoils_the_process(error):
                 wanted = [sample for sample in samples if sample.id in job.wanted]
                 failures = [self._failure(job, sample, error) for sample in wanted]
-                raise SpoiltProcess(self._device, job, failures, error) from None
+                raise DeviceUnusableError(self._device, job, failures, error) from None
             if len(samples) == 1:
                 return [], [self._failure(job, samples[0], error)], []
             if not is_out_of_memory(error):
@@ -234,25 +164,25 @@ class Worker:
             self._sizer.overflowed(job.name, len(samples))
             return [], [], [samples[: len(samples) // 2], samples[len(samples) // 2 :]]
         peak = max(edit.peak_memory for edit in edits)
-        self._sizer.fitted(job.name, len(samples), self.editor.resting, peak, self.editor.capacity)
+        self._sizer.fitted(job.name, len(samples), self.runner.weights_bytes, peak, self.runner.capacity)
         return edits, [], []
 
     def _failure(self, job: Job, sample: Sample, error: Exception) -> Outcome:
         text = str(error) if isinstance(error, PiebenchError) else f"{type(error).__name__}: {error}"
         if is_out_of_memory(error):
-            text = f"does not fit into the memory of {self.editor.about['device']} even by itself ({text})"
+            text = f"does not fit into the memory of {self.runner.about['device']} even by itself ({text})"
         elif spoils_the_process(error):
             text = first_line(error)
         return failure(job.key(sample.id), text, "".join(traceback.format_exception(error)))
 
-    def _keep(
-        self, job: Job, edits: Sequence[EditResult], where: dict[str, Any], failures: Sequence[Outcome]
+    def _save(
+        self, job: Job, edits: Sequence[EditResult], execution: dict[str, Any], failures: Sequence[Outcome]
     ) -> list[Outcome]:
-        """Encode and save a batch, in the saver's thread."""
+        """Encode and save a batch, in the thread of the saver."""
         outcomes = [
             Outcome(
                 job.key(edit.sample.id),
-                {"finished": now(), **edit.costs(), **where},
+                {"finished": now(), **edit.costs(), **execution},
                 encode_image(edit.image, self._image_format),
                 self._name,
             )
@@ -262,4 +192,4 @@ class Worker:
         if self._store is None or self._log is None:
             return outcomes
         paths = {sample.id: sample.image_path for sample in job.samples}
-        return self._store.keep(outcomes, paths, self._log)
+        return self._store.save(outcomes, paths, self._log)

@@ -16,7 +16,7 @@ from piebench_eval.models.cache import Cache
 from piebench_eval.models.from_pretrained import load_complete
 from piebench_eval.recipes.combination import Combination
 from piebench_eval.runs.edit_batch import edit_batch, encode_inputs, working_resolution
-from piebench_eval.runs.result import EditResult
+from piebench_eval.runs.runner import EditResult
 from scripts.plain.edit import plain_edit
 from scripts.plain.model import PlainModel, plain_model
 from scripts.speed.flops import synchronize
@@ -119,7 +119,7 @@ def measure(
         timings.append(Timing(batch, statistics.median([seconds, *more]) / batch, memory, peak.most))
         edits[batch] = results[-1]
     last = edits[max(batch_sizes)]
-    return Measured(combination.name, last.unet_forward, last.unet_backward, timings), last
+    return Measured(combination.name, last.nfe_forward, last.nfe_backward, timings), last
 
 
 def time_ends(

@@ -74,6 +74,7 @@ class Findings:
         grid: seconds per image of all in a row.
         calculated: memory, by combination and number format, of a batch that is described.
         changes: what the precision changes in the metrics.
+        reference: evaluations of the reference for an edit, forward and backward, by combination.
     """
 
     options: Options
@@ -90,6 +91,7 @@ class Findings:
     grid: float | None = None
     calculated: tuple[Mapping[str, Mapping[str, Calculated]], str] | None = None
     changes: pd.DataFrame | None = None
+    reference: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
 
     @property
     def _judged(self) -> bool:
@@ -105,7 +107,7 @@ class Findings:
         if self.measured:
             precision = self.options.precision
             sections += [
-                tables.row_table(self.planned, self.measured),
+                tables.row_table(self.planned, self.measured, self.reference),
                 tables.speed_table(self.measured, self._judged),
                 *self._grid(),
                 tables.batch_table(self._batches(), self.per_row, self.peak, precision),

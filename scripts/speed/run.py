@@ -20,13 +20,14 @@ from piebench_eval.recipes.combination import Combination
 from piebench_eval.recipes.recipe import Recipe, build_recipe, read_recipe_fields
 from piebench_eval.recipes.shipped import recipe_file
 from piebench_eval.runs.edit_batch import working_resolution
-from piebench_eval.runs.forecast import forecast
+from piebench_eval.runs.forecast import count_evaluations, forecast
 from piebench_eval.runs.store.folder import Scan
 from scripts.speed.flops import flops_of_row, matrix_peak
 from scripts.speed.measure import Measured, beside_plain, measure, plain_unet, time_ends, time_grid
 from scripts.speed.memory import Calculated, calculate_memory
 from scripts.speed.models import SIZES, save_model
 from scripts.speed.quality import metric_changes
+from scripts.speed.reference_evaluations import reference_evaluations
 from scripts.speed.report import Findings, Options, Report
 from scripts.speed.samples import save_samples
 
@@ -120,7 +121,18 @@ def _begin(
         per_row=flops_of_row(model.unet, side // model.vae_factor),
         peak=peak,
         ends=ends,
+        reference=_reference(recipe, samples[batch - 1]),
     )
+
+
+def _reference(recipe: Recipe, sample: Sample) -> dict[str, tuple[int, int] | None]:
+    """Evaluations of the reference for the edit of a sample, by combination."""
+    found = {}
+    for key, cost in count_evaluations(recipe, [sample]).items():
+        combination = recipe.combination(key.inversion, key.method)
+        skipped = combination.common.steps - cost.steps
+        found[combination.name] = reference_evaluations(combination, skipped)
+    return found
 
 
 def _warms_up(options: Options, model: DiffusionModel) -> bool:

@@ -26,7 +26,9 @@ def _rows(forward: float | None, backward: float | None) -> str:
     return f"{forward:g}" + (f" + {backward:g}" if backward else "")
 
 
-def row_table(planned: Sequence[Forecast], measured: list[Measured]) -> str:
+def row_table(
+    planned: Sequence[Forecast], measured: list[Measured], reference: Mapping[str, tuple[int, int] | None]
+) -> str:
     """UNet rows per image: planned, counted, shared in the grid, the plain implementation's, the paper's."""
     plans = {plan.combination: plan for plan in planned}
     rows = []
@@ -39,7 +41,7 @@ def row_table(planned: Sequence[Forecast], measured: list[Measured]) -> str:
                 _rows(one.forward, one.backward),
                 f"{plan.rows_shared:g}",
                 _rows(plain.forward, plain.backward) if plain else _NONE,
-                _rows(plan.reference_forward, plan.reference_backward),
+                _rows(*(reference.get(one.combination) or (None, None))),
             ]
         )
     header = ["UNet rows per image, forward + backward", "planned", "counted", "shared in the grid", "plain"]

@@ -57,7 +57,7 @@ def test_what_was_there_before_is_no_work(clock, console):
 def test_what_should_have_been_finished_is_not_foretold(clock, console):
     bar = Bars(console, clock)
     task = bar.add_task("editing", total=16)
-    bar.foretell(task, 12.0, 40.0)
+    bar.set_estimate(task, 12.0, 40.0)
     clock.time += 39
     assert shown(bar, task) == "0:00:01"
     clock.time += 2
@@ -70,7 +70,7 @@ def test_a_line_tells_done_total_rate_left_and_the_last_message(clock, console):
     task = lines.add_task("looking", total=None)
     lines.update(task, total=568, completed=8, description="direct+p2p 000\x1b[31m7")
     assert lines.line() == "8 of 568 done, time left unknown yet; last: direct+p2p 000?[31m7"
-    lines.foretell(task, 12.0, 2800.0)
+    lines.set_estimate(task, 12.0, 2800.0)
     clock.time += 40
     assert lines.line() == "8 of 568 done, 12 per minute, about 46 min left; last: direct+p2p 000?[31m7"
 

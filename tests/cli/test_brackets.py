@@ -13,8 +13,9 @@ from piebench_eval.explain.deviations import other_clip
 from piebench_eval.explain.hypotheses import Finding, Hypothesis, parse_claims
 from piebench_eval.methods import METHODS
 from piebench_eval.recipes.recipe import build_recipe
-from piebench_eval.runs.plan import Selection, Workers, plan_run
-from tests.support.fake_editor import fake_editor
+from piebench_eval.runs.machine import MachineOptions
+from piebench_eval.runs.plan import Selection, plan_run
+from tests.support.fake_runner import fake_runner
 from tests.support.runs import run
 
 ROOT = Path(__file__).parents[2]
@@ -69,9 +70,9 @@ def test_a_wrong_usage_is_shown_as_it_was_written(arguments):
 
 def test_names_in_tables(recipe, photo_bench, tmp_path, capsys):
     out = tmp_path / "run[v2]"
-    plan = plan_run(recipe, photo_bench, out, Selection(limit=1), Workers(devices="cpu"))
+    plan = plan_run(recipe, photo_bench, out, Selection(limit=1), MachineOptions(devices="cpu"))
     print_forecast(plan, as_json=False)
-    run(recipe, photo_bench, out, Selection(limit=1), make_editor=fake_editor(fails=["000000000001"]))
+    run(recipe, photo_bench, out, Selection(limit=1), make_runner=fake_runner(fails=["000000000001"]))
     status = said("status", out)
     for text in (capsys.readouterr().out, status):
         assert f"ddim+{NAME}" in text

@@ -81,7 +81,7 @@ def test_a_folder_that_may_not_be_written_to(photo_bench, tiny_model, tmp_path, 
     monkeypatch.setattr(os, "access", lambda place, mode: place.name != "closed" and allows(place, mode))
     out = tmp_path / "closed" / "run"
     done = piebench("run", "--data", photo_bench, "--model", tiny_model, *PAIR, "--out", out, "--dry-run")
-    assert done.returncode == 2 and "may not be written to" in done.stderr
+    assert done.returncode == 2 and "is not writable" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["slurm-1.out", "manifest.json", "cache", "benchmark"])

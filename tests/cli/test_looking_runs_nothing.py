@@ -19,11 +19,11 @@ from piebench_eval.recipes.sweep import Sweep, SweepRun
 from piebench_eval.report.contact_sheet import run_sheet
 from piebench_eval.runs.engines.base import recipe_for_worker
 from piebench_eval.runs.plan import Selection
-from piebench_eval.runs.result import EditResult
+from piebench_eval.runs.runner import EditResult
 from piebench_eval.runs.store.dataset import dataset_of_run
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.runs.store.sweep_folder import write_sweep
-from tests.support.fake_editor import FakeEditor
+from tests.support.fake_runner import FakeRunner
 from tests.support.runs import run
 
 PLUGIN = """
@@ -35,7 +35,7 @@ METHODS = {"planted": P2P}
 POINT, COMBINATION = "steps=4", "direct+planted"
 
 
-class Large(FakeEditor):
+class Large(FakeRunner):
     """Draws what metrics can look at."""
 
     def draw(self, combination, sample, peak):
@@ -43,7 +43,7 @@ class Large(FakeEditor):
         return EditResult(sample, image, None, 0.1, 7, 2, 3, peak, [])
 
 
-def large_editor(spec, recipe):
+def large_runner(spec, recipe):
     return Large()
 
 
@@ -65,7 +65,7 @@ def made(tiny_model, photo_bench, tmp_path_factory):
     fields = {"model": str(tiny_model), "inversions": ["direct"], "methods": ["planted"], "steps": 4}
     recipe = build_recipe({**fields, "plugins": [str(plugin)]}, {}, "test")
     sweep = folder / "sweep"
-    run(recipe, photo_bench, sweep / POINT, Selection(limit=1), make_editor=large_editor)
+    run(recipe, photo_bench, sweep / POINT, Selection(limit=1), make_runner=large_runner)
     write_sweep(Sweep({"steps": [4]}, [SweepRun(POINT, {"steps": 4}, recipe.hash)]), sweep)
     assert invoke("score", sweep / POINT, "--metrics", "psnr_unedit_part").exit_code == 0
     return sweep, plugin

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 from piebench_eval.cli.app import app
 from piebench_eval.cli.console import next_command
 from piebench_eval.cli.demo import _difference_text
-from piebench_eval.cli.points import _print_summary
+from piebench_eval.cli.sweep_runs import _print_summary
 from piebench_eval.runs.plan import Selection
-from tests.support.fake_editor import fake_editor
+from tests.support.fake_runner import fake_runner
 from tests.support.runs import run
 
 
@@ -28,8 +28,8 @@ def test_the_next_command_of_a_sweep_quotes_its_folder(tmp_path, capsys):
 
 
 def test_a_run_that_failed_is_not_called_whole(fake_recipe, photo_bench, samples, tmp_path):
-    everyone = fake_editor(fails=[sample.id for sample in samples])
-    run(fake_recipe, photo_bench, tmp_path / "run", Selection(limit=1), make_editor=everyone)
+    everyone = fake_runner(fails=[sample.id for sample in samples])
+    run(fake_recipe, photo_bench, tmp_path / "run", Selection(limit=1), make_runner=everyone)
     said = CliRunner().invoke(app, ["status", str(tmp_path / "run")]).output
     assert "Nothing is waiting, but 2 failed." in said and "Nothing is missing" not in said
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from piebench_eval.cli.run import _shard as chosen_shard
+from piebench_eval.cli.run_arguments import choose_shard
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.shard import Shard
 from piebench_eval.runs.store.session_log import read_sessions
@@ -117,15 +117,15 @@ def test_launchers_share_a_run_by_their_variables(command, whole):
 def test_variables_that_make_a_shard_are_said_and_can_be_refused(monkeypatch, capsys, variables):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert chosen_shard(None) == Shard(1, 2)
+    assert choose_shard(None) == Shard(1, 2)
     (line,) = capsys.readouterr().err.splitlines()
     assert "shard 1/2" in line and all(name in line for name in variables) and "--shard none" in line
-    assert chosen_shard("none") == Shard()
+    assert choose_shard("none") == Shard()
     assert capsys.readouterr().err == ""
     monkeypatch.setenv(next(iter(variables)), "7")
     with pytest.raises(PiebenchError, match="--shard none"):
-        chosen_shard(None)
-    assert chosen_shard("none") == Shard()
+        choose_shard(None)
+    assert choose_shard("none") == Shard()
 
 
 def test_failures_are_told_and_end_in_one(command):

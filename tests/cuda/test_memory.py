@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from piebench_eval.recipes.recipe import build_recipe
-from piebench_eval.runs.runner import ModelEditor
+from piebench_eval.runs.model_runner import ModelRunner
 from piebench_eval.runs.store.folder import RunStore
 from tests.golden.recordings import GREY_LEVELS
 from tests.support.runs import run
@@ -34,7 +34,7 @@ def memory_of(device, bytes_more):
         torch.cuda.empty_cache()
 
 
-class HeavyEditor(ModelEditor):
+class HeavyRunner(ModelRunner):
     """Takes half a gigabyte more for every sample of a batch, one after another, and holds it meanwhile."""
 
     def edit(self, combination, samples):
@@ -44,8 +44,8 @@ class HeavyEditor(ModelEditor):
         return edits
 
 
-def heavy_editor(spec, recipe):
-    return HeavyEditor(spec, recipe)
+def heavy_runner(spec, recipe):
+    return HeavyRunner(spec, recipe)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(
     """Four need 2 GB and do not fit into 1.75; two do, once what the four had taken has been given back."""
     with memory_of(card, int(3.5 * BALLAST)):
         summary = run(
-            recipe, photo_bench, tmp_path, devices=str(card), batch_size=4, make_editor=heavy_editor
+            recipe, photo_bench, tmp_path, devices=str(card), batch_size=4, make_runner=heavy_runner
         )
     assert (summary.made, summary.failed) == (4, {})
     done = RunStore.read(tmp_path).scan(samples).done
@@ -72,7 +72,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(
 def test_a_picture_that_fits_by_itself_alone_is_made(card, recipe, photo_bench, samples, tmp_path):
     with memory_of(card, int(1.75 * BALLAST)):
         summary = run(
-            recipe, photo_bench, tmp_path, devices=str(card), batch_size=4, make_editor=heavy_editor
+            recipe, photo_bench, tmp_path, devices=str(card), batch_size=4, make_runner=heavy_runner
         )
     assert (summary.made, summary.failed) == (4, {})
     done = RunStore.read(tmp_path).scan(samples).done

@@ -12,7 +12,7 @@ from piebench_eval.models.loading import load_model
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs import worker
 from piebench_eval.runs.edit_batch import edit_batch
-from piebench_eval.runs.runner import ModelEditor
+from piebench_eval.runs.model_runner import ModelRunner
 from piebench_eval.runs.store.folder import RunStore
 from tests.support.runs import digests, recorded_edits, run
 
@@ -39,7 +39,7 @@ def test_a_batch_is_saved_while_the_next_is_edited(
 ):
     events = []
 
-    class Watched(ModelEditor):
+    class Watched(ModelRunner):
         def edit(self, combination, batch):
             events.append(("edit", time.monotonic()))
             return super().edit(combination, batch)
@@ -52,7 +52,7 @@ def test_a_batch_is_saved_while_the_next_is_edited(
         return encoded
 
     monkeypatch.setattr(worker, "encode_image", slowly)
-    summary = run(recipe, photo_bench, tmp_path, devices=str(card), batch_size=2, make_editor=Watched)
+    summary = run(recipe, photo_bench, tmp_path, devices=str(card), batch_size=2, make_runner=Watched)
     assert (summary.made, summary.failed) == (8, {})
     order = [what for what, _ in sorted(events, key=lambda event: event[1])]
     assert order[:2] == ["edit", "edit"], "the second batch waited for the first to be saved"
@@ -72,7 +72,7 @@ def test_saved_pictures_are_whole(device, recipe, tiny_model, samples, whole):
 
 
 def test_two_processes_on_one_card_make_what_one_makes(device, recipe, photo_bench, whole, tmp_path):
-    summary = run(recipe, photo_bench, tmp_path, devices=str(device), batch_size=2, count=2)
+    summary = run(recipe, photo_bench, tmp_path, devices=str(device), batch_size=2, workers=2)
     assert (summary.made, summary.failed, summary.warnings) == (8, {}, [])
     assert digests(tmp_path) == digests(whole)
     assert sorted(recorded_edits(tmp_path)) == sorted(recorded_edits(whole))

@@ -16,7 +16,8 @@ from piebench_eval.metrics.networks.names import networks_for
 from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
 from piebench_eval.recipes.shipped import DEMO_RECIPE
 from piebench_eval.runs.execute import execute_run
-from piebench_eval.runs.plan import Selection, Workers, plan_run
+from piebench_eval.runs.machine import MachineOptions
+from piebench_eval.runs.plan import Selection, plan_run
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.scoring.cache import ScoreCache
 from piebench_eval.scoring.edited_images import edited_images_of_run
@@ -40,7 +41,9 @@ def baseline():
 def quick_direct_p2p(folder, data):
     """The means of the demo's direct+p2p."""
     recipe = build_recipe(narrow(read_recipe_fields(DEMO_RECIPE), ["direct"], ["p2p"], "demo"), {}, "demo")
-    plan = plan_run(recipe, data, folder, Selection(limit=DEMO_SAMPLES), Workers(batch_size=DEMO_SAMPLES))
+    plan = plan_run(
+        recipe, data, folder, Selection(limit=DEMO_SAMPLES), MachineOptions(batch_size=DEMO_SAMPLES)
+    )
     execute_run(plan, lambda progress: None)
     edited_images, _ = edited_images_of_run(RunStore.read(folder))
     edits = [candidate for candidate in edited_images if candidate.labels["method"] == "p2p"]

@@ -13,7 +13,8 @@ from piebench_eval.methods import METHODS
 from piebench_eval.recipes.plugins import blamed_plugins, load_plugins
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.execute import execute_run
-from piebench_eval.runs.plan import Selection, Workers, plan_run
+from piebench_eval.runs.machine import MachineOptions
+from piebench_eval.runs.plan import Selection, plan_run
 from piebench_eval.runs.store.folder import RunStore
 from tests.conftest import REPOSITORY
 
@@ -52,7 +53,7 @@ def test_the_examples_method_is_short_and_edits(tiny_model, photo_bench, tmp_pat
     code = example_plugin()
     assert sum(bool(line.strip()) for line in code.splitlines()) <= 30
     recipe = recipe_with(write(tmp_path, code), tiny_model)
-    plan = plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), Workers(devices="cpu"))
+    plan = plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), MachineOptions(devices="cpu"))
     assert execute_run(plan, lambda progress: None).made == 2
     METHODS._plugins.clear()
     assert RunStore.read(tmp_path / "run").recipe.hash == recipe.hash  # it brings its plugin along
@@ -157,7 +158,7 @@ def test_an_error_inside_a_plugin_names_it(tiny_model, photo_bench, tmp_path):
     assert broken != code
     plugin = write(tmp_path, broken)
     recipe = recipe_with(plugin, tiny_model)
-    plan = plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), Workers(devices="cpu"))
+    plan = plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), MachineOptions(devices="cpu"))
     failed = execute_run(plan, lambda progress: None).failed
     assert len(failed) == 2
     (error,) = (error for edit, error in failed.items() if edit.startswith("direct+shared "))
@@ -170,7 +171,7 @@ def test_an_error_while_planning_names_the_plugin_too(tiny_model, photo_bench, t
     broken = code.replace("SharedSettings, prepare)", "SharedSettings, prepare, problem=lambda *_: 1 / 0)")
     recipe = recipe_with(write(tmp_path, broken), tiny_model)
     with pytest.raises(PiebenchError, match=r"shared\.py.*ZeroDivisionError"):
-        plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), Workers(devices="cpu"))
+        plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), MachineOptions(devices="cpu"))
 
 
 def test_too_little_memory_is_no_plugins_fault(monkeypatch):

@@ -5,8 +5,9 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.quirks import Quirks, SettingsWithQuirks, own_fields, quirks_read_by
-from piebench_eval.recipes.combination import Common
-from piebench_eval.recipes.recipe import build_recipe, narrow, parse_override, read_recipe_fields
+from piebench_eval.recipes.combination import CommonSettings
+from piebench_eval.recipes.overrides import parse_override
+from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
 from piebench_eval.recipes.shipped import recipe_file
 from tests.support.recipes import shipped
 
@@ -199,7 +200,7 @@ def test_a_recipe_spells_out_what_the_papers_scripts_do():
         for name, settings in getattr(recipe, section).items():
             hidden = set(own_fields(type(settings))) - set(fields[section][name])
             assert hidden <= {"mask_threshold", "mask_downsampling"}, name
-    assert set(Common.model_fields) - set(fields) == {"revision"}
+    assert set(CommonSettings.model_fields) - set(fields) == {"revision"}
     assert set(fields["quirks"]) == set(Quirks.model_fields)
 
 

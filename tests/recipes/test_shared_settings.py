@@ -45,7 +45,7 @@ def test_other_inversions_and_methods_may_be_asked_of_the_demos_recipe():
     [
         ({"drect+*": {}}, "drect"),
         ({"direct+*": 3}, r"combinations.direct\+\*"),
-        ({"direct+*": {}, "ddim+p2p": {}}, r"combinations.ddim\+p2p: stands beside"),
+        ({"direct+*": {}, "ddim+p2p": {}}, r"combinations.ddim\+p2p: cannot be mixed"),
         ({"direct+*": {"stepps": 3}}, r"combinations.direct\+p2p.stepps"),
     ],
 )

@@ -67,9 +67,9 @@ def test_several_axes_may_stand_in_one_text():
         (["guidance=1,,2"], "empty"),
         (["guidance=1", "guidance=2"], "twice"),
         (["guidance=1,1.0"], "same recipe"),
-        (["steps=10,0"], "point steps=0: test: steps"),
+        (["steps=10,0"], "run steps=0: test: steps"),
         (["inversion.guidence=1"], "inversion.guidence"),
-        (["method.controller=auto,never"], "point controller=never"),
+        (["method.controller=auto,never"], "run controller=never"),
         (["inversions=ddim,direct"], "no such field"),
     ],
 )
@@ -192,7 +192,7 @@ PIXELS = ("--metrics", "psnr_unedit_part,mse_unedit_part", "--device", "cpu")
 def swept(command, tmp_path_factory):
     out = tmp_path_factory.mktemp("sweeps") / "grid"
     code, printed = piebench(*command, "--out", out)
-    assert code == 0 and "4 points: 8 edits made, 0 were there" in printed, printed
+    assert code == 0 and "4 runs: 8 edits made, 0 were there" in printed, printed
     return out
 
 
@@ -224,7 +224,7 @@ def digests_of(out):
 
 def test_a_dry_run_edits_nothing(command, tmp_path):
     code, printed = piebench(*command, "--out", tmp_path / "grid", "--dry-run")
-    assert code == 0 and printed.count("Rows of the UNet") == 4
+    assert code == 0 and printed.count("NFE: model evaluations") == 4
     assert not (tmp_path / "grid").exists()
 
 

@@ -11,7 +11,7 @@ from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.report.build import build_report
 from piebench_eval.report.run import ScoredRun
 from tests.report.synthetic import draw_pictures, sample, score_rows, scored_run
-from tests.support.fake_editor import fake_editor
+from tests.support.fake_runner import fake_runner
 from tests.support.runs import run
 
 PAIRS = [("ddim", "p2p"), ("direct", "p2p")]
@@ -22,7 +22,7 @@ def edited(tiny_model, photo_bench, tmp_path_factory) -> Path:
     """Four photographs, edited by two combinations; nothing is scored."""
     folder = tmp_path_factory.mktemp("runs") / "edited"
     fields = {"model": str(tiny_model), "inversions": ["ddim", "direct"], "methods": ["p2p"], "steps": 4}
-    run(build_recipe(fields, {}, "test"), photo_bench, folder, make_editor=fake_editor())
+    run(build_recipe(fields, {}, "test"), photo_bench, folder, make_runner=fake_runner())
     return folder
 
 

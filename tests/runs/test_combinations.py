@@ -15,7 +15,7 @@ from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
 from piebench_eval.recipes.shipped import recipe_file
 from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
-from piebench_eval.runs.forecast import count_rows
+from piebench_eval.runs.forecast import count_evaluations
 from piebench_eval.runs.store.records import EditKey
 from tests.support.pairs import EVERY_PAIR, marked
 
@@ -163,7 +163,7 @@ ROWS_AT_50_STEPS = [
 
 @pytest.fixture(scope="module")
 def foretold(table1, samples):
-    return count_rows(table1, samples)
+    return count_evaluations(table1, samples)
 
 
 @pytest.mark.parametrize(("pair", "sample", "rows", "most"), ROWS_AT_50_STEPS)

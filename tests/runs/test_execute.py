@@ -11,7 +11,7 @@ from piebench_eval.runs.plan import Selection, plan_run
 from piebench_eval.runs.shard import Shard
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.runs.store.session_log import read_sessions
-from tests.support.fake_editor import fake_editor
+from tests.support.fake_runner import fake_runner
 from tests.support.runs import digests, recorded_edits, run
 
 
@@ -35,7 +35,7 @@ def edit(fake_recipe, photo_bench, tmp_path):
             batch_size=batch_size,
             retry_failed=retry_failed,
             max_failures=max_failures,
-            make_editor=fake_editor(**behaviour),
+            make_runner=fake_runner(**behaviour),
         )
 
     return edit
@@ -109,7 +109,7 @@ def test_a_later_selection_widens_the_run(edit, tmp_path):
 
 def test_progress_counts_what_was_found(edit):
     edit(selection=Selection(limit=2))
-    told = edit().told
+    told = edit().reports
     assert (told[0].done, told[0].total) == (4, 8) and (told[-1].done, told[-1].total) == (8, 8)
     assert [progress.done for progress in told] == sorted(progress.done for progress in told)
 
@@ -117,11 +117,11 @@ def test_progress_counts_what_was_found(edit):
 def test_nothing_is_loaded_for_a_finished_run(edit, fake_recipe, photo_bench, tmp_path):
     edit()
 
-    def no_editor(spec, recipe):
+    def no_runner(spec, recipe):
         raise AssertionError("loaded")
 
-    summary = run(fake_recipe, photo_bench, tmp_path / "run", make_editor=no_editor)
-    assert (summary.made, summary.found) == (0, 8) and summary.told[-1].label == "nothing to do"
+    summary = run(fake_recipe, photo_bench, tmp_path / "run", make_runner=no_runner)
+    assert (summary.made, summary.found) == (0, 8) and summary.reports[-1].label == "nothing to do"
 
 
 @pytest.mark.parametrize("trouble", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
@@ -159,7 +159,7 @@ def test_a_plan_is_always_in_the_same_order(fake_recipe, photo_bench, tmp_path):
     orders = []
     for name in ("one", "two"):
         log = tmp_path / name
-        run(fake_recipe, photo_bench, log, make_editor=fake_editor())
+        run(fake_recipe, photo_bench, log, make_runner=fake_runner())
         orders.append(recorded_edits(log))
     assert orders[0] == orders[1]
     plan = plan_run(fake_recipe, photo_bench, tmp_path / "three", Selection())

@@ -5,8 +5,8 @@ import pytest
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
 from piebench_eval.recipes.shipped import DEMO_RECIPE
-from piebench_eval.runs.forecast import count_rows, forecast
-from piebench_eval.runs.jobs import plan_units
+from piebench_eval.runs.forecast import count_evaluations, forecast
+from piebench_eval.runs.jobs import plan_jobs
 from piebench_eval.runs.plan import Selection
 from piebench_eval.runs.store.folder import RunStore, Scan
 from piebench_eval.runs.store.records import EditKey
@@ -27,7 +27,7 @@ def test_every_edit_costs_the_foretold_rows(recipe, photo_bench, samples, tmp_pa
     selection = Selection(ids=tuple(sample.id for sample in with_and_without_a_blend))
     run(recipe, photo_bench, tmp_path, selection, batch_size=1)
     records = RunStore.read(tmp_path).records()
-    foretold = count_rows(recipe, with_and_without_a_blend)
+    foretold = count_evaluations(recipe, with_and_without_a_blend)
     assert len(records) == len(foretold) == 32
     for key, record in records.items():
         cost = foretold[EditKey(*key)]
@@ -38,7 +38,7 @@ def test_every_edit_costs_the_foretold_rows(recipe, photo_bench, samples, tmp_pa
 def test_an_optimisation_counts_as_if_it_never_stopped_early(tiny_model, samples):
     fields = {"model": str(tiny_model), "inversions": ["null_text"], "methods": ["p2p"], "steps": 4}
     recipe = build_recipe(fields, {"inversion.inner_steps": 3}, "test")
-    (with_blend, *_) = count_rows(recipe, samples).values()
+    (with_blend, *_) = count_evaluations(recipe, samples).values()
     # Inversion, two fixed rows per step and three differentiated ones, and the edit's three rows per step.
     assert (with_blend.forward, with_blend.backward) == (4 + 4 * (2 + 3) + 4 * 3, 4 * 3)
 
@@ -50,7 +50,7 @@ def test_the_papers_costs_are_those_of_the_readme(samples):
             read_recipe_fields(DEMO_RECIPE.with_name("table1.yaml")), [inversion], [method], "table1"
         )
         recipe = build_recipe(fields, {"model": DEMO}, "table1")
-        assert {cost.rows for cost in count_rows(recipe, samples).values()} == {rows}, name
+        assert {cost.total for cost in count_evaluations(recipe, samples).values()} == {rows}, name
 
 
 def record(seconds):
@@ -58,7 +58,7 @@ def record(seconds):
 
 
 def test_time_follows_the_pace_of_the_records(recipe, samples):
-    keys = [job.key(s) for unit in plan_units(recipe, samples, 4) for job in unit.jobs for s in job.wanted]
+    keys = [job.key(s) for group in plan_jobs(recipe, samples, 4) for job in group.jobs for s in job.wanted]
     assert all(part.seconds is None for part in forecast(recipe, samples, Scan(missing=keys)))
     own, others = EditKey("ddim", "p2p", samples[0].id), EditKey("direct", "pnp", samples[0].id)
     done = {own: record(20), others: record(5)}

@@ -1,7 +1,7 @@
 """Every option with every other, in pairs: each row of the matrix beside plain edits, by their latents.
 
 Options are read off the recipe and the settings of all inversions and methods, so that a new one is tried
-with everything else at once. A row is made as ``piebench run`` makes it, by a worker with a model's editor; a
+with everything else at once. A row is made as ``piebench run`` makes it, by a worker with a model's runner; a
 plain edit has the same options of the recipe, but float32, one picture at a time, and nothing on disk.
 
 Every row runs on a CPU: in float16 no operator is missing there, so that none is left out.
@@ -28,9 +28,10 @@ from piebench_eval.models.cache import Cache
 from piebench_eval.models.loading import PRECISIONS, load_model
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.edit_batch import edit_batch
-from piebench_eval.runs.jobs import check_edits, plan_units
-from piebench_eval.runs.runner import ModelEditor
-from piebench_eval.runs.worker import Worker, WorkerSpec
+from piebench_eval.runs.jobs import check_edits, plan_jobs
+from piebench_eval.runs.machine import MachineOptions, WorkerSpec
+from piebench_eval.runs.model_runner import ModelRunner
+from piebench_eval.runs.worker import Worker
 from tests.support.options import ABSENT, defaults, fits, recipe_fields, recipe_options
 from tests.support.pairwise import pairwise
 from tests.support.tiny_model import save_tiny_model
@@ -158,7 +159,7 @@ def plain(model):
     return PlainEdits(model)
 
 
-class Watched(ModelEditor):
+class Watched(ModelRunner):
     """Keeps its edits, of which a worker tells the pictures alone."""
 
     def __init__(self, spec, recipe):
@@ -175,28 +176,21 @@ def edited_by_a_worker(row, samples, model, cache_folder):
     """A row's edits, each with its encoded picture."""
     recipe = build_recipe(fields_of(row, model), {}, "a row")
     check_edits(recipe, samples)
-    spec = WorkerSpec(
-        device="cpu",
-        threads=None,
-        largest_batch=len(samples),
-        batch_grows=False,
-        allow_pickle=False,
+    machine = MachineOptions(
+        batch_size=len(samples),
         cache=cache_folder if row["cache"] else None,
         compile=row.get("compile", False),
         checkpointing=row["checkpointing"],
-        deterministic=None,
-        out=None,
-        session="s",
-        make_editor=Watched,
+        make_runner=Watched,
     )
-    worker = Worker(spec, recipe, "w")
-    (unit,) = plan_units(recipe, samples, len(samples))
-    (job,) = unit.jobs
-    outcomes = list(worker.run(unit.model, job))
+    worker = Worker(WorkerSpec(machine, "cpu", None, len(samples), None, "s"), recipe, "w")
+    (group,) = plan_jobs(recipe, samples, len(samples))
+    (job,) = group.jobs
+    outcomes = list(worker.run(group.model, job))
     worker.close()
     assert [outcome.record.get("error") for outcome in outcomes] == [None] * len(samples), row
     assert {outcome.record["batch_size"] for outcome in outcomes} == {len(samples)}, "some failed together"
-    return list(zip(worker.editor.edits, [outcome.image for outcome in outcomes], strict=True))
+    return list(zip(worker.runner.edits, [outcome.image for outcome in outcomes], strict=True))
 
 
 def fields_of(row, model):
@@ -231,7 +225,7 @@ def faults(row, edit, encoded, plain):
         roundings = rms(off) / (moved or 1) / torch.finfo(dtype).eps
         if roundings > allowed or (moved and not roundings):
             yield f"latents are off by {roundings:.1f} roundings"
-    for told in ("unet_forward", "unet_backward", "notes"):
+    for told in ("nfe_forward", "nfe_backward", "notes"):
         if getattr(edit, told) != getattr(expected, told):
             yield f"{told}: {getattr(edit, told)}, not {getattr(expected, told)}"
     if (shown := grey_levels_off(edit.image, expected.image).mean()) > grey_levels:

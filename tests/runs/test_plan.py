@@ -157,7 +157,7 @@ def commands(tiny_model, photo_bench, metric_networks):
     return of_folder
 
 
-def work_through(commands):
+def execute_with_progress(commands):
     for arguments in commands:
         done = piebench(*arguments)
         assert done.returncode == 0, done.stderr
@@ -167,7 +167,7 @@ def work_through(commands):
 def whole(commands, tmp_path_factory):
     """An undisturbed run."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    work_through(commands(folder))
+    execute_with_progress(commands(folder))
     return folder
 
 
@@ -190,7 +190,7 @@ def test_a_killed_run_ends_with_the_same_files(commands, whole, tmp_path, signal
         assert "run the same command again" in stderr and "Traceback" not in stderr
     done = len(digests(killed))
     assert 3 <= done < 8
-    work_through(commands(killed))
+    execute_with_progress(commands(killed))
     assert digests(whole) == digests(killed)
     assert len(digests(whole)) == 8
     for name in ("scores.csv", "table.csv", "recipe.yaml"):
@@ -219,7 +219,7 @@ def test_scores_are_refused_while_pictures_are_missing(recipe, photo_bench, metr
 
 def test_a_folder_that_cannot_be_written_gives_one_error(recipe, photo_bench, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(PiebenchError, match="is a file; name another place"):
+    with pytest.raises(PiebenchError, match="is a file; name another folder"):
         run(recipe, photo_bench, tmp_path / "file" / "run", Selection(limit=1))
     with pytest.raises(PiebenchError, match="is a file"):
         run(recipe, photo_bench, tmp_path / "file", Selection(limit=1))

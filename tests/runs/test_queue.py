@@ -1,13 +1,13 @@
 """Who gets what next."""
 
-from piebench_eval.runs.jobs import Job, Model, Unit
+from piebench_eval.runs.jobs import Job, JobGroup, ModelSpec
 from piebench_eval.runs.queue import ATTEMPTS, JobQueue
 
-MODEL = Model("m", None, "fp32")
+MODEL = ModelSpec("m", None, "fp32")
 
 
-def unit(number, jobs=2):
-    return Unit(
+def group(number, jobs=2):
+    return JobGroup(
         MODEL, tuple(Job("direct", f"method{place}", (), frozenset({f"{number}"})) for place in range(jobs))
     )
 
@@ -18,7 +18,7 @@ def name(task):
 
 
 def test_a_units_jobs_stay_with_one_worker():
-    queue = JobQueue([unit(0), unit(1), unit(2)])
+    queue = JobQueue([group(0), group(1), group(2)])
     assert name(queue.next_job("a")) == "0.0"
     assert name(queue.next_job("b")) == "1.0"
     queue.finish("a")
@@ -28,14 +28,14 @@ def test_a_units_jobs_stay_with_one_worker():
 
 
 def test_an_idle_worker_takes_the_last_job_of_the_longest_unit():
-    queue = JobQueue([unit(0, 2), unit(1, 4)])
+    queue = JobQueue([group(0, 2), group(1, 4)])
     queue.next_job("a"), queue.next_job("b")
     assert name(queue.next_job("c")) == "1.3"
     assert not queue.is_empty
 
 
 def test_the_desk_is_empty_when_the_last_job_is_done():
-    queue = JobQueue([unit(0, 1)])
+    queue = JobQueue([group(0, 1)])
     assert not queue.is_empty
     queue.next_job("a")
     assert queue.next_job("b") is None and not queue.is_empty
@@ -44,14 +44,14 @@ def test_the_desk_is_empty_when_the_last_job_is_done():
 
 
 def test_others_get_what_a_dead_worker_had():
-    queue = JobQueue([unit(0, 3), unit(1, 1)])
+    queue = JobQueue([group(0, 3), group(1, 1)])
     queue.next_job("a")
     assert queue.requeue("a") is None
     assert [name(queue.next_job("b")), queue.finish("b"), name(queue.next_job("b"))] == ["0.0", None, "0.1"]
 
 
 def test_a_job_that_kills_its_workers_is_given_up_and_the_rest_goes_on():
-    queue = JobQueue([unit(0, 2)])
+    queue = JobQueue([group(0, 2)])
     for _ in range(ATTEMPTS - 1):
         assert name(queue.next_job("a")) == "0.0"
         assert queue.requeue("a") is None
@@ -63,17 +63,17 @@ def test_a_job_that_kills_its_workers_is_given_up_and_the_rest_goes_on():
 
 
 def test_a_worker_may_be_given_a_job_before_its_last_is_saved():
-    queue = JobQueue([unit(0, 3)])
+    queue = JobQueue([group(0, 3)])
     queue.next_job("a"), queue.next_job("a")
-    assert [job.method for job in queue.at_work("a")] == ["method0", "method1"]
+    assert [job.method for job in queue.running("a")] == ["method0", "method1"]
     queue.finish("a")
-    assert [job.method for job in queue.at_work("a")] == ["method1"]
+    assert [job.method for job in queue.running("a")] == ["method1"]
     queue.finish("a")
-    assert not queue.at_work("a") and not queue.is_empty
+    assert not queue.running("a") and not queue.is_empty
 
 
 def test_a_job_that_was_only_being_saved_is_no_killer():
-    queue = JobQueue([unit(0, 2)])
+    queue = JobQueue([group(0, 2)])
     for _ in range(ATTEMPTS - 1):
         assert [name(queue.next_job("a")), name(queue.next_job("a"))] == ["0.0", "0.1"]
         assert queue.requeue("a") is None
@@ -85,7 +85,7 @@ def test_a_job_that_was_only_being_saved_is_no_killer():
 
 
 def test_a_worker_that_dies_idle_loses_nothing():
-    queue = JobQueue([unit(0, 1)])
+    queue = JobQueue([group(0, 1)])
     assert queue.requeue("a") is None
     assert name(queue.next_job("b")) == "0.0"
 
@@ -94,7 +94,7 @@ def test_what_comes_next_is_known():
     def jobs(sample):
         return tuple(Job("direct", method, (sample,), frozenset("x")) for method in "ab")
 
-    queue = JobQueue([Unit(MODEL, jobs("one")), Unit(MODEL, jobs("two"))])
+    queue = JobQueue([JobGroup(MODEL, jobs("one")), JobGroup(MODEL, jobs("two"))])
     assert queue.next_samples("w") == ("one",)
     queue.next_job("w")
     assert queue.next_samples("w") == ("one",)

@@ -2,7 +2,6 @@
 
 import functools
 import json
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,8 +10,9 @@ from piebench_eval.models import compile as compiled
 from piebench_eval.models import loading
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.runs.machine import MachineOptions, WorkerSpec
+from piebench_eval.runs.model_runner import ModelRunner
 from piebench_eval.runs.plan import Selection
-from piebench_eval.runs.runner import edit_with_model
 from piebench_eval.runs.store.session_log import read_sessions
 from tests.support.runs import digests, run
 
@@ -61,8 +61,8 @@ def test_a_shared_gpu_has_what_nobody_else_has(recipe, monkeypatch):
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     monkeypatch.setattr(torch.cuda, "mem_get_info", {gpu: (5_000, 80_000)}.__getitem__)
     monkeypatch.setattr(torch.cuda, "memory_reserved", {gpu: 2_000}.__getitem__)
-    editor = edit_with_model(SimpleNamespace(threads=None, device="cuda:1"), recipe)
-    assert editor.capacity == 7_000, "of 80,000 bytes, others have 73,000"
+    runner = ModelRunner(WorkerSpec(MachineOptions(), "cuda:1", None, 8, None, "s"), recipe)
+    assert runner.capacity == 7_000, "of 80,000 bytes, others have 73,000"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32"])

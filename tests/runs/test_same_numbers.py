@@ -38,7 +38,7 @@ def whole(recipe, photo_bench, tmp_path_factory):
 
 
 def test_by_processes_with_fewer_threads(recipe, photo_bench, whole, tmp_path):
-    run(recipe, photo_bench, tmp_path / "run", count=2)
+    run(recipe, photo_bench, tmp_path / "run", workers=2)
     assert digests(tmp_path / "run") == whole
 
 
@@ -52,6 +52,6 @@ def test_by_shards_in_another_order_and_after_a_stop(recipe, photo_bench, whole,
 
 def test_in_equal_batches_by_one_process_or_two(recipe, photo_bench, tmp_path):
     run(recipe, photo_bench, tmp_path / "one", batch_size=2)
-    run(recipe, photo_bench, tmp_path / "two", batch_size=2, count=2)
+    run(recipe, photo_bench, tmp_path / "two", batch_size=2, workers=2)
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
     assert len(digests(tmp_path / "one")) == 16

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.runs.jobs import plan_units
+from piebench_eval.runs.jobs import plan_jobs
 from piebench_eval.runs.shard import Shard, parse_shard, shard_from_environment
 
 
@@ -24,22 +24,22 @@ SHARDS = st.integers(1, 12).flatmap(
 """The batch size of each shard."""
 
 
-def edits(units):
-    return [job.key(sample) for unit in units for job in unit.jobs for sample in job.wanted]
+def edits(groups):
+    return [job.key(sample) for group in groups for job in group.jobs for sample in job.wanted]
 
 
 @given(samples=st.integers(0, 90), batch_sizes=SHARDS)
 def test_shards_of_any_batch_sizes_make_every_edit_once(fake_recipe, sample, samples, batch_sizes):
     everything = [replace(sample, id=str(number)) for number in range(samples)]
     parts = [
-        plan_units(fake_recipe, everything, batch_size, Shard(index, len(batch_sizes)))
+        plan_jobs(fake_recipe, everything, batch_size, Shard(index, len(batch_sizes)))
         for index, batch_size in enumerate(batch_sizes)
     ]
-    made = [key for units in parts for key in edits(units)]
+    made = [key for groups in parts for key in edits(groups)]
     assert len(made) == len(set(made)) == samples * len(fake_recipe.pairs)
-    for units, batch_size in zip(parts, batch_sizes, strict=True):
-        assert all(len(job.samples) <= batch_size for unit in units for job in unit.jobs)
-        assert all(unit.jobs[0].samples == job.samples for unit in units for job in unit.jobs)
+    for groups, batch_size in zip(parts, batch_sizes, strict=True):
+        assert all(len(job.samples) <= batch_size for group in groups for job in group.jobs)
+        assert all(group.jobs[0].samples == job.samples for group in groups for job in group.jobs)
     if samples >= len(batch_sizes):
         assert all(parts), "every shard has something to do"
 
@@ -47,17 +47,17 @@ def test_shards_of_any_batch_sizes_make_every_edit_once(fake_recipe, sample, sam
 def test_the_papers_samples_go_to_eight_shards_in_equal_parts(fake_recipe, sample):
     everything = [replace(sample, id=str(number)) for number in range(700)]
     for batch_size in (1, 8):
-        parts = [plan_units(fake_recipe, everything, batch_size, Shard(index, 8)) for index in range(8)]
-        assert {len(edits(units)) // len(fake_recipe.pairs) for units in parts} == {88, 84}
+        parts = [plan_jobs(fake_recipe, everything, batch_size, Shard(index, 8)) for index in range(8)]
+        assert {len(edits(groups)) // len(fake_recipe.pairs) for groups in parts} == {88, 84}
 
 
 @given(count=st.integers(1, 10), batch_size=st.integers(1, 8))
 def test_a_batch_is_the_same_whatever_the_number_of_shards(fake_recipe, sample, count, batch_size):
     everything = [replace(sample, id=str(number)) for number in range(85)]
     shards = [Shard(index, count) for index in range(count)]
-    of_shards = [unit for shard in shards for unit in plan_units(fake_recipe, everything, batch_size, shard)]
-    in_one = plan_units(fake_recipe, everything, batch_size)
-    assert {unit.jobs[0].samples for unit in of_shards} == {unit.jobs[0].samples for unit in in_one}
+    of_shards = [group for shard in shards for group in plan_jobs(fake_recipe, everything, batch_size, shard)]
+    in_one = plan_jobs(fake_recipe, everything, batch_size)
+    assert {group.jobs[0].samples for group in of_shards} == {group.jobs[0].samples for group in in_one}
 
 
 @pytest.fixture(scope="session")

@@ -9,17 +9,17 @@ import pytest
 from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
 from piebench_eval.recipes.shipped import DEMO_RECIPE
 from piebench_eval.runs.plan import Selection
-from piebench_eval.runs.status import Part, status_of_run
+from piebench_eval.runs.status import CombinationStatus, status_of_run
 from piebench_eval.runs.store.dataset import dataset_of_run
 from piebench_eval.runs.store.folder import RunStore
-from tests.support.fake_editor import fake_editor
+from tests.support.fake_runner import fake_runner
 from tests.support.runs import run
 
 
 @pytest.fixture
 def folder(fake_recipe, photo_bench, samples, tmp_path):
-    editor = fake_editor(fails=(samples[0].id,))
-    run(fake_recipe, photo_bench, tmp_path / "run", Selection(limit=3), make_editor=editor)
+    runner = fake_runner(fails=(samples[0].id,))
+    run(fake_recipe, photo_bench, tmp_path / "run", Selection(limit=3), make_runner=runner)
     return tmp_path / "run"
 
 
@@ -31,7 +31,7 @@ def status(folder, **options):
 def test_edits_are_counted_by_combination(folder):
     next((folder / "images" / "direct+p2p").rglob("*.png")).unlink()
     found = status(folder)
-    assert found.parts == [Part("ddim+p2p", 2, 1, 0), Part("direct+p2p", 1, 1, 1)]
+    assert found.parts == [CombinationStatus("ddim+p2p", 2, 1, 0), CombinationStatus("direct+p2p", 1, 1, 1)]
     assert found.missing == 1 and len(found.problems) == 1
     assert [failure["inversion"] for failure in found.failures] == ["ddim", "direct"]
     assert "Traceback" in found.failures[0]["traceback"]
@@ -69,7 +69,7 @@ def forty(tmp_path_factory):
         narrow(read_recipe_fields(DEMO_RECIPE), ["ddim", "direct"], ["p2p"], "demo"), {}, "demo"
     )
     folder = tmp_path_factory.mktemp("forty") / "run"
-    run(recipe, None, folder, make_editor=fake_editor())
+    run(recipe, None, folder, make_runner=fake_runner())
     return folder
 
 
@@ -139,8 +139,8 @@ def test_combinations_without_an_edit_cost_what_a_session_has_counted(batches):
 
 
 def test_a_run_without_edits_has_no_pace(fake_recipe, photo_bench, samples, tmp_path):
-    everyone = fake_editor(fails=[sample.id for sample in samples])
-    run(fake_recipe, photo_bench, tmp_path / "run", make_editor=everyone)
+    everyone = fake_runner(fails=[sample.id for sample in samples])
+    run(fake_recipe, photo_bench, tmp_path / "run", make_runner=everyone)
     found = status(tmp_path / "run")
     assert (found.per_minute, found.seconds_left, found.newest) == (None, None, None)
 
@@ -165,6 +165,6 @@ def test_a_picture_with_another_content_is_found_when_asked(folder):
 
 def test_a_run_folder_that_was_moved_knows_its_own_benchmark(tmp_path):
     recipe = build_recipe(narrow(read_recipe_fields(DEMO_RECIPE), ["direct"], ["p2p"], "demo"), {}, "demo")
-    run(recipe, None, tmp_path / "here", Selection(limit=1), make_editor=fake_editor())
+    run(recipe, None, tmp_path / "here", Selection(limit=1), make_runner=fake_runner())
     shutil.move(tmp_path / "here", tmp_path / "there")
-    assert status(tmp_path / "there").parts == [Part("direct+p2p", 1, 0, 0)]
+    assert status(tmp_path / "there").parts == [CombinationStatus("direct+p2p", 1, 0, 0)]

@@ -6,67 +6,53 @@ import pytest
 import torch
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.runs.jobs import plan_units
-from piebench_eval.runs.store.records import read_ledger
-from piebench_eval.runs.worker import Worker, WorkerSpec
-from tests.support import fake_editor as fake_editor_module
-from tests.support.fake_editor import fake_editor
+from piebench_eval.runs.jobs import plan_jobs
+from piebench_eval.runs.machine import MachineOptions, WorkerSpec
+from piebench_eval.runs.store.records import read_records
+from piebench_eval.runs.worker import Worker
+from tests.support import fake_runner as fake_runner_module
+from tests.support.fake_runner import fake_runner
 
 
-def worker_spec(**fields):
-    common = {
-        "device": "cpu",
-        "threads": None,
-        "largest_batch": 4,
-        "batch_grows": False,
-        "allow_pickle": False,
-        "cache": None,
-        "compile": False,
-        "checkpointing": False,
-        "deterministic": None,
-        "out": None,
-        "session": "s",
-    }
-    return WorkerSpec(**{**common, **fields})
+def worker_spec(make_runner, out=None, largest=4, grows=False):
+    machine = MachineOptions(batch_size=None if grows else largest, make_runner=make_runner)
+    return WorkerSpec(machine, "cpu", None, largest, out, "s")
 
 
 def worker_of(recipe, out, largest=4, grows=False, **behaviour):
-    spec = worker_spec(
-        out=out, largest_batch=largest, batch_grows=grows, make_editor=fake_editor(**behaviour)
-    )
-    return Worker(spec, recipe, "w")
+    return Worker(worker_spec(fake_runner(**behaviour), out, largest, grows), recipe, "w")
 
 
-def outcomes(worker, unit):
-    return [outcome for job in unit.jobs for outcome in worker.run(unit.model, job)]
+def outcomes(worker, group):
+    return [outcome for job in group.jobs for outcome in worker.run(group.model, job)]
 
 
 @pytest.fixture
-def unit(fake_recipe, samples):
-    (unit,) = plan_units(fake_recipe, samples, batch_size=4)
-    return unit
+def group(fake_recipe, samples):
+    (group,) = plan_jobs(fake_recipe, samples, batch_size=4)
+    return group
 
 
 def batches(worker):
-    return [len(ids) for _, ids in worker.editor.batches]
+    return [len(ids) for _, ids in worker.runner.batches]
 
 
-def test_a_batch_is_made_and_kept_at_once(fake_recipe, unit, tmp_path):
+def test_a_batch_is_made_and_kept_at_once(fake_recipe, group, tmp_path):
     worker = worker_of(fake_recipe, tmp_path)
-    made = outcomes(worker, unit)
+    made = outcomes(worker, group)
     assert batches(worker) == [4, 4] and len(made) == 8 and not any(outcome.failed for outcome in made)
     assert all(outcome.image is None and outcome.record["bytes"] > 0 for outcome in made)
-    assert set(read_ledger(tmp_path).made) == {outcome.key for outcome in made}
+    assert set(read_records(tmp_path).made) == {outcome.key for outcome in made}
     assert len(list(tmp_path.rglob("*.png"))) == 8
 
 
-def test_without_a_run_folder_the_pictures_travel(fake_recipe, unit):
-    assert all(outcome.image[:4] == b"\x89PNG" for outcome in outcomes(worker_of(fake_recipe, None), unit))
+def test_without_a_run_folder_the_pictures_travel(fake_recipe, group):
+    assert all(outcome.image[:4] == b"\x89PNG" for outcome in outcomes(worker_of(fake_recipe, None), group))
 
 
-def test_out_of_memory_halves_the_batch_and_loses_nothing(fake_recipe, unit, tmp_path):
+def test_out_of_memory_halves_the_batch_and_loses_nothing(fake_recipe, group, tmp_path):
     worker = worker_of(fake_recipe, tmp_path, fits=1)
-    made = outcomes(worker, unit)
+    made = outcomes(worker, group)
     assert len(made) == 8 and not any(outcome.failed for outcome in made)
     # Four, two and one once per combination; then one by one.
     assert batches(worker) == [4, 2, 1, 1, 1, 1] * 2
@@ -81,16 +67,16 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(fake_recipe, unit, tmp
         "CUDA error: out of memory",
     ],
 )
-def test_out_of_memory_has_several_names(fake_recipe, unit, tmp_path, monkeypatch, message):
-    monkeypatch.setattr(fake_editor_module, "OutOfMemoryError", lambda text: RuntimeError(message))
+def test_out_of_memory_has_several_names(fake_recipe, group, tmp_path, monkeypatch, message):
+    monkeypatch.setattr(fake_runner_module, "OutOfMemoryError", lambda text: RuntimeError(message))
     worker = worker_of(fake_recipe, tmp_path, fits=2)
-    assert not any(outcome.failed for outcome in outcomes(worker, unit))
+    assert not any(outcome.failed for outcome in outcomes(worker, group))
     assert batches(worker) == [4, 2, 2] * 2
 
 
-def test_a_failed_batch_is_collected_before_the_next(fake_recipe, unit, tmp_path, monkeypatch):
+def test_a_failed_batch_is_collected_before_the_next(fake_recipe, group, tmp_path, monkeypatch):
     worker, emptied = worker_of(fake_recipe, tmp_path, fits=2), []
-    edit, held = worker.editor.edit, []
+    edit, held = worker.runner.edit, []
 
     class Tensor:
         """What an edit holds; in a cycle of references, as autograd's graphs may be."""
@@ -106,68 +92,68 @@ def test_a_failed_batch_is_collected_before_the_next(fake_recipe, unit, tmp_path
             held.append(weakref.ref(tensor))
         return edit(combination, samples)
 
-    monkeypatch.setattr(worker.editor, "edit", watched_edit)
+    monkeypatch.setattr(worker.runner, "edit", watched_edit)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(held[-1]() is None))
-    assert len(outcomes(worker, unit)) == 8
+    assert len(outcomes(worker, group)) == 8
     assert emptied == [True, True], "once per combination, and nothing was held any more"
 
 
-def test_what_does_not_fit_alone_fails_and_says_so(fake_recipe, unit, tmp_path):
-    made = outcomes(worker_of(fake_recipe, tmp_path, fits=0), unit)
+def test_what_does_not_fit_alone_fails_and_says_so(fake_recipe, group, tmp_path):
+    made = outcomes(worker_of(fake_recipe, tmp_path, fits=0), group)
     assert len(made) == 8
     assert all("does not fit into the memory of nowhere" in outcome.record["error"] for outcome in made)
 
 
-def test_one_bad_sample_fails_alone(fake_recipe, unit, samples, tmp_path):
+def test_one_bad_sample_fails_alone(fake_recipe, group, samples, tmp_path):
     bad = samples[2].id
-    made = outcomes(worker_of(fake_recipe, tmp_path, fails=(bad,)), unit)
+    made = outcomes(worker_of(fake_recipe, tmp_path, fails=(bad,)), group)
     failed = [outcome for outcome in made if outcome.failed]
     assert [outcome.key.sample for outcome in failed] == [bad, bad] and len(made) == 8
     assert failed[0].record["error"] == f"ValueError: {bad} cannot be edited"
-    assert "fake_editor.py" in failed[0].record["traceback"]
+    assert "fake_runner.py" in failed[0].record["traceback"]
 
 
-def test_a_batch_grows_where_the_device_says_how_much_fits(fake_recipe, unit, tmp_path):
+def test_a_batch_grows_where_the_device_says_how_much_fits(fake_recipe, group, tmp_path):
     # 10 bytes at rest and 10 per sample: 2 fit into 40 bytes, and 4 would not.
     worker = worker_of(fake_recipe, tmp_path, largest=4, grows=True, capacity=40)
-    assert len(outcomes(worker, unit)) == 8
+    assert len(outcomes(worker, group)) == 8
     assert batches(worker) == [1, 2, 1] * 2
 
 
-def test_a_batch_is_made_whole_but_only_what_is_wanted_is_kept(fake_recipe, unit, samples, tmp_path):
+def test_a_batch_is_made_whole_but_only_what_is_wanted_is_kept(fake_recipe, group, samples, tmp_path):
     worker = worker_of(fake_recipe, tmp_path)
-    finished = {job.key(sample.id) for job in unit.jobs for sample in samples[1:]}
-    made = outcomes(worker, unit.without(finished))
+    finished = {job.key(sample.id) for job in group.jobs for sample in samples[1:]}
+    made = outcomes(worker, group.without(finished))
     assert {outcome.key.sample for outcome in made} == {samples[0].id}
     assert batches(worker) == [4, 4]
 
 
 def test_shared_work_is_forgotten_when_the_batch_changes(fake_recipe, samples, tmp_path):
     worker = worker_of(fake_recipe, tmp_path)
-    for unit in plan_units(fake_recipe, samples, batch_size=2):
-        outcomes(worker, unit)
-    assert worker.editor.forgotten == 2 and len(worker.editor.models) == 1
+    for group in plan_jobs(fake_recipe, samples, batch_size=2):
+        outcomes(worker, group)
+    assert worker.runner.cleared == 2 and len(worker.runner.models) == 1
 
 
-def test_an_error_that_spoils_the_process_ends_it(fake_recipe, unit, tmp_path, monkeypatch):
+def test_an_error_that_spoils_the_process_ends_it(fake_recipe, group, tmp_path, monkeypatch):
     worker = worker_of(fake_recipe, tmp_path)
 
     def broken(combination, samples):
         raise RuntimeError("CUDA error: device-side assert triggered")
 
-    monkeypatch.setattr(worker.editor, "edit", broken)
+    monkeypatch.setattr(worker.runner, "edit", broken)
     with pytest.raises(RuntimeError, match="device-side"):
-        outcomes(worker, unit)
+        outcomes(worker, group)
     assert not list(tmp_path.rglob("*.jsonl"))
 
 
-def test_a_folder_that_cannot_be_written_ends_the_work(fake_recipe, unit, tmp_path):
+def test_a_folder_that_cannot_be_written_ends_the_work(fake_recipe, group, tmp_path):
     (tmp_path / "images").touch()
     with pytest.raises(PiebenchError, match="cannot be written"):
-        outcomes(worker_of(fake_recipe, tmp_path), unit)
+        outcomes(worker_of(fake_recipe, tmp_path), group)
 
 
-def test_the_next_samples_are_read_meanwhile(fake_recipe, unit, samples, tmp_path):
+def test_the_next_samples_are_read_meanwhile(fake_recipe, group, samples, tmp_path):
     worker = worker_of(fake_recipe, tmp_path)
-    list(worker.run(unit.model, unit.jobs[0], tuple(samples[:1])))
-    assert worker.editor.prepared == [(*unit.jobs[0].samples, samples[0])]
+    list(worker.run(group.model, group.jobs[0], tuple(samples[:1])))
+    assert worker.runner.prefetched == [(*group.jobs[0].samples, samples[0])]

@@ -24,7 +24,7 @@ from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.scoring.edited_images import EditedImage, edited_images_at, edited_images_of_run
 from piebench_eval.scoring.images import check_sizes, read_edit
 from piebench_eval.scoring.score import Scoring, scoring_jobs
-from tests.support.fake_editor import FakeEditor
+from tests.support.fake_runner import FakeRunner
 from tests.support.photos import save_shapes_bench
 from tests.support.runs import run
 
@@ -61,7 +61,7 @@ def inpainted(sample, loader):
     return np.where(mask[..., None], noise, image)
 
 
-class LoadingEditor(FakeEditor):
+class LoadingRunner(FakeRunner):
     """Makes its edits of the loaded source."""
 
     def __init__(self, picture, spec, recipe):
@@ -94,7 +94,7 @@ def recipe(tiny_model):
 
 
 def make_run(recipe, data, folder, picture):
-    summary = run(recipe, data, folder, make_editor=partial(LoadingEditor, picture))
+    summary = run(recipe, data, folder, make_runner=partial(LoadingRunner, picture))
     assert not summary.failed
     return folder
 

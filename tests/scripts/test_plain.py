@@ -8,9 +8,9 @@ import torch
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
-from piebench_eval.runs.reference_rows import reference_rows
 from scripts.plain.edit import plain_edit
 from scripts.plain.model import plain_model
+from scripts.speed.reference_evaluations import reference_evaluations
 from tests.support.pairs import marked
 from tests.support.recipes import shipped
 
@@ -41,7 +41,7 @@ def of_table_1(pair):
 def test_edits_are_the_package_s_and_rows_the_reference_s(model, samples, inversion, method):
     combination = recipe("table1").combination(inversion, method)
     skipped = 2 if inversion == "edit_friendly" else 0
-    expected_rows = reference_rows(combination, skipped)
+    expected_rows = reference_evaluations(combination, skipped)
     if inversion == "null_text" and expected_rows is None:  # sooner done, and no rows to compare
         settings = combination.inversion_settings.model_copy(update={"inner_steps": 2})
         combination = replace(combination, inversion_settings=settings)
@@ -61,7 +61,7 @@ def test_beyond_table_1(model, samples, pair):
     edited, rows = plainly(model, combination, samples[0])
     expected, _ = edit_latents(model, samples[:1], combination)
     torch.testing.assert_close(edited, expected, atol=5e-4, rtol=0)
-    assert rows == reference_rows(combination)
+    assert rows == reference_evaluations(combination)
 
 
 def test_what_is_not_written_is_refused(model, samples):

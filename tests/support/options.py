@@ -6,7 +6,8 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from piebench_eval.quirks import Quirks, quirks_read_by
-from piebench_eval.recipes.recipe import SECTIONS, Recipe
+from piebench_eval.recipes.overrides import SECTIONS
+from piebench_eval.recipes.recipe import Recipe
 from piebench_eval.registry import Settings
 from tests.support.pairwise import Item
 

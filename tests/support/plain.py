@@ -1,7 +1,7 @@
 """Prompt-to-Prompt by the plain implementation, on the model of a test."""
 
 from piebench_eval.inversions import INVERSIONS
-from piebench_eval.recipes.combination import Combination, Common
+from piebench_eval.recipes.combination import Combination, CommonSettings
 from scripts.plain import edit
 from scripts.plain.model import plain_model
 
@@ -9,6 +9,8 @@ from scripts.plain.model import plain_model
 def plain_edit(diffusion_model, schedule, sample, z0, inversion, settings):
     """Edited latents of one sample; ``z0``: ``[1, 4, h, w]``."""
     found = INVERSIONS.get(inversion).settings()
-    combination = Combination(inversion, "p2p", found, settings, Common(model="demo", steps=schedule.steps))
+    combination = Combination(
+        inversion, "p2p", found, settings, CommonSettings(model="demo", steps=schedule.steps)
+    )
     with plain_model(diffusion_model.unet, diffusion_model.embed_prompts) as model:
         return edit.plain_edit(model, combination, sample, z0, schedule, diffusion_model.tokenizer)

@@ -10,7 +10,8 @@ import time
 from functools import partial
 
 from piebench_eval.runs.execute import execute_run
-from piebench_eval.runs.plan import Selection, Workers, plan_run
+from piebench_eval.runs.machine import MachineOptions
+from piebench_eval.runs.plan import Selection, plan_run
 
 
 def run(recipe, data, out, selection=None, *, shard=None, retry_failed=False, max_failures=20, **workers):
@@ -20,15 +21,15 @@ def run(recipe, data, out, selection=None, *, shard=None, retry_failed=False, ma
         data,
         out,
         selection or Selection(),
-        Workers(**{"devices": "cpu", **workers}),
+        MachineOptions(**{"devices": "cpu", **workers}),
         shard,
         retry_failed=retry_failed,
         max_failures=max_failures,
     )
-    told = []
-    summary = execute_run(plan, told.append)
-    summary.told = told
-    summary.warnings = [progress.warning for progress in told if progress.warning]
+    reports = []
+    summary = execute_run(plan, reports.append)
+    summary.reports = reports
+    summary.warnings = [progress.warning for progress in reports if progress.warning]
     return summary
 
 

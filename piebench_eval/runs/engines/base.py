@@ -1,4 +1,4 @@
-"""What every engine is to the session, and what it tells it."""
+"""The interface of an engine, and the events that it yields."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from piebench_eval.recipes.recipe import Recipe
-    from piebench_eval.runs.jobs import Job, Model
+    from piebench_eval.runs.jobs import Job, ModelSpec
+    from piebench_eval.runs.machine import WorkerSpec
     from piebench_eval.runs.queue import JobQueue
     from piebench_eval.runs.store.records import EditKey
-    from piebench_eval.runs.worker import WorkerSpec
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A worker has a model ready and waits: it begins to edit when the session asks for the next event.
+class ModelLoaded:
+    """A worker has loaded a model; it starts to edit when the next event is asked for.
 
     Attributes:
-        worker: its name.
+        worker: name of the worker.
         model: the model.
-        fingerprint: of its files.
-        about: the worker's device and machine.
+        fingerprint: fingerprint of its files.
+        about: device and machine of the worker.
     """
 
     worker: str
-    model: Model
+    model: ModelSpec
     fingerprint: str | None
     about: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Lost:
+class WorkerLost:
     """A worker has died.
 
     Attributes:
-        worker: its name.
-        reason: what is known of its death.
-        given_up: the job over which too many have died; others get what else it had.
+        worker: name of the worker.
+        reason: why, as far as it is known.
+        given_up: the job that too many workers have died over; its other jobs are queued again.
         replaced: whether a new worker takes its place.
     """
 
@@ -56,26 +56,26 @@ class Engine(Protocol):
     """Executes jobs.
 
     Attributes:
-        name: for the session's file.
+        name: name of the engine, for the session log.
     """
 
     name: str
 
-    def work(self, queue: JobQueue) -> Generator[Outcome | Loaded | Lost, None, None]:
-        """Have every job of the queue done; closing the iterator ends all workers at once.
+    def run(self, queue: JobQueue) -> Generator[Outcome | ModelLoaded | WorkerLost, None, None]:
+        """Do every job of the queue; closing the generator ends all workers at once.
 
         Raises:
-            PiebenchError: the work cannot go on: no model, no disk, no worker left.
+            PiebenchError: the run cannot continue: no model, no disk space, no worker left.
         """
         ...
 
 
 def recipe_for_worker(spec: WorkerSpec, recipe: str) -> Recipe:
-    """Build a recipe in a worker's own process, which imports its plugins.
+    """Build a recipe in the process of a worker, which imports its plugins.
 
     Args:
-        spec: the worker's.
-        recipe: from ``Recipe.to_yaml``.
+        spec: specification of the worker.
+        recipe: YAML from ``Recipe.to_yaml``.
 
     Raises:
         PiebenchError: a plugin is missing, or is not the one that the run began with.
@@ -89,7 +89,7 @@ def recipe_for_worker(spec: WorkerSpec, recipe: str) -> Recipe:
 
 
 def saved_edits(spec: WorkerSpec, recipe: Recipe, jobs: Sequence[Job]) -> dict[EditKey, Outcome]:
-    """The edits of a dead worker's jobs that are in the run folder."""
+    """The outcomes of a dead worker's jobs that are saved in the run folder."""
     if spec.out is None or not jobs:
         return {}
     samples = dict.fromkeys(sample for job in jobs for sample in job.samples)

@@ -1,4 +1,4 @@
-"""How many samples go into a batch: found out by trying, separately for every combination."""
+"""Automatic batch size: grown while memory allows, separately for every combination."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ AUTO_BATCH = 8
 """Largest batch that ``--batch-size auto`` tries on a GPU: 24 to 32 UNet rows keep any of them busy."""
 
 _FULL = 0.9
-"""Share of the memory that is to be had that a larger batch may be expected to need."""
+"""A larger batch is tried if it is expected to need at most this share of the available memory."""
 
 
 @dataclass
@@ -29,22 +29,24 @@ class BatchSizer:
         """Samples of the combination's next batch."""
         return self._sizes.get(combination, 1 if self.grows else self.largest)
 
-    def fitted(self, combination: str, size: int, resting: int, peak: int, capacity: int | None) -> None:
-        """A batch has fitted: the next may be twice as large, if that can be expected to fit.
+    def fitted(
+        self, combination: str, size: int, weights_bytes: int, peak: int, capacity: int | None
+    ) -> None:
+        """Note that a batch has fitted; the next is twice as large if that is expected to fit.
 
         Args:
-            combination: its name.
+            combination: name of the combination.
             size: samples of the batch.
-            resting: bytes in use before it, the weights'.
+            weights_bytes: bytes in use before it, by the weights.
             peak: bytes in use at its peak.
-            capacity: bytes that this process may have of the device's; None if that is not known.
+            capacity: bytes of the device's memory that this process can have; None if unknown.
         """
         if not self.grows or capacity is None or size < self.size(combination):
             return
         limit = self._limits.get(combination, self.largest)
-        if resting + 2 * (peak - resting) <= _FULL * capacity:
+        if weights_bytes + 2 * (peak - weights_bytes) <= _FULL * capacity:
             self._sizes[combination] = min(2 * size, limit)
 
     def overflowed(self, combination: str, size: int) -> None:
-        """A batch has not fitted: no batch will be more than half as large."""
+        """Note that a batch has not fitted; from now on batches are at most half as large."""
         self._limits[combination] = self._sizes[combination] = max(1, size // 2)

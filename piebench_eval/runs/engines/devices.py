@@ -1,4 +1,4 @@
-"""Which devices there are, without importing PyTorch into a process that only hands out work."""
+"""Find devices without importing PyTorch into a process that only hands out jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.location import check_device_name
 
-_ASK = """
+_QUERY = """
 import torch
 from piebench_eval.models.loading import resolve_device
 print(torch.cuda.device_count() if torch.cuda.is_available() else 0, resolve_device("auto"))
@@ -20,13 +20,13 @@ def split_devices(wanted: str) -> list[str]:
     """Split ``--devices`` into names.
 
     Raises:
-        PiebenchError: a name that no device could have, or one that is named twice.
+        PiebenchError: a name is not that of a device, or is given twice.
 
     >>> split_devices("cuda:0, cuda:1")
     ['cuda:0', 'cuda:1']
     """
     names = [name.strip() for name in wanted.split(",") if name.strip()]
-    if len(names) > 1:  # alone, a launcher may say which one it is
+    if len(names) > 1:  # a single "cuda" is the launcher's choice, see find_devices
         names = ["cuda:0" if name == "cuda" else name for name in names]
     for name in names:
         if name != "all":
@@ -40,21 +40,20 @@ def split_devices(wanted: str) -> list[str]:
 
 
 def find_devices(wanted: str, in_this_process: bool) -> list[str]:
-    """Turn the names that a user gives into devices.
+    """Resolve the names of ``--devices``.
 
     Args:
-        wanted: ``all`` for every CUDA device, or the CPU where there is none; ``auto`` for the best device
-            that there is; or names with commas between. A launcher's process that asks for ``auto`` or
-            ``cuda`` gets the GPU of its number.
-        in_this_process: whether this process will use the device itself. If not, PyTorch is asked in a
-            process of its own: it takes 300 MB and a GPU context, and who hands out work needs neither.
+        wanted: ``all`` for every CUDA device, or the CPU if there is none; ``auto`` for the best device; or
+            names separated by commas. In a process of a launcher, ``auto`` and ``cuda`` are the GPU of its
+            rank.
+        in_this_process: whether this process will use the device itself. If not, PyTorch is queried in
+            another process, which saves this one 300 MB and a GPU context.
 
     Returns:
         Names of devices, CUDA devices with their indices.
 
     Raises:
-        PiebenchError: a name that no device could have, one that is named twice, or ``cuda`` where there is
-            none.
+        PiebenchError: a name is not that of a device, or is given twice; or ``cuda`` without a CUDA device.
     """
     names = split_devices(wanted)
     if names not in (["auto"], ["all"], ["cuda"]):
@@ -65,7 +64,7 @@ def find_devices(wanted: str, in_this_process: bool) -> list[str]:
         from piebench_eval.models.loading import resolve_device
 
         return [str(resolve_device(names[0]))]
-    gpus, best = _ask_torch()
+    gpus, best = _query_torch()
     if names == ["all"] and gpus:
         return [f"cuda:{number}" for number in range(gpus)]
     if names == ["cuda"] and not gpus:
@@ -74,16 +73,16 @@ def find_devices(wanted: str, in_this_process: bool) -> list[str]:
 
 
 def usable_cores() -> int:
-    """CPU cores that this process may use; a job scheduler may have given it a part of the machine."""
+    """Number of CPU cores that this process can use; a scheduler can limit it to a part of the machine."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _ask_torch() -> tuple[int, str]:
-    """How many GPUs there are, and the best device."""
-    asked = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, text=True, check=False)
+def _query_torch() -> tuple[int, str]:
+    """The number of CUDA devices, and the best device."""
+    asked = subprocess.run([sys.executable, "-c", _QUERY], capture_output=True, text=True, check=False)
     if asked.returncode != 0:
-        raise PiebenchError(f"--devices: PyTorch cannot be asked for its devices:\n{asked.stderr.strip()}")
+        raise PiebenchError(f"--devices: PyTorch cannot list its devices:\n{asked.stderr.strip()}")
     gpus, best = asked.stdout.split()[-2:]
     return int(gpus), best

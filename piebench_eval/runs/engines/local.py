@@ -1,4 +1,4 @@
-"""The engine for one machine: a process per device, or several on a CPU, which fetch job after job."""
+"""The engine for one machine: a worker process per device, or several on a CPU."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.device_errors import first_line, is_device_error
-from piebench_eval.runs.engines.base import Loaded, Lost, recipe_for_worker, saved_edits
-from piebench_eval.runs.worker import SpoiltProcess
+from piebench_eval.runs.engines.base import ModelLoaded, WorkerLost, recipe_for_worker, saved_edits
+from piebench_eval.runs.worker import DeviceUnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -26,95 +26,95 @@ if TYPE_CHECKING:
 
     from piebench_eval.data.sample import Sample
     from piebench_eval.recipes.recipe import Recipe
-    from piebench_eval.runs.jobs import Job, Model
+    from piebench_eval.runs.jobs import Job, ModelSpec
+    from piebench_eval.runs.machine import WorkerSpec
     from piebench_eval.runs.queue import JobQueue
     from piebench_eval.runs.store.records import EditKey, Outcome
-    from piebench_eval.runs.worker import WorkerSpec
 
 _DEATHS_IN_A_ROW = 3
-"""A worker that dies so often without finishing a job is not started again."""
+"""A worker process that dies so often without finishing a job is not started again."""
 
-_SECONDS_TO_END = 3.0
+_SECONDS_TO_STOP = 3.0
 
-_LOOK_SECONDS = 0.02
-"""How often a worker process that waits for an order looks whether something has been saved."""
-
-
-@dataclass(frozen=True)
-class _Load:
-    """An order: have a model ready."""
-
-    model: Model
+_POLL_SECONDS = 0.02
+"""How often a worker process that waits for a request checks whether a batch has been saved."""
 
 
 @dataclass(frozen=True)
-class _Run:
-    """An order: do a job."""
+class _LoadModel:
+    """A request to a worker process: load a model."""
 
-    model: Model
+    model: ModelSpec
+
+
+@dataclass(frozen=True)
+class _RunJob:
+    """A request to a worker process: do a job."""
+
+    model: ModelSpec
     job: Job
     next_samples: tuple[Sample, ...]
 
 
 @dataclass(frozen=True)
-class _Ready:
-    """A worker process can take its first job."""
+class _Started:
+    """A worker process is ready for its first job."""
 
 
 @dataclass(frozen=True)
-class _Edited:
-    """A worker process can take its next job; of this one, something may still be being saved."""
+class _JobEdited:
+    """A worker process is ready for its next job; batches of this one may still be in saving."""
 
 
 @dataclass(frozen=True)
-class _Done:
-    """A worker process has told all of a job, the oldest that it had not."""
+class _JobSaved:
+    """A worker process has reported all edits of its oldest running job."""
 
 
 @dataclass(frozen=True)
-class _LastWords:
-    """Why a worker process ends."""
+class _Ending:
+    """Why a worker process is about to end."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class _Fatal:
-    """A worker process met an error that every other would meet as well."""
+    """A worker process met an error that every other would meet too."""
 
     message: str
 
 
 @dataclass
 class _Process:
-    """A worker's process, as the session sees it; ``told`` are the edits that it has told of."""
+    """A worker process, as the session sees it; ``reported`` are the edits whose outcomes it has sent."""
 
     name: str
     spec: WorkerSpec
     process: SpawnProcess
     connection: Connection
-    model: Model | None = None
-    order: _Run | None = None
+    model: ModelSpec | None = None
+    request: _RunJob | None = None
     idle: bool = False
-    told: set[EditKey] = field(default_factory=set)
-    last_words: str | None = None
+    reported: set[EditKey] = field(default_factory=set)
+    ending: str | None = None
 
 
 class LocalEngine:
-    """Worker processes of this machine.
+    """Worker processes on this machine.
 
-    The session's process itself imports nothing heavy and touches no device.
+    The process of the session imports nothing heavy and uses no device.
     """
 
     def __init__(self, specs: Sequence[WorkerSpec], recipe: Recipe):
-        """Args: specs: one per worker. recipe: how pictures are edited."""
+        """Args: specs: one per worker. recipe: the recipe of the run."""
         self.name = f"local, {len(specs)} processes"
         self._specs = {str(number): spec for number, spec in enumerate(specs)}
         self._recipe = recipe
         self._deaths = dict.fromkeys(self._specs, 0)
 
-    def work(self, queue: JobQueue) -> Generator[Outcome | Loaded | Lost, None, None]:
-        """See ``Engine.work``."""
+    def run(self, queue: JobQueue) -> Generator[Outcome | ModelLoaded | WorkerLost, None, None]:
+        """See ``Engine.run``."""
         workers: dict[str, _Process] = {}
         try:
             for name in self._specs:
@@ -126,34 +126,34 @@ class LocalEngine:
                     try:
                         message = worker.connection.recv()
                     except (EOFError, OSError):
-                        yield from self._replace(worker, workers, queue)
+                        yield from self._on_worker_lost(worker, workers, queue)
                         continue
                     yield from self._on_message(message, worker, queue)
                 for worker in workers.values():
-                    _give_work(worker, queue)
+                    _assign_job(worker, queue)
         finally:
-            _end(list(workers.values()))
+            _stop(list(workers.values()))
 
     def _on_message(
         self, message: Any, worker: _Process, queue: JobQueue
-    ) -> Iterator[Outcome | Loaded | Lost]:
-        """React to what a worker says."""
+    ) -> Iterator[Outcome | ModelLoaded | WorkerLost]:
+        """Handle a message of a worker process."""
         if isinstance(message, _Fatal):
             raise PiebenchError(message.message)
-        if isinstance(message, Loaded):
+        if isinstance(message, ModelLoaded):
             yield message
-            _send(worker, worker.order)
-        elif isinstance(message, _Ready):
+            _send(worker, worker.request)
+        elif isinstance(message, _Started):
             worker.idle = True
-        elif isinstance(message, _Edited):
+        elif isinstance(message, _JobEdited):
             worker.idle = True
             self._deaths[worker.name] = 0
-        elif isinstance(message, _Done):
+        elif isinstance(message, _JobSaved):
             queue.finish(worker.name)
-        elif isinstance(message, _LastWords):
-            worker.last_words = message.reason
+        elif isinstance(message, _Ending):
+            worker.ending = message.reason
         else:
-            worker.told.add(message.key)
+            worker.reported.add(message.key)
             yield message
 
     def _start(self, name: str) -> _Process:
@@ -167,26 +167,26 @@ class LocalEngine:
         there.close()
         return _Process(name, spec, process, here)
 
-    def _replace(
-        self, dead: _Process, workers: dict[str, _Process], queue: JobQueue
-    ) -> Iterator[Outcome | Loaded | Lost]:
-        """Start a worker in a dead one's place, unless the place seems to kill them."""
-        dead.connection.close()
-        dead.process.join()
-        # What it saved in its last moment is known from the folder alone.
-        saved = saved_edits(dead.spec, self._recipe, queue.at_work(dead.name))
-        yield from (outcome for key, outcome in saved.items() if key not in dead.told)
-        given_up = queue.requeue(dead.name, saved.keys() | dead.told)
-        # A job that has been given up was the killer, not the place.
-        self._deaths[dead.name] = 0 if given_up else self._deaths[dead.name] + 1
-        ended = f"ended: {dead.last_words}" if dead.last_words else _how_it_ended(dead.process.exitcode)
-        reason = f"worker {dead.name} on {dead.spec.device} {ended}"
-        replaced = self._deaths[dead.name] < _DEATHS_IN_A_ROW
+    def _on_worker_lost(
+        self, lost: _Process, workers: dict[str, _Process], queue: JobQueue
+    ) -> Iterator[Outcome | ModelLoaded | WorkerLost]:
+        """Start a worker process in place of one that has died, unless its device seems to kill them."""
+        lost.connection.close()
+        lost.process.join()
+        # What it saved last, it could not report; the run folder has it.
+        saved = saved_edits(lost.spec, self._recipe, queue.running(lost.name))
+        yield from (outcome for key, outcome in saved.items() if key not in lost.reported)
+        given_up = queue.requeue(lost.name, saved.keys() | lost.reported)
+        # If a job was given up, the job killed the worker, not the device.
+        self._deaths[lost.name] = 0 if given_up else self._deaths[lost.name] + 1
+        ended = f"ended: {lost.ending}" if lost.ending else _describe_exit(lost.process.exitcode)
+        reason = f"worker {lost.name} on {lost.spec.device} {ended}"
+        replaced = self._deaths[lost.name] < _DEATHS_IN_A_ROW
         if replaced:
-            workers[dead.name] = self._start(dead.name)
+            workers[lost.name] = self._start(lost.name)
         else:
-            del workers[dead.name]
-        yield Lost(dead.name, reason, given_up, replaced)
+            del workers[lost.name]
+        yield WorkerLost(lost.name, reason, given_up, replaced)
         if not workers:
             raise PiebenchError(
                 f"{reason}, {_DEATHS_IN_A_ROW} times in a row, and no worker is left; what is finished "
@@ -194,25 +194,25 @@ class LocalEngine:
             )
 
 
-def _give_work(worker: _Process, queue: JobQueue) -> None:
-    """Hand an idle worker its next job; a model that it has not loaded comes first."""
+def _assign_job(worker: _Process, queue: JobQueue) -> None:
+    """Send an idle worker process its next job, or first the job's model."""
     if not worker.idle or (task := queue.next_job(worker.name)) is None:
         return
-    worker.idle, worker.order = False, _Run(*task, queue.next_samples(worker.name))
-    if worker.order.model == worker.model:
-        _send(worker, worker.order)
+    worker.idle, worker.request = False, _RunJob(*task, queue.next_samples(worker.name))
+    if worker.request.model == worker.model:
+        _send(worker, worker.request)
     else:
-        worker.model = worker.order.model
-        _send(worker, _Load(worker.model))
+        worker.model = worker.request.model
+        _send(worker, _LoadModel(worker.model))
 
 
 def _send(worker: _Process, message: Any) -> None:
-    # To a dead process: its connection says so when it is read.
+    # A process that has died is noticed when its connection is read.
     with suppress(OSError):
         worker.connection.send(message)
 
 
-def _how_it_ended(exitcode: int | None) -> str:
+def _describe_exit(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         name = signal.Signals(-exitcode).name
         hint = " (out of memory?)" if name == "SIGKILL" else ""
@@ -220,11 +220,11 @@ def _how_it_ended(exitcode: int | None) -> str:
     return f"ended with exit code {exitcode}"
 
 
-def _end(workers: list[_Process]) -> None:
-    """End workers at once: what they are at is lost, what they have finished is on the disk."""
+def _stop(workers: list[_Process]) -> None:
+    """Stop worker processes at once; finished edits are on disk, the batches being edited are lost."""
     for worker in workers:
         worker.process.terminate()
-    deadline = time.monotonic() + _SECONDS_TO_END
+    deadline = time.monotonic() + _SECONDS_TO_STOP
     for worker in workers:
         worker.process.join(max(0.0, deadline - time.monotonic()))
         if worker.process.is_alive():
@@ -234,65 +234,65 @@ def _end(workers: list[_Process]) -> None:
 
 
 def _serve(connection: Connection, spec: WorkerSpec, recipe: str, name: str) -> None:
-    """A worker process's life: load models and make edits as the session says, until the session ends."""
-    # An interrupt at the keyboard, or a launcher's warning, goes to all processes; the session decides.
+    """The main function of a worker process: load models and do jobs until the session ends."""
+    # Ctrl-C or a launcher's warning reaches all processes; the session decides what happens.
     for ignored in ("SIGINT", "SIGUSR1"):
         if hasattr(signal, ignored):  # Windows lacks some
             signal.signal(getattr(signal, ignored), signal.SIG_IGN)
-    _end_with_the_session()
+    _exit_with_parent()
     try:
-        _take_orders(connection, spec, recipe, name)
+        _serve_requests(connection, spec, recipe, name)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
     except PiebenchError as error:
         connection.send(_Fatal(str(error)))
     except RuntimeError as error:
-        if not (isinstance(error, SpoiltProcess) or is_device_error(error)):
+        if not (isinstance(error, DeviceUnusableError) or is_device_error(error)):
             raise
-        connection.send(_LastWords(first_line(error)))
+        connection.send(_Ending(first_line(error)))
 
 
-def _take_orders(connection: Connection, spec: WorkerSpec, recipe: str, name: str) -> None:
+def _serve_requests(connection: Connection, spec: WorkerSpec, recipe: str, name: str) -> None:
     from piebench_eval.runs.worker import Worker
 
     if spec.threads:
         os.environ["OMP_NUM_THREADS"] = str(spec.threads)
     worker = Worker(spec, recipe_for_worker(spec, recipe), name)
-    connection.send(_Ready())
+    connection.send(_Started())
     saving: deque[Future[list[Outcome]] | None] = deque()
     while True:
-        order = _next_order(connection, saving)
-        if isinstance(order, _Load):
-            fingerprint = worker.load(order.model)
-            connection.send(Loaded(name, order.model, fingerprint, worker.editor.about))
+        request = _next_request(connection, saving)
+        if isinstance(request, _LoadModel):
+            fingerprint = worker.load(request.model)
+            connection.send(ModelLoaded(name, request.model, fingerprint, worker.runner.about))
         else:
-            for batch in worker.begin(order.model, order.job, order.next_samples):
+            for batch in worker.begin(request.model, request.job, request.next_samples):
                 saving.append(batch)
-                _tell(connection, saving, worker.batches_behind)
+                _send_saved(connection, saving, worker.batches_in_saving)
             saving.append(None)
-            if not worker.batches_behind:
-                _tell(connection, saving)
-            connection.send(_Edited())
+            if not worker.batches_in_saving:
+                _send_saved(connection, saving)
+            connection.send(_JobEdited())
 
 
-def _next_order(connection: Connection, saving: deque[Future[list[Outcome]] | None]) -> Any:
-    """Wait for an order, and tell meanwhile of what is saved."""
-    while saving and not connection.poll(_LOOK_SECONDS):
+def _next_request(connection: Connection, saving: deque[Future[list[Outcome]] | None]) -> Any:
+    """Wait for a request, and send outcomes meanwhile as they are saved."""
+    while saving and not connection.poll(_POLL_SECONDS):
         if saving[0] is None or saving[0].done():
-            _tell(connection, saving, len(saving) - 1)
+            _send_saved(connection, saving, len(saving) - 1)
     return connection.recv()
 
 
-def _tell(connection: Connection, saving: deque[Future[list[Outcome]] | None], all_but: int = 0) -> None:
-    """Tell of what is being saved once it is, except of the newest; None ends a job."""
-    while len(saving) > all_but:
+def _send_saved(connection: Connection, saving: deque[Future[list[Outcome]] | None], but: int = 0) -> None:
+    """Send the outcomes of batches once they are saved, except of the newest; None ends a job."""
+    while len(saving) > but:
         batch = saving.popleft()
-        for message in [_Done()] if batch is None else batch.result():
+        for message in [_JobSaved()] if batch is None else batch.result():
             connection.send(message)
 
 
-def _end_with_the_session() -> None:
-    """Let this process die with its parent, however that dies: no orphan works on a folder in secret."""
+def _exit_with_parent() -> None:
+    """Exit when the parent process ends, however it ends: no orphan keeps writing to the run folder."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

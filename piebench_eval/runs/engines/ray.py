@@ -1,4 +1,4 @@
-"""The engine for a Ray cluster: actors hold the model; Ray restarts them and tries their jobs again."""
+"""The engine for a Ray cluster: actors hold the model; Ray restarts them and retries their jobs."""
 
 from __future__ import annotations
 
@@ -6,74 +6,62 @@ import os
 import socket
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.device_errors import first_line, is_device_error
-from piebench_eval.runs.engines.base import Loaded, Lost, recipe_for_worker, saved_edits
+from piebench_eval.runs.engines.base import ModelLoaded, WorkerLost, recipe_for_worker, saved_edits
 from piebench_eval.runs.queue import ATTEMPTS
-from piebench_eval.runs.worker import SpoiltProcess
+from piebench_eval.runs.worker import DeviceUnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from piebench_eval.recipes.recipe import Recipe
-    from piebench_eval.runs.jobs import Job, Model
+    from piebench_eval.runs.jobs import Job, ModelSpec
+    from piebench_eval.runs.machine import WorkerSpec
     from piebench_eval.runs.queue import JobQueue
     from piebench_eval.runs.store.records import Outcome
-    from piebench_eval.runs.worker import WorkerSpec
 
 _SILENCE_SECONDS = 300
-"""After so long without news, the user is told who is awaited."""
-
-
-@dataclass(frozen=True)
-class RayOptions:
-    """What the user says of the cluster.
-
-    Attributes:
-        address: ``auto`` for the cluster that this machine belongs to, ``ray://HOST:PORT``; None lets Ray
-            choose: RAY_ADDRESS, a cluster on this machine, or one that it starts here and ends afterwards.
-        actors: how many; as many as the cluster's GPUs allow, or one per machine without GPUs, if None.
-        gpus_per_actor: share of GPUs that each actor takes; 1 where the cluster has any if None.
-    """
-
-    address: str | None = None
-    actors: int | None = None
-    gpus_per_actor: float | None = None
+"""After so many seconds without an answer, the user is warned which actors are waited for."""
 
 
 class RayEngine:
     """Actors of a Ray cluster."""
 
-    def __init__(self, spec: WorkerSpec, recipe: Recipe, options: RayOptions):
-        self.name = "ray"
-        self._spec, self._recipe, self._options = spec, recipe, options
+    name = "ray"
 
-    def work(self, queue: JobQueue) -> Generator[Outcome | Loaded | Lost, None, None]:
-        """See ``Engine.work``."""
+    def __init__(self, spec: WorkerSpec, recipe: Recipe):
+        self._spec, self._recipe, self._machine = spec, recipe, spec.machine
+
+    def run(self, queue: JobQueue) -> Generator[Outcome | ModelLoaded | WorkerLost, None, None]:
+        """See ``Engine.run``."""
         ray = _import_ray()
-        _connect(ray, self._options.address)
+        _connect(ray, self._machine.ray_address)
         actors: dict[str, Any] = {}
         try:
             actors = self._start(ray)
             awaited = {actor.ping.remote(): name for name, actor in actors.items()}
-            yield from _work_with(ray, actors, awaited, queue, self._spec.out is not None)
+            yield from _run_jobs(ray, actors, awaited, queue, self._spec.out is not None)
         finally:
             for actor in actors.values():
                 ray.kill(actor)
             ray.shutdown()
 
     def _start(self, ray: Any) -> dict[str, Any]:
-        """Ask the cluster for actors; those that it has no room for yet come later."""
+        """Ask the cluster for actors; it starts those that it has no room for later.
+
+        By default as many as its GPUs allow, or one per machine without GPUs.
+        """
         resources = ray.cluster_resources()
         gpus = resources.get("GPU", 0.0)
-        share = self._options.gpus_per_actor
+        share = self._machine.gpus_per_actor
         share = float(gpus > 0) if share is None else share
         machines = sum(node["Alive"] for node in ray.nodes())
-        count = self._options.actors or (max(1, int(gpus / share)) if share else machines)
+        count = self._machine.workers or (max(1, int(gpus / share)) if share else machines)
         cores = 1 if share else max(1, int(resources.get("CPU", 1.0)) // count)
         # Ray shows an actor no GPU but its own.
         device = "cuda:0" if share else "cpu"
@@ -89,7 +77,7 @@ class RayEngine:
 class Actor:
     """A worker in a process that Ray started, perhaps on another machine.
 
-    A restarted actor has lost its model, so that a job says which one it is for.
+    A restarted actor has lost its model, so every job comes with its model.
     """
 
     def __init__(self, spec: WorkerSpec, recipe: str, name: str):
@@ -97,7 +85,7 @@ class Actor:
 
         self._failure: str | None = None
         self._spec = spec
-        # Ray would try an actor whose making failed again and again.
+        # Ray would start an actor again and again whose constructor fails.
         try:
             self._recipe = recipe_for_worker(spec, recipe)
             self._worker = Worker(spec, self._recipe, f"{name}-{socket.gethostname()}-{os.getpid()}")
@@ -110,67 +98,74 @@ class Actor:
         self._folder = tempfile.TemporaryDirectory(prefix="piebench-")
 
     def ping(self) -> str | None:
-        """Be there; tell what is wrong otherwise."""
+        """Answer once the actor runs: None, or why it cannot work."""
         return self._failure
 
-    def load(self, model: Model) -> tuple[str | None, dict[str, Any]] | str:
-        """Have a model ready: its fingerprint and this worker's machine, or what is wrong."""
+    def load(self, model: ModelSpec) -> tuple[str | None, dict[str, Any]] | str:
+        """Load a model.
+
+        Returns:
+            Its fingerprint and the device and machine of this worker; or what is wrong.
+        """
         try:
-            return self._worker.load(model), self._worker.editor.about
+            return self._worker.load(model), self._worker.runner.about
         except PiebenchError as error:
             return str(error)
 
-    def run(self, model: Model, job: Job, pictures: dict[str, bytes] | None) -> list[Outcome] | str:
-        """Do a job: what became of its edits, or what is wrong.
+    def run(self, model: ModelSpec, job: Job, images: dict[str, bytes] | None) -> list[Outcome] | str:
+        """Do a job.
 
         Args:
-            model: what it is made with.
+            model: the model of the job.
             job: the job.
-            pictures: the samples' files by id, where this machine does not see them.
+            images: content of the samples' files by id, if this machine does not see them.
+
+        Returns:
+            The outcomes of its edits; or what is wrong.
         """
-        if pictures is not None:
-            job = replace(job, samples=tuple(self._unpack(sample, pictures) for sample in job.samples))
+        if images is not None:
+            job = replace(job, samples=tuple(self._unpack(sample, images) for sample in job.samples))
         saved = {}
         if _import_ray().get_runtime_context().was_current_actor_reconstructed:
-            # This may be the second time that Ray has the job done, after a process that died in the middle.
+            # Ray may have retried the job, after a process that died in the middle.
             saved = saved_edits(self._spec, self._recipe, [job])
         rest = job.without(saved)
         try:
             return [*saved.values(), *(self._worker.run(model, rest) if rest else ())]
         except PiebenchError as error:
             return str(error)
-        except SpoiltProcess as error:
-            # Ray puts a new process in the place of one that dies, and has it do the job.
+        except DeviceUnusableError as error:
+            # Ray replaces a process that dies, and retries the job there.
             print(error, file=sys.stderr, flush=True)
             os._exit(1)
 
-    def _unpack(self, sample: Any, pictures: dict[str, bytes]) -> Any:
+    def _unpack(self, sample: Any, images: dict[str, bytes]) -> Any:
         file = Path(self._folder.name) / sample.id / sample.file.name
         if not file.is_file():
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(pictures[sample.id])
+            file.write_bytes(images[sample.id])
         return replace(sample, file=file)
 
 
-def _work_with(
+def _run_jobs(
     ray: Any, actors: dict[str, Any], awaited: dict[Any, str], queue: JobQueue, shared_files: bool
-) -> Generator[Outcome | Loaded | Lost, None, None]:
+) -> Generator[Outcome | ModelLoaded | WorkerLost, None, None]:
     """Hand jobs to actors as they become free."""
-    models: dict[str, Model] = {}
-    orders: dict[str, tuple[Model, Job]] = {}
+    models: dict[str, ModelSpec] = {}
+    assigned: dict[str, tuple[ModelSpec, Job]] = {}
     idle: set[str] = set()
 
     def run(name: str) -> None:
-        model, job = orders[name]
-        pictures = None if shared_files else {sample.id: sample.file.read_bytes() for sample in job.samples}
-        awaited[actors[name].run.remote(model, job, pictures)] = name
+        model, job = assigned[name]
+        images = None if shared_files else {sample.id: sample.file.read_bytes() for sample in job.samples}
+        awaited[actors[name].run.remote(model, job, images)] = name
 
     while not queue.is_empty:
         for name in sorted(idle):
             if (task := queue.next_job(name)) is None:
                 continue
             idle.remove(name)
-            orders[name] = task
+            assigned[name] = task
             if models.get(name) == task[0]:
                 run(name)
             else:
@@ -178,24 +173,26 @@ def _work_with(
         ready, _ = ray.wait(list(awaited), num_returns=1, timeout=_SILENCE_SECONDS)
         if not ready:
             names = ", ".join(sorted(awaited.values(), key=int))
-            yield Lost(names, f"no news from actors {names}; ray status tells what they wait for", None, True)
+            yield WorkerLost(
+                names, f"no answer from actors {names}; ray status shows what they wait for", None, True
+            )
             continue
         name = awaited.pop(ready[0])
         try:
             answer = ray.get(ready[0])
         except ray.exceptions.RayActorError as error:
-            # Ray has tried again already.
+            # Ray has retried already.
             idle.add(name)
             models.pop(name, None)
-            yield Lost(name, f"actor {name}: {error}".strip(), queue.requeue(name, give_up=True), True)
+            yield WorkerLost(name, f"actor {name}: {error}".strip(), queue.requeue(name, give_up=True), True)
             continue
         if isinstance(answer, str):
             raise PiebenchError(answer)
         if answer is None:
             idle.add(name)
         elif isinstance(answer, tuple):
-            models[name] = orders[name][0]
-            yield Loaded(name, models[name], *answer)
+            models[name] = assigned[name][0]
+            yield ModelLoaded(name, models[name], *answer)
             run(name)
         else:
             yield from answer
@@ -204,9 +201,9 @@ def _work_with(
 
 
 def _import_ray() -> Any:
-    # Ray reports its use over the network unless it is told not to.
+    # Ray reports its use over the network unless this is set.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # A cluster that was begun where a token lies asks for it; by itself Ray shows it only to address "auto".
+    # A cluster that was started where a token file is asks for it; by default Ray sends it only to "auto".
     if (Path.home() / ".ray" / "auth_token").is_file():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
@@ -222,13 +219,13 @@ def _connect(ray: Any, address: str | None) -> None:
         ray.init(address=address, logging_level="ERROR", log_to_driver=False)
     except (OSError, ValueError, RuntimeError) as error:
         raise PiebenchError(
-            f"--ray-address {address}: no Ray cluster answers ({error}); begin one with ray start --head, or "
-            "leave the address out to use this machine; where a cluster wants a token, set RAY_AUTH_TOKEN"
+            f"--ray-address {address}: no Ray cluster answers ({error}); start one with ray start --head, or "
+            "leave the address out to use this machine; if the cluster needs a token, set RAY_AUTH_TOKEN"
         ) from error
 
 
 def _check_address(address: str | None) -> None:
-    """See whether anybody listens at HOST:PORT: Ray would try for more than a minute."""
+    """Check that something listens at HOST:PORT; Ray would try for more than a minute."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()

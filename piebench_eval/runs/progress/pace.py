@@ -1,4 +1,4 @@
-"""How fast work goes that is finished in bursts: all edits of a batch are reported at once."""
+"""Pace of work that is finished in bursts: all edits of a batch are reported at once."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 WINDOW = 15 * 60.0
-"""Seconds of the newest work that make the pace."""
+"""The pace is that of the newest work, of so many seconds."""
 
 _FEWEST = 3
-"""Bursts that make the pace at least, however long they take."""
+"""The pace is that of at least so many bursts."""
 
 
 @dataclass
 class _Burst:
-    """What was finished together."""
+    """Work that was finished together."""
 
     began: float
     ended: float
@@ -27,10 +27,10 @@ class _Burst:
 
 
 class Pace:
-    """How much one worker does in a second.
+    """Work per second of one worker.
 
-    Two bursts measure the work of the second; of the first nobody knows when it was begun, unless it says
-    how long it took, or ``began`` says when work did.
+    Two bursts measure the work of the second. The first measures its own only if it says how long it took,
+    or if ``began`` says when the work began.
     """
 
     def __init__(self, began: float | None = None):
@@ -45,18 +45,18 @@ class Pace:
         return self._bursts[-1].ended if self._bursts else float("-inf")
 
     @property
-    def patience(self) -> float:
-        """Seconds without news after which a worker is not at work any more."""
+    def timeout(self) -> float:
+        """Seconds without finished work after which a worker counts as gone."""
         return max(WINDOW, _FEWEST * max((burst.seconds for burst in self._bursts), default=0.0))
 
     def add(self, at: float, work: float, seconds: float = 0.0) -> None:
-        """Take note of finished work.
+        """Add finished work.
 
         Args:
             at: when it was finished, in seconds.
-            work: how much it was, in whatever unit.
-            seconds: how long its whole batch took; 0 if nobody knows. What is finished in less than half of
-                that after something else belongs to the same batch.
+            work: how much, in any unit.
+            seconds: how long its whole batch took; 0 if unknown. Work that is finished less than half of that
+                after other work belongs to the same batch.
         """
         self._work += work
         last = self._bursts[-1] if self._bursts else None
@@ -68,7 +68,7 @@ class Pace:
             self._work -= self._bursts.popleft().work
 
     def per_second(self) -> float | None:
-        """Work done in a second; None if that cannot be told yet."""
+        """Work per second; None if unknown yet."""
         if not self._bursts:
             return None
         first, last = self._bursts[0], self._bursts[-1]
@@ -82,12 +82,12 @@ class Pace:
 
 
 def joint_speed(paces: Collection[Pace], workers: int) -> float | None:
-    """Work that several workers do in a second together.
+    """Work per second of several workers together.
 
     Args:
-        paces: those of workers that have finished something.
-        workers: how many are at work. Those without a pace yet are taken to be as fast as the others; of more
-            paces than workers, the newest are theirs.
+        paces: paces of the workers that have finished something.
+        workers: number of active workers. Those without a pace count as fast as the others; of more paces
+            than workers, the newest count.
     """
     newest = sorted(paces, key=lambda pace: pace.newest)[-workers:] if workers else list(paces)
     speeds = [speed for pace in newest if (speed := pace.per_second()) is not None]

@@ -1,4 +1,4 @@
-"""The benchmark that a run edits, found again."""
+"""Find and load the benchmark of a run."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 
 
 def dataset_of_run(store: RunStore, data: Path | None = None) -> tuple[Path, list[Sample]]:
-    """Load the samples that a run's sessions were to edit.
+    """Load the samples that a run was planned for.
 
     Args:
         store: the run.
-        data: the benchmark folder, if it is no longer where the run found it.
+        data: the benchmark folder, if it has moved since the run.
 
     Returns:
         The benchmark folder, and its planned samples in its order.
 
     Raises:
-        PiebenchError: the benchmark is gone or is not the one that was edited.
+        PiebenchError: the benchmark is gone, or is not that of the run.
     """
     manifest = store.manifest()
     if not manifest["sessions"]:
-        raise PiebenchError(f"{store.folder}: nothing has been edited yet; go on with piebench run")
+        raise PiebenchError(f"{store.folder}: nothing has been edited yet; continue with piebench run")
     folder = data or Path(manifest["sessions"][-1]["data_folder"])
     if not folder.is_dir() and (store.folder / BENCHMARK_FOLDER).is_dir():
         folder = store.folder / BENCHMARK_FOLDER  # the run folder was moved, and its own benchmark with it
     if not folder.is_dir():
-        raise PiebenchError(f"{folder}: the run's benchmark folder is gone; say with --data where it is now")
+        raise PiebenchError(f"{folder}: the run's benchmark folder is gone; give its new place by --data")
     stored = manifest["sessions"][-1].get("mask_size")
     dataset = load_pie_bench(folder, None if stored is None else parse_mask_size(stored))
     if dataset_fingerprint(dataset) != manifest["data"]["fingerprint"]:

@@ -1,4 +1,4 @@
-"""What a run leaves on disk: recipe, manifest, edited pictures and a record of each, scores and table."""
+"""The run folder: recipe, manifest, edited images and a record of each."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from piebench_eval.runs.store.paths import (
 )
 from piebench_eval.runs.store.records import (
     EditKey,
-    Ledger,
     Outcome,
     RecordLog,
-    read_ledger,
+    RunRecords,
+    read_records,
 )
-from piebench_eval.runs.store.session_log import changed, read_sessions
+from piebench_eval.runs.store.session_log import changed_error, read_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,9 +47,9 @@ class Scan:
 
     Attributes:
         done: records of the finished edits.
-        failed: records of those that failed and were not made since.
-        missing: edits that are neither.
-        problems: what was found damaged; its edits count as missing.
+        failed: records of the edits that have failed and were not made later.
+        missing: the other edits.
+        problems: damage; the edits concerned count as missing.
     """
 
     done: dict[EditKey, dict[str, Any]] = field(default_factory=dict)
@@ -61,12 +61,12 @@ class Scan:
 class RunStore:
     """A run folder; any number of processes may work in it at once.
 
-    Every file has one writer, or is written once: what two processes save of the same edit is the same
-    picture, renamed into its place whole.
+    Every file has one writer, or is written once: two processes that make the same edit save the same image,
+    and a file appears under its name only when it is complete.
 
     Attributes:
         folder: the run folder.
-        recipe: the recipe that all its pictures were made by, as data: no plugin is imported to look at it.
+        recipe: the recipe of all its images, as data: no plugin is imported to read it.
     """
 
     def __init__(self, folder: Path, recipe: Recipe | StoredRecipe):
@@ -75,7 +75,7 @@ class RunStore:
 
     @property
     def scores_file(self) -> Path:
-        """One row per picture and combination."""
+        """The scores file: one row per image and combination."""
         return self.folder / SCORES_FILE
 
     @classmethod
@@ -106,27 +106,27 @@ class RunStore:
 
     @classmethod
     def create_or_resume(cls, folder: Path, recipe: Recipe, about: dict[str, Any]) -> RunStore:
-        """Start a run in an empty folder, or go on with the same recipe, data and plugins.
+        """Start a run in an empty folder, or resume one with the same recipe, data and plugins.
 
         Args:
             folder: the run folder.
-            recipe: how pictures are edited.
+            recipe: the recipe of the run.
             about: what else determines the numbers, see ``describe_run``.
 
         Raises:
             PiebenchError: the folder holds a run by another recipe, or on other data.
         """
         remove_stale_partials(folder)
-        # The manifest first: a folder with a recipe is whole.
+        # The manifest first: a folder with a recipe then has both.
         write_new(folder / MANIFEST_FILE, json.dumps({"format": FORMAT, **about}, indent=1).encode())
         write_new(folder / RECIPE_FILE, recipe.to_yaml().encode())
         store = cls.read(folder)
         store.require_same_recipe(recipe)
-        store.require_same_world(about)
+        store.require_same_inputs(about)
         return store
 
     def require_same_recipe(self, recipe: Recipe) -> None:
-        """Refuse to mix two recipes in one folder.
+        """Check that a recipe is that of the folder.
 
         Raises:
             PiebenchError: the recipes differ; it lists the fields.
@@ -143,25 +143,25 @@ class RunStore:
                 "recipe. Differences (there -> now):\n" + "\n".join(f"  {line}" for line in differences)
             )
 
-    def require_same_world(self, about: dict[str, Any]) -> None:
-        """Refuse to mix edits of different data, or by different plugins.
+    def require_same_inputs(self, about: dict[str, Any]) -> None:
+        """Check that data and plugins are those that the run started with.
 
         Args:
             about: see ``describe_run``.
 
         Raises:
-            PiebenchError: something has changed since the run began.
+            PiebenchError: they have changed.
         """
         known = _read_manifest(self.folder)
         for part, name in (("data", "the benchmark folder"), ("plugins", "a plugin")):
             if known[part] != about[part]:
-                raise changed(self.folder, name)
+                raise changed_error(self.folder, name)
 
     def manifest(self) -> dict[str, Any]:
-        """What determines the run's numbers, and its sessions: their samples and models together.
+        """The manifest file, the session logs, and the samples and models of all sessions.
 
         Raises:
-            PiebenchError: a part of it is missing or damaged.
+            PiebenchError: a file is missing or damaged.
         """
         sessions = read_sessions(self.folder)
         models: dict[str, str | None] = {}
@@ -175,58 +175,58 @@ class RunStore:
         }
 
     def image_file(self, inversion: str, method: str, sample: Sample) -> Path:
-        """Where an edit is kept: the source's path with the suffix of the recipe's image format."""
+        """The file of an edit: the path of the source image with the suffix of the recipe's image format."""
         return self._image_file(f"{inversion}+{method}", sample.image_path)
 
     def _image_file(self, combination: str, image_path: str) -> Path:
         suffix = ".png" if self.recipe.image_format == "png" else ".jpg"
         return self.folder / IMAGES_FOLDER / combination / Path(image_path).with_suffix(suffix)
 
-    def keep(self, outcomes: Sequence[Outcome], image_paths: dict[str, str], log: RecordLog) -> list[Outcome]:
-        """Save outcomes: each picture, and then the records that say so.
+    def save(self, outcomes: Sequence[Outcome], image_paths: dict[str, str], log: RecordLog) -> list[Outcome]:
+        """Save outcomes: first the images, then their records.
 
         Args:
-            outcomes: what was made, or failed.
-            image_paths: the path of each sample's picture in the benchmark, by sample id.
-            log: the writer's own log.
+            outcomes: edits that were made or have failed.
+            image_paths: path of each sample's image in the benchmark, by sample id.
+            log: the record log of the writer.
 
         Returns:
-            The outcomes without their pictures, which are on the disk now.
+            The outcomes without their images, which are on disk now.
 
         Raises:
             PiebenchError: the disk is full, or the folder cannot be written to.
         """
-        kept = []
+        saved = []
         for outcome in outcomes:
             key, record, image = outcome.key, outcome.record, outcome.image
             if image is not None:
                 write_whole(self._image_file(key.combination, image_paths[key.sample]), image)
                 record = {**record, "bytes": len(image), "sha256": hashlib.sha256(image).hexdigest()}
-            kept.append(replace(outcome, record=record, image=None))
-        log.append(kept)
-        return kept
+            saved.append(replace(outcome, record=record, image=None))
+        log.append(saved)
+        return saved
 
     def records(self) -> dict[tuple[str, str, str], dict[str, Any]]:
         """The newest record of each edit that was made, by (inversion, method, sample id)."""
-        return {key: entries[-1] for key, entries in read_ledger(self.folder).made.items()}
+        return {key: entries[-1] for key, entries in read_records(self.folder).made.items()}
 
     def scan(self, samples: Iterable[Sample]) -> Scan:
-        """Find out which of the recipe's edits of these samples are finished, by records and file sizes."""
-        ledger = read_ledger(self.folder)
-        scan = Scan(problems=ledger.problems)
+        """Find the finished, failed and missing edits of these samples, by records and file sizes."""
+        records = read_records(self.folder)
+        scan = Scan(problems=records.problems)
         names = {(inversion, method): f"{inversion}+{method}" for inversion, method in self.recipe.pairs}
         for sample in samples:
             for (inversion, method), combination in names.items():
                 key = EditKey(inversion, method, sample.id)
-                self._judge(key, self._image_file(combination, sample.image_path), ledger, scan)
+                self._classify(key, self._image_file(combination, sample.image_path), records, scan)
         return scan
 
-    def _judge(self, key: EditKey, file: Path, ledger: Ledger, scan: Scan) -> None:
+    def _classify(self, key: EditKey, file: Path, records: RunRecords, scan: Scan) -> None:
         try:
             size = os.stat(file).st_size  # noqa: PTH116 (8,400 times: Path.stat takes twice as long)
         except OSError:
             size = None
-        made, failed = ledger.made.get(key, []), ledger.failed.get(key)
+        made, failed = records.made.get(key, []), records.failed.get(key)
         fitting = [record for record in made if size is not None and record.get("bytes") == size]
         if fitting:
             scan.done[key] = fitting[-1]
@@ -255,7 +255,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if about["format"] != FORMAT:
         raise PiebenchError(
             f"{folder}: written by another version of piebench (folder format {about['format']}, this one "
-            f"writes {FORMAT}); start a new run folder, or go on with that version"
+            f"writes {FORMAT}); start a new run folder, or use that version"
         )
     manifest = read_json_object(folder / MANIFEST_FILE, _MANIFEST_PARTS, "start a new run folder")
     if not all(isinstance(manifest[part], dict) for part in ("plugins", "data")):

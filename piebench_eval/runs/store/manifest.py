@@ -1,4 +1,4 @@
-"""What determines a run's numbers besides its recipe."""
+"""What determines the numbers of a run besides its recipe: data, plugins, versions, devices."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
 
 def describe_run(recipe: Recipe, dataset: Sequence[Sample]) -> dict[str, Any]:
-    """What must not change while a run lasts; its models are added by the sessions that load them.
+    """The content of a new manifest: what must not change while a run lasts. Session logs add the models.
 
     Args:
-        recipe: how pictures are edited.
+        recipe: the recipe of the run.
         dataset: all samples of the benchmark.
     """
     return {
@@ -45,14 +45,14 @@ def describe_run(recipe: Recipe, dataset: Sequence[Sample]) -> dict[str, Any]:
 def describe_session(
     data: Path, selected: Sequence[Sample], engine: str, shard: Shard, mask_size: Size | None = None
 ) -> dict[str, Any]:
-    """What one command does of a run.
+    """The content of a new session log.
 
     Args:
         data: the benchmark folder.
-        selected: the samples that it is to edit, those of other shards included.
-        engine: who executes it.
-        shard: which part of them is its own.
-        mask_size: the size that the benchmark's masks were brought to their pictures from; None for none.
+        selected: the selected samples, those of other shards included.
+        engine: name of the engine.
+        shard: the part of this session.
+        mask_size: the size that the masks are made for, if it is not the images' own.
     """
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -69,7 +69,7 @@ def describe_session(
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of everything that computes."""
+    """Versions of the libraries that compute."""
     return {
         "piebench-eval": __version__,
         "python": platform.python_version(),
@@ -78,15 +78,15 @@ def library_versions() -> dict[str, str]:
 
 
 def describe_device(device: torch.device) -> str:
-    """The device's name, for people."""
+    """The name of a device, for messages and records."""
     return f"{device} ({processor_name(device) if device.type == 'cuda' else platform.machine()})"
 
 
 def processor_name(device: torch.device) -> str:
-    """What computes: on another processor, the same code gives other last digits."""
+    """The name of the processor; another processor gives other last digits."""
     import torch
 
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    # Of two machines of a kind, one may add in wider vectors.
+    # Two processors of one architecture can have vectors of different width.
     return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"

@@ -1,4 +1,4 @@
-"""Names of the files in a run folder, and what a folder that a user names holds."""
+"""Names of the files in a run folder; which folders hold a run or a sweep."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SWEEP_FILE = "sweep.yaml"
 """In a folder whose subfolders are runs, see ``runs.store.sweep_folder``."""
 
 FILES_OF_A_RUN = (MANIFEST_FILE, BENCHMARK_FOLDER, "cache")
-"""What may be in a run's folder before its recipe is."""
+"""Files that a run folder can have before its recipe."""
 
 
 def holds_run(folder: Path) -> bool:
-    """Whether a run has been started in a folder."""
+    """Whether a folder holds a run."""
     return (folder / RECIPE_FILE).is_file()
 
 
@@ -33,11 +33,11 @@ def holds_sweep(folder: Path) -> bool:
 
 
 def refuse_sweep(folder: Path, remedy: str | None = None) -> None:
-    """Keep what is about one run from a sweep's folder.
+    """Check that a folder does not hold a sweep, for commands that need a single run.
 
     Args:
-        folder: what the user names.
-        remedy: what to do instead; by default, to look at the sweep or at one of its runs.
+        folder: the folder that the user names.
+        remedy: the remedy for the message; by default to name the sweep's command, or one of its runs.
 
     Raises:
         PiebenchError: the folder holds a sweep.
@@ -50,7 +50,7 @@ def refuse_sweep(folder: Path, remedy: str | None = None) -> None:
 
 
 def scores_file_of(place: Path) -> Path:
-    """The scores file that a user names, by itself or by its run folder.
+    """The scores file at a path: the file itself, or that of a run folder.
 
     Raises:
         PiebenchError: the folder holds a sweep.
@@ -62,9 +62,9 @@ def scores_file_of(place: Path) -> Path:
 
 
 def refuse_sweep_out(folder: Path) -> None:
-    """Keep a single run out of a sweep's folder.
+    """Check that the folder of a new run does not hold a sweep.
 
     Raises:
         PiebenchError: the folder holds a sweep.
     """
-    refuse_sweep(folder, "go on with its --sweep or --config, or choose another --out")
+    refuse_sweep(folder, "resume it with its --sweep or --config, or choose another --out")

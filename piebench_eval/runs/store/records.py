@@ -1,4 +1,4 @@
-"""What became of each edit: outcomes, the log that every worker keeps, and what the logs add up to."""
+"""Outcomes of edits, the record log of each worker, and the records of all logs together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SYNC_SECONDS = 1.0
 
 
 class EditKey(NamedTuple):
-    """Which edit: one sample by one combination."""
+    """Identifies an edit: one sample by one combination."""
 
     inversion: str
     method: str
@@ -27,19 +27,19 @@ class EditKey(NamedTuple):
 
     @property
     def combination(self) -> str:
-        """As in folder names: ``direct+p2p``."""
+        """Name of the combination, as in folder names: ``direct+p2p``."""
         return f"{self.inversion}+{self.method}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """An edit that was made, or that failed.
+    """The outcome of an edit: made or failed.
 
     Attributes:
         key: which edit.
-        record: what the log keeps of it; a failure's holds ``error`` and ``traceback``.
-        image: the encoded picture; None for a failure, or where the worker has saved it already.
-        worker: who made it; empty if it was found.
+        record: its record; of a failure, with ``error`` and ``traceback``.
+        image: the encoded image; None for a failure, or if the worker has saved it already.
+        worker: name of the worker; empty if an earlier session made it.
     """
 
     key: EditKey
@@ -49,24 +49,24 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Whether there is no picture."""
+        """Whether the edit has failed."""
         return "error" in self.record
 
 
 def failure(key: EditKey, error: str, traceback: str = "") -> Outcome:
-    """An edit that could not be made."""
+    """The outcome of an edit that has failed."""
     return Outcome(key, {"finished": now(), "error": error, "traceback": traceback})
 
 
 def now() -> str:
-    """The time, as records keep it."""
+    """The current time, as in records."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class RecordLog:
-    """One worker's log: a line per edit, appended after the edit's picture is on the disk.
+    """The log of one worker: a line per edit, appended after the image is on disk.
 
-    A record without its picture, or the other way round, is therefore no finished edit, and is made again.
+    An edit with a record but no image, or an image but no record, is not finished and is made again.
     """
 
     def __init__(self, file: Path):
@@ -80,8 +80,8 @@ class RecordLog:
             PiebenchError: the disk is full, or the folder cannot be written to.
         """
         lines = [json.dumps({**outcome.key._asdict(), **outcome.record}) for outcome in outcomes]
-        # Waiting for the disk at every line would cost more than quick edits themselves. A crash of the whole
-        # machine may lose a second's records, and with them only the time to make their edits again.
+        # Waiting for the disk at every line would take longer than fast edits. A crash of the machine can
+        # lose the records of a second, whose edits are then made again.
         sync = time.monotonic() - self._synced > _SYNC_SECONDS
         append_line(self._file, "\n".join(lines), sync)
         if sync:
@@ -89,13 +89,13 @@ class RecordLog:
 
 
 @dataclass
-class Ledger:
-    """All records of a run.
+class RunRecords:
+    """The records of all logs of a run.
 
     Attributes:
-        made: records of edits that were made; an edit that was made again has several, the newest last.
-        failed: the newest record of each edit that failed, made or not since.
-        problems: what is wrong with the logs.
+        made: records of the edits that were made; several, the newest last, if one was made again.
+        failed: the newest record of each edit that has failed, also if it was made later.
+        problems: damage in the logs.
     """
 
     made: dict[EditKey, list[dict[str, Any]]] = field(default_factory=dict)
@@ -103,31 +103,31 @@ class Ledger:
     problems: list[str] = field(default_factory=list)
 
 
-def read_ledger(folder: Path) -> Ledger:
-    """Read the logs of all workers in a run folder."""
-    ledger, entries = Ledger(), []
+def read_records(folder: Path) -> RunRecords:
+    """Read the record logs of all workers of a run folder."""
+    records, entries = RunRecords(), []
     for file, found, torn in _read_logs(folder):
         entries += found
         if torn:
             lines = "a torn line" if torn == 1 else f"{torn} torn lines"
-            ledger.problems.append(f"{file}: {lines}; edits without a record will be made again")
+            records.problems.append(f"{file}: {lines}; edits without a record will be made again")
     for entry in sorted(entries, key=lambda entry: str(entry["finished"])):
         key = EditKey(*(str(entry.pop(name)) for name in EditKey._fields))
         if "error" in entry:
-            ledger.failed[key] = entry
+            records.failed[key] = entry
         else:
-            ledger.made.setdefault(key, []).append(entry)
-    return ledger
+            records.made.setdefault(key, []).append(entry)
+    return records
 
 
 def edits_of_logs(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The records of edits that were made, in the order of each worker's log, by the log's name."""
+    """The records of edits that were made, by name of the log, in its order."""
     return {
         file.stem: [entry for entry in found if "error" not in entry] for file, found, _ in _read_logs(folder)
     }
 
 
 def _read_logs(folder: Path) -> Iterator[tuple[Path, list[dict[str, Any]], int]]:
-    """Each worker's log: the file, its entries, and how many lines are torn."""
+    """Each log: the file, its entries, and the number of torn lines."""
     for file in sorted((folder / RECORDS_FOLDER).glob("*.jsonl")):
         yield file, *read_json_lines(file, {*EditKey._fields, "finished"})

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SESSIONS_FOLDER = "sessions"
-PLANNED_ROWS = "planned_rows"
-"""What a session notes of the UNet rows of an edit by each combination, once it has counted them."""
+PLANNED_EVALUATIONS = "planned_rows"
+"""Field of a session log: model evaluations of an edit by each combination, once they are counted."""
 
-_PARTS = {"started", "data_folder", "samples", "models"}
+_FIELDS = {"started", "data_folder", "samples", "models"}
 
 
-class Session:
-    """One command's work on a run: a file in ``sessions/`` that only it writes.
+class SessionLog:
+    """The log of one session, that is one command's work on a run: a file that only it writes.
 
     Attributes:
-        name: distinct from every other session's, and sorted by time.
+        name: name of the session; unique, and sorted by time.
     """
 
     def __init__(self, folder: Path, name: str, content: dict[str, Any]):
@@ -36,29 +36,29 @@ class Session:
         self._content = {"models": {}, **content}
         self._write()
 
-    def log(self, worker: str) -> RecordLog:
-        """A worker's own log."""
+    def record_log(self, worker: str) -> RecordLog:
+        """The record log of a worker."""
         return RecordLog(log_file(self._folder, self.name, worker))
 
-    def note(self, part: str, value: Any) -> None:
-        """Add something to what the session says of itself."""
-        self._content[part] = value
+    def note(self, field: str, value: Any) -> None:
+        """Add a field to the log."""
+        self._content[field] = value
         self._write()
 
     def use_model(self, model: str, revision: str | None, fingerprint: str | None) -> None:
-        """Note which weights the edits that follow are made with.
+        """Note the weights of the edits that follow.
 
         Raises:
-            PiebenchError: other sessions of the run have others.
+            PiebenchError: another session of the run has used other weights.
         """
         name = f"{model}@{revision}" if revision else model
         if self._content["models"].setdefault(name, fingerprint) != fingerprint:
-            raise changed(self._folder, f"the files of the model {name}")
-        # First written, then compared: of two sessions that begin at once, one at least sees the other.
+            raise changed_error(self._folder, f"the files of the model {name}")
+        # Written before compared: of two sessions that start at once, at least one sees the other.
         self._write()
         for session in read_sessions(self._folder):
             if session["models"].get(name, fingerprint) != fingerprint:
-                raise changed(self._folder, f"the files of the model {name}")
+                raise changed_error(self._folder, f"the files of the model {name}")
 
     def _write(self) -> None:
         file = self._folder / SESSIONS_FOLDER / f"{self.name}.json"
@@ -66,23 +66,23 @@ class Session:
 
 
 def log_file(folder: Path, session: str, worker: str) -> Path:
-    """Where a worker of a session logs."""
+    """The record log of a worker of a session."""
     return folder / RECORDS_FOLDER / f"{session}.{worker}.jsonl"
 
 
 def session_name() -> str:
-    """A name that no other session of any machine has."""
+    """A new name, unique on all machines."""
     started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     return f"{started}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
 
 
-def changed(folder: Path, what: str) -> PiebenchError:
-    """The refusal to mix results."""
+def changed_error(folder: Path, what: str) -> PiebenchError:
+    """The error that refuses to mix results of different inputs."""
     return PiebenchError(f"{folder}: {what} changed since the run began; choose another --out, or restore it")
 
 
 def read_sessions(folder: Path) -> list[dict[str, Any]]:
-    """What every session of a run wrote of itself, oldest first.
+    """The session logs of a run, oldest first.
 
     Raises:
         PiebenchError: one is damaged.
@@ -91,11 +91,11 @@ def read_sessions(folder: Path) -> list[dict[str, Any]]:
 
 
 def sessions_by_name(folder: Path) -> dict[str, dict[str, Any]]:
-    """What every session of a run wrote of itself, oldest first, by its name.
+    """The session logs of a run by name, oldest first.
 
     Raises:
         PiebenchError: one is damaged.
     """
     remedy = "restore it, or delete it and run the same command again"
     files = sorted((folder / SESSIONS_FOLDER).glob("*.json"))
-    return {file.stem: read_json_object(file, _PARTS, remedy) for file in files}
+    return {file.stem: read_json_object(file, _FIELDS, remedy) for file in files}

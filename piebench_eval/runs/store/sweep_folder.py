@@ -1,4 +1,4 @@
-"""The folder of a sweep: ``sweep.yaml`` beside the run folders of its points."""
+"""The folder of a sweep: ``sweep.yaml`` beside the run folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CACHE_FOLDER = "cache"
-"""What the runs of a sweep share on disk, beside them."""
+"""Folder of the cache that the runs of a sweep share."""
 
 _REMEDY = "run the same piebench run --sweep again after deleting it: finished edits are kept"
 
@@ -39,12 +39,12 @@ def read_sweep(folder: Path) -> Sweep:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise PiebenchError(f"{file}: is damaged ({error}); {_REMEDY}") from None
     if not whole or not runs:
-        raise PiebenchError(f"{file}: is damaged (points do not fit the axes, or lack); {_REMEDY}")
+        raise PiebenchError(f"{file}: is damaged (its points do not fit its axes); {_REMEDY}")
     return Sweep(axes, runs)
 
 
 def check_sweep_folder(sweep: Sweep, folder: Path) -> None:
-    """Check that a sweep may go into a folder: an empty one, or one whose runs it all has.
+    """Check that a folder is free for a sweep: empty, or with runs of this sweep only.
 
     Raises:
         PiebenchError: the folder holds a single run, or runs that are not of this sweep.
@@ -56,7 +56,7 @@ def check_sweep_folder(sweep: Sweep, folder: Path) -> None:
     kept = {(run.folder, run.recipe_hash) for run in read_sweep(folder).runs}
     if others := kept - {(run.folder, run.recipe_hash) for run in sweep.runs}:
         raise PiebenchError(
-            f"{folder}: holds another sweep, with points that this one lacks or makes by another recipe: "
+            f"{folder}: holds another sweep, with runs that this one lacks or makes by another recipe: "
             f"{', '.join(sorted(name for name, _ in others))}; choose another --out, or sweep these too"
         )
 

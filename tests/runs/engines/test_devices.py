@@ -44,7 +44,7 @@ def test_a_device_that_is_not_there_is_refused(two_gpus, monkeypatch):
 @pytest.mark.parametrize("names", ["auto", "all", "cuda", "cuda:1", "cuda,cuda:1"])
 def test_every_device_that_is_found_can_be_set(two_gpus, monkeypatch, names, in_this_process):
     # The process that is asked for devices prints what resolve_device returns.
-    monkeypatch.setattr(devices, "_ask_torch", lambda: (2, str(resolve_device("auto"))))
+    monkeypatch.setattr(devices, "_query_torch", lambda: (2, str(resolve_device("auto"))))
     found = [accepted(torch.device(name)) for name in find_devices(names, in_this_process)]
     assert found == {"auto": [0], "cuda": [0], "cuda:1": [1]}.get(names, [0, 1])
 
@@ -66,12 +66,12 @@ def test_names_that_are_none_are_refused(names):
     ],
 )
 def test_names_become_devices(monkeypatch, gpus, wanted, found):
-    monkeypatch.setattr(devices, "_ask_torch", lambda: (gpus, "cuda:0" if gpus else "cpu"))
+    monkeypatch.setattr(devices, "_query_torch", lambda: (gpus, "cuda:0" if gpus else "cpu"))
     assert find_devices(wanted, in_this_process=False) == found
 
 
 def test_a_launchers_processes_take_a_gpu_each(monkeypatch):
-    monkeypatch.setattr(devices, "_ask_torch", lambda: (2, "cuda:0"))
+    monkeypatch.setattr(devices, "_query_torch", lambda: (2, "cuda:0"))
     monkeypatch.setenv("WORLD_SIZE", "8")
     for rank, device in (("0", "cuda:0"), ("1", "cuda:1"), ("3", "cuda:1")):
         monkeypatch.setenv("LOCAL_RANK", rank)
@@ -81,12 +81,12 @@ def test_a_launchers_processes_take_a_gpu_each(monkeypatch):
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
-    monkeypatch.setattr(devices, "_ask_torch", lambda: (0, "cpu"))
+    monkeypatch.setattr(devices, "_query_torch", lambda: (0, "cpu"))
     with pytest.raises(PiebenchError, match="0 CUDA devices"):
         find_devices("cuda", in_this_process=False)
 
 
 def test_pytorch_is_asked_for_its_devices():
-    gpus, best = devices._ask_torch()
+    gpus, best = devices._query_torch()
     assert gpus >= 0 and best in ("cpu", "cuda:0", "mps")
     assert find_devices("auto", in_this_process=True) == [best]

@@ -11,14 +11,14 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.runs import worker as worker_module
 from piebench_eval.runs.queue import ATTEMPTS
 from piebench_eval.runs.store.session_log import read_sessions
-from tests.support.fake_editor import FakeEditor, fake_editor
+from tests.support.fake_runner import FakeRunner, fake_runner
 from tests.support.runs import digests, recorded_edits, run
 
 
 @pytest.fixture(scope="module")
 def undisturbed(fake_recipe, photo_bench, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "undisturbed"
-    run(fake_recipe, photo_bench, folder, make_editor=fake_editor())
+    run(fake_recipe, photo_bench, folder, make_runner=fake_runner())
     return digests(folder)
 
 
@@ -26,7 +26,7 @@ def undisturbed(fake_recipe, photo_bench, tmp_path_factory):
 def test_processes_make_what_one_makes(fake_recipe, photo_bench, undisturbed, tmp_path, count, batch_size):
     out = tmp_path / "run"
     summary = run(
-        fake_recipe, photo_bench, out, count=count, batch_size=batch_size, make_editor=fake_editor()
+        fake_recipe, photo_bench, out, workers=count, batch_size=batch_size, make_runner=fake_runner()
     )
     assert (summary.made, summary.found, summary.failed) == (8, 0, {})
     assert digests(out) == undisturbed
@@ -52,7 +52,7 @@ def test_a_killed_worker_is_replaced(fake_recipe, photo_bench, undisturbed, tmp_
     out = tmp_path / "run"
     killer = threading.Thread(target=kill_a_worker, args=(out, 1))
     killer.start()
-    summary = run(fake_recipe, photo_bench, out, count=2, make_editor=fake_editor(seconds=0.2))
+    summary = run(fake_recipe, photo_bench, out, workers=2, make_runner=fake_runner(seconds=0.2))
     killer.join()
     assert (summary.made, summary.failed) == (8, {})
     (warning,) = summary.warnings
@@ -67,11 +67,11 @@ def test_an_edit_that_kills_its_workers_fails_and_the_rest_is_made(
 ):
     out, deadly = tmp_path / "run", samples[1].id
     # Two places: the deaths of one edit's workers alternate between them or not, and no place is given up.
-    summary = run(fake_recipe, photo_bench, out, count=2, make_editor=fake_editor(kills=(deadly,)))
+    summary = run(fake_recipe, photo_bench, out, workers=2, make_runner=fake_runner(kills=(deadly,)))
     assert summary.made == 6
     assert set(summary.failed) == {f"ddim+p2p {deadly}", f"direct+p2p {deadly}"}
     assert all(f"{ATTEMPTS} workers died" in error for error in summary.failed.values())
-    again = run(fake_recipe, photo_bench, out, make_editor=fake_editor(), retry_failed=True)
+    again = run(fake_recipe, photo_bench, out, make_runner=fake_runner(), retry_failed=True)
     assert (again.made, again.found, again.failed) == (2, 6, {})
 
 
@@ -81,7 +81,7 @@ def no_worker(spec, recipe):
 
 def test_a_place_where_every_worker_dies_is_left(fake_recipe, photo_bench, tmp_path):
     with pytest.raises(PiebenchError, match=r"exit code 3, 3 times in a row, and no worker is left"):
-        run(fake_recipe, photo_bench, tmp_path / "run", count=2, make_editor=no_worker)
+        run(fake_recipe, photo_bench, tmp_path / "run", workers=2, make_runner=no_worker)
     assert not (tmp_path / "run").exists()
 
 
@@ -91,11 +91,11 @@ def bad_model(spec, recipe):
 
 def test_what_no_worker_can_do_is_said_once(fake_recipe, photo_bench, tmp_path):
     with pytest.raises(PiebenchError, match=r"^--model x: cannot be loaded$"):
-        run(fake_recipe, photo_bench, tmp_path / "run", count=2, make_editor=bad_model)
+        run(fake_recipe, photo_bench, tmp_path / "run", workers=2, make_runner=bad_model)
     assert not (tmp_path / "run").exists()
 
 
-class SavedBehind(FakeEditor):
+class SavedBehind(FakeRunner):
     """The first worker to edit saves its first picture only once it edits the second, or raises."""
 
     def __init__(self, spec, recipe):
@@ -123,13 +123,15 @@ class SavedBehind(FakeEditor):
 def test_on_a_gpu_a_batch_is_saved_while_the_next_job_is_edited(
     fake_recipe, photo_bench, undisturbed, tmp_path
 ):
-    summary = run(fake_recipe, photo_bench, tmp_path / "run", count=2, batch_size=1, make_editor=SavedBehind)
+    summary = run(
+        fake_recipe, photo_bench, tmp_path / "run", workers=2, batch_size=1, make_runner=SavedBehind
+    )
     assert (summary.made, summary.failed, summary.warnings) == (8, {}, [])
     assert digests(tmp_path / "run") == undisturbed
     assert len(recorded_edits(tmp_path / "run")) == 8
 
 
-class KilledWhileSaving(FakeEditor):
+class KilledWhileSaving(FakeRunner):
     """The worker of the CPU dies in its second edit, while it saves its first; the others wait for it."""
 
     def __init__(self, spec, recipe):
@@ -156,8 +158,8 @@ def wait_for(file, seconds=60):
 
 def test_what_a_dead_worker_had_not_saved_is_made_again(fake_recipe, photo_bench, undisturbed, tmp_path):
     out = tmp_path / "run"
-    devices = "cpu,cuda:0"  # two processes; the editor uses neither
-    summary = run(fake_recipe, photo_bench, out, devices=devices, batch_size=1, make_editor=KilledWhileSaving)
+    devices = "cpu,cuda:0"  # two processes; the runner uses neither
+    summary = run(fake_recipe, photo_bench, out, devices=devices, batch_size=1, make_runner=KilledWhileSaving)
     assert (summary.made, summary.failed) == (8, {}) and summary.warnings
     assert digests(out) == undisturbed
     assert len(set(recorded_edits(out))) == len(recorded_edits(out)) == 8
@@ -165,8 +167,8 @@ def test_what_a_dead_worker_had_not_saved_is_made_again(fake_recipe, photo_bench
 
 def test_a_gpus_error_ends_its_process_and_is_told(fake_recipe, photo_bench, samples, tmp_path, capfd):
     bad = samples[1].id
-    editor = fake_editor(spoils=(bad,))
-    summary = run(fake_recipe, photo_bench, tmp_path / "run", count=2, batch_size=1, make_editor=editor)
+    runner = fake_runner(spoils=(bad,))
+    summary = run(fake_recipe, photo_bench, tmp_path / "run", workers=2, batch_size=1, make_runner=runner)
     assert summary.made == 6 and set(summary.failed) == {f"ddim+p2p {bad}", f"direct+p2p {bad}"}
     assert all("device-side assert" in error for error in summary.failed.values())
     assert "Traceback" not in capfd.readouterr().err

@@ -16,11 +16,11 @@ import torch
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.engines import ray as ray_engine
-from piebench_eval.runs.jobs import plan_units
+from piebench_eval.runs.jobs import plan_jobs
 from piebench_eval.runs.store.session_log import read_sessions
 from tests.runs.engines.test_local import kill_a_worker
 from tests.runs.test_worker import worker_spec
-from tests.support.fake_editor import fake_editor
+from tests.support.fake_runner import fake_runner
 from tests.support.runs import digests, recorded_edits, run, wait_for_end, wait_for_pictures
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="pip install 'piebench-eval[ray]'")
@@ -60,7 +60,7 @@ def wait_for_port(port):
 @pytest.fixture(scope="module")
 def undisturbed(fake_recipe, photo_bench, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "undisturbed"
-    run(fake_recipe, photo_bench, folder, make_editor=fake_editor())
+    run(fake_recipe, photo_bench, folder, make_runner=fake_runner())
     return digests(folder)
 
 
@@ -75,7 +75,7 @@ def test_actors_make_what_one_process_makes(
 ):
     out = tmp_path / "run"
     arguments = (cluster, fake_recipe, photo_bench, out)
-    summary = run_on(*arguments, shared_files=shared_files, make_editor=fake_editor())
+    summary = run_on(*arguments, shared_files=shared_files, make_runner=fake_runner())
     assert (summary.made, summary.failed) == (8, {})
     assert digests(out) == undisturbed
     assert len(set(recorded_edits(out))) == len(recorded_edits(out)) == 8
@@ -89,7 +89,7 @@ def test_a_killed_actor_comes_back_and_its_job_is_done(
     out = tmp_path / "run"
     killer = threading.Thread(target=kill_a_worker, args=(out, 1))
     killer.start()
-    summary = run_on(cluster, fake_recipe, photo_bench, out, make_editor=fake_editor(seconds=0.5))
+    summary = run_on(cluster, fake_recipe, photo_bench, out, make_runner=fake_runner(seconds=0.5))
     killer.join()
     assert (summary.made, summary.failed) == (8, {})
     assert digests(out) == undisturbed
@@ -101,13 +101,13 @@ DRIVER = """
 import sys
 from pathlib import Path
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
-from tests.support.fake_editor import fake_editor
+from tests.support.fake_runner import fake_runner
 from tests.support.runs import run
 
 recipe, data, out, address = sys.argv[1:]
 recipe = build_recipe(read_recipe_fields(Path(recipe)), {}, recipe)
 who = {"engine": "ray", "ray_address": address, "count": 2, "batch_size": 1}
-run(recipe, Path(data), Path(out), **who, make_editor=fake_editor(seconds=0.5))
+run(recipe, Path(data), Path(out), **who, make_runner=fake_runner(seconds=0.5))
 """
 
 
@@ -121,7 +121,7 @@ def test_a_killed_driver_is_begun_again(cluster, fake_recipe, photo_bench, undis
     driver.wait()
     for worker in read_sessions(out)[-1]["workers"].values():
         wait_for_end(worker["pid"])
-    summary = run_on(cluster, fake_recipe, photo_bench, out, make_editor=fake_editor())
+    summary = run_on(cluster, fake_recipe, photo_bench, out, make_runner=fake_runner())
     assert summary.found >= 2 and summary.found + summary.made == 8
     assert digests(out) == undisturbed
     assert len(set(recorded_edits(out))) == len(recorded_edits(out)) == 8
@@ -131,8 +131,8 @@ def test_an_edit_that_kills_its_actors_fails_and_the_rest_is_made(
     cluster, fake_recipe, photo_bench, samples, tmp_path
 ):
     deadly = samples[1].id
-    editor = fake_editor(kills=(deadly,))
-    summary = run_on(cluster, fake_recipe, photo_bench, tmp_path / "run", make_editor=editor)
+    runner = fake_runner(kills=(deadly,))
+    summary = run_on(cluster, fake_recipe, photo_bench, tmp_path / "run", make_runner=runner)
     assert summary.made == 6 and set(summary.failed) == {f"ddim+p2p {deadly}", f"direct+p2p {deadly}"}
 
 
@@ -148,7 +148,7 @@ def test_what_no_actor_can_do_is_said_once(cluster, fake_recipe, photo_bench, tm
             tmp_path / "run",
             engine="ray",
             ray_address=cluster,
-            make_editor=bad_model,
+            make_runner=bad_model,
         )
 
 
@@ -175,8 +175,8 @@ def test_an_actor_has_a_device_that_can_be_set(fake_recipe, monkeypatch):
         def make(self, spec, recipe, name):
             made.append(torch.cuda._utils._get_device_index(torch.device(spec.device)))
 
-    spec = worker_spec(make_editor=fake_editor())
-    ray_engine.RayEngine(spec, fake_recipe, ray_engine.RayOptions())._start(Ray())
+    spec = worker_spec(make_runner=fake_runner())
+    ray_engine.RayEngine(spec, fake_recipe)._start(Ray())
     assert made == [0, 0], "Ray shows each actor its own GPU as the first"
 
 
@@ -191,8 +191,8 @@ def test_an_actor_with_a_broken_gpu_makes_room_for_another(fake_recipe, samples,
     fake_ray = SimpleNamespace(get_runtime_context=lambda: not_rebuilt)
     monkeypatch.setattr(ray_engine, "_import_ray", lambda: fake_ray)
     monkeypatch.setattr(ray_engine.os, "_exit", end)
-    spec = worker_spec(make_editor=fake_editor(spoils=(samples[0].id,)))
+    spec = worker_spec(make_runner=fake_runner(spoils=(samples[0].id,)))
     actor = ray_engine.Actor(spec, fake_recipe.to_yaml(), "0")
-    (unit,) = plan_units(fake_recipe, samples, batch_size=4)
+    (group,) = plan_jobs(fake_recipe, samples, batch_size=4)
     with pytest.raises(Ended):
-        actor.run(unit.model, unit.jobs[0], None)
+        actor.run(group.model, group.jobs[0], None)

@@ -46,7 +46,7 @@ def test_batches_longer_than_the_window_still_make_a_pace():
     pace = Pace()
     for hour in range(1, 5):
         pace.add(3600 * hour, 8, 3600)
-    assert pace.per_second() == pytest.approx(8 / 3600) and pace.patience == 3 * 3600
+    assert pace.per_second() == pytest.approx(8 / 3600) and pace.timeout == 3 * 3600
 
 
 def test_workers_add_up_and_one_at_its_first_batch_is_as_fast_as_the_others():

@@ -12,15 +12,15 @@ from piebench_eval.demo.benchmark import write_benchmark
 from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
 from piebench_eval.recipes.shipped import DEMO_RECIPE
 from piebench_eval.runs import worker
-from piebench_eval.runs.forecast import count_rows
+from piebench_eval.runs.forecast import count_evaluations
 from piebench_eval.runs.jobs import Job
 from piebench_eval.runs.plan import Selection, plan_run
-from piebench_eval.runs.progress.planned_rows import PlannedRows
+from piebench_eval.runs.progress.evaluation_forecaster import EvaluationForecaster
 from piebench_eval.runs.progress.time_left import TimeLeft
-from piebench_eval.runs.result import EditResult
+from piebench_eval.runs.runner import EditResult
 from piebench_eval.runs.store.records import EditKey, Outcome
 from piebench_eval.runs.store.session_log import read_sessions
-from tests.support.fake_editor import FakeEditor, fake_editor
+from tests.support.fake_runner import FakeRunner, fake_runner
 from tests.support.runs import run
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -47,7 +47,7 @@ def clock(monkeypatch):
     return clock
 
 
-class Slow(FakeEditor):
+class Slow(FakeRunner):
     """Takes 40 seconds for a batch at 100 rows per edit, and more in proportion."""
 
     def __init__(self, clock, rows):
@@ -85,9 +85,9 @@ def drawn(tmp_path_factory):
 def edit(clock, drawn, tmp_path):
     def edit(rows, limit=SAMPLES):
         recipe = recipe_of(*(name.removesuffix("+p2p") for name in rows))
-        editor = partial(make_slow, clock=clock, rows=rows)
+        runner = partial(make_slow, clock=clock, rows=rows)
         return run(
-            recipe, drawn, tmp_path / "run", Selection(limit=limit), batch_size=SIZE, make_editor=editor
+            recipe, drawn, tmp_path / "run", Selection(limit=limit), batch_size=SIZE, make_runner=runner
         )
 
     return edit
@@ -95,12 +95,12 @@ def edit(clock, drawn, tmp_path):
 
 def at(summary, done):
     """What was told when so many edits were done."""
-    return [progress for progress in summary.told if progress.done == done][-1]
+    return [progress for progress in summary.reports if progress.done == done][-1]
 
 
 def test_batches_of_8_every_40_seconds(edit):
     found = edit({"direct+p2p": 100})
-    assert found.told[0].seconds_left is None
+    assert found.reports[0].seconds_left is None
     for batches in range(1, 6):
         now = at(found, SIZE * batches)
         assert now.per_minute == pytest.approx(12)
@@ -111,7 +111,7 @@ def test_a_resumed_run_goes_by_its_own_batches(edit, clock):
     edit({"direct+p2p": 100}, limit=SIZE)
     clock.pass_by(3600)
     found = edit({"direct+p2p": 100})
-    assert found.told[0].done == SIZE and found.told[0].seconds_left is None
+    assert found.reports[0].done == SIZE and found.reports[0].seconds_left is None
     # Of the first eight samples two were there; their batch is computed whole.
     assert at(found, SIZE + 6).seconds_left == pytest.approx(SECONDS * 4)
     assert at(found, SIZE + 6 + 6).seconds_left == pytest.approx(SECONDS * 3)
@@ -127,7 +127,7 @@ def counted(monkeypatch):
         calls["get"] += 1
         return [counts] if calls["get"] > 2 else None
 
-    monkeypatch.setattr(PlannedRows, "get", get)
+    monkeypatch.setattr(EvaluationForecaster, "get", get)
     return counts
 
 
@@ -142,12 +142,12 @@ def test_a_combination_that_has_not_begun_costs_what_is_planned(edit, counted, t
 
 def test_nothing_is_told_while_rows_are_counted(edit, counted):
     found = edit({"ddim+p2p": 100, "null_text+p2p": 1000})
-    told = [progress.seconds_left for progress in found.told if 0 < progress.done < SIZE]
+    told = [progress.seconds_left for progress in found.reports if 0 < progress.done < SIZE]
     assert told[:2] == [None, None]
 
 
 def test_short_runs_are_not_counted(edit, monkeypatch):
-    monkeypatch.setattr(PlannedRows, "get", lambda self: pytest.fail("counted"))
+    monkeypatch.setattr(EvaluationForecaster, "get", lambda self: pytest.fail("counted"))
     found = edit({"ddim+p2p": 1, "null_text+p2p": 1}, limit=SIZE)
     assert at(found, SIZE).seconds_left is not None
 
@@ -172,43 +172,45 @@ def test_two_workers_are_twice_as_fast_whenever_they_began(start, drawn, tmp_pat
     batches = [ids[first : first + SIZE] for first in range(0, len(ids), SIZE)]
     left = TimeLeft(plan, [job_of(batch) for batch in batches], {})
     for name in ("0", "1"):
-        left.begin(name)
+        left.add_worker(name)
     for batch in range(1, 4):
         for name, began in (("0", 0.0), ("1", start)):
             for place in range(SIZE):
-                left.take(outcome(name, batch, place, began))
+                left.add_outcome(outcome(name, batch, place, began))
             assert left.per_minute == pytest.approx(24, rel=0.01)
     assert left.seconds() == pytest.approx((160 - 48) / 24 * 60, rel=0.01)
-    left.lose("0")
+    left.remove_worker("0")
     assert left.seconds() == pytest.approx((160 - 48) / 12 * 60, rel=0.01)
 
 
 def test_the_runs_after_it_count(drawn, tmp_path, monkeypatch):
     recipe = recipe_of("direct")
-    run(recipe, drawn, tmp_path / "two", Selection(limit=4), make_editor=fake_editor())
+    run(recipe, drawn, tmp_path / "two", Selection(limit=4), make_runner=fake_runner())
 
     def left_before(later_samples):
         later = plan_run(recipe, drawn, tmp_path / "two", Selection(limit=later_samples))
         plan = plan_run(recipe, drawn, tmp_path / "one", Selection(limit=8))
         left = TimeLeft(replace(plan, after=(later,)), [job_of(f"0-1-{n}" for n in range(SIZE))], {})
-        left.begin("0")
+        left.add_worker("0")
         for place in range(SIZE):
-            left.take(outcome("0", 1, place))
+            left.add_outcome(outcome("0", 1, place))
         return left.seconds()
 
     assert left_before(8) == pytest.approx(4 / 12 * 60)
     # From a minute on, the rows of the other recipe are counted.
-    monkeypatch.setattr(PlannedRows, "get", lambda self: [{"direct+p2p": 100.0}, {"direct+p2p": 300.0}])
+    monkeypatch.setattr(
+        EvaluationForecaster, "get", lambda self: [{"direct+p2p": 100.0}, {"direct+p2p": 300.0}]
+    )
     assert left_before(24) == pytest.approx(20 * 3 / 12 * 60)
 
 
 def test_rows_are_counted_in_another_process_as_a_dry_run_counts_them(drawn, tmp_path):
     recipe = recipe_of("ddim", "direct")
     plan = plan_run(recipe, drawn, tmp_path / "run", Selection(limit=1))
-    planned = PlannedRows(plan.out, [recipe], plan.samples[0])
+    planned = EvaluationForecaster(plan.out, [recipe], plan.samples[0])
     while (found := planned.get()) is None:
         time.sleep(0.05)
-    rows = count_rows(recipe, plan.samples)
+    rows = count_evaluations(recipe, plan.samples)
     assert found == [{key.combination: cost.computed for key, cost in rows.items()}]
     planned.close()
 
@@ -216,7 +218,7 @@ def test_rows_are_counted_in_another_process_as_a_dry_run_counts_them(drawn, tmp
 def test_counting_that_is_not_wanted_any_more_is_stopped(drawn, tmp_path):
     recipe = recipe_of("ddim")
     plan = plan_run(recipe, drawn, tmp_path / "run", Selection(limit=1))
-    planned = PlannedRows(plan.out, [recipe], plan.samples[0])
+    planned = EvaluationForecaster(plan.out, [recipe], plan.samples[0])
     assert planned.get() is None, "it has only begun"
     planned.close()
     planned.close()

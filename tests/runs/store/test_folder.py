@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from piebench_eval.errors import PiebenchError
 from piebench_eval.recipes.stored_recipe import StoredRecipe
 from piebench_eval.runs.store.folder import RunStore
-from piebench_eval.runs.store.records import EditKey, Outcome, RecordLog, failure, read_ledger
-from piebench_eval.runs.store.session_log import Session
-from tests.support.fake_editor import fake_editor
+from piebench_eval.runs.store.records import EditKey, Outcome, RecordLog, failure, read_records
+from piebench_eval.runs.store.session_log import SessionLog
+from tests.support.fake_runner import fake_runner
 from tests.support.runs import digests, recorded_edits, run
 
 
 def edit_all(recipe, data, folder):
-    return run(recipe, data, folder, make_editor=fake_editor())
+    return run(recipe, data, folder, make_runner=fake_runner())
 
 
 @pytest.fixture(scope="module")
@@ -129,16 +129,16 @@ def test_of_several_records_the_one_that_fits_the_picture_counts(finished, copy,
 def test_a_failure_counts_until_the_edit_is_made(tmp_path):
     log = RecordLog(tmp_path / "records" / "log.jsonl")
     log.append([failure(KEY, "too hard", "Traceback ...")])
-    ledger = read_ledger(tmp_path)
+    ledger = read_records(tmp_path)
     assert ledger.failed[KEY]["error"] == "too hard" and not ledger.made
     log.append([Outcome(KEY, {"finished": "2999", "bytes": 3})])
-    assert list(read_ledger(tmp_path).made) == [KEY]
+    assert list(read_records(tmp_path).made) == [KEY]
 
 
 def test_records_that_are_something_else_are_passed_over(tmp_path):
     (tmp_path / "records").mkdir()
     (tmp_path / "records" / "x.jsonl").write_bytes(b'[]\n{"id": 1}\n\xff\xfe\n\n')
-    ledger = read_ledger(tmp_path)
+    ledger = read_records(tmp_path)
     assert not ledger.made and "3 torn lines" in ledger.problems[0]
 
 
@@ -149,17 +149,17 @@ def about(samples=("1",)):
 def test_sessions_add_up(fake_recipe, tmp_path):
     world = {"recipe_hash": fake_recipe.hash, "plugins": {}, "data": {"fingerprint": "f", "images": 2}}
     store = RunStore.create_or_resume(tmp_path, fake_recipe, world)
-    Session(tmp_path, "a", about(["1", "2"])).use_model("m", None, "weights")
-    Session(tmp_path, "b", about(["2", "3"])).use_model("m", "branch", "others")
+    SessionLog(tmp_path, "a", about(["1", "2"])).use_model("m", None, "weights")
+    SessionLog(tmp_path, "b", about(["2", "3"])).use_model("m", "branch", "others")
     manifest = store.manifest()
     assert manifest["samples"] == ["1", "2", "3"]
     assert manifest["models"] == {"m": "weights", "m@branch": "others"}
 
 
 def test_other_weights_in_another_session_are_refused(tmp_path):
-    Session(tmp_path, "a", about()).use_model("m", None, "weights")
+    SessionLog(tmp_path, "a", about()).use_model("m", None, "weights")
     with pytest.raises(PiebenchError, match="the files of the model m changed"):
-        Session(tmp_path, "b", about()).use_model("m", None, "other weights")
+        SessionLog(tmp_path, "b", about()).use_model("m", None, "other weights")
 
 
 def test_of_two_that_begin_at_once_one_recipe_wins(fake_recipe, tmp_path):

@@ -1,4 +1,4 @@
-"""What the reference implementation spends on an edit, in UNet rows.
+"""Model evaluations that the reference implementation spends on an edit, in rows of a batch.
 
 Source: the passes of its scripts (Ju et al., ICLR 2024), counted; among them are passes whose result is only
 shown beside the edit, or dropped.
@@ -18,12 +18,12 @@ _INNER_UPDATES = 10
 
 @dataclass(frozen=True)
 class Passes:
-    """The passes of a script, in rows per step.
+    """The evaluations of a script per step.
 
     Attributes:
-        inversion: from the picture to the noise.
-        sampling: everything behind it, over the steps that the inversion does not skip.
-        updates: updates of embeddings per step at most, each a row forward and backward.
+        inversion: from the image to the noise.
+        sampling: everything after it, over the steps that the inversion does not skip.
+        updates: updates of embeddings at most, each an evaluation forward and backward.
     """
 
     inversion: int
@@ -48,19 +48,19 @@ PASSES = {
     "direct+pnp": Passes(1, 1 + 3),
     "edit_friendly+p2p": Passes(2, 2 + 4),  # a sample of the target prompt that is dropped, and the edit
 }
-"""By the names that the combinations have here; the paper has no others."""
+"""By the names of the combinations here; the paper has no others."""
 
 
-def reference_rows(combination: Combination, skipped_steps: int = 0) -> tuple[int, int] | None:
-    """UNet rows of the reference for an edit, forward and backward; None if it has no such combination.
+def reference_evaluations(combination: Combination, skipped_steps: int = 0) -> tuple[int, int] | None:
+    """Evaluations of the reference for an edit, forward and backward; None if it has no such combination.
 
     Args:
-        combination: the combination; its number of steps counts, and whether its inversion is guided.
+        combination: the combination; its steps and the guidance of its inversion count.
         skipped_steps: how many the inversion skips.
 
     >>> from piebench_eval.recipes.recipe import build_recipe
     >>> fields = {"model": "demo", "inversions": ["direct"], "methods": ["p2p"], "steps": 50}
-    >>> reference_rows(build_recipe(fields, {}, "example").combination("direct", "p2p"))
+    >>> reference_evaluations(build_recipe(fields, {}, "example").combination("direct", "p2p"))
     (650, 0)
     """
     if (passes := PASSES.get(combination.name)) is None:

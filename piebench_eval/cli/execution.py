@@ -1,4 +1,4 @@
-"""Executing a plan in front of a user: progress bar, warnings, and an end that loses nothing."""
+"""Execute a plan with a progress bar and warnings; an interrupt keeps finished edits."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from piebench_eval.runs.plan import RunPlan
 
 _STOP_SIGNALS = ("SIGTERM", "SIGUSR1")
-"""Besides Ctrl-C: what job schedulers send before they kill (Slurm: --signal=USR1@60); Windows lacks some."""
+"""Besides Ctrl-C: sent by schedulers before they kill a job (Slurm: --signal=USR1@60); Windows lacks some."""
 
 
-def work_through(plan: RunPlan) -> RunSummary:
-    """Make a plan's edits under a progress bar; on a signal, end the command with what is finished."""
+def execute_with_progress(plan: RunPlan) -> RunSummary:
+    """Execute a plan under a progress bar; a signal ends the command and keeps finished edits."""
     from piebench_eval.runs.execute import execute_run
-    from piebench_eval.runs.jobs import models_of
+    from piebench_eval.runs.jobs import model_specs
 
-    if any(model.name == DEMO for model in models_of(plan.recipe)):
+    if any(model.name == DEMO for model in model_specs(plan.recipe)):
         err.print(NOTICE)
     err.print(
         f"{len(plan.samples)} samples x {len(plan.recipe.pairs)} combinations -> {plan.out}"
@@ -32,11 +32,11 @@ def work_through(plan: RunPlan) -> RunSummary:
     for name in _STOP_SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
-    kept = f"finished edits are kept in {plan.out}: run the same command again to go on"
-    with kept_on_interrupt(kept), shown_run() as tell:
+    kept = f"finished edits are kept in {plan.out}: run the same command again to resume"
+    with kept_on_interrupt(kept), shown_run() as update_bar:
 
         def show(progress: Progress) -> None:
-            tell(progress)
+            update_bar(progress)
             if progress.warning is not None:
                 print_warning(progress.warning)
 

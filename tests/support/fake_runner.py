@@ -1,4 +1,4 @@
-"""An editor without a model: quick, repeatable, and able to fail in the ways that real ones do."""
+"""A runner without a model: quick, repeatable, and able to fail in the ways that real ones do."""
 
 import hashlib
 import os
@@ -8,14 +8,14 @@ from functools import partial
 
 import numpy as np
 
-from piebench_eval.runs.result import EditResult
+from piebench_eval.runs.runner import EditResult
 
 
 class OutOfMemoryError(RuntimeError):
     """Known by its name, as PyTorch's is."""
 
 
-class FakeEditor:
+class FakeRunner:
     """Draws a picture that depends on the combination and the sample alone.
 
     ``fails``: ids that raise; ``fits``: the largest batch that fits; ``kills``: ids that kill the process;
@@ -24,23 +24,23 @@ class FakeEditor:
 
     def __init__(self, fails=(), fits=None, kills=(), spoils=(), seconds=0.0, capacity=None, log=None):
         self.about = {"device": "nowhere", "pid": os.getpid()}
-        self.capacity, self.resting = capacity, 10
+        self.capacity, self.weights_bytes = capacity, 10
         self.fails, self.fits, self.kills, self.seconds = fails, fits, kills, seconds
         self.spoils, self.spoilt = spoils, False
         self.batches = []
-        self.prepared = []
-        self.forgotten = 0
+        self.prefetched = []
+        self.cleared = 0
         self.models = []
 
     def load(self, model):
         self.models.append(model)
         return f"weights of {model.name}"
 
-    def prepare(self, samples):
-        self.prepared.append(samples)
+    def prefetch(self, samples):
+        self.prefetched.append(samples)
 
-    def forget(self):
-        self.forgotten += 1
+    def clear_cache(self):
+        self.cleared += 1
 
     def edit(self, combination, samples):
         self.batches.append((combination.name, [sample.id for sample in samples]))
@@ -55,7 +55,7 @@ class FakeEditor:
             raise OutOfMemoryError(f"{len(samples)} are too many")
         if found := ids & set(self.fails):
             raise ValueError(f"{sorted(found)[0]} cannot be edited")
-        peak = self.resting + 10 * len(samples)
+        peak = self.weights_bytes + 10 * len(samples)
         return [self.draw(combination, sample, peak) for sample in samples]
 
     def draw(self, combination, sample, peak):
@@ -65,9 +65,9 @@ class FakeEditor:
 
 
 def _make(spec, recipe, **behaviour):
-    return FakeEditor(**behaviour)
+    return FakeRunner(**behaviour)
 
 
-def fake_editor(**behaviour):
-    """What ``Workers(make_editor=...)`` takes; it can be sent to other processes."""
+def fake_runner(**behaviour):
+    """What ``MachineOptions(make_runner=...)`` takes; it can be sent to other processes."""
     return partial(_make, **behaviour)

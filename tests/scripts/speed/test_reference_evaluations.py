@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from piebench_eval.recipes.recipe import build_recipe
-from piebench_eval.runs.reference_rows import PASSES, reference_rows
+from scripts.speed.reference_evaluations import PASSES, reference_evaluations
 from tests.support.recipes import shipped
 
 NAMES = {
@@ -34,7 +34,7 @@ def rows_of_all(steps):
     for name in PASSES:
         combination = recipe.combination(*name.split("+"))
         skipped = SKIPPED[steps] if combination.inversion == "edit_friendly" else 0
-        yield name, reference_rows(combination, skipped)
+        yield name, reference_evaluations(combination, skipped)
 
 
 @pytest.mark.golden
@@ -58,9 +58,9 @@ def test_fifty_steps_are_as_counted(counted):
 def test_a_guided_inversion_costs_two_rows_a_step(counted):
     combination = paper(50, **{"inversion.guidance": 2.5}).combination("direct", "p2p")
     expected = int(counted.loc["direct+p2p_guidance_25_75", "unet_samples_N50"])
-    assert reference_rows(combination) == (expected, 0) == (700, 0)
+    assert reference_evaluations(combination) == (expected, 0) == (700, 0)
 
 
 def test_what_the_reference_lacks_has_no_cost():
     recipe = build_recipe({"model": "demo", "inversions": ["null_text"], "methods": ["pnp"]}, {}, "test")
-    assert reference_rows(recipe.combination("null_text", "pnp")) is None
+    assert reference_evaluations(recipe.combination("null_text", "pnp")) is None

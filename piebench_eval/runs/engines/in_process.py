@@ -7,41 +7,43 @@ from typing import TYPE_CHECKING
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.device_errors import first_line, is_device_error
-from piebench_eval.runs.engines.base import Loaded, Lost
-from piebench_eval.runs.worker import SpoiltProcess, Worker, WorkerSpec
+from piebench_eval.runs.engines.base import ModelLoaded, WorkerLost
+from piebench_eval.runs.worker import DeviceUnusableError, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from concurrent.futures import Future
 
     from piebench_eval.recipes.recipe import Recipe
+    from piebench_eval.runs.machine import WorkerSpec
     from piebench_eval.runs.queue import JobQueue
     from piebench_eval.runs.store.records import Outcome
 
 _NAME = "0"
+"""Name of the only worker."""
 
 
-class HereEngine:
-    """Works through the jobs one by one; on a GPU, a batch is saved while the next one is edited."""
+class InProcessEngine:
+    """Does the jobs one by one in this process; on a GPU, a batch is saved while the next one is edited."""
 
     name = "local, in one process"
 
     def __init__(self, spec: WorkerSpec, recipe: Recipe):
         self._spec, self._recipe = spec, recipe
 
-    def work(self, queue: JobQueue) -> Generator[Outcome | Loaded | Lost, None, None]:
-        """See ``Engine.work``."""
+    def run(self, queue: JobQueue) -> Generator[Outcome | ModelLoaded | WorkerLost, None, None]:
+        """See ``Engine.run``."""
         try:
             worker = Worker(self._spec, self._recipe, _NAME)
             try:
-                yield from _work_with(worker, queue)
+                yield from _run_jobs(worker, queue)
             finally:
-                worker.close()  # interrupted: what has been edited is kept
-        except SpoiltProcess as error:
+                worker.close()  # also after an interrupt: finished edits are saved
+        except DeviceUnusableError as error:
             edits = ", ".join(outcome.key.sample for outcome in error.failures)
             raise PiebenchError(
                 f"{error}.\n{error.job.name} of {edits} is recorded as failed, and what is finished is kept: "
-                "run the same command again to go on with the rest; --retry-failed --batch-size 1 makes "
+                "run the same command again to make the rest; --retry-failed --batch-size 1 makes "
                 "these edits again, each by itself"
             ) from error
         except RuntimeError as error:
@@ -53,24 +55,24 @@ class HereEngine:
             ) from error
 
 
-def _work_with(worker: Worker, queue: JobQueue) -> Generator[Outcome | Loaded | Lost, None, None]:
+def _run_jobs(worker: Worker, queue: JobQueue) -> Generator[Outcome | ModelLoaded | WorkerLost, None, None]:
     saving: deque[Future[list[Outcome]]] = deque()
-    known = spoilt = None
+    loaded = unusable = None
     try:
         while (task := queue.next_job(_NAME)) is not None:
             model, job = task
-            if model != known:
-                yield Loaded(_NAME, model, worker.load(model), worker.editor.about)
-                known = model
+            if model != loaded:
+                yield ModelLoaded(_NAME, model, worker.load(model), worker.runner.about)
+                loaded = model
             for batch in worker.begin(model, job, queue.next_samples(_NAME)):
                 saving.append(batch)
-                while len(saving) > worker.batches_behind:
+                while len(saving) > worker.batches_in_saving:
                     yield from saving.popleft().result()
             queue.finish(_NAME)
-    except SpoiltProcess as error:
-        saving.append(worker.record(error))
-        spoilt = error
+    except DeviceUnusableError as error:
+        saving.append(worker.save_failures(error))
+        unusable = error
     while saving:
         yield from saving.popleft().result()
-    if spoilt is not None:
-        raise spoilt
+    if unusable is not None:
+        raise unusable

@@ -1,0 +1,154 @@
+"""The runner of every real run: it edits batches with a diffusion model."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.data.prefetch import ImagePrefetcher
+from piebench_eval.recipes.plugins import code_of
+from piebench_eval.runs.jobs import model_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from piebench_eval.data.sample import Sample
+    from piebench_eval.models.base import DiffusionModel
+    from piebench_eval.recipes.combination import Combination
+    from piebench_eval.recipes.recipe import Recipe
+    from piebench_eval.runs.jobs import ModelSpec
+    from piebench_eval.runs.machine import WorkerSpec
+    from piebench_eval.runs.runner import EditResult
+
+
+class ModelRunner:
+    """Edits batches with one model at a time; heavy imports happen here, in the worker's process.
+
+    Attributes:
+        device: the device of the model.
+    """
+
+    def __init__(self, spec: WorkerSpec, recipe: Recipe):
+        import torch
+
+        from piebench_eval.models.loading import resolve_device
+
+        if spec.threads:
+            torch.set_num_threads(spec.threads)
+        self.device = resolve_device(spec.device)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        self._machine, self._recipe = spec.machine, recipe
+        self._diffusion_model: DiffusionModel | None = None
+        self._deterministic = False
+        self._weights_bytes = 0
+        self._prefetcher = ImagePrefetcher()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The device and its machine, for the session log."""
+        import torch
+
+        from piebench_eval.runs.store.manifest import describe_device
+
+        return {
+            "device": describe_device(self.device),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "threads": torch.get_num_threads(),
+            "compiled": self._machine.compile,
+            "deterministic": self._deterministic,
+        }
+
+    @property
+    def capacity(self) -> int | None:
+        """Bytes of a GPU's memory that this process can have now; None elsewhere.
+
+        That is what is free, and what PyTorch holds here already; others may share the GPU.
+        """
+        import torch
+
+        if self.device.type != "cuda":
+            return None
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return int(free + torch.cuda.memory_reserved(self.device))
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of it that the weights take."""
+        return self._weights_bytes
+
+    def load(self, model: ModelSpec) -> str | None:
+        """Load a model in place of the one before, and return its fingerprint.
+
+        Raises:
+            PiebenchError: it cannot be loaded, or cannot work at a resolution of the recipe.
+        """
+        import torch
+
+        from piebench_eval.models.cache import Cache
+        from piebench_eval.models.compile import compile_blocks
+        from piebench_eval.models.loading import load_model, uses_deterministic_layers
+        from piebench_eval.models.location import model_fingerprint
+        from piebench_eval.runs.edit_batch import working_resolution
+
+        self._diffusion_model = None
+        asked = self._machine.deterministic
+        self._deterministic = uses_deterministic_layers(model.name, self.device, model.precision, asked)
+        diffusion_model = load_model(
+            model.name, model.revision, self.device, model.precision, self._machine.allow_pickle, asked
+        )
+        for combination in (self._recipe.combination(*pair) for pair in self._recipe.pairs):
+            if model_spec(combination) == model:
+                working_resolution(diffusion_model, combination.common.resolution)
+        fingerprint = model_fingerprint(model.name, model.revision)
+        diffusion_model.cache = Cache(self._identity(model, fingerprint), self._machine.cache)
+        if self._machine.checkpointing:
+            diffusion_model.unet.enable_gradient_checkpointing()
+        if self._machine.compile:
+            compile_blocks(diffusion_model.unet)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+            self._weights_bytes = torch.cuda.memory_allocated(self.device)
+        self._diffusion_model = diffusion_model
+        return fingerprint
+
+    def _identity(self, model: ModelSpec, fingerprint: str | None) -> dict[str, Any]:
+        """What changes the last digits of cached results besides their own inputs.
+
+        Checkpointing computes the same numbers again. The number of threads counts on a CPU, except with
+        deterministic layers.
+        """
+        import torch
+
+        from piebench_eval.runs.store.manifest import library_versions, processor_name
+
+        threads_matter = self.device.type == "cpu" and not self._deterministic
+        return {
+            # A model without a fingerprint is identified by its name.
+            "model": fingerprint or [model.name, model.revision],
+            "precision": model.precision,
+            "device": [self.device.type, processor_name(self.device)],
+            "threads": torch.get_num_threads() if threads_matter else None,
+            "compiled": self._machine.compile,
+            "deterministic": self._deterministic,
+            "code": code_of(self._recipe.inversions, self._recipe.methods),
+            "versions": library_versions(),
+        }
+
+    def edit(self, combination: Combination, samples: Sequence[Sample]) -> list[EditResult]:
+        """Edit a batch with the loaded model."""
+        from piebench_eval.runs.edit_batch import edit_batch
+
+        assert self._diffusion_model is not None, "a worker loads before it edits"
+        return edit_batch(self._diffusion_model, samples, combination, self._prefetcher.read)
+
+    def prefetch(self, samples: Sequence[Sample]) -> None:
+        """Read the images of coming batches while this one is edited."""
+        self._prefetcher.submit(sample.file for sample in samples)
+
+    def clear_cache(self) -> None:
+        """Drop what the combinations of a batch share."""
+        if self._diffusion_model is not None and self._diffusion_model.cache is not None:
+            self._diffusion_model.cache.forget()
