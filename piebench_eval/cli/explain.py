@@ -106,7 +106,7 @@ def explain(
 
     check_device_name(device)
     claims = parse_claims(claimed)
-    evaluation_set = _evaluation_set_at(place, data, image_loader.value if image_loader else None)
+    evaluation_set = _find_evaluation_set(place, data, image_loader.value if image_loader else None)
     evaluation_set.require_complete(or_warn=allow_missing)
     chosen = _of_combination(evaluation_set.edited_images, combination)
     if resized := check_sizes(chosen, resize=True):
@@ -130,7 +130,7 @@ def explain(
         _print_findings(findings, claims, len(chosen))
 
 
-def _evaluation_set_at(place: Path, data: Path | None, image_loader: ImageLoader | None) -> EvaluationSet:
+def _find_evaluation_set(place: Path, data: Path | None, image_loader: ImageLoader | None) -> EvaluationSet:
     """The edited images of a run, of a scores file, or of a folder or list."""
     from piebench_eval.runs.store.folder import RunStore
     from piebench_eval.scoring.evaluation_set import EvaluationSet, evaluation_set_of

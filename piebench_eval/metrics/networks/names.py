@@ -1,4 +1,4 @@
-"""Which networks the metrics use; known without loading them."""
+"""Names of the metrics' networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 DINO = "facebook/dino-vitb8"
 CLIP = "openai/clip-vit-large-patch14"
 OPEN_CLIP = "open_clip:"
-"""How the name of a CLIP begins that open_clip loads: ``open_clip:ViT-L-14/openai``."""
+"""Prefix of the CLIP models that open_clip loads, as in ``open_clip:ViT-L-14/openai``."""
 
 
 def open_clip_parts(name: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The networks behind the metrics, each loaded once."""
+"""The networks of the metrics, each loaded once."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Suite:
                 self.lpips(role)
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The context that networks run in."""
+        """The autocast context of the networks' precision."""
         if self._precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
