@@ -29,7 +29,7 @@ def masked_mse(source: torch.Tensor, edited: torch.Tensor) -> torch.Tensor:
 
     Args:
         source: ``[pairs, 3, height, width]`` in 0..1, black in the masked region.
-        edited: likewise.
+        edited: as ``source``.
 
     Returns:
         ``[pairs]``.

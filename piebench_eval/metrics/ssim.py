@@ -31,7 +31,7 @@ def ssim_map(source: torch.Tensor, edited: torch.Tensor, data_range: float = 1.0
 
     Args:
         source: ``[1, channels, height, width]``; at least 11 pixels a side.
-        edited: likewise.
+        edited: as ``source``.
         data_range: largest minus smallest value.
 
     Returns:

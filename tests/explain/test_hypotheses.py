@@ -42,8 +42,8 @@ def edited_images(tmp_path_factory):
 @pytest.fixture(scope="module")
 def protocol_scores(edited_images, metric_networks, tmp_path_factory):
     scoring = Scoring(metric_networks)
-    cells = ScoreCache(tmp_path_factory.mktemp("cells") / "scores.cache.sqlite")
-    return ProtocolScores(edited_images, scoring, scoring.suite("cpu", batch=1), cells)
+    score_cache = ScoreCache(tmp_path_factory.mktemp("scores") / "scores.cache.sqlite")
+    return ProtocolScores(edited_images, scoring, scoring.suite("cpu", batch=1), score_cache)
 
 
 def deviations(protocol_scores):

@@ -200,7 +200,7 @@ def _activation_of(model: str, weights: str, known: dict[str, Any] | None) -> tu
     """open_clip's name of a model, and whether QuickGELU replaces the model's own activation.
 
     A file of weights does not say which activation they were trained with. ``MODEL-quickgelu`` does, for
-    every model; without it, the user is told what is taken.
+    every model; without it, a warning says which is used.
     """
     import open_clip
 
