@@ -184,15 +184,15 @@ def timed(work):
 def score_all(edited_images: list[EditedImage], models: MetricModels, device: str, folder: Path):
     """Rows of our scoring, the networks loaded before the clock starts."""
     scoring = Scoring(models)
-    cells = ScoreCache(folder / "scores.cache.sqlite")
+    score_cache = ScoreCache(folder / "scores.cache.sqlite")
     suite = scoring.suite(device)
     suite.load(("dino", "clip", "lpips_weights"))
-    work = list(scoring_jobs(edited_images, scoring.specs))
+    jobs = list(scoring_jobs(edited_images, scoring.specs))
 
     def run():
-        for _ in compute_scores(work, suite, cells):
+        for _ in compute_scores(jobs, suite, score_cache):
             pass
-        return score_rows(work, cells)
+        return score_rows(jobs, score_cache)
 
     return timed(run)
 

@@ -1,4 +1,4 @@
-"""Scoring a run or anybody's pictures from Python."""
+"""Score a run, or a folder or list of edited images, from Python."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ def score(
     allow_missing: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Score edited pictures, as ``piebench score`` does; only what is not known yet is computed.
+    """Score edited pictures, as ``piebench score`` does; scores in the cache are not computed again.
 
     Args:
         run: a run folder.
-        images: or else edited pictures: a folder in the official layout or with names ``ID.png``, or a list
-            in CSV or JSON.
+        images: edited images instead of a run: a folder in the official layout or with names ``ID.png``,
+            or a list in CSV or JSON.
         data: benchmark folder; a run knows its own.
-        name: what to call the method of ``images``.
+        name: label of the method of ``images``.
         out: scores file; ``RUN/scores.csv`` or ``NAME.csv`` by default.
-        metrics: columns; ``official`` stands for the eight. None for these and, of a drawn benchmark (the
-            demo's), those that hold edits against its ideal edits.
+        metrics: columns; ``official`` stands for the eight. None for these, and for a drawn benchmark (the
+            demo's) also those that compare with its ideal edits.
         protocol: ``paper``, ``modern`` or a YAML file.
         image_loader: how the sources of ``images`` were loaded when they were edited, ``crop``, ``stretch``
             or ``shorter_side`` as in a recipe; they are brought to the edits' sizes in the same way. None for
@@ -66,7 +66,7 @@ def score(
         mask_size: side (``512``) or size (``640x480``) of the pictures that the masks of ``data`` are made
             for, where it is not the pictures' own; they are scaled by the nearest pixels. A run knows
             its own.
-        resize: bring pictures of other sizes to their source's, and record it.
+        resize: resize images of other sizes to their source's, and record it.
         dino: ViT of the structure distance.
         clip: CLIP of the CLIP scores.
         lpips_weights: SqueezeNet of LPIPS.
@@ -115,11 +115,11 @@ def require_place(file: Path, images: Path | None) -> None:
     """Refuse a scores file that would overwrite anything but scores.
 
     Args:
-        file: where scores are to go.
-        images: what is scored, which may be a list.
+        file: path of the scores file.
+        images: the folder or list that is scored.
 
     Raises:
-        PiebenchError: it is no CSV file, or it or the JSON beside it is something else.
+        PiebenchError: it is no CSV file, or it or the JSON beside it exists and holds something else.
     """
     if file.suffix != ".csv" or file.is_dir():
         raise PiebenchError(f"--out {file}: name a CSV file; what made the scores is kept beside it as JSON")

@@ -1,4 +1,4 @@
-"""``piebench explain``: which protocol gives the numbers that somebody claims."""
+"""``piebench explain``: find the protocol that reproduces claimed numbers."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from piebench_eval.scoring.score import Scoring
 
 _SHOWN = 8
-_LONG_SHOT = 5
-"""A misfit beyond which the best of all hypotheses is no explanation, in half last digits."""
+_MAX_MISFIT = 5
+"""Misfit, in half last digits, above which the best hypothesis is no explanation."""
 
 
 class Pairs(StrEnum):
@@ -86,11 +86,11 @@ def explain(
     allow_missing: AllowMissingOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Find out which protocol turns the edited pictures at hand into numbers that somebody claims.
+    """Find the protocol that turns these edited pictures into claimed numbers.
 
     The claimed metrics are computed again under the published protocol, under each known deviation from it
-    and under pairs of them. The ranking says which comes nearest, and what to change to meet the published
-    protocol. Needs the very pictures that the claim is about; what is computed is kept, so it may be stopped.
+    and under pairs of them. The ranking shows which comes nearest, and what to change to meet the published
+    protocol. Needs the same pictures as the claim. Scores are kept: an interrupted command resumes.
 
     Examples:
 
@@ -106,20 +106,20 @@ def explain(
 
     check_device_name(device)
     claims = parse_claims(claimed)
-    pictures = _pictures_at(place, data, image_loader.value if image_loader else None)
-    pictures.require_complete(or_warn=allow_missing)
-    chosen = _of_combination(pictures.edited_images, combination)
+    evaluation_set = _find_evaluation_set(place, data, image_loader.value if image_loader else None)
+    evaluation_set.require_complete(or_warn=allow_missing)
+    chosen = _of_combination(evaluation_set.edited_images, combination)
     if resized := check_sizes(chosen, resize=True):
         print_warning(f"{len(resized)} pictures are resized to their source's size, the first: {resized[0]}")
     given = {"dino": dino, "clip": clip, "lpips_weights": lpips_weights}
-    networks = {**_networks_of(pictures), **{role: name for role, name in given.items() if name}}
-    models = pictures.models(**networks)
+    networks = {**_networks_of(evaluation_set), **{role: name for role, name in given.items() if name}}
+    models = evaluation_set.models(**networks)
     deviations = [
         *(deviation for deviation in DEVIATIONS if _applies(deviation, chosen, models.clip)),
         *map(other_clip, try_clip or ()),
     ]
     protocol_scores = _protocol_scores(
-        pictures, chosen, device, Scoring(models, resize=True, allow_pickle=allow_pickle)
+        evaluation_set, chosen, device, Scoring(models, resize=True, allow_pickle=allow_pickle)
     )
     findings = investigate(claims, deviations, protocol_scores, pairs)
     if not findings:
@@ -130,8 +130,8 @@ def explain(
         _print_findings(findings, claims, len(chosen))
 
 
-def _pictures_at(place: Path, data: Path | None, image_loader: ImageLoader | None) -> EvaluationSet:
-    """The pictures of a run, of a scores file, or of a folder or list."""
+def _find_evaluation_set(place: Path, data: Path | None, image_loader: ImageLoader | None) -> EvaluationSet:
+    """The edited images of a run, of a scores file, or of a folder or list."""
     from piebench_eval.runs.store.folder import RunStore
     from piebench_eval.scoring.evaluation_set import EvaluationSet, evaluation_set_of
     from piebench_eval.scoring.scores_file import provenance_file
@@ -151,25 +151,27 @@ def _pictures_at(place: Path, data: Path | None, image_loader: ImageLoader | Non
         raise PiebenchError(f"{place}: does not say where its pictures are; give their folder, and --data")
     images, folder, name = (str(value) for value in known.values())
     loader = image_loader or about.get("image_loader")
-    pictures = evaluation_set_of(None, Path(images), data or Path(folder), name, loader)
+    evaluation_set = evaluation_set_of(None, Path(images), data or Path(folder), name, loader)
     networks = {"networks": about["networks"]}
-    return EvaluationSet(pictures.edited_images, pictures.missing, {**pictures.about, **networks}, place)
+    return EvaluationSet(
+        evaluation_set.edited_images, evaluation_set.missing, {**evaluation_set.about, **networks}, place
+    )
 
 
-def _networks_of(pictures: EvaluationSet) -> dict[str, str]:
-    """The networks that a scores file names; what else it holds under that name may be anything."""
+def _networks_of(evaluation_set: EvaluationSet) -> dict[str, str]:
+    """The networks that a scores file names; unknown roles and values that are no text are left out."""
     from piebench_eval.metrics.networks.names import MetricModels
 
-    named = pictures.about.get("networks", {})
+    named = evaluation_set.about.get("networks", {})
     known = MetricModels().to_dict(named)
     return {role: name for role, name in named.items() if role in known and isinstance(name, str)}
 
 
 def _of_combination(edited_images: Sequence[EditedImage], wanted: str | None) -> list[EditedImage]:
-    """The pictures of one combination.
+    """The edited images of one combination.
 
     Raises:
-        PiebenchError: there are several and none is named, or it is not there.
+        PiebenchError: there are several and none is named, or the named one does not exist.
     """
     names = [
         "+".join(part for part in edited_image.labels.values() if part) for edited_image in edited_images
@@ -180,7 +182,7 @@ def _of_combination(edited_images: Sequence[EditedImage], wanted: str | None) ->
     if wanted is None and len(known) > 1:
         raise PiebenchError(f"--combination is missing: name one of {', '.join(known)}")
     if wanted is not None and wanted not in known:
-        raise PiebenchError(f"--combination {wanted}: there is no such; there are {', '.join(known)}")
+        raise PiebenchError(f"--combination {wanted}: no such combination; use one of {', '.join(known)}")
     return [
         edited_image
         for edited_image, name in zip(edited_images, names, strict=True)
@@ -189,7 +191,7 @@ def _of_combination(edited_images: Sequence[EditedImage], wanted: str | None) ->
 
 
 def _applies(deviation: Deviation, edited_images: Sequence[EditedImage], clip: str) -> bool:
-    """Whether a deviation can make a difference: for strips, for types that there are, for this CLIP."""
+    """Whether a deviation can change a score, given the strips, the editing types and the CLIP."""
     from piebench_eval.metrics.networks.names import OPEN_CLIP
     from piebench_eval.scoring.images import is_strip
 
@@ -203,39 +205,39 @@ def _applies(deviation: Deviation, edited_images: Sequence[EditedImage], clip: s
 
 
 def _protocol_scores(
-    pictures: EvaluationSet, edited_images: Sequence[EditedImage], device: str, scoring: Scoring
+    evaluation_set: EvaluationSet, edited_images: Sequence[EditedImage], device: str, scoring: Scoring
 ) -> ProtocolScores:
     from piebench_eval.explain.protocol_scores import ProtocolScores
     from piebench_eval.scoring.cache import ScoreCache
     from piebench_eval.scoring.scores_file import cache_file
 
-    # One picture at a time: what it is under many protocols fills the memory.
+    # One image at a time: its intermediate results under many protocols fill the memory.
     suite = scoring.suite(device, batch=1)
-    return ProtocolScores(edited_images, scoring, suite, ScoreCache(cache_file(pictures.scores_file)))
+    return ProtocolScores(edited_images, scoring, suite, ScoreCache(cache_file(evaluation_set.scores_file)))
 
 
 def investigate(
     claims: Sequence[Claim], deviations: Sequence[Deviation], protocol_scores: ProtocolScores, wanted: Pairs
 ) -> list[Finding]:
-    """Try the published protocol, deviations and pairs of them, under progress bars; the best comes first."""
+    """Rank the published protocol, single deviations and pairs of them, the best first; shows progress."""
     from piebench_eval.explain import hypotheses as ranking
 
-    deviations = [deviation for deviation in deviations if ranking.concerns(deviation, claims)]
+    deviations = [deviation for deviation in deviations if ranking.affects(deviation, claims)]
     tried = len(deviations)
     hypotheses = ranking.singles(deviations)
-    _ask(hypotheses, claims, protocol_scores, "each deviation")
-    alone = ranking.weigh(hypotheses, claims, protocol_scores, tried)
+    _compute_scores(hypotheses, claims, protocol_scores, "each deviation")
+    alone = ranking.rank(hypotheses, claims, protocol_scores, tried)
     if wanted is Pairs.none:
         return alone
     if wanted is Pairs.all:
         both = ranking.pairs(deviations)
     else:
-        both = ranking.worthwhile_pairs(deviations, alone, claims, protocol_scores)
-    _ask(both, claims, protocol_scores, "pairs of deviations")
-    return ranking.weigh([*hypotheses, *both], claims, protocol_scores, tried)
+        both = ranking.promising_pairs(deviations, alone, claims, protocol_scores)
+    _compute_scores(both, claims, protocol_scores, "pairs of deviations")
+    return ranking.rank([*hypotheses, *both], claims, protocol_scores, tried)
 
 
-def _ask(
+def _compute_scores(
     hypotheses: Sequence[Hypothesis], claims: Sequence[Claim], protocol_scores: ProtocolScores, title: str
 ) -> None:
     scores = protocol_scores.unknown(
@@ -254,7 +256,7 @@ def _print_findings(findings: Sequence[Finding], claims: Sequence[Claim], pictur
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from piebench_eval.explain.hypotheses import alike
+    from piebench_eval.explain.hypotheses import indistinguishable
 
     best = findings[0]
     grid = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False, collapse_padding=True)
@@ -262,22 +264,22 @@ def _print_findings(findings: Sequence[Finding], claims: Sequence[Claim], pictur
         grid.add_column(f"{title} ", justify="right", no_wrap=True)
     grid.add_column("protocol", overflow="fold")
     grid.add_row("claimed", "", "", *(f"{claim.value:g} " for claim in claims), "")
-    for rank, finding in enumerate(findings[:_SHOWN], 1):
+    for place, finding in enumerate(findings[:_SHOWN], 1):
         numbers = [f"{number:.3f} " for number in finding.predicted]
         meets = f"{finding.reproduced}/{len(claims)} "
-        grid.add_row(f"{rank} ", meets, f"{finding.misfit:.1f} ", *numbers, finding.hypothesis.title)
+        grid.add_row(f"{place} ", meets, f"{finding.misfit:.1f} ", *numbers, finding.hypothesis.title)
     out.print(grid)
     out.print(
         f"{len(findings)} protocols tried on {pictures} pictures. Misfit: root mean square difference in "
         "half last digits. A deviation must explain more than chance would, or the simpler one ranks first."
     )
-    for line in advice(best, alike(best, findings, claims)):
+    for line in advice(best, indistinguishable(best, findings, claims)):
         out.print(line, markup=False)
 
 
 def advice(best: Finding, others: Sequence[Finding]) -> list[str]:
-    """What the best finding means, and what to change."""
-    if best.misfit > _LONG_SHOT:
+    """Lines that say what the best finding means and what to change."""
+    if best.misfit > _MAX_MISFIT:
         lines = [
             "No known protocol gives these numbers from these pictures: they may be of other pictures, or of "
             f"something else. Nearest: {best.hypothesis.title}."

@@ -1,4 +1,4 @@
-"""``piebench metrics``: the columns that there are."""
+"""``piebench metrics``: list the metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``piebench score``: score a run, or anybody's edited pictures."""
+"""``piebench score``: score a run, or a folder or list of edited pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from piebench_eval.cli.scoring_options import (
 
 
 class Precision(StrEnum):
-    """What the networks' insides are computed in."""
+    """Precision of the networks."""
 
     fp32 = "fp32"
     bf16 = "bf16"
@@ -87,7 +87,7 @@ def score(
 ) -> None:
     """Score edited pictures, one row per picture and combination, with the eight official metrics or more.
 
-    Only what is not known yet is computed: after new edits, or with more --metrics, run it again.
+    Scores are kept: after new edits, or with more --metrics, run it again, and only what is new is computed.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""``piebench sweep``: the points of a sweep, scored and in one table."""
+"""``piebench sweep``: score the runs of a sweep and print one table."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 def sweep(
     folder: Annotated[
-        Path, typer.Argument(help="What piebench run --sweep had as --out.", show_default=False)
+        Path, typer.Argument(help="Folder of the sweep: --out of piebench run --sweep.", show_default=False)
     ],
     data: MovedDataOption = None,
     metrics: MetricsOption = None,
@@ -52,11 +52,11 @@ def sweep(
     allow_missing: AllowMissingOption = False,
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
 ) -> None:
-    """Score the points of a sweep, where that is not done yet, and print them as one table.
+    """Score the runs of a sweep and print one table; known scores are not computed again.
 
-    A row per point and combination, the swept keys first. The folder also
-    gets the means, with intervals and counts, as table.csv. Every point is an
-    ordinary run folder, for all other commands.
+    A row per run and combination, the swept keys first. The means are also
+    written to table.csv in the folder, with intervals and counts. Every run
+    of a sweep is an ordinary run folder, for all other commands.
 
     Examples:
 
@@ -80,15 +80,15 @@ def sweep(
     asked = None if metrics is None else metric_columns(names(metrics) or ())
     rules = read_protocol(protocol)
     found = read_sweep(folder)
-    _require_points(folder, found)
+    _require_runs(folder, found)
     sources = []
-    for point in found.runs:
-        pictures = evaluation_set_of_run(folder / point.folder, data or _own_benchmark(folder))
-        pictures.require_complete(or_warn=allow_missing)
-        models = pictures.models(dino=dino, clip=clip, lpips_weights=lpips_weights)
-        columns = pictures.columns if asked is None else asked
+    for run in found.runs:
+        evaluation_set = evaluation_set_of_run(folder / run.folder, data or _own_benchmark(folder))
+        evaluation_set.require_complete(or_warn=allow_missing)
+        models = evaluation_set.models(dino=dino, clip=clip, lpips_weights=lpips_weights)
+        columns = evaluation_set.columns if asked is None else asked
         scoring = Scoring(models, protocol, rules, columns, allow_pickle=allow_pickle)
-        sources.append(_score(pictures, scoring, device))
+        sources.append(_score(evaluation_set, scoring, device))
     means = _joined(found, sources, lambda source: source.means, _exact)
     write_whole(folder / TABLE_FILE, to_text(means, "csv").encode())
     exact = output in (Format.csv, Format.json)
@@ -99,39 +99,39 @@ def sweep(
     print_view(View(table, _remarks(found, sources, shown)), output, titles)
 
 
-def _require_points(folder: Path, found: Sweep) -> None:
-    """Check that every point is there and is what the sweep says.
+def _require_runs(folder: Path, found: Sweep) -> None:
+    """Check that every run of a sweep exists and has the sweep's recipe.
 
     Raises:
-        PiebenchError: one is not.
+        PiebenchError: a run is missing or has another recipe.
     """
     from piebench_eval.runs.store.folder import RunStore
 
-    for point in found.runs:
-        place = folder / point.folder
+    for run in found.runs:
+        place = folder / run.folder
         if not RunStore.exists(place):
-            raise PiebenchError(f"{place}: is not made yet; the same piebench run --sweep goes on there")
-        if RunStore.read(place).recipe.hash != point.recipe_hash:
+            raise PiebenchError(f"{place}: is not made yet; make it with the same piebench run --sweep")
+        if RunStore.read(place).recipe.hash != run.recipe_hash:
             raise PiebenchError(f"{place}: holds a run by another recipe than the sweep's; restore it")
 
 
 def _own_benchmark(folder: Path) -> Path | None:
-    """The benchmark that was drawn for the sweep; its points may have been moved with it."""
+    """The benchmark that was drawn into the sweep's folder, and moves with it; None if there is none."""
     from piebench_eval.runs.store.paths import BENCHMARK_FOLDER
 
     own = folder / BENCHMARK_FOLDER
     return own if own.is_dir() else None
 
 
-def _score(pictures: EvaluationSet, scoring: Scoring, device: str) -> ScoreTable:
-    """Score a point's pictures, as far as that is not done."""
+def _score(evaluation_set: EvaluationSet, scoring: Scoring, device: str) -> ScoreTable:
+    """Score a run's images and read the scores."""
     from piebench_eval.api.progress import shown_progress
     from piebench_eval.api.tabulating import read_scored
     from piebench_eval.scoring.scores_file import score_images
 
     with kept_on_interrupt(), shown_progress() as tell:
-        score_images(pictures, scoring, tell, device=device)
-    return read_scored([pictures.scores_file])
+        score_images(evaluation_set, scoring, tell, device=device)
+    return read_scored([evaluation_set.scores_file])
 
 
 def _joined(
@@ -140,46 +140,46 @@ def _joined(
     table_of: Callable[[ScoreTable], pd.DataFrame],
     show: Callable[[Any], Any],
 ) -> pd.DataFrame:
-    """The points' tables below each other: the swept keys, then what each table has.
+    """Concatenate the runs' tables, with the swept keys as first columns.
 
-    Rows that no edit made, the demo's oracle and source-copy, are the same at every point and left out.
+    The demo's reference rows, oracle and source-copy, are the same in every run and are left out.
     """
     import pandas as pd
 
     tables = []
-    for point, source in zip(found.runs, sources, strict=True):
+    for run, source in zip(found.runs, sources, strict=True):
         table = table_of(source)
         table = source.labelled(table[table["inversion"] != ""])
-        table = table.drop(columns=list(point.settings), errors="ignore")
-        for place, (key, value) in enumerate(point.settings.items()):
+        table = table.drop(columns=list(run.settings), errors="ignore")
+        for place, (key, value) in enumerate(run.settings.items()):
             table.insert(place, key, show(value))
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
 def _exact(value: Any) -> Any:
-    """A swept value for programs; what is no value is said, since an empty cell would not say it."""
+    """A swept value for programs; None as ``null``, since an empty cell would be ambiguous."""
     return "null" if value is None else value
 
 
 def _text(value: Any) -> str:
-    """A swept value for readers: as it was written, not rounded as means are."""
+    """A swept value for readers, as in the recipe; means are rounded, swept values are not."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def _remarks(found: Sweep, sources: Sequence[ScoreTable], metrics: Sequence[TableMetric]) -> list[str]:
-    """What readers must know, once if it is the same for every point."""
+    """Remarks below the table; those that all runs share are printed once."""
     from piebench_eval.tables.aggregate import left_out
     from piebench_eval.tables.demo_notes import column_notes
     from piebench_eval.tables.remarks import remarks_on
 
-    of_points = [
+    of_runs = [
         [*remarks_on(source.rows, source.about, source.rules), *left_out(source.means)] for source in sources
     ]
-    shared = [remark for remark in of_points[0] if all(remark in remarks for remarks in of_points)]
+    shared = [remark for remark in of_runs[0] if all(remark in remarks for remarks in of_runs)]
     own = [
-        f"{point.folder}: {remark}"
-        for point, remarks in zip(found.runs, of_points, strict=True)
+        f"{run.folder}: {remark}"
+        for run, remarks in zip(found.runs, of_runs, strict=True)
         for remark in remarks
         if remark not in shared
     ]

@@ -1,1 +1,1 @@
-"""Which deviation from the protocol explains claimed numbers."""
+"""Find the deviation from the protocol that explains claimed numbers."""

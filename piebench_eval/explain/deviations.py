@@ -1,4 +1,4 @@
-"""The known ways to miss the published protocol, each with what it changes and how to undo it."""
+"""Known deviations from the published protocol, each with the fields it changes and a remedy."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Deviation:
-    """One thing done differently.
+    """One deviation from the published protocol.
 
     Attributes:
-        key: its short name.
-        title: what is done, as a line of a report.
-        changes: the fields of the protocol that say so.
-        remedy: what to do instead in one's own evaluation, to meet the published protocol.
+        key: its name.
+        title: a description of a line.
+        changes: the fields of the protocol that it changes.
+        remedy: what to change in an evaluation that has it, to meet the published protocol.
     """
 
     key: str
@@ -38,7 +38,7 @@ _ANTIALIAS = (
     "since 0.17)"
 )
 _KEYS = "use the keys of the last of 12 layers (index 11), all heads joined, class token included"
-_MASKED = "multiply both pictures by 1 - mask and average over the whole picture, hole included"
+_MASKED = "multiply both pictures by 1 - mask and average over the whole picture, masked region included"
 _CLIP_INPUT = (
     "use CLIP's own processor on PIL pictures: bicubic to 224, centre crop (transformers' PIL processor, "
     "once called slow)"
@@ -155,9 +155,9 @@ DEVIATIONS = (
     ),
     Deviation(
         "lpips-grey-hole",
-        "LPIPS's hole is grey",
+        "LPIPS's masked region is grey",
         {"lpips": {"hole": "grey"}},
-        "apply the mask before scaling to -1..1, so that the hole is black",
+        "apply the mask before scaling to -1..1, so that the masked region is black",
     ),
     Deviation(
         "lpips-kept", "LPIPS is a mean over the kept pixels of a map", {"lpips": {"area": "kept"}}, _MASKED
@@ -178,10 +178,15 @@ DEVIATIONS = (
     Deviation(
         "ssim-kept", "SSIM is a mean over the kept pixels of its map", {"ssim": {"area": "kept"}}, _MASKED
     ),
-    Deviation("ssim-range-2", "SSIM is told a range of 2", {"ssim": {"data_range": 2.0}}, "use data_range=1"),
+    Deviation(
+        "ssim-range-2",
+        "SSIM has a data range of 2",
+        {"ssim": {"data_range": 2.0}},
+        "use data_range=1",
+    ),
     Deviation(
         "ssim-levels",
-        "SSIM sees 0..255 and is told a range of 1",
+        "SSIM sees 0..255 with a data range of 1",
         {"ssim": {"levels": "0..255"}},
         "scale pictures to 0..1, with data_range=1",
     ),
@@ -303,11 +308,11 @@ DEVIATIONS = (
         for type_id, name in TYPE_NAMES.items()
     ),
 )
-"""What ``piebench explain`` tries, alone and in pairs."""
+"""The deviations that ``piebench explain`` tries, alone and in pairs."""
 
 
 def other_clip(network: str) -> Deviation:
-    """CLIP scores from another network than the protocol's."""
+    """A deviation: CLIP scores from another network."""
     return Deviation(
         f"clip={network}",
         f"CLIP is {network}",

@@ -1,4 +1,4 @@
-"""Which protocol turns the pictures at hand into the numbers that somebody claims."""
+"""Rank hypotheses: protocols that may have produced claimed numbers."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from piebench_eval.tables.layout import TableMetric
 
 _FINEST = 1e-4
-"""Relative difference that arithmetic alone may make, whatever digits are claimed."""
+"""Relative difference that rounding in the computation can make."""
 
 PROMISING = 12
-"""Deviations that are tried in pairs even where that takes computing."""
+"""How many of the best deviations are tried in pairs even if new scores must be computed."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A number that somebody reports.
+    """A reported number.
 
     Attributes:
-        metric: of which metric.
-        value: in the table's unit.
-        unit: how far the true value may be from it: half of its last digit.
+        metric: the metric.
+        value: the number, in the table's unit.
+        unit: half of its last digit, by which rounding may have changed it.
     """
 
     metric: TableMetric
@@ -51,7 +51,7 @@ def parse_claims(text: str) -> list[Claim]:
     """Read claims such as ``psnr=27.22 clip_whole=25.02``, in the units of Table 1.
 
     Raises:
-        PiebenchError: something that is no claim, an unknown metric, or none at all.
+        PiebenchError: a claim is malformed, repeated, or of an unknown metric.
 
     >>> [(claim.metric.key, claim.value, claim.unit) for claim in parse_claims("psnr=27.22, lpips=54.6")]
     [('psnr', 27.22, 0.005), ('lpips', 54.6, 0.05)]
@@ -82,17 +82,17 @@ def _metric(name: str) -> TableMetric:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A protocol that may be behind the claims.
+    """A protocol that may have produced the claims.
 
     Attributes:
-        deviations: in what it departs from the paper's; none for the paper's own.
+        deviations: how it deviates from the paper's; empty for the paper's own.
     """
 
     deviations: tuple[Deviation, ...]
 
     @cached_property
     def protocol(self) -> Protocol:
-        """Its rules."""
+        """The paper's protocol with the deviations applied."""
         protocol = PAPER
         for deviation in self.deviations:
             protocol = protocol.choosing(deviation.changes)
@@ -100,11 +100,11 @@ class Hypothesis:
 
     @property
     def title(self) -> str:
-        """What is done differently, in words."""
+        """The deviations in words."""
         return " + ".join(deviation.title for deviation in self.deviations) or "the published protocol"
 
     def required_scores(self, claims: Sequence[Claim]) -> list[ProtocolColumn]:
-        """What must be known to hold it against claims."""
+        """The columns, under this protocol, that predict the claims."""
         return [(claim.metric.column, self.protocol) for claim in claims]
 
 
@@ -117,7 +117,7 @@ class Finding:
         predicted: a number for each claim, in the table's unit.
         misfit: root mean square of the differences, each in units of its claim.
         reproduced: how many claims it meets within their rounding.
-        length: description length in nats: of the deviations, and of the claims that it misses.
+        length: description length in nats: of the deviations plus the missed claims.
     """
 
     hypothesis: Hypothesis
@@ -127,31 +127,31 @@ class Finding:
     length: float
 
 
-def weigh(
+def rank(
     hypotheses: Iterable[Hypothesis], claims: Sequence[Claim], protocol_scores: ProtocolScores, tried: int
 ) -> list[Finding]:
-    """Rank hypotheses by how well they explain the claims.
+    r"""Rank hypotheses by how well they explain the claims.
 
-    The shortest description wins (Rissanen, Modeling by Shortest Data Description, 1978). Naming a deviation
-    takes the logarithm of how many there are to choose from. A claim that is met within its rounding takes
-    nothing; one that is not takes the logarithm of its distance, and as much as a deviation, since something
-    else must be behind it.
+    The shortest description wins (Rissanen, Modeling by Shortest Data Description, 1978). With $n$ deviations
+    to choose from, a hypothesis of $k$ deviations that misses $m$ claims by distances $d_i > 1$, in units of
+    the claims, has the length $(k + m) \log n + \sum_i \log d_i$. A missed claim costs as much as a
+    deviation, since something else must explain it.
 
     Args:
-        hypotheses: what to try.
-        claims: what is reported.
-        protocol_scores: has the answers to every hypothesis's questions.
+        hypotheses: the hypotheses.
+        claims: the reported numbers.
+        protocol_scores: the computed scores under every hypothesis.
         tried: how many deviations there are to choose from.
 
     Returns:
-        The findings, the best first; without hypotheses that predict no number.
+        The findings, the best first; hypotheses that predict nan or inf are left out.
     """
-    findings = [_hold(hypothesis, claims, protocol_scores, tried) for hypothesis in hypotheses]
+    findings = [_finding(hypothesis, claims, protocol_scores, tried) for hypothesis in hypotheses]
     finite = [finding for finding in findings if math.isfinite(finding.misfit)]
     return sorted(finite, key=lambda finding: (finding.length, finding.misfit))
 
 
-def _hold(
+def _finding(
     hypothesis: Hypothesis, claims: Sequence[Claim], protocol_scores: ProtocolScores, tried: int
 ) -> Finding:
     protocol = hypothesis.protocol
@@ -168,7 +168,7 @@ def _hold(
     return Finding(hypothesis, predicted, misfit, len(claims) - len(missed), length)
 
 
-def concerns(deviation: Deviation, claims: Sequence[Claim]) -> bool:
+def affects(deviation: Deviation, claims: Sequence[Claim]) -> bool:
     """Whether a deviation can change any of the claimed numbers."""
     columns = [claim.metric.column for claim in claims]
     sections = {section for column in columns for section in REGISTRY.get(column).sections}
@@ -184,25 +184,25 @@ def singles(deviations: Iterable[Deviation]) -> list[Hypothesis]:
 
 
 def pairs(deviations: Iterable[Deviation]) -> list[Hypothesis]:
-    """Every two deviations that can go together."""
+    """Every pair of deviations that change different fields."""
     return [Hypothesis(pair) for pair in combinations(deviations, 2) if compatible(pair)]
 
 
-def worthwhile_pairs(
+def promising_pairs(
     deviations: Iterable[Deviation],
     alone: Sequence[Finding],
     claims: Sequence[Claim],
     protocol_scores: ProtocolScores,
 ) -> list[Hypothesis]:
-    """Pairs that the protocol_scores at hand answers, and those of the most promising deviations.
+    """Pairs whose scores are computed already, and pairs of the most promising deviations.
 
-    Two deviations that touch different metrics need no computing together that they did not need alone.
+    Two deviations that affect different metrics need no other scores together than alone.
 
     Args:
-        deviations: what there is to choose from.
-        alone: how each of them does alone, the best first.
-        claims: what is reported.
-        protocol_scores: what was computed for them alone.
+        deviations: the deviations to choose from.
+        alone: the findings of each alone, the best first.
+        claims: the reported numbers.
+        protocol_scores: the scores that were computed for them alone.
     """
     ranked = [finding.hypothesis.deviations[0] for finding in alone if finding.hypothesis.deviations]
     promising = {deviation.key for deviation in ranked[:PROMISING]}
@@ -214,8 +214,8 @@ def worthwhile_pairs(
     ]
 
 
-def alike(best: Finding, others: Iterable[Finding], claims: Sequence[Claim]) -> list[Finding]:
-    """Other findings of as few deviations whose predictions the claims cannot tell from the best one's."""
+def indistinguishable(best: Finding, others: Iterable[Finding], claims: Sequence[Claim]) -> list[Finding]:
+    """Other findings with as many deviations as the best and equal predictions within the rounding."""
     return [
         other
         for other in others

@@ -1,7 +1,6 @@
-"""Scores of an edit, after PIE-Bench's protocol (Ju et al., ICLR 2024).
+"""Metrics of edited images, after PIE-Bench's protocol (Ju et al., ICLR 2024).
 
-A metric's module is imported to name its column before anything is scored, so it imports torch only inside
-the functions that need it.
+Commands import the metrics' modules to check names of columns, so those import torch only inside functions.
 """
 
 from piebench_eval.metrics import columns
@@ -39,4 +38,4 @@ METRICS: Registry[Metric] = Registry(
         "recognised": f"{_HERE}.ideal:RECOGNISED",
     },
 )
-"""By column of the scores file. Outside packages add theirs through the entry points ``piebench.metrics``."""
+"""Metrics by column of the scores file; others add theirs by the entry points ``piebench.metrics``."""

@@ -1,7 +1,7 @@
-"""How well the picture outside the mask is preserved: PSNR and MSE.
+"""MSE and PSNR outside the mask.
 
-Both see both pictures with the masked part painted black, and average over the whole picture, hole included:
-so a larger mask makes for better numbers, in the published tables too.
+The masked region is black in both images and counts in the mean, as in the published tables: a larger mask
+gives better numbers.
 """
 
 from __future__ import annotations
@@ -23,20 +23,34 @@ _PIE_BENCH = "Ju et al., PnP Inversion, ICLR 2024"
 
 
 def masked_mse(source: torch.Tensor, edited: torch.Tensor) -> torch.Tensor:
-    """Mean squared error of each pair of pictures.
+    r"""Mean squared error of each pair of images.
+
+    $$\mathrm{MSE}(a, b) = \frac{1}{3HW} \sum_{c,p} (b_{cp} - a_{cp})^2$$
 
     Args:
-        source: ``[pairs, 3, height, width]`` in 0..1, masked.
-        edited: likewise.
+        source: ``[pairs, 3, height, width]`` in 0..1, black in the masked region.
+        edited: as ``source``.
 
     Returns:
         ``[pairs]``.
+
+    >>> import torch
+    >>> masked_mse(torch.zeros(1, 3, 2, 2), torch.full((1, 3, 2, 2), 0.5)).tolist()
+    [0.25]
     """
     return (edited - source).square().mean(dim=(1, 2, 3))
 
 
 def psnr_of(mse: torch.Tensor) -> torch.Tensor:
-    """Peak signal-to-noise ratio in dB for a data range of 1; inf for identical pictures.
+    r"""Peak signal-to-noise ratio in dB for a data range of 1; inf for identical images.
+
+    $$\mathrm{PSNR} = -10 \log_{10} \mathrm{MSE}$$
+
+    Args:
+        mse: mean squared errors, of any shape.
+
+    Returns:
+        The same shape.
 
     >>> import torch
     >>> psnr_of(torch.tensor([0.01, 0.0])).tolist()
@@ -46,17 +60,27 @@ def psnr_of(mse: torch.Tensor) -> torch.Tensor:
 
 
 def background_mse(edits: EditBatch) -> list[float]:
-    """MSE of what should not change; nan where there is nothing of it."""
+    r"""MSE outside the mask, one per edit; nan where the mask covers the whole image.
+
+    $$\mathrm{MSE} = \frac{1}{3HW} \sum_{c,p} \bigl( m_p \, y_{cp} - m_p \, x_{cp} \bigr)^2$$
+
+    $x$ is the source and $y$ the edit, in 0..1; $m$ is 1 outside the mask and 0 inside.
+    """
     return without_background_nan(edits, _mse(edits, edits.protocol.background.difference).tolist())
 
 
 def background_psnr(edits: EditBatch) -> list[float]:
-    """PSNR of what should not change, in dB; nan where there is nothing of it."""
+    r"""PSNR outside the mask in dB, one per edit; nan where the mask covers the whole image.
+
+    $$\mathrm{PSNR} = -10 \log_{10} \mathrm{MSE}$$
+
+    with the MSE of ``background_mse``; inf where nothing outside the mask changed.
+    """
     return without_background_nan(edits, psnr_of(_mse(edits, "float")).tolist())
 
 
 def _mse(edits: EditBatch, difference: str) -> torch.Tensor:
-    """Mean squared errors ``[edits]`` by the protocol's rules; PSNR and MSE share them."""
+    """Mean squared errors ``[edits]`` under the protocol, shared by PSNR and MSE."""
     protocol = edits.protocol
     rules = [protocol.pictures, protocol.mask, protocol.background.area, difference]
     return edits.cached("MSE", rules, lambda: _errors(edits, difference))
@@ -68,7 +92,7 @@ def _errors(edits: EditBatch, difference: str) -> torch.Tensor:
     rules = [edits.channels, edits.protocol.mask]
     sources = edits.cached("masked sources", rules, lambda: masked_sources(edits))
     errors = []
-    for position, index in enumerate(edits.source_indices):  # one by one: a batch of float pictures is large
+    for position, index in enumerate(edits.source_indices):  # one by one: a batch of float images is large
         edited = masked(edits, edits.images[position], index)
         pair = sources[index][None], edited[None]
         if difference == "uint8":
@@ -83,7 +107,7 @@ def _errors(edits: EditBatch, difference: str) -> torch.Tensor:
 
 
 def masked(edits: EditBatch, image: np.ndarray, index: int) -> torch.Tensor:
-    """A picture in 0..1 with everything but the background black, ``[3, height, width]``."""
+    """An image in 0..1 that is black in the masked region, ``[3, height, width]``."""
     import torch
 
     kept = torch.from_numpy(edits.backgrounds[index]).to(edits.suite.device)
@@ -91,12 +115,12 @@ def masked(edits: EditBatch, image: np.ndarray, index: int) -> torch.Tensor:
 
 
 def masked_sources(edits: EditBatch) -> list[torch.Tensor]:
-    """All sources of a block, as ``masked`` has them."""
+    """The sources of a batch, each ``[3, height, width]`` and black in the masked region."""
     return [masked(edits, image, index) for index, image in enumerate(edits.source_images)]
 
 
 def without_background_nan(edits: EditBatch, scores: Sequence[float]) -> list[float]:
-    """Scores, but nan for edits whose mask leaves no background."""
+    """Set the scores of edits to nan whose mask covers the whole image."""
     kept = [background.any() for background in edits.backgrounds]
     return [
         score if kept[index] else float("nan")
@@ -107,7 +131,7 @@ def without_background_nan(edits: EditBatch, scores: Sequence[float]) -> list[fl
 def with_background(
     score: Callable[[EditBatch], Sequence[float]], background: str
 ) -> Callable[[EditBatch], Sequence[float]]:
-    """A metric of the background that takes ``inside`` the mask, or ``everything``, for background."""
+    """The same metric with another region for background: ``inside`` the mask, or ``everything``."""
 
     def of_region(edits: EditBatch) -> Sequence[float]:
         return score(edits.under(edits.protocol.choosing({"mask": {"background": background}})))
@@ -116,7 +140,7 @@ def with_background(
 
 
 def in_regions(outside: Metric) -> tuple[Metric, Metric, Metric]:
-    """A metric of the background, the same of the whole picture, and of the edited region."""
+    """A metric outside the mask, of the whole image, and inside the mask."""
     return (
         outside,
         replace(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from piebench_eval.metrics.edit_batch import EditBatch
 
 PAIR_SECTIONS = ("pictures", "mask")
-"""Sections of the protocol that every metric of pixels outside the mask depends on."""
+"""Sections of the protocol that every metric of a masked pair of images depends on."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,15 @@ class Metric:
     """A column of the scores file.
 
     Attributes:
-        title: as papers call it.
-        paper: where it was published, or whose protocol it is.
-        better: which way is better.
-        score: scores of a block of edits, in its order; nan where a picture has no such score.
+        title: its name in papers.
+        paper: the publication.
+        better: the better direction.
+        score: computes a score per edit of a batch; nan where an image has no such score.
         sections: the sections of the protocol that a score depends on.
-        networks: the networks that it needs, fields of ``MetricModels``.
+        networks: the networks it needs, fields of ``MetricModels``.
         scale: factor from the score to the unit in tables.
         unit: that unit, empty if there is none.
-        needs_ideal: whether it holds edits against their ideal edits, which only a drawn benchmark has.
+        needs_ideal: whether it compares with ideal edits, which only drawn benchmarks have.
     """
 
     title: str
@@ -44,7 +44,11 @@ class Metric:
     needs_ideal: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse sections and networks that there are not: a plugin's mistake."""
+        """Refuse unknown sections and networks of a plugin.
+
+        Raises:
+            ValueError: it names a section or network that does not exist.
+        """
         sections, networks = set(Protocol.model_fields), {field.name for field in fields(MetricModels)}
         for what, given, known in (
             ("section", self.sections, sections),

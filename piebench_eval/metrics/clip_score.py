@@ -21,11 +21,16 @@ _HESSEL = "Hessel et al., CLIPScore: A Reference-free Evaluation Metric for Imag
 
 
 def clip_similarity(images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
-    """100 x the cosine of embeddings, at least 0.
+    r"""CLIP score of pairs of embeddings: 100 times their cosine, at least 0.
+
+    $$\mathrm{CLIP} = \max \bigl( 0, \; 100 \cos ( E_I, E_T ) \bigr)$$
 
     Args:
-        images: ``[pairs, width]``.
-        texts: likewise.
+        images: image embeddings $E_I$, ``[pairs, width]``.
+        texts: text embeddings $E_T$, likewise.
+
+    Returns:
+        ``[pairs]``, 0 to 100.
 
     >>> import torch
     >>> clip_similarity(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])).tolist()
@@ -37,18 +42,21 @@ def clip_similarity(images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
 
 
 def source_scores(edits: EditBatch) -> list[float]:
-    """CLIP score of each edit's source picture and source prompt."""
+    """CLIP score of the source image and the source prompt, one per edit; see ``clip_similarity``."""
     scores = clip_similarity(_of_sources(edits), _of_prompts(edits, 0))
     return edits.per_edit(scores.tolist())
 
 
 def target_scores(edits: EditBatch) -> list[float]:
-    """CLIP score of each edit and its target prompt."""
+    """CLIP score of the edit and the target prompt, one per edit; see ``clip_similarity``."""
     return clip_similarity(_of_edits(edits), _targets(edits)).tolist()
 
 
 def edit_part_scores(edits: EditBatch) -> list[float]:
-    """CLIP score of each edit's edited region and its target prompt; nan where the region is empty."""
+    """CLIP score of the edited region and the target prompt, one per edit; nan where the mask is empty.
+
+    The edit is black outside the mask by default; see ``edit_part`` and ``clip_similarity``.
+    """
     parts = [
         edit_part(
             image,
@@ -58,7 +66,7 @@ def edit_part_scores(edits: EditBatch) -> list[float]:
         )
         for image, index in zip(edits.images, edits.source_indices, strict=True)
     ]
-    # A region that is the whole picture is that picture, and embedded already.
+    # A region that is the whole image has the embedding of the image.
     cut = [part for part, image in zip(parts, edits.images, strict=True) if part is not image]
     embedded = iter(_embed_images(edits, [part for part in cut if part is not None]))
     scores = []
@@ -76,13 +84,22 @@ def edit_part_scores(edits: EditBatch) -> list[float]:
 def edit_part(
     image: NDArray[np.uint8], annotated: BoolMask, region: BoolMask, rule: str
 ) -> NDArray[np.uint8] | None:
-    """The part of an edit that CLIP looks at; None where it is empty, ``image`` itself where it is all.
+    """The edited region as CLIP sees it; None if it is empty, ``image`` itself if it is the whole image.
 
     Args:
         image: the edit, ``[height, width, 3]``.
         annotated: the mask without the frame, ``[height, width]``.
         region: the edited region, ``[height, width]``.
         rule: ``clip.edit_part`` of the protocol.
+
+    Returns:
+        ``[height, width, 3]``, or for the rules with ``box`` its bounding box.
+
+    >>> image, mask = np.full((2, 2, 3), 7, np.uint8), np.array([[True, False], [False, False]])
+    >>> edit_part(image, mask, mask, "masked")[..., 0].tolist()
+    [[7, 0], [0, 0]]
+    >>> edit_part(image, mask, mask, "box").shape
+    (1, 1, 3)
     """
     area = annotated if rule in ("box", "masked_box") else region
     if not area.any():
@@ -99,18 +116,23 @@ def edit_part(
 
 
 def directional_similarities(edits: EditBatch) -> list[float]:
-    """Cosine of what changed in the pictures and in the prompts, -1 to 1 (Gal et al., equation 2).
+    r"""Cosine of the change of image and the change of prompt, -1 to 1 (Gal et al., equation 2).
 
-    nan where nothing changed.
+    $$\cos \bigl( E_I(y) - E_I(x), \; E_T(t_y) - E_T(t_x) \bigr)$$
+
+    $x$ and $y$ are the source and the edit, $t_x$ and $t_y$ their prompts, all embeddings of unit length; nan
+    where image or prompt is unchanged.
     """
     import torch
     from torch.nn.functional import normalize
 
     sources = torch.stack(edits.per_edit(list(_of_sources(edits))))
-    pictures = normalize(_of_edits(edits)) - normalize(sources)
-    prompts = normalize(_of_prompts(edits, 1)) - normalize(_of_prompts(edits, 0))
-    scores = torch.cosine_similarity(pictures, torch.stack(edits.per_edit(list(prompts)))).tolist()
-    # By content: embeddings of one picture in two batches differ in their last digits.
+    image_changes = normalize(_of_edits(edits)) - normalize(sources)
+    prompt_changes = normalize(_of_prompts(edits, 1)) - normalize(_of_prompts(edits, 0))
+    scores = torch.cosine_similarity(
+        image_changes, torch.stack(edits.per_edit(list(prompt_changes)))
+    ).tolist()
+    # By pixels: embeddings of one image in two batches differ in their last digits.
     same = [
         np.array_equal(image, edits.source_images[index]) or len(set(edits.prompts[index])) == 1
         for image, index in zip(edits.images, edits.source_indices, strict=True)
@@ -119,17 +141,17 @@ def directional_similarities(edits: EditBatch) -> list[float]:
 
 
 def _of_edits(edits: EditBatch) -> torch.Tensor:
-    rules = [edits.protocol.pictures, *_eyes(edits)]
+    rules = [edits.protocol.pictures, *_image_rules(edits)]
     return edits.cached("CLIP of edits", rules, lambda: _embed_images(edits, edits.images))
 
 
 def _of_sources(edits: EditBatch) -> torch.Tensor:
-    rules = [edits.channels, *_eyes(edits)]
+    rules = [edits.channels, *_image_rules(edits)]
     return edits.cached("CLIP of sources", rules, lambda: _embed_images(edits, edits.source_images))
 
 
-def _eyes(edits: EditBatch) -> tuple[str | None, ...]:
-    """The rules that decide how CLIP sees a whole picture."""
+def _image_rules(edits: EditBatch) -> tuple[str | None, ...]:
+    """The rules that the embedding of a whole image depends on."""
     rules = edits.protocol.clip
     return rules.network, rules.activation, rules.processor
 

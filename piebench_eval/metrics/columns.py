@@ -1,4 +1,4 @@
-"""The official columns, in the official order."""
+"""Names of the official columns and of the ideal-edit columns of the scores file."""
 
 STRUCTURE_DISTANCE = "structure_distance"
 PSNR = "psnr_unedit_part"
@@ -10,10 +10,10 @@ CLIP_TARGET = "clip_similarity_target_image"
 CLIP_EDIT_PART = "clip_similarity_target_image_edit_part"
 
 COLUMNS = (STRUCTURE_DISTANCE, PSNR, LPIPS, MSE, SSIM, CLIP_SOURCE, CLIP_TARGET, CLIP_EDIT_PART)
-"""Names as the reference evaluator's CSV has them."""
+"""The official columns, named and ordered as in the reference evaluator's CSV."""
 
 IDEAL_COLUMNS = ("psnr_to_ideal", "lpips_to_ideal", "recognised")
-"""Columns that hold edits against their ideal edits, which only a drawn benchmark has."""
+"""Columns that compare with ideal edits, which only drawn benchmarks have."""
 
 BACKGROUND_COLUMNS = (PSNR, LPIPS, MSE, SSIM)
-"""Columns that look outside the mask only: nan where the mask covers the whole picture."""
+"""Columns of the region outside the mask: nan where the mask covers the whole image."""

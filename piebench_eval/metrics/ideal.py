@@ -1,4 +1,4 @@
-"""How near an edit comes to the ideal one, which only a drawn benchmark knows; over the whole picture."""
+"""Distance to the ideal edit, over the whole image; only drawn benchmarks have ideal edits."""
 
 from __future__ import annotations
 
@@ -20,16 +20,22 @@ if TYPE_CHECKING:
 
 
 def to_ideal(title: str, metric: Metric) -> Metric:
-    """A metric that holds edits against their ideal edits instead of their sources."""
+    r"""The same metric $M$ between edit $y$ and ideal edit $z$ instead of the source: $M(z, y)$."""
 
     def score(edits: EditBatch) -> Sequence[float]:
-        return metric.score(_beside_ideals(edits))
+        return metric.score(_with_ideals_as_sources(edits))
 
     return replace(metric, title=title, score=score, needs_ideal=True)
 
 
 def recognised(edits: EditBatch) -> list[float]:
-    """1 for edits that show what their ideal edits show, else 0; nan where the source shows just that."""
+    r"""Whether a check of pixels reads the same scene in the edit as in the ideal edit, 1 or 0.
+
+    $$\mathrm{recognised} = [\, s(y) = s(z) \,]$$
+
+    $s$ is the scene in words (``piebench_eval.demo.reading``), $y$ the edit and $z$ the ideal edit; nan where
+    the source shows the ideal edit's scene already.
+    """
     from piebench_eval.demo.reading import scene_in_words
 
     def words(whose: str, images: Sequence[NDArray[np.uint8]]) -> list[str]:
@@ -37,7 +43,7 @@ def recognised(edits: EditBatch) -> list[float]:
         return edits.cached(f"words of {whose}", rules, lambda: [*map(scene_in_words, images)])
 
     before = edits.per_edit(words("sources", edits.source_images))
-    ideal = edits.per_edit(words("ideals", _beside_ideals(edits).source_images))
+    ideal = edits.per_edit(words("ideals", _with_ideals_as_sources(edits).source_images))
     after = words("edits", edits.images)
     return [
         float("nan") if old == wanted else float(shown == wanted)
@@ -45,14 +51,14 @@ def recognised(edits: EditBatch) -> list[float]:
     ]
 
 
-def _beside_ideals(edits: EditBatch) -> EditBatch:
-    """The edits with their ideal edits for sources."""
+def _with_ideals_as_sources(edits: EditBatch) -> EditBatch:
+    """The batch with ideal edits in place of the sources."""
     return replace(edits, sources=[_ideal_as_source(source) for source in edits.sources], computed={})
 
 
 def _ideal_as_source(source: SourceImage) -> SourceImage:
     if source.ideal is None:
-        raise PiebenchError("there is no ideal edit to hold edits against; only a drawn benchmark has them")
+        raise PiebenchError("there is no ideal edit to compare with; only a drawn benchmark has them")
     return replace(source, image=source.ideal)
 
 

@@ -1,4 +1,4 @@
-"""LPIPS (Zhang et al., CVPR 2018): with SqueezeNet, as PIE-Bench has it, with AlexNet or with VGG."""
+"""LPIPS outside the mask (Zhang et al., CVPR 2018), with SqueezeNet as in PIE-Bench, AlexNet or VGG."""
 
 from __future__ import annotations
 
@@ -22,7 +22,20 @@ _PAPER = "Zhang et al., The Unreasonable Effectiveness of Deep Features as a Per
 
 
 def background_lpips(role: str) -> Callable[[EditBatch], Sequence[float]]:
-    """LPIPS of what should not change, by the network of a role; nan where there is nothing of it."""
+    r"""The metric function of LPIPS outside the mask; nan where the mask covers the whole image.
+
+    $$d = \sum_l \frac{1}{H_l W_l} \sum_p \sum_c w^l_c
+    \bigl( \hat\phi^l_{cp}(m \odot y) - \hat\phi^l_{cp}(m \odot x) \bigr)^2$$
+
+    $\hat\phi^l$ are the features of layer $l$, of unit length across channels, $w^l$ the published weights of
+    the channels, $x$ the source and $y$ the edit in -1..1, black ($m = 0$) inside the mask.
+
+    Args:
+        role: the network, a field of ``MetricModels`` such as ``lpips_weights``.
+
+    Returns:
+        A function from a batch of edits to a score per edit.
+    """
 
     def score(edits: EditBatch) -> list[float]:
         network = edits.suite.lpips(role)
@@ -47,7 +60,7 @@ def background_lpips(role: str) -> Callable[[EditBatch], Sequence[float]]:
 def network_input(
     edits: EditBatch, image: NDArray[np.uint8], background: BoolMask, rules: LpipsRules
 ) -> torch.Tensor:
-    """A picture in the network's value range, what is not background painted over, ``[1, 3, h, w]``."""
+    """An image in the network's value range with its masked region black or grey, ``[1, 3, h, w]``."""
     import torch
     from torch.nn import functional
 

@@ -1,7 +1,7 @@
-"""A protocol: every choice between a saved picture and a mean that can change a number.
+"""Evaluation protocols: every choice between a saved image and a mean that can change a number.
 
-The defaults are the published protocol (Ju et al., ICLR 2024, its evaluator under the libraries of its time).
-Each other value is something that people do instead, knowingly or not.
+The defaults are the published protocol (Ju et al., ICLR 2024: its evaluator under the libraries of its time).
+The other values are known deviations, deliberate or not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from piebench_eval.registry import Settings
 
 
 class PictureRules(Settings):
-    """What becomes of a picture before any metric sees it."""
+    """Processing of edited images before any metric."""
 
     panel: Literal["last", "second", "squeezed"] = Field(
         default="last",
@@ -35,7 +35,7 @@ class PictureRules(Settings):
 
 
 class MaskRules(Settings):
-    """Where a picture counts as edited."""
+    """Which pixels count as edited."""
 
     frame: bool = Field(default=True, description="the outermost pixels belong to every mask")
     background: Literal["outside", "inside", "everything"] = Field(
@@ -44,7 +44,7 @@ class MaskRules(Settings):
 
 
 class PromptRules(Settings):
-    """What CLIP reads."""
+    """The prompts for CLIP."""
 
     brackets: Literal["removed", "kept"] = Field(default="removed", description="[ and ] in the prompts")
     prefix: str = Field(default="", description="text before every prompt")
@@ -56,7 +56,7 @@ class PromptRules(Settings):
 
 
 class StructureRules(Settings):
-    """The structure distance's picture and what is read of the ViT."""
+    """Preprocessing and features of the structure distance."""
 
     resize: Literal["bilinear", "bilinear_antialiased", "pil_bilinear", "pil_bicubic"] = Field(
         default="bilinear", description="how a picture becomes 224 x 224; pil: on grey levels, antialiased"
@@ -80,7 +80,8 @@ class BackgroundRules(Settings):
     """PSNR and MSE."""
 
     area: Literal["picture", "kept"] = Field(
-        default="picture", description="mean over the whole picture, its hole black, or over kept pixels only"
+        default="picture",
+        description="mean over the whole picture, its masked region black, or over kept pixels only",
     )
     difference: Literal["float", "uint8"] = Field(
         default="float", description="uint8: differences of grey levels wrap around (MSE)"
@@ -92,7 +93,7 @@ class LpipsRules(Settings):
 
     levels: Literal["-1..1", "0..1"] = Field(default="-1..1", description="value range of its input")
     hole: Literal["black", "grey"] = Field(
-        default="black", description="grey: the hole is set to 0 in -1..1, not before"
+        default="black", description="the masked region; grey: it is set to 0 in -1..1, not before"
     )
     area: Literal["picture", "kept"] = Field(
         default="picture", description="kept: the map of the unmasked pictures, averaged over kept pixels"
@@ -111,7 +112,7 @@ class SsimRules(Settings):
         default="gaussian", description="11 pixels, sigma 1.5; or scikit-image's default, 7 pixels"
     )
     levels: Literal["0..1", "0..255"] = Field(default="0..1", description="value range of its input")
-    data_range: float = Field(default=1.0, gt=0, description="the value range that it is told")
+    data_range: float = Field(default=1.0, gt=0, description="the value range it is computed for")
     colour: Literal["rgb", "grey"] = Field(default="rgb", description="on three channels, or on grey levels")
     area: Literal["picture", "kept"] = Field(
         default="picture", description="kept: the map of the unmasked pictures, averaged over kept pixels"
@@ -119,14 +120,14 @@ class SsimRules(Settings):
 
 
 class ClipRules(Settings):
-    """CLIP and its picture."""
+    """Network, preprocessing and edited region of the CLIP scores."""
 
     network: str | None = Field(default=None, description="another CLIP than the one asked for by --clip")
     processor: Literal[
         "pil", "torchvision", "pil_bilinear", "tensor_bicubic", "tensor_bicubic_antialiased"
     ] = Field(default="pil", description="how a picture becomes 224 x 224")
     activation: Literal["own", "gelu"] = Field(
-        default="own", description="gelu: in place of QuickGELU, as open_clip does unless told"
+        default="own", description="gelu: in place of QuickGELU, as open_clip does by default"
     )
     edit_part: Literal["masked", "box", "framed_box", "masked_box", "white"] = Field(
         default="masked",
@@ -136,7 +137,7 @@ class ClipRules(Settings):
 
 
 class AverageRules(Settings):
-    """From one score per picture to one number."""
+    """From a score per image to a mean."""
 
     nan: Literal["skipped", "zero"] = Field(
         default="skipped", description="pictures without background: left out, or counted as 0"
@@ -158,7 +159,7 @@ class AverageRules(Settings):
 
 
 class Protocol(Settings):
-    """How pictures are scored. Every metric says which sections its values depend on."""
+    """A protocol. A metric names the sections that its scores depend on."""
 
     pictures: PictureRules = PictureRules()
     mask: MaskRules = MaskRules()
@@ -171,7 +172,7 @@ class Protocol(Settings):
     average: AverageRules = AverageRules()
 
     def choosing(self, changes: Changes) -> Protocol:
-        """The same protocol with other values for some fields, as ``{section: {field: value}}``."""
+        """A copy with other values for some fields, given as ``{section: {field: value}}``."""
         sections = {
             section: getattr(self, section).model_copy(update=fields) for section, fields in changes.items()
         }
@@ -200,16 +201,16 @@ MODERN = PAPER.choosing(
         "clip": {"processor": "torchvision"},
     }
 )
-"""What the paper's evaluator computes under today's torchvision, torchmetrics and transformers."""
+"""The protocol of the paper's evaluator under today's torchvision, torchmetrics and transformers."""
 
 PROTOCOLS = {"paper": PAPER, "modern": MODERN}
 
 
 def read_protocol(name: str) -> Protocol:
-    """A protocol by name, or from a YAML file that holds what differs from ``paper``.
+    """A protocol by name, or from a YAML file with the fields that differ from ``paper``.
 
     Raises:
-        PiebenchError: no such name or file, or a field or value that there is not.
+        PiebenchError: the name or file does not exist, or a field or value is unknown.
     """
     if name in PROTOCOLS:
         return PROTOCOLS[name]
@@ -221,10 +222,10 @@ def read_protocol(name: str) -> Protocol:
 
 
 def parse_protocol(content: Any, place: str) -> Protocol:
-    """Check what a file holds.
+    """Parse the fields of a protocol file.
 
     Raises:
-        PiebenchError: a field or value that there is not; the message starts with the place.
+        PiebenchError: a field or value is unknown; the message starts with the place.
     """
     try:
         return Protocol.model_validate(content)

@@ -1,4 +1,4 @@
-"""How well the picture outside the mask is preserved: structural similarity (Wang et al., 2004)."""
+"""Structural similarity (SSIM) outside the mask (Wang et al., 2004)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,26 @@ _GREY = (0.299, 0.587, 0.114)
 
 
 def ssim_map(source: torch.Tensor, edited: torch.Tensor, data_range: float = 1.0) -> torch.Tensor:
-    """Structural similarity around each pixel: Gaussian window of 11 pixels, sigma 1.5, K1 0.01, K2 0.03.
+    r"""Structural similarity around each pixel, under a Gaussian window of 11 pixels with sigma 1.5.
+
+    $$\mathrm{SSIM}_p = \frac{(2 \mu_a \mu_b + C_1)(2 \sigma_{ab} + C_2)}
+    {(\mu_a^2 + \mu_b^2 + C_1)(\sigma_a^2 + \sigma_b^2 + C_2)}$$
+
+    Means $\mu$, variances $\sigma^2$ and covariance $\sigma_{ab}$ are those of the window around pixel $p$;
+    $C_1 = (0.01 L)^2$ and $C_2 = (0.03 L)^2$ for a data range $L$.
 
     Args:
         source: ``[1, channels, height, width]``; at least 11 pixels a side.
-        edited: likewise.
+        edited: as ``source``.
         data_range: largest minus smallest value.
 
     Returns:
         ``[1, channels, height, width]``.
+
+    >>> import torch
+    >>> image = torch.rand(1, 3, 16, 16)
+    >>> bool((ssim_map(image, image) > 0.999).all())
+    True
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
@@ -40,10 +51,13 @@ def ssim_map(source: torch.Tensor, edited: torch.Tensor, data_range: float = 1.0
 
 
 def background_ssim(edits: EditBatch) -> list[float]:
-    """SSIM of what should not change; nan where there is nothing of it.
+    r"""SSIM outside the mask, one per edit; nan where the mask covers the whole image.
 
-    The outer 5 pixels of the map are left out by default, as torchmetrics did when the paper was written and
-    does no more: there the window would reach beyond the picture.
+    $$\mathrm{SSIM} = \frac{1}{3 |P|} \sum_{c,\,p \in P} \mathrm{SSIM}_{cp}(m \odot x, \, m \odot y)$$
+
+    $x$ is the source and $y$ the edit, in 0..1; $m$ is 1 outside the mask and 0 inside. $P$ are the pixels
+    of the map but for the outer 5, where the window would reach beyond the image: torchmetrics left them out
+    when the paper was written, and no longer does.
     """
     rules = edits.protocol.ssim
     backgrounds, sources = edits.backgrounds, edits.source_images
@@ -83,7 +97,7 @@ def _score(
 
 
 def _uniform_ssim(source: torch.Tensor, edited: torch.Tensor, data_range: float) -> float:
-    """SSIM as scikit-image computes it unless told otherwise, ``[channels, height, width]``."""
+    """SSIM with scikit-image's default window, of two images ``[channels, height, width]``."""
     from skimage.metrics import structural_similarity
 
     return float(

@@ -1,4 +1,4 @@
-"""Structure distance (Tumanyan et al., CVPR 2022): self-similarity of DINO-ViT keys."""
+"""Structure distance (Tumanyan et al., CVPR 2022) and DINO similarity (Ruiz et al., CVPR 2023)."""
 
 from __future__ import annotations
 
@@ -25,20 +25,32 @@ _PIL_FILTERS = {"pil_bilinear": Image.Resampling.BILINEAR, "pil_bicubic": Image.
 
 
 def self_similarity(tokens: torch.Tensor) -> torch.Tensor:
-    """Cosine similarity between all pairs of tokens.
+    r"""Cosine similarity between all pairs of tokens.
+
+    $$S_{ij} = \frac{k_i \cdot k_j}{\lVert k_i \rVert \, \lVert k_j \rVert}$$
 
     Args:
         tokens: ``[..., tokens, width]``; keys of all heads, concatenated, in the published protocol.
 
     Returns:
         Similarities ``[..., tokens, tokens]``.
+
+    >>> import torch
+    >>> self_similarity(torch.tensor([[2.0, 0.0], [0.0, 3.0]])).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
     """
     directions = tokens / tokens.norm(dim=-1, keepdim=True).clamp(min=1e-8)
     return directions @ directions.transpose(-1, -2)
 
 
 def structure_distances(edits: EditBatch) -> list[float]:
-    """Mean squared difference of the self-similarities of edit and source (Tumanyan et al., equation 3)."""
+    r"""Mean squared difference of the self-similarities of edit and source (Tumanyan et al., equation 3).
+
+    $$d = \frac{1}{n^2} \sum_{i,j} \bigl( S_{ij}(y) - S_{ij}(x) \bigr)^2$$
+
+    $S$ is the self-similarity of the $n$ keys of DINO ViT-B/8's last layer, $x$ the source and $y$ the edit.
+    The whole image counts; there is no mask.
+    """
     rules = edits.protocol.structure
     of_sources = edits.cached(
         "self-similarity",
@@ -79,14 +91,14 @@ def _similarity(tokens: torch.Tensor, rules: StructureRules, heads: int) -> torc
 
 
 def network_input(images: Sequence[NDArray[np.uint8]], rules: StructureRules) -> torch.Tensor:
-    """Bring pictures to the ViT's size and value range.
+    """Resize images to the ViT's resolution and normalise them.
 
-    The reference feeds grey levels 0..255 into a normalisation made for 0..1, and shrinks without
-    antialiasing; published numbers contain both, so both are the default.
+    The reference applies a normalisation for 0..1 to grey levels 0..255, and resizes without antialiasing.
+    The published numbers contain both, so both are the default.
 
     Args:
-        images: pictures ``[height, width, 3]`` of one size.
-        rules: the protocol's choices.
+        images: images ``[height, width, 3]`` of one size.
+        rules: the protocol's section ``structure``.
 
     Returns:
         ``[pictures, 3, 224, 224]``, float32.
@@ -116,10 +128,12 @@ def network_input(images: Sequence[NDArray[np.uint8]], rules: StructureRules) ->
 
 
 def dino_similarities(edits: EditBatch) -> list[float]:
-    """Cosine of edit's and source's class tokens (Ruiz et al., DreamBooth, CVPR 2023, section 4).
+    r"""Cosine of the class tokens of edit and source (Ruiz et al., DreamBooth, CVPR 2023, section 4).
 
-    Pictures go in as DINO was trained: resized by PIL, 0..1, whatever the protocol does for the structure
-    distance.
+    $$\cos \bigl( E(y), E(x) \bigr) = \frac{E(y) \cdot E(x)}{\lVert E(y) \rVert \, \lVert E(x) \rVert}$$
+
+    $E$ is the class token of DINO's last layer. Images are preprocessed as in DINO's training, resized by PIL
+    and scaled to 0..1, whatever the protocol says about the structure distance.
     """
     import torch
 

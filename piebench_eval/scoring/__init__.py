@@ -1,1 +1,1 @@
-"""Scoring edited images: which images, at which resolution, with a cache of scores."""
+"""Score edited images: find them, load them at the evaluation resolution, score and cache."""

@@ -1,4 +1,4 @@
-"""Which pictures are scored: a run's, a folder's in any of the usual layouts, or those that a list names."""
+"""Find the edited images of a run, of a folder in a usual layout, or of a list."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _LISTS = (".csv", ".json")
 
 @dataclass(frozen=True)
 class EditedImage:
-    """An edited picture to score.
+    """An edited image to score.
 
     Attributes:
         sample: the sample that it is an edit of.
-        labels: its columns beside id and type: inversion and method, or name.
-        file: the picture.
-        loader: how the source was brought to the edit's resolution when it was edited; None for an edit of
-            the whole source, in the source's own size.
-        may_be_strip: whether the file may hold several panels side by side, the edit last, as the
-            reference's scripts save them; a run's own pictures are never such strips.
-        ideal: the ideal edit, which only a drawn benchmark has.
+        labels: its label columns beside id and type: inversion and method, or name.
+        file: the image file.
+        loader: how the source was loaded when it was edited; None for an edit of the whole source, in the
+            source's own size.
+        may_be_strip: whether the file may be a strip of panels with the edit last, as the reference's
+            scripts save them; a run's own images never are.
+        ideal: file of the ideal edit, which only drawn benchmarks have.
     """
 
     sample: Sample
@@ -50,22 +50,22 @@ class EditedImage:
 
     @property
     def geometry(self) -> str:
-        """In a word, how edit and source are brought to the same pixels."""
+        """How edit and source are brought to the same pixels, as text for the cache key."""
         return f"{self.loader}{', a strip' if self.may_be_strip else ''}"
 
 
 def edited_images_of_run(store: RunStore, data: Path | None = None) -> tuple[list[EditedImage], list[str]]:
-    """A run's pictures, sample by sample, and what is missing of them.
+    """The edited images of a run, sample by sample, and a line for each that is missing.
 
-    A benchmark that knows its ideal edits (the demo's) adds two rows that no edit made: ``oracle``, the
-    ideal edits, and ``source-copy``, the sources untouched. Both are compared with the whole source.
+    A benchmark with ideal edits (the demo's) adds two reference rows: ``oracle``, the ideal edits, and
+    ``source-copy``, the unedited sources. Both are compared with the whole source.
 
     Args:
         store: the run.
-        data: the benchmark folder, if it is no longer where the run found it.
+        data: the benchmark folder, if it has moved since the run.
 
     Raises:
-        PiebenchError: the benchmark is gone or is not the one that was edited.
+        PiebenchError: the benchmark is missing or is not the one that was edited.
     """
     folder, samples = dataset_of_run(store, data)
     done = store.scan(samples).done
@@ -86,7 +86,7 @@ def edited_images_of_run(store: RunStore, data: Path | None = None) -> tuple[lis
 
 
 def ideal_of(folder: Path, sample: Sample) -> Path | None:
-    """The ideal edit of a sample; None where the benchmark in a folder knows none."""
+    """File of a sample's ideal edit; None if the benchmark has none."""
     ideal = folder / IDEAL_FOLDER / sample.image_path
     return ideal if ideal.is_file() else None
 
@@ -101,19 +101,19 @@ def _reference_images(sample: Sample, ideal: Path) -> list[EditedImage]:
 def edited_images_at(
     images: Path, samples: Sequence[Sample], name: str, loader: ImageLoader | None = None
 ) -> tuple[list[EditedImage], list[str]]:
-    """Anybody's pictures, and what is missing of them.
+    """The edited images in a folder or list, and a line for each that is missing.
 
     Args:
         images: a folder in the official layout, with or without ``annotation_images/``, or with flat names
-            ``<id>.png``; or a CSV or JSON file that says where the edit of each id is. Letters of ids and
-            suffixes may be in another case.
-        samples: the benchmark.
-        name: what to call the method.
-        loader: how the sources were brought to the edits' resolution; None for edits of whole sources.
+            ``<id>.png``; or a CSV or JSON file with the file of each id. Ids and suffixes match in upper and
+            lower case.
+        samples: the samples of the benchmark.
+        name: label of the method.
+        loader: how the sources were loaded when they were edited; None for edits of whole sources.
 
     Raises:
-        PiebenchError: there is no such folder, file or loader, the list is wrong, or two files differ in the
-            case of letters only.
+        PiebenchError: the folder, file or loader does not exist, an entry of the list is wrong, or two files
+            differ only in the case of letters.
     """
     if loader not in (None, *get_args(ImageLoader)):
         raise PiebenchError(f"--image-loader {loader}: use {', '.join(get_args(ImageLoader))}")
@@ -121,13 +121,13 @@ def edited_images_at(
         listed = _read_list(images, {sample.id for sample in samples})
         places = {sample.id: [listed[sample.id]] for sample in samples if sample.id in listed}
     elif images.is_dir():
-        places = {sample.id: list(_places(images, sample)) for sample in samples}
+        places = {sample.id: list(_possible_files(images, sample)) for sample in samples}
     else:
         raise PiebenchError(f"--images {images}: no such folder, and no CSV or JSON file")
     edited_images: list[EditedImage] = []
     missing, others = [], OtherCase()
     for sample in samples:
-        file = _first_there(places.get(sample.id, []), others)
+        file = _existing_file(places.get(sample.id, []), others)
         if file is not None:
             edited_images.append(EditedImage(sample, {"name": name}, file, loader))
         elif sample.id in places:
@@ -140,10 +140,10 @@ def edited_images_at(
 
 
 def _require_names(images: Path, samples: Sequence[Sample]) -> None:
-    """Say what the pictures of a folder are called and should be, where none is an edit of the benchmark.
+    """Refuse a folder whose images match no id of the benchmark; the message says what names are expected.
 
     Raises:
-        PiebenchError: there are such pictures.
+        PiebenchError: there are images, and none matches an id.
     """
     folders = [folder for folder in (images, images / IMAGES_FOLDER) if folder.is_dir()]
     found = sorted(
@@ -157,13 +157,13 @@ def _require_names(images: Path, samples: Sequence[Sample]) -> None:
         )
 
 
-def _first_there(places: Sequence[Path], others: OtherCase) -> Path | None:
-    """The first of some places where a file is, if not as it is written then with letters in another case.
+def _existing_file(places: Sequence[Path], others: OtherCase) -> Path | None:
+    """The first of some paths that exists, otherwise the first that exists in another letter case.
 
     Raises:
-        PiebenchError: there are two in one place.
+        PiebenchError: two files differ from a path only in the case of letters.
     """
-    if file := next(filter(_is_there, places), None):
+    if file := next(filter(_exists, places), None):
         return file
     for place in places:
         try:
@@ -180,15 +180,15 @@ def _first_there(places: Sequence[Path], others: OtherCase) -> Path | None:
     return None
 
 
-def _is_there(file: Path) -> bool:
+def _exists(file: Path) -> bool:
     try:
         return file.is_file()
     except OSError:  # a name that no file can have
         return False
 
 
-def _places(images: Path, sample: Sample) -> Iterable[Path]:
-    """Where a folder may keep an edit, the official place first."""
+def _possible_files(images: Path, sample: Sample) -> Iterable[Path]:
+    """Paths at which a folder may have an edit, the official one first."""
     path = Path(sample.image_path)
     suffixes = dict.fromkeys([path.suffix, *_SUFFIXES])
     for folder in (images, images / IMAGES_FOLDER):
@@ -197,7 +197,7 @@ def _places(images: Path, sample: Sample) -> Iterable[Path]:
 
 
 def _read_list(file: Path, known: set[str]) -> dict[str, Path]:
-    """Read which file is the edit of which id; relative paths start at the list's own folder.
+    """Read a list of ids and edited files; relative paths start at the list's folder.
 
     Raises:
         PiebenchError: the list cannot be read, or one of its entries is wrong.
@@ -214,24 +214,24 @@ def _read_list(file: Path, known: set[str]) -> dict[str, Path]:
         where = f"{file}: entry {position}"
         if not isinstance(sample_id, str) or not isinstance(path, str) or not path or "\0" in path:
             raise PiebenchError(
-                f"{where}: must name an id and a file as text, not {_told(sample_id)} and {_told(path)}"
+                f"{where}: must name an id and a file as text, not {_shown(sample_id)} and {_shown(path)}"
             )
-        sample_id = _in_its_own_case(sample_id, known)
+        sample_id = _in_benchmark_case(sample_id, known)
         if sample_id not in known:
             raise PiebenchError(f"{where}: the benchmark has no id {sample_id!r}; correct it or leave it out")
         if sample_id in places:
-            raise PiebenchError(f"{where}: id {sample_id} stands there twice; leave one out")
+            raise PiebenchError(f"{where}: id {sample_id} is listed twice; leave one out")
         places[sample_id] = file.parent / path
     return places
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     """A value for a message."""
     return repr(value) if isinstance(value, str) else kind_of(value)
 
 
-def _in_its_own_case(sample_id: str, known: set[str]) -> str:
-    """An id as the benchmark writes it, where one alone differs in the case of letters at most."""
+def _in_benchmark_case(sample_id: str, known: set[str]) -> str:
+    """The benchmark's id that equals this one but for upper and lower case, if there is exactly one."""
     if sample_id in known:
         return sample_id
     same = [each for each in known if each.casefold() == sample_id.casefold()]

@@ -1,4 +1,4 @@
-"""What is to be scored: a run's pictures or anybody's, and what is known of them."""
+"""The set of edited images to score, of a run or of a folder or list."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """What is to be scored.
+    """Edited images to score together.
 
     Attributes:
-        edited_images: the pictures.
-        missing: a line for each that is not there.
-        about: what made them.
-        scores_file: where their scores belong.
+        edited_images: the images.
+        missing: a line for each missing image.
+        about: provenance for the JSON file beside the scores.
+        scores_file: default path of their scores file.
     """
 
     edited_images: list[EditedImage]
@@ -48,16 +48,13 @@ class EvaluationSet:
     scores_file: Path
 
     def models(self, **given: str | None) -> MetricModels:
-        """The networks that they are scored with, but for those that are given."""
+        """The networks that they are scored with; those given by role replace the default ones."""
         chosen = {role: name for role, name in given.items() if name is not None}
         return replace(networks_for(self.about.get("model")), **chosen)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that are scored unless others are asked for.
-
-        They are the official ones. A drawn benchmark, the demo's, also has those that need its ideal edits.
-        """
+        """The official columns; for a drawn benchmark also those that need its ideal edits."""
         is_drawn = bool(self.edited_images) and all(
             edited_image.ideal is not None and picture_size(edited_image.sample.file) == (SIDE, SIDE)
             for edited_image in self.edited_images
@@ -65,13 +62,13 @@ class EvaluationSet:
         return (*COLUMNS, *IDEAL_COLUMNS) if is_drawn else COLUMNS
 
     def require_complete(self, or_warn: bool = False) -> None:
-        """Refuse to score a part for the whole.
+        """Check that no image is missing.
 
         Args:
-            or_warn: warn instead.
+            or_warn: warn instead of raising.
 
         Raises:
-            PiebenchError: some are missing; it lists them.
+            PiebenchError: some are missing; the message lists them.
         """
         if not self.missing:
             return
@@ -93,25 +90,25 @@ def evaluation_set_of(
     image_loader: ImageLoader | None = None,
     mask_size: str | None = None,
 ) -> EvaluationSet:
-    """What a user says is to be scored.
+    """The evaluation set of a run, or of a folder or list.
 
     Args:
         run: a run folder.
-        images: or else anybody's pictures: a folder, or a list in CSV or JSON.
+        images: edited images instead of a run: a folder, or a list in CSV or JSON.
         data: the benchmark folder; a run knows its own.
-        name: what to call the method of ``images``.
-        image_loader: how the sources were brought to the resolution of ``images``; None for edits of whole
+        name: label of the method of ``images``.
+        image_loader: how the sources of ``images`` were loaded when they were edited; None for edits of whole
             sources; a run knows its own.
-        mask_size: the size that the masks of ``data`` are made for, where that is not the pictures'; a run
-            knows its own.
+        mask_size: the size that the masks of ``data`` are made for, if it is not the images'; a run knows its
+            own.
 
     Raises:
-        PiebenchError: they do not go together, or name nothing.
+        PiebenchError: the arguments contradict each other, or something does not exist.
     """
     if (run is None) == (images is None):
         raise PiebenchError("give a run folder, or --images with --data and --name")
     if run is None:
-        return _evaluation_set_at(images or Path(), data, name, image_loader, mask_size)
+        return _evaluation_set_of_images(images or Path(), data, name, image_loader, mask_size)
     if mask_size is not None:
         raise PiebenchError("--mask-size: is for --images; a run knows which size its masks were made for")
     if image_loader is not None:
@@ -120,14 +117,14 @@ def evaluation_set_of(
 
 
 def evaluation_set_of_run(run: Path, data: Path | None = None) -> EvaluationSet:
-    """A run's pictures.
+    """The evaluation set of a run.
 
     Args:
         run: the run folder.
         data: the benchmark folder, if it has moved since the run.
 
     Raises:
-        PiebenchError: it is no run, or its benchmark is gone.
+        PiebenchError: the folder is no run, or its benchmark is missing.
     """
     store = RunStore.read(run)
     edited_images, missing = edited_images_of_run(store, data)
@@ -141,7 +138,7 @@ def evaluation_set_of_run(run: Path, data: Path | None = None) -> EvaluationSet:
     return EvaluationSet(edited_images, missing, about | _remarks(edited_images), store.scores_file)
 
 
-def _evaluation_set_at(
+def _evaluation_set_of_images(
     images: Path,
     data: Path | None,
     name: str | None,
@@ -165,7 +162,7 @@ def _evaluation_set_at(
 
 
 def _remarks(edited_images: Iterable[EditedImage]) -> dict[str, dict[str, int]]:
-    """What is suspicious about the samples whose edits are scored."""
+    """Counts of suspicious data among the samples whose edits are scored."""
     return {
         "data_remarks": count_remarks(
             {edited_image.sample.id: edited_image.sample for edited_image in edited_images}.values()
@@ -174,10 +171,10 @@ def _remarks(edited_images: Iterable[EditedImage]) -> dict[str, dict[str, int]]:
 
 
 def metric_columns(names: Iterable[str]) -> tuple[str, ...]:
-    """The columns that names of metrics stand for; ``official`` stands for eight.
+    """Columns by names of metrics, without repetition; ``official`` stands for eight.
 
     Raises:
-        PiebenchError: there is no such metric.
+        PiebenchError: a metric does not exist.
     """
     columns: list[str] = []
     for name in names:

@@ -1,4 +1,4 @@
-"""Edited pictures and their sources as metrics take them: the same part of the picture in the same size."""
+"""Load edited images and their sources at the evaluation resolution."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from piebench_eval.scoring.edited_images import EditedImage
 
 _SMALLEST = 32
-"""Side in pixels below which LPIPS and SSIM see nothing."""
+"""Smallest side in pixels that LPIPS and SSIM can score."""
 
 _SHOWN = 20
 
 WHOLE: ImageLoader = "shorter_side"
-"""The loader that, without a resolution, leaves a source as it is stored."""
+"""The loader that leaves a source as it is if no resolution is given."""
 
 
 def source_image_of(
     sample: Sample, resolution: int | None = None, loader: ImageLoader = "crop", ideal: Path | None = None
 ) -> SourceImage:
-    """A sample's side of the comparison, picture, mask and ideal edit alike.
+    """Load a sample's source image, mask and ideal edit at a resolution.
 
     Args:
         sample: the sample.
         resolution: see ``load_image``.
         loader: likewise.
-        ideal: the file of its ideal edit, if that is asked for.
+        ideal: file of its ideal edit, if a metric needs it.
     """
     from piebench_eval.metrics.edit_batch import SourceImage
 
@@ -54,30 +54,30 @@ def source_image_of(
     )
 
 
-def source_view(edited_image: EditedImage, saved: NDArray[np.uint8]) -> tuple[int | None, ImageLoader]:
-    """The resolution and the loader that bring a source to the pixels which were edited.
+def source_view(edited_image: EditedImage, pixels: NDArray[np.uint8]) -> tuple[int | None, ImageLoader]:
+    """The resolution and the loader that bring a source to the pixels that were edited.
 
-    They are the same for all loaders that leave the source as it is, so that its edits share what is computed
-    of it.
+    Loaders that leave the source as it is all give ``(None, WHOLE)``, so that its edits share intermediate
+    results.
 
     Args:
         edited_image: the edit.
-        saved: from ``read_edit``.
+        pixels: from ``read_edit``.
     """
-    height, width, _ = saved.shape
+    height, width, _ = pixels.shape
     source = picture_size(edited_image.sample.file)
-    panel = _panel(edited_image, (width, height), source)
+    panel = _edit_size(edited_image, (width, height), source)
     if edited_image.loader is None or panel == source:
         return None, WHOLE
     return min(panel), edited_image.loader
 
 
 def different_views(loaders: Iterable[ImageLoader], samples: Iterable[Sample]) -> list[ImageLoader]:
-    """The loaders that show different parts of some source; the first stands for all of square sources.
+    """The loaders that give different images of some source; for square sources all are equal.
 
     Args:
-        loaders: those that edits were made with.
-        samples: what was edited.
+        loaders: the loaders that edits were made with.
+        samples: the edited samples.
 
     Raises:
         PiebenchError: a source is missing or damaged.
@@ -90,12 +90,12 @@ def different_views(loaders: Iterable[ImageLoader], samples: Iterable[Sample]) -
 
 
 def read_edit(edited_image: EditedImage, resize: bool = False) -> NDArray[np.uint8]:
-    """Read an edited picture.
+    """Read an edited image.
 
     Args:
         edited_image: the edit.
-        resize: bring an edit of a whole source to the source's size, bicubically, instead of refusing another
-            size.
+        resize: resize an edit of a whole source bicubically to the source's size instead of refusing
+            another size.
 
     Returns:
         ``[height, width, 3]``, the size of the source as ``source_view`` has it; or a strip of panels of that
@@ -103,16 +103,16 @@ def read_edit(edited_image: EditedImage, resize: bool = False) -> NDArray[np.uin
         such rows, or panels with gaps between them, the edit at the bottom right.
 
     Raises:
-        PiebenchError: the picture cannot be read, is too small, or has a size that it should not have.
+        PiebenchError: the image cannot be read, is too small, or has another size than its source as edited.
     """
     picture = Image.fromarray(read_picture(edited_image.file))
     source = picture_size(edited_image.sample.file)
     if problem := _size_problem(edited_image, picture.size, source, resize):
         raise PiebenchError(problem)
-    target = _target(edited_image, picture.size, source) or picture.size
-    if picture.size != target and not _is_cut(edited_image, picture.size, source, resize):
+    target = _expected_size(edited_image, picture.size, source) or picture.size
+    if picture.size != target and not _is_last_panel(edited_image, picture.size, source, resize):
         picture = picture.resize(target, Image.Resampling.BICUBIC)
-    shortest = min(_panel(edited_image, picture.size, source))
+    shortest = min(_edit_size(edited_image, picture.size, source))
     if shortest < _SMALLEST:
         raise PiebenchError(
             f"{edited_image.file}: has a side of {shortest} pixels; metrics need at least {_SMALLEST}"
@@ -121,36 +121,36 @@ def read_edit(edited_image: EditedImage, resize: bool = False) -> NDArray[np.uin
 
 
 def edited_panel(edited_image: EditedImage) -> NDArray[np.uint8]:
-    """An edited picture to look at, ``[height, width, 3]``: of a strip its last panel, in the source's size.
+    """An edited image to show, ``[height, width, 3]``: the last panel of a strip, in the source's size.
 
     Raises:
-        PiebenchError: the picture cannot be read, is too small, or has a size that it should not have.
+        PiebenchError: the image cannot be read, is too small, or has another size than its source as edited.
     """
-    saved = read_edit(edited_image, resize=True)
-    height, width, _ = saved.shape
-    panels = _panels(edited_image, (width, height), picture_size(edited_image.sample.file))
-    return saved[:, -(width // panels) :]
+    pixels = read_edit(edited_image, resize=True)
+    height, width, _ = pixels.shape
+    panels = _panel_count(edited_image, (width, height), picture_size(edited_image.sample.file))
+    return pixels[:, -(width // panels) :]
 
 
 def is_strip(edited_image: EditedImage) -> bool:
-    """Whether an edit's file holds several panels."""
+    """Whether an edit's file is a strip of panels."""
     size, source = picture_size(edited_image.file), picture_size(edited_image.sample.file)
-    return _panels(edited_image, size, source) > 1 or _is_cut(edited_image, size, source)
+    return _panel_count(edited_image, size, source) > 1 or _is_last_panel(edited_image, size, source)
 
 
 def fitting_size(
     size: tuple[int, int], source: tuple[int, int], loader: ImageLoader | None = None, panels: int = 1
 ) -> tuple[int, int] | None:
-    """The size that an edit should have: that of its source as it was edited, or of a strip of such panels.
+    """The size that an edit should have: its source's as it was edited, or a strip of such panels.
 
     Args:
         size: the edit's width and height.
         source: the source's.
-        loader: how the source was brought to the edit's resolution; None for an edit of the whole source.
-        panels: how many the strip has.
+        loader: how the source was loaded when it was edited; None for an edit of the whole source.
+        panels: number of panels of the strip.
 
     Returns:
-        Width and height; None for an edit of another shape.
+        Width and height; None if the edit has another aspect ratio.
 
     >>> fitting_size((256, 256), (512, 512)), fitting_size((2048, 512), (512, 512), panels=4)
     ((512, 512), (2048, 512))
@@ -168,32 +168,32 @@ def fitting_size(
 
 
 def check_sizes(edited_images: Iterable[EditedImage], resize: bool) -> list[str]:
-    """Look at the sizes of anybody's pictures before anything is scored.
+    """Check the sizes of edited images before anything is scored.
 
     Args:
-        edited_images: the pictures.
-        resize: whether edits of whole sources are brought to the sources' sizes.
+        edited_images: the images; a run's own are checked when they are read.
+        resize: whether edits of whole sources are resized to the sources' sizes.
 
     Returns:
-        Which pictures are resized, as ``id: WxH -> WxH``.
+        The images that are resized, as ``id: WxH -> WxH``.
 
     Raises:
-        PiebenchError: pictures of sizes that are not allowed; it lists them.
+        PiebenchError: images have wrong sizes; the message lists them.
     """
     found, cut, problems = [], [], []
     for edited_image, size, source in _sizes(edited_images):
         sample_id, shape = edited_image.sample.id, f"{size[0]}x{size[1]}"
         if problem := _size_problem(edited_image, size, source, resize):
             problems.append(problem)
-        elif _is_cut(edited_image, size, source, resize):
+        elif _is_last_panel(edited_image, size, source, resize):
             cut.append(f"{sample_id}: {shape}")
-        elif (target := _target(edited_image, size, source)) and target != size:
+        elif (target := _expected_size(edited_image, size, source)) and target != size:
             found.append(f"{sample_id}: {shape} -> {target[0]}x{target[1]}")
     if problems:
-        raise PiebenchError("\n".join(_first(problems)))
+        raise PiebenchError("\n".join(_shortened(problems)))
     if cut:
         warnings.warn(
-            f"edits taken for panels in rows or with gaps: {len(cut)} ({'; '.join(_first(cut))}); the last "
+            f"edits read as panels in rows or with gaps: {len(cut)} ({'; '.join(_shortened(cut))}); the last "
             "panel, at the bottom right, is scored, as the official evaluator cuts it. If they are something "
             "else, save the edits in their sources' size, or pass --resize for strips of another resolution",
             PiebenchWarning,
@@ -202,8 +202,8 @@ def check_sizes(edited_images: Iterable[EditedImage], resize: bool) -> list[str]
     return found
 
 
-def _first(lines: Sequence[str]) -> list[str]:
-    """The first lines, and how many more there are."""
+def _shortened(lines: Sequence[str]) -> list[str]:
+    """The first lines, and a last one with the number of the others."""
     more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
     return [*lines[:_SHOWN], *more]
 
@@ -211,60 +211,60 @@ def _first(lines: Sequence[str]) -> list[str]:
 def _sizes(
     edited_images: Iterable[EditedImage],
 ) -> Iterator[tuple[EditedImage, tuple[int, int], tuple[int, int]]]:
-    """Anybody's pictures, with their own sizes and those of their sources."""
+    """Images that a run did not make, each with its size and its source's."""
     for edited_image in edited_images:
-        # Not a run's own: there are thousands, and reading one checks its size.
+        # A run's own may be thousands, and are checked when they are read.
         if edited_image.loader is None or edited_image.may_be_strip:
             yield edited_image, picture_size(edited_image.file), picture_size(edited_image.sample.file)
 
 
-def _panel(edited_image: EditedImage, size: tuple[int, int], source: tuple[int, int]) -> tuple[int, int]:
-    """Width and height of the part of a picture that is the edit; the sizes are allowed."""
-    if _target(edited_image, size, source) != size and (
+def _edit_size(edited_image: EditedImage, size: tuple[int, int], source: tuple[int, int]) -> tuple[int, int]:
+    """Width and height of the edit in an image whose size was checked."""
+    if _expected_size(edited_image, size, source) != size and (
         panel := last_panel(size, source, edited_image.loader, edited_image.may_be_strip)
     ):
         return panel
-    return size[0] // _panels(edited_image, size, source), size[1]
+    return size[0] // _panel_count(edited_image, size, source), size[1]
 
 
-def _is_cut(
+def _is_last_panel(
     edited_image: EditedImage, size: tuple[int, int], source: tuple[int, int], resize: bool = False
 ) -> bool:
-    """Whether the edit is the last of panels in several rows or with gaps between them.
+    """Whether the edit is the last of several panels in rows or with gaps.
 
     Args:
         edited_image: the edit.
-        size: its width and height.
-        source: its source's.
-        resize: a strip that would fit in another size is one.
+        size: the image's width and height.
+        source: the source's.
+        resize: whether a strip without gaps of another resolution is resized instead.
     """
-    target = _target(edited_image, size, source)
+    target = _expected_size(edited_image, size, source)
     if target == size or (target is not None and resize and edited_image.loader is None):
         return False
     return last_panel(size, source, edited_image.loader, edited_image.may_be_strip) is not None
 
 
-def _panels(edited_image: EditedImage, size: tuple[int, int], source: tuple[int, int]) -> int:
-    """How many panels of the loaded source's shape an edit's file has room for."""
+def _panel_count(edited_image: EditedImage, size: tuple[int, int], source: tuple[int, int]) -> int:
+    """Number of panels with the loaded source's aspect ratio that fit in an edit's file."""
     if not edited_image.may_be_strip:
         return 1
     width, height = loaded_size(source, edited_image.loader or WHOLE)
     return max(1, round(size[0] * height / (size[1] * width)))
 
 
-def _target(
+def _expected_size(
     edited_image: EditedImage, size: tuple[int, int], source: tuple[int, int]
 ) -> tuple[int, int] | None:
-    return fitting_size(size, source, edited_image.loader, _panels(edited_image, size, source))
+    return fitting_size(size, source, edited_image.loader, _panel_count(edited_image, size, source))
 
 
 def _size_problem(
     edited_image: EditedImage, size: tuple[int, int], source: tuple[int, int], resize: bool
 ) -> str | None:
-    target = _target(edited_image, size, source)
+    target = _expected_size(edited_image, size, source)
     if target == size or (target is not None and resize and edited_image.loader is None):
         return None
-    if _is_cut(edited_image, size, source, resize):
+    if _is_last_panel(edited_image, size, source, resize):
         return None
     source_is = f"the source of id {edited_image.sample.id} is {source[0]}x{source[1]}"
     return (
@@ -273,14 +273,14 @@ def _size_problem(
 
 
 def _remedy(edited_image: EditedImage, size: tuple[int, int], source: tuple[int, int]) -> str:
-    """What to do about an edit of a size that it should not have."""
+    """What to do about an edit of a wrong size, as the end of a message."""
     if edited_image.loader is not None:
         way_out = (
             "give the one that made the edits" if edited_image.may_be_strip else "restore the run's picture"
         )
-        return f", and image_loader={edited_image.loader} makes no such size of it; {way_out}"
+        return f", and image_loader={edited_image.loader} does not give this size; {way_out}"
     remedy = "; save the edit in the source's size"
-    if _target(edited_image, size, source) is not None:
+    if _expected_size(edited_image, size, source) is not None:
         return f"{remedy}, or pass --resize"
     fits = [loader for loader in get_args(ImageLoader) if fitting_size(size, source, loader)]
     return f"{remedy}, or pass the --image-loader that made it: {' or '.join(fits)}" if fits else remedy

@@ -53,7 +53,7 @@ def score_images(
     jobs = []
     for job in scoring_jobs(evaluation_set.edited_images, scoring.specs):
         jobs.append(job)
-        on_progress("looking what is known", len(jobs), len(evaluation_set.edited_images))
+        on_progress("checking the cache", len(jobs), len(evaluation_set.edited_images))
     if left := sum(bool(job.missing(score_cache).specs) for job in jobs):
         done = 0
         on_progress("scoring", done, left)

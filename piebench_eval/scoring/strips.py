@@ -1,4 +1,4 @@
-"""Edits that are saved beside other pictures: where the edit is if panels have gaps or lie in rows."""
+"""Strips of panels: find the edit in an image that holds several panels."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 def last_panel(
     size: Size, source: Size, loader: ImageLoader | None, may_be_strip: bool = True
 ) -> Size | None:
-    """The size of the panel at the bottom right of several, which the official evaluator takes for the edit.
+    """The size of the last panel, at the bottom right, which the official evaluator takes for the edit.
 
-    Panels fill the picture in one direction at least, or there are two in both; a picture of the panel's own
-    shape is never taken for several, for it may be an edit of another resolution.
+    There are panels if the image is exactly one panel wide or high, or at least two in a direction. An image
+    with a panel's aspect ratio is never split, since it may be an edit of another resolution.
 
     Args:
-        size: the picture's width and height.
+        size: the image's width and height.
         source: the source's.
-        loader: how the source was brought to the edit's resolution; None for an edit of the whole source.
-        may_be_strip: whether there may be panels at all.
+        loader: how the source was loaded when it was edited; None for an edit of the whole source.
+        may_be_strip: whether the image may be a strip.
 
     Returns:
-        Width and height; None for a picture that is not made of such panels.
+        Width and height; None if the image is not a strip of such panels.
 
     >>> last_panel((1034, 512), (512, 512), None), last_panel((1536, 1024), (512, 512), None)
     ((512, 512), (512, 512))
@@ -48,7 +48,7 @@ def last_panel(
 
 
 def _panels_of_height(source: Size, loader: ImageLoader | None, height: int) -> Iterator[Size]:
-    """The sizes that panels may have: of one row, whose height is known; and at the source's resolution."""
+    """Possible sizes of a panel: as high as the image, and as loaded at the source's resolution."""
     if loader is None:
         yield source
         return

@@ -152,8 +152,8 @@ def test_a_run_reads_its_masks_again_as_it_did(tmp_path):
 
 def test_scores_of_anybodys_pictures_keep_the_size(tmp_path):
     folder = bench(tmp_path / "bench", [encode_rle(drawn(64, 64))])
-    pictures = evaluation_set_of(None, folder, folder, "copy", mask_size="64")
-    assert pictures.about["mask_size"] == "64"
-    assert pictures.candidates[0].sample == load_pie_bench(folder, (64, 64))[0]
+    evaluation_set = evaluation_set_of(None, folder, folder, "copy", mask_size="64")
+    assert evaluation_set.about["mask_size"] == "64"
+    assert evaluation_set.edited_images[0].sample == load_pie_bench(folder, (64, 64))[0]
     with pytest.raises(PiebenchError, match="--mask-size: is for --images"):
         evaluation_set_of(tmp_path / "run", None, None, None, mask_size="64")

@@ -71,8 +71,8 @@ def test_validate_lists_remarks_with_counts(photo_bench):
 def test_runs_and_scores_carry_the_counts(photo_bench, samples, tmp_path):
     expected = {"absent_blended_words": 1, "empty_masks": 1, "full_masks": 1}
     assert describe_session(photo_bench, samples, "local", Shard())["remarks"] == expected
-    pictures = evaluation_set_of(None, photo_bench, photo_bench, "copy")
-    assert pictures.about["data_remarks"] == expected
+    evaluation_set = evaluation_set_of(None, photo_bench, photo_bench, "copy")
+    assert evaluation_set.about["data_remarks"] == expected
 
 
 def test_tables_carry_the_counts():

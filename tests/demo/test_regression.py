@@ -47,11 +47,11 @@ def quick_direct_p2p(folder, data):
     execute_run(plan, lambda progress: None)
     edited_images, _ = edited_images_of_run(RunStore.read(folder))
     edits = [candidate for candidate in edited_images if candidate.labels["method"] == "p2p"]
-    scoring, cells = Scoring(networks_for("demo")), ScoreCache(folder / "scores.cache.sqlite")
-    work = list(scoring_jobs(edits, scoring.specs))
-    for _ in compute_scores(work, scoring.suite("cpu"), cells):
+    scoring, score_cache = Scoring(networks_for("demo")), ScoreCache(folder / "scores.cache.sqlite")
+    jobs = list(scoring_jobs(edits, scoring.specs))
+    for _ in compute_scores(jobs, scoring.suite("cpu"), score_cache):
         pass
-    return aggregate(pd.DataFrame(score_rows(work, cells)))
+    return aggregate(pd.DataFrame(score_rows(jobs, score_cache)))
 
 
 @pytest.mark.slow  # test_gate.py holds the quick demo against its baseline

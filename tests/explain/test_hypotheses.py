@@ -11,7 +11,7 @@ from piebench_eval.data.images import load_image
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.errors import PiebenchError
 from piebench_eval.explain.deviations import DEVIATIONS, compatible, other_clip
-from piebench_eval.explain.hypotheses import Hypothesis, alike, concerns, parse_claims, weigh
+from piebench_eval.explain.hypotheses import Hypothesis, affects, indistinguishable, parse_claims, rank
 from piebench_eval.explain.protocol_scores import ProtocolScores
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.scoring.cache import ScoreCache
@@ -42,8 +42,8 @@ def edited_images(tmp_path_factory):
 @pytest.fixture(scope="module")
 def protocol_scores(edited_images, metric_networks, tmp_path_factory):
     scoring = Scoring(metric_networks)
-    cells = ScoreCache(tmp_path_factory.mktemp("cells") / "scores.cache.sqlite")
-    return ProtocolScores(edited_images, scoring, scoring.suite("cpu", batch=1), cells)
+    score_cache = ScoreCache(tmp_path_factory.mktemp("scores") / "scores.cache.sqlite")
+    return ProtocolScores(edited_images, scoring, scoring.suite("cpu", batch=1), score_cache)
 
 
 def deviations(protocol_scores):
@@ -81,7 +81,7 @@ def names(finding):
 def is_named(planted, findings, claims):
     """Whether the best finding is the planted one, or predicts the very same numbers."""
     best = findings[0]
-    found = [best, *alike(best, findings, claims)]
+    found = [best, *indistinguishable(best, findings, claims)]
     return any(names(finding) == {deviation.key for deviation in planted} for finding in found)
 
 
@@ -163,7 +163,7 @@ def test_claims_know_their_rounding():
 def test_deviations_that_no_claim_sees_are_left_out():
     by_key = {deviation.key: deviation for deviation in DEVIATIONS}
     claims = parse_claims("lpips=54.55")
-    seen = {key for key, deviation in by_key.items() if concerns(deviation, claims)}
+    seen = {key for key, deviation in by_key.items() if affects(deviation, claims)}
     assert {"lpips-256", "jpeg-75", "no-frame", "nan-as-zero", "only-type-3"} <= seen
     assert not seen & {"brackets", "dino-antialias", "pooled-psnr", "inf-as-100", "clip-box", "ssim-grey"}
 
@@ -191,7 +191,7 @@ def test_a_deviation_has_to_pay_for_its_name():
     def ranking(text):
         return [
             finding.hypothesis.deviations
-            for finding in weigh(hypotheses, parse_claims(text), protocol_scores, 50)
+            for finding in rank(hypotheses, parse_claims(text), protocol_scores, 50)
         ]
 
     assert ranking("psnr=27.00 mse=20.00") == [(), (one,), (one, two)]
@@ -200,7 +200,7 @@ def test_a_deviation_has_to_pay_for_its_name():
 
 def test_hypotheses_without_a_number_are_left_out():
     protocol_scores = Known(paper=((), {"psnr_unedit_part": np.nan}))
-    assert weigh([Hypothesis(())], parse_claims("psnr=27.0"), protocol_scores, 2) == []
+    assert rank([Hypothesis(())], parse_claims("psnr=27.0"), protocol_scores, 2) == []
 
 
 def test_another_clip(protocol_scores, metric_networks, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import piebench_eval as pb
-from piebench_eval.cli.explain import _pictures_at
+from piebench_eval.cli.explain import _find_evaluation_set
 from piebench_eval.data.images import ImageLoader, load_image, load_mask
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.errors import PiebenchError
@@ -137,7 +137,7 @@ def test_a_folders_perfect_reconstructions_are_perfect_under_the_loader_that_is_
     scores = pb.score(**options, image_loader=loader, metrics=list(PERFECT), progress=False, **networks)
     assert is_perfect(scores) and scores.attrs["about"]["image_loader"] == loader
     assert any(f"image_loader={loader}" in remark for remark in pb.table(scores).attrs["remarks"])
-    explained = _pictures_at(tmp_path / "mine.csv", None, None).edited_images
+    explained = _find_evaluation_set(tmp_path / "mine.csv", None, None).edited_images
     assert {edited_image.loader for edited_image in explained} == {loader}
 
 
@@ -176,7 +176,7 @@ def test_a_square_edit_of_another_shape_needs_the_loader_that_made_it(shapes, tm
 
     with pytest.raises(PiebenchError, match=r"pass the --image-loader that made it: crop or stretch"):
         sizes(None)
-    with pytest.raises(PiebenchError, match="image_loader=shorter_side makes no such size of it; give"):
+    with pytest.raises(PiebenchError, match="image_loader=shorter_side does not give this size; give"):
         sizes("shorter_side")
     with pytest.raises(PiebenchError, match="--image-loader squeeze: use crop, stretch, shorter_side"):
         sizes("squeeze")

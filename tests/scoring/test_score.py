@@ -38,7 +38,7 @@ def edited_images(edits, samples):
 
 
 @pytest.fixture
-def cells(tmp_path):
+def score_cache(tmp_path):
     return ScoreCache(tmp_path / "scores.cache.sqlite")
 
 
@@ -47,11 +47,11 @@ def scoring(metric_networks):
     return Scoring(metric_networks)
 
 
-def score(edited_images, scoring, cells, batch=2):
+def score(edited_images, scoring, score_cache, batch=2):
     """Score what is not known; returns the rows and how many edits were computed."""
-    work = list(scoring_jobs(edited_images, scoring.specs))
-    computed = sum(compute_scores(work, scoring.suite("cpu", batch), cells, scoring.resize))
-    return score_rows(work, cells), computed
+    jobs = list(scoring_jobs(edited_images, scoring.specs))
+    computed = sum(compute_scores(jobs, scoring.suite("cpu", batch), score_cache, scoring.resize))
+    return score_rows(jobs, score_cache), computed
 
 
 def edited_image(sample, file, picture):
@@ -64,14 +64,14 @@ def noise(*shape):
 
 
 @pytest.mark.parametrize("panels", [2, 4])
-def test_the_last_panel_of_a_strip_is_scored(samples, tmp_path, scoring, cells, panels):
+def test_the_last_panel_of_a_strip_is_scored(samples, tmp_path, scoring, score_cache, panels):
     strip = noise(128, panels * 128)
     scoring = replace(scoring, columns=PIXELS)
     given = [
         edited_image(samples[0], tmp_path / "strip.png", strip),
         edited_image(samples[0], tmp_path / "last.png", strip[:, -128:].copy()),
     ]
-    (one, other), _ = score(given, scoring, cells)
+    (one, other), _ = score(given, scoring, score_cache)
     assert one == other and one["mse_unedit_part"] > 0
 
 
@@ -88,7 +88,7 @@ GRIDS = {
     [*product([*GRIDS.values(), (256, 128)], [None, "crop"]), ((256, 512), None)],
 )
 def test_the_last_square_is_cut_out_as_the_official_evaluator_cuts(
-    samples, tmp_path, scoring, cells, shape, loader
+    samples, tmp_path, scoring, score_cache, shape, loader
 ):
     grid = noise(*shape)
     scoring = replace(scoring, columns=PIXELS)
@@ -99,7 +99,7 @@ def test_the_last_square_is_cut_out_as_the_official_evaluator_cuts(
     with pytest.warns(PiebenchWarning, match=f"with gaps: 1 .*{shape[1]}x{shape[0]}.* the last panel"):
         assert check_sizes(given, resize=False) == []
     assert is_strip(given[0]) and not is_strip(given[1])
-    (one, other), _ = score(given, scoring, cells)
+    (one, other), _ = score(given, scoring, score_cache)
     assert one == other and one["mse_unedit_part"] > 0
 
 
@@ -187,39 +187,39 @@ def test_pictures_too_small_for_the_metrics_are_refused(samples, tmp_path, side)
 
 
 @pytest.mark.parametrize("which", ["edit", "source"])
-def test_a_file_that_changes_while_it_is_scored_is_refused(edited_images, scoring, cells, which):
+def test_a_file_that_changes_while_it_is_scored_is_refused(edited_images, scoring, score_cache, which):
     scoring = replace(scoring, columns=PIXELS)
-    work = list(scoring_jobs(edited_images[:1], scoring.specs))
+    jobs = list(scoring_jobs(edited_images[:1], scoring.specs))
     file = edited_images[0].file if which == "edit" else edited_images[0].sample.file
     before = file.read_bytes()
     try:
         Image.fromarray(noise(128, 128)).save(file)
         with pytest.raises(PiebenchError, match="was changed while it was scored"):
-            list(compute_scores(work, scoring.suite("cpu"), cells))
+            list(compute_scores(jobs, scoring.suite("cpu"), score_cache))
     finally:
         file.write_bytes(before)
-    assert work[0].missing(cells).specs
+    assert jobs[0].missing(score_cache).specs
 
 
-def test_a_protocols_own_clip_is_the_one_that_is_loaded_and_named(edited_images, scoring, cells):
+def test_a_protocols_own_clip_is_the_one_that_is_loaded_and_named(edited_images, scoring, score_cache):
     columns = ("clip_similarity_target_image",)
     protocol = scoring.protocol.choosing({"clip": {"network": scoring.models.clip}})
     models = replace(scoring.models, clip="/nowhere")
     own = replace(scoring, models=models, protocol=protocol, columns=columns)
-    rows, _ = score(edited_images, own, cells)
+    rows, _ = score(edited_images, own, score_cache)
     assert rows[0][columns[0]] >= 0 and own.describe()["networks"] == {"clip": scoring.models.clip}
 
 
-def test_an_unreadable_edit_is_named(samples, tmp_path, scoring, cells):
+def test_an_unreadable_edit_is_named(samples, tmp_path, scoring, score_cache):
     file = tmp_path / "edit.png"
     file.write_bytes(b"nothing")
     given = [EditedImage(samples[0], {"name": "mine"}, file)]
     with pytest.raises(PiebenchError, match=r"edit\.png"):
-        score(given, replace(scoring, columns=PIXELS), cells)
+        score(given, replace(scoring, columns=PIXELS), score_cache)
 
 
-def test_only_what_is_missing_is_computed(edited_images, scoring, cells, tmp_path):
-    rows, computed = score(edited_images, scoring, cells)
+def test_only_what_is_missing_is_computed(edited_images, scoring, score_cache, tmp_path):
+    rows, computed = score(edited_images, scoring, score_cache)
     assert computed == len(edited_images) == len(rows)
     again = ScoreCache(tmp_path / "scores.cache.sqlite")
     assert str(score(edited_images, scoring, again)) == str((rows, 0))
@@ -233,27 +233,27 @@ def test_only_what_is_missing_is_computed(edited_images, scoring, cells, tmp_pat
     assert computed == 1 and changed[0] != rows[0] and str(changed[1:]) == str(rows[1:])
 
 
-def test_only_columns_that_a_protocol_changes_are_computed(edited_images, scoring, cells, monkeypatch):
-    score(edited_images, scoring, cells)
-    work = list(scoring_jobs(edited_images, replace(scoring, protocol=MODERN).specs))
-    columns = {score.column for item in work for score in item.missing(cells).specs}
+def test_only_columns_that_a_protocol_changes_are_computed(edited_images, scoring, score_cache, monkeypatch):
+    score(edited_images, scoring, score_cache)
+    jobs = list(scoring_jobs(edited_images, replace(scoring, protocol=MODERN).specs))
+    columns = {score.column for job in jobs for score in job.missing(score_cache).specs}
     clip = {column for column in COLUMNS if column.startswith("clip")}
     assert columns == {"structure_distance", "ssim_unedit_part", *clip}
 
 
-def test_other_networks_and_precisions_have_scores_of_their_own(edited_images, scoring, cells):
-    score(edited_images, scoring, cells)
+def test_other_networks_and_precisions_have_scores_of_their_own(edited_images, scoring, score_cache):
+    score(edited_images, scoring, score_cache)
     for other in (
         replace(scoring, precision="bf16"),
         replace(scoring, models=replace(scoring.models, dino="x")),
     ):
-        work = list(scoring_jobs(edited_images, other.specs))
-        assert "structure_distance" in {one.column for item in work for one in item.missing(cells).specs}
+        jobs = list(scoring_jobs(edited_images, other.specs))
+        assert "structure_distance" in {one.column for job in jobs for one in job.missing(score_cache).specs}
 
 
-def test_an_interrupt_loses_no_finished_block(edited_images, scoring, cells, tmp_path):
-    work = list(scoring_jobs(edited_images, scoring.specs))
-    going = compute_scores(work, scoring.suite("cpu", 1), cells)
+def test_an_interrupt_loses_no_finished_block(edited_images, scoring, score_cache, tmp_path):
+    jobs = list(scoring_jobs(edited_images, scoring.specs))
+    going = compute_scores(jobs, scoring.suite("cpu", 1), score_cache)
     assert next(going) == 1
     going.close()
     again = ScoreCache(tmp_path / "scores.cache.sqlite")
@@ -269,20 +269,20 @@ def test_batches_change_no_score(edited_images, scoring, tmp_path):
             assert row[column] == pytest.approx(other[column], rel=1e-5, abs=1e-9, nan_ok=True)
 
 
-def test_edits_of_other_resolutions_share_a_block(samples, tmp_path, scoring, cells):
+def test_edits_of_other_resolutions_share_a_block(samples, tmp_path, scoring, score_cache):
     """A run's combinations may have resolutions of their own; the source follows each."""
     given = []
     for side in (64, 128):
         file = tmp_path / f"{side}.png"
         Image.fromarray(load_image(samples[0].file, side)).save(file)
         given.append(EditedImage(samples[0], {"name": str(side)}, file, loader="crop", may_be_strip=False))
-    rows, _ = score(given, scoring, cells)
+    rows, _ = score(given, scoring, score_cache)
     assert [row["name"] for row in rows] == ["64", "128"]
     assert all(row["mse_unedit_part"] == 0 for row in rows)
 
 
-def test_scores_file(edited_images, scoring, cells, tmp_path):
-    rows, _ = score(edited_images, scoring, cells)
+def test_scores_file(edited_images, scoring, score_cache, tmp_path):
+    rows, _ = score(edited_images, scoring, score_cache)
     file = tmp_path / "scores.csv"
     write_scores(file, rows, scoring, {"images": "edits"})
     assert file.read_text().splitlines()[0] == ",".join(["id", "name", "type", *COLUMNS])
@@ -297,13 +297,15 @@ def test_scores_file(edited_images, scoring, cells, tmp_path):
     assert about["protocol"]["rules"]["structure"]["resize"] == "bilinear"
 
 
-def test_networks_that_no_column_needs_are_not_loaded(edited_images, scoring, cells):
+def test_networks_that_no_column_needs_are_not_loaded(edited_images, scoring, score_cache):
     nowhere = replace(scoring.models, dino="/nowhere", clip="/nowhere", lpips_weights="/nowhere")
-    rows, computed = score(edited_images, replace(scoring, models=nowhere, columns=PIXELS), cells)
+    rows, computed = score(edited_images, replace(scoring, models=nowhere, columns=PIXELS), score_cache)
     assert computed == 4 and rows[0]["mse_unedit_part"] == 0
 
 
-def test_memory_does_not_grow_with_the_number_of_pictures(samples, tmp_path, scoring, cells, monkeypatch):
+def test_memory_does_not_grow_with_the_number_of_pictures(
+    samples, tmp_path, scoring, score_cache, monkeypatch
+):
     """Of forty edits, only a few blocks are decoded at any time."""
     import gc
 
@@ -324,13 +326,13 @@ def test_memory_does_not_grow_with_the_number_of_pictures(samples, tmp_path, sco
     given = [edited_image(sample, tmp_path / f"{sample.id}.png", noise(128, 128)) for sample in many]
     gc.freeze()  # so that only what is made from now on is looked through
     try:
-        _, computed = score(given, replace(scoring, columns=PIXELS), cells, batch=2)
+        _, computed = score(given, replace(scoring, columns=PIXELS), score_cache, batch=2)
     finally:
         gc.unfreeze()
     assert computed == 40 and len(alive) == 20 and max(alive) <= 2 * 4
 
 
-def test_threads_of_the_networks_are_left_alone(edited_images, scoring, cells):
+def test_threads_of_the_networks_are_left_alone(edited_images, scoring, score_cache):
     before = torch.get_num_threads()
-    score(edited_images, replace(scoring, columns=PIXELS), cells)
+    score(edited_images, replace(scoring, columns=PIXELS), score_cache)
     assert torch.get_num_threads() == before

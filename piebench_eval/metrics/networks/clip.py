@@ -24,14 +24,14 @@ _QUICK = "-quickgelu"
 
 
 class Clip(Protocol):
-    """What CLIP scores ask of a network."""
+    """The interface of a CLIP network."""
 
     def pixels(self, images: Sequence[NDArray[np.uint8]], processor: str) -> torch.Tensor:
-        """Pictures ``[height, width, 3]`` as the network takes them, ``[pictures, 3, side, side]``."""
+        """Preprocess images ``[height, width, 3]``; returns ``[images, 3, side, side]``."""
         ...
 
     def images(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Embed pictures ``[pictures, 3, side, side]``; returns ``[pictures, width]``."""
+        """Embed images ``[images, 3, side, side]``; returns ``[images, width]``."""
         ...
 
     def texts(self, prompts: Sequence[str], keep_end: bool) -> torch.Tensor:
@@ -66,7 +66,7 @@ def load_clip(name: str, activation: str, device: torch.device, allow_pickle: bo
 
 
 def _check_texts(clip: Clip, name: str) -> None:
-    """Refuse a CLIP to which a text is no more like itself than like noise.
+    """Refuse a CLIP whose embedding of a text is no closer to itself than to that of noise.
 
     Raises:
         PiebenchError: it is so: the tokenizer, the weights or both are not what they should be.
@@ -168,7 +168,7 @@ class TransformersClip:
 
 
 def _use_gelu(clip: torch.nn.Module) -> None:
-    """Put GELU in the place of QuickGELU in both towers."""
+    """Replace QuickGELU by GELU in both towers."""
     import torch
     from transformers.activations import QuickGELUActivation
 
@@ -197,10 +197,10 @@ def _file_of(model: str, weights: str) -> Path:
 
 
 def _activation_of(model: str, weights: str, known: dict[str, Any] | None) -> tuple[str, bool]:
-    """What open_clip calls a model, and whether QuickGELU is to take the place of its own activation.
+    """open_clip's name of a model, and whether QuickGELU replaces the model's own activation.
 
     A file of weights does not say which activation they were trained with. ``MODEL-quickgelu`` does, for
-    every model; without it, the user is told what is taken.
+    every model; without it, a warning says which is used.
     """
     import open_clip
 

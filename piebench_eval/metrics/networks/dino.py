@@ -17,7 +17,7 @@ _PROJECTIONS = {"keys": (".k_proj", ".key"), "queries": (".q_proj", ".query")}
 
 
 class _Reached(Exception):
-    """Ends a forward pass where its result is known: the layers behind are not computed."""
+    """Ends a forward pass after the layer that is read, to save the computation of the later ones."""
 
     def __init__(self, tokens: torch.Tensor):
         super().__init__()
@@ -25,7 +25,7 @@ class _Reached(Exception):
 
 
 class StructureFeatures:
-    """The ViT that self-similarities come from.
+    """The ViT of the structure distance.
 
     Attributes:
         heads: its number of attention heads.
@@ -62,7 +62,7 @@ class StructureFeatures:
         self._vit = vit
 
     def read(self, pixels: torch.Tensor, layer: int, features: str) -> torch.Tensor:
-        """What a layer makes of pictures.
+        """The features of a layer.
 
         Args:
             pixels: ``[pictures, 3, 224, 224]``, as ``network_input`` makes them.

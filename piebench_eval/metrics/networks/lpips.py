@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 _FEATURES = "features."
-"""How torchvision's state dicts begin the names of what LPIPS takes; the rest classifies."""
+"""Prefix of the weights in torchvision's state dicts that LPIPS uses; the others belong to the classifier."""
 
 
 class PerceptualFeatures:
@@ -77,7 +77,7 @@ class PerceptualFeatures:
 
 
 def _pretrained(name: str) -> dict[str, torch.Tensor]:
-    """Weights that torchvision names, downloaded once; read as tensors and nothing else."""
+    """Weights that torchvision names, downloaded once and read as tensors only."""
     from torchvision.models import get_weight
 
     state: dict[str, torch.Tensor] = get_weight(name).get_state_dict(check_hash=True, weights_only=True)

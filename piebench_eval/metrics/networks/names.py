@@ -1,4 +1,4 @@
-"""Which networks the metrics use; known without loading them."""
+"""Names of the metrics' networks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 DINO = "facebook/dino-vitb8"
 CLIP = "openai/clip-vit-large-patch14"
 OPEN_CLIP = "open_clip:"
-"""How the name of a CLIP begins that open_clip loads: ``open_clip:ViT-L-14/openai``."""
+"""Prefix of the CLIP models that open_clip loads, as in ``open_clip:ViT-L-14/openai``."""
 
 
 def open_clip_parts(name: str) -> tuple[str, str]:
-    """Model and weights of a name that begins with ``open_clip:``; no weights where the model brings them.
+    """Split a name that begins with ``open_clip:`` into model and weights; local and hub models have none.
 
     >>> open_clip_parts("open_clip:ViT-L-14/openai"), open_clip_parts("open_clip:local-dir:/models/clip")
     (('ViT-L-14', 'openai'), ('local-dir:/models/clip', ''))
@@ -31,7 +31,7 @@ def open_clip_parts(name: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class LpipsBackbone:
-    """A backbone of LPIPS: what torchvision and the lpips package call it, and torchvision its weights."""
+    """A backbone of LPIPS: its names in torchvision and in lpips, and its weights in torchvision."""
 
     torchvision: str
     lpips: str
@@ -43,7 +43,7 @@ LPIPS_BACKBONES = {
     "lpips_alex": LpipsBackbone("alexnet", "alex", "AlexNet_Weights.IMAGENET1K_V1"),
     "lpips_vgg": LpipsBackbone("vgg16", "vgg", "VGG16_Weights.IMAGENET1K_V1"),
 }
-"""By field of ``MetricModels``."""
+"""The backbones of LPIPS by field of ``MetricModels``."""
 
 OFFICIAL_NETWORKS = ("dino", "clip", "lpips_weights")
 """Fields of ``MetricModels`` that the official columns need."""
@@ -51,7 +51,7 @@ OFFICIAL_NETWORKS = ("dino", "clip", "lpips_weights")
 
 @dataclass(frozen=True)
 class MetricModels:
-    """Where the networks of the metrics come from; the defaults are the paper's.
+    """Names of the metrics' networks; the defaults are the paper's.
 
     Attributes:
         dino: ViT of the structure distance, transformers directory or hub id.
@@ -71,10 +71,10 @@ class MetricModels:
     lpips_vgg: str = LPIPS_BACKBONES["lpips_vgg"].torchvision
 
     def to_dict(self, roles: Iterable[str] = OFFICIAL_NETWORKS) -> dict[str, str]:
-        """As a scores file's provenance holds it: those of the networks that took part."""
+        """The names of some roles, for the JSON file beside the scores."""
         return {role: name for role, name in asdict(self).items() if role in set(roles)}
 
 
 def networks_for(model: str | None) -> MetricModels:
-    """The networks that edits by a model are scored with: the embedded ones for the embedded model."""
+    """The default networks for edits by a model: embedded for the embedded model, else the paper's."""
     return MetricModels(DEMO, DEMO, DEMO) if model == DEMO else MetricModels()

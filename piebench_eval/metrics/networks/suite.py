@@ -1,4 +1,4 @@
-"""The networks behind the metrics, each loaded once."""
+"""The networks of the metrics, each loaded once."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 class Suite:
-    """Networks on a device, loaded when they are first asked for.
+    """The metrics' networks on a device, each loaded on first use.
 
     Attributes:
-        device: where they are.
-        batch: how many pictures they are given at a time.
+        device: the device.
+        batch: images per forward pass.
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class Suite:
         precision: str = "fp32",
         allow_pickle: bool = False,
     ):
-        """Say which networks.
+        """Load nothing yet.
 
         Args:
-            models: where they come from.
-            device: where to put them.
-            batch: how many pictures a network is given at a time.
-            precision: ``fp32``, or ``bf16`` for their insides; what is computed of their features stays
-                float32.
+            models: names of the networks.
+            device: the device to load them on.
+            batch: images per forward pass.
+            precision: ``fp32`` or ``bf16``, which the networks compute in; scores are computed from their
+                features in float32.
             allow_pickle: accept weights in pickle files, see ``piebench_eval.models.weights``.
         """
         use_exact_float32()
@@ -61,14 +61,14 @@ class Suite:
         return StructureFeatures(locate("dino", self._models.dino), self.device, self._allow_pickle)
 
     def load(self, roles: Iterable[str], protocol: Protocol = PAPER) -> None:
-        """Load the networks of these roles now, to fail before anything is scored.
+        """Load networks now, so that errors come before anything is scored.
 
         Args:
             roles: fields of ``MetricModels``.
-            protocol: which may ask for another CLIP.
+            protocol: the protocol, which may name another CLIP.
 
         Raises:
-            PiebenchError: one of them cannot be loaded.
+            PiebenchError: a network cannot be loaded.
         """
         for role in roles:
             if role == "dino":
@@ -79,7 +79,7 @@ class Suite:
                 self.lpips(role)
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The context that networks run in."""
+        """The autocast context of the networks' precision."""
         if self._precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
