@@ -123,12 +123,12 @@ def _own_benchmark(folder: Path) -> Path | None:
 def _score(pictures: EvaluationSet, scoring: Scoring, device: str) -> ScoreTable:
     """Score a point's pictures, as far as that is not done."""
     from piebench_eval.api.progress import shown_progress
-    from piebench_eval.api.tabulating import read_scored
+    from piebench_eval.api.tabulating import load_scores
     from piebench_eval.scoring.score_pictures import score_pictures
 
     with kept_on_interrupt(), shown_progress() as tell:
         score_pictures(pictures, scoring, tell, device=device)
-    return read_scored([pictures.scores_file])
+    return load_scores([pictures.scores_file])
 
 
 def _joined(
@@ -166,12 +166,12 @@ def _text(value: Any) -> str:
 
 def _remarks(found: Sweep, sources: Sequence[ScoreTable], metrics: Sequence[TableMetric]) -> list[str]:
     """What readers must know, once if it is the same for every point."""
-    from piebench_eval.tables.aggregate import left_out
-    from piebench_eval.tables.demo_notes import column_notes
-    from piebench_eval.tables.remarks import remarks_on
+    from piebench_eval.tables.aggregate import omission_remarks
+    from piebench_eval.tables.remarks import demo_remarks, score_remarks
 
     of_points = [
-        [*remarks_on(source.rows, source.about, source.rules), *left_out(source.means)] for source in sources
+        [*score_remarks(source.rows, source.provenance, source.rules), *omission_remarks(source.means)]
+        for source in sources
     ]
     shared = [remark for remark in of_points[0] if all(remark in remarks for remarks in of_points)]
     own = [
@@ -180,6 +180,6 @@ def _remarks(found: Sweep, sources: Sequence[ScoreTable], metrics: Sequence[Tabl
         for remark in remarks
         if remark not in shared
     ]
-    is_of_demo = any(source.is_of_demo for source in sources)
-    notice = [NOTICE, *column_notes(metrics)] if is_of_demo else []
+    is_demo = any(source.is_demo for source in sources)
+    notice = [NOTICE, *demo_remarks(metrics)] if is_demo else []
     return [*notice, *shared, *own]

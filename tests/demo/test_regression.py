@@ -21,7 +21,8 @@ from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.scoring.cache import ScoreCache
 from piebench_eval.scoring.edited_images import edited_images_of_run
 from piebench_eval.scoring.score import Scoring, do_work, score_rows, work_on
-from piebench_eval.tables.aggregate import aggregate, read_scores, read_table
+from piebench_eval.tables.aggregate import aggregate, read_table
+from piebench_eval.tables.scores import read_scores
 
 BASELINES = Path(__file__).parents[2] / "results" / "baselines"
 
