@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.data.image_files import read_picture
 from piebench_eval.data.mask_size import parse_mask_size
 from piebench_eval.data.pie_bench import load_pie_bench
-from piebench_eval.errors import PiebenchError
+from piebench_eval.errors import PiebenchError, first_few
+from piebench_eval.recipes.stored_recipe import flatten
 from piebench_eval.runs.store.dataset import dataset_of_run
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.tables.provenance import protocol_of
@@ -114,7 +115,7 @@ def _scored_ids(rows: pd.DataFrame) -> list[str]:
     for name, found in of_each.items():
         if found != ids:
             lacking = sorted(set(ids) - set(found))
-            wrong = f"lacks {_some(lacking)}" if lacking else "has scores of one id twice"
+            wrong = f"lacks {first_few(lacking, _SHOWN)}" if lacking else "has scores of one id twice"
             raise PiebenchError(
                 f"the scores of {name}: column id {wrong}; a baseline needs the same samples for every "
                 "combination: finish the run and score it again"
@@ -168,30 +169,17 @@ def _weights(settings: Mapping[str, Any], conditions: Mapping[str, Any]) -> str:
 
 def _other_samples(baseline: Mapping[str, Any], measured: Mapping[str, Any]) -> Iterator[str]:
     if lacking := sorted(set(baseline["ids"]) - set(measured["ids"])):
-        yield f"samples: not scored now: {_some(lacking)}"
+        yield f"samples: not scored now: {first_few(lacking, _SHOWN)}"
     if extra := sorted(set(measured["ids"]) - set(baseline["ids"])):
-        yield f"samples: not in the baseline: {_some(extra)}"
+        yield f"samples: not in the baseline: {first_few(extra, _SHOWN)}"
     prints = [side["fingerprint"] for side in (baseline, measured)]
     if not lacking and not extra and all(prints) and prints[0] != prints[1]:
         yield "samples: other pictures, prompts or masks under the same ids"
 
 
-def _some(ids: list[str]) -> str:
-    return ", ".join(ids[:_SHOWN]) + (f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else "")
-
-
 def _changed(baseline: Mapping[str, Any], measured: Mapping[str, Any]) -> list[str]:
     """Fields that both sides have and whose values differ."""
-    old, new = _flat(baseline), _flat(measured)
+    old, new = flatten(baseline), flatten(measured)
     return [
         f"{field}: {old[field]} -> {new[field]}" for field in old if field in new and old[field] != new[field]
     ]
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        flat |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    return flat

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.files import cannot_write
 from piebench_eval.report import paths
 from piebench_eval.version import __version__
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MADE_BY = "piebench report"
+_REMEDY = "make room or allow writing there, or name another folder with --out"
 
 
 @contextmanager
@@ -47,10 +49,7 @@ def report_folder(folder: Path) -> Iterator[Path]:
         require_replaceable(folder)  # images take minutes, in which the folder may have changed
         _exchange(partial, wanted, former)
     except OSError as error:
-        raise PiebenchError(
-            f"{folder}: cannot be written ({error.strerror}); make room or allow writing there, or name "
-            "another folder with --out"
-        ) from error
+        raise cannot_write(folder, error, _REMEDY) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
