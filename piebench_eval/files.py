@@ -53,7 +53,7 @@ def _write_aside(file: Path, content: bytes, put_in_place: Callable[[Path], T]) 
             os.fsync(stream.fileno())
         return put_in_place(partial)
     except OSError as error:
-        raise _cannot_write(file, error) from error
+        raise cannot_write(file, error) from error
     finally:
         # Gone if it was renamed; left behind by a link, an error or an interrupt.
         with suppress(OSError):
@@ -97,7 +97,7 @@ def append_line(file: Path, line: str, sync: bool = True) -> None:
             if sync:
                 os.fsync(stream.fileno())
     except OSError as error:
-        raise _cannot_write(file, error) from error
+        raise cannot_write(file, error) from error
 
 
 def read_json_lines(file: Path, fields: set[str]) -> tuple[list[dict[str, Any]], int]:
@@ -176,11 +176,12 @@ def _is_old(file: Path) -> bool:
     return time.time() - file.stat().st_mtime > _SURELY_STALE_SECONDS
 
 
-def _cannot_write(file: Path, error: OSError) -> PiebenchError:
-    return PiebenchError(
-        f"{file}: cannot be written ({error.strerror}); what is finished is kept: make room or allow "
-        "writing there, and run the same command again"
-    )
+_REMEDY = "what is finished is kept: make room or allow writing there, and run the same command again"
+
+
+def cannot_write(path: object, error: OSError, remedy: str = _REMEDY) -> PiebenchError:
+    """The error to raise when a file or folder cannot be written; ``remedy`` ends the message."""
+    return PiebenchError(f"{path}: cannot be written ({error.strerror}); {remedy}")
 
 
 def _is_alive(pid: int) -> bool:

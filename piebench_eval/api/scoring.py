@@ -12,9 +12,8 @@ from piebench_eval.metrics.protocol import read_protocol
 from piebench_eval.scoring.evaluation_set import evaluation_set_of, metric_columns
 from piebench_eval.scoring.score import Scoring
 from piebench_eval.scoring.scores_file import provenance_file, score_images
-from piebench_eval.tables.about import read_about
-from piebench_eval.tables.aggregate import read_scores
-from piebench_eval.tables.provenance import with_about
+from piebench_eval.tables.provenance import read_provenance, with_provenance
+from piebench_eval.tables.scores import read_scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,8 +104,8 @@ def score(
     scoring = Scoring(models, protocol, rules, columns, precision, resize, allow_pickle)
     with shown_progress(progress) as tell:
         score_images(evaluation_set, scoring, tell, file, device, batch_size)
-    about = read_about(provenance_file(file))
-    scores = with_about(read_scores(file), about)
+    about = read_provenance(provenance_file(file))
+    scores = with_provenance(read_scores(file), about)
     scores.attrs = {"file": str(file), "about": about}
     return scores
 
@@ -125,7 +124,7 @@ def require_place(file: Path, images: Path | None) -> None:
         raise PiebenchError(f"--out {file}: name a CSV file; what made the scores is kept beside it as JSON")
     beside = provenance_file(file)
     taken = [place for place in (file, beside) if place.exists()]
-    if taken and "networks" not in read_about(beside):
+    if taken and "networks" not in read_provenance(beside):
         raise PiebenchError(f"{taken[0]} is there and holds no scores; choose another --name or --out")
     if images is not None and images.resolve() in (file.resolve(), beside.resolve()):
         raise PiebenchError(f"{file} is the list of --images itself; choose another --name or --out")

@@ -15,12 +15,11 @@ from piebench_eval.files import write_whole
 from piebench_eval.runs.store.paths import TABLE_FILE, scores_file_of
 from piebench_eval.scoring.scores_file import provenance_file
 from piebench_eval.tables import views
-from piebench_eval.tables.combined import put_together, told_apart
-from piebench_eval.tables.demo_notes import column_notes
+from piebench_eval.tables.combined import combine_scores, disambiguate
 from piebench_eval.tables.formats.text import to_text
-from piebench_eval.tables.provenance import about_of_rows
-from piebench_eval.tables.remarks import remarks_on
-from piebench_eval.tables.score_table import read_part, read_score_table, score_table_of
+from piebench_eval.tables.provenance import provenance_of_rows
+from piebench_eval.tables.remarks import demo_remarks, score_remarks
+from piebench_eval.tables.score_table import make_score_table, read_run_scores, read_score_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,21 +61,23 @@ def table(
         PiebenchError: options that exclude each other, or scores that lack what is asked for.
     """
     asked = {"compare_paper": compare_paper, "versus": versus, "intervals": intervals, "by_type": by_type}
-    require_one(asked)
+    require_at_most_one(asked)
     several = False
     if isinstance(scores, pd.DataFrame):
-        source = score_table_of(scores, about_of_rows(scores), names(types))
+        score_table = make_score_table(scores, provenance_of_rows(scores), names(types))
     else:
-        places = [Path(scores)] if isinstance(scores, str | Path) else [Path(place) for place in scores]
-        several = len(places) > 1
-        source = read_scored(places, names(types))
-    view = view_of(source, source.metrics(every=True), compare_paper, versus, intervals, by_type, several)
+        paths = [Path(scores)] if isinstance(scores, str | Path) else [Path(path) for path in scores]
+        several = len(paths) > 1
+        score_table = load_scores(paths, names(types))
+    view = make_view(
+        score_table, score_table.metrics(every=True), compare_paper, versus, intervals, by_type, several
+    )
     made = view.table.reset_index(drop=True)
     made.attrs = {"remarks": list(view.remarks)}
     return made
 
 
-def require_one(asked: Mapping[str, object]) -> None:
+def require_at_most_one(asked: Mapping[str, object]) -> None:
     """Check that at most one table is asked for.
 
     Args:
@@ -90,27 +91,29 @@ def require_one(asked: Mapping[str, object]) -> None:
         raise PiebenchError(f"{' and '.join(given)}: each asks for a table of its own; give one of them")
 
 
-def read_scored(places: Sequence[Path], types: Sequence[str] | None = None) -> ScoreTable:
+def load_scores(paths: Sequence[Path], types: Sequence[str] | None = None) -> ScoreTable:
     """The scores of run folders and in scores files, put together.
 
     Args:
-        places: the folders and files; one at least.
+        paths: the folders and files; one at least.
         types: editing types that count.
 
     Raises:
         PiebenchError: there are none, they cannot be used or not together, or do not have these types.
     """
-    if not places:
+    if not paths:
         raise PiebenchError("there are no scores to tabulate; name run folders or scores files")
-    files = [scores_file_of(place) for place in places]
+    files = [scores_file_of(path) for path in paths]
     if len(files) == 1:
         return read_score_table(files[0], provenance_file(files[0]), types)
-    parts = [read_part(place, file, provenance_file(file)) for place, file in zip(places, files, strict=True)]
-    return score_table_of(*put_together(told_apart(parts)), types)
+    parts = [
+        read_run_scores(path, file, provenance_file(file)) for path, file in zip(paths, files, strict=True)
+    ]
+    return make_score_table(*combine_scores(disambiguate(parts)), types)
 
 
-def view_of(
-    source: ScoreTable,
+def make_view(
+    score_table: ScoreTable,
     metrics: Sequence[TableMetric],
     compare_paper: bool = False,
     versus: str | None = None,
@@ -121,7 +124,7 @@ def view_of(
     """The table that is asked for, labelled if it is the demo's, with all that a reader must know.
 
     Args:
-        source: the scores.
+        score_table: the scores.
         metrics: those to show.
         compare_paper: as in ``table``, and so are the others.
         versus: likewise.
@@ -130,22 +133,26 @@ def view_of(
         several: whether the scores are of several runs and folders.
     """
     if versus is not None:
-        view = views.versus_view(source, versus, metrics)
+        view = views.paired_comparison_view(score_table, versus, metrics)
     elif compare_paper:
-        view = (views.beside_paper_view if several else views.comparison_view)(source)
+        view = (views.beside_paper_view if several else views.comparison_view)(score_table)
     elif intervals:
-        view = views.intervals_view(source, metrics)
+        view = views.intervals_view(score_table, metrics)
     else:
-        view = (views.by_type_view if by_type else views.means_view)(source, metrics)
-    notice = [NOTICE, *column_notes(metrics)] if source.is_of_demo else []
-    remarks = [*notice, *remarks_on(source.rows, source.about, source.rules), *view.remarks]
-    return replace(view, table=source.labelled(view.table), remarks=remarks)
+        view = (views.by_type_view if by_type else views.means_view)(score_table, metrics)
+    notice = [NOTICE, *demo_remarks(metrics)] if score_table.is_demo else []
+    remarks = [
+        *notice,
+        *score_remarks(score_table.rows, score_table.provenance, score_table.rules),
+        *view.remarks,
+    ]
+    return replace(view, table=score_table.labelled(view.table), remarks=remarks)
 
 
-def keep_means(run: Path, source: ScoreTable) -> None:
+def save_means(run: Path, score_table: ScoreTable) -> None:
     """Write a run's means, with intervals and counts, into its folder.
 
     Raises:
         PiebenchError: the disk is full, or the folder cannot be written to.
     """
-    write_whole(run / TABLE_FILE, to_text(source.labelled(source.means), "csv").encode())
+    write_whole(run / TABLE_FILE, to_text(score_table.labelled(score_table.means), "csv").encode())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from piebench_eval.gate.baselines import Baseline
-    from piebench_eval.gate.comparison import Cell
+    from piebench_eval.gate.comparison import ComparedCell
     from piebench_eval.tables.score_table import ScoreTable
 
 _REPORTS = "Reports"
@@ -80,7 +80,7 @@ def check(
 
       piebench check runs/x --baseline results/baselines/x.csv --update
     """
-    from piebench_eval.gate.origin import origin_of
+    from piebench_eval.gate.conditions import conditions_of
     from piebench_eval.runs.store.paths import scores_file_of
     from piebench_eval.scoring.scores_file import provenance_file
     from piebench_eval.tables.score_table import read_score_table
@@ -94,12 +94,14 @@ def check(
             f"--baseline {baseline}: name a CSV file of its own; its JSON file lies beside it"
         )
     if update:
-        source = read_score_table(file, provenance_file(file), None)
-        _update(baseline, source, origin_of(result, source, data), as_json)
+        score_table = read_score_table(file, provenance_file(file), None)
+        _update(baseline, score_table, conditions_of(result, score_table, data), as_json)
         return
     expected, allowed = _read(baseline, tolerances)
-    source = read_score_table(file, provenance_file(file), None)
-    cells, remarks = _compare(result, source, origin_of(result, source, data), baseline, expected, allowed)
+    score_table = read_score_table(file, provenance_file(file), None)
+    cells, remarks = _compare(
+        result, score_table, conditions_of(result, score_table, data), baseline, expected, allowed
+    )
     _report(cells, remarks, f"{result} against {baseline}", junit, summary_page, as_json)
 
 
@@ -108,38 +110,38 @@ def _read(file: Path, tolerances: Path | None) -> tuple[Baseline, dict[str, floa
     from piebench_eval.gate.comparison import metric_keys
 
     baseline = read_baseline(file)
-    place = tolerances or file.with_name(TOLERANCES_FILE)
-    return baseline, read_tolerances(place, metric_keys(baseline.table))
+    path = tolerances or file.with_name(TOLERANCES_FILE)
+    return baseline, read_tolerances(path, metric_keys(baseline.table))
 
 
 def _summary_page() -> Path:
-    place = os.environ.get(_SUMMARY_VARIABLE)
-    if not place:
+    path = os.environ.get(_SUMMARY_VARIABLE)
+    if not path:
         raise PiebenchError(
             f"--github-summary: ${_SUMMARY_VARIABLE} is not set; GitHub sets it in the steps of a job, "
             "elsewhere leave the option out"
         )
-    return Path(place)
+    return Path(path)
 
 
 def _compare(
     result: Path,
-    source: ScoreTable,
-    origin: dict[str, Any],
+    score_table: ScoreTable,
+    conditions: dict[str, Any],
     file: Path,
     baseline: Baseline,
     tolerances: dict[str, float],
-) -> tuple[list[Cell], list[str]]:
+) -> tuple[list[ComparedCell], list[str]]:
     """The baseline's cells, and remarks.
 
     Raises:
         PiebenchError: they are of different things.
     """
     from piebench_eval.gate.comparison import compare
-    from piebench_eval.gate.origin import differences, other_versions
+    from piebench_eval.gate.conditions import differences, other_versions
 
-    obstacles = differences(baseline.origin, origin)
-    cells = compare(source.means, baseline.table, tolerances)
+    obstacles = differences(baseline.conditions, conditions)
+    cells = compare(score_table.means, baseline.table, tolerances)
     if all(cell.row_is_missing for cell in cells):
         obstacles.append("combinations: they share none")
     if obstacles:
@@ -149,15 +151,16 @@ def _compare(
             + "\nrun and score as the baseline was, or make a new baseline with --update"
         )
     remarks = [
-        f"other version than the baseline's: {line}" for line in other_versions(baseline.origin, origin)
+        f"other version than the baseline's: {line}"
+        for line in other_versions(baseline.conditions, conditions)
     ]
-    if origin["samples"]["fingerprint"] is None:
+    if conditions["samples"]["fingerprint"] is None:
         remarks.append("a scores file names its samples only by id: --data DIR compares the pictures too")
     return cells, remarks
 
 
 def _report(
-    cells: Sequence[Cell],
+    cells: Sequence[ComparedCell],
     remarks: Sequence[str],
     title: str,
     junit: Path | None,
@@ -167,8 +170,7 @@ def _report(
     """Write the reports, print the result, and end with 1 if a cell failed."""
     from piebench_eval.files import append_line, write_whole
     from piebench_eval.gate.comparison import failures
-    from piebench_eval.gate.junit import to_junit
-    from piebench_eval.gate.report import moved_table, to_markdown, to_records, verdict
+    from piebench_eval.gate.report import moved_table, to_junit, to_markdown, to_records, verdict
 
     if junit is not None:
         write_whole(junit, to_junit(cells, f"piebench check {title}"))
@@ -190,29 +192,29 @@ def _report(
         raise typer.Exit(1)
 
 
-def _update(file: Path, source: ScoreTable, origin: dict[str, Any], as_json: bool) -> None:
+def _update(file: Path, score_table: ScoreTable, conditions: dict[str, Any], as_json: bool) -> None:
     """Write the baseline, and say what becomes of the one that it takes the place of."""
     from piebench_eval.gate.baselines import write_baseline
 
-    changes = _changes(file, source, origin) if file.exists() else []
-    write_baseline(file, source.labelled(source.means), origin)
+    changes = _changes(file, score_table, conditions) if file.exists() else []
+    write_baseline(file, score_table.labelled(score_table.means), conditions)
     if as_json:
-        out.print_json(data={"baseline": str(file), "rows": len(source.means), "changes": changes})
+        out.print_json(data={"baseline": str(file), "rows": len(score_table.means), "changes": changes})
         return
     for line in changes:
         out.print(f"- {line}", markup=False)
-    out.print(f"{len(source.means)} rows in {file}", markup=False)
+    out.print(f"{len(score_table.means)} rows in {file}", markup=False)
 
 
-def _changes(file: Path, source: ScoreTable, origin: dict[str, Any]) -> list[str]:
+def _changes(file: Path, score_table: ScoreTable, conditions: dict[str, Any]) -> list[str]:
     from piebench_eval.gate.baselines import read_baseline
     from piebench_eval.gate.comparison import compare, metric_keys
-    from piebench_eval.gate.origin import differences
+    from piebench_eval.gate.conditions import differences
 
     try:
         old = read_baseline(file)
     except PiebenchError as error:
         return [f"replaces what could not be used: {error}"]
-    cells = compare(source.means, old.table, dict.fromkeys(metric_keys(old.table), 0.0))
+    cells = compare(score_table.means, old.table, dict.fromkeys(metric_keys(old.table), 0.0))
     moved = [cell.line.partition(", at most")[0] for cell in cells if cell.moved and cell.failed]
-    return [*differences(old.origin, origin), *dict.fromkeys(moved)]
+    return [*differences(old.conditions, conditions), *dict.fromkeys(moved)]

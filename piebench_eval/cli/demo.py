@@ -86,19 +86,19 @@ def demo(
 
 def _print_story(scores_file: Path) -> None:
     """What the table shows beyond chance: pairs of rows whose differences have a meaning."""
-    from piebench_eval.tables.aggregate import read_scores
-    from piebench_eval.tables.statistics.paired_comparison import versus
+    from piebench_eval.tables.scores import read_scores
+    from piebench_eval.tables.statistics.paired_comparison import compare_pair
 
     scores = read_scores(scores_file)
     out.print("Mean difference on the same pictures, and its 95% interval:")
     for one, other, metrics in _STORY:
-        found = versus(scores, one, other).set_index("metric").loc[list(metrics)]
+        found = compare_pair(scores, one, other).set_index("metric").loc[list(metrics)]
         parts = [f"{metric} {_difference_text(row)}" for metric, row in found.iterrows()]
         out.print(f"- {one} minus {other}: {', '.join(parts)}", markup=False)
 
 
 def _difference_text(row: Any) -> str:
-    """A row of ``versus``: one pair has a difference and no interval, none has neither."""
+    """A row of ``compare_pair``: one pair has a difference and no interval, none has neither."""
     if not row.pairs:
         return "no pair to compare"
     if row.pairs == 1:

@@ -135,11 +135,11 @@ def _find_evaluation_set(place: Path, data: Path | None, image_loader: ImageLoad
     from piebench_eval.runs.store.folder import RunStore
     from piebench_eval.scoring.evaluation_set import EvaluationSet, evaluation_set_of
     from piebench_eval.scoring.scores_file import provenance_file
-    from piebench_eval.tables.about import read_about
+    from piebench_eval.tables.provenance import read_provenance
 
     if RunStore.exists(place):
         return evaluation_set_of(place, None, data, None, image_loader)
-    about = read_about(provenance_file(place)) if place.suffix == ".csv" else {}
+    about = read_provenance(provenance_file(place)) if place.suffix == ".csv" else {}
     if "protocol" not in about:
         if data is None:
             raise PiebenchError(f"--data is missing: name the benchmark folder of the pictures in {place}")
@@ -296,7 +296,7 @@ def advice(best: Finding, others: Sequence[Finding]) -> list[str]:
 
 
 def _print_json(findings: Sequence[Finding], claims: Sequence[Claim]) -> None:
-    from piebench_eval.tables.formats.json_numbers import json_number
+    from piebench_eval.tables.formats.cells import json_number
 
     rows: list[dict[str, Any]] = [
         {

@@ -52,19 +52,19 @@ def report(
       piebench report runs/a runs/b my-method.csv --out compared
     """
     from piebench_eval.report.build import build_report
+    from piebench_eval.report.content import read_content
     from piebench_eval.report.folder import require_replaceable
-    from piebench_eval.report.run import read_scored
-    from piebench_eval.tables.demo_notes import column_notes
+    from piebench_eval.tables.remarks import demo_remarks
 
     is_one_run = len(scores) == 1 and not scores[0].is_file()
     folder = out_folder or (scores[0] / _FOLDER if is_one_run else _FOLDER_OF_SEVERAL)
     require_replaceable(folder)
-    scored = read_scored(scores, data)
-    metrics = scored.source.metrics(every=True)
-    notices = [NOTICE, *column_notes(metrics)] if scored.source.is_of_demo else []
+    scored = read_content(scores, data)
+    metrics = scored.score_table.metrics(every=True)
+    notices = [NOTICE, *demo_remarks(metrics)] if scored.score_table.is_demo else []
     unfinished = "no report is written, and an older one is as it was"
-    with kept_on_interrupt(unfinished), shown_progress() as tell:
-        made = build_report(scored, folder, notices, lambda done, total: tell("pictures", done, total))
+    with kept_on_interrupt(unfinished), shown_progress() as on_progress:
+        made = build_report(scored, folder, notices, lambda done, total: on_progress("pictures", done, total))
     if as_json:
         out.print_json(data={**asdict(made), "page": str(made.page)})
     else:

@@ -126,12 +126,12 @@ def _own_benchmark(folder: Path) -> Path | None:
 def _score(evaluation_set: EvaluationSet, scoring: Scoring, device: str) -> ScoreTable:
     """Score a run's images and read the scores."""
     from piebench_eval.api.progress import shown_progress
-    from piebench_eval.api.tabulating import read_scored
+    from piebench_eval.api.tabulating import load_scores
     from piebench_eval.scoring.scores_file import score_images
 
     with kept_on_interrupt(), shown_progress() as tell:
         score_images(evaluation_set, scoring, tell, device=device)
-    return read_scored([evaluation_set.scores_file])
+    return load_scores([evaluation_set.scores_file])
 
 
 def _joined(
@@ -169,12 +169,12 @@ def _text(value: Any) -> str:
 
 def _remarks(found: Sweep, sources: Sequence[ScoreTable], metrics: Sequence[TableMetric]) -> list[str]:
     """Remarks below the table; those that all runs share are printed once."""
-    from piebench_eval.tables.aggregate import left_out
-    from piebench_eval.tables.demo_notes import column_notes
-    from piebench_eval.tables.remarks import remarks_on
+    from piebench_eval.tables.aggregate import omission_remarks
+    from piebench_eval.tables.remarks import demo_remarks, score_remarks
 
     of_runs = [
-        [*remarks_on(source.rows, source.about, source.rules), *left_out(source.means)] for source in sources
+        [*score_remarks(source.rows, source.provenance, source.rules), *omission_remarks(source.means)]
+        for source in sources
     ]
     shared = [remark for remark in of_runs[0] if all(remark in remarks for remarks in of_runs)]
     own = [
@@ -183,6 +183,6 @@ def _remarks(found: Sweep, sources: Sequence[ScoreTable], metrics: Sequence[Tabl
         for remark in remarks
         if remark not in shared
     ]
-    is_of_demo = any(source.is_of_demo for source in sources)
-    notice = [NOTICE, *column_notes(metrics)] if is_of_demo else []
+    is_demo = any(source.is_demo for source in sources)
+    notice = [NOTICE, *demo_remarks(metrics)] if is_demo else []
     return [*notice, *shared, *own]

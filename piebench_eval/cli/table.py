@@ -125,16 +125,16 @@ def print_table(
     """
     from piebench_eval.api import tabulating
 
-    tabulating.require_one(
+    tabulating.require_at_most_one(
         {"--compare-paper": compare_paper, "--versus": versus, "--intervals": intervals, "--by-type": by_type}
     )
-    places = [scores] if isinstance(scores, Path) else list(scores)
-    source = tabulating.read_scored(places, types)
-    metrics = source.metrics(every=output in _EXACT)
-    several = len(places) > 1
-    view = tabulating.view_of(source, metrics, compare_paper, versus, intervals, by_type, several)
-    if not several and places[0].is_dir() and versus is None and not by_type and types is None:
-        tabulating.keep_means(places[0], source)
+    paths = [scores] if isinstance(scores, Path) else list(scores)
+    score_table = tabulating.load_scores(paths, types)
+    metrics = score_table.metrics(every=output in _EXACT)
+    several = len(paths) > 1
+    view = tabulating.make_view(score_table, metrics, compare_paper, versus, intervals, by_type, several)
+    if not several and paths[0].is_dir() and versus is None and not by_type and types is None:
+        tabulating.save_means(paths[0], score_table)
     print_view(view, output, {metric.key: metric.title for metric in metrics})
 
 

@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.files import cannot_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_REMEDY = "make room or allow writing there, and run the same command again"
 
 
 def require_new(folder: Path) -> None:
@@ -24,7 +27,7 @@ def require_new(folder: Path) -> None:
     try:
         taken = any(folder.iterdir()) if folder.is_dir() else folder.exists()
     except OSError as error:
-        raise _cannot_write(folder, error) from None
+        raise cannot_write(f"--out {folder}", error, _REMEDY) from None
     if taken:
         raise PiebenchError(f"--out {folder}: is there already and not an empty folder; name another")
 
@@ -53,7 +56,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         _flush(partial)
         partial.replace(wanted)
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write(f"--out {folder}", error, _REMEDY) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -64,10 +67,3 @@ def _flush(folder: Path) -> None:
         if file.is_file():
             with file.open("r+b") as stream:  # Windows flushes nothing that is open for reading alone
                 os.fsync(stream.fileno())
-
-
-def _cannot_write(folder: Path, error: OSError) -> PiebenchError:
-    return PiebenchError(
-        f"--out {folder}: cannot be written ({error.strerror}); make room or allow writing there, and run "
-        "the same command again"
-    )

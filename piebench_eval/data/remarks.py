@@ -11,6 +11,7 @@ from piebench_eval.data import blended_words
 from piebench_eval.data.image_files import picture_size
 from piebench_eval.data.images import load_mask
 from piebench_eval.data.mask_size import is_empty, mask_end, other_size
+from piebench_eval.errors import first_few
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -56,8 +57,8 @@ class Remark:
     ids: tuple[str, ...]
 
     def __str__(self) -> str:
-        more = f", and {len(self.ids) - _SHOWN} more" if len(self.ids) > _SHOWN else ""
-        return f"{len(self.ids)} x {LABELS[self.name]} (id {', '.join(self.ids[:_SHOWN])}{more})"
+        ids = first_few(self.ids, _SHOWN, last=", and ")
+        return f"{len(self.ids)} x {LABELS[self.name]} (id {ids})"
 
 
 def remarks_on_data(samples: Sequence[Sample]) -> list[Remark]:

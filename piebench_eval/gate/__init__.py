@@ -1,1 +1,1 @@
-"""The regression gate: holding means against a baseline."""
+"""The regression gate: compare means with a baseline."""

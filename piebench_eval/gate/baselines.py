@@ -1,4 +1,4 @@
-"""Baselines and tolerances on disk: a table of means, and beside it a JSON file that says what made it."""
+"""Read and write baselines (a table of means, and a JSON file with its conditions) and tolerances."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import pandas as pd
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_json_object, read_yaml_mapping, write_whole
 from piebench_eval.gate.comparison import metric_keys
-from piebench_eval.gate.origin import ORIGIN_PARTS
+from piebench_eval.gate.conditions import CONDITION_FIELDS
 from piebench_eval.scoring.scores_file import provenance_file
-from piebench_eval.tables.aggregate import combination_name, label_columns, read_table
+from piebench_eval.tables.aggregate import read_table
 from piebench_eval.tables.formats.text import to_text
+from piebench_eval.tables.scores import combination_name, label_columns
 from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
@@ -31,61 +32,61 @@ _REMEDY = "restore it, or make it again with piebench check RUN --update --basel
 
 @dataclass(frozen=True)
 class Baseline:
-    """Means that are to hold.
+    """The means to compare with.
 
     Attributes:
         table: a row per combination, as ``table.csv`` holds it.
-        origin: what they rest on, see ``origin_of``.
+        conditions: see ``conditions_of``.
     """
 
     table: pd.DataFrame
-    origin: dict[str, Any]
+    conditions: dict[str, Any]
 
 
 def read_baseline(file: Path) -> Baseline:
-    """Read a baseline and its JSON file, and check that they belong together.
+    """Read a baseline and its JSON file, and check that they match.
 
     Raises:
-        PiebenchError: one of them is missing or damaged, or they are of two baselines.
+        PiebenchError: one of them is missing or damaged, or they do not match.
     """
     remedy = f"{_REMEDY} {file}"
     if not file.is_file():
         raise PiebenchError(f"--baseline {file}: no such file; make it with piebench check RUN --update")
     beside = provenance_file(file)
-    origin = read_json_object(beside, ORIGIN_PARTS | {"table_sha256"}, remedy)
-    if problem := _shape_problem(origin):
+    conditions = read_json_object(beside, CONDITION_FIELDS | {"table_sha256"}, remedy)
+    if problem := _shape_problem(conditions):
         raise PiebenchError(f"{beside}: {problem}; {remedy}")
-    if origin["table_sha256"] != _digest(_read_text(file, remedy)):
+    if conditions["table_sha256"] != _digest(_read_text(file, remedy)):
         raise PiebenchError(f"{file}: is not the table that {beside.name} describes; {remedy}")
     try:
         table = read_table(file)
     except (ValueError, pd.errors.ParserError) as error:
         raise PiebenchError(f"{file}: is no table of means ({error}); {remedy}") from None
-    if problem := _table_problem(table, origin):
+    if problem := _table_problem(table, conditions):
         raise PiebenchError(f"{file}: {problem}; {remedy}")
-    return Baseline(table, origin)
+    return Baseline(table, conditions)
 
 
-def write_baseline(file: Path, table: pd.DataFrame, origin: dict[str, Any]) -> None:
-    """Write a baseline and its JSON file, each whole. A crash between the two is found by ``read_baseline``.
+def write_baseline(file: Path, table: pd.DataFrame, conditions: dict[str, Any]) -> None:
+    """Write a baseline and its JSON file, each atomically; ``read_baseline`` detects a crash between the two.
 
     Raises:
-        PiebenchError: the name is something else's, the disk is full, or the folder cannot be written to.
+        PiebenchError: the files are no baseline's, the disk is full, or the folder cannot be written to.
     """
     _refuse_other_files(file)
     text = to_text(table, "csv")
     made = {"made": datetime.now(UTC).isoformat(timespec="seconds"), "piebench_eval": __version__}
-    about = {**made, "table_sha256": _digest(text), **origin}
+    content = {**made, "table_sha256": _digest(text), **conditions}
     write_whole(file, text.encode())
-    write_whole(provenance_file(file), (json.dumps(about, indent=1) + "\n").encode())
+    write_whole(provenance_file(file), (json.dumps(content, indent=1) + "\n").encode())
 
 
 def read_tolerances(file: Path, metrics: Sequence[str]) -> dict[str, float]:
-    """Read how far each metric may move, in its printed unit.
+    """Read the largest allowed difference of each metric, in its printed unit.
 
     Args:
         file: YAML, ``metric: number``.
-        metrics: those that must be there.
+        metrics: the required metrics.
 
     Raises:
         PiebenchError: the file cannot be used, or lacks a metric.
@@ -102,12 +103,12 @@ def read_tolerances(file: Path, metrics: Sequence[str]) -> dict[str, float]:
 
 
 def _refuse_other_files(file: Path) -> None:
-    """Keep what lies under a baseline's name, if it says that it is something else, such as scores."""
+    """Refuse to overwrite a file whose JSON file is not a baseline's, such as scores."""
     try:
-        about = json.loads(provenance_file(file).read_text(encoding="utf-8"))
+        content = json.loads(provenance_file(file).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return
-    if isinstance(about, dict) and "table_sha256" not in about:
+    if isinstance(content, dict) and "table_sha256" not in content:
         raise PiebenchError(
             f"{file}: {provenance_file(file).name} describes no baseline; choose another name"
         )
@@ -121,14 +122,14 @@ def _read_text(file: Path, remedy: str) -> str:
 
 
 def _digest(text: str) -> str:
-    """Of a table, whatever line ends a version control system has given it."""
+    """SHA-256 of a table's text, independent of line ends, which version control may change."""
     return hashlib.sha256("\n".join(text.splitlines()).encode()).hexdigest()
 
 
-def _shape_problem(origin: dict[str, Any]) -> str | None:
-    """What is wrong with the shape of an origin that was read from a file."""
+def _shape_problem(conditions: dict[str, Any]) -> str | None:
+    """What is wrong with the structure of the conditions in a file, if anything."""
     objects = ("recipe", "models", "samples", "networks", "protocol", "versions")
-    if wrong := [part for part in objects if not isinstance(origin[part], dict)]:
+    if wrong := [part for part in objects if not isinstance(conditions[part], dict)]:
         return f"{wrong[0]}: must be an object"
     inner: tuple[tuple[str, str, type], ...] = (
         ("recipe", "combinations", dict),
@@ -137,15 +138,15 @@ def _shape_problem(origin: dict[str, Any]) -> str | None:
         ("protocol", "rules", dict),
     )
     for part, field, kind in inner:
-        if field not in origin[part] or not isinstance(origin[part][field], kind):
+        if field not in conditions[part] or not isinstance(conditions[part][field], kind):
             return f"{part}.{field}: is missing, or something else"
-    if not all(isinstance(settings, dict) for settings in origin["recipe"]["combinations"].values()):
+    if not all(isinstance(settings, dict) for settings in conditions["recipe"]["combinations"].values()):
         return "recipe.combinations: must hold an object of settings each"
     return None
 
 
-def _table_problem(table: pd.DataFrame, origin: dict[str, Any]) -> str | None:
-    """What is wrong with a table of means, also in the light of what is known of it."""
+def _table_problem(table: pd.DataFrame, conditions: dict[str, Any]) -> str | None:
+    """What is wrong with a table of means, given its conditions, if anything."""
     labels, metrics = label_columns(table), metric_keys(table)
     if not labels or not metrics or table.empty:
         return "has no rows with method and inversion, or name, and a metric"
@@ -154,7 +155,7 @@ def _table_problem(table: pd.DataFrame, origin: dict[str, Any]) -> str | None:
             return f"column {key}: holds something that is no number"
     names = [combination_name(row, labels) for _, row in table.iterrows()]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        return f"{', '.join(twice)}: stands there twice"
-    if lacking := sorted(origin["recipe"]["combinations"].keys() - set(names)):
+        return f"{', '.join(twice)}: occurs twice"
+    if lacking := sorted(conditions["recipe"]["combinations"].keys() - set(names)):
         return f"lacks {', '.join(lacking)}"
     return None

@@ -1,4 +1,4 @@
-"""Holding a table against an earlier one: what moved, and by more than it may."""
+"""Compare a table of means with a baseline, within tolerances."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from piebench_eval.tables.aggregate import combination_name, label_columns
 from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.scores import combination_name, label_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _VISIBLE = 5e-4
-"""Differences below this do not show in the three decimals that messages have."""
+"""Differences below this are invisible in the three decimals of messages."""
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One mean of a baseline, and what has become of it.
+class ComparedCell:
+    """One mean of a baseline beside the measured one.
 
     Attributes:
         combination: ``inversion+method``, or a name.
         metric: key of the metric.
-        then: the baseline's mean.
-        now: today's; None where there is none.
-        tolerance: how far it may move, either way, in its printed unit.
-        low: lower end of today's 95% interval; nan where there is none.
+        baseline: the baseline's mean.
+        measured: the measured mean; None if missing.
+        tolerance: largest allowed difference, in the printed unit.
+        low: lower end of the measured mean's 95% interval; nan if there is none.
         high: upper end.
-        row_is_missing: whether the whole combination is.
+        row_is_missing: whether the whole combination is missing.
     """
 
     combination: str
     metric: str
-    then: float
-    now: float | None
+    baseline: float
+    measured: float | None
     tolerance: float
     low: float = np.nan
     high: float = np.nan
@@ -45,39 +45,39 @@ class Cell:
 
     @property
     def difference(self) -> float:
-        """Today's mean less the baseline's; 0 for equal infinities, nan where either is missing."""
-        if self.now is None:
+        """Measured mean - baseline; 0 for equal infinities, nan if either is missing."""
+        if self.measured is None:
             return np.nan
-        return 0.0 if self.now == self.then else self.now - self.then
+        return 0.0 if self.measured == self.baseline else self.measured - self.baseline
 
     @property
     def failed(self) -> bool:
-        """Whether it moved by more than it may, or is missing. A number and no number are never near."""
-        return self.now is None or not np.isclose(
-            self.now, self.then, rtol=0, atol=self.tolerance, equal_nan=True
+        """Whether the mean is missing or differs by more than the tolerance; nan equals only nan."""
+        return self.measured is None or not np.isclose(
+            self.measured, self.baseline, rtol=0, atol=self.tolerance, equal_nan=True
         )
 
     @property
     def moved(self) -> bool:
-        """Whether there is something to see: it moved, within its tolerance or beyond, or is missing."""
+        """Whether the mean is missing or differs visibly, within its tolerance or beyond."""
         return self.failed or abs(self.difference) >= _VISIBLE
 
     @property
     def baseline_inside(self) -> bool | None:
-        """Whether the baseline lies in today's 95% interval; None where there is no interval."""
+        """Whether the baseline lies in the measured 95% interval; None without an interval."""
         if np.isnan([self.low, self.high]).any():
             return None
-        return bool(self.low <= self.then <= self.high)
+        return bool(self.low <= self.baseline <= self.high)
 
     @property
     def line(self) -> str:
-        """What became of it, in words."""
+        """The comparison in words."""
         if self.row_is_missing:
             return f"{self.combination}: missing"
-        if self.now is None:
+        if self.measured is None:
             return f"{self.combination}: {self.metric} is missing"
         allowed = f"at most {self.tolerance:g} is allowed"
-        return f"{self.combination}: {self.metric} {self.then:.3f} -> {self.now:.3f}, {allowed}"
+        return f"{self.combination}: {self.metric} {self.baseline:.3f} -> {self.measured:.3f}, {allowed}"
 
 
 def metric_keys(table: pd.DataFrame) -> list[str]:
@@ -86,36 +86,38 @@ def metric_keys(table: pd.DataFrame) -> list[str]:
     return [column for column in table.columns if column in known or f"{column}_nan" in table.columns]
 
 
-def compare(means: pd.DataFrame, baseline: pd.DataFrame, tolerances: Mapping[str, float]) -> list[Cell]:
-    """Find every cell of a baseline in a table.
+def compare(
+    means: pd.DataFrame, baseline: pd.DataFrame, tolerances: Mapping[str, float]
+) -> list[ComparedCell]:
+    """Compare every cell of a baseline with a table.
 
-    What decides is the tolerance, not the interval. An interval says how a mean would vary over other
-    pictures; here the same pictures were edited by the same recipe, and nothing but rounding may move them.
-    On few pictures intervals are so wide that a broken editing method stays inside them.
+    The tolerance decides, not the interval. An interval says how a mean would vary over other images; here
+    the same images were edited by the same recipe, and only rounding may change them. With few images,
+    intervals are so wide that a broken editing method stays inside them.
 
     Args:
         means: a table of means, as ``aggregate`` makes it or ``table.csv`` holds it.
         baseline: likewise; rows and metrics that only ``means`` has are not compared.
-        tolerances: how far each metric may move.
+        tolerances: largest allowed difference of each metric.
 
     Returns:
         The baseline's cells, row by row.
     """
-    measured = {combination_name(row, label_columns(means)): row for _, row in means.iterrows()}
+    current = {combination_name(row, label_columns(means)): row for _, row in means.iterrows()}
     cells = []
     for _, expected in baseline.iterrows():
         name = combination_name(expected, label_columns(baseline))
-        row = measured.get(name)
+        row = current.get(name)
         for key in metric_keys(baseline):
-            then, tolerance = float(expected[key]), tolerances[key]
+            before, tolerance = float(expected[key]), tolerances[key]
             if row is None or key not in means.columns:
-                cells.append(Cell(name, key, then, None, tolerance, row_is_missing=row is None))
+                cells.append(ComparedCell(name, key, before, None, tolerance, row_is_missing=row is None))
                 continue
             low, high = (float(row.get(f"{key}_{end}", np.nan)) for end in ("low", "high"))
-            cells.append(Cell(name, key, then, float(row[key]), tolerance, low, high))
+            cells.append(ComparedCell(name, key, before, float(row[key]), tolerance, low, high))
     return cells
 
 
-def failures(cells: Iterable[Cell]) -> list[str]:
-    """A line for each cell that moved too far or is missing, and one for each combination that is."""
+def failures(cells: Iterable[ComparedCell]) -> list[str]:
+    """A line per failed cell, and one per missing combination."""
     return list(dict.fromkeys(cell.line for cell in cells if cell.failed))

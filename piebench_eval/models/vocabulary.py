@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.errors import PiebenchError
+from piebench_eval.errors import PiebenchError, first_few
 from piebench_eval.files import read_json_object
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def check_tokenizer(
     behind = [token for token, number in vocabulary.items() if number > tokenizer.eos_token_id]
     if read_at_end and behind:
         raise PiebenchError(
-            f"{option} {name}: its tokenizer has tokens behind the end token ({_shown(behind)}), at which "
-            "CLIP would read a text; take them out of the tokenizer"
+            f"{option} {name}: its tokenizer has tokens behind the end token ({first_few(behind, 3)}), at "
+            "which CLIP would read a text; take them out of the tokenizer"
         )
 
 
@@ -95,8 +95,8 @@ def _check_size(option: str, name: str, vocabulary: dict[str, Any], embeddings: 
     if unknown:
         raise PiebenchError(
             f"{option} {name}: its tokenizer has tokens that the text encoder, of {embeddings} tokens, does "
-            f"not know: {_shown(unknown)}; give the text encoder that was saved with them, or take them out "
-            "of the tokenizer"
+            f"not know: {first_few(unknown, 3)}; give the text encoder saved with them, or take them "
+            "out of the tokenizer"
         )
     # A text encoder's table may be padded to a multiple of 64 or 128, and never to the double.
     if 2 * len(vocabulary) < embeddings:
@@ -123,8 +123,3 @@ def _of_whole(content: dict[str, Any]) -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     return read_json_object(file, set(), "restore the file")
-
-
-def _shown(tokens: list[str]) -> str:
-    more = f" and {len(tokens) - 3} more" if len(tokens) > 3 else ""
-    return ", ".join(tokens[:3]) + more

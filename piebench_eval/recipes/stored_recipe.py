@@ -140,7 +140,7 @@ class StoredRecipe:
 
     def differences(self, other: StoredRecipe) -> list[str]:
         """Fields in which another recipe differs, as ``field: this -> other``."""
-        mine, theirs = _flatten(self.fields), _flatten(other.fields)
+        mine, theirs = flatten(self.fields), flatten(other.fields)
         return [
             f"{key}: {mine.get(key, '(absent)')} -> {theirs.get(key, '(absent)')}"
             for key in dict.fromkeys([*mine, *theirs])
@@ -161,10 +161,11 @@ def pairs_of(
     return [pair for pair in pairs if combinations is None or "+".join(pair) in combinations]
 
 
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """The values of nested mappings by their dotted keys; an empty mapping is a value."""
     if not isinstance(value, dict):
         return {prefix: value}
     flat: dict[str, Any] = {}
     for key, inner in value.items():
-        flat.update(_flatten(inner, f"{prefix}.{key}" if prefix else key))
+        flat.update(flatten(inner, f"{prefix}.{key}" if prefix else key))
     return flat or {prefix: value}

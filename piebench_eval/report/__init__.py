@@ -1,1 +1,1 @@
-"""A run as a page: means, trade-off, editing types and every picture, in a folder that opens from disk."""
+"""Scored runs as an HTML page: means, trade-off, editing types and every image; it opens from disk."""

@@ -1,4 +1,4 @@
-"""Build a report folder: the page, its data and its pictures."""
+"""Build a report folder: page, data and images."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from piebench_eval.report import paths
-from piebench_eval.report.data import page_data
-from piebench_eval.report.embed import to_script as data_script
+from piebench_eval.report.data import page_data, to_data_script
 from piebench_eval.report.folder import report_folder
 from piebench_eval.report.links import links_of
 from piebench_eval.report.means import downloads
 from piebench_eval.report.page import to_page, to_script
-from piebench_eval.report.thumbnails import make_pictures, work_of
-from piebench_eval.tables.aggregate import left_out
-from piebench_eval.tables.remarks import remarks_on
+from piebench_eval.report.thumbnails import make_pictures, thumbnail_jobs
+from piebench_eval.tables.aggregate import omission_remarks
+from piebench_eval.tables.remarks import score_remarks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from piebench_eval.report.content import ReportContent
     from piebench_eval.report.links import Link
-    from piebench_eval.report.run import ScoredRun
 
 
 @dataclass(frozen=True)
@@ -31,10 +30,10 @@ class Report:
 
     Attributes:
         page: the file to open.
-        samples: how many it shows.
-        combinations: how many it shows.
-        pictures: thumbnails in it.
-        page_bytes: what the page weighs without pictures: HTML, script, data and the plotting library.
+        samples: number of samples.
+        combinations: number of combinations.
+        pictures: number of thumbnails.
+        page_bytes: size without images: HTML, script, data and the plotting library.
     """
 
     page: Path
@@ -45,68 +44,71 @@ class Report:
 
 
 def build_report(
-    run: ScoredRun,
+    content: ReportContent,
     folder: Path,
     notices: Sequence[str] = (),
-    tell: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
-    """Write a run's report, whole or not at all.
+    """Write a report atomically.
 
     Args:
-        run: the scored run.
-        folder: where to; an older report there is replaced.
-        notices: remarks that stand before those on the scores.
-        tell: called with how many pictures are done, and how many there are.
+        content: what the report shows.
+        folder: the report folder; an older report there is replaced.
+        notices: remarks to put before those on the scores.
+        on_progress: called with the numbers of finished and of all images.
 
     Raises:
-        PiebenchError: the folder holds something else, or a picture is missing or damaged.
+        PiebenchError: the folder holds something else, or an image is missing or damaged.
     """
-    remarks = [*notices, *_remarks(run)]
-    work = work_of(run)
+    remarks = [*notices, *_remarks(content)]
+    jobs = thumbnail_jobs(content)
     with report_folder(folder) as partial:
-        page_bytes = write_page(run, links_of(run, folder), remarks, partial)
-        for name, content in downloads(run, remarks).items():
-            (partial / name).write_bytes(content)
-        make_pictures(work, partial, tell)
-    return Report(folder / paths.PAGE, len(run.samples), len(run.combinations), len(work), page_bytes)
+        page_bytes = write_page(content, links_of(content, folder), remarks, partial)
+        for name, data in downloads(content, remarks).items():
+            (partial / name).write_bytes(data)
+        make_pictures(jobs, partial, on_progress)
+    return Report(folder / paths.PAGE, len(content.samples), len(content.combinations), len(jobs), page_bytes)
 
 
-def write_page(run: ScoredRun, links: Sequence[Link], remarks: Sequence[str], folder: Path) -> int:
-    """Write everything but pictures.
+def write_page(content: ReportContent, links: Sequence[Link], remarks: Sequence[str], folder: Path) -> int:
+    """Write everything but the images.
 
     Args:
-        run: the scored run.
-        links: where the pictures of each combination are.
-        remarks: what a reader must know of the scores.
-        folder: where to.
+        content: what the report shows.
+        links: links to the images of each combination.
+        remarks: remarks on the scores.
+        folder: where to write.
 
     Returns:
-        How many bytes it is.
+        The number of bytes written.
     """
     vendor = files("piebench_eval.report") / "vendor"
     contents = {
-        # A folder's name may hold bytes that are no text.
-        paths.PAGE: to_page(run, remarks).encode("utf-8", errors="replace"),
-        paths.DATA: data_script("REPORT", page_data(run, links)).encode("ascii"),
+        # A folder's name may hold bytes that are not valid UTF-8.
+        paths.PAGE: to_page(content, remarks).encode("utf-8", errors="replace"),
+        paths.DATA: to_data_script("REPORT", page_data(content, links)).encode("ascii"),
         paths.SCRIPT: to_script().encode("utf-8"),
         paths.PLOTLY: vendor.joinpath(paths.PLOTLY).read_bytes(),
         paths.PLOTLY_LICENCE: vendor.joinpath(paths.PLOTLY_LICENCE).read_bytes(),
     }
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
     return sum(map(len, contents.values()))
 
 
-def _remarks(run: ScoredRun) -> list[str]:
-    source = run.source
-    remarks = [*remarks_on(source.rows, source.about, source.rules), *left_out(source.means)]
+def _remarks(content: ReportContent) -> list[str]:
+    score_table = content.score_table
+    remarks = [
+        *score_remarks(score_table.rows, score_table.provenance, score_table.rules),
+        *omission_remarks(score_table.means),
+    ]
     for number, one, many in (
         (
-            run.unscored,
+            content.unscored,
             "picture is not scored yet and not shown",
             "pictures are not scored yet and not shown",
         ),
-        (run.gone, "picture is gone since it was scored", "pictures are gone since they were scored"),
+        (content.gone, "picture is gone since it was scored", "pictures are gone since they were scored"),
     ):
         if number:
             remarks.append(

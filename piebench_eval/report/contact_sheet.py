@@ -1,4 +1,4 @@
-"""One picture of many edits, for a person to look at: a row per sample, a column per combination."""
+"""Contact sheets: one image with a row per sample and a column per combination."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class SheetRow:
     """A sample's row.
 
     Attributes:
-        sample: what was edited.
-        pictures: a file per column, None where there is none.
+        sample: the sample.
+        pictures: a file per column, or None.
     """
 
     sample: Sample
@@ -37,13 +37,13 @@ class SheetRow:
 
 
 def run_sheet(store: RunStore, samples: Sequence[Sample], ideals: Path, side: int = 128) -> Image.Image:
-    """Lay out a run's edits between their sources and their ideal edits.
+    """Show a run's edits between their source images and ideal edits.
 
-    Sources are shown as they were loaded, in a column for each loader where those show different parts.
+    Sources are shown as they were loaded; there is a column per image loader if their views differ.
 
     Args:
         store: the run.
-        samples: whose edits to show.
+        samples: the samples to show.
         ideals: folder of the ideal edits, named as the sources are.
         side: longer side of a picture on the sheet, in pixels.
     """
@@ -63,13 +63,13 @@ def run_sheet(store: RunStore, samples: Sequence[Sample], ideals: Path, side: in
 def contact_sheet(
     titles: Sequence[str], rows: Sequence[SheetRow], side: int = 128, loaders: Sequence[ImageLoader] = ()
 ) -> Image.Image:
-    """Lay pictures out in a grid, each row under its editing type and prompts.
+    """Arrange images in a grid, each row below its editing type and prompts.
 
     Args:
         titles: a heading per column.
-        rows: what to show.
+        rows: the rows.
         side: longer side of a picture on the sheet, in pixels.
-        loaders: how the pictures of the first columns are loaded; the others are shown whole.
+        loaders: image loaders of the first columns; the others are shown whole.
     """
     loaders = [*loaders, *[WHOLE] * (len(titles) - len(loaders))]
     font = ImageFont.load_default(_FONT_SIZE)
@@ -101,6 +101,6 @@ def _enlarged(file: Path, side: int, loader: ImageLoader) -> Image.Image:
     picture = Image.fromarray(load_image(file, loader=loader))
     longer = max(picture.size)
     width, height = (max(1, side * length // longer) for length in picture.size)
-    # Small pictures keep their pixels visible: a blur here would look like a blur of the edit.
+    # Nearest neighbour keeps small images sharp: a blur would look like a blur of the edit.
     small = longer <= side
     return picture.resize((width, height), Image.Resampling.NEAREST if small else Image.Resampling.LANCZOS)

@@ -1,4 +1,4 @@
-"""A report folder: written whole or not at all, and put in an older report's place."""
+"""Atomic report folders, which replace an older report."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.files import cannot_write
 from piebench_eval.report import paths
 from piebench_eval.version import __version__
 
@@ -18,22 +19,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MADE_BY = "piebench report"
+_REMEDY = "make room or allow writing there, or name another folder with --out"
 
 
 @contextmanager
 def report_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder beside the wanted one, and put it there when the body has filled it.
+    """Yield a temporary folder, and rename it to the report folder when the body is done.
 
-    If the body raises, or is interrupted, an older report stays as it was and nothing else is left.
+    If the body raises or is interrupted, the temporary folder is removed and an older report is unchanged.
 
     Args:
-        folder: the report; it may be missing, empty, or a report that this function made.
+        folder: the report folder; it may be missing, empty, or an older report.
 
     Yields:
-        The temporary folder, which holds the marker.
+        The temporary folder; it holds the marker file.
 
     Raises:
-        PiebenchError: the wanted folder holds something else, or the disk cannot be written to.
+        PiebenchError: the folder holds something else, or cannot be written.
     """
     require_replaceable(folder)
     wanted = folder.resolve()
@@ -44,19 +46,16 @@ def report_folder(folder: Path) -> Iterator[Path]:
         about = {"made_by": _MADE_BY, "version": __version__}
         (partial / paths.MARKER).write_text(json.dumps(about), encoding="utf-8")
         yield partial
-        require_replaceable(folder)  # pictures take minutes, in which anything may have come there
+        require_replaceable(folder)  # images take minutes, in which the folder may have changed
         _exchange(partial, wanted, former)
     except OSError as error:
-        raise PiebenchError(
-            f"{folder}: cannot be written ({error.strerror}); make room or allow writing there, or name "
-            "another folder with --out"
-        ) from error
+        raise cannot_write(folder, error, _REMEDY) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def require_replaceable(folder: Path) -> None:
-    """Refuse a place that holds anything but an older report.
+    """Check that a folder is missing, empty, or an older report.
 
     Raises:
         PiebenchError: it is a file, or a folder that ``piebench report`` did not make.
@@ -65,7 +64,7 @@ def require_replaceable(folder: Path) -> None:
         return
     if not folder.is_dir() or any(folder.iterdir()):
         raise PiebenchError(
-            f"--out {folder}: is there already, and piebench report did not make it; name another folder"
+            f"--out {folder}: exists, and piebench report did not make it; name another folder"
         )
 
 
@@ -78,7 +77,7 @@ def _is_report(folder: Path) -> bool:
 
 
 def _exchange(partial: Path, wanted: Path, former: Path) -> None:
-    """Give a finished folder its name; what had the name before goes only after that."""
+    """Rename a finished folder; the former one is removed only after that."""
     if not wanted.exists():
         partial.replace(wanted)
         return

@@ -1,4 +1,4 @@
-"""How the page finds full pictures: the run's own by relative path, any others as copies in the report."""
+"""Links to full-size images: a run's by relative path, a folder's to copies in the report."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from piebench_eval.report import paths
 
 if TYPE_CHECKING:
     from piebench_eval.data.sample import Sample
-    from piebench_eval.report.run import Combination, ScoredRun
+    from piebench_eval.report.content import ReportCombination, ReportContent
 
 
 @dataclass(frozen=True)
 class Link:
-    """Where the full pictures of a combination are, seen from the report folder.
+    """Where a combination's full-size images are, relative to the report folder.
 
     Attributes:
-        folder: a URL; a picture is ``<folder>/<path of the sample><suffix>``.
-        suffix: of the run's own pictures; None for copies, which are named by the sample's place.
+        folder: a URL; an image is ``<folder>/<path of the sample><suffix>``.
+        suffix: of the run's images; None for copies, which are named by the sample's index.
     """
 
     folder: str
     suffix: str | None
 
     def to_json(self) -> dict[str, str | None]:
-        """As the page's script takes it."""
+        """The link as the page's script reads it."""
         return {"folder": self.folder, "suffix": self.suffix}
 
     def to(self, sample: Sample, number: int) -> str:
-        """The picture of a sample, by its place among the report's samples."""
+        """URL of a sample's image; ``number`` is its index among the report's samples."""
         if self.suffix is None:
             return f"{self.folder}/{number}{paths.PICTURE_SUFFIX}"
         return f"{self.folder}/{sample_path(sample)}{self.suffix}"
 
 
-def links_of(run: ScoredRun, report: Path) -> list[Link]:
-    """A link per combination of a run.
+def links_of(content: ReportContent, report: Path) -> list[Link]:
+    """One link per combination.
 
     Args:
-        run: the scored run.
-        report: the report folder, as it will be called.
+        content: what the report shows.
+        report: the final path of the report folder.
     """
-    return [_link(run, number, each, report) for number, each in enumerate(run.combinations)]
+    return [_link(content, number, each, report) for number, each in enumerate(content.combinations)]
 
 
 def sample_path(sample: Sample) -> str:
@@ -53,9 +53,9 @@ def sample_path(sample: Sample) -> str:
     return _url(str(Path(sample.image_path).with_suffix("")))
 
 
-def _link(run: ScoredRun, number: int, combination: Combination, report: Path) -> Link:
-    for sample in run.samples:
-        file = run.pictures.get((combination.name, sample.id))
+def _link(content: ReportContent, number: int, combination: ReportCombination, report: Path) -> Link:
+    for sample in content.samples:
+        file = content.pictures.get((combination.name, sample.id))
         if combination.is_of_run and file is not None:
             folder = file.parents[len(Path(sample.image_path).parts) - 1]
             return Link(_url(os.path.relpath(folder.resolve(), report.resolve())), file.suffix)

@@ -1,4 +1,4 @@
-"""The table of means as the page and its downloads have it: intervals, ranks, and what an edit took."""
+"""The table of means on the page and as downloads, with intervals, ranks and the cost of an edit."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from piebench_eval.tables.views import means_view
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from piebench_eval.report.run import Combination, ScoredRun
+    from piebench_eval.report.content import ReportCombination, ReportContent
     from piebench_eval.tables.layout import TableMetric
 
 _DECIMALS = 2
 
 
 @dataclass(frozen=True)
-class Cell:
+class MeansCell:
     """A cell of the table of means.
 
     Attributes:
         text: the number.
         number: the same with all digits, to sort by; empty for nan.
-        title: its interval and how many values it rests on.
+        title: its interval and number of values.
         mark: ``best`` or ``second`` of an editing method; else empty.
     """
 
@@ -38,55 +38,55 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class MeansRow:
     """A row of the table of means.
 
     Attributes:
-        combination: what it is of.
-        images: how many pictures were scored.
+        combination: the combination.
+        images: number of scored images.
         means: a cell per metric.
-        costs: seconds and UNet evaluations of an edit; none where no run of the report knows them.
+        costs: seconds and model evaluations of an edit; empty if no run of the report recorded them.
     """
 
-    combination: Combination
+    combination: ReportCombination
     images: int
-    means: Sequence[Cell]
-    costs: Sequence[Cell]
+    means: Sequence[MeansCell]
+    costs: Sequence[MeansCell]
 
 
-def means_rows(run: ScoredRun, metrics: Sequence[TableMetric]) -> list[Row]:
+def means_rows(content: ReportContent, metrics: Sequence[TableMetric]) -> list[MeansRow]:
     """The rows of the table of means.
 
     Args:
-        run: what the report is of.
+        content: the report's content.
         metrics: the columns.
     """
-    means = run.source.means
+    means = content.score_table.means
     marks = rank_marks(means, metrics)
     return [
-        Row(
+        MeansRow(
             combination,
             int(row["images"]),
             [_mean(row, metric, str(marks.get((place, metric.key), ""))) for metric in metrics],
-            _costs(run, combination),
+            _costs(content, combination),
         )
         for place, (combination, row) in enumerate(
-            zip(run.combinations, means.to_dict(orient="records"), strict=True)
+            zip(content.combinations, means.to_dict(orient="records"), strict=True)
         )
     ]
 
 
-def downloads(run: ScoredRun, remarks: Sequence[str]) -> Mapping[str, bytes]:
+def downloads(content: ReportContent, remarks: Sequence[str]) -> Mapping[str, bytes]:
     """The table of means as files: CSV with every metric and all digits, LaTeX as ``piebench table`` has it.
 
     Args:
-        run: what the report is of.
-        remarks: what a reader must know of the scores; comments in LaTeX.
+        content: the report's content.
+        remarks: remarks on the scores; comments in LaTeX.
     """
     files = {}
     for name, text_format in ((paths.TABLE_CSV, "csv"), (paths.TABLE_LATEX, "latex")):
-        view = means_view(run.source, run.source.metrics(every=text_format == "csv"))
-        table = run.source.labelled(view.table)
+        view = means_view(content.score_table, content.score_table.metrics(every=text_format == "csv"))
+        table = content.score_table.labelled(view.table)
         files[name] = to_text(table, text_format, remarks, view.marks, view.sections).encode()
     return files
 
@@ -96,23 +96,23 @@ def number_text(number: float) -> str:
     return "" if math.isnan(number) else f"{number:.{_DECIMALS}f}"
 
 
-def _mean(row: Mapping[Any, Any], metric: TableMetric, mark: str) -> Cell:
+def _mean(row: Mapping[Any, Any], metric: TableMetric, mark: str) -> MeansCell:
     mean, low, high, n = (row[f"{metric.key}{part}"] for part in ("", "_low", "_high", "_n"))
     title = "1 value" if n == 1 else f"{n} values"
     if not math.isnan(low):
         title = f"95% interval {number_text(low)} to {number_text(high)}, {title}"
-    return Cell(number_text(mean), _exact(mean), title, mark)
+    return MeansCell(number_text(mean), _exact(mean), title, mark)
 
 
-def _costs(run: ScoredRun, combination: Combination) -> list[Cell]:
-    if not run.costs:
+def _costs(content: ReportContent, combination: ReportCombination) -> list[MeansCell]:
+    if not content.costs:
         return []
-    cost = run.costs.get(combination.name)
+    cost = content.costs.get(combination.name)
     if cost is None:
-        return [Cell("", ""), Cell("", "")]
+        return [MeansCell("", ""), MeansCell("", "")]
     return [
-        Cell(number_text(cost.seconds), _exact(cost.seconds)),
-        Cell(f"{cost.evaluations:.0f}", _exact(cost.evaluations)),
+        MeansCell(number_text(cost.seconds), _exact(cost.seconds)),
+        MeansCell(f"{cost.evaluations:.0f}", _exact(cost.evaluations)),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The page's HTML: everything that is readable without a script."""
+"""The page's HTML, readable without JavaScript, and its script."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from markupsafe import Markup
 from piebench_eval.metrics import METRICS
 from piebench_eval.report import paths
 from piebench_eval.report.means import means_rows
-from piebench_eval.report.paper import beside_paper
-from piebench_eval.tables.statistics.paired_comparison import versus_rules
+from piebench_eval.report.paper_table import paper_table
+from piebench_eval.tables.statistics.paired_comparison import comparison_rules
 from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.resources.abc import Traversable
 
-    from piebench_eval.report.origin import Origin
-    from piebench_eval.report.run import ScoredRun
+    from piebench_eval.report.content import ReportContent
+    from piebench_eval.report.provenance import Provenance
     from piebench_eval.tables.layout import TableMetric
 
 _SCRIPTS = (
     *("model", "state", "elements", "scroll", "means", "versus", "labels", "tradeoff", "types"),
     *("gallery", "sample", "main"),
 )
-"""Files of ``assets/js`` in the order in which they build on each other."""
+"""Files of ``assets/js`` in the order of their dependencies."""
 
 
-def to_page(run: ScoredRun, remarks: Sequence[str]) -> str:
+def to_page(content: ReportContent, remarks: Sequence[str]) -> str:
     """Write the page.
 
     Args:
-        run: the scored run.
-        remarks: what a reader must know of the scores.
+        content: what the report shows.
+        remarks: remarks on the scores.
     """
-    metrics = run.source.metrics(every=False)
-    different, shared = _facts(run.origins)
+    metrics = content.score_table.metrics(every=False)
+    different, shared = _facts(content.provenances)
     return _template().render(
-        title=run.title or run.folder.resolve().name,
+        title=content.title or content.folder.resolve().name,
         version=__version__,
-        samples=len(run.samples),
-        origins=run.origins,
+        samples=len(content.samples),
+        provenances=content.provenances,
         shared=shared,
         different=different,
         metrics=[_heading(metric) for metric in metrics],
-        rows=means_rows(run, metrics),
-        has_runs=any(each.run for each in run.combinations),
-        paper=beside_paper(run),
-        versus_rules=versus_rules(len(metrics)),
+        rows=means_rows(content, metrics),
+        has_runs=any(each.run for each in content.combinations),
+        paper=paper_table(content),
+        comparison_rules=comparison_rules(len(metrics)),
         remarks=remarks,
         styles=Markup(_assets().joinpath("report.css").read_text(encoding="utf-8")),
         paths=paths,
@@ -59,7 +59,7 @@ def to_page(run: ScoredRun, remarks: Sequence[str]) -> str:
 
 
 def to_script() -> str:
-    """The page's own script: its files, one after the other, in a function of their own."""
+    """The page's script: its files concatenated in one function."""
     folder = _assets().joinpath("js")
     parts = [folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS]
     return "\n".join(['(() => {\n"use strict";\n', *parts, "})();\n"])
@@ -73,10 +73,10 @@ def _heading(metric: TableMetric) -> dict[str, Any]:
     }
 
 
-def _facts(origins: Sequence[Origin]) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """The facts in which runs differ, a text for each, and those that they share."""
-    about = dict.fromkeys(name for origin in origins for name in origin.facts)
-    texts = {name: [origin.facts.get(name, "") for origin in origins] for name in about}
+def _facts(provenances: Sequence[Provenance]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """The facts in which runs differ, with a text per run, and those that they share."""
+    names = dict.fromkeys(name for provenance in provenances for name in provenance.facts)
+    texts = {name: [provenance.facts.get(name, "") for provenance in provenances] for name in names}
     different = {name: of_each for name, of_each in texts.items() if len(set(of_each)) > 1}
     return different, {name: of_each[0] for name, of_each in texts.items() if name not in different}
 

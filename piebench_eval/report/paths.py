@@ -1,4 +1,4 @@
-"""Where things are in a report folder; every path is relative to it and has forward slashes."""
+"""Paths inside a report folder, relative to it and with forward slashes."""
 
 PAGE = "index.html"
 DATA = "data.js"
@@ -8,7 +8,7 @@ PLOTLY_LICENCE = "plotly-LICENSE.txt"
 TABLE_CSV = "table.csv"
 TABLE_LATEX = "table.tex"
 MARKER = "report.json"
-"""Says that ``piebench report`` made the folder, and may therefore replace it."""
+"""Marks a folder that ``piebench report`` made and may replace."""
 
 SOURCES = "sources"
 OUTLINES = "outlines"
@@ -21,25 +21,25 @@ OUTLINE_SUFFIX = ".png"
 
 
 def source(sample: int, view: int = 0) -> str:
-    """A source as it was edited by the combinations of a view, at most 512 pixels."""
+    """A source image as the combinations of a view loaded it, at most 512 pixels."""
     return f"{SOURCES}/{view}/{sample}{PICTURE_SUFFIX}"
 
 
 def outline(sample: int, view: int = 0) -> str:
-    """The outline of a sample's mask on such a source, transparent elsewhere."""
+    """The outline of a sample's mask in that view, transparent elsewhere."""
     return f"{OUTLINES}/{view}/{sample}{OUTLINE_SUFFIX}"
 
 
 def source_thumbnail(sample: int, view: int = 0) -> str:
-    """Such a source, small."""
+    """Thumbnail of a source image in a view."""
     return f"{SOURCE_THUMBNAILS}/{view}/{sample}{PICTURE_SUFFIX}"
 
 
 def thumbnail(combination: int, sample: int) -> str:
-    """An edit, small."""
+    """Thumbnail of an edit."""
     return f"{THUMBNAILS}/{combination}/{sample}{PICTURE_SUFFIX}"
 
 
 def copy(combination: int, sample: int) -> str:
-    """An edit that lies outside the run folder, at most 512 pixels."""
+    """Copy of an edit from outside a run folder, at most 512 pixels."""
     return f"{COPIES}/{combination}/{sample}{PICTURE_SUFFIX}"

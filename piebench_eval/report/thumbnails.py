@@ -1,4 +1,4 @@
-"""The report's pictures: thumbnails, sources as they were edited, outlines of masks."""
+"""Write the report's images: thumbnails, source images as loaded, mask outlines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from piebench_eval.data.images import ImageLoader
     from piebench_eval.data.rle import BoolMask
     from piebench_eval.data.sample import Sample
-    from piebench_eval.report.run import ScoredRun
+    from piebench_eval.report.content import ReportContent
     from piebench_eval.scoring.edited_images import EditedImage
 
 THUMBNAIL_SIDE, COPY_SIDE = 160, 512
@@ -32,99 +32,100 @@ _THUMBNAIL_QUALITY, _COPY_QUALITY = 80, 90
 _MAX_THREADS = 16
 
 _LINE, _HALO = (255, 214, 0), (0, 0, 0)
-"""Colours of an outline: one of them stands out from any picture."""
+"""Colours of an outline and its halo, one of which contrasts with any image."""
 _LINE_WIDTH = 2
-_OPACITIES = bytes([0, 255, 170])  # of what is neither, the line and its halo
+_OPACITIES = bytes([0, 255, 170])  # of the background, the outline and its halo
 
 
 @dataclass(frozen=True)
-class Work:
-    """A picture to read, and what to make of it; paths are relative to the report folder.
+class ThumbnailJob:
+    """An image to read and the files to make from it; paths are relative to the report folder.
 
     Attributes:
-        file: the picture.
-        thumbnail: where its thumbnail goes.
-        copy: where a larger copy goes, if one is wanted.
-        outlined: the sample that the picture is the source of, where its mask's outline goes, and what
-            loads both as they were edited; None for an edit.
-        anybodys: the edit, if it is no run's: it may be a strip, or of another size than its source.
+        file: the image.
+        thumbnail: path of its thumbnail.
+        copy: path of a larger copy, if there is to be one.
+        outlined: of a source image: its sample, the path of its mask's outline, and the image loader; None
+            for an edit.
+        external: the edit, if it is of a scored folder: it may be a strip, or of another size than its
+            source.
     """
 
     file: Path
     thumbnail: str
     copy: str | None = None
     outlined: tuple[Sample, str, ImageLoader] | None = None
-    anybodys: EditedImage | None = None
+    external: EditedImage | None = None
 
 
-def work_of(run: ScoredRun) -> list[Work]:
-    """Every picture of a report: sources first, then edits."""
+def thumbnail_jobs(content: ReportContent) -> list[ThumbnailJob]:
+    """The images of a report: sources first, then edits."""
     sources = [
-        Work(
+        ThumbnailJob(
             sample.file,
             paths.source_thumbnail(number, view),
             paths.source(number, view),
             (sample, paths.outline(number, view), loader),
         )
-        for view, loader in enumerate(run.views)
-        for number, sample in enumerate(run.samples)
+        for view, loader in enumerate(content.views)
+        for number, sample in enumerate(content.samples)
     ]
-    return sources + list(_edits(run))
+    return sources + list(_edits(content))
 
 
-def _edits(run: ScoredRun) -> Iterator[Work]:
-    for index, combination in enumerate(run.combinations):
-        for number, sample in enumerate(run.samples):
+def _edits(content: ReportContent) -> Iterator[ThumbnailJob]:
+    for index, combination in enumerate(content.combinations):
+        for number, sample in enumerate(content.samples):
             pair = (combination.name, sample.id)
-            if (file := run.pictures.get(pair)) is not None:
+            if (file := content.pictures.get(pair)) is not None:
                 copy = None if combination.is_of_run else paths.copy(index, number)
-                anybodys = run.anybodys.get(pair)
-                yield Work(file, paths.thumbnail(index, number), copy, anybodys=anybodys)
+                external = content.external.get(pair)
+                yield ThumbnailJob(file, paths.thumbnail(index, number), copy, external=external)
 
 
-def make_pictures(work: list[Work], folder: Path, tell: Callable[[int, int], None]) -> None:
-    """Make a report's pictures, several at a time.
+def make_pictures(jobs: list[ThumbnailJob], folder: Path, on_progress: Callable[[int, int], None]) -> None:
+    """Write a report's images in several threads.
 
     Args:
-        work: what to make.
+        jobs: the images.
         folder: the report folder.
-        tell: called with how many are done, and how many there are.
+        on_progress: called with the numbers of finished and of all images.
 
     Raises:
-        PiebenchError: a picture is missing or damaged.
+        PiebenchError: an image is missing or damaged.
     """
-    for place in {parent for item in work for parent in _folders(item, folder)}:
+    for place in {parent for item in jobs for parent in _folders(item, folder)}:
         place.mkdir(parents=True, exist_ok=True)
     pool = ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_THREADS))
     try:
-        futures = [pool.submit(_make, item, folder) for item in work]
+        futures = [pool.submit(_make, item, folder) for item in jobs]
         for done, future in enumerate(as_completed(futures), start=1):
             future.result()
-            tell(done, len(work))
+            on_progress(done, len(jobs))
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _folders(work: Work, folder: Path) -> list[Path]:
-    outline = work.outlined[1] if work.outlined else None
-    return [(folder / path).parent for path in (work.thumbnail, work.copy, outline) if path]
+def _folders(jobs: ThumbnailJob, folder: Path) -> list[Path]:
+    outline = jobs.outlined[1] if jobs.outlined else None
+    return [(folder / path).parent for path in (jobs.thumbnail, jobs.copy, outline) if path]
 
 
-def _make(work: Work, folder: Path) -> None:
-    if work.outlined:
-        sample, place, loader = work.outlined
-        image = Image.fromarray(load_image(work.file, loader=loader))
+def _make(jobs: ThumbnailJob, folder: Path) -> None:
+    if jobs.outlined:
+        sample, place, loader = jobs.outlined
+        image = Image.fromarray(load_image(jobs.file, loader=loader))
         (folder / place).write_bytes(outline(load_mask(sample, frame=False, loader=loader)))
     else:
-        edit = edited_panel(work.anybodys) if work.anybodys else read_picture(work.file)
+        edit = edited_panel(jobs.external) if jobs.external else read_picture(jobs.file)
         image = Image.fromarray(edit)
-    if work.copy:
-        (folder / work.copy).write_bytes(_encoded(image, COPY_SIDE, _COPY_QUALITY))
-    (folder / work.thumbnail).write_bytes(_encoded(image, THUMBNAIL_SIDE, _THUMBNAIL_QUALITY))
+    if jobs.copy:
+        (folder / jobs.copy).write_bytes(_encoded(image, COPY_SIDE, _COPY_QUALITY))
+    (folder / jobs.thumbnail).write_bytes(_encoded(image, THUMBNAIL_SIDE, _THUMBNAIL_QUALITY))
 
 
 def _encoded(image: Image.Image, side: int, quality: int) -> bytes:
-    """A picture of at most so many pixels a side; one of a thumbnail's size or less keeps every pixel."""
+    """Encode as WebP with at most ``side`` pixels a side; lossless up to a thumbnail's size."""
     lossless = max(image.size) <= THUMBNAIL_SIDE
     buffer = io.BytesIO()
     smaller = image.copy()
@@ -137,7 +138,7 @@ def outline(mask: BoolMask) -> bytes:
     """Draw a mask's outline as a PNG that is transparent elsewhere, with at least 512 pixels a side.
 
     Args:
-        mask: ``[height, width]``, True where the picture should be edited.
+        mask: ``[height, width]``, True where the image is to be edited.
     """
     factor = -(-COPY_SIDE // min(mask.shape))
     mask = mask.repeat(factor, axis=0).repeat(factor, axis=1)

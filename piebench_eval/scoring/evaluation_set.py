@@ -14,7 +14,7 @@ from piebench_eval.data.remarks import count_remarks
 from piebench_eval.demo.benchmark import embedded_benchmark
 from piebench_eval.demo.draw import SIDE
 from piebench_eval.demo.embedded import DEMO
-from piebench_eval.errors import PiebenchError, PiebenchWarning
+from piebench_eval.errors import PiebenchError, PiebenchWarning, first_few
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.columns import COLUMNS, IDEAL_COLUMNS
 from piebench_eval.metrics.networks.names import networks_for
@@ -72,9 +72,8 @@ class EvaluationSet:
         """
         if not self.missing:
             return
-        shown = "\n".join(f"  {line}" for line in self.missing[:_SHOWN])
-        rest = f"\n  and {len(self.missing) - _SHOWN} more" if len(self.missing) > _SHOWN else ""
-        text = f"{len(self.missing)} pictures are missing:\n{shown}{rest}"
+        shown = first_few(self.missing, _SHOWN, "\n  ", "\n  and ")
+        text = f"{len(self.missing)} pictures are missing:\n  {shown}"
         if not or_warn:
             raise PiebenchError(
                 f"{text}\nmake them (a run resumes with piebench run), or pass --allow-missing"

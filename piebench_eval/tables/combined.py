@@ -1,4 +1,4 @@
-"""Scores of several runs and folders in one frame, where every combination has a name of its own."""
+"""Combine the scores of several runs and folders into one frame."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import pandas as pd
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import CLIP_SOURCE
-from piebench_eval.tables.aggregate import RUN, combination_name, label_columns
-from piebench_eval.tables.labels import with_whole_labels
 from piebench_eval.tables.layout import metrics_in
-from piebench_eval.tables.provenance import ABOUT_COLUMN, about_of_rows, with_about
+from piebench_eval.tables.provenance import PROVENANCE_COLUMN, provenance_of_rows, with_provenance
+from piebench_eval.tables.scores import RUN, combination_name, label_columns, with_uniform_labels
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -23,104 +22,104 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SAME_SOURCE = 1.0
-"""Two scores of the same source by the same CLIP differ by less, in whichever size it was loaded."""
+"""CLIP scores of one source image differ by less than this, whatever size it was loaded in."""
 
 _SAME_NUMBERS = 1e-4
-"""How far the scores of one picture are apart, relatively, on different machines."""
+"""Relative difference between scores of the same image on different machines."""
 
 
 @dataclass(frozen=True)
-class Part:
+class RunScores:
     """The scores of one run or folder.
 
     Attributes:
-        place: what the user named: a run folder or a scores file.
+        path: what the user named: a run folder or a scores file.
         rows: from ``read_scores``.
-        about: what is known of them; empty if nothing is.
+        provenance: from ``read_provenance``; empty if unknown.
     """
 
-    place: Path
+    path: Path
     rows: pd.DataFrame
-    about: dict[str, Any]
+    provenance: dict[str, Any]
 
 
-def told_apart(parts: Sequence[Part]) -> list[Part]:
-    """Give every combination of several runs and folders a name of its own.
+def disambiguate(parts: Sequence[RunScores]) -> list[RunScores]:
+    """Make the names of combinations unique across runs and folders.
 
-    What several of them call alike (two runs of ``direct+p2p`` by different settings) is told apart by a
+    A name that several of them use (two runs of ``direct+p2p`` with different settings) is made unique by a
     column ``run``, the shortest end of the path that differs. The demo's reference rows are the same in
-    every run, and only the first keeps them.
+    every run; only those of the first are kept.
 
     Args:
         parts: the scores; two at least.
 
     Returns:
-        The same with the column, where it is needed, and what is known of them by the new names.
+        The scores with the column, where it is needed, and their provenance under the new names.
 
     Raises:
-        PiebenchError: a place is named twice.
+        PiebenchError: a path is named twice.
     """
-    labels = labels_of([part.place for part in parts])
+    labels = run_labels([part.path for part in parts])
     parts = _without_repeated_references(parts)
     names = [_names(part.rows) for part in parts]
     counts = Counter(name for of_part in names for name in of_part)
     shared = {name for name, count in counts.items() if count > 1}
     return [
-        _marked(part, label if of_part & shared else "", shared)
+        _with_label(part, label if of_part & shared else "", shared)
         for part, label, of_part in zip(parts, labels, names, strict=True)
     ]
 
 
-def put_together(parts: Sequence[Part]) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Put scores of several origins into one frame.
+def combine_scores(parts: Sequence[RunScores]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Concatenate the scores of several runs and folders.
 
     Args:
-        parts: from ``told_apart``.
+        parts: from ``disambiguate``.
 
     Returns:
-        The rows, and what is known of them all.
+        The rows, and their merged provenance.
 
     Raises:
-        PiebenchError: the parts are of different benchmarks, or were scored in ways that cannot stand in one
-            table.
+        PiebenchError: the scores are of different benchmarks, or of different protocols, networks or
+            settings.
     """
     rows = pd.concat(
-        [with_about(part.rows, part.about) if part.about else part.rows for part in parts],
+        [with_provenance(part.rows, part.provenance) if part.provenance else part.rows for part in parts],
         ignore_index=True,
     )
-    rows = with_whole_labels(rows)
+    rows = with_uniform_labels(rows)
     _require_one_benchmark(rows)
-    about = about_of_rows(rows) if ABOUT_COLUMN in rows.columns else {}
-    return rows, {**about, **_other_sources(rows)}
+    provenance = provenance_of_rows(rows) if PROVENANCE_COLUMN in rows.columns else {}
+    return rows, {**provenance, **_other_sources(rows)}
 
 
-def labels_of(places: Sequence[Path]) -> list[str]:
-    """What to call runs and scores files: the shortest ends of their paths that differ.
+def run_labels(paths: Sequence[Path]) -> list[str]:
+    """Labels of runs and scores files: the shortest ends of their paths that differ.
 
     >>> from pathlib import Path
-    >>> labels_of([Path("runs/a"), Path("runs/b/scores.csv"), Path("x/mine.csv"), Path("y/mine.csv")])
+    >>> run_labels([Path("runs/a"), Path("runs/b/scores.csv"), Path("x/mine.csv"), Path("y/mine.csv")])
     ['a', 'b', 'x/mine', 'y/mine']
 
     Raises:
-        PiebenchError: a place is named twice.
+        PiebenchError: a path is named twice.
     """
-    paths = [_named(place.resolve()) for place in places]
-    for place, path in zip(places, paths, strict=True):
-        if paths.count(path) > 1:
-            raise PiebenchError(f"{place}: is named twice; name each run and each scores file once")
-    return [_shortest_end(path, paths) for path in paths]
+    resolved = [_labelled_path(path.resolve()) for path in paths]
+    for path, of_label in zip(paths, resolved, strict=True):
+        if resolved.count(of_label) > 1:
+            raise PiebenchError(f"{path}: is named twice; name each run and each scores file once")
+    return [_shortest_end(path, resolved) for path in resolved]
 
 
-def label_of(place: Path) -> str:
-    """What to call a run or a scores file by itself."""
-    return _named(place.resolve()).name
+def run_label(path: Path) -> str:
+    """The label of a single run or scores file."""
+    return _labelled_path(path.resolve()).name
 
 
-def _named(place: Path) -> Path:
-    """A run's own scores file is called as the run is; any other as its file, without the suffix."""
-    if place.name == "scores.csv":
-        return place.parent
-    return place.with_suffix("") if place.suffix == ".csv" else place
+def _labelled_path(path: Path) -> Path:
+    """The path that the label is taken from: the run folder, or the scores file without its suffix."""
+    if path.name == "scores.csv":
+        return path.parent
+    return path.with_suffix("") if path.suffix == ".csv" else path
 
 
 def _shortest_end(path: Path, paths: Sequence[Path]) -> str:
@@ -136,29 +135,29 @@ def _names(rows: pd.DataFrame) -> set[str]:
     return {combination_name(row, labels) for row in rows[labels].drop_duplicates().to_dict("records")}
 
 
-def _marked(part: Part, label: str, shared: Collection[str]) -> Part:
-    """The same with the run's label, if it needs one, in its rows and in the names of its combinations.
+def _with_label(part: RunScores, label: str, shared: Collection[str]) -> RunScores:
+    """Add a run's label, if it needs one, to its rows and to the names of its combinations.
 
-    A row that no inversion made has the label only where its own name is shared. The settings of a
-    combination take the run's image format with them: another run may have another.
+    A row without an inversion gets the label only where its name is shared. The image format becomes one of
+    each combination's settings, since it may differ between runs.
     """
     rows = part.rows
     if label:
         is_edit = rows["inversion"] != "" if "inversion" in rows.columns else rows["name"].isin(shared)
         is_shared = rows["method"].isin(shared) if "method" in rows.columns else False
         rows = rows.assign(**{RUN: np.where(is_edit | is_shared, label, "")})
-    if not part.about:
-        return Part(part.place, rows, {})
-    common = {field: part.about[field] for field in ("image_format",) if field in part.about}
+    if not part.provenance:
+        return RunScores(part.path, rows, {})
+    common = {field: part.provenance[field] for field in ("image_format",) if field in part.provenance}
     combinations = {
         f"{label}/{name}" if label else name: {**common, **settings}
-        for name, settings in part.about.get("combinations", {}).items()
+        for name, settings in part.provenance.get("combinations", {}).items()
     }
-    return Part(part.place, rows, {**part.about, "combinations": combinations})
+    return RunScores(part.path, rows, {**part.provenance, "combinations": combinations})
 
 
-def _without_repeated_references(parts: Sequence[Part]) -> list[Part]:
-    """Drop rows that no inversion made and that an earlier part has with the same numbers."""
+def _without_repeated_references(parts: Sequence[RunScores]) -> list[RunScores]:
+    """Drop reference rows (without an inversion) that an earlier run has with the same numbers."""
     known: dict[tuple[str, str], NDArray[np.float64]] = {}
     kept = []
     columns = metrics_in(set.intersection(*(set(part.rows.columns) for part in parts)))
@@ -171,7 +170,7 @@ def _without_repeated_references(parts: Sequence[Part]) -> list[Part]:
             first = known.setdefault((row["method"], row["id"]), numbers)
             if first is not numbers and np.allclose(first, numbers, rtol=_SAME_NUMBERS, equal_nan=True):
                 repeated.append(index)
-        kept.append(Part(part.place, rows.drop(index=repeated), part.about))
+        kept.append(RunScores(part.path, rows.drop(index=repeated), part.provenance))
     return kept
 
 
@@ -188,7 +187,7 @@ def _require_one_benchmark(rows: pd.DataFrame) -> None:
 
 
 def _other_sources(rows: pd.DataFrame) -> dict[str, int]:
-    """How many ids have sources that CLIP does not take for the same, as ``other_sources``; or nothing."""
+    """Count the ids whose source images differ according to CLIP, as ``other_sources``; empty if none."""
     if CLIP_SOURCE not in rows.columns:
         return {}
     scores = rows.groupby("id")[CLIP_SOURCE]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from piebench_eval.data.sample import TYPE_NAMES
 from piebench_eval.metrics import METRICS as REGISTRY
 from piebench_eval.metrics import columns
 
@@ -21,8 +22,8 @@ class TableMetric:
         column: its column in scores.csv.
         title: its heading, in two lines.
         scale: factor from the score to the printed unit.
-        better: which way is better.
-        family: what Table 1's heading puts it under; empty where it stands alone.
+        better: whether higher or lower values are better.
+        family: its group in Table 1's heading; empty if it has none.
     """
 
     key: str
@@ -53,7 +54,7 @@ INVERSION_ORDER = ("ddim", "null_text", "negative_prompt", "edit_friendly", "dir
 def metrics_in(found: Iterable[str]) -> tuple[TableMetric, ...]:
     """The metrics among a scores file's columns: Table 1's in its order, then the others in the registry's.
 
-    Columns that no metric is registered for, such as a plugin's that is no longer installed, are passed over.
+    Columns without a registered metric, such as a missing plugin's, are ignored.
     """
     present = set(found)
     further = present - {metric.column for metric in METRICS}
@@ -63,9 +64,27 @@ def metrics_in(found: Iterable[str]) -> tuple[TableMetric, ...]:
     )
 
 
-def printed(metrics: Iterable[TableMetric]) -> tuple[TableMetric, ...]:
-    """The metrics that are shown where width is dear: all but the official column that Table 1 leaves out."""
+def displayed_metrics(metrics: Iterable[TableMetric]) -> tuple[TableMetric, ...]:
+    """The metrics that are shown where width is limited: all but the official column not in Table 1."""
     return tuple(metric for metric in metrics if metric.column != columns.CLIP_SOURCE)
+
+
+def type_label(type_id: str) -> str:
+    """The label of an editing type in tables.
+
+    >>> type_label("1"), type_label("12")
+    ('1 change object', '12 other')
+    """
+    return f"{type_id} {TYPE_NAMES.get(type_id, 'other')}"
+
+
+def type_order(type_id: str) -> tuple[int, str]:
+    """Sort key of editing types: by number.
+
+    >>> sorted(["10", "9", "x", "2"], key=type_order)
+    ['2', '9', '10', 'x']
+    """
+    return (int(type_id), "") if type_id.isdecimal() else (10**9, type_id)
 
 
 def _further_metric(column: str) -> TableMetric:
@@ -77,7 +96,7 @@ def _further_metric(column: str) -> TableMetric:
     return TableMetric(key, column, title, metric.scale, metric.better)
 
 
-def place_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def row_order(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """Sort key of a row with labels: the paper's order first, then by name; reference rows come last."""
     return (
         row.get("inversion") == "",

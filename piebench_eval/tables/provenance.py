@@ -1,4 +1,4 @@
-"""What made each row of scores, in a column: it stays with the rows wherever they are put together."""
+"""Provenance of scores: the JSON file beside a scores file, and the same in a column of its rows."""
 
 from __future__ import annotations
 
@@ -7,81 +7,163 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError
-from piebench_eval.tables.about import is_of_demo, lower_precision, parse_about, protocol_of
+from piebench_eval.metrics.protocol import PAPER, Protocol, parse_protocol
+from piebench_eval.quirks import quirks_apart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import pandas as pd
 
-ABOUT_COLUMN = "about"
-"""The column that holds, in each row, what made it: the JSON beside the scores file."""
+PROVENANCE_COLUMN = "about"
+"""Column that holds each row's provenance, as JSON; also the key of a frame's ``attrs``."""
+
+_PAPER_NAME = "paper"
+_FULL_PRECISION = "fp32"
+_FILE = "the JSON file beside the scores"
 
 
-def with_about(scores: pd.DataFrame, about: dict[str, Any]) -> pd.DataFrame:
-    """Scores whose rows say what made them.
+def read_provenance(provenance_file: Path) -> dict[str, Any]:
+    """Read the JSON file beside a scores file; empty if it is missing or damaged."""
+    try:
+        return parse_provenance(provenance_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def parse_provenance(text: str) -> dict[str, Any]:
+    """Parse provenance; fields of the wrong type are dropped, and what is no JSON object is empty."""
+    try:
+        provenance = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    provenance = provenance if isinstance(provenance, dict) else {}
+    objects, lists = ("networks", "combinations", "data_remarks", "versions"), ("missing", "resized")
+    shapes = {**dict.fromkeys(objects, dict), **dict.fromkeys(lists, list)}
+    provenance = {
+        field: value for field, value in provenance.items() if isinstance(value, shapes.get(field, object))
+    }
+    if "combinations" in provenance:
+        provenance["combinations"] = {
+            name: quirks_apart(settings) if isinstance(settings, dict) else settings
+            for name, settings in provenance["combinations"].items()
+        }
+    return provenance
+
+
+def is_demo(provenance: dict[str, Any]) -> bool:
+    """Whether the embedded models made the edits or the scores."""
+    models = [combination.get("model") for combination in provenance.get("combinations", {}).values()]
+    return DEMO in (provenance.get("model"), *models, *provenance.get("networks", {}).values())
+
+
+def protocol_of(provenance: dict[str, Any], file: str = _FILE) -> tuple[str, Protocol]:
+    """Name and rules of the scores' protocol; the paper's by default.
+
+    Args:
+        provenance: from ``read_provenance``.
+        file: its file, for messages.
+
+    Raises:
+        PiebenchError: the protocol is invalid.
+    """
+    protocol = provenance.get("protocol", _PAPER_NAME)
+    if protocol == _PAPER_NAME:
+        return _PAPER_NAME, PAPER
+    if not isinstance(protocol, dict) or "rules" not in protocol:
+        raise PiebenchError(
+            f"{file}: protocol: holds no rules; score the images again with piebench score, which writes them"
+        )
+    name = str(protocol.get("name", "unnamed"))
+    return name, parse_protocol(protocol["rules"], f"{file}: protocol")
+
+
+def protocol_differences(provenance: dict[str, Any]) -> list[str]:
+    """The fields in which the scores' protocol differs from the paper's, ``field: paper's -> theirs``.
+
+    A selection of editing types is not counted: it may come from elsewhere than the protocol.
+    """
+    _, protocol = protocol_of(provenance)
+    return PAPER.differences(protocol.choosing({"average": {"types": None}}))
+
+
+def lower_precision(provenance: dict[str, Any]) -> str | None:
+    """The precision of the metrics' networks, if it is below fp32."""
+    precision = str(provenance.get("precision", _FULL_PRECISION))
+    return None if precision == _FULL_PRECISION else precision
+
+
+def with_provenance(scores: pd.DataFrame, provenance: dict[str, Any]) -> pd.DataFrame:
+    """Add each row's provenance in a column.
 
     Args:
         scores: from ``read_scores``.
-        about: from ``read_about``.
+        provenance: from ``read_provenance``.
     """
-    return scores.assign(**{ABOUT_COLUMN: json.dumps(about)})
+    return scores.assign(**{PROVENANCE_COLUMN: json.dumps(provenance)})
 
 
-def about_of_rows(scores: pd.DataFrame) -> dict[str, Any]:
-    """What is known of scores, by their own rows; by their ``attrs`` where no row says anything.
+def provenance_of_rows(scores: pd.DataFrame) -> dict[str, Any]:
+    """Merge the provenance of all rows; without a provenance column, that of the frame's ``attrs``.
 
     Returns:
-        What all of them share. ``unknown`` counts the rows that do not say what made them, if others do.
+        The merged provenance. ``unknown`` counts the rows without any, if others have one.
 
     Raises:
         PiebenchError: the rows were made by different protocols, networks or settings.
     """
-    if ABOUT_COLUMN not in scores.columns:
-        return dict(scores.attrs.get("about", {}))
-    column = scores[ABOUT_COLUMN].fillna("")
+    if PROVENANCE_COLUMN not in scores.columns:
+        return dict(scores.attrs.get(PROVENANCE_COLUMN, {}))
+    column = scores[PROVENANCE_COLUMN].fillna("")
     unknown = int((column == "").sum())
-    about = _merged([parse_about(text) for text in column.unique() if text])
-    return {**about, "unknown": unknown} if unknown else about
+    provenance = _merged([parse_provenance(text) for text in column.unique() if text])
+    return {**provenance, "unknown": unknown} if unknown else provenance
 
 
-def _merged(abouts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What scores of several origins have in common, and what must be said of any of them."""
-    if len(abouts) < 2:
-        return dict(abouts[0]) if abouts else {}
-    protocols = [protocol_of(about) for about in abouts]
+def _merged(provenances: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Merge provenances: fields that all share, and unions of networks, combinations and problems."""
+    if len(provenances) < 2:
+        return dict(provenances[0]) if provenances else {}
+    protocols = [protocol_of(provenance) for provenance in provenances]
     if any(rules != protocols[0][1] for _, rules in protocols):
         names = ", ".join(dict.fromkeys(name for name, _ in protocols))
         raise PiebenchError(
-            f"the rows were scored by different protocols ({names}), so their numbers cannot stand in one "
-            "table; score them anew by one protocol"
+            f"the rows were scored by different protocols ({names}), so their numbers cannot be put into one "
+            "table; score them again by one protocol"
         )
     shared = {
         field: value
-        for field, value in abouts[0].items()
-        if all(field in about and about[field] == value for about in abouts)
+        for field, value in provenances[0].items()
+        if all(field in provenance and provenance[field] == value for provenance in provenances)
     }
-    if loaders := dict.fromkeys(loader for about in abouts if (loader := about.get("image_loader"))):
+    if loaders := dict.fromkeys(
+        loader for provenance in provenances if (loader := provenance.get("image_loader"))
+    ):
         shared["image_loader"] = ", ".join(loaders)
-    if any(is_of_demo(about) for about in abouts):
+    if any(is_demo(provenance) for provenance in provenances):
         shared["model"] = DEMO
     return {
         **shared,
-        "protocol": abouts[0].get("protocol", protocols[0][0]),
-        "precision": next((found for about in abouts if (found := lower_precision(about))), "fp32"),
-        "networks": _union(abouts, "networks", "scored with different networks", "score them anew with one"),
-        "combinations": _union(
-            abouts, "combinations", "edited with different settings", "tabulate them apart"
+        "protocol": provenances[0].get("protocol", protocols[0][0]),
+        "precision": next(
+            (found for provenance in provenances if (found := lower_precision(provenance))), "fp32"
         ),
-        "missing": [item for about in abouts for item in about.get("missing", ())],
-        "resized": [item for about in abouts for item in about.get("resized", ())],
+        "networks": _union(
+            provenances, "networks", "scored with different networks", "score them again with one"
+        ),
+        "combinations": _union(
+            provenances, "combinations", "edited with different settings", "tabulate them apart"
+        ),
+        "missing": [item for provenance in provenances for item in provenance.get("missing", ())],
+        "resized": [item for provenance in provenances for item in provenance.get("resized", ())],
     }
 
 
-def _union(abouts: Sequence[dict[str, Any]], field: str, conflict: str, remedy: str) -> dict[str, Any]:
+def _union(provenances: Sequence[dict[str, Any]], field: str, conflict: str, remedy: str) -> dict[str, Any]:
     union: dict[str, Any] = {}
-    for about in abouts:
-        for key, value in about.get(field, {}).items():
+    for provenance in provenances:
+        for key, value in provenance.get(field, {}).items():
             if union.setdefault(key, value) != value:
                 raise PiebenchError(f"the rows were {conflict} ({key}); {remedy}")
     return union

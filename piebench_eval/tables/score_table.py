@@ -1,4 +1,4 @@
-"""What a table is made from: scores, what is known of them, and the rules for their means."""
+"""The input of every table: scores, their provenance, and the rules for their means."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.data.selection import type_ids
 from piebench_eval.demo.embedded import DEMO
-from piebench_eval.tables.about import is_of_demo, protocol_of, read_about
-from piebench_eval.tables.aggregate import RUN, aggregate, read_scores
-from piebench_eval.tables.combined import Part
-from piebench_eval.tables.editing_types import of_types, require_types
-from piebench_eval.tables.labels import with_whole_labels
-from piebench_eval.tables.layout import metrics_in, printed
+from piebench_eval.tables.aggregate import aggregate
+from piebench_eval.tables.combined import RunScores
+from piebench_eval.tables.layout import displayed_metrics, metrics_in
 from piebench_eval.tables.paper.published import PAPERS
-from piebench_eval.tables.provenance import about_of_rows
+from piebench_eval.tables.provenance import is_demo, protocol_of, provenance_of_rows, read_provenance
+from piebench_eval.tables.scores import RUN, read_scores, require_types, select_types, with_uniform_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,16 +27,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Scores and what they mean.
+    """Scores with their provenance and averaging rules.
 
     Attributes:
         rows: a row per picture and combination, of the editing types that count.
-        about: what is known of them.
-        rules: how they are averaged.
+        provenance: from ``read_provenance``.
+        rules: how scores are averaged.
     """
 
     rows: pd.DataFrame
-    about: dict[str, Any]
+    provenance: dict[str, Any]
     rules: AverageRules
 
     @cached_property
@@ -47,18 +45,18 @@ class ScoreTable:
         return aggregate(self.rows, self.rules)
 
     @property
-    def is_of_demo(self) -> bool:
+    def is_demo(self) -> bool:
         """Whether the embedded models made the scores."""
-        return is_of_demo(self.about)
+        return is_demo(self.provenance)
 
     def metrics(self, every: bool) -> tuple[TableMetric, ...]:
-        """The metrics that were scored: every one, or those that are shown where width is dear."""
+        """The metrics that were scored: all, or those that are shown where width is limited."""
         metrics = metrics_in(self.rows.columns)
-        return metrics if every else printed(metrics)
+        return metrics if every else displayed_metrics(metrics)
 
     def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The table; if it is the demo's, its rows say so, wherever they are copied to."""
-        if self.is_of_demo:
+        """Mark the rows of a demo's table in a column ``model``; other tables are returned as they are."""
+        if self.is_demo:
             table = table.copy()
             table.insert(0, "model", DEMO)
             if RUN in table.columns:
@@ -66,56 +64,56 @@ class ScoreTable:
         return table
 
 
-def read_score_table(scores_file: Path, about_file: Path, types: Sequence[str] | None) -> ScoreTable:
-    """Read scores and what is known of them.
+def read_score_table(scores_file: Path, beside: Path, types: Sequence[str] | None) -> ScoreTable:
+    """Read scores and their provenance.
 
     Args:
         scores_file: the scores.
-        about_file: the JSON file beside them, which may be missing.
+        beside: the JSON file beside them; it may be missing.
         types: editing types that count, instead of the protocol's.
 
     Raises:
         PiebenchError: the scores cannot be used, or do not have these types.
     """
     rows = read_scores(scores_file)
-    return score_table_of(rows, read_about(about_file) or about_of_rows(rows), types, str(about_file))
+    return make_score_table(rows, read_provenance(beside) or provenance_of_rows(rows), types, str(beside))
 
 
-def read_part(place: Path, scores_file: Path, about_file: Path) -> Part:
-    """Read the scores of one of several runs and folders.
+def read_run_scores(path: Path, scores_file: Path, beside: Path) -> RunScores:
+    """Read the scores of one run or folder, to be combined with others.
 
     Args:
-        place: what the user named.
+        path: what the user named.
         scores_file: its scores.
-        about_file: the JSON file beside them, which may be missing.
+        beside: the JSON file beside them; it may be missing.
 
     Raises:
         PiebenchError: the scores cannot be used.
     """
     rows = read_scores(scores_file)
-    return Part(place, with_whole_labels(rows), read_about(about_file) or about_of_rows(rows))
+    return RunScores(path, with_uniform_labels(rows), read_provenance(beside) or provenance_of_rows(rows))
 
 
-def score_table_of(
-    rows: pd.DataFrame, about: dict[str, Any], types: Sequence[str] | None, place: str = "the scores"
+def make_score_table(
+    rows: pd.DataFrame, provenance: dict[str, Any], types: Sequence[str] | None, file: str = "the scores"
 ) -> ScoreTable:
-    """What a table is made from, of scores that have been read.
+    """Build a ``ScoreTable`` from scores that have been read.
 
     Args:
         rows: from ``read_scores``.
-        about: what is known of them.
+        provenance: from ``read_provenance``.
         types: editing types that count, instead of the protocol's.
-        place: what to call the source of ``about`` in messages.
+        file: the file of ``provenance``, for messages.
 
     Raises:
-        PiebenchError: the protocol that they were made by is none, they do not have these types, or a row
-            has no label, or the label and id of another.
+        PiebenchError: the protocol is invalid, the scores do not have these types, or a row has no label, or
+            the label and id of another.
     """
-    rows = with_whole_labels(rows)
-    _, protocol = protocol_of(about, place)
+    rows = with_uniform_labels(rows)
+    _, protocol = protocol_of(provenance, file)
     rules = protocol.average
     if types is not None:
         types = type_ids(types)
         require_types(rows, types)
         rules = rules.model_copy(update={"types": tuple(types)})
-    return ScoreTable(of_types(rows, rules.types), about, rules)
+    return ScoreTable(select_types(rows, rules.types), provenance, rules)

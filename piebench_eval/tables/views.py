@@ -1,4 +1,4 @@
-"""The tables that there are: what each shows of the scores, and what it says beside that."""
+"""The tables of ``piebench table``: means, by type, beside the paper, paired comparison, intervals."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from piebench_eval.tables.aggregate import LABELS, aggregate, left_out
-from piebench_eval.tables.formats.marks import rank_marks, verdict_marks
-from piebench_eval.tables.formats.sections import by_method
+from piebench_eval.tables.aggregate import LABELS, aggregate, omission_remarks
+from piebench_eval.tables.formats.marks import by_method, rank_marks, verdict_marks
 from piebench_eval.tables.paper.agreement import agreement_line
 from piebench_eval.tables.paper.beside_paper import beside_paper
 from piebench_eval.tables.paper.compare import compare_with_paper
 from piebench_eval.tables.paper.tolerances import tolerance_line
 from piebench_eval.tables.statistics.averages import Average
-from piebench_eval.tables.statistics.paired_comparison import versus_all, versus_remarks
+from piebench_eval.tables.statistics.paired_comparison import compare_all_with, comparison_remarks
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -31,9 +30,9 @@ class View:
 
     Attributes:
         table: labels first, then numbers.
-        remarks: what it leaves out, or what stands in the way of a verdict.
-        marks: what stands out in it.
-        sections: what each row is of, where that is not the combination: rows of a kind stand together.
+        remarks: what it leaves out, and why a verdict is missing.
+        marks: numbers to highlight.
+        sections: a key per row, with a rule wherever it changes; None for the combination.
     """
 
     table: pd.DataFrame
@@ -42,23 +41,30 @@ class View:
     sections: Sequence[Hashable] | None = None
 
 
-def means_view(source: ScoreTable, metrics: Sequence[TableMetric]) -> View:
+def means_view(score_table: ScoreTable, metrics: Sequence[TableMetric]) -> View:
     """Table 1's layout: inversions by editing method, a column per metric, the best means marked."""
-    means = source.means
-    return View(_means_alone(means, metrics), left_out(means), rank_marks(means, metrics), by_method(means))
+    means = score_table.means
+    return View(
+        _means_alone(means, metrics), omission_remarks(means), rank_marks(means, metrics), by_method(means)
+    )
 
 
-def by_type_view(source: ScoreTable, metrics: Sequence[TableMetric]) -> View:
-    """The means alone per combination and editing type."""
-    means = aggregate(source.rows, source.rules, by_type=True)
-    return View(_means_alone(means, metrics), left_out(source.means))
+def by_type_view(score_table: ScoreTable, metrics: Sequence[TableMetric]) -> View:
+    """The means per combination and editing type, without intervals."""
+    means = aggregate(score_table.rows, score_table.rules, by_type=True)
+    return View(_means_alone(means, metrics), omission_remarks(score_table.means))
 
 
-def comparison_view(source: ScoreTable) -> View:
-    """The means beside the published ones, for Table 1's metrics, and whether their order is the same."""
-    comparison = compare_with_paper(source.means, source.about, source.rules)
-    agreement = agreement_line(source.means)
-    remarks = [*left_out(source.means), *comparison.obstacles, *comparison.remarks, tolerance_line()]
+def comparison_view(score_table: ScoreTable) -> View:
+    """The means beside the published ones, for Table 1's metrics, and how alike both rank combinations."""
+    comparison = compare_with_paper(score_table.means, score_table.provenance, score_table.rules)
+    agreement = agreement_line(score_table.means)
+    remarks = [
+        *omission_remarks(score_table.means),
+        *comparison.obstacles,
+        *comparison.remarks,
+        tolerance_line(),
+    ]
     return View(
         comparison.table,
         [*remarks, agreement] if agreement else remarks,
@@ -66,31 +72,31 @@ def comparison_view(source: ScoreTable) -> View:
     )
 
 
-def beside_paper_view(source: ScoreTable) -> View:
-    """The means with the paper's rows between them, for scores of several runs and folders."""
-    table, lines, marks = beside_paper(source)
-    remarks = [*left_out(source.means), *lines, *([tolerance_line()] if marks else [])]
+def beside_paper_view(score_table: ScoreTable) -> View:
+    """The means with the paper's rows between them, for several runs and folders."""
+    table, lines, marks = beside_paper(score_table)
+    remarks = [*omission_remarks(score_table.means), *lines, *([tolerance_line()] if marks else [])]
     return View(table, remarks, marks, by_method(table))
 
 
-def versus_view(source: ScoreTable, name: str, metrics: Sequence[TableMetric]) -> View:
-    """Every other combination against one, picture by picture."""
-    table = versus_all(source.rows, name, metrics)
-    return View(table, versus_remarks(table))
+def paired_comparison_view(score_table: ScoreTable, name: str, metrics: Sequence[TableMetric]) -> View:
+    """Paired comparison of every other combination with one, image by image."""
+    table = compare_all_with(score_table.rows, name, metrics)
+    return View(table, comparison_remarks(table))
 
 
-def intervals_view(source: ScoreTable, metrics: Sequence[TableMetric]) -> View:
-    """Every mean with how sure it is: labels, metric, and the fields of ``Average``."""
-    labels = _labels(source.means)
+def intervals_view(score_table: ScoreTable, metrics: Sequence[TableMetric]) -> View:
+    """Every mean with its uncertainty: labels, metric, and the fields of ``Average``."""
+    labels = _labels(score_table.means)
     numbers = [field.name for field in fields(Average)]
     rows = [
         {label: row[label] for label in labels}
         | {"metric": metric.key}
         | {name: row[metric.key if name == "mean" else f"{metric.key}_{name}"] for name in numbers}
-        for row in source.means.to_dict(orient="records")
+        for row in score_table.means.to_dict(orient="records")
         for metric in metrics
     ]
-    return View(pd.DataFrame(rows), left_out(source.means))
+    return View(pd.DataFrame(rows), omission_remarks(score_table.means))
 
 
 def _means_alone(means: pd.DataFrame, metrics: Sequence[TableMetric]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from piebench_eval.metrics.protocol import AverageRules
 from piebench_eval.runs.shard import Shard
 from piebench_eval.runs.store.manifest import describe_session
 from piebench_eval.scoring.evaluation_set import evaluation_set_of
-from piebench_eval.tables.remarks import remarks_on
+from piebench_eval.tables.remarks import score_remarks
 from tests.support.commands import piebench
 from tests.tables.test_tables import scores
 
@@ -77,9 +77,9 @@ def test_runs_and_scores_carry_the_counts(photo_bench, samples, tmp_path):
 
 def test_tables_carry_the_counts():
     about = {"data_remarks": {"empty_masks": 2, "full_masks": 1}}
-    (remark,) = remarks_on(scores(4), about, AverageRules())
+    (remark,) = score_remarks(scores(4), about, AverageRules())
     assert counts_text(about["data_remarks"]) in remark and "2 x the mask sets no pixel" in remark
-    assert remarks_on(scores(4), {"data_remarks": {"full_masks": 1}}, AverageRules()) == []
+    assert score_remarks(scores(4), {"data_remarks": {"full_masks": 1}}, AverageRules()) == []
 
 
 def test_remarks_on_many_samples_take_no_time(plain, tmp_path):

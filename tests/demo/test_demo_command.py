@@ -8,8 +8,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from piebench_eval.tables.aggregate import read_scores
-from piebench_eval.tables.statistics.paired_comparison import versus
+from piebench_eval.tables.scores import read_scores
+from piebench_eval.tables.statistics.paired_comparison import compare_pair
 from tests.support.commands import piebench
 
 LARGER_IS_BETTER = {"structure_distance": -1, "psnr": 1, "lpips": -1, "mse": -1, "ssim": 1}
@@ -83,7 +83,7 @@ def test_what_each_column_tells_stands_under_the_table(quick_run):
 @pytest.mark.parametrize("metric", LARGER_IS_BETTER)
 def test_direct_inversion_preserves_more_than_ddim_inversion(quick_run_of_40, metric):
     scores = read_scores(quick_run_of_40.folder / "scores.csv")
-    found = versus(scores, "direct+p2p", "ddim+p2p").set_index("metric").loc[metric]
+    found = compare_pair(scores, "direct+p2p", "ddim+p2p").set_index("metric").loc[metric]
     better = sorted(LARGER_IS_BETTER[metric] * end for end in (found.low, found.high))
     assert better[0] > 0, found
 
@@ -98,7 +98,7 @@ def test_direct_inversion_preserves_more_than_ddim_inversion(quick_run_of_40, me
 def test_an_edit_is_told_from_no_edit(request, run, combinations):
     scores = read_scores(request.getfixturevalue(run).folder / "scores.csv")
     for combination in combinations:
-        found = versus(scores, combination, "source-copy").set_index("metric").loc["clip_whole"]
+        found = compare_pair(scores, combination, "source-copy").set_index("metric").loc["clip_whole"]
         assert found.low > 0, found
 
 

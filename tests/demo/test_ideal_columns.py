@@ -12,7 +12,7 @@ from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.demo.benchmark import IDEAL_FOLDER, write_benchmark
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import COLUMNS, IDEAL_COLUMNS
-from piebench_eval.tables.layout import metrics_in, printed
+from piebench_eval.tables.layout import displayed_metrics, metrics_in
 
 
 @pytest.fixture
@@ -84,6 +84,6 @@ def test_every_column_is_explained_under_the_table_of_the_demo(scored):
     scores = scored(IDEAL_FOLDER)
     remarks = table(scores).attrs["remarks"]
     explained = {title for line in remarks for title in line.partition(": ")[0].split(", ")}
-    headings = [metric.title.replace("\n", " ") for metric in printed(metrics_in(scores.columns))]
+    headings = [metric.title.replace("\n", " ") for metric in displayed_metrics(metrics_in(scores.columns))]
     assert all(any(heading.startswith(name) for name in explained) for heading in headings)
     assert {"CLIP whole", "CLIP edited", "PSNR to ideal", "LPIPS to ideal", "Recognised"} <= explained

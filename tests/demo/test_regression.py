@@ -23,7 +23,8 @@ from piebench_eval.scoring.cache import ScoreCache
 from piebench_eval.scoring.edited_images import edited_images_of_run
 from piebench_eval.scoring.score import Scoring, compute_scores, scoring_jobs
 from piebench_eval.scoring.scores_file import score_rows
-from piebench_eval.tables.aggregate import aggregate, read_scores, read_table
+from piebench_eval.tables.aggregate import aggregate, read_table
+from piebench_eval.tables.scores import read_scores
 
 BASELINES = Path(__file__).parents[2] / "results" / "baselines"
 

@@ -7,14 +7,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from piebench_eval.gate.comparison import Cell
-from piebench_eval.gate.junit import to_junit
-from piebench_eval.gate.report import moved_table, to_markdown, to_records, verdict
+from piebench_eval.gate.comparison import ComparedCell
+from piebench_eval.gate.report import moved_table, to_junit, to_markdown, to_records, verdict
 
-HOLDS = Cell("direct+p2p", "psnr", 30.0, 30.01, 0.1, 29.0, 31.0)
-MOVED = Cell("direct+p2p", "ssim", 96.0, 95.0, 0.1, 94.9, 95.1)
-MISSING = Cell("ddim+p2p", "psnr", 29.0, None, 0.1, row_is_missing=True)
-ENDLESS = Cell("oracle", "psnr", np.inf, np.inf, 0.1)
+HOLDS = ComparedCell("direct+p2p", "psnr", 30.0, 30.01, 0.1, 29.0, 31.0)
+MOVED = ComparedCell("direct+p2p", "ssim", 96.0, 95.0, 0.1, 94.9, 95.1)
+MISSING = ComparedCell("ddim+p2p", "psnr", 29.0, None, 0.1, row_is_missing=True)
+ENDLESS = ComparedCell("oracle", "psnr", np.inf, np.inf, 0.1)
 
 
 def test_junit_has_a_case_per_cell():
@@ -32,7 +31,7 @@ def test_junit_has_a_case_per_cell():
     "name", ["a<b>&\"'c", "bell\x07", "half \ud800", "tab\tline\n", "日本語 🎨", "]]>", ""]
 )
 def test_junit_is_valid_xml_whatever_a_method_is_called(name):
-    root = ElementTree.fromstring(to_junit([Cell(name, "psnr", 1.0, 9.0, 0.1)], name))
+    root = ElementTree.fromstring(to_junit([ComparedCell(name, "psnr", 1.0, 9.0, 0.1)], name))
     (case,) = root.iter("testcase")
     assert case.get("classname") == name.replace("\x07", "\ufffd").replace("\ud800", "\ufffd")
 
@@ -61,7 +60,7 @@ def test_a_missing_combination_has_one_row():
 
 
 def test_markdown_stays_a_table_whatever_a_method_is_called():
-    text = to_markdown([Cell("a|b`<img>\n", "psnr", 1.0, 9.0, 0.1)], "x | y", ["a remark"])
+    text = to_markdown([ComparedCell("a|b`<img>\n", "psnr", 1.0, 9.0, 0.1)], "x | y", ["a remark"])
     lines = text.splitlines()
     assert lines[0].startswith("### FAILED: x") and lines[-1] == "- a remark"
     (row,) = [line for line in lines if "FAILED |" in line]

@@ -9,7 +9,7 @@ import pytest
 
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.report.build import build_report
-from piebench_eval.report.run import ScoredRun
+from piebench_eval.report.content import ReportContent
 from tests.report.synthetic import draw_pictures, sample, score_rows, scored_run
 from tests.support.fake_runner import fake_runner
 from tests.support.runs import run
@@ -37,7 +37,7 @@ def scored(edited, samples, tmp_path) -> Path:
 
 
 @pytest.fixture
-def small(tmp_path) -> ScoredRun:
+def small(tmp_path) -> ReportContent:
     """Five samples, two combinations and the untouched sources, with pictures."""
     folder = tmp_path / "small run"
     pairs = [*PAIRS, ("", "source-copy")]
@@ -50,7 +50,7 @@ def small(tmp_path) -> ScoredRun:
 class Built:
     """A report on disk and the run that it shows."""
 
-    run: ScoredRun
+    run: ReportContent
     folder: Path
 
     def read(self, name: str) -> str:

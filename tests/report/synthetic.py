@@ -10,7 +10,7 @@ from PIL import Image
 from piebench_eval.data.sample import TYPE_NAMES, Sample
 from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.protocol import PAPER
-from piebench_eval.report.run import Combination, ScoredRun
+from piebench_eval.report.content import ReportCombination, ReportContent
 from piebench_eval.tables.score_table import ScoreTable
 
 PAIRS = [
@@ -61,17 +61,17 @@ def score_rows(samples, pairs, seed=0) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def scored_run(folder: Path, samples, pairs=PAIRS, rows=None, about=None) -> ScoredRun:
+def scored_run(folder: Path, samples, pairs=PAIRS, rows=None, about=None) -> ReportContent:
     """A run of these samples, as if it had been scored."""
-    source = ScoreTable(score_rows(samples, pairs) if rows is None else rows, about or {}, PAPER.average)
+    score_table = ScoreTable(score_rows(samples, pairs) if rows is None else rows, about or {}, PAPER.average)
     names = {pair: "+".join(filter(None, pair)) for pair in pairs}
-    return ScoredRun(
+    return ReportContent(
         folder=folder,
-        source=source,
+        score_table=score_table,
         samples=list(samples),
         combinations=[
-            Combination(names[row["inversion"], row["method"]], row["method"], row["inversion"])
-            for row in source.means.to_dict(orient="records")
+            ReportCombination(names[row["inversion"], row["method"]], row["method"], row["inversion"])
+            for row in score_table.means.to_dict(orient="records")
         ],
         pictures={
             (name, each.id): folder / "images" / name / each.image_path
@@ -82,7 +82,7 @@ def scored_run(folder: Path, samples, pairs=PAIRS, rows=None, about=None) -> Sco
     )
 
 
-def draw_pictures(run: ScoredRun, side: int = 16) -> None:
+def draw_pictures(run: ReportContent, side: int = 16) -> None:
     """One picture of noise in the place of every source and edit."""
     files = [*(each.file for each in run.samples), *run.pictures.values()]
     noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
@@ -94,6 +94,6 @@ def draw_pictures(run: ScoredRun, side: int = 16) -> None:
         os.link(first, file)
 
 
-def whole_benchmark(folder: Path) -> ScoredRun:
+def whole_benchmark(folder: Path) -> ReportContent:
     """As many samples and combinations as Table 1 has; it takes seconds, for its intervals."""
     return scored_run(folder, [sample(number, folder) for number in range(700)])

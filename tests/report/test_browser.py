@@ -11,7 +11,7 @@ import pytest
 from piebench_eval.report import paths
 from piebench_eval.report.build import build_report, write_page
 from piebench_eval.report.links import links_of
-from piebench_eval.report.thumbnails import work_of
+from piebench_eval.report.thumbnails import thumbnail_jobs
 from tests.report.synthetic import (
     HOSTILE,
     PAIRS,
@@ -117,7 +117,7 @@ def heading(page):
 
 def psnr_of(run, name):
     inversion, _, method = name.partition("+")
-    rows = run.source.rows
+    rows = run.score_table.rows
     return rows[(rows["inversion"] == inversion) & (rows["method"] == method)].set_index("id")[
         "psnr_unedit_part"
     ]
@@ -126,7 +126,7 @@ def psnr_of(run, name):
 def test_a_click_on_a_heading_sorts_best_first_then_worst_first_then_as_table_1(open_page, report, run):
     page = open_page(report)
     original = order_of_rows(page)
-    means = run.source.means
+    means = run.score_table.means
     edits = means[means["inversion"] != ""].sort_values("lpips")
     best_first = [f"{row.inversion}+{row.method}" for row in edits.itertuples()]
     button = page.get_by_role("button", name="LPIPS")
@@ -453,7 +453,7 @@ def test_the_whole_benchmark_is_painted_within_a_second(open_page, tmp_path, has
     folder.mkdir(parents=True)
     draw_pictures(run)
     write_page(run, links_of(run, folder), [], folder)
-    for item in work_of(run):  # one picture in the place of all: this test is of the page
+    for item in thumbnail_jobs(run):  # one picture in the place of all: this test is of the page
         for path in filter(None, (item.thumbnail, item.copy, item.outlined and item.outlined[1])):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             os.link(run.samples[0].file, folder / path)

@@ -100,14 +100,14 @@ def test_a_folder_of_anybody_else_stays(small, tmp_path, marker):
     if marker is not None:
         (folder / paths.MARKER).write_text(marker)
     before = files(folder)
-    with pytest.raises(PiebenchError, match=r"mine: is there already.*name another"):
+    with pytest.raises(PiebenchError, match=r"mine: exists, and .*name another"):
         build_report(small, folder)
     assert files(folder) == before
 
 
 def test_a_file_stays_and_an_empty_folder_is_filled(small, tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(PiebenchError, match="is there already"):
+    with pytest.raises(PiebenchError, match="exists, and piebench report did not make it"):
         build_report(small, tmp_path / "file")
     (tmp_path / "empty").mkdir()
     assert build_report(small, tmp_path / "empty").page.is_file()
@@ -121,7 +121,7 @@ def test_an_interrupted_report_leaves_the_older_one(built, end):
         raise end
 
     with pytest.raises(end):
-        build_report(built.run, built.folder, tell=stop)
+        build_report(built.run, built.folder, on_progress=stop)
     assert files(built.folder) == before
     assert [file for file in built.folder.parent.iterdir() if file.name.startswith(".")] == []
 
@@ -163,14 +163,16 @@ def test_what_came_there_meanwhile_stays(small, tmp_path):
         (tmp_path / "report").mkdir(exist_ok=True)
         (tmp_path / "report" / "thesis.tex").write_text("years of work")
 
-    with pytest.raises(PiebenchError, match="is there already"):
-        build_report(small, tmp_path / "report", tell=somebody_writes)
+    with pytest.raises(PiebenchError, match="exists, and piebench report did not make it"):
+        build_report(small, tmp_path / "report", on_progress=somebody_writes)
     assert files(tmp_path / "report") == {"thesis.tex": b"years of work"}
 
 
 def test_progress_is_told_picture_by_picture(small, tmp_path):
     told = []
-    made = build_report(small, tmp_path / "report", tell=lambda done, total: told.append((done, total)))
+    made = build_report(
+        small, tmp_path / "report", on_progress=lambda done, total: told.append((done, total))
+    )
     assert told == [(done, 20) for done in range(1, 21)]
     assert (made.samples, made.combinations, made.pictures) == (5, 3, 20)
     pages = [made.page.parent / name for name in (paths.PAGE, paths.DATA, paths.SCRIPT, paths.PLOTLY)]

@@ -105,4 +105,4 @@ def test_what_made_the_edits_stands_at_the_top(scored):
     assert (
         "lpips 0.1.4" in facts["versions"] and f"torch {version('torch')} (scoring: 9)" in facts["versions"]
     )
-    assert float(facts["UNet evaluations per edit"].split(" to ")[0]) >= 0
+    assert float(facts["model evaluations per edit"].split(" to ")[0]) >= 0

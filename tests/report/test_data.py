@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 
 from piebench_eval.data.prompts import marked_phrases, strip_brackets
 from piebench_eval.metrics.columns import PSNR, STRUCTURE_DISTANCE
-from piebench_eval.report.data import page_data, prompt_parts
-from piebench_eval.report.embed import to_script
+from piebench_eval.report.data import page_data, prompt_parts, to_data_script
 from piebench_eval.report.links import Link, links_of
 from piebench_eval.tables.aggregate import aggregate
 from piebench_eval.tables.layout import METRICS
-from piebench_eval.tables.statistics.paired_comparison import versus_all
+from piebench_eval.tables.statistics.paired_comparison import compare_all_with
 from tests.report.synthetic import HOSTILE, sample, score_rows, scored_run
 
 PAIRS = [("ddim", "p2p"), ("direct", "p2p")]
@@ -61,7 +60,7 @@ def test_means_and_types_are_those_of_the_tables(samples, tmp_path):
     run = scored_run(tmp_path, samples, PAIRS, rows)
     data = data_of(run)
     psnr = keys(data).index("psnr")
-    expected = run.source.means.loc[0, ["psnr", "psnr_low", "psnr_high"]].tolist()
+    expected = run.score_table.means.loc[0, ["psnr", "psnr_low", "psnr_high"]].tolist()
     assert data["means"][0][psnr] == pytest.approx(expected, rel=5e-4)
     by_type = aggregate(rows, by_type=True)
     found = [number for combination in data["byType"] for number in (row[psnr] for row in combination)]
@@ -84,7 +83,7 @@ def test_a_prompt_is_split_without_losing_a_letter(prompt):
 
 @given(ANY_TEXT)
 def test_any_text_stays_text_inside_a_script(text):
-    script = to_script("DATA", {text: [HOSTILE + text]})
+    script = to_data_script("DATA", {text: [HOSTILE + text]})
     assert script.isascii() and not set("<>&") & set(script)
     back = json.loads(script.removeprefix("const DATA = ").removesuffix(";\n"))
     assert back == {text: [HOSTILE + text]}
@@ -106,7 +105,7 @@ def test_differences_are_those_of_table_versus(samples, tmp_path):
     samples = [replace(samples[number % 12], id=str(number)) for number in range(24)]
     data = data_of(scored_run(tmp_path, samples, PAIRS, rows))
     psnr = keys(data).index("psnr")
-    table = versus_all(rows, "ddim+p2p", METRICS).set_index("metric").loc["psnr"]
+    table = compare_all_with(rows, "ddim+p2p", METRICS).set_index("metric").loc["psnr"]
     assert data["versus"][1][0][psnr] == [
         *(pytest.approx(table[column], rel=1e-3) for column in ("difference", "low", "high")),
         1,

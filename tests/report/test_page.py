@@ -11,8 +11,8 @@ import pytest
 from piebench_eval.report import paths
 from piebench_eval.report.build import write_page
 from piebench_eval.report.links import links_of
-from piebench_eval.report.origin import Cost, Origin
 from piebench_eval.report.page import to_page, to_script
+from piebench_eval.report.provenance import EditCost, Provenance
 from tests.report.synthetic import HOSTILE, sample, scored_run, whole_benchmark
 from tests.tables.test_tables import PAPER_LIKE
 
@@ -49,9 +49,9 @@ class Reader(HTMLParser):
 def test_every_mean_stands_in_the_page_with_its_interval(small):
     page = to_page(small, [])
     reader = Reader(page)
-    for row in small.source.means.to_dict(orient="records"):
+    for row in small.score_table.means.to_dict(orient="records"):
         assert row["method"] in reader.cells
-        for metric in small.source.metrics(every=False):
+        for metric in small.score_table.metrics(every=False):
             assert f"{row[metric.key]:.2f}" in reader.cells
             interval = (
                 f"95% interval {row[f'{metric.key}_low']:.2f} to {row[f'{metric.key}_high']:.2f}, 5 values"
@@ -105,18 +105,18 @@ def classes(page, name):
 
 def test_the_best_and_the_second_best_are_marked(small):
     page = to_page(small, [])
-    means = small.source.means
+    means = small.score_table.means
     edits = means[means["inversion"] != ""]
-    for metric in small.source.metrics(every=False):
+    for metric in small.score_table.metrics(every=False):
         best, second = edits[metric.key].sort_values(ascending=metric.better == "lower")
         assert f"{best:.2f}" in classes(page, "best") and f"{second:.2f}" in classes(page, "second")
-    assert len(classes(page, "best")) == len(small.source.metrics(every=False))
+    assert len(classes(page, "best")) == len(small.score_table.metrics(every=False))
 
 
 def test_what_an_edit_took_stands_beside_its_means(small):
-    page = to_page(replace(small, costs={"direct+p2p": Cost(2.5, 150.0)}), [])
+    page = to_page(replace(small, costs={"direct+p2p": EditCost(2.5, 150.0)}), [])
     cells = Reader(page).cells
-    assert "seconds<br>per edit" in page and "UNet<br>evaluations" in page
+    assert "seconds<br>per edit" in page and "model<br>evaluations" in page
     assert "2.50" in cells and "150" in cells
     assert "seconds<br>per edit" not in to_page(small, [])
 
@@ -125,7 +125,7 @@ def test_the_papers_numbers_stand_there_where_a_comparison_makes_sense(tmp_path)
     run = scored_run(tmp_path, [sample(number, tmp_path) for number in range(700)], PAIRS, about=PAPER_LIKE)
     page = to_page(run, [])
     assert 'id="paper"' in page
-    measured = run.source.means.set_index("inversion").loc["direct", "psnr"]
+    measured = run.score_table.means.set_index("inversion").loc["direct", "psnr"]
     assert f'{measured:.2f}<br><small>27.22 <span class="difference">{measured - 27.22:+.2f}' in page
     assert page.count('class="number differs"') > 7
 
@@ -137,8 +137,11 @@ def test_a_demo_is_not_held_against_the_paper(tmp_path):
 
 
 def test_facts_that_runs_share_are_said_once(small):
-    origins = [Origin("a", {"steps": "10", "seed": "1"}), Origin("b", {"steps": "50", "seed": "1"})]
-    page = to_page(replace(small, origins=origins, title="a, b"), [])
+    provenances = [
+        Provenance("a", {"steps": "10", "seed": "1"}),
+        Provenance("b", {"steps": "50", "seed": "1"}),
+    ]
+    page = to_page(replace(small, provenances=provenances, title="a, b"), [])
     cells = Reader(page).cells
     assert {"steps", "10", "50", "a", "b"} <= set(cells) and "seed" not in cells
     assert "<dt>seed</dt><dd>1</dd>" in page
@@ -148,6 +151,6 @@ def test_the_table_is_there_to_download(built):
     for name in (paths.TABLE_CSV, paths.TABLE_LATEX):
         assert f'<a href="{name}" download>' in built.read("index.html")
     table = pd.read_csv(io.StringIO(built.read(paths.TABLE_CSV)))
-    assert table["psnr"].tolist() == pytest.approx(built.run.source.means["psnr"].tolist())
+    assert table["psnr"].tolist() == pytest.approx(built.run.score_table.means["psnr"].tolist())
     latex = built.read(paths.TABLE_LATEX)
     assert "\\begin{tabular}" in latex and "\\textbf" in latex and "% a notice" in latex

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from piebench_eval.report import paths
-from piebench_eval.report.run import read_scored
+from piebench_eval.report.content import read_content
 from tests.report.synthetic import score_rows
 from tests.support.commands import piebench
 
@@ -59,7 +59,7 @@ def test_my_method_stands_beside_the_runs_on_one_page(scored, other, mine, tmp_p
 
 
 def test_every_combination_has_its_own_pictures(scored, other, mine):
-    shown = read_scored([scored, other, mine])
+    shown = read_content([scored, other, mine])
     assert shown.gone == shown.unscored == 0
     for combination in shown.combinations:
         files = {shown.pictures[combination.name, sample.id] for sample in shown.samples}
@@ -91,6 +91,6 @@ def test_scores_that_do_not_say_where_their_pictures_are(scored, mine):
 def test_unscored_edits_of_one_run_are_no_others(scored, other):
     lines = (other / "scores.csv").read_text().splitlines()
     (other / "scores.csv").write_text("\n".join(line for line in lines if ",ddim," not in line) + "\n")
-    shown = read_scored([scored, other])
+    shown = read_content([scored, other])
     assert shown.unscored == 4
     assert all(file.is_relative_to(scored) for (name, _), file in shown.pictures.items() if "ddim" in name)

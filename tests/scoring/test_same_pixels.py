@@ -19,7 +19,7 @@ from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.report import paths
 from piebench_eval.report.build import build_report
 from piebench_eval.report.contact_sheet import run_sheet
-from piebench_eval.report.run import read_scored_run
+from piebench_eval.report.content import read_content
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.scoring.edited_images import EditedImage, edited_images_at, edited_images_of_run
 from piebench_eval.scoring.images import check_sizes, read_edit
@@ -224,8 +224,7 @@ def test_what_a_score_rests_on_says_the_loader(reconstructions, networks):
 def test_a_report_shows_every_edit_beside_what_it_is_an_edit_of(reconstructions, networks):
     """Three loaders show three parts of a source; a pair has one shape, and one part of the picture."""
     pb.score(reconstructions, metrics="mse", progress=False)
-    store = RunStore.read(reconstructions)
-    shown = read_scored_run(store)
+    shown = read_content([reconstructions])
     report = build_report(shown, reconstructions / "report").page.parent
     assert sorted(shown.views) == sorted(LOADERS)
     for combination in shown.combinations:

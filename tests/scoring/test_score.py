@@ -288,9 +288,9 @@ def test_scores_file(edited_images, scoring, score_cache, tmp_path):
     assert file.read_text().splitlines()[0] == ",".join(["id", "name", "type", *COLUMNS])
     assert math.isnan(rows[3]["psnr_unedit_part"]) and rows[0]["psnr_unedit_part"] == math.inf
 
-    from piebench_eval.tables.about import protocol_of, read_about
+    from piebench_eval.tables.provenance import protocol_of, read_provenance
 
-    about = read_about(tmp_path / "scores.json")
+    about = read_provenance(tmp_path / "scores.json")
     assert protocol_of(about) == ("paper", scoring.protocol)
     assert about["images"] == "edits" and about["precision"] == "fp32"
     assert set(about["networks"]) == {"dino", "clip", "lpips_weights"}

@@ -9,9 +9,9 @@ import piebench_eval as pb
 from piebench_eval.cli.table import Format, print_table
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import CLIP_SOURCE, PSNR
-from piebench_eval.tables.combined import put_together, told_apart
+from piebench_eval.tables.combined import combine_scores, disambiguate
 from piebench_eval.tables.formats.marks import Mark
-from piebench_eval.tables.score_table import read_part, score_table_of
+from piebench_eval.tables.score_table import make_score_table, read_run_scores
 from piebench_eval.tables.views import beside_paper_view
 from tests.support.commands import piebench
 from tests.tables.test_tables import PAPER_LIKE, scores
@@ -148,8 +148,8 @@ def test_a_run_by_the_papers_settings_is_due_a_verdict_beside_others(tmp_path):
         scores(700, inversions=("x",)).drop(columns=["inversion"]).rename(columns={"method": "name"}),
     )
     files = [tmp_path / "papers" / "scores.csv", tmp_path / "mine.csv"]
-    parts = [read_part(file, file, file.with_suffix(".json")) for file in files]
-    view = beside_paper_view(score_table_of(*put_together(told_apart(parts)), None))
+    parts = [read_run_scores(file, file, file.with_suffix(".json")) for file in files]
+    view = beside_paper_view(make_score_table(*combine_scores(disambiguate(parts)), None))
     judged = {view.table["run"][row] for row, _ in view.marks}
     assert len(view.marks) == 14 and set(view.marks.values()) <= {Mark.AGREES, Mark.DIFFERS}
     assert judged == {""}

@@ -5,7 +5,7 @@ import pytest
 from piebench_eval.metrics import METRICS as REGISTRY
 from piebench_eval.metrics.base import Metric
 from piebench_eval.metrics.columns import CLIP_SOURCE, COLUMNS, LPIPS, PSNR, SSIM
-from piebench_eval.tables.layout import METRICS, metrics_in, printed
+from piebench_eval.tables.layout import METRICS, displayed_metrics, metrics_in
 
 
 def keys(columns):
@@ -27,7 +27,10 @@ def test_a_column_named_like_one_of_table_1_does_not_take_its_place():
 
 def test_width_is_not_spent_on_the_source_images_score():
     metrics = metrics_in([*COLUMNS, "dino_similarity"])
-    assert [metric.key for metric in printed(metrics)] == [*(m.key for m in METRICS), "dino_similarity"]
+    assert [metric.key for metric in displayed_metrics(metrics)] == [
+        *(m.key for m in METRICS),
+        "dino_similarity",
+    ]
 
 
 def test_better_and_scale_are_those_of_the_registry():

@@ -8,7 +8,7 @@ import piebench_eval as pb
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.networks.names import MetricModels, networks_for
 from piebench_eval.metrics.protocol import MODERN
-from piebench_eval.tables.provenance import with_about
+from piebench_eval.tables.provenance import with_provenance
 from tests.tables.test_tables import scores
 
 DEMO = {"networks": networks_for("demo").to_dict(), "protocol": "paper"}
@@ -18,12 +18,12 @@ FOLDER = {**DEMO, "name": "mine", "resized": ["1: 640x480 -> 512x512"]}
 
 def of_a_run(about=None, number=4):
     rows = scores(number).assign(type=["1", "8"] * number)
-    return with_about(rows, RUN if about is None else about)
+    return with_provenance(rows, RUN if about is None else about)
 
 
 def of_a_folder(about=None, number=4, name="mine"):
     rows = scores(number, inversions=("x",)).drop(columns=["inversion", "method"]).assign(type="1", name=name)
-    return with_about(rows, FOLDER if about is None else about)
+    return with_provenance(rows, FOLDER if about is None else about)
 
 
 def together(*frames):

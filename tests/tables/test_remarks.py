@@ -6,7 +6,7 @@ import pytest
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import BACKGROUND_COLUMNS, CLIP_TARGET, LPIPS
 from piebench_eval.metrics.protocol import MODERN, PAPER, AverageRules
-from piebench_eval.tables.remarks import remarks_on
+from piebench_eval.tables.remarks import score_remarks
 from tests.tables.test_tables import scores
 
 ALL = AverageRules()
@@ -24,25 +24,25 @@ def full_masks(ids, images=4):
 
 def test_usual_scores_need_no_remark():
     for about in ({}, {"protocol": "paper", "precision": "fp32", "resized": [], "missing": []}):
-        assert remarks_on(scores(4), about, ALL) == []
-    assert remarks_on(scores(4), about_protocol("paper", PAPER), ALL) == []
+        assert score_remarks(scores(4), about, ALL) == []
+    assert score_remarks(scores(4), about_protocol("paper", PAPER), ALL) == []
 
 
 def test_full_masks_are_counted_by_picture():
-    (remark,) = remarks_on(full_masks(["1", "3"]), {}, ALL)
+    (remark,) = score_remarks(full_masks(["1", "3"]), {}, ALL)
     assert remark.startswith("2 of 4 masks")
 
 
 def test_a_score_that_is_nan_alone_is_no_full_mask():
     table = scores(4)
     table.loc[0, LPIPS] = np.nan
-    assert remarks_on(table, {}, ALL) == []
+    assert score_remarks(table, {}, ALL) == []
 
 
 def test_without_background_metrics_masks_are_not_spoken_of():
-    assert remarks_on(scores(4)[["id", "inversion", "method", CLIP_TARGET]], {}, ALL) == []
+    assert score_remarks(scores(4)[["id", "inversion", "method", CLIP_TARGET]], {}, ALL) == []
     inside = PAPER.choosing({"mask": {"background": "inside"}})
-    (remark,) = remarks_on(full_masks(["1"]), about_protocol("inside", inside), ALL)
+    (remark,) = score_remarks(full_masks(["1"]), about_protocol("inside", inside), ALL)
     assert "masks" not in remark
 
 
@@ -73,7 +73,7 @@ def test_without_background_metrics_masks_are_not_spoken_of():
     ],
 )
 def test_what_is_unusual_is_said(about, rules, remark):
-    assert remarks_on(scores(4), about, rules) == [remark]
+    assert score_remarks(scores(4), about, rules) == [remark]
 
 
 @pytest.mark.parametrize(
@@ -81,4 +81,4 @@ def test_what_is_unusual_is_said(about, rules, remark):
 )
 def test_a_protocol_that_there_is_not(protocol):
     with pytest.raises(PiebenchError, match="JSON file beside the scores: protocol"):
-        remarks_on(scores(4), {"protocol": protocol}, ALL)
+        score_remarks(scores(4), {"protocol": protocol}, ALL)

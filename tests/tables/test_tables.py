@@ -8,11 +8,12 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.networks.names import MetricModels
 from piebench_eval.metrics.protocol import MODERN, AverageRules
-from piebench_eval.tables.aggregate import aggregate, left_out, read_scores
+from piebench_eval.tables.aggregate import aggregate, omission_remarks
 from piebench_eval.tables.formats.text import to_text
 from piebench_eval.tables.layout import METRICS
 from piebench_eval.tables.paper.compare import compare_with_paper, comparison_obstacles
 from piebench_eval.tables.paper.published import load_published
+from piebench_eval.tables.scores import read_scores
 from tests.support.recipes import shipped
 
 
@@ -62,7 +63,7 @@ def test_nan_and_inf_are_left_out_and_counted():
     assert row["psnr"] == pytest.approx(21)
     assert row["psnr_sem"] == pytest.approx(1)
     assert (row["psnr_nan"], row["psnr_inf"]) == (1, 1)
-    assert left_out(means) == ["direct+p2p: means leave out psnr 1 nan, psnr 1 inf of 4 values"]
+    assert omission_remarks(means) == ["direct+p2p: means leave out psnr 1 nan, psnr 1 inf of 4 values"]
 
 
 def test_rows_come_in_the_papers_order():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -40,3 +41,19 @@ def rows_of(table: pd.DataFrame) -> Iterator[dict[str, object]]:
 def is_number_column(column: pd.Series) -> bool:
     """Whether a column's cells are numbers, which stand to the right."""
     return is_numeric_dtype(column) and not is_bool_dtype(column)
+
+
+def json_number(value: Any) -> Any:
+    """A cell for JSON, which has no infinity and no nan.
+
+    Infinity, as the PSNR of pictures that nothing was changed in, is the text ``inf`` or ``-inf``, which
+    ``float`` reads in most languages. What is missing or undefined is None.
+
+    >>> json_number(float("inf")), json_number(float("nan")), json_number(2.5), json_number("p2p")
+    ('inf', None, 2.5, 'p2p')
+    """
+    if value is None or value is pd.NA:
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value

@@ -20,8 +20,8 @@ _WRAPS: dict[Mark | None, tuple[str, str]] = {Mark.BEST: ("**", "**"), Mark.SECO
 def to_markdown(table: pd.DataFrame, remarks: Sequence[str], marks: Marks) -> str:
     """Write a table as Markdown, with remarks behind it; the best is bold, the second best underlined."""
     rows = [
-        [_marked(cell(value), marks.get((place, column))) for column, value in row.items()]
-        for place, row in enumerate(rows_of(table))
+        [_marked(cell(value), marks.get((position, column))) for column, value in row.items()]
+        for position, row in enumerate(rows_of(table))
     ]
     headings = [_escaped(HEADINGS.get(column, column)) for column in table.columns]
     body = pd.DataFrame(rows, columns=headings).to_markdown(

@@ -8,10 +8,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 from piebench_eval.tables.formats.cells import DECIMALS
-from piebench_eval.tables.formats.sections import by_method
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     import pandas as pd
 
@@ -29,6 +28,9 @@ class Mark(StrEnum):
 
 Marks = Mapping[tuple[int, str], Mark]
 """Marks by position of the row, counted from 0, and column."""
+
+_WITHIN_COMBINATION = ("metric", "type")
+"""Columns that tell the rows of one combination apart."""
 
 
 def rank_marks(means: pd.DataFrame, metrics: Sequence[TableMetric]) -> Marks:
@@ -62,6 +64,32 @@ def verdict_marks(comparison: pd.DataFrame) -> Marks:
     """
     verdicts = enumerate(comparison["verdict"])
     return {(row, "difference"): Mark(verdict) for row, verdict in verdicts if verdict}
+
+
+def by_method(means: pd.DataFrame) -> list[str]:
+    """The editing method of each row; empty for reference rows.
+
+    Reference rows are those that no inversion and editing method made: the demo's ``oracle`` and
+    ``score_table-copy``, and anybody's pictures under a name.
+
+    Args:
+        means: a row per combination.
+    """
+    if not {"method", "inversion"} <= set(means.columns):
+        return [""] * len(means)
+    pairs = zip(means["method"], means["inversion"], strict=True)
+    return [str(method) if inversion else "" for method, inversion in pairs]
+
+
+def by_combination(table: pd.DataFrame) -> list[Hashable]:
+    """What each row is of, apart from the metric or editing type; the same for all where there is neither.
+
+    Args:
+        table: labels, with the combination's first, then numbers.
+    """
+    columns = list(table.columns)
+    split = next((columns.index(column) for column in _WITHIN_COMBINATION if column in columns), 0)
+    return [row[:split] for row in table.itertuples(index=False, name=None)]
 
 
 def _places(values: Mapping[int, float], better: Literal["higher", "lower"]) -> dict[int, Mark]:

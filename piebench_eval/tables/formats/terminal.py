@@ -9,8 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from piebench_eval.tables.formats.cells import cell, is_number_column, rows_of
-from piebench_eval.tables.formats.marks import Mark
-from piebench_eval.tables.formats.sections import by_combination
+from piebench_eval.tables.formats.marks import Mark, by_combination
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -43,11 +42,11 @@ def to_grid(
     for column in shown.columns:
         right = is_number_column(shown[column])
         grid.add_column(titles.get(column, column), justify="right" if right else "left", no_wrap=True)
-    for place, row in enumerate(rows_of(shown)):
-        if place and sections[place] != sections[place - 1]:
+    for position, row in enumerate(rows_of(shown)):
+        if position and sections[position] != sections[position - 1]:
             grid.add_section()
         grid.add_row(
-            *(_text(column, value, titles, marks.get((place, column))) for column, value in row.items())
+            *(_text(column, value, titles, marks.get((position, column))) for column, value in row.items())
         )
     return grid
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from piebench_eval.tables.formats.json_numbers import json_number
+from piebench_eval.tables.formats.cells import json_number
 from piebench_eval.tables.formats.latex import to_latex
 from piebench_eval.tables.formats.markdown import to_markdown
-from piebench_eval.tables.formats.sections import by_combination
+from piebench_eval.tables.formats.marks import by_combination
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from piebench_eval.tables.aggregate import RUN, combination_name, label_columns
 from piebench_eval.tables.formats.marks import Mark
-from piebench_eval.tables.layout import METRICS, place_of
+from piebench_eval.tables.layout import METRICS, row_order
 from piebench_eval.tables.paper.agreement import agreement_line
 from piebench_eval.tables.paper.compare import PAPER_IMAGES, compare_with_paper
 from piebench_eval.tables.paper.published import PAPERS, load_published
+from piebench_eval.tables.scores import RUN, combination_name, label_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 _PAIR = ["method", "inversion"]
 
 
-def beside_paper(source: ScoreTable) -> tuple[pd.DataFrame, list[str], Marks]:
+def beside_paper(score_table: ScoreTable) -> tuple[pd.DataFrame, list[str], Marks]:
     """Set the paper's rows between measured ones.
 
     Args:
-        source: the scores.
+        score_table: the scores.
 
     Returns:
         A row per combination and per row of Table 1, sorted as Table 1 is: method, inversion, run, images,
@@ -37,10 +37,10 @@ def beside_paper(source: ScoreTable) -> tuple[pd.DataFrame, list[str], Marks]:
     Raises:
         PiebenchError: the scores hold no metric of Table 1.
     """
-    comparison = compare_with_paper(source.means, source.about, source.rules)
-    metrics = [metric.key for metric in METRICS if metric.key in source.means.columns]
-    rows = [*_measured(source.means, metrics), *_published(metrics)]
-    rows.sort(key=lambda row: (*place_of(row)[:3], row[RUN] != PAPERS, row[RUN]))
+    comparison = compare_with_paper(score_table.means, score_table.provenance, score_table.rules)
+    metrics = [metric.key for metric in METRICS if metric.key in score_table.means.columns]
+    rows = [*_measured(score_table.means, metrics), *_published(metrics)]
+    rows.sort(key=lambda row: (*row_order(row)[:3], row[RUN] != PAPERS, row[RUN]))
     table = pd.DataFrame(rows)[[*_PAIR, RUN, "images", *metrics]]
     verdicts = _verdicts(comparison)
     marks = {
@@ -49,7 +49,7 @@ def beside_paper(source: ScoreTable) -> tuple[pd.DataFrame, list[str], Marks]:
         for metric in metrics
         if (verdict := verdicts.get((*_key(row), metric))) is not None
     }
-    lines = [*comparison.obstacles, *_counts(comparison), *comparison.remarks, *_agreement(source.means)]
+    lines = [*comparison.obstacles, *_counts(comparison), *comparison.remarks, *_agreement(score_table.means)]
     return table, list(dict.fromkeys(lines)), marks
 
 

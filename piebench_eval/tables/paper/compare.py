@@ -16,11 +16,11 @@ from piebench_eval.metrics.networks.names import MetricModels
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.recipes.recipe import Recipe, build_recipe, read_recipe_fields
 from piebench_eval.recipes.shipped import recipe_file
-from piebench_eval.tables.about import is_of_demo, lower_precision, protocol_differences, protocol_of
-from piebench_eval.tables.aggregate import combination_name, label_columns
 from piebench_eval.tables.layout import METRICS
 from piebench_eval.tables.paper.published import load_published
 from piebench_eval.tables.paper.tolerances import agrees, reproduction_tolerance
+from piebench_eval.tables.provenance import is_demo, lower_precision, protocol_differences, protocol_of
+from piebench_eval.tables.scores import combination_name, label_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ class Comparison:
 
 
 def compare_with_paper(
-    means: pd.DataFrame, about: dict[str, Any], rules: AverageRules = PAPER.average
+    means: pd.DataFrame, provenance: dict[str, Any], rules: AverageRules = PAPER.average
 ) -> Comparison:
     """Set aggregated scores beside Table 1, as far as they hold its metrics.
 
@@ -64,7 +64,7 @@ def compare_with_paper(
 
     Args:
         means: from ``aggregate``.
-        about: what is known of the scores, from ``read_about``.
+        provenance: what is known of the scores, from ``read_provenance``.
         rules: how they were averaged.
 
     Raises:
@@ -87,7 +87,9 @@ def compare_with_paper(
     for mean in means.to_dict(orient="records"):
         inversion, method = str(mean.get("inversion", "")), str(mean.get("method", ""))
         name = combination_name(mean, labels)
-        reasons = comparison_obstacles(inversion, method, int(mean["images"]), about, metrics, rules, name)
+        reasons = comparison_obstacles(
+            inversion, method, int(mean["images"]), provenance, metrics, rules, name
+        )
         if (inversion, method, METRICS[0].key) not in published:
             reasons = ["Table 1 has no such combination"]
         if reasons:
@@ -96,7 +98,7 @@ def compare_with_paper(
             key = (inversion, method, metric.key)
             paper, report, erratum = published.get(key, (np.nan, np.nan, ""))
             # The published numbers stand beside the measured ones; only like is compared with like.
-            held = paper if _is_comparable(metric, about) else np.nan
+            held = paper if _is_comparable(metric, provenance) else np.nan
             inside = _is_inside(mean[f"{metric.key}_low"], mean[f"{metric.key}_high"], held)
             row: dict[str, Any] = {label: mean[label] for label in labels}
             row |= {"metric": metric.key, "measured": mean[metric.key], "paper": paper, "report": report}
@@ -115,7 +117,7 @@ def comparison_obstacles(
     inversion: str,
     method: str,
     images: int,
-    about: dict[str, Any],
+    provenance: dict[str, Any],
     metrics: Sequence[TableMetric] = METRICS,
     rules: AverageRules = PAPER.average,
     name: str | None = None,
@@ -128,10 +130,10 @@ def comparison_obstacles(
         inversion: name of the inversion.
         method: name of the method.
         images: how many pictures were scored.
-        about: from ``read_about``.
+        provenance: from ``read_provenance``.
         metrics: those of Table 1's metrics that were scored.
         rules: how the scores were averaged.
-        name: what ``about`` calls the combination, if not ``inversion+method``.
+        name: what ``provenance`` calls the combination, if not ``inversion+method``.
     """
     recipe = _paper_recipe()
     if (inversion, method) not in recipe.pairs:
@@ -141,11 +143,11 @@ def comparison_obstacles(
         reasons.append(f"{images} images were scored, the paper has {PAPER_IMAGES}")
     if rules.types is not None:
         reasons.append(f"only editing types {', '.join(rules.types)} count")
-    reasons += _scoring_obstacles(about, metrics)
+    reasons += _scoring_obstacles(provenance, metrics)
     combination = recipe.combination(inversion, method)
     wanted = {**combination.flat(), "image_format": recipe.image_format}
-    given = about.get("combinations", {}).get(name or combination.name, {})
-    given = {"image_format": about.get("image_format", "unknown"), **given}
+    given = provenance.get("combinations", {}).get(name or combination.name, {})
+    given = {"image_format": provenance.get("image_format", "unknown"), **given}
     return reasons + [
         f"{field} is {given.get(field, 'unknown')}, the paper's is {value}"
         for field, value in wanted.items()
@@ -153,29 +155,31 @@ def comparison_obstacles(
     ]
 
 
-def _is_comparable(metric: TableMetric, about: dict[str, Any]) -> bool:
+def _is_comparable(metric: TableMetric, provenance: dict[str, Any]) -> bool:
     """Whether a difference from the published number has a meaning: not of drawn pictures and small models,
     nor of a metric that another network computes."""
-    networks, wanted = about.get("networks", {}), REGISTRY.get(metric.column).networks
+    networks, wanted = provenance.get("networks", {}), REGISTRY.get(metric.column).networks
     papers = MetricModels().to_dict(wanted)
-    return not is_of_demo(about) and all(networks.get(role, paper) == paper for role, paper in papers.items())
+    return not is_demo(provenance) and all(
+        networks.get(role, paper) == paper for role, paper in papers.items()
+    )
 
 
-def _scoring_obstacles(about: dict[str, Any], metrics: Sequence[TableMetric]) -> list[str]:
+def _scoring_obstacles(provenance: dict[str, Any], metrics: Sequence[TableMetric]) -> list[str]:
     """What differs from the paper in how pictures were scored."""
-    networks = about.get("networks", {})
+    networks = provenance.get("networks", {})
     roles = {role for metric in metrics for role in REGISTRY.get(metric.column).networks}
     reasons = [
         f"{role} is {networks.get(role, 'unknown')}, the paper's is {paper_network}"
         for role, paper_network in MetricModels().to_dict(roles).items()
         if networks.get(role) != paper_network
     ]
-    if differences := protocol_differences(about):
-        name, _ = protocol_of(about)
+    if differences := protocol_differences(provenance):
+        name, _ = protocol_of(provenance)
         reasons.append(f"the protocol is {name}, not the paper's ({'; '.join(differences)})")
-    if precision := lower_precision(about):
+    if precision := lower_precision(provenance):
         reasons.append(f"the pictures were scored in {precision}")
-    if resized := len(about.get("resized", ())):
+    if resized := len(provenance.get("resized", ())):
         reasons.append(f"{resized} of the pictures were resized before scoring")
     return reasons
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.tables.aggregate import combination_name, label_columns
-from piebench_eval.tables.layout import metrics_in, place_of
+from piebench_eval.tables.layout import metrics_in, row_order
+from piebench_eval.tables.scores import combination_name, label_columns
 from piebench_eval.tables.statistics.paired import (
     PAIRS_FOR_BETTER,
     PAIRS_FOR_BOOTSTRAP,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _LEVEL = 0.05
 
 
-def versus(scores: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
+def compare_pair(scores: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
     """Compare two combinations picture by picture (paired t, or paired bootstrap where there are many pairs).
 
     Pictures that only one of them has are left out, and so are values that are nan or inf in either. The
@@ -53,7 +53,9 @@ def versus(scores: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
     return _differences(first, second, metrics_in(scores.columns))
 
 
-def versus_all(scores: pd.DataFrame, name: str, metrics: Sequence[TableMetric] | None = None) -> pd.DataFrame:
+def compare_all_with(
+    scores: pd.DataFrame, name: str, metrics: Sequence[TableMetric] | None = None
+) -> pd.DataFrame:
     """Compare every other combination with one.
 
     Args:
@@ -62,10 +64,9 @@ def versus_all(scores: pd.DataFrame, name: str, metrics: Sequence[TableMetric] |
         metrics: those to compare by; all of the scores' if None.
 
     Returns:
-        A row per combination and metric: combination, the columns of ``versus`` (combination - name), p_holm
-        (p, adjusted for the number of metrics that the combination is compared by), and better, the name of
-        the better one, else empty: there are at least ``PAIRS_FOR_BETTER`` pairs, the interval leaves out 0,
-        and p_holm is below 0.05.
+        A row per combination and metric: combination, the columns of ``compare_pair`` (combination - name),
+        p_holm (p, adjusted for the number of metrics), and better: the name of the better one if there are at
+        least ``PAIRS_FOR_BETTER`` pairs, the interval excludes 0, and p_holm is below 0.05; else empty.
 
     Raises:
         PiebenchError: it is not in the scores, or alone there, or shares no picture with another; or a
@@ -85,7 +86,9 @@ def versus_all(scores: pd.DataFrame, name: str, metrics: Sequence[TableMetric] |
     return pd.concat(tables, ignore_index=True)
 
 
-def versus_every(scores: pd.DataFrame, metrics: Sequence[TableMetric]) -> dict[tuple[str, str], pd.DataFrame]:
+def compare_all_pairs(
+    scores: pd.DataFrame, metrics: Sequence[TableMetric]
+) -> dict[tuple[str, str], pd.DataFrame]:
     """Compare every combination with every other one that it shares a picture with.
 
     Args:
@@ -93,7 +96,7 @@ def versus_every(scores: pd.DataFrame, metrics: Sequence[TableMetric]) -> dict[t
         metrics: those to compare by.
 
     Returns:
-        The rows of ``versus_all`` of the first combination against the second, by the names of both.
+        The rows of ``compare_all_with`` of the first combination against the second, by the names of both.
 
     Raises:
         PiebenchError: a combination has two rows for a picture.
@@ -110,19 +113,19 @@ def versus_every(scores: pd.DataFrame, metrics: Sequence[TableMetric]) -> dict[t
     return found
 
 
-def versus_remarks(table: pd.DataFrame) -> list[str]:
+def comparison_remarks(table: pd.DataFrame) -> list[str]:
     """How sure a comparison is, and which combinations have too few pairs for one, in lines for readers.
 
     Args:
-        table: from ``versus_all``.
+        table: from ``compare_all_with``.
     """
-    lines = versus_rules(table["metric"].nunique())
+    lines = comparison_rules(table["metric"].nunique())
     if few := list(dict.fromkeys(table.loc[table["pairs"] < PAIRS_FOR_BETTER, "combination"])):
         lines.append(f"{', '.join(few)}: fewer than {PAIRS_FOR_BETTER} pairs, too few to call one better")
     return lines
 
 
-def versus_rules(metrics: int) -> list[str]:
+def comparison_rules(metrics: int) -> list[str]:
     """What the columns of a comparison by so many metrics mean, in lines for readers."""
     return [
         "low, high: 95% interval of one metric's mean difference, by Student's t below "
@@ -139,7 +142,7 @@ def _by_name(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
     groups = [
         (dict(zip(labels, names, strict=True)), rows) for names, rows in scores.groupby(labels, sort=False)
     ]
-    groups.sort(key=lambda group: place_of(group[0]))
+    groups.sort(key=lambda group: row_order(group[0]))
     return {combination_name(row, labels): rows for row, rows in groups}
 
 

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from piebench_eval.tables.formats.latex import escape
-from piebench_eval.tables.formats.marks import Mark, rank_marks
-from piebench_eval.tables.formats.sections import by_method
+from piebench_eval.tables.formats.marks import Mark, by_method, rank_marks
 from piebench_eval.tables.formats.text import to_text
 from piebench_eval.tables.layout import METRICS
 

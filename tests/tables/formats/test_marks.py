@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from piebench_eval.tables.formats.marks import Mark, rank_marks, verdict_marks
-from piebench_eval.tables.formats.sections import by_combination, by_method
+from piebench_eval.tables.formats.marks import Mark, by_combination, by_method, rank_marks, verdict_marks
 from piebench_eval.tables.layout import METRICS
 
 BY_KEY = {metric.key: metric for metric in METRICS}

@@ -6,7 +6,7 @@ import pytest
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import COLUMNS, LPIPS, MSE, PSNR
 from piebench_eval.metrics.protocol import AverageRules
-from piebench_eval.tables.aggregate import aggregate, left_out
+from piebench_eval.tables.aggregate import aggregate, omission_remarks
 from tests.tables.test_tables import scores
 
 
@@ -128,6 +128,6 @@ def test_types_that_are_not_there():
 
 def test_what_is_left_out_is_said_of_every_metric():
     table = scores(4, inversions=("direct",), **MIXED, ssim=[0.5, np.nan, 0.5, 0.5])
-    (line,) = left_out(aggregate(table))
+    (line,) = omission_remarks(aggregate(table))
     assert line == "direct+p2p: means leave out psnr 1 nan, psnr 1 inf, ssim_everywhere 1 nan of 4 values"
-    assert left_out(aggregate(table[["id", "inversion", "method", COLUMNS[0]]])) == []
+    assert omission_remarks(aggregate(table[["id", "inversion", "method", COLUMNS[0]]])) == []

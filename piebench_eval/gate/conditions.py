@@ -1,4 +1,4 @@
-"""What numbers rest on: recipe, samples, networks, protocol; and whether two sets may be compared."""
+"""The conditions of a measurement (recipe, samples, networks, protocol), and whether two are comparable."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.data.image_files import read_picture
 from piebench_eval.data.mask_size import parse_mask_size
 from piebench_eval.data.pie_bench import load_pie_bench
-from piebench_eval.errors import PiebenchError
+from piebench_eval.errors import PiebenchError, first_few
 from piebench_eval.quirks import quirks_apart
+from piebench_eval.recipes.stored_recipe import flatten
 from piebench_eval.runs.store.dataset import dataset_of_run
 from piebench_eval.runs.store.folder import RunStore
-from piebench_eval.tables.about import protocol_of
-from piebench_eval.tables.aggregate import combination_name, label_columns
+from piebench_eval.tables.provenance import protocol_of
+from piebench_eval.tables.scores import combination_name, label_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -27,64 +28,63 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 
-ORIGIN_PARTS = {"recipe", "models", "samples", "networks", "protocol", "precision", "versions"}
-"""Fields of an origin, as a baseline's JSON file holds them."""
+CONDITION_FIELDS = {"recipe", "models", "samples", "networks", "protocol", "precision", "versions"}
+"""Fields of conditions, as a baseline's JSON file holds them."""
 
 
-def origin_of(result: Path, source: ScoreTable, data: Path | None = None) -> dict[str, Any]:
-    """What a run's scores rest on. Batches, shards, devices, threads and engines are no part of it.
+def conditions_of(result: Path, score_table: ScoreTable, data: Path | None = None) -> dict[str, Any]:
+    """The conditions of a run's scores. Batches, shards, devices, threads and engines are not part of them.
 
     Args:
-        result: a run folder, or a scores file, of which less is known.
-        source: its scores.
-        data: the benchmark folder, if it is no longer where the run found it; a scores file's pictures are
-            known only by this.
+        result: a run folder, or a scores file, which holds fewer of them.
+        score_table: its scores.
+        data: the benchmark folder, if it has moved; a scores file's source images are known only by it.
 
     Raises:
         PiebenchError: combinations have scores of different samples, or the benchmark is gone.
     """
-    ids = _scored_ids(source.rows)
-    about = source.about
+    ids = _scored_ids(score_table.rows)
+    provenance = score_table.provenance
     run = RunStore.read(result) if result.is_dir() else None
     manifest = {} if run is None else run.manifest()
     samples: list[Sample] | None = None
     if run is not None:
         _, samples = dataset_of_run(run, data)
     elif data is not None:
-        made_for = about.get("mask_size")
+        made_for = provenance.get("mask_size")
         samples = load_pie_bench(data, None if made_for is None else parse_mask_size(str(made_for)))
     plugins: dict[str, str] | None = manifest.get("plugins")
-    name, protocol = protocol_of(about)
+    name, protocol = protocol_of(provenance)
     sessions = manifest.get("sessions", [])
     return {
-        "recipe_hash": about.get("recipe_hash"),
+        "recipe_hash": provenance.get("recipe_hash"),
         "recipe": {
-            "image_format": about.get("image_format"),
+            "image_format": provenance.get("image_format"),
             "plugins": None if plugins is None else sorted(plugins.values()),
-            "combinations": about.get("combinations", {}),
+            "combinations": provenance.get("combinations", {}),
         },
         "models": manifest.get("models", {}),
         "samples": {"ids": ids, "fingerprint": None if samples is None else _fingerprint(samples, set(ids))},
-        "networks": about.get("networks", {}),
+        "networks": provenance.get("networks", {}),
         "protocol": {"name": name, "rules": protocol.model_dump(mode="json")},
-        "precision": about.get("precision"),
+        "precision": provenance.get("precision"),
         "versions": {
             "edits": sessions[-1]["versions"] if sessions else {},
-            "scores": about.get("versions", {}),
+            "scores": provenance.get("versions", {}),
         },
     }
 
 
-def differences(baseline: Mapping[str, Any], origin: Mapping[str, Any]) -> list[str]:
-    """What stands in the way of a comparison, ``field: baseline's -> today's``; empty if nothing does.
+def differences(baseline: Mapping[str, Any], conditions: Mapping[str, Any]) -> list[str]:
+    """The differences that rule out a comparison, ``field: baseline's -> current``; empty if there are none.
 
-    Combinations that only one side has are no obstacle, nor are fields that one side does not know.
+    Combinations and fields that only one side has are ignored.
     """
     sides: tuple[dict[str, Any], dict[str, Any]] = {}, {}
-    for name in sorted(_combinations(baseline).keys() & _combinations(origin).keys()):
-        for side, settings in zip(sides, _settings(name, baseline, origin), strict=True):
+    for name in sorted(_combinations(baseline).keys() & _combinations(conditions).keys()):
+        for side, settings in zip(sides, _settings(name, baseline, conditions), strict=True):
             side[name] = settings
-    for side, of_side in zip(sides, (baseline, origin), strict=True):
+    for side, of_side in zip(sides, (baseline, conditions), strict=True):
         recipe = of_side["recipe"]
         fields = {
             "image_format": recipe.get("image_format"),
@@ -94,12 +94,12 @@ def differences(baseline: Mapping[str, Any], origin: Mapping[str, Any]) -> list[
             "precision of the scores": of_side["precision"],
         }
         side |= {field: value for field, value in fields.items() if value is not None}
-    return [*_other_samples(baseline["samples"], origin["samples"]), *_changed(*sides)]
+    return [*_other_samples(baseline["samples"], conditions["samples"]), *_changed(*sides)]
 
 
-def other_versions(baseline: Mapping[str, Any], origin: Mapping[str, Any]) -> list[str]:
-    """Libraries that have other versions today: no obstacle, but what to suspect first."""
-    return _changed(baseline["versions"], origin["versions"])
+def other_versions(baseline: Mapping[str, Any], conditions: Mapping[str, Any]) -> list[str]:
+    """Libraries whose versions differ: no obstacle, but the first suspects."""
+    return _changed(baseline["versions"], conditions["versions"])
 
 
 def _scored_ids(rows: pd.DataFrame) -> list[str]:
@@ -116,7 +116,7 @@ def _scored_ids(rows: pd.DataFrame) -> list[str]:
     for name, found in of_each.items():
         if found != ids:
             lacking = sorted(set(ids) - set(found))
-            wrong = f"lacks {_some(lacking)}" if lacking else "has scores of one id twice"
+            wrong = f"lacks {first_few(lacking, _SHOWN)}" if lacking else "has scores of one id twice"
             raise PiebenchError(
                 f"the scores of {name}: column id {wrong}; a baseline needs the same samples for every "
                 "combination: finish the run and score it again"
@@ -127,8 +127,8 @@ def _scored_ids(rows: pd.DataFrame) -> list[str]:
 def _fingerprint(samples: Iterable[Sample], ids: set[str]) -> str:
     """SHA-256 over annotations and pixels of the scored samples, by id.
 
-    Not over the pictures' bytes: the demo's pictures are drawn anew everywhere, and other versions of zlib
-    pack the same pixels into other bytes.
+    Not over the files' bytes: the demo's images are drawn on each machine, and versions of zlib compress the
+    same pixels differently.
     """
     digest = hashlib.sha256()
     for sample in sorted(samples, key=lambda sample: sample.id):
@@ -142,18 +142,18 @@ def _fingerprint(samples: Iterable[Sample], ids: set[str]) -> str:
     return digest.hexdigest()
 
 
-def _combinations(origin: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    combinations: dict[str, dict[str, Any]] = origin["recipe"]["combinations"]
+def _combinations(conditions: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    combinations: dict[str, dict[str, Any]] = conditions["recipe"]["combinations"]
     return combinations
 
 
 def _settings(name: str, *origins: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A combination's settings on both sides, the models named so that equal ones have equal names.
+    """A combination's settings on both sides, with equal names for equal models.
 
-    Where both sides know the model's files, these count. Otherwise only the last part of its name does: a
-    local copy of a model is as good.
+    If both sides have the hash of the model's files, it is the name. Otherwise it is the last part of the
+    model's name, since a local copy is equivalent.
     """
-    settings = [quirks_apart(_combinations(origin)[name]) for origin in origins]
+    settings = [quirks_apart(_combinations(conditions)[name]) for conditions in origins]
     weights = [_weights(*pair) for pair in zip(settings, origins, strict=True)]
     if all(weights):
         return [
@@ -163,37 +163,24 @@ def _settings(name: str, *origins: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**own, "model": Path(str(own.get("model"))).name} for own in settings]
 
 
-def _weights(settings: Mapping[str, Any], origin: Mapping[str, Any]) -> str:
+def _weights(settings: Mapping[str, Any], conditions: Mapping[str, Any]) -> str:
     model, revision = settings.get("model"), settings.get("revision")
-    return str(origin["models"].get(f"{model}@{revision}" if revision else model) or "")
+    return str(conditions["models"].get(f"{model}@{revision}" if revision else model) or "")
 
 
-def _other_samples(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    if lacking := sorted(set(then["ids"]) - set(now["ids"])):
-        yield f"samples: not scored now: {_some(lacking)}"
-    if extra := sorted(set(now["ids"]) - set(then["ids"])):
-        yield f"samples: not in the baseline: {_some(extra)}"
-    prints = [side["fingerprint"] for side in (then, now)]
+def _other_samples(baseline: Mapping[str, Any], measured: Mapping[str, Any]) -> Iterator[str]:
+    if lacking := sorted(set(baseline["ids"]) - set(measured["ids"])):
+        yield f"samples: not scored now: {first_few(lacking, _SHOWN)}"
+    if extra := sorted(set(measured["ids"]) - set(baseline["ids"])):
+        yield f"samples: not in the baseline: {first_few(extra, _SHOWN)}"
+    prints = [side["fingerprint"] for side in (baseline, measured)]
     if not lacking and not extra and all(prints) and prints[0] != prints[1]:
         yield "samples: other pictures, prompts or masks under the same ids"
 
 
-def _some(ids: list[str]) -> str:
-    return ", ".join(ids[:_SHOWN]) + (f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else "")
-
-
-def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Fields that both sides know and have other values for."""
-    old, new = _flat(then), _flat(now)
+def _changed(baseline: Mapping[str, Any], measured: Mapping[str, Any]) -> list[str]:
+    """Fields that both sides have and whose values differ."""
+    old, new = flatten(baseline), flatten(measured)
     return [
         f"{field}: {old[field]} -> {new[field]}" for field in old if field in new and old[field] != new[field]
     ]
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        flat |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    return flat

@@ -1,4 +1,4 @@
-"""The means beside the published ones, where a comparison makes sense."""
+"""The table of means beside the published ones."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from piebench_eval.report.means import number_text
-from piebench_eval.tables.aggregate import combination_name, label_columns
 from piebench_eval.tables.layout import METRICS
 from piebench_eval.tables.paper.compare import compare_with_paper
 from piebench_eval.tables.paper.tolerances import tolerance_line
+from piebench_eval.tables.scores import combination_name, label_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from piebench_eval.report.run import ScoredRun
+    from piebench_eval.report.content import ReportContent
 
 
 @dataclass(frozen=True)
 class PaperCell:
-    """A metric of a combination, measured and published.
+    """A mean beside its published value.
 
     Attributes:
         measured: the mean.
         paper: the published one.
-        difference: measured - paper, with its sign; empty where there is nothing to compare.
-        verdict: ``agrees`` or ``differs``; empty where none is due.
+        difference: measured - paper, with its sign; empty if not comparable.
+        verdict: ``agrees`` or ``differs``; empty if none.
     """
 
     measured: str
@@ -37,13 +37,13 @@ class PaperCell:
 
 
 @dataclass(frozen=True)
-class BesidePaper:
-    """The combinations of a report that Table 1 has.
+class PaperTable:
+    """The report's combinations that are in Table 1.
 
     Attributes:
         headings: metrics.
         rows: a combination's name, and a cell per metric.
-        remarks: why some are due no verdict, and what a verdict means.
+        remarks: why some have no verdict, and what a verdict means.
     """
 
     headings: Sequence[Sequence[str]]
@@ -51,20 +51,21 @@ class BesidePaper:
     remarks: Sequence[str]
 
 
-def beside_paper(run: ScoredRun) -> BesidePaper | None:
-    """Set a report's means beside the published ones.
+def paper_table(content: ReportContent) -> PaperTable | None:
+    """Put a report's means beside the published ones.
 
     Args:
-        run: what the report is of.
+        content: the report's content.
 
     Returns:
-        None where no number can be held against a published one: drawn pictures, other networks, other
-        combinations.
+        None if no number is comparable: drawn images, other networks, other combinations.
     """
-    metrics = [metric for metric in METRICS if metric.key in run.source.means.columns]
+    metrics = [metric for metric in METRICS if metric.key in content.score_table.means.columns]
     if not metrics:
         return None
-    comparison = compare_with_paper(run.source.means, run.source.about, run.source.rules)
+    comparison = compare_with_paper(
+        content.score_table.means, content.score_table.provenance, content.score_table.rules
+    )
     rows = []
     labels = label_columns(comparison.table)
     for _, found in comparison.table.groupby(labels, sort=False):
@@ -82,4 +83,4 @@ def beside_paper(run: ScoredRun) -> BesidePaper | None:
     if not rows:
         return None
     remarks = [*comparison.obstacles, *comparison.remarks, tolerance_line()]
-    return BesidePaper([metric.title.split("\n") for metric in metrics], rows, remarks)
+    return PaperTable([metric.title.split("\n") for metric in metrics], rows, remarks)

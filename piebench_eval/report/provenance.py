@@ -1,4 +1,4 @@
-"""What made the edits and the scores of a report, and what an edit took: facts for the head of the page."""
+"""How the edits and scores of a report were made, and what an edit cost: facts at the top of the page."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from piebench_eval.tables.about import protocol_of
-from piebench_eval.tables.combined import label_of
+from piebench_eval.tables.combined import run_label
+from piebench_eval.tables.provenance import protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,18 +25,18 @@ _SETTINGS = {
     "resolution": "resolution",
     "image_loader": "image loader",
 }
-"""What a page calls the settings that all inversions and methods have."""
+"""Names on the page of the settings that all inversions and methods share."""
 
 _SHOWN_OF_HASH = 12
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What made a run or the scores of a folder.
+class Provenance:
+    """How a run's edits and scores, or a folder's scores, were made.
 
     Attributes:
-        label: what the page calls it.
-        facts: texts by what they are about, in the order of the page.
+        label: name of the run or folder on the page.
+        facts: texts by name, such as ``model``, in the order of the page.
     """
 
     label: str
@@ -44,20 +44,22 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What an edit of a combination took, in the mean.
+class EditCost:
+    """Mean cost of an edit of a combination.
 
     Attributes:
         seconds: wall time.
-        evaluations: UNet evaluations of one picture and prompt, forward and backward.
+        evaluations: model evaluations in rows of a batch, forward and backward.
     """
 
     seconds: float
     evaluations: float
 
 
-def costs_of_run(records: Mapping[tuple[str, str, str], Mapping[str, Any]]) -> dict[tuple[str, str], Cost]:
-    """What an edit took, by inversion and method.
+def costs_of_run(
+    records: Mapping[tuple[str, str, str], Mapping[str, Any]],
+) -> dict[tuple[str, str], EditCost]:
+    """Mean cost of an edit, by inversion and method.
 
     Args:
         records: the newest record of each edit, by inversion, method and sample id.
@@ -68,18 +70,22 @@ def costs_of_run(records: Mapping[tuple[str, str, str], Mapping[str, Any]]) -> d
         if isinstance(record.get("seconds"), int | float) and all(isinstance(row, int) for row in rows):
             of_pairs[inversion, method].append((record["seconds"], sum(row or 0 for row in rows)))
     means = {pair: np.mean(numbers, axis=0) for pair, numbers in of_pairs.items()}
-    return {pair: Cost(float(seconds), float(evaluations)) for pair, (seconds, evaluations) in means.items()}
+    return {
+        pair: EditCost(float(seconds), float(evaluations)) for pair, (seconds, evaluations) in means.items()
+    }
 
 
-def origin_of_run(
-    store: RunStore, records: Mapping[tuple[str, str, str], Mapping[str, Any]], about: Mapping[str, Any]
-) -> Origin:
-    """What made a run's edits and their scores.
+def run_provenance(
+    store: RunStore,
+    records: Mapping[tuple[str, str, str], Mapping[str, Any]],
+    scores_provenance: Mapping[str, Any],
+) -> Provenance:
+    """Provenance of a run's edits and scores.
 
     Args:
         store: the run.
         records: the newest record of each edit.
-        about: what is known of the scores.
+        scores_provenance: provenance of the scores.
     """
     recipe, manifest = store.recipe, store.manifest()
     settings = {"+".join(pair): recipe.settings(*pair) for pair in recipe.pairs}
@@ -95,41 +101,43 @@ def origin_of_run(
         "edited": " to ".join(dict.fromkeys([times[0], times[-1]])) if times else "",
         "device": _listed(record.get("device") for record in records.values()),
         "seconds per edit": _range([cost.seconds for cost in costs_of_run(records).values()], 2),
-        "UNet evaluations per edit": _range([cost.evaluations for cost in costs_of_run(records).values()], 0),
-        **_of_scores(about),
-        "versions": _versions(sessions[-1].get("versions", {}) if sessions else {}, about),
+        "model evaluations per edit": _range(
+            [cost.evaluations for cost in costs_of_run(records).values()], 0
+        ),
+        **_of_scores(scores_provenance),
+        "versions": _versions(sessions[-1].get("versions", {}) if sessions else {}, scores_provenance),
     }
-    return Origin(label_of(store.folder), _known(facts))
+    return Provenance(run_label(store.folder), _known(facts))
 
 
-def origin_of_folder(file: Path, about: Mapping[str, Any]) -> Origin:
-    """What made the scores of anybody's pictures; what made the pictures nobody says.
+def folder_provenance(file: Path, scores_provenance: Mapping[str, Any]) -> Provenance:
+    """Provenance of a folder's scores; how its images were made is unknown.
 
     Args:
         file: the scores file.
-        about: what is known of the scores.
+        scores_provenance: provenance of the scores.
     """
     facts = {
-        "pictures": str(about.get("images", "")),
-        "image loader": str(about.get("image_loader") or ""),
-        "benchmark": str(about.get("data", "")),
-        **_of_scores(about),
-        "versions": _versions({}, about),
+        "pictures": str(scores_provenance.get("images", "")),
+        "image loader": str(scores_provenance.get("image_loader") or ""),
+        "benchmark": str(scores_provenance.get("data", "")),
+        **_of_scores(scores_provenance),
+        "versions": _versions({}, scores_provenance),
     }
-    return Origin(label_of(file), _known(facts))
+    return Provenance(run_label(file), _known(facts))
 
 
-def _of_scores(about: Mapping[str, Any]) -> dict[str, str]:
-    networks = about.get("networks", {})
+def _of_scores(scores_provenance: Mapping[str, Any]) -> dict[str, str]:
+    networks = scores_provenance.get("networks", {})
     return {
         "networks of scoring": ", ".join(f"{role} {name}" for role, name in networks.items()),
-        "protocol": protocol_of(dict(about))[0],
-        "precision of scoring": str(about.get("precision", "")),
+        "protocol": protocol_of(dict(scores_provenance))[0],
+        "precision of scoring": str(scores_provenance.get("precision", "")),
     }
 
 
 def _models(settings: Mapping[str, Mapping[str, Any]], fingerprints: Mapping[str, str | None]) -> str:
-    """The models with their revisions, and the beginning of the hash of their files."""
+    """The models with their revisions, and the first digits of their files' hash."""
     names = {
         f"{each['model']}@{each['revision']}" if each.get("revision") else str(each["model"])
         for each in settings.values()
@@ -141,7 +149,7 @@ def _models(settings: Mapping[str, Mapping[str, Any]], fingerprints: Mapping[str
 
 
 def _shared(settings: Mapping[str, Mapping[str, Any]], field: str) -> str:
-    """A setting's value; where combinations differ, which of them have which."""
+    """A setting's value; if combinations differ, each value with its combinations."""
     owners: dict[str, list[str]] = {}
     for name, each in settings.items():
         if each.get(field) is not None:
@@ -162,9 +170,9 @@ def _range(values: Sequence[float], decimals: int) -> str:
     return " to ".join(dict.fromkeys(ends))
 
 
-def _versions(editing: Mapping[str, object], about: Mapping[str, Any]) -> str:
-    """Versions of what edited and scored; where the two differ, both."""
-    scoring = about.get("versions", {})
+def _versions(editing: Mapping[str, object], scores_provenance: Mapping[str, Any]) -> str:
+    """Library versions of editing and scoring; both, where they differ."""
+    scoring = scores_provenance.get("versions", {})
     texts = []
     for name in dict.fromkeys([*editing, *scoring]):
         version = editing.get(name, scoring.get(name))
@@ -174,4 +182,4 @@ def _versions(editing: Mapping[str, object], about: Mapping[str, Any]) -> str:
 
 
 def _known(facts: Mapping[str, str]) -> dict[str, str]:
-    return {about: text for about, text in facts.items() if text}
+    return {scores_provenance: text for scores_provenance, text in facts.items() if text}
