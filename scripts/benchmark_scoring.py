@@ -29,9 +29,8 @@ from safetensors.torch import save_file
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTConfig, ViTModel
 
-from piebench_eval.data.images import load_mask
+from piebench_eval.data.masks import encode_rle, load_mask
 from piebench_eval.data.pie_bench import load_pie_bench
-from piebench_eval.data.rle import encode_rle
 from piebench_eval.demo.embedded import WEIGHTS
 from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.networks.clip import load_clip

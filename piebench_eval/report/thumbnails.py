@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from piebench_eval.data.image_files import read_picture
-from piebench_eval.data.images import load_image, load_mask
+from piebench_eval.data.images import load_image, read_image
+from piebench_eval.data.masks import load_mask
 from piebench_eval.report import paths
 from piebench_eval.scoring.images import edited_panel
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from piebench_eval.data.images import ImageLoader
-    from piebench_eval.data.rle import BoolMask
+    from piebench_eval.data.masks import BoolMask
     from piebench_eval.data.sample import Sample
     from piebench_eval.report.run import ScoredRun
     from piebench_eval.scoring.edited_images import EditedImage
@@ -116,7 +116,7 @@ def _make(work: Work, folder: Path) -> None:
         image = Image.fromarray(load_image(work.file, loader=loader))
         (folder / place).write_bytes(outline(load_mask(sample, frame=False, loader=loader)))
     else:
-        edit = edited_panel(work.anybodys) if work.anybodys else read_picture(work.file)
+        edit = edited_panel(work.anybodys) if work.anybodys else read_image(work.file)
         image = Image.fromarray(edit)
     if work.copy:
         (folder / work.copy).write_bytes(_encoded(image, COPY_SIDE, _COPY_QUALITY))

@@ -11,13 +11,13 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from piebench_eval.demo.draw import draw
 from piebench_eval.demo.embedded import DEMO, locate
-from piebench_eval.demo.recognise import Seen, recognise
 from piebench_eval.demo.scene import Scene, caption
 from piebench_eval.diffusion.ddim import ddim_invert, ddim_step, guide
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.loading import load_model
 from scripts.demo_training.data import scene
+from scripts.demo_training.recognise import Seen, recognise
 
 SAMPLING_STEPS, GUIDANCE, INVERSION_STEPS = 25, 4.0, 50
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from piebench_eval.data.images import load_mask
-from piebench_eval.data.mask_size import other_size, parse_mask_size, scale_rle
+from piebench_eval.data.mask_size import other_size, parse_mask_size
+from piebench_eval.data.masks import decode_rle, encode_rle, load_mask, scale_rle, set_frame
 from piebench_eval.data.pie_bench import dataset_fingerprint, load_pie_bench
-from piebench_eval.data.rle import decode_rle, encode_rle, set_frame
 from piebench_eval.data.summary import summarise
 from piebench_eval.errors import DataError, PiebenchError
 from piebench_eval.runs.shard import Shard
@@ -154,6 +153,6 @@ def test_scores_of_anybodys_pictures_keep_the_size(tmp_path):
     folder = bench(tmp_path / "bench", [encode_rle(drawn(64, 64))])
     pictures = evaluation_set_of(None, folder, folder, "copy", mask_size="64")
     assert pictures.about["mask_size"] == "64"
-    assert pictures.candidates[0].sample == load_pie_bench(folder, (64, 64))[0]
+    assert pictures.edited_images[0].sample == load_pie_bench(folder, (64, 64))[0]
     with pytest.raises(PiebenchError, match="--mask-size: is for --images"):
         evaluation_set_of(tmp_path / "run", None, None, None, mask_size="64")

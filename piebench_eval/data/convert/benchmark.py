@@ -1,4 +1,4 @@
-"""From another format to a folder in the official layout, checked before it gets its name."""
+"""Convert edits in another format to a benchmark folder in PIE-Bench's layout."""
 
 from __future__ import annotations
 
@@ -9,38 +9,37 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.data.atomic_folder import require_new, whole_folder
+from piebench_eval.data.atomic_folder import atomic_folder, require_new
+from piebench_eval.data.convert.coco_masks import coco_to_rle
 from piebench_eval.data.convert.csv_table import read_csv
 from piebench_eval.data.convert.flowedit import read_flowedit
-from piebench_eval.data.convert.masks import coco_runs
-from piebench_eval.data.convert.records import read_coco_mask, read_ti2i
-from piebench_eval.data.image_files import PictureError, decode_picture
-from piebench_eval.data.mask_files import read_mask
-from piebench_eval.data.names import shown
-from piebench_eval.data.paths import OtherCase
+from piebench_eval.data.convert.json_annotations import read_coco_mask, read_ti2i
+from piebench_eval.data.images import ImageError, decode_image
+from piebench_eval.data.masks import encode_rle, read_mask_image, rle_problem
+from piebench_eval.data.messages import printable
+from piebench_eval.data.paths import CaseInsensitiveListing
 from piebench_eval.data.pie_bench import IMAGES_FOLDER, MAPPING_FILE, load_pie_bench
-from piebench_eval.data.rle import encode_rle, rle_problem
 from piebench_eval.data.summary import summarise
 from piebench_eval.errors import DataError, PiebenchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from piebench_eval.data.convert.draft import Draft, Drafts
-    from piebench_eval.data.mask_size import Size
+    from piebench_eval.data.convert.raw_annotations import RawAnnotation, RawAnnotations
+    from piebench_eval.data.images import Size
     from piebench_eval.data.summary import TypeSummary
 
 
 @dataclass(frozen=True)
 class Format:
-    """A format that can be read.
+    """An input format.
 
     Attributes:
-        read: gives the drafts of a file.
-        patterns: the names that the file has in a folder, the likeliest first.
+        read: reads the annotations of a file.
+        patterns: file name patterns in a folder, the most likely first.
     """
 
-    read: Callable[[Path], Drafts]
+    read: Callable[[Path], RawAnnotations]
     patterns: tuple[str, ...]
 
 
@@ -51,78 +50,77 @@ FORMATS = {
     "csv": Format(read_csv, ("*.csv", "*.tsv")),
 }
 
-_UNKNOWN = {
+_DEFAULTS = {
     "original_prompt": "",
     "editing_prompt": "",
     "editing_instruction": "",
     "editing_type_id": "0",
     "blended_word": "",
 }
-"""What fields hold that a format does not have, in the official file's order."""
+"""Values of the fields that a format does not have, in the order of the mapping file."""
 
 _NOTES = {
     "mask": "no mask; the background metrics (PSNR, LPIPS, MSE, SSIM) compare the whole picture",
     "editing_type_id": "no editing type; it is 0 (random)",
     "short": "a mask whose counts end before the picture does; nothing behind them is marked",
 }
-"""What is said of samples that lack something."""
+"""The notes on samples without a field."""
 
 
 @dataclass(frozen=True)
 class Converted:
-    """A folder that was made.
+    """The result of a conversion.
 
     Attributes:
-        summaries: what it holds, by editing type.
-        notes: what its samples lack.
+        summaries: the new folder, by editing type.
+        notes: fields that its samples lack.
     """
 
     summaries: list[TypeSummary]
     notes: list[str]
 
 
-def convert(
+def convert_benchmark(
     name: str, source: Path, folder: Path, images: Path | None, progress: Callable[[int, int], None]
 ) -> Converted:
-    """Make a benchmark folder of another format's.
+    """Create a benchmark folder from edits in another format.
 
     Args:
         name: a key of ``FORMATS``.
-        source: the format's file, or a folder with one such file.
+        source: the input file, or a folder with one such file.
         folder: the new folder.
-        images: the folder that the paths of pictures and masks start from; None is the file's own, or one of
-            those above it.
-        progress: is told how many samples of how many are done.
+        images: the folder that image and mask paths are relative to; None for the file's folder or one of the
+            two above it.
+        progress: called with the samples done and their total number.
 
     Raises:
-        DataError: anything wrong with the file, its pictures or masks; it lists every problem with file,
-            place, field and remedy.
-        PiebenchError: the file is something else, or the new folder holds something, or cannot be written.
+        DataError: every problem of the file, its images and masks, with file, place, field and remedy.
+        PiebenchError: the file has another format, or the new folder is not empty or cannot be written.
     """
     require_new(folder)
     if images is not None and not images.is_dir():
         raise PiebenchError(f"--images {images}: is no folder; give the one that the paths start from")
-    drafts = FORMATS[name].read(_file_of(name, source))
-    with whole_folder(folder) as partial:
-        copying = _Copying(drafts, partial, images)
-        for done, draft in enumerate(drafts.found, start=1):
-            copying.add(draft)
-            progress(done, len(drafts.found))
-        if drafts.problems:
-            raise DataError(list(dict.fromkeys(drafts.problems)))
-        text = json.dumps(copying.annotations, indent=1, ensure_ascii=False)
+    raw = FORMATS[name].read(_file_of(name, source))
+    with atomic_folder(folder) as partial:
+        writer = _FolderWriter(raw, partial, images)
+        for done, annotation in enumerate(raw.found, start=1):
+            writer.add(annotation)
+            progress(done, len(raw.found))
+        if raw.problems:
+            raise DataError(list(dict.fromkeys(raw.problems)))
+        text = json.dumps(writer.annotations, indent=1, ensure_ascii=False)
         (partial / MAPPING_FILE).write_text(text, encoding="utf-8")
         try:
             summaries = summarise(load_pie_bench(partial, check_masks=False))
         except DataError as error:
             raise DataError([text.replace(str(partial), str(folder)) for text in error.problems]) from None
-    total = len(drafts.found)
-    notes = [f"{count} of {total} samples: {_NOTES[what]}." for what, count in copying.lacking.items()]
+    total = len(raw.found)
+    notes = [f"{count} of {total} samples: {_NOTES[what]}." for what, count in writer.lacking.items()]
     return Converted(summaries, notes)
 
 
 def _file_of(name: str, source: Path) -> Path:
-    """The file of a format, which may be named by its folder if it is the only one there."""
+    """The input file; a folder stands for the only file of the format in it."""
     if not source.is_dir():
         return source
     patterns = FORMATS[name].patterns
@@ -136,87 +134,87 @@ def _file_of(name: str, source: Path) -> Path:
     raise PiebenchError(f"--in {source}: holds no file {' or '.join(patterns)}; name the file")
 
 
-class _Copying:
-    """Copies the pictures of drafts into a new folder, and writes their annotations."""
+class _FolderWriter:
+    """Copies images into a new folder and collects the annotations of its mapping file."""
 
-    def __init__(self, drafts: Drafts, folder: Path, images: Path | None):
+    def __init__(self, raw: RawAnnotations, folder: Path, images: Path | None):
         self.annotations: dict[str, dict[str, Any]] = {}
         self.lacking: Counter[str] = Counter()
-        self._drafts, self._folder = drafts, folder
-        own = images or drafts.file.parent
-        self._own = [own, own / IMAGES_FOLDER]
-        self._above = [] if images else list(drafts.file.resolve().parents[1:3])
-        self._others = OtherCase()
+        self._raw, self._folder = raw, folder
+        base = images or raw.file.parent
+        self._bases = [base, base / IMAGES_FOLDER]
+        self._above = [] if images else list(raw.file.resolve().parents[1:3])
+        self._listing = CaseInsensitiveListing()
         self._sizes: dict[Path, Size] = {}
         self._copied: dict[Path, str] = {}
 
-    def add(self, draft: Draft) -> None:
-        """Copy a draft's picture, and note its annotation or what is wrong."""
+    def add(self, annotation: RawAnnotation) -> None:
+        """Copy an annotation's image and keep the annotation, or record the problem."""
         try:
-            picture = self._found(draft.picture)
+            picture = self._find(annotation.picture)
             size = self._size(picture)
         except ValueError as error:
-            self._drafts.problem(draft.place, f'field "{draft.picture_field}": {error}')
+            self._raw.problem(annotation.place, f'field "{annotation.picture_field}": {error}')
             return
         try:
-            mask = self._runs(draft.mask, size)
+            mask = self._to_rle(annotation.mask, size)
         except ValueError as error:
-            self._drafts.problem(draft.place, f'field "mask" {error}')
+            self._raw.problem(annotation.place, f'field "mask" {error}')
             return
-        if "editing_type_id" not in draft.fields:
+        if "editing_type_id" not in annotation.fields:
             self.lacking["editing_type_id"] += 1
-        self.annotations[draft.id] = {
-            "image_path": self._copy(picture, draft),
-            **_UNKNOWN,
-            **draft.fields,
+        self.annotations[annotation.id] = {
+            "image_path": self._copy(picture, annotation),
+            **_DEFAULTS,
+            **annotation.fields,
             "mask": mask,
         }
 
-    def _found(self, path: str) -> Path:
-        """The file that a path means, which may start further up or, by its first folders, elsewhere."""
+    def _find(self, path: str) -> Path:
+        """Find the file of a path; its first folders may be missing, or belong to a folder above."""
         plain = path if "/" in path else path.replace("\\", "/")
         if not plain or "\0" in plain:
-            raise ValueError(f"{shown(repr(path))} names no file; write the path of a picture")
+            raise ValueError(f"{printable(repr(path))} names no file; write the path of a picture")
         parts = PurePosixPath(plain).parts
         tails = [PurePosixPath(*parts[first:]) for first in range(max(1, len(parts) - 1))]
         try:
             for tail in tails:
-                for base in [*self._own, *(self._above if tail == tails[0] else [])]:
+                for base in [*self._bases, *(self._above if tail == tails[0] else [])]:
                     if (base / tail).is_file():
                         return base / tail
-            for base in self._own:
-                if len(found := self._others.files(base, plain)) == 1:
+            for base in self._bases:
+                if len(found := self._listing.files(base, plain)) == 1:
                     return found[0]
         except OSError as error:
-            raise ValueError(f"{shown(repr(path))} cannot be followed ({error.strerror})") from None
+            raise ValueError(f"{printable(repr(path))} cannot be followed ({error.strerror})") from None
         raise ValueError(
-            f"{shown(repr(path))} is not there, seen from {self._own[0]}; give the folder that the paths "
-            "start from: --images FOLDER"
+            f"{printable(repr(path))} is not there, seen from {self._bases[0]}; give the folder that "
+            "the paths start from: --images FOLDER"
         )
 
     def _size(self, picture: Path) -> Size:
         if picture not in self._sizes:
             try:
-                height, width, _ = decode_picture(picture).shape
-            except PictureError as error:
+                height, width, _ = decode_image(picture).shape
+            except ImageError as error:
                 raise ValueError(f"{picture}: {error}") from None
             self._sizes[picture] = (width, height)
         return self._sizes[picture]
 
-    def _runs(self, mask: Any, size: Size) -> list[int]:
-        """A mask in any of its forms, as the official format has it."""
+    def _to_rle(self, mask: Any, size: Size) -> list[int]:
+        """Convert a mask in any format to a run-length list."""
         if mask is None:
             self.lacking["mask"] += 1
             return []
         if isinstance(mask, dict):
-            runs, whole = coco_runs(mask, size)
+            runs, whole = coco_to_rle(mask, size)
             self.lacking.update([] if whole else ["short"])
             return runs
         if isinstance(mask, str):
-            file = self._found(mask)
+            file = self._find(mask)
             try:
-                marked = read_mask(file)
-            except PictureError as error:
+                marked = read_mask_image(file)
+            except ImageError as error:
                 raise ValueError(f"{file}: {error}") from None
             if marked.shape[::-1] != size:
                 raise ValueError(
@@ -228,10 +226,10 @@ class _Copying:
             raise ValueError(problem)
         return list(mask)
 
-    def _copy(self, picture: Path, draft: Draft) -> str:
-        """Copy a picture, once, and give its path below the pictures' folder."""
+    def _copy(self, picture: Path, annotation: RawAnnotation) -> str:
+        """Copy an image once; returns its path below the folder of images."""
         if picture not in self._copied:
-            parts = PurePosixPath(draft.picture.replace("\\", "/")).parts
+            parts = PurePosixPath(annotation.picture.replace("\\", "/")).parts
             if IMAGES_FOLDER in parts:
                 parts = parts[parts.index(IMAGES_FOLDER) + 1 :]
             path = PurePosixPath(*parts) if parts else PurePosixPath(picture.name)
@@ -239,7 +237,7 @@ class _Copying:
                 path = PurePosixPath(picture.name)
             number = 1
             while str(path) in self._copied.values():
-                path = PurePosixPath(f"{draft.id}{'' if number == 1 else -number}{picture.suffix}")
+                path = PurePosixPath(f"{annotation.id}{'' if number == 1 else -number}{picture.suffix}")
                 number += 1
             file = self._folder / IMAGES_FOLDER / path
             file.parent.mkdir(parents=True, exist_ok=True)
