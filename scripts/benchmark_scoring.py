@@ -139,7 +139,7 @@ class PlainEvaluator:
         return directions @ directions.T
 
     def clip_score(self, image, prompt):
-        for _ in range(2):  # once for the value, once for a state that nobody reads
+        for _ in range(2):  # once for the value, once for an unused state
             with torch.no_grad():
                 embedding = self.clip.images(self.clip.pixels([image], "pil").to(self.device))
                 text = self.clip.texts([prompt], keep_end=False)
@@ -195,7 +195,7 @@ def score_all(edited_images: list[EditedImage], models: MetricModels, device: st
 
 
 def peak_memory(edited_images: list[EditedImage], models: MetricModels, device: str, folder: Path) -> float:
-    """GB that a process of its own needs to score these."""
+    """Memory in GB that a new process needs to score these."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_peak, (edited_images, asdict(models), device, str(folder)))

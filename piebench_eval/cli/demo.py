@@ -68,15 +68,15 @@ def demo(
     recipe = build_recipe(fields, {}, str(DEMO_RECIPE))
     plan = plan_run(recipe, None, out_folder, Selection(limit=samples), Workers(batch_size=_BATCH))
     work_through(plan)
-    pictures = evaluation_set_of_run(out_folder)
+    evaluation_set = evaluation_set_of_run(out_folder)
     # A larger demo may have been stopped in this folder.
     ids = {sample.id for sample in plan.samples}
-    wanted = [edited_image for edited_image in pictures.edited_images if edited_image.sample.id in ids]
-    with kept_on_interrupt(), shown_progress() as tell:
-        scoring = Scoring(networks_for(DEMO), columns=pictures.columns)
-        score_pictures(replace(pictures, edited_images=wanted, missing=[]), scoring, tell)
+    wanted = [edited_image for edited_image in evaluation_set.edited_images if edited_image.sample.id in ids]
+    with kept_on_interrupt(), shown_progress() as report:
+        scoring = Scoring(networks_for(DEMO), columns=evaluation_set.columns)
+        score_pictures(replace(evaluation_set, edited_images=wanted, missing=[]), scoring, report)
     print_table(out_folder)
-    _print_comparisons(pictures.scores_file)
+    _print_comparisons(evaluation_set.scores_file)
     sheet = _write_sheet(plan)
     out.print(f"Look: {sheet}", markup=False)
     out.print(f"All pictures: {out_folder / 'images'}; the drawn benchmark: {plan.data}", markup=False)

@@ -22,4 +22,4 @@ def kind_of(value: Any) -> str:
     ('text', 'a number', 'nothing', 'a list')
     """
     kinds = {bool: "true or false", int: "a number", float: "a number", str: "text", type(None): "nothing"}
-    return "a list" if isinstance(value, list) else kinds.get(type(value), "an object with fields of its own")
+    return "a list" if isinstance(value, list) else kinds.get(type(value), "an object with fields")

@@ -61,7 +61,7 @@ def load_pie_bench(folder: Path, mask_size: Size | None = None, check_masks: boo
     checked = [
         (sample if each.mask is None else replace(sample, mask_rle=each.mask), each.size)
         for sample, each in zip(samples, decoded, strict=True)
-        if isinstance(each, _Decoded)
+        if isinstance(each, _DecodedSample)
     ]
     if mask_size is not None:
         problems += [
@@ -170,22 +170,22 @@ def _file_name(sample: Sample) -> str:
 
 
 @dataclass(frozen=True)
-class _Decoded:
+class _DecodedSample:
     """Size of a sample's decoded image, and its mask if that is an image too."""
 
     size: Size
     mask: tuple[int, ...] | None
 
 
-def _decode_images(sample: Sample, mask_file: Path | None, mask_size: Size | None) -> _Decoded | str:
+def _decode_images(sample: Sample, mask_file: Path | None, mask_size: Size | None) -> _DecodedSample | str:
     """Decode the image and mask image of a sample, or explain what is wrong."""
     file, field = sample.file, "image_path"
     try:
         height, width, _ = decode_image(file).shape
         if mask_file is None:
-            return _Decoded((width, height), None)
+            return _DecodedSample((width, height), None)
         file, field = mask_file, "mask"
-        return _Decoded((width, height), mask_image_to_rle(mask_file, mask_size or (width, height)))
+        return _DecodedSample((width, height), mask_image_to_rle(mask_file, mask_size or (width, height)))
     except ImageError as error:
         return f'{file}: id {sample.id}: field "{field}": {error}'
 

@@ -31,14 +31,14 @@ _FULL = "full_masks"
 LABELS = {
     "same_prompts": "the source prompt is the target prompt",
     **BLEND_REMARKS,
-    "unmatched_brackets": "a bracket of a prompt has no partner",
+    "unmatched_brackets": "a prompt has an unmatched bracket",
     "long_prompts": "a prompt has more than CLIP's 77 tokens, and its end is cut off",
-    "same_pictures": "the picture is another sample's too",
-    "not_square": "the picture is not square; image_loader=crop edits its central square alone",
+    "same_pictures": "several samples have the same picture",
+    "not_square": "the picture is not square; image_loader=crop edits its central square only",
     "empty_masks": "the mask sets no pixel of the picture",
-    _FULL: "the mask covers the whole picture, and nothing is left outside it to compare",
-    "masks_past_the_end": "the mask goes on behind the picture's end, and is cut there",
-    "masks_of_another_size": "the mask looks as if made for a picture of another size",
+    _FULL: "the mask covers the whole picture, so that no background is left to compare",
+    "masks_past_the_end": "the mask extends past the picture's end, and is clipped there",
+    "masks_of_another_size": "the mask was probably made for a picture of another size",
 }
 """The text of each remark, by name."""
 

@@ -45,48 +45,48 @@ _STRIPE = 5
 _Y, _X = (np.indices((SIDE, SIDE)) + 0.5) / SIDE
 
 
-def scene_in_words(picture: NDArray[np.uint8]) -> str:
+def scene_in_words(image: NDArray[np.uint8]) -> str:
     """Describe an image ``[height, width, 3]`` by a caption, without positions and sizes.
 
     Dots of a sketch are left out, since they are white on white.
     """
-    scene = read_scene(picture)
+    scene = read_scene(image)
     if scene.sketch:
         scene = replace(scene, things=tuple(replace(thing, dot=False) for thing in scene.things))
     return caption(scene)
 
 
-def read_scene(picture: NDArray[np.uint8]) -> Scene:
+def read_scene(image: NDArray[np.uint8]) -> Scene:
     """Find the scene whose drawing is nearest to an image ``[height, width, 3]``.
 
     Colours are the nearest of the palettes. Objects are where the image differs from the background; the
     nearest drawing decides on shape, tilt, material and dot.
     """
-    if picture.shape[:2] != (SIDE, SIDE):
-        picture = np.array(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BOX))
-    nearest = nearest_colors(picture)
-    empty = _empty_scene(picture, background_color(nearest))
+    if image.shape[:2] != (SIDE, SIDE):
+        image = np.array(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX))
+    nearest = nearest_colors(image)
+    empty = _empty_scene(image, background_color(nearest))
     drawn = background(empty, _X, _Y)
-    found = [_read_thing(picture, drawn, mask, nearest) for mask in _objects(picture, drawn)]
+    found = [_read_thing(image, drawn, mask, nearest) for mask in _objects(image, drawn)]
     found.sort(key=lambda thing_and_sketch: thing_and_sketch[0].x)
     sketched = [sketch for _, sketch in found]
     return replace(empty, things=tuple(thing for thing, _ in found), sketch=any(sketched) and all(sketched))
 
 
-def nearest_colors(picture: NDArray[np.uint8]) -> NDArray[np.intp]:
+def nearest_colors(image: NDArray[np.uint8]) -> NDArray[np.intp]:
     """The index of the colour nearest to each pixel: object colours, then background shades.
 
     Args:
-        picture: ``[side, side, 3]``.
+        image: ``[side, side, 3]``.
 
     Returns:
         ``[side, side]``.
     """
     shades = [np.array(color) * _SHADES for color in BACKGROUND_COLORS.values()]
     colors = np.concatenate([np.array(list(OBJECT_COLORS.values())), *shades])
-    pixels = picture.reshape(-1, 3).astype(np.float64)
+    pixels = image.reshape(-1, 3).astype(np.float64)
     nearest = ((pixels[:, None] - colors) ** 2).sum(axis=2).argmin(axis=1)
-    return nearest.reshape(picture.shape[:2])
+    return nearest.reshape(image.shape[:2])
 
 
 def background_color(nearest: NDArray[np.intp]) -> str:
@@ -102,23 +102,23 @@ def object_votes(nearest: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.bincount(nearest.ravel(), minlength=len(OBJECT_COLORS))[: len(OBJECT_COLORS)]
 
 
-def _empty_scene(picture: NDArray[np.uint8], color: str) -> Scene:
+def _empty_scene(image: NDArray[np.uint8], color: str) -> Scene:
     """The background without objects, with the pattern whose drawing is nearest."""
 
     def distance(scene: Scene) -> float:
-        return float(np.minimum(_distances(picture, background(scene, _X, _Y)), _MIN_DIFFERENCE).mean())
+        return float(np.minimum(_distances(image, background(scene, _X, _Y)), _MIN_DIFFERENCE).mean())
 
     return min((Scene((), color, pattern) for pattern in PATTERNS), key=distance)
 
 
-def _distances(picture: NDArray[np.uint8], drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+def _distances(image: NDArray[np.uint8], drawn: NDArray[np.float64]) -> NDArray[np.float64]:
     """The largest difference among the channels of each pixel, in grey levels, ``[height, width]``."""
-    return np.abs(picture - drawn).max(axis=2)
+    return np.abs(image - drawn).max(axis=2)
 
 
-def _objects(picture: NDArray[np.uint8], drawn: NDArray[np.float64]) -> Iterator[NDArray[np.bool_]]:
+def _objects(image: NDArray[np.uint8], drawn: NDArray[np.float64]) -> Iterator[NDArray[np.bool_]]:
     """The mask of each object: connected pixels, also across stripes, that differ from the background."""
-    apart = _distances(picture, drawn) > _MIN_DIFFERENCE
+    apart = _distances(image, drawn) > _MIN_DIFFERENCE
     upright = np.ones((_STRIPE, 1), bool)
     joined = binary_closing(np.pad(apart, _STRIPE), upright)[_STRIPE:-_STRIPE, _STRIPE:-_STRIPE]
     parts, count = label(joined)
@@ -130,7 +130,7 @@ def _objects(picture: NDArray[np.uint8], drawn: NDArray[np.float64]) -> Iterator
 
 
 def _read_thing(
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     drawn: NDArray[np.float64],
     mask: NDArray[np.bool_],
     nearest: NDArray[np.intp],
@@ -143,7 +143,7 @@ def _read_thing(
     def distance(look: tuple[Thing, bool]) -> float:
         canvas = drawn[box].copy()
         paint(canvas, *look, _X[box], _Y[box])
-        return float(np.abs(picture[box] - canvas).mean())
+        return float(np.abs(image[box] - canvas).mean())
 
     return min(_looks(_outlines(mask), color), key=distance)
 

@@ -1,4 +1,4 @@
-"""The model card: what was trained on what, how, and how well it does."""
+"""Write the model card: networks, training and measurements."""
 
 import tempfile
 from collections.abc import Mapping

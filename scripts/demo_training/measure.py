@@ -1,4 +1,4 @@
-"""What the model card says of the embedded models, measured on scenes that nothing was trained on."""
+"""Measure the demo models on held-out scenes, for the model card."""
 
 from collections.abc import Sequence
 from itertools import count

@@ -28,13 +28,13 @@ class Seen:
     background: str
 
 
-def recognise(picture: NDArray[np.uint8]) -> Seen:
+def recognise(pixels: NDArray[np.uint8]) -> Seen:
     """Recognise the object in an image ``[side, side, 3]`` of at most one object.
 
     Every pixel is assigned to the nearest palette colour, backgrounds in all their shades. The most common
     object colour is the object's; its shape is the one that overlaps those pixels most after closing gaps.
     """
-    nearest = nearest_colors(picture)
+    nearest = nearest_colors(pixels)
     background = background_color(nearest)
     votes = object_votes(nearest)
     color = int(votes.argmax())

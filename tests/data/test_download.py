@@ -49,6 +49,7 @@ def test_the_whole_dataset_becomes_a_folder(hub, tmp_path):
     samples = load_pie_bench(out)
     assert [sample.id for sample in samples[:3]] == ["000000000000", "000000000001", "100000000000"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "out"]
+    assert not any(path.endswith("README.md") for _, path in hub.requests)
 
 
 def test_the_folder_says_where_it_is_from(hub, tmp_path):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Format:
+class InputFormat:
     """An input format.
 
     Attributes:
@@ -44,10 +44,10 @@ class Format:
 
 
 FORMATS = {
-    "flowedit": Format(read_flowedit, ("*.yaml", "*.yml")),
-    "ti2i": Format(read_ti2i, ("mapping_file_ti2i_benchmark.json", MAPPING_FILE, "*.json")),
-    "coco-mask": Format(read_coco_mask, (MAPPING_FILE, "*.json")),
-    "csv": Format(read_csv, ("*.csv", "*.tsv")),
+    "flowedit": InputFormat(read_flowedit, ("*.yaml", "*.yml")),
+    "ti2i": InputFormat(read_ti2i, ("mapping_file_ti2i_benchmark.json", MAPPING_FILE, "*.json")),
+    "coco-mask": InputFormat(read_coco_mask, (MAPPING_FILE, "*.json")),
+    "csv": InputFormat(read_csv, ("*.csv", "*.tsv")),
 }
 
 _DEFAULTS = {
@@ -151,10 +151,10 @@ class _FolderWriter:
     def add(self, annotation: RawAnnotation) -> None:
         """Copy an annotation's image and keep the annotation, or record the problem."""
         try:
-            picture = self._find(annotation.picture)
-            size = self._size(picture)
+            image = self._find(annotation.image)
+            size = self._size(image)
         except ValueError as error:
-            self._raw.problem(annotation.place, f'field "{annotation.picture_field}": {error}')
+            self._raw.problem(annotation.place, f'field "{annotation.image_field}": {error}')
             return
         try:
             mask = self._to_rle(annotation.mask, size)
@@ -164,7 +164,7 @@ class _FolderWriter:
         if "editing_type_id" not in annotation.fields:
             self.lacking["editing_type_id"] += 1
         self.annotations[annotation.id] = {
-            "image_path": self._copy(picture, annotation),
+            "image_path": self._copy(image, annotation),
             **_DEFAULTS,
             **annotation.fields,
             "mask": mask,
@@ -192,14 +192,14 @@ class _FolderWriter:
             "the paths start from: --images FOLDER"
         )
 
-    def _size(self, picture: Path) -> Size:
-        if picture not in self._sizes:
+    def _size(self, image: Path) -> Size:
+        if image not in self._sizes:
             try:
-                height, width, _ = decode_image(picture).shape
+                height, width, _ = decode_image(image).shape
             except ImageError as error:
-                raise ValueError(f"{picture}: {error}") from None
-            self._sizes[picture] = (width, height)
-        return self._sizes[picture]
+                raise ValueError(f"{image}: {error}") from None
+            self._sizes[image] = (width, height)
+        return self._sizes[image]
 
     def _to_rle(self, mask: Any, size: Size) -> list[int]:
         """Convert a mask in any format to a run-length list."""
@@ -226,21 +226,21 @@ class _FolderWriter:
             raise ValueError(problem)
         return list(mask)
 
-    def _copy(self, picture: Path, annotation: RawAnnotation) -> str:
+    def _copy(self, image: Path, annotation: RawAnnotation) -> str:
         """Copy an image once; returns its path below the folder of images."""
-        if picture not in self._copied:
-            parts = PurePosixPath(annotation.picture.replace("\\", "/")).parts
+        if image not in self._copied:
+            parts = PurePosixPath(annotation.image.replace("\\", "/")).parts
             if IMAGES_FOLDER in parts:
                 parts = parts[parts.index(IMAGES_FOLDER) + 1 :]
-            path = PurePosixPath(*parts) if parts else PurePosixPath(picture.name)
+            path = PurePosixPath(*parts) if parts else PurePosixPath(image.name)
             if path.is_absolute() or ".." in path.parts:
-                path = PurePosixPath(picture.name)
+                path = PurePosixPath(image.name)
             number = 1
             while str(path) in self._copied.values():
-                path = PurePosixPath(f"{annotation.id}{'' if number == 1 else -number}{picture.suffix}")
+                path = PurePosixPath(f"{annotation.id}{'' if number == 1 else -number}{image.suffix}")
                 number += 1
             file = self._folder / IMAGES_FOLDER / path
             file.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(picture, file)
-            self._copied[picture] = str(path)
-        return self._copied[picture]
+            shutil.copyfile(image, file)
+            self._copied[image] = str(path)
+        return self._copied[image]

@@ -78,7 +78,7 @@ def _add(raw: RawAnnotations, place: str, cells: dict[Any, Any]) -> None:
         )
         return
     row = Entry(raw, place, {name.strip(): value.strip() for name, value in cells.items()})
-    picture, mask = row.text("image"), row.text("mask", needed=False)
+    image, mask = row.text("image"), row.text("mask", needed=False)
     for name, what in _NEVER_EMPTY.items():
         if not row.value(name):
             raw.problem(place, f'field "{name}" is empty; write {what}')
@@ -90,15 +90,15 @@ def _add(raw: RawAnnotations, place: str, cells: dict[Any, Any]) -> None:
                 raw.problem(place, f'field "{name}" {problem}')
     numbers = _BETWEEN_NUMBERS.split(mask)
     runs = [int(number) for number in numbers] if all(map(_NUMBER.fullmatch, numbers)) else mask
-    sample_id = _id(raw, row, picture)
-    raw.found.append(RawAnnotation(place, sample_id, picture, "image", fields, runs or None))
+    sample_id = _id(raw, row, image)
+    raw.found.append(RawAnnotation(place, sample_id, image, "image", fields, runs or None))
 
 
-def _id(raw: RawAnnotations, row: Entry, picture: str) -> str:
+def _id(raw: RawAnnotations, row: Entry, image: str) -> str:
     """The id in the line, or else the image's name, with a number if the image has several targets."""
     given = row.text("id", needed=False)
     if not given:
-        return raw.free_id(PurePosixPath(picture.replace("\\", "/")).stem)
+        return raw.free_id(PurePosixPath(image.replace("\\", "/")).stem)
     if problem := id_problem(given):
         raw.problem(row.place, f'field "id" {problem}')
     elif any(annotation.id == given for annotation in raw.found):

@@ -16,7 +16,7 @@ from piebench_eval.data.convert.raw_annotations import (
 from piebench_eval.data.messages import printable
 from piebench_eval.errors import PiebenchError
 
-_PICTURE = ("input_img", "init_img")
+_IMAGE_FIELDS = ("input_img", "init_img")
 _WHAT = "a list of entries with input_img, source_prompt and target_prompts"
 
 
@@ -36,8 +36,8 @@ def read_flowedit(file: Path) -> RawAnnotations:
     raw = RawAnnotations(file)
     for place, entry in list_entries(raw, content, _WHAT):
         row = Entry(raw, place, entry)
-        field = row.first_of(_PICTURE)
-        picture, source, targets = row.text(field), row.text("source_prompt"), row.texts("target_prompts")
+        field = row.first_of(_IMAGE_FIELDS)
+        image, source, targets = row.text(field), row.text("source_prompt"), row.texts("target_prompts")
         codes = row.texts("target_codes") if row.value("target_codes") is not None else []
         if codes and len(codes) != len(targets):
             raw.problem(
@@ -48,7 +48,7 @@ def read_flowedit(file: Path) -> RawAnnotations:
             continue
         names = codes or [str(number) for number in range(1, len(targets) + 1)]
         for name, target in zip(names, targets, strict=True):
-            sample_id = raw.free_id(f"{PurePosixPath(picture).stem}_{name}")
+            sample_id = raw.free_id(f"{PurePosixPath(image).stem}_{name}")
             prompts = {"original_prompt": source, "editing_prompt": target}
-            raw.found.append(RawAnnotation(place, sample_id, picture, field, prompts))
+            raw.found.append(RawAnnotation(place, sample_id, image, field, prompts))
     return raw

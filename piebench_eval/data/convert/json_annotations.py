@@ -81,7 +81,7 @@ def _add(raw: RawAnnotations, place: str, wanted: str, entry: Mapping[str, Any],
     for twice in entry.duplicates if isinstance(entry, JsonObject) else ():
         raw.problem(place, f'field "{printable(twice)}" occurs twice; keep one')
     row = Entry(raw, place, entry)
-    picture, source, targets = (
+    image, source, targets = (
         row.text("image_path"),
         row.text("original_prompt"),
         row.texts("editing_prompt"),
@@ -103,4 +103,4 @@ def _add(raw: RawAnnotations, place: str, wanted: str, entry: Mapping[str, Any],
     for number, target in enumerate(targets, start=1):
         sample_id = wanted if len(targets) == 1 else raw.free_id(f"{wanted}_{number}")
         prompts = {"original_prompt": source, "editing_prompt": target}
-        raw.found.append(RawAnnotation(place, sample_id, picture, "image_path", prompts | fields, mask))
+        raw.found.append(RawAnnotation(place, sample_id, image, "image_path", prompts | fields, mask))

@@ -23,8 +23,8 @@ class RawAnnotation:
     Attributes:
         place: its place in the file, such as ``line 3``.
         id: the sample's id.
-        picture: the image's path, as written.
-        picture_field: the field that holds the path.
+        image: the image's path, as written.
+        image_field: the field that holds the path.
         fields: the other known fields of the mapping file, without the mask.
         mask: a run-length list, the path of a black and white image, or an object in COCO's format; None for
             no mask.
@@ -32,8 +32,8 @@ class RawAnnotation:
 
     place: str
     id: str
-    picture: str
-    picture_field: str
+    image: str
+    image_field: str
     fields: dict[str, Any]
     mask: Any = None
 
