@@ -13,8 +13,8 @@ from zipfile import ZipFile
 from piebench_eval.data.annotations import RESTORE_IMAGE
 from piebench_eval.data.atomic_folder import atomic_folder, require_new
 from piebench_eval.data.messages import printable
-from piebench_eval.data.pie_bench import MAPPING_FILE, load_pie_bench
-from piebench_eval.data.summary import summarise
+from piebench_eval.data.pie_bench import MAPPING_FILE
+from piebench_eval.data.summary import summarise_new_folder
 from piebench_eval.errors import DataError, PiebenchError
 
 if TYPE_CHECKING:
@@ -81,11 +81,10 @@ def import_archive(
         name, members = _benchmark_members(opened)
         _unpack(members, partial, progress)
         try:
-            return summarise(load_pie_bench(partial, check_masks=False))
+            return summarise_new_folder(partial, name)
         except DataError as error:
-            renamed = (problem.replace(str(partial), name) for problem in error.problems)
-            problems = [problem.replace(RESTORE_IMAGE, f"{_ALL_PARTS}; or {_RETRY}") for problem in renamed]
-            raise DataError(problems) from None
+            remedy = f"{_ALL_PARTS}; or {_RETRY}"
+            raise DataError([text.replace(RESTORE_IMAGE, remedy) for text in error.problems]) from None
 
 
 def _unpack(members: dict[str, _Member], folder: Path, progress: Callable[[int, int], None]) -> None:

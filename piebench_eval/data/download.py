@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.data.atomic_folder import atomic_folder, require_new
 from piebench_eval.data.messages import printable
-from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.data.pie_bench_pp import CONFIGS, NOTES, write_official_folder
-from piebench_eval.data.summary import summarise
-from piebench_eval.errors import DataError, PiebenchError
+from piebench_eval.data.summary import summarise_new_folder
+from piebench_eval.errors import PiebenchError
 from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
@@ -72,10 +71,7 @@ def fetch_pie_bench_pp(
         parquet = {config: [download / path for path in paths] for config, paths in files.items()}
         write_official_folder(parquet, partial, lambda done, total: progress("converting", done, total))
         (partial / SOURCE_FILE).write_text(_provenance(commit, wanted), encoding="utf-8")
-        try:
-            summaries = summarise(load_pie_bench(partial, check_masks=False))
-        except DataError as error:
-            raise DataError([text.replace(str(partial), REPO_ID) for text in error.problems]) from None
+        summaries = summarise_new_folder(partial, REPO_ID)
     shutil.rmtree(download, ignore_errors=True)
     return summaries
 

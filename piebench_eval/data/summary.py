@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from piebench_eval.data.images import image_size
 from piebench_eval.data.masks import is_empty, load_mask
+from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.data.sample import TYPE_NAMES, Sample
+from piebench_eval.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,22 @@ def summarise(samples: Sequence[Sample]) -> list[TypeSummary]:
     for sample in samples:
         by_type.setdefault(sample.type_id, []).append(sample)
     return [_summarise_type(type_id, by_type[type_id]) for type_id in sorted(by_type, key=int)]
+
+
+def summarise_new_folder(folder: Path, name: str) -> list[TypeSummary]:
+    """Load, check and summarise a folder that has a temporary name; see ``load_pie_bench``.
+
+    Args:
+        folder: the benchmark folder.
+        name: what to call the folder in messages.
+
+    Raises:
+        DataError: every problem of the folder.
+    """
+    try:
+        return summarise(load_pie_bench(folder, check_masks=False))
+    except DataError as error:
+        raise DataError([problem.replace(str(folder), name) for problem in error.problems]) from None
 
 
 def full_mask_remark(full: int, total: int) -> str | None:

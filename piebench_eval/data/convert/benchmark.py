@@ -18,8 +18,8 @@ from piebench_eval.data.images import ImageError, decode_image
 from piebench_eval.data.masks import encode_rle, read_mask_image, rle_problem
 from piebench_eval.data.messages import printable
 from piebench_eval.data.paths import CaseInsensitiveListing
-from piebench_eval.data.pie_bench import IMAGES_FOLDER, MAPPING_FILE, load_pie_bench
-from piebench_eval.data.summary import summarise
+from piebench_eval.data.pie_bench import IMAGES_FOLDER, MAPPING_FILE
+from piebench_eval.data.summary import summarise_new_folder
 from piebench_eval.errors import DataError, PiebenchError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ _DEFAULTS = {
 _NOTES = {
     "mask": "no mask; the background metrics (PSNR, LPIPS, MSE, SSIM) compare the whole picture",
     "editing_type_id": "no editing type; it is 0 (random)",
-    "short": "a mask whose counts end before the picture does; nothing behind them is marked",
+    "short": "a mask whose counts end before the picture does; the rest is not marked",
 }
 """The notes on samples without a field."""
 
@@ -110,12 +110,9 @@ def convert_benchmark(
             raise DataError(list(dict.fromkeys(raw.problems)))
         text = json.dumps(writer.annotations, indent=1, ensure_ascii=False)
         (partial / MAPPING_FILE).write_text(text, encoding="utf-8")
-        try:
-            summaries = summarise(load_pie_bench(partial, check_masks=False))
-        except DataError as error:
-            raise DataError([text.replace(str(partial), str(folder)) for text in error.problems]) from None
+        summaries = summarise_new_folder(partial, str(folder))
     total = len(raw.found)
-    notes = [f"{count} of {total} samples: {_NOTES[what]}." for what, count in writer.lacking.items()]
+    notes = [f"{count} of {total} samples: {_NOTES[what]}." for what, count in writer.missing.items()]
     return Converted(summaries, notes)
 
 
@@ -139,7 +136,7 @@ class _FolderWriter:
 
     def __init__(self, raw: RawAnnotations, folder: Path, images: Path | None):
         self.annotations: dict[str, dict[str, Any]] = {}
-        self.lacking: Counter[str] = Counter()
+        self.missing: Counter[str] = Counter()
         self._raw, self._folder = raw, folder
         base = images or raw.file.parent
         self._bases = [base, base / IMAGES_FOLDER]
@@ -162,7 +159,7 @@ class _FolderWriter:
             self._raw.problem(annotation.place, f'field "mask" {error}')
             return
         if "editing_type_id" not in annotation.fields:
-            self.lacking["editing_type_id"] += 1
+            self.missing["editing_type_id"] += 1
         self.annotations[annotation.id] = {
             "image_path": self._copy(image, annotation),
             **_DEFAULTS,
@@ -204,11 +201,11 @@ class _FolderWriter:
     def _to_rle(self, mask: Any, size: Size) -> list[int]:
         """Convert a mask in any format to a run-length list."""
         if mask is None:
-            self.lacking["mask"] += 1
+            self.missing["mask"] += 1
             return []
         if isinstance(mask, dict):
             runs, whole = coco_to_rle(mask, size)
-            self.lacking.update([] if whole else ["short"])
+            self.missing.update([] if whole else ["short"])
             return runs
         if isinstance(mask, str):
             file = self._find(mask)
