@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError, PiebenchWarning
-from piebench_eval.thread_waiting import bound_waiting
+from piebench_eval.thread_waiting import limit_spinning
 from piebench_eval.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["PiebenchError", "PiebenchWarning", "edit", "run", "score", "table"]
 
-bound_waiting()  # before anything imports PyTorch, which reads it then
+limit_spinning()  # PyTorch reads the limit when it is imported
 
-_PLACES = {"edit": "editing", "run": "running", "score": "scoring", "table": "tabulating"}
+_MODULES = {"edit": "editing", "run": "running", "score": "scoring", "table": "tabulating"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a function when it is first asked for: torch and diffusers take seconds to import."""
-    if name not in _PLACES:
+    """Import a function on first access: torch and diffusers take seconds to import."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.api.{_PLACES[name]}"), name)
+    return getattr(import_module(f"{__name__}.api.{_MODULES[name]}"), name)

@@ -1,20 +1,20 @@
-"""Errors that a user can mend: the command line prints them plainly and exits with their code."""
+"""Errors that a user can fix; the command line prints their message and exits with their code."""
 
 from collections.abc import Sequence
 
 
 class PiebenchError(Exception):
-    """Something the user can put right. The message names what, where and the remedy."""
+    """An error that the user can fix. The message names what, where and the remedy."""
 
     exit_code = 2
 
 
 class PiebenchWarning(UserWarning):
-    """Something that the user should see and that ends nothing; the command line prints it plainly."""
+    """A warning for the user; the command line prints its message."""
 
 
 class DataError(PiebenchError):
-    """Every problem found in a benchmark folder, listed together."""
+    """All problems found in a benchmark folder."""
 
     def __init__(self, problems: Sequence[str]):
         self.problems = list(problems)

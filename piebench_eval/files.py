@@ -1,4 +1,4 @@
-"""Files that exist completely or not at all."""
+"""Write files atomically, append to logs, and read JSON and YAML files with plain errors."""
 
 from __future__ import annotations
 
@@ -19,20 +19,25 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SUFFIX = ".partial"
-_SURELY_STALE_SECONDS = 3600
+_STALE_SECONDS = 3600
+
+
+def temporary_path(target: Path, suffix: str = _SUFFIX) -> Path:
+    """The hidden name beside a file or folder under which this process writes it."""
+    return target.with_name(f".{target.name}.{socket.gethostname()}.{os.getpid()}{suffix}")
 
 
 def write_whole(file: Path, content: bytes) -> None:
-    """Write under a temporary name beside the file, flush to disk, then rename.
+    """Write a file atomically: under a temporary name beside it, flushed to disk, then renamed.
 
     Raises:
         PiebenchError: the disk is full, or the folder cannot be written to.
     """
-    _write_aside(file, content, lambda partial: partial.replace(file))
+    _write_partial(file, content, lambda partial: partial.replace(file))
 
 
 def write_new(file: Path, content: bytes) -> bool:
-    """Write a file as ``write_whole`` does, unless there is one already: of several writers, one wins.
+    """Write a file as ``write_whole`` does unless it exists; of concurrent writers, one wins.
 
     Returns:
         Whether this call wrote it.
@@ -40,18 +45,18 @@ def write_new(file: Path, content: bytes) -> bool:
     Raises:
         PiebenchError: the disk is full, or the folder cannot be written to.
     """
-    return _write_aside(file, content, lambda partial: _link(partial, file))
+    return _write_partial(file, content, lambda partial: _link(partial, file))
 
 
-def _write_aside(file: Path, content: bytes, put_in_place: Callable[[Path], T]) -> T:
-    partial = file.with_name(f".{file.name}.{socket.gethostname()}.{os.getpid()}{_SUFFIX}")
+def _write_partial(file: Path, content: bytes, move: Callable[[Path], T]) -> T:
+    partial = temporary_path(file)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        return put_in_place(partial)
+        return move(partial)
     except OSError as error:
         raise cannot_write(file, error) from error
     finally:
@@ -61,7 +66,7 @@ def _write_aside(file: Path, content: bytes, put_in_place: Callable[[Path], T]) 
 
 
 def _link(partial: Path, file: Path) -> bool:
-    """Give a finished file its name, unless the name is taken."""
+    """Give a finished file its name unless that exists; returns whether it did."""
     try:
         file.hardlink_to(partial)
     except FileExistsError:
@@ -75,12 +80,12 @@ def _link(partial: Path, file: Path) -> bool:
 
 
 def append_line(file: Path, line: str, sync: bool = True) -> None:
-    """Append a line, or several; a torn last line left by a crash is closed first.
+    """Append one or more lines; an incomplete last line left by a crash is ended first.
 
     Args:
         file: the log.
-        line: what to append, without the last line's end.
-        sync: wait until it is on the disk; otherwise a crash of the machine, not of the process, may lose it.
+        line: the text to append, without the final newline.
+        sync: wait until it is on the disk; otherwise a crash of the machine may lose it.
 
     Raises:
         PiebenchError: the disk is full, or the folder cannot be written to.
@@ -104,7 +109,7 @@ def read_json_lines(file: Path, fields: set[str]) -> tuple[list[dict[str, Any]],
     """Read a log that ``append_line`` wrote.
 
     Returns:
-        The objects with these fields, and how many lines are torn or something else.
+        The objects that have these fields, and the number of other or incomplete lines.
     """
     entries, torn = [], 0
     for line in file.read_bytes().split(b"\n"):
@@ -122,10 +127,10 @@ def read_json_lines(file: Path, fields: set[str]) -> tuple[list[dict[str, Any]],
 
 
 def read_json_object(file: Path, parts: set[str], remedy: str) -> dict[str, Any]:
-    """Read a JSON file that must hold certain fields.
+    """Read a JSON object that must have certain fields.
 
     Raises:
-        PiebenchError: it is missing, damaged or something else; the remedy ends the message.
+        PiebenchError: it is missing, damaged or no such object; ``remedy`` ends the message.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -137,10 +142,10 @@ def read_json_object(file: Path, parts: set[str], remedy: str) -> dict[str, Any]
 
 
 def read_yaml_mapping(file: Path, remedy: str) -> dict[str, Any]:
-    """Read a YAML file that must be a mapping; an empty one is an empty mapping.
+    """Read a YAML mapping; an empty file is an empty mapping.
 
     Raises:
-        PiebenchError: it cannot be read, is no YAML, or something else; the remedy ends the message.
+        PiebenchError: it cannot be read, or is no YAML mapping; ``remedy`` ends the message.
     """
     import yaml
 
@@ -158,12 +163,12 @@ def read_yaml_mapping(file: Path, remedy: str) -> dict[str, Any]:
 
 
 def is_partial(file: Path) -> bool:
-    """Whether a file is one that some process is still writing, or has left half written."""
+    """Whether a file is unfinished: being written, or left behind by a crash."""
     return file.name.startswith(".") and file.name.endswith(_SUFFIX)
 
 
 def remove_stale_partials(folder: Path) -> None:
-    """Remove what was left half written by dead processes of this machine, or anywhere an hour ago."""
+    """Remove unfinished files of dead processes on this host, or older than an hour."""
     for partial in folder.rglob(f".*{_SUFFIX}"):
         owner, _, pid = partial.name.removesuffix(_SUFFIX).rpartition(".")
         here = owner.endswith(f".{socket.gethostname()}")
@@ -173,7 +178,7 @@ def remove_stale_partials(folder: Path) -> None:
 
 
 def _is_old(file: Path) -> bool:
-    return time.time() - file.stat().st_mtime > _SURELY_STALE_SECONDS
+    return time.time() - file.stat().st_mtime > _STALE_SECONDS
 
 
 _REMEDY = "what is finished is kept: make room or allow writing there, and run the same command again"
@@ -186,7 +191,7 @@ def cannot_write(path: object, error: OSError, remedy: str = _REMEDY) -> Piebenc
 
 def _is_alive(pid: int) -> bool:
     if sys.platform == "win32":
-        return True  # os.kill would send Ctrl-C there, since that is signal 0; the file's age decides
+        return True  # os.kill would send Ctrl-C there, since that is signal 0 there; the file's age decides
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

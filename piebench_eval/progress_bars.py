@@ -1,4 +1,4 @@
-"""Keeping other libraries' progress bars from the user."""
+"""Hide the progress bars of other libraries."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ _HUB = "huggingface_hub.utils"
 
 @contextmanager
 def hidden_progress_bars() -> Iterator[None]:
-    """Hide the bars of diffusers, transformers and the hub, as far as they are imported, for the body.
+    """Hide the bars of diffusers, transformers and huggingface_hub, if imported, during the body.
 
-    A model is loaded part by part, and each part draws a bar or two of its own. Bars that somebody has
-    switched off stay off.
+    They draw one or two bars for each component of a model. Bars that were disabled before stay disabled.
     """
     with ExitStack() as shown_again:
         for name in _LIBRARIES:
@@ -30,7 +29,7 @@ def hidden_progress_bars() -> Iterator[None]:
                 shown_again.callback(library.enable_progress_bar)
         hub = sys.modules.get(_HUB)
         if hub is not None and not hub.are_progress_bars_disabled():
-            with ignored_warnings():  # it says so if an environment variable wants bars
+            with ignored_warnings():  # warns if an environment variable enables bars
                 hub.disable_progress_bars()
             shown_again.callback(hub.enable_progress_bars)
         yield

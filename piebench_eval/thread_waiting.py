@@ -1,4 +1,4 @@
-"""How long the threads of arithmetic wait for each other without sleeping."""
+"""Limit how long OpenMP threads spin while they wait for each other."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
 SPIN_COUNT = 1000
-"""Turns of the waiting loop before a thread sleeps, about 30 microseconds; libgomp, which comes with PyTorch,
-has 300,000.
+"""Iterations of the waiting loop before a thread sleeps, about 30 microseconds; libgomp's default is 300,000.
 
-On a machine of one's own, that is as long as most waits between two operations. Where others use the cores
-too, waits are longer, and a thread that waits in a loop keeps the core from the one that it waits for.
+Most waits between two operations are shorter on an idle machine. On a busy one they are longer, and a
+spinning thread occupies the core that the awaited thread needs.
 """
 
 _VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
-def bound_waiting(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Bound the waiting of OpenMP's threads, unless the user has said how they are to wait.
+def limit_spinning(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Limit the spinning of OpenMP threads, unless the environment sets a waiting policy already.
 
-    It is read when PyTorch is loaded, here and in every process that this one starts.
+    PyTorch reads the variable when it is loaded, here and in child processes.
 
     Args:
-        environment: variables of this process.
+        environment: environment variables of this process.
     """
     if not any(name in environment for name in _VARIABLES):
         environment["GOMP_SPINCOUNT"] = str(SPIN_COUNT)

@@ -1,4 +1,4 @@
-"""Keeping other libraries' warnings from the user, from any number of threads at once."""
+"""Hide the warnings of other libraries, safely with several threads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class _AnyTextWhileIgnoring:
-    """A filter's pattern that matches wherever ``ignored_warnings`` is entered, and in no other thread."""
+    """A filter's pattern that matches inside ``ignored_warnings`` only, in the thread that entered it."""
 
     def match(self, text: str) -> bool:
         return _ignoring.get()
@@ -27,12 +27,11 @@ _inside = 0
 
 @contextmanager
 def ignored_warnings() -> Iterator[None]:
-    """Ignore the warnings of the body, and of nobody else.
+    """Ignore warnings in the body, and nowhere else.
 
-    ``warnings.catch_warnings`` keeps a copy of the process's filters and puts it back: of two threads that
-    overlap, or of a thread and any library's own ``catch_warnings``, the last to leave puts back what the
-    other had set, for good. Here nothing is put back: one filter is added and taken away, and where somebody
-    else's copy brings it back, it matches nothing.
+    ``warnings.catch_warnings`` saves the process's filters and restores them: if two threads overlap, the
+    last to leave restores the other's filters for good. Here one filter is added and removed instead; if
+    another ``catch_warnings`` restores it, it matches nothing.
     """
     global _inside
     with _lock:
@@ -50,7 +49,7 @@ def ignored_warnings() -> Iterator[None]:
 
 
 def _put_filter_first() -> None:
-    """Put the filter before whatever was set meanwhile; those who are inside are never without it."""
+    """Move the filter to the front; it is never missing while a thread is inside."""
     filters = _filters()
     if filters[:1] != [_FILTER]:
         filters.insert(0, _FILTER)
@@ -63,5 +62,5 @@ def _remove_filter() -> None:
 
 
 def _filters() -> list[Any]:
-    filters: Any = warnings.filters  # typed as a sequence, which it is for readers
+    filters: Any = warnings.filters  # typed as a read-only sequence
     return filters

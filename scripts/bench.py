@@ -1,4 +1,4 @@
-"""Measure speed and memory on whatever device is there, beside a plain implementation of the same equations.
+"""Measure speed and memory on a device, beside a plain implementation of the same equations.
 
 python scripts/bench.py --combinations direct+p2p,ddim+p2p
 python scripts/bench.py --size sd1 --device cuda --precision bf16 --batch-sizes 1,4,8 --steps 50

@@ -3,9 +3,9 @@
     python scripts/bench_waiting.py
     python scripts/bench_waiting.py --busy 2 --turns 10 --spin default,library,passive,1000
 
-PyTorch's OpenMP threads wait for the next operation in a loop before they sleep; for how long is read from
-the environment when PyTorch is loaded. There is a process for each setting, and they edit in turns, so that
-whatever else the machine does meets all of them alike. The fastest turn is the nearest to an idle machine's.
+PyTorch's OpenMP threads spin before they sleep; PyTorch reads the limit from the environment when it is
+loaded. Each setting has its own process, and they edit in turns, so that other load affects all of them
+equally. The fastest turn is closest to that of an idle machine.
 """
 
 import argparse

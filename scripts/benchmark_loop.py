@@ -3,8 +3,8 @@
     python scripts/benchmark_loop.py
     python scripts/benchmark_loop.py --samples 70 --workers 4
 
-Prints the time of 8,400 edits (12 combinations of 700 samples) through worker processes, that of finding them
-all finished again, and the session's memory for 100,000 planned jobs.
+Prints the time of 8,400 edits (12 combinations of 700 samples) through worker processes, that of finding
+them all finished, and the session's memory for 100,000 planned jobs.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def time_run(folder: Path, data: Path, workers: int) -> tuple[float, int, int]:
 
 
 def measure_memory(jobs: int) -> None:
-    """Plan so many jobs and say how much memory that took; called in a process of its own."""
+    """Plan so many jobs and say how much memory that took; called in a new process."""
     with tempfile.TemporaryDirectory() as folder:
         data = save_benchmark(Path(folder), 1)
         recipe = build_recipe(read_recipe_fields(DEMO_RECIPE), {}, "demo")

@@ -29,9 +29,8 @@ from safetensors.torch import save_file
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer, ViTConfig, ViTModel
 
-from piebench_eval.data.images import load_mask
+from piebench_eval.data.masks import encode_rle, load_mask
 from piebench_eval.data.pie_bench import load_pie_bench
-from piebench_eval.data.rle import encode_rle
 from piebench_eval.demo.embedded import WEIGHTS
 from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.networks.clip import load_clip
@@ -142,7 +141,7 @@ class PlainEvaluator:
         return directions @ directions.T
 
     def clip_score(self, image, prompt):
-        for _ in range(2):  # once for the value, once for a state that nobody reads
+        for _ in range(2):  # once for the value, once for an unused state
             with torch.no_grad():
                 embedding = self.clip.images(self.clip.pixels([image], "pil").to(self.device))
                 text = self.clip.texts([prompt], keep_end=False)
@@ -198,7 +197,7 @@ def score_all(edited_images: list[EditedImage], models: MetricModels, device: st
 
 
 def peak_memory(edited_images: list[EditedImage], models: MetricModels, device: str, folder: Path) -> float:
-    """GB that a process of its own needs to score these."""
+    """Memory in GB that a new process needs to score these."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_peak, (edited_images, asdict(models), device, str(folder)))

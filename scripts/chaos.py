@@ -1,11 +1,11 @@
-"""Kill runs at random, resume them, and see whether anything was lost, doubled or changed.
+"""Kill runs at random, resume them, and check that nothing is lost, duplicated or changed.
 
     python scripts/chaos.py --runs 30
     python scripts/chaos.py --runs 500 --kills 5 --seed 7 --keep /tmp/chaos
 
 Each run edits a few samples of the embedded benchmark with worker processes. Meanwhile workers, or the
 command itself, are killed by SIGKILL at random times; then the same command is given again. After that the
-pictures must be those of a run that nobody disturbed, byte for byte, with one record for each and no file
+pictures must be those of an undisturbed run, byte for byte, with one record for each and no file
 left half written.
 """
 

@@ -1,4 +1,4 @@
-"""Make the quick demo again and again, each time with other batches, shards and threads, and check each.
+"""Repeat the quick demo with different batches, shards and threads, and check every run.
 
     python scripts/gate_repeats.py
     python scripts/gate_repeats.py --runs 5 --baseline results/baselines/demo-quick.csv

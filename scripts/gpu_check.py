@@ -3,7 +3,7 @@
     python scripts/gpu_check.py --out results/bench/gpu-check
     python scripts/gpu_check.py --device cpu --quick        # tries the script itself, without a GPU
 
-What it looks at, each part in a process with a time limit of its own: the device and the libraries; edits in
+Checks, each in a separate process with a time limit: the device and the libraries; edits in
 float32 against recordings made on a CPU; bf16 and fp16 against float32; speed, memory and FLOP/s at Stable
 Diffusion's size; batches, saving, two processes on one GPU, running out of memory; --compile. The files
 gpu-check.md and gpu-check.json are written anew whenever a part has ended. Exit code 0: nothing went wrong;

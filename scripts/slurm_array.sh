@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A run in parts, as a Slurm job array. All parts share one run folder; each is resumed until it is finished.
+# Run the shards of a run as a Slurm job array. All share one run folder; each is requeued until it is finished.
 #
 #     sbatch --array=0-7 scripts/slurm_array.sh --data /shared/PIE-Bench_v1 --config table1 --out /shared/runs/table1
 #
-# What follows the script's name goes to `piebench run`, which reads its part from the array's number and size, and
-# says so. The same folder may be gone on with by an array of another size.
-# Options of sbatch before it change what stands here: --partition, --time, --gres, --array.
+# The arguments after the script's name are passed to `piebench run`, which takes its shard from the array's index and
+# size. An array of another size can resume the same folder.
+# Options of sbatch before the script's name override those below: --partition, --time, --gres, --array.
 #
 #SBATCH --job-name=piebench
 #SBATCH --array=0-3
@@ -16,16 +16,16 @@
 #SBATCH --time=08:00:00
 #SBATCH --output=piebench-%A_%a.log
 #SBATCH --open-mode=append
-# A minute before the time limit, piebench is told; it keeps what is finished and ends with code 130.
+# A minute before the time limit, piebench gets a signal, keeps finished edits and ends with code 130.
 #SBATCH --signal=USR1@60
 #SBATCH --requeue
 
-# Here an environment would be entered: source /shared/venv/bin/activate
+# Activate an environment here: source /shared/venv/bin/activate
 
 srun piebench run "$@"
 code=$?
 if [ "$code" -eq 130 ]; then
-    # Stopped before its end: to the queue again, where it goes on with what is missing.
+    # Stopped before its end: requeue, to continue with the missing edits.
     scontrol requeue "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
 fi
 exit "$code"

@@ -1,8 +1,8 @@
-"""Train the models of the embedded world from scratch, put them into the package, and measure them.
+"""Train the demo models from scratch, write them into the package, and measure them.
 
     python -m scripts.train_demo_models --work WORK
 
-A session that stops goes on where it was: give the same command again. Two CPU cores need about an hour and a
+To resume an interrupted session, run the same command again. Two CPU cores need about an hour and a
 half, a GPU some minutes. Logs and checkpoints stay in the work folder. A run on other processes, threads or
 devices sums in another order, so weights agree in quality and not in their last bits.
 """

@@ -24,6 +24,13 @@ def test_a_file_is_whole_or_absent(tmp_path, monkeypatch):
     assert [path.name for path in file.parent.iterdir()] == ["a.bin"]
 
 
+def test_temporary_names_are_known_as_such(tmp_path):
+    partial = files.temporary_path(tmp_path / "out")
+    assert partial.parent == tmp_path and files.is_partial(partial)
+    assert not files.is_partial(tmp_path / "out")
+    assert files.temporary_path(tmp_path / "out", ".former").suffix == ".former"
+
+
 def test_a_torn_line_is_closed_before_the_next(tmp_path):
     log = tmp_path / "log.jsonl"
     files.append_line(log, "first")

@@ -8,7 +8,7 @@ import pytest
 
 from piebench_eval.runs.plan import Selection
 from piebench_eval.runs.store.session_log import read_sessions
-from piebench_eval.thread_waiting import SPIN_COUNT, bound_waiting
+from piebench_eval.thread_waiting import SPIN_COUNT, limit_spinning
 from tests.support.fake_runner import FakeRunner
 from tests.support.runs import run
 
@@ -18,7 +18,7 @@ VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 @pytest.mark.parametrize("own", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "7"}])
 def test_only_what_the_user_has_not_said_is_set(own):
     environment = dict(own)
-    bound_waiting(environment)
+    limit_spinning(environment)
     assert environment == (own or {"GOMP_SPINCOUNT": str(SPIN_COUNT)})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from piebench_eval.data.image_files import read_picture
+from piebench_eval.data.images import read_image
 from piebench_eval.warning_filters import ignored_warnings
 
 PACKAGE = Path(__file__).parents[1] / "piebench_eval"
@@ -28,7 +28,7 @@ def slow_picture(tmp_path, monkeypatch):
         return whole(*arguments, **options)
 
     monkeypatch.setattr(Image, "open", slowly)
-    thread = threading.Thread(target=read_picture, args=(file,))
+    thread = threading.Thread(target=read_image, args=(file,))
     yield thread, opened, wanted
     wanted.set()
     thread.join()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from piebench_eval.data.blended_words import blended_word_problem
+from piebench_eval.data.prompts import blended_word_problem
 from piebench_eval.data.sample import Sample
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError, PiebenchWarning

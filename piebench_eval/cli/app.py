@@ -1,4 +1,4 @@
-"""The ``piebench`` command."""
+"""The ``piebench`` command and its error handling."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ from piebench_eval.version import __version__
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Print our own warnings as lines of the command's, not as Python does."""
+    """Print PiebenchWarnings as plain lines, without Python's file and line number."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", PiebenchWarning)
-        otherwise = warnings.showwarning
+        show_others = warnings.showwarning
 
         def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, PiebenchWarning):
                 print_warning(str(message))
             else:
-                otherwise(message, category, *where, **more)
+                show_others(message, category, *where, **more)
 
         warnings.showwarning = show
         yield
 
 
 _JSON = "piebench_eval.json"
-# Of click, or of the copy of it that newer versions of typer have.
+# From click, or from the copy of click in newer versions of typer.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 def _print_error(ctx: typer.Context, text: str) -> None:
-    """Tell why a command ends: as a line, or as JSON on standard output where JSON was asked for."""
+    """Print an error: as a line, or with ``--json`` as JSON on standard output."""
     if ctx.meta[_JSON]:
         out.print_json(data={"error": text})
         return
@@ -62,10 +62,10 @@ def _print_error(ctx: typer.Context, text: str) -> None:
 
 
 class _Group(TyperGroup):
-    """Ends a command that met a user's mistake with its message and exit code, not with a traceback."""
+    """Ends a command that raises a PiebenchError with message and exit code, without a traceback."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Note whether a program reads the answer."""
+        """Note whether the output is JSON."""
         ctx.meta[_JSON] = "--json" in args
         return super().parse_args(ctx, args)
 
@@ -94,8 +94,8 @@ app = typer.Typer(
     cls=_Group,
     help=(
         "Run, score and tabulate PIE-Bench: text-guided editing of real images.\n\n"
-        "See it work in minutes, without data, weights or GPU:  piebench demo\n\n"
-        "A benchmark folder goes in; edited images, scores and the paper's Table 1 come out:\n\n"
+        "Try it in minutes, without data, weights or GPU:  piebench demo\n\n"
+        "From a benchmark folder to edited images, scores and the paper's Table 1:\n\n"
         "  piebench run --data PIE-Bench_v1 --model CompVis/stable-diffusion-v1-4 "
         "--inversion direct --method p2p --out runs/x\n\n"
         "  piebench score runs/x\n\n"
@@ -130,12 +130,12 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Options of the program itself."""
+    """Global options."""
 
 
 def main() -> None:
     """Run the command line."""
-    # The models' loaders draw bars of their own, one per component.
+    # Model loaders draw one bar per component.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     app()
 

@@ -1,4 +1,4 @@
-"""What all commands share: consoles, warnings, and an end that loses nothing."""
+"""Output of all commands: console, warnings, and the message on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from piebench_eval.api.progress import err
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A pipe has no width of its own: wide enough for every table. Brackets are brackets, as for ``err``.
+# A pipe has no width: wide enough for every table. No markup, as for ``err``: paths have brackets.
 out = Console(
     highlight=False,
     emoji=False,
@@ -26,13 +26,13 @@ out = Console(
 
 
 def print_entry(name: str, about: str) -> None:
-    """A line that begins with a name in bold."""
+    """Print a line that starts with a name in bold."""
     out.print(name, style="bold", end="")
     out.print(f": {about}")
 
 
 def next_command(*arguments: object) -> str:
-    """A ``piebench`` command as a shell takes it, whatever paths it has.
+    """A ``piebench`` command line, quoted for the shell.
 
     >>> next_command("score", "my runs/x")
     "piebench score 'my runs/x'"
@@ -41,7 +41,7 @@ def next_command(*arguments: object) -> str:
 
 
 def print_warning(text: str) -> None:
-    """A line on the error console that does not end the command."""
+    """Print a warning on standard error."""
     err.print("warning: ", style="yellow", end="")
     err.print(text, markup=False)
 
@@ -50,7 +50,7 @@ def print_warning(text: str) -> None:
 def kept_on_interrupt(
     what: str = "what is scored is kept: run the same command again to go on",
 ) -> Iterator[None]:
-    """End a command that is interrupted with a line that says how to go on."""
+    """On Ctrl-C, end the command with exit code 130 and a line that says how to resume."""
     try:
         yield
     except KeyboardInterrupt:

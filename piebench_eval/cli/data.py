@@ -1,4 +1,4 @@
-"""``piebench data``: checking and making benchmark folders."""
+"""``piebench data``: validate, import, download, convert and draw benchmark folders."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from piebench_eval.data.remarks import Remark
     from piebench_eval.data.summary import TypeSummary
 
-app = typer.Typer(help="Get benchmark folders, check them, or draw one.", no_args_is_help=True)
+app = typer.Typer(help="Validate, import, download, convert or draw benchmark folders.", no_args_is_help=True)
 
 
 class Dataset(StrEnum):
-    """What can be fetched."""
+    """Datasets that can be downloaded."""
 
     pie_bench_pp = "pie-bench-pp"
 
 
 class SourceFormat(StrEnum):
-    """Formats that can be converted; the keys of ``piebench_eval.data.convert.convert.FORMATS``."""
+    """Formats that can be converted; the keys of ``piebench_eval.data.convert.benchmark.FORMATS``."""
 
     flowedit = "flowedit"
     ti2i = "ti2i"
@@ -52,10 +52,10 @@ def validate(
     mask_size: MaskSizeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Check a benchmark folder: every problem is listed with file, id, field and remedy; exit code 2 if any.
+    """Check a benchmark folder: lists every problem with file, id, field and remedy; exit code 2 if any.
 
-    What is suspicious without being wrong is listed as remarks: prompts that are the same, blended words that
-    stand in no prompt, empty and full masks, pictures that occur twice, ...
+    Suspicious samples are listed as remarks: equal prompts, blended words that are in no prompt, empty and
+    full masks, duplicate pictures, ...
 
     Example:
 
@@ -85,7 +85,7 @@ def validate(
 def _with_remarks(
     summary: TypeSummary, remarks: Sequence[Remark], types: Mapping[str, str]
 ) -> dict[str, Any]:
-    """A type's summary for JSON, with how many of its samples each remark is about."""
+    """The summary of an editing type for JSON, with the number of its samples that each remark applies to."""
     counts = {
         remark.name: count
         for remark in remarks
@@ -100,17 +100,18 @@ def import_(
         list[Path],
         typer.Option(
             "--zip",
-            help="The archive as downloaded. If a drive split the folder into several archives, give each "
+            help="The downloaded archive. If a drive split the folder into several archives, give each "
             "with its own --zip.",
             show_default=False,
         ),
     ],
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder to make.", show_default=False)],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder to create.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Unpack the archive that PIE-Bench's authors hand out, and check all of it.
+    """Unpack the archive of PIE-Bench's authors and check its content.
 
-    The folder appears once it is whole and sound; nothing that the archive says is trusted.
+    The folder is created only if it is complete and valid. Archives with unsafe entries (links, absolute or
+    parent paths, too large) are refused.
 
     Examples:
 
@@ -122,8 +123,10 @@ def import_(
     """
     from piebench_eval.data.archive import import_archive
 
-    with _progress() as told:
-        summaries = import_archive(zip_files, out_folder, lambda done, total: told("unpacking", done, total))
+    with _progress() as report:
+        summaries = import_archive(
+            zip_files, out_folder, lambda done, total: report("unpacking", done, total)
+        )
     if as_json:
         types = [asdict(summary) for summary in summaries]
         out.print_json(data={"folder": str(out_folder), "samples": _images(summaries), "types": types})
@@ -134,18 +137,18 @@ def import_(
 
 @app.command()
 def fetch(
-    dataset: Annotated[Dataset, typer.Argument(help="What to fetch.", show_default=False)],
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder to make.", show_default=False)],
+    dataset: Annotated[Dataset, typer.Argument(help="Dataset to download.", show_default=False)],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder to create.", show_default=False)],
     revision: Annotated[
         str | None,
         typer.Option(help="Commit, branch or tag of the dataset; the newest by default.", show_default=False),
     ] = None,
 ) -> None:
-    """Fetch PIE-Bench++ from the Hugging Face Hub, as a folder in the official layout.
+    """Download PIE-Bench++ from the Hugging Face Hub as a folder in PIE-Bench's layout.
 
     PIE-Bench++ needs no form. Its prompts change several things at once, and many masks cover the whole
-    picture. Interrupted, the same command goes on with the files that it lacks. SOURCE.json in the folder
-    says which commit it is, and under what licence.
+    picture. After an interruption, the same command downloads the missing files. SOURCE.json in the folder
+    records the commit and the licence.
 
     Examples:
 
@@ -155,8 +158,8 @@ def fetch(
     """
     from piebench_eval.data.download import LICENCE, REPO_ID, SOURCE_FILE, fetch_pie_bench_pp
 
-    with _progress() as told:
-        summaries = fetch_pie_bench_pp(out_folder, told, revision)
+    with _progress() as report:
+        summaries = fetch_pie_bench_pp(out_folder, report, revision)
     out.print(f"{_images(summaries)} samples in {out_folder}, no problem found.", markup=False)
     out.print(f"{REPO_ID} is under the licence {LICENCE}; {SOURCE_FILE} says more.", markup=False)
     _print_remark(summaries)
@@ -164,31 +167,29 @@ def fetch(
 
 @app.command()
 def convert(
-    source_format: Annotated[
-        SourceFormat, typer.Option("--from", help="Which format it is.", show_default=False)
-    ],
+    source_format: Annotated[SourceFormat, typer.Option("--from", help="Input format.", show_default=False)],
     source: Annotated[
-        Path, typer.Option("--in", help="The format's file, or a folder that holds it.", show_default=False)
+        Path, typer.Option("--in", help="Input file, or a folder that contains it.", show_default=False)
     ],
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder to make.", show_default=False)],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder to create.", show_default=False)],
     images: Annotated[
         Path | None,
         typer.Option(
-            help="Folder that the paths of pictures and masks start from; by default the file's own, or one "
-            "of the two above it.",
+            help="Folder that image and mask paths are relative to; by default that of the file, or one of "
+            "the two above it.",
             show_default=False,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Make a benchmark folder of edits that are described in another format; pictures are copied.
+    """Convert edits in another format to a benchmark folder; images are copied.
 
-    csv: a table that anybody can write, a line for each edit. The first line
-    names the columns. Needed: image (a path that starts at the table's folder),
-    source_prompt, target_prompt. As wanted: id (by default the picture's name),
-    type (0 to 9, or a name such as "change object"), instruction, blended_word,
-    mask (the path of a picture, white where the edit may take place; or numbers:
-    START LENGTH START LENGTH ...).
+    csv: a table with a line for each edit. The first line names the columns.
+    Required: image (a path relative to the table's folder), source_prompt,
+    target_prompt. Optional: id (by default the image's name), type (0 to 9, or
+    a name such as "change object"), instruction, blended_word, mask (the path of
+    an image, white where the edit may take place; or numbers: START LENGTH
+    START LENGTH ...).
 
     flowedit: a YAML list of input_img, source_prompt and target_prompts (and
     target_codes).
@@ -196,8 +197,8 @@ def convert(
     ti2i: JSON with image_path, original_prompt and editing_prompt, by id or in
     a list.
 
-    coco-mask: the official file, but with masks as COCO writes them, of size and
-    counts.
+    coco-mask: PIE-Bench's mapping file, but with masks in COCO's format (size
+    and counts).
 
     Examples:
 
@@ -207,11 +208,15 @@ def convert(
 
       piebench data convert --from ti2i --in data/mapping_file_ti2i_benchmark.json --out ti2i-bench
     """
-    from piebench_eval.data.convert.convert import convert as convert_folder
+    from piebench_eval.data.convert.benchmark import convert_benchmark
 
-    with _progress() as told:
-        converted = convert_folder(
-            source_format.value, source, out_folder, images, lambda done, total: told("reading", done, total)
+    with _progress() as report:
+        converted = convert_benchmark(
+            source_format.value,
+            source,
+            out_folder,
+            images,
+            lambda done, total: report("reading", done, total),
         )
     summaries = converted.summaries
     if as_json:
@@ -227,11 +232,11 @@ def convert(
 
 @app.command()
 def demo(
-    out_folder: Annotated[Path, typer.Option("--out", help="Folder to write.", show_default=False)],
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder to create.", show_default=False)],
     per_type: Annotated[int, typer.Option(min=1, help="Samples of each of the ten editing types.")] = 4,
-    seed: Annotated[int, typer.Option(min=0, help="Which scenes to draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random scenes.")] = 0,
 ) -> None:
-    """Draw a benchmark of simple scenes in the official layout, with the ideal edit of each beside it.
+    """Draw a benchmark of simple scenes in PIE-Bench's layout, with the ideal edit of each.
 
     Example:
 
@@ -248,17 +253,17 @@ def demo(
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar that is told what is done now, and how many of how many."""
+    """Show a progress bar; yields a function of the current stage, the items done and their total number."""
     with progress_bar() as bar:
         tasks: dict[str, TaskID] = {}
 
-        def told(what: str, done: int, total: int) -> None:
+        def update(what: str, done: int, total: int) -> None:
             task = tasks.get(what)
             if task is None:
                 task = tasks[what] = bar.add_task(what, total=total)
             bar.update(task, completed=done)
 
-        yield told
+        yield update
 
 
 def _images(summaries: list[TypeSummary]) -> int:

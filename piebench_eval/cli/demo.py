@@ -1,4 +1,4 @@
-"""``piebench demo``: the whole way from pictures to a table, on the embedded world."""
+"""``piebench demo``: edit, score and tabulate the embedded benchmark with the embedded models."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ DEMO_SAMPLES = 10
 """Samples of the demo: one of each editing type."""
 
 _QUICK_INVERSIONS, _QUICK_METHODS = ["ddim", "direct"], ["p2p"]
-"""Combinations of ``--quick``: those that ``_STORY`` compares."""
+"""Combinations of ``--quick``: those that ``_COMPARISONS`` compares."""
 
 _BATCH = 10
-"""Samples per batch: the small UNet is quick enough for the calls themselves to count, even on a CPU."""
+"""Samples per batch: with the small UNet, the overhead of each call matters even on a CPU."""
 
-_STORY = (
+_COMPARISONS = (
     ("direct+p2p", "ddim+p2p", ("structure_distance", "psnr", "lpips", "mse", "ssim")),
     ("direct+p2p", "source-copy", ("clip_whole",)),
 )
@@ -36,15 +36,15 @@ def demo(
         bool, typer.Option("--quick", help="Only Prompt-to-Prompt, after DDIM and Direct Inversion.")
     ] = False,
     samples: Annotated[
-        int, typer.Option(min=1, help="How many samples, in turns over the types; there are 40.")
+        int, typer.Option(min=1, help="Number of samples, spread over the editing types; at most 40.")
     ] = DEMO_SAMPLES,
     out_folder: Annotated[Path, typer.Option("--out", help="Run folder.")] = Path("piebench-demo"),
 ) -> None:
-    """See the harness work: draw a benchmark, edit it by all twelve combinations, score and tabulate.
+    """Try the harness: draw a benchmark, edit it with all twelve combinations, score and tabulate.
 
     Needs no data, no download and no GPU: the pictures are drawn, and the models that edit and score them
     are small ones that come with the package. Two rows need no model: oracle scores the ideal edits,
-    source-copy the untouched sources. The table says nothing about Stable Diffusion.
+    source-copy the unedited sources. The table says nothing about Stable Diffusion.
 
     Examples:
 
@@ -70,35 +70,35 @@ def demo(
     plan = plan_run(recipe, None, out_folder, Selection(limit=samples), MachineOptions(batch_size=_BATCH))
     execute_with_progress(plan)
     evaluation_set = evaluation_set_of_run(out_folder)
-    # Without the rest of a larger demo that was stopped in this folder.
+    # A larger demo may have been stopped in this folder.
     ids = {sample.id for sample in plan.samples}
     wanted = [edited_image for edited_image in evaluation_set.edited_images if edited_image.sample.id in ids]
-    with kept_on_interrupt(), shown_progress() as tell:
+    with kept_on_interrupt(), shown_progress() as report:
         scoring = Scoring(networks_for(DEMO), columns=evaluation_set.columns)
-        score_images(replace(evaluation_set, edited_images=wanted, missing=[]), scoring, tell)
+        score_images(replace(evaluation_set, edited_images=wanted, missing=[]), scoring, report)
     print_table(out_folder)
-    _print_story(evaluation_set.scores_file)
+    _print_comparisons(evaluation_set.scores_file)
     sheet = _write_sheet(plan)
     out.print(f"Look: {sheet}", markup=False)
     out.print(f"All pictures: {out_folder / 'images'}; the drawn benchmark: {plan.data}", markup=False)
     out.print(f"Next: {next_command('report', out_folder)}", markup=False)
 
 
-def _print_story(scores_file: Path) -> None:
-    """What the table shows beyond chance: pairs of rows whose differences have a meaning."""
+def _print_comparisons(scores_file: Path) -> None:
+    """Print the paired differences between the rows worth comparing, with confidence intervals."""
     from piebench_eval.tables.scores import read_scores
     from piebench_eval.tables.statistics.paired_comparison import compare_pair
 
     scores = read_scores(scores_file)
     out.print("Mean difference on the same pictures, and its 95% interval:")
-    for one, other, metrics in _STORY:
+    for one, other, metrics in _COMPARISONS:
         found = compare_pair(scores, one, other).set_index("metric").loc[list(metrics)]
         parts = [f"{metric} {_difference_text(row)}" for metric, row in found.iterrows()]
         out.print(f"- {one} minus {other}: {', '.join(parts)}", markup=False)
 
 
 def _difference_text(row: Any) -> str:
-    """A row of ``compare_pair``: one pair has a difference and no interval, none has neither."""
+    """Format a row of ``compare_pair``: a single pair has no interval."""
     if not row.pairs:
         return "no pair to compare"
     if row.pairs == 1:
@@ -107,7 +107,7 @@ def _difference_text(row: Any) -> str:
 
 
 def _write_sheet(plan: RunPlan) -> Path:
-    """The first sample of each editing type: source, every combination's edit, ideal."""
+    """Write a sheet of the first sample of each editing type: source, edit of each combination, ideal."""
     from piebench_eval.data.sample import TYPE_NAMES
     from piebench_eval.data.selection import select_samples
     from piebench_eval.demo.benchmark import IDEAL_FOLDER
@@ -115,6 +115,6 @@ def _write_sheet(plan: RunPlan) -> Path:
     from piebench_eval.runs.store.folder import RunStore
 
     file = plan.out / _SHEET_FILE
-    shown = select_samples(plan.samples, limit=len(TYPE_NAMES))
-    run_sheet(RunStore.read(plan.out), shown, plan.data / IDEAL_FOLDER).save(file)
+    samples = select_samples(plan.samples, limit=len(TYPE_NAMES))
+    run_sheet(RunStore.read(plan.out), samples, plan.data / IDEAL_FOLDER).save(file)
     return file

@@ -1,4 +1,4 @@
-"""Tables on the terminal, none of whose cells is cut short."""
+"""Print tables on the terminal without truncating cells."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def print_grid(
     marks: Marks | None = None,
     sections: Sequence[Hashable] | None = None,
 ) -> None:
-    """Print a table as wide as it is: what does not fit an 80-column terminal is left to it to wrap.
+    """Print a table at its full width; a narrower terminal wraps it.
 
     Args:
         shown: labels first, then numbers.
         titles: headings of the metrics, by key.
-        marks: what is bold, underlined or coloured.
-        sections: what each row is of, see ``to_grid``.
+        marks: bold, underlined and coloured cells.
+        sections: the section of each row, see ``to_grid``.
     """
     from rich.measure import Measurement
 

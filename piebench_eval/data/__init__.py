@@ -1,1 +1,1 @@
-"""Benchmark data: samples, their masks and images, and the loaders that read a benchmark folder."""
+"""Benchmark data: samples, masks, images and prompts; loading, downloading and converting benchmarks."""

@@ -1,15 +1,14 @@
-"""Folders that exist completely or not at all."""
+"""Create a folder atomically: it exists completely or not at all."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.files import cannot_write
+from piebench_eval.files import cannot_write, temporary_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +18,7 @@ _REMEDY = "make room or allow writing there, and run the same command again"
 
 
 def require_new(folder: Path) -> None:
-    """Refuse a folder that holds something already.
+    """Refuse a folder that is not empty.
 
     Raises:
         PiebenchError: it is a file, or not empty.
@@ -33,23 +32,23 @@ def require_new(folder: Path) -> None:
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder beside the wanted one, and rename it when the body has filled it.
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Create a temporary folder, and rename it when the body has filled it.
 
-    If the body raises, or is interrupted, nothing is left behind.
+    If the body raises or is interrupted, nothing is left behind.
 
     Args:
-        folder: what it will be called; it may exist if it is empty.
+        folder: its final path; a folder there must be empty.
 
     Yields:
-        The temporary folder.
+        The temporary folder, beside the final one.
 
     Raises:
-        PiebenchError: the wanted folder holds something, or the disk cannot be written to.
+        PiebenchError: the folder is not empty, or the disk cannot be written to.
     """
     require_new(folder)
     wanted = folder.resolve()
-    partial = wanted.with_name(f".{wanted.name}.{socket.gethostname()}.{os.getpid()}.partial")
+    partial = temporary_path(wanted)
     try:
         partial.mkdir(parents=True)
         yield partial
@@ -62,8 +61,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def _flush(folder: Path) -> None:
-    """Wait until every file is on the disk: the rename must not survive a crash that they do not."""
+    """Flush every file to disk, so that a crash after the rename loses none of them."""
     for file in folder.rglob("*"):
         if file.is_file():
-            with file.open("r+b") as stream:  # Windows flushes nothing that is open for reading alone
+            with file.open("r+b") as stream:  # Windows flushes only files open for writing
                 os.fsync(stream.fileno())

@@ -1,33 +1,37 @@
-"""PIE-Bench++ from the Hub, as a benchmark folder that knows where it is from."""
+"""Download PIE-Bench++ from the Hugging Face Hub as a benchmark folder in the official layout."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import logging
 import re
 import shutil
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from piebench_eval.data.atomic_folder import require_new, whole_folder
-from piebench_eval.data.hub import fetch_file, list_dataset
-from piebench_eval.data.pie_bench import load_pie_bench
+from piebench_eval.data.atomic_folder import atomic_folder, require_new
+from piebench_eval.data.messages import printable
 from piebench_eval.data.pie_bench_pp import CONFIGS, NOTES, write_official_folder
-from piebench_eval.data.summary import summarise
-from piebench_eval.errors import DataError, PiebenchError
+from piebench_eval.data.summary import summarise_new_folder
+from piebench_eval.errors import PiebenchError
 from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from piebench_eval.data.hub import HubFile, HubListing
     from piebench_eval.data.summary import TypeSummary
 
 REPO_ID = "UB-CVML-Group/PIE_Bench_pp"
 LICENCE = "cc-by-sa-4.0"
 SOURCE_FILE = "SOURCE.json"
-"""Beside the mapping file: dataset, commit, licence, checksums, and what the conversion did."""
+"""Beside the mapping file: dataset, commit, licence, checksums and notes on the conversion."""
 
 _FILE = re.compile(r"([^/]+)/V1-[\w.-]+\.parquet")
+_TIMEOUT_SECONDS = 30
+_RETRY = "downloaded files are kept: run the same command again"
 
 
 def fetch_pie_bench_pp(
@@ -36,74 +40,179 @@ def fetch_pie_bench_pp(
     revision: str | None = None,
     endpoint: str | None = None,
 ) -> list[TypeSummary]:
-    """Fetch PIE-Bench++ and convert it to the official layout.
+    """Download PIE-Bench++ and convert it to the official layout.
 
-    Files are fetched into a folder beside the new one, FOLDER.download, which is kept until all is done: a
-    call after an interrupted one fetches only what is lacking.
+    Files are downloaded to FOLDER.download, which is removed at the end: after an interruption, the next call
+    downloads only the missing files.
 
     Args:
         folder: the new benchmark folder.
-        progress: is told what is done now, and how many files of how many are through with it.
+        progress: called with the current stage, the files done and the total number of files.
         revision: branch, tag or commit of the dataset; None is the main branch.
-        endpoint: the Hub's address; None is the public one, or what HF_ENDPOINT names.
+        endpoint: the Hub's address; None is the public one, or that of HF_ENDPOINT.
 
     Returns:
-        What the new folder holds, by editing type.
+        A summary of the new folder, by editing type.
 
     Raises:
-        DataError: the dataset does not hold what it should.
-        PiebenchError: no network, no such revision, damaged files, a full disk, or the folder holds something
-            already.
+        DataError: the dataset's files are not as expected.
+        PiebenchError: no network, no such revision, damaged files, a full disk, or the folder is not empty.
     """
     require_new(folder)
-    listing = list_dataset(REPO_ID, revision, endpoint)
-    wanted = _wanted_files(listing)
+    commit, checksums = _list_files(revision, endpoint)
+    files = _files_by_config(commit, checksums)
     download = folder.resolve().with_name(f"{folder.resolve().name}.download")
     if download.exists() and not (download / ".cache" / "huggingface").is_dir():
         raise PiebenchError(f"{download} is needed for the download and holds something else; move it away")
-    parquet: dict[str, list[Path]] = {config: [] for config in CONFIGS}
-    for done, (config, file) in enumerate(wanted, start=1):
-        parquet[config].append(fetch_file(listing, file, download, endpoint))
-        progress("fetching", done, len(wanted))
-    with whole_folder(folder) as partial:
+    wanted = {path: checksums[path] for paths in files.values() for path in paths}
+    _download(wanted, commit, download, lambda done: progress("fetching", done, len(wanted)), endpoint)
+    _verify(wanted, download)
+    with atomic_folder(folder) as partial:
+        parquet = {config: [download / path for path in paths] for config, paths in files.items()}
         write_official_folder(parquet, partial, lambda done, total: progress("converting", done, total))
-        (partial / SOURCE_FILE).write_text(_provenance(listing, wanted), encoding="utf-8")
-        try:
-            summaries = summarise(load_pie_bench(partial, check_masks=False))
-        except DataError as error:
-            raise DataError([text.replace(str(partial), REPO_ID) for text in error.problems]) from None
+        (partial / SOURCE_FILE).write_text(_provenance(commit, wanted), encoding="utf-8")
+        summaries = summarise_new_folder(partial, REPO_ID)
     shutil.rmtree(download, ignore_errors=True)
     return summaries
 
 
-def _wanted_files(listing: HubListing) -> list[tuple[str, HubFile]]:
-    """The dataset's parquet files with the part each belongs to, in the official order.
+def _list_files(revision: str | None, endpoint: str | None) -> tuple[str, dict[str, str]]:
+    """The commit of a revision, and the SHA-256 of each of its large files, by path."""
+    from huggingface_hub import HfApi
 
-    Raises:
-        PiebenchError: a part has none.
-    """
-    wanted = [
-        (config, file)
-        for config in CONFIGS
-        for file in sorted(listing.files, key=lambda file: file.path)
-        if (match := _FILE.fullmatch(file.path)) and match[1] == config
-    ]
-    if lacking := [config for config in CONFIGS if config not in {config for config, _ in wanted}]:
+    with _hub_errors(revision):
+        info = HfApi(endpoint=endpoint).dataset_info(
+            REPO_ID, revision=revision, files_metadata=True, timeout=_TIMEOUT_SECONDS
+        )
+        checksums = {file.rfilename: file.lfs.sha256 for file in info.siblings or () if file.lfs}
+    if info.sha is None:
+        raise PiebenchError(f"dataset {REPO_ID}: the Hub names no commit; check HF_ENDPOINT")
+    return info.sha, checksums
+
+
+def _files_by_config(commit: str, checksums: Mapping[str, str]) -> dict[str, list[str]]:
+    """Paths of the parquet files of each of ``CONFIGS``."""
+    files: dict[str, list[str]] = {config: [] for config in CONFIGS}
+    for path in sorted(checksums):
+        if (match := _FILE.fullmatch(path)) and match[1] in files:
+            files[match[1]].append(path)
+    if missing := [config for config, paths in files.items() if not paths]:
         raise PiebenchError(
-            f"dataset {listing.repo_id}: has no file {lacking[0]}/V1-*.parquet at commit {listing.commit}; "
+            f"dataset {REPO_ID}: has no file {missing[0]}/V1-*.parquet at commit {commit}; "
             "give a --revision that has"
         )
-    return wanted
+    return files
 
 
-def _provenance(listing: HubListing, files: list[tuple[str, HubFile]]) -> str:
+def _download(
+    wanted: Mapping[str, str],
+    commit: str,
+    folder: Path,
+    progress: Callable[[int], None],
+    endpoint: str | None,
+) -> None:
+    """Download files that the folder lacks; a broken connection resumes where it broke."""
+    from huggingface_hub import snapshot_download
+    from tqdm import tqdm
+
+    class FileCount(tqdm):
+        """Forwards the count of files to ``progress``; draws nothing."""
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            quiet = {"file": io.StringIO(), "disable": False, "mininterval": 0, "miniters": 1}
+            super().__init__(*args, **{**options, **quiet})
+
+        def update(self, n: float | None = 1) -> Any:
+            updated = super().update(n)
+            if self.unit == "it":  # the other bars count bytes
+                progress(int(self.n))
+            return updated
+
+    with _hub_errors(commit):
+        snapshot_download(
+            REPO_ID,
+            repo_type="dataset",
+            revision=commit,
+            local_dir=folder,
+            allow_patterns=list(wanted),
+            max_workers=1,  # an interrupt waits for the files in progress
+            tqdm_class=FileCount,
+            endpoint=endpoint,
+        )
+
+
+def _verify(checksums: Mapping[str, str], folder: Path) -> None:
+    """Compare downloaded files with the Hub's SHA-256; a damaged file is removed.
+
+    Raises:
+        PiebenchError: a file is missing or damaged.
+    """
+    for path, expected in checksums.items():
+        file = folder / path
+        try:
+            with file.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise PiebenchError(f"{file}: cannot be read ({error.strerror}); {_RETRY}") from None
+        if digest != expected:
+            file.unlink()
+            raise PiebenchError(
+                f"{file}: is damaged (its SHA-256 is {digest}, the Hub lists {expected}); the file is "
+                "removed, the others are kept: run the same command again"
+            )
+
+
+def _provenance(commit: str, checksums: Mapping[str, str]) -> str:
     source = {
-        "dataset": f"https://huggingface.co/datasets/{listing.repo_id}",
-        "repo_id": listing.repo_id,
-        "revision": listing.commit,
+        "dataset": f"https://huggingface.co/datasets/{REPO_ID}",
+        "repo_id": REPO_ID,
+        "revision": commit,
         "license": LICENCE,
-        "sha256": {file.path: file.sha256 for _, file in files},
+        "sha256": dict(checksums),
         "piebench_eval": __version__,
         "conversion": NOTES,
     }
     return json.dumps(source, indent=1)
+
+
+@contextmanager
+def _hub_errors(revision: str | None) -> Iterator[None]:
+    """Raise errors of the Hub's library and the network as PiebenchError, and silence its warnings."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    name = f"dataset {REPO_ID}"
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    except RevisionNotFoundError:
+        raise PiebenchError(
+            f"{name}: has no revision {printable(str(revision))}; give a branch, tag or commit of "
+            f"https://huggingface.co/datasets/{REPO_ID}/commits"
+        ) from None
+    except (GatedRepoError, RepositoryNotFoundError):
+        raise PiebenchError(
+            f"{name}: the Hub does not know it, or does not show it to you; check HF_ENDPOINT and HF_TOKEN "
+            "if they are set"
+        ) from None
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        raise PiebenchError(f"{name}: the Hub answers with error {status}; {_RETRY} later") from None
+    except Exception as error:  # three network libraries are in use, each with its own errors
+        if isinstance(error, OSError) and error.strerror and not isinstance(error, ConnectionError):
+            raise PiebenchError(
+                f"{error.filename or name}: cannot be written ({error.strerror}); make room or allow writing "
+                f"there; {_RETRY}"
+            ) from None
+        reason = printable(str(error).strip().split("\n")[0]) or type(error).__name__
+        raise PiebenchError(
+            f"{name}: the Hub cannot be reached ({reason}); check the network; {_RETRY}"
+        ) from None
+    finally:
+        logger.setLevel(level)

@@ -1,82 +1,134 @@
-"""Reading pictures and masks at the model's resolution, and encoding edits."""
+"""Read image files as RGB, and bring them to the model's resolution."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, Literal
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
-from piebench_eval.data.image_files import picture_size, read_picture
-from piebench_eval.data.rle import BoolMask, decode_rle, set_frame
+from piebench_eval.data.messages import printable
+from piebench_eval.errors import PiebenchError
+from piebench_eval.warning_filters import ignored_warnings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from piebench_eval.data.sample import Sample
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+MAX_PIXELS = 64_000_000
+"""No benchmark has larger images; a small file that claims more would exhaust the memory."""
 
+Size = tuple[int, int]
+"""Width and height in pixels."""
 
 ImageLoader = Literal["crop", "stretch", "shorter_side"]
-"""How a picture is brought to a resolution; all three are one where pictures have it already."""
+"""How an image is brought to a resolution; all three agree on images that have it already."""
+
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""The operation that turns an image upright, by EXIF orientation; 5 to 8 exchange width and height."""
+
+_REPLACE = f"replace it with a whole {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
+_RAW_MODES_WITH_COLOR_KEY = ("1", "L", "RGB")
+"""Raw modes whose transparent colour Pillow gives in the units of the decoded pixels."""
+
+
+class ImageError(ValueError):
+    """What is wrong with an image, and the remedy; callers add the file's name."""
+
+
+def read_image(file: Path) -> NDArray[np.uint8]:
+    """Read an image as RGB.
+
+    Grey, palette, CMYK and 16-bit grey images are converted to RGB, and the EXIF orientation is applied.
+    Images without a unique RGB form (transparent, animated, floating point) are refused.
+
+    Returns:
+        Array of shape ``[height, width, 3]``, 0 to 255.
+
+    Raises:
+        PiebenchError: the file is missing, damaged, too large or of an unsupported kind.
+    """
+    try:
+        return decode_image(file)
+    except ImageError as error:
+        raise PiebenchError(f"{file}: {error}") from None
+
+
+def image_size(file: Path) -> Size:
+    """Read an image's width and height in pixels from its header, after EXIF orientation.
+
+    Raises:
+        PiebenchError: the file is missing, too large or of an unsupported kind.
+    """
+    try:
+        with _opened(file) as image:
+            width, height = image.size
+            return (height, width) if _orientation(image) >= 5 else (width, height)
+    except ImageError as error:
+        raise PiebenchError(f"{file}: {error}") from None
+
+
+def size_text(size: Size) -> str:
+    """Write a size as ``WIDTHxHEIGHT``."""
+    return f"{size[0]}x{size[1]}"
+
+
+def decode_image(source: Path | IO[bytes]) -> NDArray[np.uint8]:
+    """Read an image as ``read_image`` does, from a file or a stream.
+
+    Raises:
+        ImageError: it cannot be read as RGB.
+    """
+    with _opened(source) as image:
+        # A JPEG with a second frame (a preview, a depth map) is one image with an attachment.
+        if image.format != "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:
+            raise ImageError(f"holds {frames} pictures (an animation, or pages); save one of them alone")
+        transpose = _TRANSPOSE.get(_orientation(image))
+        pixels = _to_rgb(image)
+    return pixels if transpose is None else np.array(Image.fromarray(pixels).transpose(transpose))
 
 
 def load_image(
     file: Path,
     resolution: int | None = None,
     loader: ImageLoader = "crop",
-    read: Callable[[Path], NDArray[np.uint8]] = read_picture,
+    read: Callable[[Path], NDArray[np.uint8]] = read_image,
 ) -> NDArray[np.uint8]:
-    """Read a picture as RGB at a resolution.
+    """Read an image as RGB at a resolution.
 
     Args:
-        file: the picture.
-        resolution: length in pixels of the result's shorter side; None for that of the picture itself.
-        loader: ``crop`` cuts the central square out and resizes it with PIL's default filter; ``stretch``
-            takes the nearest pixels of the whole picture and makes them a square; ``shorter_side`` resizes
-            the whole picture bilinearly until its shorter side fits, and is the only one whose result need
-            not be square.
-
-        read: where its pixels come from; its file by default.
+        file: the image file.
+        resolution: length in pixels of the result's shorter side; None keeps that of the image.
+        loader: ``crop`` crops the central square and resizes it with PIL's default filter; ``stretch``
+            samples the nearest pixels of the whole image on a square grid; ``shorter_side`` resizes the whole
+            image bilinearly until its shorter side fits (the only loader whose result need not be square).
+        read: returns the pixels of a file, ``[height, width, 3]``.
 
     Returns:
         Array of shape ``[height, width, 3]``.
 
     Raises:
-        PiebenchError: the picture is missing, damaged or of a kind that has no one look as RGB.
+        PiebenchError: the image is missing, damaged or has no unique RGB form.
     """
-    size_filter = Image.Resampling.BILINEAR if loader == "shorter_side" else None
-    return _brought(Image.fromarray(read(file)), resolution, loader, size_filter)
+    resample = Image.Resampling.BILINEAR if loader == "shorter_side" else None
+    return resize(Image.fromarray(read(file)), resolution, loader, resample)
 
 
-def load_mask(
-    sample: Sample, resolution: int | None = None, frame: bool = True, loader: ImageLoader = "crop"
-) -> BoolMask:
-    """Decode a sample's mask and bring it to a resolution as its picture is, by the nearest pixels.
-
-    Args:
-        sample: whose mask.
-        resolution: see ``load_image``.
-        frame: whether the outermost frame is set, as the protocol has it.
-        loader: how the picture is brought to the resolution.
-
-    Returns:
-        Mask ``[height, width]`` of the loaded picture, True where it should be edited.
-
-    Raises:
-        PiebenchError: the picture, whose size the mask has, is missing or damaged.
-    """
-    width, height = picture_size(sample.file)
-    stored = Image.fromarray(decode_rle(sample.mask_rle, height, width, frame=False))
-    mask = _brought(stored, resolution, loader, Image.Resampling.NEAREST)
-    return set_frame(mask) if frame else mask
-
-
-def loaded_size(size: tuple[int, int], loader: ImageLoader, resolution: int | None = None) -> tuple[int, int]:
-    """Width and height that a loader makes of a picture's; see ``load_image``.
+def loaded_size(size: Size, loader: ImageLoader, resolution: int | None = None) -> Size:
+    """Width and height of an image after ``load_image``, from its own width and height.
 
     >>> loaded_size((640, 480), "crop", 512), loaded_size((640, 480), "shorter_side", 512)
     ((512, 512), (682, 512))
@@ -89,13 +141,13 @@ def loaded_size(size: tuple[int, int], loader: ImageLoader, resolution: int | No
     return resolution * width // shorter, resolution * height // shorter
 
 
-def _brought(
-    image: Image.Image, resolution: int | None, loader: ImageLoader, size_filter: Image.Resampling | None
+def resize(
+    image: Image.Image, resolution: int | None, loader: ImageLoader, resample: Image.Resampling | None
 ) -> NDArray[Any]:
-    """Bring a picture or a mask to a resolution; ``stretch`` has no use for the filter."""
+    """Bring an image or a mask to a resolution; see ``load_image``. ``stretch`` ignores the filter."""
     size = loaded_size(image.size, loader, resolution)
     if loader == "crop":
-        image = centre_square(image)
+        image = center_crop(image)
     if image.size == size:
         return np.array(image)
     if loader == "stretch":
@@ -104,21 +156,90 @@ def _brought(
             for target, side in zip(size[::-1], (image.height, image.width), strict=True)
         )
         return np.array(image)[rows[:, None], columns]
-    return np.array(image.resize(size, size_filter))
+    return np.array(image.resize(size, resample))
 
 
-def centre_square(image: Image.Image) -> Image.Image:
-    """The largest square in the middle of a picture."""
+def center_crop(image: Image.Image) -> Image.Image:
+    """Crop the largest central square."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))
 
 
 def encode_image(image: NDArray[np.uint8], image_format: str = "png") -> bytes:
-    """Encode a picture ``[height, width, 3]`` as ``png`` or ``jpeg:QUALITY``."""
+    """Encode an image ``[height, width, 3]`` as ``png`` or ``jpeg:QUALITY``."""
     buffer = io.BytesIO()
     if image_format == "png":
         Image.fromarray(image).save(buffer, "PNG")
     else:
         Image.fromarray(image).save(buffer, "JPEG", quality=int(image_format.partition(":")[2]))
     return buffer.getvalue()
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation of an open image, 1 (upright) to 8."""
+    if image.format == "TIFF":
+        return 1  # Pillow applies it
+    # PNG's own method decodes the whole image to find tags behind the pixels.
+    try:
+        tag = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Pillow raises almost anything on damaged tags
+        return 1
+    return tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
+
+
+@contextmanager
+def _opened(source: Path | IO[bytes]) -> Iterator[Image.Image]:
+    """Open an image; any error on opening or in the body becomes an ImageError."""
+    if isinstance(source, Path) and not source.is_file():
+        raise ImageError("there is no such file; restore it")
+    try:
+        with ignored_warnings(), Image.open(source, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            yield image
+    except ImageError:
+        raise
+    except Image.DecompressionBombError:
+        raise ImageError(f"claims more than {MAX_PIXELS // 1_000_000} megapixels; {_REPLACE}") from None
+    except Image.UnidentifiedImageError:
+        raise ImageError(f"is no picture of a known kind; {_REPLACE}") from None
+    except Exception as error:  # a damaged file makes Pillow raise almost anything, SyntaxError included
+        reason = printable(str(error)) if str(error) else type(error).__name__
+        raise ImageError(f"the picture cannot be read ({reason}); {_REPLACE}") from None
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode == "F":
+        raise ImageError("holds floating point numbers, whose white is unknown; save it with 8 bits")
+    if _is_transparent(image):
+        raise ImageError("has transparent pixels; flatten it onto a background")
+    if image.mode.startswith("I"):
+        grey = _to_8_bits(np.array(image))
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    return np.array(image.convert("RGB"))
+
+
+def _to_8_bits(grey: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Scale ``[height, width]`` from 0..65535 to 0..255, rounded; Pillow would clip at 255."""
+    if grey.min() < 0 or grey.max() > 65535:
+        raise ImageError("holds grey levels beyond 16 bits, whose white is unknown; save it with 8 bits")
+    return ((grey.astype(np.int64) + 128) // 257).astype(np.uint8)
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    """Whether any pixel is transparent or translucent."""
+    if not image.has_transparency_data:
+        return False
+    if image.mode.startswith("I"):
+        return bool((np.array(image) == image.info["transparency"]).any())
+    if image.mode in ("1", "L", "RGB") and _raw_mode(image) not in _RAW_MODES_WITH_COLOR_KEY:
+        return True
+    return bool(np.array(image.convert("RGBA"))[:, :, 3].min() < 255)
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """Pillow's name for the pixel layout in the file; known only until the pixels are loaded."""
+    tiles = getattr(image, "tile", ())
+    mode = tiles[0].args if tiles else image.mode
+    return mode if isinstance(mode, str) else mode[0]

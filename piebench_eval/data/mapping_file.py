@@ -1,4 +1,4 @@
-"""Reading the mapping file: what JSON forbids and Python's reader lets pass is kept, to be told by name."""
+"""Read the mapping file, with the duplicate keys and invalid numbers that Python's reader lets pass."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.data.names import kind_of, shown
+from piebench_eval.data.messages import kind_of, printable
 from piebench_eval.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-class NoNumber:
-    """Stands for a number that JSON does not know (NaN) or that nobody can mean (thousands of digits)."""
+class InvalidNumber:
+    """A number that JSON does not allow (NaN), or one of thousands of digits."""
 
     def __init__(self, text: str):
-        self.text = shown(text)
+        self.text = printable(text)
 
     def __str__(self) -> str:
         return self.text
 
 
 class JsonObject(dict[str, Any]):
-    """A JSON object that remembers which of its keys were written more than once."""
+    """A JSON object that records its duplicate keys."""
 
     def __init__(self, pairs: list[tuple[str, Any]]):
         super().__init__(pairs)
@@ -32,11 +32,11 @@ class JsonObject(dict[str, Any]):
 
 
 def read_mapping_file(file: Path) -> JsonObject:
-    """Read the object that maps ids to annotations; a byte order mark before it is no harm.
+    """Read the object that maps ids to annotations, with or without a byte order mark.
 
     Raises:
         FileNotFoundError: there is no such file.
-        DataError: it cannot be read, is not JSON, or does not hold one object with something in it.
+        DataError: it cannot be read, is not JSON, or is not an object with annotations.
     """
     annotations = read_json(file)
     if not isinstance(annotations, JsonObject):
@@ -52,7 +52,7 @@ def read_mapping_file(file: Path) -> JsonObject:
 
 
 def read_json(file: Path) -> Any:
-    """Read a JSON file: objects as JsonObject, and numbers that are none as NoNumber.
+    """Read a JSON file: objects as JsonObject, invalid numbers as InvalidNumber.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -62,7 +62,7 @@ def read_json(file: Path) -> Any:
         return json.loads(
             file.read_bytes().decode("utf-8-sig"),
             object_pairs_hook=JsonObject,
-            parse_constant=NoNumber,
+            parse_constant=InvalidNumber,
             parse_int=_integer,
         )
     except FileNotFoundError:
@@ -74,22 +74,22 @@ def read_json(file: Path) -> Any:
         raise DataError([f"{file} cannot be read ({error}); restore the file"]) from None
 
 
-def first_no_number(value: Any) -> NoNumber | None:
-    """Find a NoNumber at any depth; without recursion, for the depth is the file's choice."""
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, NoNumber):
+def find_invalid_number(value: Any) -> InvalidNumber | None:
+    """Find an InvalidNumber at any depth; without recursion, since a file may nest deeply."""
+    stack = [value]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, InvalidNumber):
             return value
         if isinstance(value, dict):
-            waiting += value.values()
+            stack += value.values()
         elif isinstance(value, list) and not all(type(entry) is int for entry in value):
-            waiting += value
+            stack += value
     return None
 
 
-def _integer(text: str) -> int | NoNumber:
+def _integer(text: str) -> int | InvalidNumber:
     try:
         return int(text)
     except ValueError:  # Python reads no more than 4300 digits
-        return NoNumber(text)
+        return InvalidNumber(text)

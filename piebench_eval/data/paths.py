@@ -1,60 +1,62 @@
-"""Where a benchmark folder's files are: names in another letter case, and links that may be followed."""
+"""Find the files of a benchmark folder: names in another letter case, and which links may be followed."""
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from piebench_eval.data.names import shown
+from piebench_eval.data.messages import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-class PlaceError(ValueError):
-    """Why a path leads to no file of the benchmark, and the remedy; whoever knows its field names it."""
+class PathError(ValueError):
+    """Why a path leads to no file of the benchmark, and the remedy; callers add the field's name."""
 
 
-def find_inside(path: str, bases: Iterable[Path], roots: Iterable[Path], others: OtherCase) -> Path | None:
+def find_file(
+    path: str, bases: Iterable[Path], roots: Iterable[Path], listing: CaseInsensitiveListing
+) -> Path | None:
     """Find a file by its path below one of several folders.
 
     Args:
-        path: the path; letters may be in another case, if no second file has them so.
-        bases: the folders that it may start from, the first one first.
-        roots: the folders that a link may lead into.
-        others: finds names in another case.
+        path: relative path; letter case is ignored unless two files differ in it only.
+        bases: the folders to search, in order.
+        roots: the folders that links may lead into.
+        listing: finds names in another case.
 
     Returns:
         The file; None if there is none.
 
     Raises:
-        PlaceError: the path, or a link, leaves the folders; or two files differ in letter case only.
+        PathError: the path or a link leaves the folders, or two files differ in letter case only.
     """
-    name = shown(repr(path))
+    name = printable(repr(path))
     if Path(path).is_absolute() or ".." in Path(path).parts:
-        raise PlaceError(f"{name} must be a path below the folder, without '..'")
+        raise PathError(f"{name} must be a path below the folder, without '..'")
     try:
         for base in bases:
             if (base / path).is_file():
-                return _checked(name, base / path, roots)
+                return _require_inside(name, base / path, roots)
         for base in bases:
-            if file := _in_other_case(name, others.files(base, path)):
-                return _checked(name, file, roots)
+            if file := _only_file(name, listing.files(base, path)):
+                return _require_inside(name, file, roots)
             if (base / path).is_symlink():
-                _checked(name, base / path, roots)
+                _require_inside(name, base / path, roots)
                 target = (base / path).readlink()
-                raise PlaceError(f"{name} is a link to {target}, which is not there; fetch the file itself")
+                raise PathError(f"{name} is a link to {target}, which is not there; fetch the file itself")
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or "its links go round in a circle"
-        raise PlaceError(f"{name} cannot be followed ({reason}); give another path") from None
+        raise PathError(f"{name} cannot be followed ({reason}); give another path") from None
     return None
 
 
-def link_roots(folder: Path) -> Iterator[Path]:
-    """The folders that links of a benchmark folder may lead into: itself, and the cache that it is from.
+def allowed_roots(folder: Path) -> Iterator[Path]:
+    """The folders that links in a benchmark folder may lead into: itself, and the cache it comes from.
 
-    A snapshot of the Hugging Face Hub has its files in ``blobs`` beside ``snapshots``, another folder of
-    links in ``blobs`` beside itself, and git-annex in the repository's ``.git/annex/objects``.
+    A snapshot of the Hugging Face Hub has its files in ``blobs`` beside ``snapshots``, other caches in
+    ``blobs`` beside the folder, and git-annex in the repository's ``.git/annex/objects``.
     """
     here = folder.resolve()
     yield here
@@ -68,14 +70,14 @@ def link_roots(folder: Path) -> Iterator[Path]:
             return
 
 
-class OtherCase:
-    """Finds files whose names differ in the case of letters; every folder is listed once."""
+class CaseInsensitiveListing:
+    """Finds files whatever the letter case of their names; lists each folder once."""
 
     def __init__(self) -> None:
         self._listed: dict[Path, dict[str, list[Path]]] = {}
 
     def files(self, folder: Path, path: str) -> list[Path]:
-        """The files below a folder whose paths differ from one in the case of letters at most.
+        """The files below a folder whose paths equal ``path`` up to letter case.
 
         Raises:
             OSError: a folder cannot be listed.
@@ -93,17 +95,16 @@ class OtherCase:
         return self._listed[folder]
 
 
-def _in_other_case(name: str, found: list[Path]) -> Path | None:
+def _only_file(name: str, found: list[Path]) -> Path | None:
     if len(found) > 1:
-        both = " and ".join(shown(str(file)) for file in found[:2])
-        raise PlaceError(f"{name} may be {both}, which differ in letter case only; write the name as it is")
+        both = " and ".join(printable(str(file)) for file in found[:2])
+        raise PathError(f"{name} may be {both}, which differ in letter case only; write the name as it is")
     return found[0] if found else None
 
 
-def _checked(name: str, file: Path, roots: Iterable[Path]) -> Path:
+def _require_inside(name: str, file: Path, roots: Iterable[Path]) -> Path:
     resolved = file.resolve()
     if not any(resolved.is_relative_to(root) for root in roots):
-        raise PlaceError(
-            f"{name} is a link that leaves the folder, to {shown(str(resolved))}; put the file itself there"
-        )
+        target = printable(str(resolved))
+        raise PathError(f"{name} is a link that leaves the folder, to {target}; put the file itself there")
     return file

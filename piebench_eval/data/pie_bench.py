@@ -1,4 +1,4 @@
-"""The official PIE-Bench folder: ``mapping_file.json`` beside ``annotation_images/``."""
+"""Load a PIE-Bench folder: ``mapping_file.json`` beside ``annotation_images/``."""
 
 from __future__ import annotations
 
@@ -10,71 +10,76 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from piebench_eval.data.annotations import IMAGES_FOLDER, Annotations
-from piebench_eval.data.image_files import PictureError, decode_picture
+from piebench_eval.data.annotations import IMAGES_FOLDER, AnnotationReader
+from piebench_eval.data.images import ImageError, decode_image, size_text
 from piebench_eval.data.mapping_file import read_mapping_file
-from piebench_eval.data.mask_files import mask_as_runs
-from piebench_eval.data.mask_size import is_empty, mask_end, other_size, scale_rle, size_text
-from piebench_eval.data.names import id_problem, shown
+from piebench_eval.data.mask_size import other_size
+from piebench_eval.data.masks import is_empty, mask_image_to_rle, rle_end, scale_rle
+from piebench_eval.data.messages import printable
+from piebench_eval.data.sample import id_problem
 from piebench_eval.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from piebench_eval.data.images import Size
     from piebench_eval.data.mapping_file import JsonObject
-    from piebench_eval.data.mask_size import OtherSize, Size
+    from piebench_eval.data.mask_size import OtherSize
     from piebench_eval.data.sample import Sample
 
 MAPPING_FILE = "mapping_file.json"
 
 
 def load_pie_bench(folder: Path, mask_size: Size | None = None, check_masks: bool = True) -> list[Sample]:
-    """Read and check a benchmark folder, in the order of its annotations.
+    """Load and check the samples of a benchmark folder, in the order of its annotations.
 
-    Every picture is decoded once, so that a broken file is found before any model is loaded.
+    Every image is decoded once, so that a broken file is found before any model is loaded.
 
     Args:
         folder: the benchmark folder.
-        mask_size: width and height of the pictures that the masks are made for, where their own are others:
-            masks are brought to them by the nearest pixels.
-        check_masks: refuse masks that are made for pictures of another size.
+        mask_size: width and height of the images that the masks were made for, if the images have other
+            sizes: masks are resized to their images by the nearest pixels.
+        check_masks: refuse masks that were made for images of another size.
+
+    Returns:
+        The samples.
 
     Raises:
-        DataError: anything wrong with the folder; it lists every problem with file, id, field and remedy.
+        DataError: every problem of the folder, with file, id, field and remedy.
     """
     mapping_file = folder / MAPPING_FILE
     annotations = _read_annotations(folder, mapping_file)
     samples, mask_files, problems = _read_samples(folder, annotations)
-    samples, found = _edits_apart(samples)
+    samples, found = _with_unique_paths(samples)
     problems = [f"{mapping_file}: {problem}" for problem in [*problems, *found]]
     with ThreadPoolExecutor() as pool:
-        looks = list(
-            pool.map(lambda each: _look_at_pictures(each, mask_files.get(each.id), mask_size), samples)
+        decoded = list(
+            pool.map(lambda each: _decode_images(each, mask_files.get(each.id), mask_size), samples)
         )
-    problems += [look for look in looks if isinstance(look, str)]
-    seen = [
-        (sample if look.mask is None else replace(sample, mask_rle=look.mask), look.size)
-        for sample, look in zip(samples, looks, strict=True)
-        if isinstance(look, _Look)
+    problems += [each for each in decoded if isinstance(each, str)]
+    checked = [
+        (sample if each.mask is None else replace(sample, mask_rle=each.mask), each.size)
+        for sample, each in zip(samples, decoded, strict=True)
+        if isinstance(each, _DecodedSample)
     ]
     if mask_size is not None:
         problems += [
             f"{mapping_file}: {problem}"
-            for sample, _ in seen
+            for sample, _ in checked
             if (problem := _past_the_end(sample, mask_size))
         ]
-    elif check_masks and (problem := _other_masks(seen)):
+    elif check_masks and (problem := _wrong_size_masks(checked)):
         problems.append(f"{mapping_file}: {problem}")
     if problems:
         raise DataError(problems)
     if mask_size is None:
-        return [sample for sample, _ in seen]
-    return [replace(sample, mask_rle=scale_rle(sample.mask_rle, mask_size, size)) for sample, size in seen]
+        return [sample for sample, _ in checked]
+    return [replace(sample, mask_rle=scale_rle(sample.mask_rle, mask_size, size)) for sample, size in checked]
 
 
 def dataset_fingerprint(samples: Sequence[Sample]) -> str:
-    """SHA-256 over every annotation and every picture's bytes: equal exactly for equal selections."""
+    """SHA-256 over the annotations and image bytes of a selection of samples."""
     digest = hashlib.sha256()
     for sample in samples:
         fields = (
@@ -106,19 +111,19 @@ def _read_annotations(folder: Path, mapping_file: Path) -> JsonObject:
 
 
 def _read_samples(folder: Path, annotations: JsonObject) -> tuple[list[Sample], dict[str, Path], list[str]]:
-    """The samples whose annotations are sound, the pictures of their masks by id, and what is wrong."""
+    """The samples of valid annotations, their mask images by id, and the problems of the others."""
     problems = [
-        f"id {shown(sample_id)} occurs twice; give each annotation its own id"
+        f"id {printable(sample_id)} occurs twice; give each annotation its own id"
         for sample_id in annotations.duplicates
     ]
-    checks = Annotations(folder)
+    checks = AnnotationReader(folder)
     samples: list[Sample] = []
     mask_files: dict[str, Path] = {}
     for sample_id, annotation in annotations.items():
         found = checks.problems(annotation)
         if problem := id_problem(sample_id):
             found.insert(0, f"the id {problem}")
-        problems += [f"id {shown(sample_id)}: {problem}" for problem in found]
+        problems += [f"id {printable(sample_id)}: {problem}" for problem in found]
         if not found:
             sample, mask_file = checks.sample(sample_id, annotation)
             samples.append(sample)
@@ -127,36 +132,36 @@ def _read_samples(folder: Path, annotations: JsonObject) -> tuple[list[Sample], 
     return samples, mask_files, problems
 
 
-def _edits_apart(samples: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
-    """Give the edits of every sample a place of their own.
+def _with_unique_paths(samples: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
+    """Make the paths under which edits are saved unique.
 
-    Edits are kept under the path of their picture, but for its suffix. Where that is the same for several
-    samples, their ids take the place of the picture's name.
+    Edits are saved under their image's path without its suffix. If several samples share it, their ids
+    replace the file name.
 
     Returns:
-        The samples, and what is wrong if two places are the same all the same.
+        The samples, and a problem for each path that is still shared.
     """
-    count = Counter(map(_place_of_edits, samples))
-    apart = [
+    count = Counter(map(_edit_path, samples))
+    unique = [
         replace(sample, image_path=str(PurePosixPath(sample.image_path).with_name(_file_name(sample))))
-        if count[_place_of_edits(sample)] > 1
+        if count[_edit_path(sample)] > 1
         else sample
         for sample in samples
     ]
-    owners: dict[str, str] = {}
+    ids_by_path: dict[str, str] = {}
     problems = []
-    for sample in apart:
-        place = _place_of_edits(sample)
-        if place in owners:
+    for sample in unique:
+        path = _edit_path(sample)
+        if path in ids_by_path:
             problems.append(
-                f'id {sample.id}: field "image_path": its edits would be kept as {place}, as those of id '
-                f"{owners[place]} are; rename the picture or the id"
+                f'id {sample.id}: field "image_path": its edits would be kept as {path}, as those of id '
+                f"{ids_by_path[path]} are; rename the picture or the id"
             )
-        owners.setdefault(place, sample.id)
-    return apart, problems
+        ids_by_path.setdefault(path, sample.id)
+    return unique, problems
 
 
-def _place_of_edits(sample: Sample) -> str:
+def _edit_path(sample: Sample) -> str:
     return str(PurePosixPath(sample.image_path).with_suffix(""))
 
 
@@ -165,29 +170,29 @@ def _file_name(sample: Sample) -> str:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What is known of a picture once it is decoded: its size, and the mask if that is a picture too."""
+class _DecodedSample:
+    """Size of a sample's decoded image, and its mask if that is an image too."""
 
     size: Size
     mask: tuple[int, ...] | None
 
 
-def _look_at_pictures(sample: Sample, mask_file: Path | None, mask_size: Size | None) -> _Look | str:
-    """Decode the pictures of a sample, or say what is wrong with them."""
+def _decode_images(sample: Sample, mask_file: Path | None, mask_size: Size | None) -> _DecodedSample | str:
+    """Decode the image and mask image of a sample, or explain what is wrong."""
     file, field = sample.file, "image_path"
     try:
-        height, width, _ = decode_picture(file).shape
+        height, width, _ = decode_image(file).shape
         if mask_file is None:
-            return _Look((width, height), None)
+            return _DecodedSample((width, height), None)
         file, field = mask_file, "mask"
-        return _Look((width, height), mask_as_runs(mask_file, mask_size or (width, height)))
-    except PictureError as error:
+        return _DecodedSample((width, height), mask_image_to_rle(mask_file, mask_size or (width, height)))
+    except ImageError as error:
         return f'{file}: id {sample.id}: field "{field}": {error}'
 
 
 def _past_the_end(sample: Sample, mask_size: Size) -> str | None:
-    """Say that a mask has more pixels than the size that all masks are said to have."""
-    end = mask_end(sample.mask_rle)
+    """Explain that a mask extends past the size given for all masks; None if it does not."""
+    end = rle_end(sample.mask_rle)
     if end <= mask_size[0] * mask_size[1]:
         return None
     return (
@@ -196,18 +201,20 @@ def _past_the_end(sample: Sample, mask_size: Size) -> str | None:
     )
 
 
-def _other_masks(seen: Sequence[tuple[Sample, Size]]) -> str | None:
-    """Say that masks are made for pictures of another size; doubtful ones count if half are doubtful.
+def _wrong_size_masks(checked: Sequence[tuple[Sample, Size]]) -> str | None:
+    """Explain that masks were made for images of another size; None if all fit.
+
+    Masks that are unlikely, but possible, count only if they are half of all masks or more.
 
     Args:
-        seen: the samples, with the sizes of their pictures.
+        checked: the samples, with the sizes of their images.
     """
-    marked = [(sample, size) for sample, size in seen if not is_empty(sample.mask_rle, size)]
-    others = [(sample, size, other_size(sample.mask_rle, size)) for sample, size in seen]
+    marked = [(sample, size) for sample, size in checked if not is_empty(sample.mask_rle, size)]
+    others = [(sample, size, other_size(sample.mask_rle, size)) for sample, size in checked]
     doubtful = [(sample, size, other) for sample, size, other in others if other is not None]
     if 2 * len(doubtful) < len(marked):
         doubtful = [found for found in doubtful if found[2].sure]
-    return _mask_message(doubtful, len(seen)) if doubtful else None
+    return _mask_message(doubtful, len(checked)) if doubtful else None
 
 
 def _mask_message(wrong: Sequence[tuple[Sample, Size, OtherSize]], total: int) -> str:

@@ -1,4 +1,4 @@
-"""PIE-Bench++ (Huang et al., 2024): from the dataset's parquet files to the official folder's layout."""
+"""Convert PIE-Bench++ (Huang et al., 2024) from parquet files to the layout of PIE-Bench."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.data.image_files import PictureError, decode_picture
-from piebench_eval.data.names import id_problem, shown
+from piebench_eval.data.images import ImageError, decode_image
+from piebench_eval.data.masks import rle_problem
+from piebench_eval.data.messages import printable
 from piebench_eval.data.pie_bench import IMAGES_FOLDER, MAPPING_FILE
-from piebench_eval.data.rle import rle_problem
+from piebench_eval.data.sample import id_problem
 from piebench_eval.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ CONFIGS = (
     "8_change_background_80",
     "9_change_style_80",
 )
-"""The dataset's parts, named as the official folders; the leading digit is the editing type."""
+"""The dataset's configs, named like the official folders; the leading digit is the editing type."""
 
 NOTES = (
     "pictures are the dataset's bytes, unchanged",
@@ -39,14 +40,14 @@ NOTES = (
     "editing_instruction is empty: the dataset has none",
     "edit_action, aspect_mapping and blended_words are kept as they are",
 )
-"""What the conversion does, for the record beside its result."""
+"""What the conversion does; written to ``SOURCE.json``."""
 
-_CARRIED_COLUMNS = ("edit_action", "aspect_mapping")
-"""Columns that nothing here reads; they may be empty."""
+_COPIED_COLUMNS = ("edit_action", "aspect_mapping")
+"""Columns that are copied unread; they may be empty."""
 
-_TEXT_COLUMNS = ("id", "source_prompt", "target_prompt", *_CARRIED_COLUMNS, "blended_words", "mask")
+_TEXT_COLUMNS = ("id", "source_prompt", "target_prompt", *_COPIED_COLUMNS, "blended_words", "mask")
 _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG\r\n\x1a\n": ".png"}
-_ROWS_AT_ONCE = 16
+_BATCH_ROWS = 16
 _NUMBER = re.compile("[0-9]{1,15}")
 _REMEDY = "choose another revision of the dataset, or tell its authors"
 
@@ -57,12 +58,12 @@ def write_official_folder(
     """Convert the dataset's files to ``mapping_file.json`` and ``annotation_images/``.
 
     Args:
-        parquet: the files of every part, by its name.
-        folder: where to; it holds something useful only when the call has returned.
-        progress: is told how many files of how many are done.
+        parquet: the files of each config.
+        folder: the output folder; incomplete until the call returns.
+        progress: called with the files done and their total number.
 
     Raises:
-        DataError: anything wrong with the files; it lists every problem with file, row, id, field and remedy.
+        DataError: every problem of the files, with file, row, id, field and remedy.
         OSError: the folder cannot be written to.
     """
     annotations: dict[str, dict[str, Any]] = {}
@@ -75,7 +76,7 @@ def write_official_folder(
             for number, row in enumerate(_rows(file)):
                 sample_id = row["id"]
                 if found := _row_problems(row, seen):
-                    where = f"{file}: row {number}: id {shown(str(sample_id))}"
+                    where = f"{file}: row {number}: id {printable(str(sample_id))}"
                     problems += [f"{where}: {problem}; {_REMEDY}" for problem in found]
                 else:
                     image_path = f"{config}/{sample_id}{_suffix(row['image']['bytes'])}"
@@ -91,7 +92,7 @@ def write_official_folder(
 
 
 class _FileError(Exception):
-    """What is wrong with a whole file."""
+    """A problem of a whole parquet file."""
 
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
@@ -103,20 +104,20 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
         with ParquetFile(file) as opened:
             if missing := sorted(set(wanted) - set(opened.schema_arrow.names)):
                 raise _FileError(f"column {', '.join(missing)} is missing")
-            for batch in opened.iter_batches(_ROWS_AT_ONCE, columns=list(wanted)):
+            for batch in opened.iter_batches(_BATCH_ROWS, columns=list(wanted)):
                 yield from batch.to_pylist()
     except (ArrowException, OSError, ValueError) as error:
-        raise _FileError(f"cannot be read as parquet ({shown(str(error))})") from None
+        raise _FileError(f"cannot be read as parquet ({printable(str(error))})") from None
 
 
 def _row_problems(row: dict[str, Any], seen: set[str]) -> list[str]:
     problems = ['field "id" has occurred before; an id names one sample'] if str(row["id"]) in seen else []
     for column in _TEXT_COLUMNS:
         value = row[column]
-        if value is None and column in _CARRIED_COLUMNS:
+        if value is None and column in _COPIED_COLUMNS:
             continue
         if not isinstance(value, str):
-            problems.append(f'field "{column}" must be text, not {shown(repr(value))}')
+            problems.append(f'field "{column}" must be text, not {printable(repr(value))}')
         elif problem := _TEXT_CHECKS.get(column, _no_problem)(value):
             problems.append(f'field "{column}" {problem}')
     if problem := _image_problem(row["image"]):
@@ -135,8 +136,8 @@ def _image_problem(image: Any) -> str | None:
     if _suffix(content) is None:
         return "is neither a JPEG nor a PNG"
     try:
-        decode_picture(io.BytesIO(content))
-    except PictureError as error:
+        decode_image(io.BytesIO(content))
+    except ImageError as error:
         return str(error)
     return None
 
@@ -147,7 +148,7 @@ def _suffix(content: bytes) -> str | None:
 
 def _mask_problem(text: str) -> str | None:
     if not all(_NUMBER.fullmatch(number) for number in text.split()):
-        return f"must be whole numbers with blanks between them, not {shown(repr(text))}"
+        return f"must be whole numbers with blanks between them, not {printable(repr(text))}"
     return rle_problem(_mask(text))
 
 
@@ -161,7 +162,7 @@ def _blended_words_problem(text: str) -> str | None:
     except (ValueError, RecursionError):
         pairs = None
     if not isinstance(pairs, list) or not all(isinstance(pair, str) for pair in pairs):
-        return f'must be a JSON list of texts "source,target", not {shown(repr(text))}'
+        return f'must be a JSON list of texts "source,target", not {printable(repr(text))}'
     return None
 
 
@@ -181,14 +182,14 @@ def _annotation(config: str, image_path: str, row: dict[str, Any]) -> dict[str, 
         "editing_type_id": config.partition("_")[0],
         "blended_word": blended_word(json.loads(row["blended_words"])),
         "mask": _mask(row["mask"]),
-        **{name: row[name] for name in (*_CARRIED_COLUMNS, "blended_words")},
+        **{name: row[name] for name in (*_COPIED_COLUMNS, "blended_words")},
     }
 
 
 def blended_word(pairs: Sequence[str]) -> str:
-    """The official folder's "source target", one word each, from pairs "source,target" of any length.
+    """Convert pairs "source,target" of phrases to PIE-Bench's "source target", one word each.
 
-    A pair with one side empty gives the other side's word, which then stands for both.
+    If one side of a pair is empty, the other side's word is used for both.
 
     >>> blended_word(["round cake,square cake", "cat,dog"]), blended_word(["round cake,square pie"])
     ('cat dog', 'cake pie')

@@ -1,11 +1,11 @@
-"""Pictures read ahead: while a batch is edited, the next one's are decoded."""
+"""Prefetch source images: decode those of the next batch while the current one is edited."""
 
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from piebench_eval.data.image_files import read_picture
+from piebench_eval.data.images import read_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 
 class ImagePrefetcher:
-    """Pictures that have been asked for, read by a thread of its own."""
+    """Reads submitted images in a background thread."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pictures")
-        self._asked: dict[Path, Future[NDArray[np.uint8]]] = {}
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="images")
+        self._futures: dict[Path, Future[NDArray[np.uint8]]] = {}
 
     def submit(self, files: Iterable[Path]) -> None:
-        """Begin to read pictures; those that were asked for before, and are not among them, are dropped."""
-        known = self._asked
-        self._asked = {file: known.get(file) or self._pool.submit(read_picture, file) for file in files}
+        """Start reading images, and drop those submitted before that are not among them."""
+        previous = self._futures
+        self._futures = {file: previous.get(file) or self._pool.submit(read_image, file) for file in files}
 
     def read(self, file: Path) -> NDArray[np.uint8]:
-        """A picture, from the prefetcher or else from its file.
+        """Return an image, from the prefetcher or else from its file.
 
         Returns:
             Array of shape ``[height, width, 3]``.
 
         Raises:
-            PiebenchError: the file is missing, damaged or of a kind that cannot be edited.
+            PiebenchError: the file is missing, damaged or of an unsupported kind.
         """
-        asked = self._asked.get(file)
-        return read_picture(file) if asked is None else asked.result()
+        future = self._futures.get(file)
+        return read_image(file) if future is None else future.result()

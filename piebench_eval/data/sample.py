@@ -1,10 +1,9 @@
-"""One annotated picture of the benchmark."""
+"""A sample of the benchmark: an annotated image, and its editing types and ids."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from piebench_eval.data.blended_words import blend_words
-from piebench_eval.data.prompts import strip_brackets
+from piebench_eval.data.prompts import blend_words, strip_brackets
 
 TYPE_NAMES = {
     "0": "random",
@@ -20,23 +19,45 @@ TYPE_NAMES = {
 }
 """PIE-Bench's editing types (Ju et al., ICLR 2024)."""
 
+_MAX_ID_BYTES = 200
+"""Of an id in UTF-8; file systems allow 255 for a name, suffixes included."""
+
+
+def id_problem(sample_id: str) -> str | None:
+    """Explain why an id cannot be a file name; None if it can.
+
+    >>> id_problem("000000000001")
+    >>> id_problem("../x")
+    "holds '/'; ids become names of files"
+    """
+    if not sample_id.strip() or sample_id in (".", ".."):
+        return "is no name; ids become names of files"
+    if not sample_id.isprintable():
+        return "holds a character that cannot be printed; ids become names of files"
+    for sign in "/\\":
+        if sign in sample_id:
+            return f"holds {sign!r}; ids become names of files"
+    if len(sample_id.encode()) > _MAX_ID_BYTES:
+        return f"is longer than {_MAX_ID_BYTES} bytes; ids become names of files"
+    return None
+
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture, the edit that is asked for, and where the edit may take place.
+    """A source image, its prompts, and the mask of the region to edit.
 
     Attributes:
         id: the annotation's key.
-        image_path: path of the picture below ``annotation_images``, with forward slashes, and of its edits
-            below theirs; of a picture with several targets, the id stands for its name.
-        file: where the picture lies on disk.
-        marked_source_prompt: the source prompt with the brackets around the words to edit.
+        image_path: path of the image below ``annotation_images``, with forward slashes, and of its edits in
+            theirs; if several samples share an image, the id replaces the file name.
+        file: the image file.
+        marked_source_prompt: the source prompt with brackets around the words to edit.
         marked_target_prompt: the target prompt, likewise.
         instruction: the edit as an instruction; may be empty.
         type_id: editing type, a key of ``TYPE_NAMES``.
         blended_word: source and target word of the local blend, separated by a space, or phrases by "|";
             may be empty.
-        mask_rle: run-length list of the editing mask over the picture as stored.
+        mask_rle: run-length list of the editing mask over the image as stored.
     """
 
     id: str
@@ -51,12 +72,12 @@ class Sample:
 
     @property
     def source_prompt(self) -> str:
-        """The prompt of the given picture, brackets removed."""
+        """The prompt of the source image, brackets removed."""
         return strip_brackets(self.marked_source_prompt)
 
     @property
     def target_prompt(self) -> str:
-        """The prompt of the edited picture, brackets removed."""
+        """The prompt of the edited image, brackets removed."""
         return strip_brackets(self.marked_target_prompt)
 
     @property

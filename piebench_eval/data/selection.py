@@ -1,4 +1,4 @@
-"""Choosing which samples of a benchmark to work on."""
+"""Select samples of a benchmark by editing type, id and number."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -9,10 +9,10 @@ from piebench_eval.errors import PiebenchError
 
 
 def type_ids(types: Iterable[str]) -> list[str]:
-    """Editing types by their numbers, of numbers and names.
+    """Convert numbers and names of editing types to their numbers.
 
-    A name is that of ``TYPE_NAMES``, with blanks, ``_`` or ``-`` between its words, or a word of it that no
-    other has. What is neither stays as it is.
+    A name is one of ``TYPE_NAMES``, with blanks, ``_`` or ``-`` between its words, or a word that only one
+    name has. Anything else is returned unchanged.
 
     >>> type_ids(["8", "style", "change_object", "colour"])
     ['8', '9', '1', 'colour']
@@ -34,19 +34,19 @@ def select_samples(
     ids: Collection[str] | None = None,
     limit: int | None = None,
 ) -> list[Sample]:
-    """Keep samples by editing type and id, at most ``limit`` of them, in the benchmark's order.
+    """Select samples by editing type and id, at most ``limit``, in the benchmark's order.
 
-    A limit takes turns among the editing types (the first sample of each, then the second of each, ...),
-    so that a small selection still covers them all and is the same every time.
+    With a limit, editing types take turns (the first sample of each, then the second of each, ...), so that a
+    small selection covers all types and is always the same.
 
     Args:
-        samples: the benchmark's.
-        types: numbers or names, see ``type_ids``.
-        ids: of samples.
-        limit: how many at most.
+        samples: all samples of the benchmark.
+        types: numbers or names of editing types, see ``type_ids``; None for all.
+        ids: sample ids; None for all.
+        limit: maximum number of samples.
 
     Raises:
-        PiebenchError: an id or a type that the benchmark does not have.
+        PiebenchError: the benchmark has no such id or type, or no sample is left.
     """
     types = None if types is None else type_ids(types)
     _require_known("id", ids, [sample.id for sample in samples])

@@ -1,27 +1,29 @@
-"""What a benchmark folder holds, by editing type."""
+"""Summarise a benchmark folder by editing type."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from piebench_eval.data.image_files import picture_size
-from piebench_eval.data.images import load_mask
-from piebench_eval.data.mask_size import is_empty
+from piebench_eval.data.images import image_size
+from piebench_eval.data.masks import is_empty, load_mask
+from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.data.sample import TYPE_NAMES, Sample
+from piebench_eval.errors import DataError
 
 
 @dataclass(frozen=True)
 class TypeSummary:
-    """Counts for one editing type.
+    """Samples and masks of one editing type.
 
     Attributes:
         type_id: editing type.
         name: the type in words.
         images: number of samples.
-        mean_mask_share: mean share of the picture that the mask covers, 0 to 1.
-        full_masks: samples whose mask covers everything (nothing is left to compare outside it).
-        empty_masks: samples whose annotation sets no pixel of the picture (only the frame is masked).
+        mean_mask_share: mean share of the image that the mask covers, 0 to 1.
+        full_masks: samples whose mask covers the whole image (no background is left to compare).
+        empty_masks: samples whose annotation sets no pixel of the image (only the frame is masked).
     """
 
     type_id: str
@@ -40,12 +42,28 @@ def summarise(samples: Sequence[Sample]) -> list[TypeSummary]:
     return [_summarise_type(type_id, by_type[type_id]) for type_id in sorted(by_type, key=int)]
 
 
-def full_mask_remark(full: int, total: int) -> str | None:
-    """Say what masks that cover everything mean for the scores, or None if there are none.
+def summarise_new_folder(folder: Path, name: str) -> list[TypeSummary]:
+    """Load, check and summarise a folder that has a temporary name; see ``load_pie_bench``.
 
     Args:
-        full: samples whose mask covers the whole picture.
-        total: all samples.
+        folder: the benchmark folder.
+        name: what to call the folder in messages.
+
+    Raises:
+        DataError: every problem of the folder.
+    """
+    try:
+        return summarise(load_pie_bench(folder, check_masks=False))
+    except DataError as error:
+        raise DataError([problem.replace(str(folder), name) for problem in error.problems]) from None
+
+
+def full_mask_remark(full: int, total: int) -> str | None:
+    """Explain what masks that cover the whole image mean for the scores; None if there are none.
+
+    Args:
+        full: number of samples whose mask covers the whole image.
+        total: number of all samples.
 
     >>> full_mask_remark(560, 700)[:49]
     '560 of 700 masks cover the whole picture. Nothing'
@@ -72,5 +90,5 @@ def _summarise_type(type_id: str, samples: Sequence[Sample]) -> TypeSummary:
         images=len(samples),
         mean_mask_share=float(np.mean([mask.mean() for mask in masks])),
         full_masks=sum(bool(mask.all()) for mask in masks),
-        empty_masks=sum(is_empty(sample.mask_rle, picture_size(sample.file)) for sample in samples),
+        empty_masks=sum(is_empty(sample.mask_rle, image_size(sample.file)) for sample in samples),
     )

@@ -1,1 +1,1 @@
-"""The embedded world: drawn scenes, a benchmark of edits on them, and small models trained on them."""
+"""The embedded demo: drawn scenes, a benchmark of edits on them, and small models trained on them."""

@@ -1,4 +1,4 @@
-"""The demo benchmark: PIE-Bench's folder layout, with drawn pictures and the ideal edit of each."""
+"""Draw the demo benchmark: PIE-Bench's folder layout with drawn images, and the ideal edit of each."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from piebench_eval.data.images import encode_image
+from piebench_eval.data.masks import encode_rle
 from piebench_eval.data.pie_bench import IMAGES_FOLDER, MAPPING_FILE
-from piebench_eval.data.rle import encode_rle
 from piebench_eval.data.sample import TYPE_NAMES
 from piebench_eval.demo.draw import draw
-from piebench_eval.demo.edits import Edit, mark_changes, random_edit
 from piebench_eval.demo.scene import caption, choose
+from piebench_eval.demo.scene_edits import SceneEdit, mark_changes, random_edit
 from piebench_eval.files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 IDEAL_FOLDER = "ideal_images"
-"""Beside the annotated pictures: the ideal edits, under the same names."""
+"""The ideal edits, under the names of the annotated images."""
 
 DEMO_PER_TYPE = 4
 """Samples of each editing type in the embedded benchmark."""
 
 _OPENINGS = ("", "a drawing of", "a picture of")
-_SEEDS = 1_000_000_000  # the models' training scenes lie far below
+_SEEDS = 1_000_000_000  # far above the seeds of the models' training scenes
 
 
 def write_benchmark(folder: Path, per_type: int, seed: int = 0) -> Path:
     """Draw a benchmark of all ten editing types.
 
     Args:
-        folder: where to; ``mapping_file.json`` is written last, so it marks a finished folder.
+        folder: the output folder; ``mapping_file.json`` is written last and marks it as complete.
         per_type: samples of each editing type.
-        seed: which scenes; equal seeds give equal pictures.
+        seed: of the scenes; equal seeds give equal images.
 
     Returns:
         The folder.
@@ -55,7 +55,7 @@ def write_benchmark(folder: Path, per_type: int, seed: int = 0) -> Path:
 
 
 def embedded_benchmark(folder: Path) -> Path:
-    """The embedded benchmark: the same pictures everywhere, drawn unless they lie there already."""
+    """Draw the embedded benchmark unless the folder has it; returns the folder."""
     if not (folder / MAPPING_FILE).is_file():
         write_benchmark(folder, DEMO_PER_TYPE)
     return folder
@@ -64,10 +64,10 @@ def embedded_benchmark(folder: Path) -> Path:
 def _write_sample(folder: Path, path: str, type_id: str, rng: np.random.Generator) -> dict[str, Any]:
     edit = random_edit(type_id, rng)
     source, target = mark_changes(*_prompts(edit, rng))
-    pictures = [draw(edit.source), draw(edit.target)]
-    for name, picture in zip((IMAGES_FOLDER, IDEAL_FOLDER), pictures, strict=True):
-        # Whole: another process may draw, or read, the same benchmark in the same folder.
-        write_whole(folder / name / path, encode_image(picture))
+    images = [draw(edit.source), draw(edit.target)]
+    for name, image in zip((IMAGES_FOLDER, IDEAL_FOLDER), images, strict=True):
+        # Atomically: another process may draw or read the same benchmark.
+        write_whole(folder / name / path, encode_image(image))
     return {
         "image_path": path,
         "original_prompt": source,
@@ -75,11 +75,11 @@ def _write_sample(folder: Path, path: str, type_id: str, rng: np.random.Generato
         "editing_instruction": edit.instruction,
         "editing_type_id": type_id,
         "blended_word": edit.blended_word,
-        "mask": encode_rle((pictures[0] != pictures[1]).any(axis=2)),
+        "mask": encode_rle((images[0] != images[1]).any(axis=2)),
     }
 
 
-def _prompts(edit: Edit, rng: np.random.Generator) -> tuple[str, str]:
+def _prompts(edit: SceneEdit, rng: np.random.Generator) -> tuple[str, str]:
     restyled = edit.source.sketch != edit.target.sketch
     opening = choose(rng, _OPENINGS[1:] if restyled else _OPENINGS)
     return caption(edit.source, opening), caption(edit.target, opening)

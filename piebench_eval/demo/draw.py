@@ -1,4 +1,4 @@
-"""Drawing scenes: every pixel is the mean of 4x4 points, so that outlines are smooth and exact."""
+"""Draw scenes; every pixel is the mean of 4x4 points, so that outlines are smooth and exact."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from piebench_eval.demo.scene import Scene, Thing
 
 SIDE = 64
-"""Side of the world's pictures, in pixels."""
+"""Side of the images, in pixels."""
 
 TILT = np.deg2rad(30)
 
@@ -44,12 +44,12 @@ def draw(scene: Scene, side: int = SIDE) -> NDArray[np.uint8]:
 
 
 def covers(thing: Thing, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which points (shares of the picture's side) lie on an object."""
-    return _gauge(thing, x, y) < 1
+    """Whether points ``x``, ``y`` (shares of the image's side) lie on an object."""
+    return _relative_distance(thing, x, y) < 1
 
 
 def background(scene: Scene, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What a scene's background looks like at points (shares of the picture's side), ``[..., 3]``."""
+    """Colour of a scene's background at points (shares of the image's side), ``[..., 3]``."""
     color = np.array(BACKGROUND_COLORS[scene.background], dtype=np.float64)
     shade = {
         "plain": np.ones_like(x),
@@ -67,23 +67,23 @@ def paint(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
 ) -> None:
-    """Paint an object over what a canvas ``[..., 3]`` has at points (shares of the picture's side)."""
-    gauge = _gauge(thing, x, y)
+    """Paint an object onto a canvas ``[..., 3]`` of points (shares of the image's side), in place."""
+    relative = _relative_distance(thing, x, y)
     color = np.array(OBJECT_COLORS[thing.color], dtype=np.float64)
-    inside = gauge < 1
+    inside = relative < 1
     if sketch:
         canvas[inside] = _WHITE
-        inside = inside & (gauge > 1 - _STROKE)
+        inside = inside & (relative > 1 - _STROKE)
     canvas[inside] = color
     pale = {"plain": np.zeros_like(inside), "striped": _stripes(y, 8), "dotted": _dots(x, y, 8, 0.3)}
-    canvas[(gauge < 1) & pale[thing.material]] = (color + 2 * _WHITE) / 3
+    canvas[(relative < 1) & pale[thing.material]] = (color + 2 * _WHITE) / 3
     if thing.dot:
         disc = np.hypot(x - thing.x, y - thing.y) < _DOT_RADIUS * thing.radius
         canvas[disc] = _WHITE
 
 
-def _gauge(thing: Thing, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Below 1 inside an object, 1 on its outline, and proportional to the distance from its centre."""
+def _relative_distance(thing: Thing, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance from an object's centre relative to its outline: below 1 inside, 1 on the outline."""
     right, up = (x - thing.x) / thing.radius, (thing.y - y) / thing.radius
     if thing.tilted:
         right, up = (
@@ -102,7 +102,7 @@ def _gauge(thing: Thing, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDAr
 def _pointed(
     distance: NDArray[np.float64], angle: NDArray[np.float64], points: int, inner: float
 ) -> NDArray[np.float64]:
-    """Gauge of a star with tips at distance 1, the first at angle 0, and notches at distance ``inner``."""
+    """Relative distance for a star with tips at 1, the first at angle 0, and notches at ``inner``."""
     half = np.pi / points
     folded = np.abs((angle + half) % (2 * half) - half)  # angle from the nearest tip, 0..half
     # The outline is a line from the tip (1, 0) to the notch at angle half; (a, b) is its normal.

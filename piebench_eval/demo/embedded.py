@@ -1,17 +1,17 @@
-"""The models that ship with the package, all under one name."""
+"""Locate the small models that are shipped with the package."""
 
 from pathlib import Path
 
 from piebench_eval.errors import PiebenchError
 
 DEMO = "demo"
-"""What ``--model``, ``--dino``, ``--clip`` and ``--lpips-weights`` call the embedded models."""
+"""Name of the embedded models for ``--model``, ``--dino``, ``--clip`` and ``--lpips-weights``."""
 
 NOTICE = (
     "Demo model: a small network trained on drawn shapes. Its numbers show how the harness works and say "
     "nothing about Stable Diffusion."
 )
-"""Stands beside everything that the embedded models have made."""
+"""Shown with every result of the embedded models."""
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -24,7 +24,7 @@ _PARTS = {
 
 
 def locate(role: str, name: str) -> str:
-    """Where a model is: the embedded one for the name ``demo``, otherwise the name itself.
+    """Path of the embedded model for the name ``demo``; any other name is returned unchanged.
 
     Args:
         role: ``model``, ``dino``, ``clip`` or ``lpips_weights``.

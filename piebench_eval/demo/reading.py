@@ -1,4 +1,4 @@
-"""Reading a picture: the scene whose drawing is nearest to it, in words too."""
+"""Read the scene in an image, by the drawing nearest to it."""
 
 from __future__ import annotations
 
@@ -11,92 +11,131 @@ from PIL import Image
 from scipy.ndimage import binary_closing, binary_fill_holes, label
 
 from piebench_eval.demo.draw import SIDE, background, covers, paint
-from piebench_eval.demo.recognise import background_color, nearest_colors, object_votes
-from piebench_eval.demo.scene import MATERIALS, OBJECT_COLORS, PATTERNS, SHAPES, Scene, Thing, caption
+from piebench_eval.demo.scene import (
+    BACKGROUND_COLORS,
+    MATERIALS,
+    OBJECT_COLORS,
+    PATTERNS,
+    SHAPES,
+    Scene,
+    Thing,
+    caption,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-_FAR = 60
-"""Grey levels by which an object stands out from the background, in one of the channels at least."""
+_SHADES = np.linspace(0.7, 1, 7)[:, None]
+"""Factors of a background's colour: patterns darken it by up to 30 %."""
 
-_LEAST_SHARE = 0.02
-"""Share of the picture that an object covers at least; what is smaller is a flaw of the picture."""
+_MIN_DIFFERENCE = 60
+"""Grey levels by which an object differs from the background in at least one channel."""
+
+_MIN_SHARE = 0.02
+"""Smallest share of the image that an object covers; anything smaller is an artefact."""
 
 _OUTLINES = 4
-"""Outlines whose looks are tried: those that overlap an object most."""
+"""Number of outlines that are compared pixel by pixel: those that overlap an object most."""
 
 _STRIPE = 5
-"""Pixels; more than a pale stripe of an object, which may look like the background."""
+"""Pixels; wider than a pale stripe of an object, which may look like the background."""
 
 _Y, _X = (np.indices((SIDE, SIDE)) + 0.5) / SIDE
 
 
-def scene_in_words(picture: NDArray[np.uint8]) -> str:
-    """What a picture ``[height, width, 3]`` shows, as a caption, which says nothing of places and sizes.
+def scene_in_words(image: NDArray[np.uint8]) -> str:
+    """Describe an image ``[height, width, 3]`` by a caption, without positions and sizes.
 
-    A sketch has no dots in it, which are white on white.
+    Dots of a sketch are left out, since they are white on white.
     """
-    scene = read_scene(picture)
+    scene = read_scene(image)
     if scene.sketch:
         scene = replace(scene, things=tuple(replace(thing, dot=False) for thing in scene.things))
     return caption(scene)
 
 
-def read_scene(picture: NDArray[np.uint8]) -> Scene:
-    """Find the scene whose drawing is nearest to a picture ``[height, width, 3]``.
+def read_scene(image: NDArray[np.uint8]) -> Scene:
+    """Find the scene whose drawing is nearest to an image ``[height, width, 3]``.
 
-    Background colour and object colours go by the palettes' nearest, as in ``recognise``. Where objects are,
-    the picture differs from the background alone; of what could be there, the nearest drawing decides on
-    shape, tilt, material and dot.
+    Colours are the nearest of the palettes. Objects are where the image differs from the background; the
+    nearest drawing decides on shape, tilt, material and dot.
     """
-    if picture.shape[:2] != (SIDE, SIDE):
-        picture = np.array(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BOX))
-    nearest = nearest_colors(picture)
-    empty = _empty_scene(picture, background_color(nearest))
+    if image.shape[:2] != (SIDE, SIDE):
+        image = np.array(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX))
+    nearest = nearest_colors(image)
+    empty = _empty_scene(image, background_color(nearest))
     drawn = background(empty, _X, _Y)
-    found = [_read_thing(picture, drawn, mask, nearest) for mask in _objects(picture, drawn)]
+    found = [_read_thing(image, drawn, mask, nearest) for mask in _objects(image, drawn)]
     found.sort(key=lambda thing_and_sketch: thing_and_sketch[0].x)
     sketched = [sketch for _, sketch in found]
     return replace(empty, things=tuple(thing for thing, _ in found), sketch=any(sketched) and all(sketched))
 
 
-def _empty_scene(picture: NDArray[np.uint8], color: str) -> Scene:
-    """The background alone, with the pattern whose drawing is nearest where no object stands out."""
+def nearest_colors(image: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """The index of the colour nearest to each pixel: object colours, then background shades.
+
+    Args:
+        image: ``[side, side, 3]``.
+
+    Returns:
+        ``[side, side]``.
+    """
+    shades = [np.array(color) * _SHADES for color in BACKGROUND_COLORS.values()]
+    colors = np.concatenate([np.array(list(OBJECT_COLORS.values())), *shades])
+    pixels = image.reshape(-1, 3).astype(np.float64)
+    nearest = ((pixels[:, None] - colors) ** 2).sum(axis=2).argmin(axis=1)
+    return nearest.reshape(image.shape[:2])
+
+
+def background_color(nearest: NDArray[np.intp]) -> str:
+    """The most common background colour on the border of ``nearest_colors``."""
+    border = np.concatenate([nearest[[0, -1]].ravel(), nearest[:, [0, -1]].ravel()])
+    objects, shades = len(OBJECT_COLORS), len(BACKGROUND_COLORS) * len(_SHADES)
+    votes = np.bincount(border, minlength=objects + shades)[objects:].reshape(-1, len(_SHADES)).sum(axis=1)
+    return list(BACKGROUND_COLORS)[int(votes.argmax())]
+
+
+def object_votes(nearest: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The number of pixels of each object colour in ``nearest_colors``."""
+    return np.bincount(nearest.ravel(), minlength=len(OBJECT_COLORS))[: len(OBJECT_COLORS)]
+
+
+def _empty_scene(image: NDArray[np.uint8], color: str) -> Scene:
+    """The background without objects, with the pattern whose drawing is nearest."""
 
     def distance(scene: Scene) -> float:
-        return float(np.minimum(_distances(picture, background(scene, _X, _Y)), _FAR).mean())
+        return float(np.minimum(_distances(image, background(scene, _X, _Y)), _MIN_DIFFERENCE).mean())
 
     return min((Scene((), color, pattern) for pattern in PATTERNS), key=distance)
 
 
-def _distances(picture: NDArray[np.uint8], drawn: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of each pixel, the largest difference among its channels, in grey levels."""
-    return np.abs(picture - drawn).max(axis=2)
+def _distances(image: NDArray[np.uint8], drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The largest difference among the channels of each pixel, in grey levels, ``[height, width]``."""
+    return np.abs(image - drawn).max(axis=2)
 
 
-def _objects(picture: NDArray[np.uint8], drawn: NDArray[np.float64]) -> Iterator[NDArray[np.bool_]]:
-    """The pixels of each object: those that are joined, over stripes too, and differ from the background."""
-    apart = _distances(picture, drawn) > _FAR
+def _objects(image: NDArray[np.uint8], drawn: NDArray[np.float64]) -> Iterator[NDArray[np.bool_]]:
+    """The mask of each object: connected pixels, also across stripes, that differ from the background."""
+    apart = _distances(image, drawn) > _MIN_DIFFERENCE
     upright = np.ones((_STRIPE, 1), bool)
     joined = binary_closing(np.pad(apart, _STRIPE), upright)[_STRIPE:-_STRIPE, _STRIPE:-_STRIPE]
     parts, count = label(joined)
     whole = binary_fill_holes(binary_closing(apart, np.ones((3, 3), bool)))
     for number in range(1, count + 1):
         mask = (parts == number) & whole
-        if mask.sum() >= _LEAST_SHARE * mask.size:
+        if mask.sum() >= _MIN_SHARE * mask.size:
             yield mask
 
 
 def _read_thing(
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     drawn: NDArray[np.float64],
     mask: NDArray[np.bool_],
     nearest: NDArray[np.intp],
 ) -> tuple[Thing, bool]:
-    """The object whose drawing is nearest to what a mask shows, and whether it is drawn in outlines."""
+    """The object whose drawing is nearest to the image in a mask, and whether it is a sketch."""
     color = list(OBJECT_COLORS)[int(object_votes(nearest[mask]).argmax())]
     rows, columns = np.nonzero(mask)
     box = (slice(max(rows.min() - 3, 0), rows.max() + 4), slice(max(columns.min() - 3, 0), columns.max() + 4))
@@ -104,13 +143,13 @@ def _read_thing(
     def distance(look: tuple[Thing, bool]) -> float:
         canvas = drawn[box].copy()
         paint(canvas, *look, _X[box], _Y[box])
-        return float(np.abs(picture[box] - canvas).mean())
+        return float(np.abs(image[box] - canvas).mean())
 
     return min(_looks(_outlines(mask), color), key=distance)
 
 
 def _looks(outlines: list[Thing], color: str) -> Iterator[tuple[Thing, bool]]:
-    """Every look of an object of these outlines; a sketch has no dot to be seen."""
+    """Every appearance of an object with these outlines, without dots in sketches."""
     for outline, material, (dot, sketch) in product(
         outlines, MATERIALS, ((False, False), (True, False), (False, True))
     ):
@@ -118,7 +157,7 @@ def _looks(outlines: list[Thing], color: str) -> Iterator[tuple[Thing, bool]]:
 
 
 def _outlines(mask: NDArray[np.bool_]) -> list[Thing]:
-    """The outlines, upright or tilted, of a mask's extent or nearly so, that overlap it most."""
+    """The outlines, upright or tilted and of about the mask's extent, that overlap it most."""
     x, y = _X[mask].mean(), _Y[mask].mean()
     reach = np.quantile(np.hypot(_X[mask] - x, _Y[mask] - y), 0.99)
 

@@ -1,4 +1,4 @@
-"""Scenes of a small world: what is in a picture, and how it is said in words."""
+"""Scenes of one or two shapes on a background, drawn at random, and their captions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Thing:
-    """An object of a scene; lengths are shares of the picture's side.
+    """An object of a scene; lengths are shares of the image's side.
 
     Attributes:
         shape: one of ``SHAPES``.
@@ -45,7 +45,7 @@ class Thing:
         radius: of the circle around it.
         material: one of ``MATERIALS``.
         tilted: turned by 30 degrees; never true of a circle.
-        dot: whether a white disc lies in its middle.
+        dot: whether it has a white disc in its middle.
     """
 
     shape: str
@@ -60,13 +60,13 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture's content.
+    """The content of an image.
 
     Attributes:
         things: at most two objects, from left to right.
         background: a key of ``BACKGROUND_COLORS``.
-        pattern: one of ``PATTERNS``, of the background.
-        sketch: drawn in outlines.
+        pattern: of the background, one of ``PATTERNS``.
+        sketch: whether objects are drawn as outlines.
     """
 
     things: tuple[Thing, ...]
@@ -76,11 +76,11 @@ class Scene:
 
 
 def random_scene(rng: Generator, count: int | None = None) -> Scene:
-    """Draw a scene; every attribute occurs often enough to be learnt.
+    """Draw a random scene; every attribute occurs often enough to be learnt.
 
     Args:
         rng: source of randomness.
-        count: how many objects, at most 2; drawn too if None.
+        count: number of objects, at most 2; random if None.
     """
     background = choose(rng, tuple(BACKGROUND_COLORS))
     if count is None:
@@ -114,7 +114,7 @@ def _random_thing(rng: Generator, x: float, radius: float, taken_colors: Sequenc
 
 
 def choose(rng: Generator, options: Sequence[_T], weights: Sequence[float] | None = None) -> _T:
-    """Draw one of some options, evenly or with weights that add up to 1."""
+    """Choose one of several options at random, uniformly or with weights that sum to 1."""
     return options[int(rng.choice(len(options), p=weights))]
 
 
@@ -122,9 +122,9 @@ def caption(scene: Scene, opening: str = "", joint: str = "and") -> str:
     """Describe a scene in words.
 
     Args:
-        scene: what to describe.
-        opening: words in front, such as ``a drawing of``; a sketch is always ``a sketch of``.
-        joint: between two objects, ``and`` or ``next to``.
+        scene: the scene.
+        opening: first words, such as ``a drawing of``; always ``a sketch of`` for a sketch.
+        joint: words between two objects, ``and`` or ``next to``.
 
     >>> caption(Scene((Thing("star", "red", tilted=True),), "gray", "dotted"), "a drawing of")
     'a drawing of a tilted red star on a dotted gray background'

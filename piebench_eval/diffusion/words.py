@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from piebench_eval.data.blended_words import occurrences, word_spans
+from piebench_eval.data.prompts import occurrences, word_spans
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.data.image_files import read_picture
+from piebench_eval.data.images import read_image
 from piebench_eval.data.mask_size import parse_mask_size
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.errors import PiebenchError, first_few
@@ -136,7 +136,7 @@ def _fingerprint(samples: Iterable[Sample], ids: set[str]) -> str:
             continue
         texts = (sample.marked_source_prompt, sample.marked_target_prompt, sample.blended_word)
         fields = (sample.id, sample.image_path, *texts, sample.type_id, sample.mask_rle)
-        picture = read_picture(sample.file)
+        picture = read_image(sample.file)
         digest.update(json.dumps([*fields, picture.shape]).encode())
         digest.update(picture.tobytes())
     return digest.hexdigest()

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from piebench_eval.data.blended_words import dropped_note
-from piebench_eval.data.prompts import split_punctuation
+from piebench_eval.data.prompts import dropped_word_notes, split_punctuation
 from piebench_eval.diffusion import words
 from piebench_eval.diffusion.attention_store import AttentionStore
 from piebench_eval.diffusion.controller import AttentionController
@@ -84,7 +83,7 @@ def prepare(
         branches = {"source": texts.source, "target": texts.target}
         notes.append(words.truncation_notes(branches, model.tokenizer))
         if settings.mask_guided:
-            notes[place] += dropped_note(sample.blended_word)
+            notes[place] += dropped_word_notes(sample.blended_word)
             masked = _mask_words(sample, texts, model.tokenizer)
             if masked.any(axis=1).all():
                 found[place] = torch.from_numpy(masked)

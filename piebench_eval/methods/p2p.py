@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from piebench_eval.data.blended_words import absence_note, dropped_note, occurrences
+from piebench_eval.data.prompts import dropped_word_notes, missing_word_note, occurrences
 from piebench_eval.diffusion import words
 from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.local_blend import LocalBlend
@@ -134,7 +134,7 @@ def plan_words(sample: Sample, tokenizer: Any, settings: P2PSettings) -> WordPla
     equalizer = np.ones(length, dtype=np.float32)
     blend = np.zeros((2, length), dtype=np.float32)
     if sample.blend_words is not None:
-        notes += dropped_note(sample.blended_word)
+        notes += dropped_word_notes(sample.blended_word)
         for branch, (prompt, word) in enumerate(zip((source, target), sample.blend_words, strict=True)):
             tokens = words.tokens_of_word(prompt, word, tokenizer)
             blend[branch, tokens] = 1
@@ -159,7 +159,7 @@ def _word_notes(prompt: str, word: str, other: str, tokens: list[int], tokenizer
     if occurrences(prompt, word):
         length = tokenizer.model_max_length
         return [f"the blended word {word!r} lies behind the {length} tokens that are read of its prompt"]
-    return [absence_note(word, prompt, other)]
+    return [missing_word_note(word, prompt, other)]
 
 
 def problem(sample: Sample, settings: P2PSettings) -> str | None:

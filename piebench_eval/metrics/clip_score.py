@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from piebench_eval.data.rle import BoolMask
+    from piebench_eval.data.masks import BoolMask
     from piebench_eval.metrics.edit_batch import EditBatch
 
 _HESSEL = "Hessel et al., CLIPScore: A Reference-free Evaluation Metric for Image Captioning, EMNLP 2021"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from PIL import Image
 
+from piebench_eval.data.masks import set_frame
 from piebench_eval.data.prompts import strip_brackets
-from piebench_eval.data.rle import set_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from piebench_eval.data.rle import BoolMask
+    from piebench_eval.data.masks import BoolMask
     from piebench_eval.metrics.networks.suite import Suite
     from piebench_eval.metrics.protocol import PictureRules, Protocol
 

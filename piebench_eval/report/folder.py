@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.files import cannot_write
+from piebench_eval.files import cannot_write, temporary_path
 from piebench_eval.report import paths
 from piebench_eval.version import __version__
 
@@ -39,8 +37,7 @@ def report_folder(folder: Path) -> Iterator[Path]:
     """
     require_replaceable(folder)
     wanted = folder.resolve()
-    beside = f".{wanted.name}.{socket.gethostname()}.{os.getpid()}"
-    partial, former = wanted.with_name(f"{beside}.partial"), wanted.with_name(f"{beside}.former")
+    partial, former = temporary_path(wanted), temporary_path(wanted, ".former")
     try:
         partial.mkdir(parents=True)
         about = {"made_by": _MADE_BY, "version": __version__}

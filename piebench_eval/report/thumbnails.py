@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from piebench_eval.data.image_files import read_picture
-from piebench_eval.data.images import load_image, load_mask
+from piebench_eval.data.images import load_image, read_image
+from piebench_eval.data.masks import load_mask
 from piebench_eval.report import paths
 from piebench_eval.scoring.images import edited_panel
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from piebench_eval.data.images import ImageLoader
-    from piebench_eval.data.rle import BoolMask
+    from piebench_eval.data.masks import BoolMask
     from piebench_eval.data.sample import Sample
     from piebench_eval.report.content import ReportContent
     from piebench_eval.scoring.edited_images import EditedImage
@@ -117,7 +117,7 @@ def _make(jobs: ThumbnailJob, folder: Path) -> None:
         image = Image.fromarray(load_image(jobs.file, loader=loader))
         (folder / place).write_bytes(outline(load_mask(sample, frame=False, loader=loader)))
     else:
-        edit = edited_panel(jobs.external) if jobs.external else read_picture(jobs.file)
+        edit = edited_panel(jobs.external) if jobs.external else read_image(jobs.file)
         image = Image.fromarray(edit)
     if jobs.copy:
         (folder / jobs.copy).write_bytes(_encoded(image, COPY_SIDE, _COPY_QUALITY))

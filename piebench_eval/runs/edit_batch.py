@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from piebench_eval.data.image_files import read_picture
-from piebench_eval.data.images import load_image
+from piebench_eval.data.images import load_image, read_image
 from piebench_eval.diffusion.loop import EditInputs, edit
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.diffusion.words import same_text
@@ -47,7 +46,7 @@ def edit_batch(
     model: DiffusionModel,
     samples: Sequence[Sample],
     combination: Combination,
-    read: Callable[[Path], NDArray[np.uint8]] = read_picture,
+    read: Callable[[Path], NDArray[np.uint8]] = read_image,
 ) -> list[EditResult]:
     """Edit a batch of samples by one combination: load, encode, invert, edit, decode.
 
@@ -95,7 +94,7 @@ def edit_latents(
     model: DiffusionModel,
     samples: Sequence[Sample],
     combination: Combination,
-    read: Callable[[Path], NDArray[np.uint8]] = read_picture,
+    read: Callable[[Path], NDArray[np.uint8]] = read_image,
 ) -> tuple[torch.Tensor, list[list[str]]]:
     """Edit samples by one combination, up to the latents; see ``edit_batch`` for the arguments.
 
@@ -134,7 +133,7 @@ def encode_inputs(
     loader: ImageLoader = "crop",
     guidance: float = 7.5,
     seed: int = 1234,
-    read: Callable[[Path], NDArray[np.uint8]] = read_picture,
+    read: Callable[[Path], NDArray[np.uint8]] = read_image,
 ) -> EditInputs:
     """Load and encode images and prompts of a batch.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.data.image_files import picture_size
+from piebench_eval.data.images import image_size
 from piebench_eval.data.mask_size import parse_mask_size
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.data.selection import select_samples
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from piebench_eval.data.mask_size import Size
+    from piebench_eval.data.images import Size
     from piebench_eval.data.sample import Sample
     from piebench_eval.recipes.recipe import Recipe
 
@@ -224,7 +224,7 @@ def check_resolutions(recipe: Recipe) -> None:
 
 def _warn_of_cropping(data: Path, samples: Sequence[Sample]) -> None:
     """Warn if images are not square: the crop loader edits their central squares only."""
-    sizes = [picture_size(sample.file) for sample in samples]
+    sizes = [image_size(sample.file) for sample in samples]
     if wide := sum(width != height for width, height in sizes):
         _warn_once(
             f"{data}: {wide} of {len(sizes)} pictures are not square: their central squares are edited, and "

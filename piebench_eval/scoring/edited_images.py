@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from piebench_eval.data.images import ImageLoader
-from piebench_eval.data.names import kind_of
-from piebench_eval.data.paths import OtherCase
+from piebench_eval.data.messages import kind_of
+from piebench_eval.data.paths import CaseInsensitiveListing
 from piebench_eval.data.pie_bench import IMAGES_FOLDER
 from piebench_eval.demo.benchmark import IDEAL_FOLDER
 from piebench_eval.errors import PiebenchError
@@ -125,7 +125,7 @@ def edited_images_at(
     else:
         raise PiebenchError(f"--images {images}: no such folder, and no CSV or JSON file")
     edited_images: list[EditedImage] = []
-    missing, others = [], OtherCase()
+    missing, others = [], CaseInsensitiveListing()
     for sample in samples:
         file = _existing_file(places.get(sample.id, []), others)
         if file is not None:
@@ -157,7 +157,7 @@ def _require_names(images: Path, samples: Sequence[Sample]) -> None:
         )
 
 
-def _existing_file(places: Sequence[Path], others: OtherCase) -> Path | None:
+def _existing_file(places: Sequence[Path], others: CaseInsensitiveListing) -> Path | None:
     """The first of some paths that exists, otherwise the first that exists in another letter case.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.data.image_files import picture_size
+from piebench_eval.data.images import image_size
 from piebench_eval.data.mask_size import parse_mask_size
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.data.remarks import count_remarks
@@ -56,7 +56,7 @@ class EvaluationSet:
     def columns(self) -> tuple[str, ...]:
         """The official columns; for a drawn benchmark also those that need its ideal edits."""
         is_drawn = bool(self.edited_images) and all(
-            edited_image.ideal is not None and picture_size(edited_image.sample.file) == (SIDE, SIDE)
+            edited_image.ideal is not None and image_size(edited_image.sample.file) == (SIDE, SIDE)
             for edited_image in self.edited_images
         )
         return (*COLUMNS, *IDEAL_COLUMNS) if is_drawn else COLUMNS

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 from PIL import Image
 
-from piebench_eval.data.image_files import picture_size, read_picture
-from piebench_eval.data.images import ImageLoader, load_image, load_mask, loaded_size
+from piebench_eval.data.images import ImageLoader, image_size, load_image, loaded_size, read_image
+from piebench_eval.data.masks import load_mask
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.scoring.strips import last_panel
 
@@ -65,7 +65,7 @@ def source_view(edited_image: EditedImage, pixels: NDArray[np.uint8]) -> tuple[i
         pixels: from ``read_edit``.
     """
     height, width, _ = pixels.shape
-    source = picture_size(edited_image.sample.file)
+    source = image_size(edited_image.sample.file)
     panel = _edit_size(edited_image, (width, height), source)
     if edited_image.loader is None or panel == source:
         return None, WHOLE
@@ -85,7 +85,7 @@ def different_views(loaders: Iterable[ImageLoader], samples: Iterable[Sample]) -
     different = list(dict.fromkeys(loaders))
     if len(different) < 2:
         return different
-    sizes = (picture_size(sample.file) for sample in samples)
+    sizes = (image_size(sample.file) for sample in samples)
     return different[:1] if all(width == height for width, height in sizes) else different
 
 
@@ -105,8 +105,8 @@ def read_edit(edited_image: EditedImage, resize: bool = False) -> NDArray[np.uin
     Raises:
         PiebenchError: the image cannot be read, is too small, or has another size than its source as edited.
     """
-    picture = Image.fromarray(read_picture(edited_image.file))
-    source = picture_size(edited_image.sample.file)
+    picture = Image.fromarray(read_image(edited_image.file))
+    source = image_size(edited_image.sample.file)
     if problem := _size_problem(edited_image, picture.size, source, resize):
         raise PiebenchError(problem)
     target = _expected_size(edited_image, picture.size, source) or picture.size
@@ -128,13 +128,13 @@ def edited_panel(edited_image: EditedImage) -> NDArray[np.uint8]:
     """
     pixels = read_edit(edited_image, resize=True)
     height, width, _ = pixels.shape
-    panels = _panel_count(edited_image, (width, height), picture_size(edited_image.sample.file))
+    panels = _panel_count(edited_image, (width, height), image_size(edited_image.sample.file))
     return pixels[:, -(width // panels) :]
 
 
 def is_strip(edited_image: EditedImage) -> bool:
     """Whether an edit's file is a strip of panels."""
-    size, source = picture_size(edited_image.file), picture_size(edited_image.sample.file)
+    size, source = image_size(edited_image.file), image_size(edited_image.sample.file)
     return _panel_count(edited_image, size, source) > 1 or _is_last_panel(edited_image, size, source)
 
 
@@ -215,7 +215,7 @@ def _sizes(
     for edited_image in edited_images:
         # A run's own may be thousands, and are checked when they are read.
         if edited_image.loader is None or edited_image.may_be_strip:
-            yield edited_image, picture_size(edited_image.file), picture_size(edited_image.sample.file)
+            yield edited_image, image_size(edited_image.file), image_size(edited_image.sample.file)
 
 
 def _edit_size(edited_image: EditedImage, size: tuple[int, int], source: tuple[int, int]) -> tuple[int, int]:

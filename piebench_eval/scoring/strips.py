@@ -9,8 +9,7 @@ from piebench_eval.data.images import loaded_size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from piebench_eval.data.images import ImageLoader
-    from piebench_eval.data.mask_size import Size
+    from piebench_eval.data.images import ImageLoader, Size
 
 
 def last_panel(

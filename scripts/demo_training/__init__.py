@@ -1,1 +1,1 @@
-"""How the embedded world's models are trained; run by ``scripts/train_demo_models.py``."""
+"""Training of the demo models; run by ``scripts/train_demo_models.py``."""

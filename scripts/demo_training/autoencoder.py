@@ -1,4 +1,4 @@
-"""The autoencoder between 64x64 pictures and 4x16x16 latents."""
+"""The autoencoder between 64x64 images and 4x16x16 latents."""
 
 import math
 from pathlib import Path

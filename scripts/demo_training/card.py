@@ -1,4 +1,4 @@
-"""The model card: what was trained on what, how, and how well it does."""
+"""Write the model card: networks, training and measurements."""
 
 import tempfile
 from collections.abc import Mapping
@@ -42,7 +42,8 @@ Measured on held-out scenes (seeds that nothing was trained on):
 |---|---|
 {measured}
 
-"Right" is judged by `recognise.py`: nearest palette colours and best-overlapping outline. "Drawn" is what
+"Right" is judged by `scripts/demo_training/recognise.py`: nearest palette colours and best-overlapping
+outline. "Drawn" is what
 that check says of the drawings themselves, "autoencoder" of drawings after the autoencoder, "sampled" of
 pictures sampled from noise for the drawings' captions ({steps} DDIM steps, guidance {guidance:g}; one object,
 every material and background pattern). "Inversion" is DDIM inversion and sampling back at guidance 1,

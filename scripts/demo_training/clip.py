@@ -1,4 +1,4 @@
-"""A small CLIP: its score tells whether a picture fits a prompt, its text half starts the text encoder."""
+"""Train a small CLIP, for the CLIP score; its text model initialises the text encoder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Scenes for training and for measuring; no two purposes share a seed, nor any of them with the benchmark."""
+"""Scenes for training and measuring, with disjoint seeds, also from those of the benchmark."""
 
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One training loop for all networks: seeded by step, logged, resumable, and averaged over processes."""
+"""The training loop of all networks: seeded by step, logged, resumable, distributed."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What the model card says of the embedded models, measured on scenes that nothing was trained on."""
+"""Measure the demo models on held-out scenes, for the model card."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -11,13 +11,13 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from piebench_eval.demo.draw import draw
 from piebench_eval.demo.embedded import DEMO, locate
-from piebench_eval.demo.recognise import Seen, recognise
 from piebench_eval.demo.scene import Scene, caption
 from piebench_eval.diffusion.ddim import ddim_invert, ddim_step, guide
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.loading import load_model
 from scripts.demo_training.data import scene
+from scripts.demo_training.recognise import Seen, recognise
 
 SAMPLING_STEPS, GUIDANCE, INVERSION_STEPS = 25, 4.0, 50
 

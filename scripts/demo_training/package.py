@@ -1,4 +1,4 @@
-"""From trained networks to the files inside the package: half precision, safetensors, nothing else."""
+"""Write trained networks into the package, in half precision as safetensors."""
 
 import json
 import shutil

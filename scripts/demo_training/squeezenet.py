@@ -1,4 +1,4 @@
-"""SqueezeNet features for LPIPS, trained to name what is in a drawing."""
+"""SqueezeNet features for LPIPS, trained to classify the objects of drawings."""
 
 from pathlib import Path
 

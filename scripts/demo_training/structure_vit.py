@@ -1,4 +1,4 @@
-"""A ViT for structure distance: its patches know where objects are, whatever their colours."""
+"""A ViT for structure distance: its patch features encode where objects are, not their colours."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A CLIP tokenizer whose merges are learnt from a list of words, each of which becomes one token."""
+"""A CLIP tokenizer whose merges make each word of a list one token."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The UNet that predicts noise, and the text encoder that goes with it."""
+"""Train the UNet and its text encoder."""
 
 import os
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""What ``scripts/gpu_check.py`` is made of. Only ``machine`` needs more than Python itself."""
+"""Parts of ``scripts/gpu_check.py``. Only ``machine`` imports other packages."""

@@ -1,4 +1,4 @@
-"""What the CUDA tests tell of themselves, line by line as they go: also of one that never ended."""
+"""Results of the CUDA tests, read from their output line by line, unfinished tests included."""
 
 import json
 from pathlib import Path

@@ -1,6 +1,6 @@
 """The device and the libraries of a check, as JSON: ``python -m scripts.gpu.machine --device cuda:0``.
 
-Everything that the other sections import is imported here, so that whatever cannot be is named once.
+Imports everything that the other sections need, so that missing packages are reported once.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The report of a check: Markdown and JSON, written anew whenever a section ends."""
+"""The report of a check: Markdown and JSON, rewritten after every section."""
 
 import json
 from collections.abc import Sequence

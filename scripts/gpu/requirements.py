@@ -1,4 +1,4 @@
-"""What the check needs and this Python lacks: said before anything is imported that would fail."""
+"""Missing requirements of the check, found before importing anything that would fail."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""Sections of a check: each a process with a time limit, so that none can stop the others."""
+"""Sections of a check, each in a process with a time limit."""
 
 import os
 import signal

@@ -1,7 +1,7 @@
-"""The paper's twelve combinations written the plain way: one picture, every row, every map, nothing shared.
+"""A plain implementation of the paper's twelve combinations: one image at a time, no row or map saved.
 
-What tests and the benchmark hold the package against. It spends UNet rows as the reference implementation
-does, passes included whose result is only shown or dropped, and writes out what the package leaves out, folds
-together or hands to a fused kernel. It shares with the package the schedule, the text embeddings, the encoded
-picture and the plan of words; neither the loop nor the rows, the attention control or the inversions.
+Tests and the benchmark compare the package with it. It evaluates all UNet rows of the published code, unused
+passes included, and materialises what the package skips, merges or computes in a fused kernel. It shares with
+the package the schedule, the text embeddings, the encoded image and the plan of words, but neither the loop
+nor the rows, the attention control or the inversions.
 """

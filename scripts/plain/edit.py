@@ -1,4 +1,4 @@
-"""An edit from the encoded picture to the edited latents, pass by pass as the reference's scripts go."""
+"""Edit from the encoded image to the edited latents, pass by pass as in the published scripts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -98,7 +98,7 @@ class Edit:
         )
 
     def reconstruct(self, found: Inverted) -> None:
-        """The pass before the edit; nobody reads it."""
+        """The pass before the edit, whose result is unused."""
         direct = self.combination.inversion == "direct"
         if self.method == "masactrl" or found.maps is not None:
             self._guided(found, self.target)

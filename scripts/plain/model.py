@@ -1,4 +1,4 @@
-"""The UNet, called plainly: softmax written out in every attention layer, and rows counted."""
+"""The UNet with explicit softmax attention, and a count of its rows."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Passes over the noise levels, each a loop of DDIM steps written out."""
+"""Passes over the timesteps, each an explicit loop of DDIM steps."""
 
 import torch
 from torch.nn import functional

@@ -1,1 +1,1 @@
-"""What ``scripts/bench.py`` is made of."""
+"""Parts of ``scripts/bench.py``."""

@@ -1,4 +1,4 @@
-"""Floating-point operations: what a UNet row takes, and what the device gives."""
+"""Floating-point operations of a UNet row, and FLOP/s of the device."""
 
 import time
 from collections.abc import Sequence

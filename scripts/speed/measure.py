@@ -1,4 +1,4 @@
-"""Timing combinations, and the plain implementation beside them."""
+"""Time combinations, and the plain implementation beside them."""
 
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""Memory of a batch: measured where it runs, and calculated for models and GPUs that are not there."""
+"""Memory of a batch: measured on this device, and estimated for other models and GPUs."""
 
 import ctypes
 import gc

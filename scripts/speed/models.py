@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.x models of random weights: speed and memory do not depend on what weights say."""
+"""Stable Diffusion 1.x models with random weights, which do not change speed or memory."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Table 1 at its full number of steps, from a few combinations that were measured at fewer."""
+"""Estimate the time of Table 1 at full steps from measurements of few combinations at fewer steps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a precision does to the metrics: the embedded world, edited and scored in float32 and in it."""
+"""Effect of a precision on the metrics: the demo edited and scored in it and in float32."""
 
 import tempfile
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the bench has found, as Markdown and as numbers: complete at any time, as far as it is known."""
+"""Report of the benchmark, as Markdown and JSON; written after every measurement."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field

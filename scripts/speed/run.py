@@ -1,4 +1,4 @@
-"""The bench, from options to a report."""
+"""Run the benchmark and write its report."""
 
 import gc
 import tempfile

@@ -1,4 +1,4 @@
-"""Photographs that scikit-image ships, with prompts and blended words: what is edited to measure speed."""
+"""Photographs that scikit-image ships, with prompts and blended words, for measuring speed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The bench's Markdown."""
+"""Markdown tables of the benchmark report."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

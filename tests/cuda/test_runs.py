@@ -6,8 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from piebench_eval.data.image_files import read_picture
-from piebench_eval.data.images import encode_image
+from piebench_eval.data.images import encode_image, read_image
 from piebench_eval.models.loading import load_model
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs import worker
@@ -67,7 +66,7 @@ def test_saved_pictures_are_whole(device, recipe, tiny_model, samples, whole):
     for pair in recipe.pairs:
         for batch in (samples[:2], samples[2:]):
             for edit in edit_batch(model, batch, recipe.combination(*pair)):
-                saved = read_picture(store.image_file(*pair, edit.sample))
+                saved = read_image(store.image_file(*pair, edit.sample))
                 assert np.array_equal(saved, edit.image)
 
 

@@ -100,6 +100,16 @@ class FakeHub:
         self.requests.clear()
         return [file for file in files if file.endswith(".parquet")]
 
+    def tree(self):
+        """The listing of all files, as ``/tree/COMMIT?recursive=true`` answers it."""
+        entries = []
+        for sibling in self.listing()["siblings"]:
+            entry = {"type": "file", "path": sibling["rfilename"], "size": sibling["size"], "oid": "0" * 40}
+            if lfs := sibling.get("lfs"):
+                entry["lfs"] = {"oid": lfs["sha256"], "size": lfs["size"], "pointerSize": lfs["pointerSize"]}
+            entries.append(entry)
+        return entries
+
     def listing(self):
         siblings = []
         for file in sorted(self.folder.rglob("*")):
@@ -136,6 +146,8 @@ def _handler(hub_of_server):
                 kind = "RevisionNotFound" if path.startswith(f"{api}/") else "RepoNotFound"
                 if hub.status:
                     return self.fail(hub.status)
+                if path == f"{api}/tree/{COMMIT}":
+                    return self.send(json.dumps(hub.tree()).encode(), body)
                 return self.send(json.dumps(hub.listing()).encode(), body) if known else self.fail(404, kind)
             name = path.removeprefix(f"/datasets/{REPO_ID}/resolve/{COMMIT}/")
             file = hub.folder / name

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from piebench_eval.data.images import load_mask
+from piebench_eval.data.masks import encode_rle, load_mask
 from piebench_eval.data.pie_bench import dataset_fingerprint, load_pie_bench
-from piebench_eval.data.rle import encode_rle
 from piebench_eval.errors import DataError
 from piebench_eval.scoring.edited_images import edited_images_at
 from tests.support.commands import piebench

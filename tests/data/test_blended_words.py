@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from piebench_eval.data.blended_words import blend_remarks, blend_words, dropped_words
 from piebench_eval.data.pie_bench import MAPPING_FILE, load_pie_bench
+from piebench_eval.data.prompts import blend_remarks, blend_words, dropped_words
 from piebench_eval.data.remarks import remarks_on_data
 from piebench_eval.errors import DataError
 from tests.support.commands import piebench

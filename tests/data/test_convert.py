@@ -8,11 +8,10 @@ import pytest
 from PIL import Image
 
 from piebench_eval.cli.data import SourceFormat
-from piebench_eval.data.convert.convert import FORMATS, convert
-from piebench_eval.data.convert.masks import coco_runs
-from piebench_eval.data.images import load_mask
+from piebench_eval.data.convert.benchmark import FORMATS, convert_benchmark
+from piebench_eval.data.convert.coco_masks import coco_to_rle
+from piebench_eval.data.masks import decode_rle, encode_rle, load_mask
 from piebench_eval.data.pie_bench import load_pie_bench
-from piebench_eval.data.rle import decode_rle, encode_rle
 from piebench_eval.errors import DataError, PiebenchError
 from tests.support.commands import in_a_new_process, piebench
 
@@ -41,7 +40,7 @@ def place(tmp_path):
 
 def made(name, source, images=None):
     out = source.parent.parent / "out" if source.is_file() else source.parent / "out"
-    converted = convert(name, source, out, images, lambda *_: None)
+    converted = convert_benchmark(name, source, out, images, lambda *_: None)
     samples = {sample.id: sample for sample in load_pie_bench(out)}
     assert sum(summary.images for summary in converted.summaries) == len(samples)
     return samples, converted.notes
@@ -50,7 +49,7 @@ def made(name, source, images=None):
 def refused(name, source, images=None):
     out = source.parent.parent / "out"
     with pytest.raises(PiebenchError) as caught:
-        convert(name, source, out, images, lambda *_: None)
+        convert_benchmark(name, source, out, images, lambda *_: None)
     assert not out.exists()
     text = str(caught.value)
     assert str(source) in text and not any(
@@ -156,7 +155,7 @@ def test_mistakes_in_a_table(place, rows, words):
 
 def test_all_mistakes_of_a_table_are_listed_together(place):
     with pytest.raises(DataError) as caught:
-        convert(
+        convert_benchmark(
             "csv",
             table(place, SHORT, ("x.png", "a", "b"), ("0/a.png", "a"), ("y.png", "a", "b")),
             place / "out",
@@ -319,7 +318,7 @@ def test_cocos_packed_counts():
     """As pycocotools packs them."""
     expected = np.zeros((7, 5), dtype=bool)
     expected[[0, 1, 1, 1, 2, 5], [4, 0, 1, 2, 1, 4]] = True
-    runs, whole = coco_runs({"size": [7, 5], "counts": "1161OO70H0M"}, (5, 7))
+    runs, whole = coco_to_rle({"size": [7, 5], "counts": "1161OO70H0M"}, (5, 7))
     np.testing.assert_array_equal(decode_rle(runs, 7, 5, frame=False), expected)
     assert whole
 

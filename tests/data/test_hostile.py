@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 
 from piebench_eval.data.archive import import_archive
-from piebench_eval.data.image_files import read_picture
-from piebench_eval.data.images import load_mask
+from piebench_eval.data.images import read_image
+from piebench_eval.data.masks import load_mask
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.errors import PiebenchError
 from tests.data.test_image_files import png
@@ -196,7 +196,7 @@ def encoded(image, kind, **options):
 def read(tmp_path, content):
     file = tmp_path / "picture"
     file.write_bytes(content)
-    return outcome(lambda: read_picture(file), str(file))
+    return outcome(lambda: read_image(file), str(file))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF"])
@@ -300,7 +300,7 @@ def unpack(tmp_path, content):
     assert {path.name for path in tmp_path.iterdir()} == {"PIE.zip"} | ({"out"} if found else set())
     if found:
         (sample,) = load_pie_bench(out)
-        assert read_picture(sample.file).shape == RGB.shape
+        assert read_image(sample.file).shape == RGB.shape
         shutil.rmtree(out)
     return found
 

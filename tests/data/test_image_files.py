@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from piebench_eval.data.image_files import picture_size, read_picture
-from piebench_eval.data.images import load_image, load_mask
+from piebench_eval.data.images import image_size, load_image, read_image
+from piebench_eval.data.masks import load_mask
 from piebench_eval.data.sample import Sample
 from piebench_eval.errors import PiebenchError
 
@@ -25,7 +25,7 @@ def save(folder, image, suffix="png", **options):
 
 def refusal(file):
     with pytest.raises(PiebenchError) as caught:
-        read_picture(file)
+        read_image(file)
     message = str(caught.value)
     assert message.startswith(f"{file}: ") and ";" in message
     return message
@@ -47,7 +47,7 @@ def png(width, height, bits, colour, rows, key=None):
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp", "tiff"])
 def test_rgb_is_what_pillow_reads(tmp_path, suffix):
     file = save(tmp_path, Image.fromarray(RGB), suffix)
-    found = read_picture(file)
+    found = read_image(file)
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, np.asarray(Image.open(file).convert("RGB")))
 
@@ -58,7 +58,7 @@ def test_rgb_is_what_pillow_reads(tmp_path, suffix):
 )
 def test_other_modes_become_rgb_as_they_look(tmp_path, mode, suffix):
     file = save(tmp_path, Image.fromarray(RGB).convert(mode), suffix)
-    np.testing.assert_array_equal(read_picture(file), np.asarray(Image.open(file).convert("RGB")))
+    np.testing.assert_array_equal(read_image(file), np.asarray(Image.open(file).convert("RGB")))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -66,7 +66,7 @@ def test_opaque_alpha_is_dropped_and_any_other_refused(tmp_path, mode):
     image = Image.fromarray(RGB).convert("L" if mode == "LA" else "RGB")
     expected = np.asarray(image.convert("RGB"))
     image.putalpha(255)
-    np.testing.assert_array_equal(read_picture(save(tmp_path, image)), expected)
+    np.testing.assert_array_equal(read_image(save(tmp_path, image)), expected)
     alpha = Image.new("L", image.size, 255)
     alpha.putpixel((3, 4), 254)
     image.putalpha(alpha)
@@ -78,7 +78,7 @@ def test_transparent_palette_colours_count_where_they_are_used(tmp_path, transpa
     image = Image.new("P", (4, 4), 1)
     image.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0, 0, 0, 200])
     file = save(tmp_path, image, transparency=transparency)
-    assert (read_picture(file) == [200, 0, 0]).all()
+    assert (read_image(file) == [200, 0, 0]).all()
     image.putpixel((0, 0), 3)
     assert "transparent" in refusal(save(tmp_path, image, transparency=transparency))
 
@@ -99,7 +99,7 @@ def test_transparent_colours_are_found_at_every_depth(tmp_path, bits, colour, ro
     assert "transparent" in refusal(tmp_path / "key.png")
     if bits >= 8:
         (tmp_path / "key.png").write_bytes(png(2, 1, bits, colour, row, b"\x00\x07" * (len(key) // 2)))
-        assert read_picture(tmp_path / "key.png").shape == (1, 2, 3)
+        assert read_image(tmp_path / "key.png").shape == (1, 2, 3)
 
 
 @pytest.mark.parametrize("kind", ["png", "little-endian tiff", "big-endian tiff"])
@@ -115,13 +115,13 @@ def test_16_bit_grey_is_scaled_not_cut(tmp_path, kind):
     else:
         Image.fromarray(grey).save(file, "png" if kind == "png" else "tiff")
     expected = np.round(grey / 257).astype(np.uint8)
-    np.testing.assert_array_equal(read_picture(file), np.stack([expected] * 3, axis=2))
+    np.testing.assert_array_equal(read_image(file), np.stack([expected] * 3, axis=2))
 
 
 def test_32_bit_grey_is_read_within_16_bits_only(tmp_path):
     grey = np.array([[0, 257], [65535, 514]], dtype=np.int32)
     file = save(tmp_path, Image.fromarray(grey), "tiff")
-    assert read_picture(file)[..., 0].tolist() == [[0, 1], [255, 2]]
+    assert read_image(file)[..., 0].tolist() == [[0, 1], [255, 2]]
     for value in (65536, -1):
         grey[0, 0] = value
         assert "16 bits" in refusal(save(tmp_path, Image.fromarray(grey), "tiff"))
@@ -143,7 +143,7 @@ def test_a_jpeg_with_a_preview_is_its_first_frame(tmp_path):
     frames = [Image.fromarray(RGB), Image.fromarray(255 - RGB)]
     file = save(tmp_path, frames[0], "jpg", format="MPO", save_all=True, append_images=frames[1:])
     assert Image.open(file).format == "MPO"
-    np.testing.assert_array_equal(read_picture(file), np.asarray(Image.open(file).convert("RGB")))
+    np.testing.assert_array_equal(read_image(file), np.asarray(Image.open(file).convert("RGB")))
 
 
 @pytest.mark.parametrize("side", [8_001, 12_000, 100_000])
@@ -151,7 +151,7 @@ def test_a_header_that_claims_too_much_is_not_believed(tmp_path, side, recwarn):
     (tmp_path / "bomb.png").write_bytes(png(side, side, 8, 2, bytes(100)))
     assert "64 megapixels" in refusal(tmp_path / "bomb.png")
     with pytest.raises(PiebenchError, match="64 megapixels"):
-        picture_size(tmp_path / "bomb.png")
+        image_size(tmp_path / "bomb.png")
     assert not recwarn.list
 
 
@@ -175,7 +175,7 @@ def test_warnings_are_back_after_overlapping_threads(tmp_path):
     """Filters belong to the process: the last thread to leave must restore what the first found."""
     file = save(tmp_path, Image.fromarray(RGB))
     before = list(warnings.filters)
-    threads = [threading.Thread(target=lambda: [read_picture(file) for _ in range(50)]) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: [read_image(file) for _ in range(50)]) for _ in range(4)]
     switch = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     for thread in threads:

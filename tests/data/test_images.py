@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from piebench_eval.data.images import load_image, load_mask, loaded_size
-from piebench_eval.data.rle import encode_rle
+from piebench_eval.data.images import load_image, loaded_size
+from piebench_eval.data.masks import encode_rle, load_mask
 from piebench_eval.data.sample import Sample
 from piebench_eval.data.summary import full_mask_remark, summarise
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from piebench_eval.data.images import load_mask
-from piebench_eval.data.mask_size import other_size, parse_mask_size, scale_rle
+from piebench_eval.data.mask_size import other_size, parse_mask_size
+from piebench_eval.data.masks import decode_rle, encode_rle, load_mask, scale_rle, set_frame
 from piebench_eval.data.pie_bench import dataset_fingerprint, load_pie_bench
-from piebench_eval.data.rle import decode_rle, encode_rle, set_frame
 from piebench_eval.data.summary import summarise
 from piebench_eval.errors import DataError, PiebenchError
 from piebench_eval.runs.shard import Shard

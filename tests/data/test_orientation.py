@@ -5,9 +5,8 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from piebench_eval.api.editing import _file
-from piebench_eval.data.image_files import picture_size, read_picture
-from piebench_eval.data.images import load_image, load_mask
-from piebench_eval.data.rle import encode_rle
+from piebench_eval.data.images import image_size, load_image, read_image
+from piebench_eval.data.masks import encode_rle, load_mask
 from piebench_eval.data.sample import Sample
 
 
@@ -28,8 +27,8 @@ def stored(file, orientation):
 def test_pictures_are_read_as_they_are_seen(tmp_path, orientation, suffix):
     file = tmp_path / f"a.{suffix}"
     seen = stored(file, orientation)
-    np.testing.assert_array_equal(read_picture(file), seen)
-    assert picture_size(file) == seen.shape[1::-1]
+    np.testing.assert_array_equal(read_image(file), seen)
+    assert image_size(file) == seen.shape[1::-1]
     np.testing.assert_array_equal(load_image(file, loader="shorter_side"), seen)
 
 
@@ -43,7 +42,7 @@ def test_masks_are_of_the_picture_that_is_seen(tmp_path):
 
 @pytest.mark.parametrize("orientation", [0, 9, 77])
 def test_a_tag_without_meaning_turns_nothing(tmp_path, orientation):
-    assert stored(tmp_path / "a.jpg", orientation).shape == read_picture(tmp_path / "a.jpg").shape
+    assert stored(tmp_path / "a.jpg", orientation).shape == read_image(tmp_path / "a.jpg").shape
 
 
 def test_damaged_tags_turn_nothing(tmp_path):
@@ -51,10 +50,10 @@ def test_damaged_tags_turn_nothing(tmp_path):
     content = (tmp_path / "a.jpg").read_bytes()
     start = content.index(b"Exif") + 6
     (tmp_path / "a.jpg").write_bytes(content[:start] + b"\xff" * 20 + content[start + 20 :])
-    assert read_picture(tmp_path / "a.jpg").shape == (24, 40, 3)
+    assert read_image(tmp_path / "a.jpg").shape == (24, 40, 3)
 
 
 def test_a_pil_picture_is_edited_as_it_is_seen(tmp_path):
     seen = stored(tmp_path / "a.jpg", 6)
     with Image.open(tmp_path / "a.jpg") as opened:
-        np.testing.assert_array_equal(read_picture(_file(opened, tmp_path)), seen)
+        np.testing.assert_array_equal(read_image(_file(opened, tmp_path)), seen)

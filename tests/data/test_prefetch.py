@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from piebench_eval.data import prefetch as prefetch_module
-from piebench_eval.data.image_files import read_picture
+from piebench_eval.data.images import read_image
 from piebench_eval.data.prefetch import ImagePrefetcher
 from piebench_eval.errors import PiebenchError
 
@@ -16,9 +16,9 @@ def reads(monkeypatch):
 
     def read(file):
         files.append(file)
-        return read_picture(file)
+        return read_image(file)
 
-    monkeypatch.setattr(prefetch_module, "read_picture", read)
+    monkeypatch.setattr(prefetch_module, "read_image", read)
     return files
 
 
@@ -27,7 +27,7 @@ def test_what_was_asked_for_is_read_once(samples, reads):
     prefetcher.submit([one])
     prefetcher.submit([one, two])
     for file in (one, two, one):
-        np.testing.assert_array_equal(prefetcher.read(file), read_picture(file))
+        np.testing.assert_array_equal(prefetcher.read(file), read_image(file))
     assert reads == [one, two]
 
 

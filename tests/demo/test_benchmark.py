@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from piebench_eval.data.images import load_image
+from piebench_eval.data.masks import decode_rle
 from piebench_eval.data.pie_bench import dataset_fingerprint, load_pie_bench
-from piebench_eval.data.rle import decode_rle
 from piebench_eval.data.sample import TYPE_NAMES
 from piebench_eval.demo.benchmark import IDEAL_FOLDER, embedded_benchmark, write_benchmark
 from piebench_eval.errors import PiebenchError

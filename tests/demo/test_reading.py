@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from piebench_eval.demo.draw import draw
-from piebench_eval.demo.edits import random_edit
 from piebench_eval.demo.reading import read_scene, scene_in_words
 from piebench_eval.demo.scene import Scene, Thing, caption, random_scene
+from piebench_eval.demo.scene_edits import random_edit
 
 
 def test_drawings_are_read_with_every_attribute():

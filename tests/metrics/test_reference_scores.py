@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from piebench_eval.data.images import load_mask
+from piebench_eval.data.masks import load_mask
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.explain.deviations import DEVIATIONS
 from piebench_eval.metrics.columns import COLUMNS

@@ -12,7 +12,8 @@ from PIL import Image
 
 import piebench_eval as pb
 from piebench_eval.cli.explain import _find_evaluation_set
-from piebench_eval.data.images import ImageLoader, load_image, load_mask
+from piebench_eval.data.images import ImageLoader, load_image
+from piebench_eval.data.masks import load_mask
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.errors import PiebenchError
 from piebench_eval.recipes.recipe import build_recipe

@@ -7,7 +7,7 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from piebench_eval.data.rle import decode_rle, encode_rle
+from piebench_eval.data.masks import decode_rle, encode_rle
 
 ANNOTATIONS = {
     "000000000001": {

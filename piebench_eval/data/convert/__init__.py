@@ -1,1 +1,1 @@
-"""Other formats of benchmarks, as folders in the official layout."""
+"""Convert other formats to benchmark folders in PIE-Bench's layout."""

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.data.mask_size import size_text
+from piebench_eval.data.images import size_text
 from piebench_eval.data.pie_bench import dataset_fingerprint
 from piebench_eval.data.remarks import count_remarks
 from piebench_eval.version import __version__
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from piebench_eval.data.mask_size import Size
+    from piebench_eval.data.images import Size
     from piebench_eval.data.sample import Sample
     from piebench_eval.recipes.recipe import Recipe
     from piebench_eval.runs.shard import Shard

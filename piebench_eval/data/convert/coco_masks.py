@@ -1,4 +1,4 @@
-"""Masks of other formats as the run-length lists of the official one."""
+"""Convert COCO's run-length masks to those of PIE-Bench."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from piebench_eval.data.mask_size import size_text
-from piebench_eval.data.names import kind_of, shown
-from piebench_eval.data.rle import encode_rle
+from piebench_eval.data.images import size_text
+from piebench_eval.data.masks import encode_rle
+from piebench_eval.data.messages import kind_of, printable
 
 if TYPE_CHECKING:
-    from piebench_eval.data.mask_size import Size
+    from piebench_eval.data.images import Size
 
-_MOST_BITS = 60
-"""Of a packed count; COCO's have 32."""
+_MAX_BITS = 60
+"""Bits of a packed count; COCO uses 32."""
 
 _FORM = 'COCO writes {"size": [height, width], "counts": [...] or text}'
 
 
-def coco_runs(mask: Any, size: Size) -> tuple[list[int], bool]:
-    """A mask as COCO writes it, as the runs of the official format.
+def coco_to_rle(mask: Any, size: Size) -> tuple[list[int], bool]:
+    """Convert a mask in COCO's format to a run-length list.
 
-    COCO counts pixels column by column, without and with the mask in turn, as a list or packed into text; the
-    official format has the start and the length of each run, row by row.
+    COCO counts pixels column by column, alternating between unset and set, as a list or packed into text;
+    PIE-Bench lists the start and length of each run, row by row.
 
     Args:
         mask: an object with ``size`` (height and width) and ``counts``.
-        size: width and height of the picture that it belongs to.
+        size: width and height of its image.
 
     Returns:
-        The runs, and whether the counts reach the picture's end; if not, nothing behind them is marked.
+        The run-length list, and whether the counts cover the whole image; if not, the rest is not marked.
 
     Raises:
-        ValueError: it is something else, or of another size; the message says what, and the remedy.
+        ValueError: it is no such mask, or of another size; the message names the remedy.
 
-    >>> coco_runs({"size": [2, 3], "counts": [2, 3, 1]}, (3, 2))
+    >>> coco_to_rle({"size": [2, 3], "counts": [2, 3, 1]}, (3, 2))
     ([1, 2, 4, 1], True)
     """
     if not isinstance(mask, dict) or not {"size", "counts"} <= set(mask):
@@ -64,14 +64,14 @@ def coco_runs(mask: Any, size: Size) -> tuple[list[int], bool]:
 
 
 def _unpacked(text: str) -> list[int]:
-    """COCO's counts from text: six bits a character, the lowest first; from the third on, differences."""
+    """Unpack COCO's counts: six bits a character, lowest first; from the third count on, differences."""
     counts: list[int] = []
     value = shift = 0
     for letter in text:
         bits = ord(letter) - 48
-        if not 0 <= bits < 64 or shift > _MOST_BITS:
+        if not 0 <= bits < 64 or shift > _MAX_BITS:
             raise ValueError(
-                f'has "counts" with {shown(repr(letter))}, which COCO does not write there; {_FORM}'
+                f'has "counts" with {printable(repr(letter))}, which COCO does not write there; {_FORM}'
             )
         value |= (bits & 31) << shift
         shift += 5

@@ -1,4 +1,4 @@
-"""What a format's reader finds: drafts of annotations, and their problems with file, place and field."""
+"""Annotations as read from another format, and their problems with file, place and field."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.data.names import kind_of
+from piebench_eval.data.messages import kind_of
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
@@ -17,71 +17,71 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
-class Draft:
+class RawAnnotation:
     """An annotation of another format.
 
     Attributes:
-        place: where it stands in its file, as in ``line 3``.
-        id: what it is to be called.
-        picture: the picture's path, as it is written.
-        picture_field: the field that it is written in.
-        fields: the other fields of the mapping file, but for the mask; what is not known is left out.
-        mask: runs as in the mapping file, the path of a black and white picture, or an object with COCO's
-            runs; None for no mask.
+        place: its place in the file, such as ``line 3``.
+        id: the sample's id.
+        image: the image's path, as written.
+        image_field: the field that holds the path.
+        fields: the other known fields of the mapping file, without the mask.
+        mask: a run-length list, the path of a black and white image, or an object in COCO's format; None for
+            no mask.
     """
 
     place: str
     id: str
-    picture: str
-    picture_field: str
+    image: str
+    image_field: str
     fields: dict[str, Any]
     mask: Any = None
 
 
 @dataclass
-class Drafts:
-    """The drafts of a file.
+class RawAnnotations:
+    """The annotations of a file, and its problems.
 
     Attributes:
-        file: the file.
-        found: its drafts.
-        problems: what is wrong with it, with file, place, field and remedy.
+        file: the file that was read.
+        found: its annotations.
+        problems: with file, place, field and remedy.
     """
 
     file: Path
-    found: list[Draft] = field(default_factory=list)
+    found: list[RawAnnotation] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def problem(self, place: str, text: str) -> None:
-        """Note what is wrong in a place of the file."""
+        """Record a problem at a place of the file."""
         self.problems.append(f"{self.file}: {place}: {text}")
 
     def free_id(self, wanted: str) -> str:
-        """An id that no draft has: the wanted one, without signs that file names lack, or with a number."""
+        """An unused id: the wanted one without special characters, or with a number."""
         plain = re.sub(r"[^\w.-]+", "_", wanted).strip("_") or "sample"
-        taken = {draft.id for draft in self.found}
+        taken = {annotation.id for annotation in self.found}
         numbered = (f"{plain}-{number}" for number in range(2, len(taken) + 3))
         return plain if plain not in taken else next(each for each in numbered if each not in taken)
 
 
-class Row:
-    """The fields of an entry; whatever is wrong with one is noted.
+class Entry:
+    """The fields of an entry; problems with them are recorded.
 
     Args:
-        drafts: where it is noted.
-        place: where the entry stands in its file.
+        raw: where problems are recorded.
+        place: the entry's place in its file.
         values: the fields.
     """
 
-    def __init__(self, drafts: Drafts, place: str, values: Mapping[str, Any]):
-        self._drafts, self.place, self._values = drafts, place, values
+    def __init__(self, raw: RawAnnotations, place: str, values: Mapping[str, Any]):
+        self._raw, self.place, self._values = raw, place, values
 
     def first_of(self, names: Collection[str]) -> str:
-        """The first of some names of one field that the entry has; the first name if it has none."""
+        """Of several names of one field, the first that the entry has, or else the first."""
         return next((name for name in names if name in self._values), next(iter(names)))
 
     def text(self, name: str, needed: bool = True) -> str:
-        """A field that holds text; what is not there, or is something else, is noted and empty."""
+        """A text field; empty, and a problem is recorded, if it is missing or no text."""
         value = self._values.get(name)
         if value is None and not (needed or name in self._values):
             return ""
@@ -89,21 +89,21 @@ class Row:
             self._check(name, value)
             return value
         if name in self._values:
-            self._drafts.problem(
+            self._raw.problem(
                 self.place, f'field "{name}" must be text, not {kind_of(value)}; put it in quotes'
             )
         else:
-            self._drafts.problem(self.place, f'field "{name}" is missing; add it')
+            self._raw.problem(self.place, f'field "{name}" is missing; add it')
         return ""
 
     def texts(self, name: str) -> list[str]:
-        """A field that holds text, or a list of texts."""
+        """A field of text, or of a list of texts."""
         value = self._values.get(name)
         if not isinstance(value, list):
             return [self.text(name)]
         if not value or not all(isinstance(each, str) for each in value):
             wrong = next((kind_of(each) for each in value if not isinstance(each, str)), "nothing")
-            self._drafts.problem(
+            self._raw.problem(
                 self.place, f'field "{name}" must be a list of texts, but holds {wrong}; put texts in quotes'
             )
             return []
@@ -113,12 +113,12 @@ class Row:
 
     def _check(self, name: str, value: str) -> None:
         if _SURROGATE.search(value):
-            self._drafts.problem(
+            self._raw.problem(
                 self.place, f'field "{name}" holds half a surrogate pair; write the character itself'
             )
 
     def value(self, name: str) -> Any:
-        """A field of any kind; None if it is not there."""
+        """A field of any kind; None if it is missing."""
         return self._values.get(name)
 
 
@@ -136,24 +136,24 @@ def read_text(file: Path) -> str:
         raise PiebenchError(f"--in {file}: cannot be read ({error.strerror}); give another file") from None
 
 
-def objects(drafts: Drafts, entries: Any, what: str) -> list[tuple[str, Mapping[str, Any]]]:
-    """The entries of a list, with their places; those that have no fields are noted.
+def list_entries(raw: RawAnnotations, entries: Any, what: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """The entries of a list with their places; a problem is recorded for entries without fields.
 
     Args:
-        drafts: where it is noted.
-        entries: the file's content.
-        what: what it should be, for messages.
+        raw: where problems are recorded.
+        entries: the content of the file.
+        what: what the file should hold, for messages.
 
     Raises:
         PiebenchError: it is no list, or an empty one.
     """
     if not isinstance(entries, list) or not entries:
         held = "an empty list" if entries == [] else kind_of(entries)
-        raise PiebenchError(f"--in {drafts.file}: must hold {what}, not {held}")
+        raise PiebenchError(f"--in {raw.file}: must hold {what}, not {held}")
     found: list[tuple[str, Mapping[str, Any]]] = []
     for number, entry in enumerate(entries, start=1):
         if isinstance(entry, dict):
             found.append((f"entry {number}", entry))
         else:
-            drafts.problem(f"entry {number}", f"must have fields, but is {kind_of(entry)}")
+            raw.problem(f"entry {number}", f"must have fields, but is {kind_of(entry)}")
     return found

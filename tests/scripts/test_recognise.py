@@ -1,8 +1,8 @@
 import numpy as np
 
 from piebench_eval.demo.draw import draw
-from piebench_eval.demo.recognise import recognise
 from piebench_eval.demo.scene import Scene, random_scene
+from scripts.demo_training.recognise import recognise
 
 
 def test_drawings_are_recognised():

@@ -1,4 +1,4 @@
-"""Edits of scenes: one function per editing type of PIE-Bench, drawing both the source and its ideal edit."""
+"""Random edits of scenes, one function per editing type of PIE-Bench, with source and ideal edit."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _GROUND = "background background"
 
 
 @dataclass(frozen=True)
-class Edit:
-    """A scene, what it should become, and how that is asked for.
+class SceneEdit:
+    """An edit of a scene: source, ideal result and instruction.
 
     Attributes:
-        source: the scene before.
-        target: the scene after.
-        blended_word: source and target word of the local blend, or nothing.
+        source: the scene before the edit.
+        target: the scene after the edit.
+        blended_word: source and target word of the local blend; may be empty.
         instruction: the edit as an instruction.
     """
 
@@ -44,20 +44,20 @@ class Edit:
     instruction: str
 
 
-def random_edit(type_id: str, rng: Generator) -> Edit:
-    """Draw an edit of an editing type (a key of ``TYPE_NAMES``); type 0 is any of the others."""
+def random_edit(type_id: str, rng: Generator) -> SceneEdit:
+    """Draw a random edit of an editing type (a key of ``TYPE_NAMES``); type 0 is any of the others."""
     if type_id == "0":
         type_id = choose(rng, tuple(_EDITS))
     return _EDITS[type_id](rng)
 
 
-def change_object(rng: Generator) -> Edit:
-    """Another shape in the same place."""
+def change_object(rng: Generator) -> SceneEdit:
+    """Replace an object by another shape in the same place."""
     scene, index, thing = _scene_with_thing(rng)
     others = [shape for shape in SHAPES if shape not in [known.shape for known in scene.things]]
     changed = replace(thing, shape=choose(rng, others), tilted=False)
     scene = _with_thing(scene, index, replace(thing, tilted=False))
-    return Edit(
+    return SceneEdit(
         scene,
         _with_thing(scene, index, changed),
         f"{thing.shape} {changed.shape}",
@@ -65,46 +65,46 @@ def change_object(rng: Generator) -> Edit:
     )
 
 
-def add_object(rng: Generator) -> Edit:
-    """A second object beside the first."""
+def add_object(rng: Generator) -> SceneEdit:
+    """Add a second object beside the first."""
     both = _plain_scene(rng, count=2)
     added = int(rng.integers(2))
     one = replace(both, things=(both.things[1 - added],))
     thing = both.things[added]
-    return Edit(one, both, f"background {thing.shape}", f"Add a {thing.color} {thing.shape}")
+    return SceneEdit(one, both, f"background {thing.shape}", f"Add a {thing.color} {thing.shape}")
 
 
-def delete_object(rng: Generator) -> Edit:
-    """One of two objects goes."""
+def delete_object(rng: Generator) -> SceneEdit:
+    """Delete one of two objects."""
     added = add_object(rng)
     gone = next(thing for thing in added.target.things if thing not in added.source.things)
-    return Edit(
+    return SceneEdit(
         added.target, added.source, f"{gone.shape} background", f"Delete the {gone.color} {gone.shape}"
     )
 
 
-def change_content(rng: Generator) -> Edit:
-    """A white dot appears on an object, or goes from it."""
+def change_content(rng: Generator) -> SceneEdit:
+    """Add a white dot to an object, or remove it."""
     scene, index, thing = _scene_with_thing(rng)
     changed = replace(thing, dot=not thing.dot)
     instruction = f"{'Put a white dot on' if changed.dot else 'Remove the white dot from'} the {thing.shape}"
-    return Edit(scene, _with_thing(scene, index, changed), f"{thing.shape} {thing.shape}", instruction)
+    return SceneEdit(scene, _with_thing(scene, index, changed), f"{thing.shape} {thing.shape}", instruction)
 
 
-def change_pose(rng: Generator) -> Edit:
-    """An object is tilted, or set upright."""
+def change_pose(rng: Generator) -> SceneEdit:
+    """Tilt an object, or set it upright."""
     scene, index, thing = _scene_with_thing(rng, shapes=[shape for shape in SHAPES if shape != "circle"])
     changed = replace(thing, tilted=not thing.tilted)
     instruction = f"{'Tilt' if changed.tilted else 'Set upright'} the {thing.shape}"
-    return Edit(scene, _with_thing(scene, index, changed), f"{thing.shape} {thing.shape}", instruction)
+    return SceneEdit(scene, _with_thing(scene, index, changed), f"{thing.shape} {thing.shape}", instruction)
 
 
-def change_color(rng: Generator) -> Edit:
-    """An object takes another colour."""
+def change_color(rng: Generator) -> SceneEdit:
+    """Change the colour of an object."""
     scene, index, thing = _scene_with_thing(rng)
     taken = [scene.background, *(known.color for known in scene.things)]
     changed = replace(thing, color=choose(rng, [color for color in OBJECT_COLORS if color not in taken]))
-    return Edit(
+    return SceneEdit(
         scene,
         _with_thing(scene, index, changed),
         f"{thing.shape} {thing.shape}",
@@ -112,11 +112,11 @@ def change_color(rng: Generator) -> Edit:
     )
 
 
-def change_material(rng: Generator) -> Edit:
-    """An object becomes plain, striped or dotted."""
+def change_material(rng: Generator) -> SceneEdit:
+    """Make an object plain, striped or dotted."""
     scene, index, thing = _scene_with_thing(rng)
     changed = replace(thing, material=choose(rng, [name for name in MATERIALS if name != thing.material]))
-    return Edit(
+    return SceneEdit(
         scene,
         _with_thing(scene, index, changed),
         f"{thing.shape} {thing.shape}",
@@ -124,27 +124,27 @@ def change_material(rng: Generator) -> Edit:
     )
 
 
-def change_background(rng: Generator) -> Edit:
-    """The background takes another colour or pattern."""
+def change_background(rng: Generator) -> SceneEdit:
+    """Change the colour or pattern of the background."""
     scene, _, _ = _scene_with_thing(rng)
     if rng.random() < 0.6:
         taken = [scene.background, *(thing.color for thing in scene.things)]
         changed = choose(rng, [color for color in BACKGROUND_COLORS if color not in taken])
-        return Edit(scene, replace(scene, background=changed), _GROUND, f"Make the background {changed}")
+        return SceneEdit(scene, replace(scene, background=changed), _GROUND, f"Make the background {changed}")
     changed = choose(rng, [pattern for pattern in PATTERNS if pattern != scene.pattern])
-    return Edit(scene, replace(scene, pattern=changed), _GROUND, f"Make the background {changed}")
+    return SceneEdit(scene, replace(scene, pattern=changed), _GROUND, f"Make the background {changed}")
 
 
-def change_style(rng: Generator) -> Edit:
-    """A drawing becomes a sketch, or a sketch a drawing; of plain objects, whose outlines a sketch shows."""
+def change_style(rng: Generator) -> SceneEdit:
+    """Turn a drawing of plain objects into a sketch, or a sketch into a drawing."""
     scene = _plain_scene(rng)
     things = tuple(replace(thing, material="plain") for thing in scene.things)
     scene = replace(scene, things=things, sketch=bool(rng.random() < 0.3))
     instruction = "Paint the sketch" if scene.sketch else "Draw it as a sketch"
-    return Edit(scene, replace(scene, sketch=not scene.sketch), "", instruction)
+    return SceneEdit(scene, replace(scene, sketch=not scene.sketch), "", instruction)
 
 
-_EDITS: dict[str, Callable[[Generator], Edit]] = {
+_EDITS: dict[str, Callable[[Generator], SceneEdit]] = {
     "1": change_object,
     "2": add_object,
     "3": delete_object,
@@ -158,7 +158,7 @@ _EDITS: dict[str, Callable[[Generator], Edit]] = {
 
 
 def mark_changes(source: str, target: str) -> tuple[str, str]:
-    """Put the words in which two prompts differ into brackets, as PIE-Bench marks them.
+    """Put the words in which two prompts differ in brackets, as PIE-Bench does.
 
     >>> mark_changes("a red circle on a gray background", "a red star on a gray background")
     ('a red [circle] on a gray background', 'a red [star] on a gray background')
@@ -173,7 +173,7 @@ def mark_changes(source: str, target: str) -> tuple[str, str]:
 
 
 def _plain_scene(rng: Generator, count: int | None = None) -> Scene:
-    """A drawing (no sketch) of one or two objects of different shapes, so that a word means one of them."""
+    """A random scene of one or two objects of different shapes, so that a word is unique; no sketch."""
     while True:
         scene = random_scene(rng, count)
         shapes = [thing.shape for thing in scene.things]
@@ -182,7 +182,7 @@ def _plain_scene(rng: Generator, count: int | None = None) -> Scene:
 
 
 def _scene_with_thing(rng: Generator, shapes: list[str] | None = None) -> tuple[Scene, int, Thing]:
-    """A scene, and one of its objects (of the given shapes) with its index."""
+    """A random scene, and the index of one of its objects (of the given shapes) and the object."""
     while True:
         scene = _plain_scene(rng)
         index = int(rng.integers(len(scene.things)))

@@ -4,8 +4,8 @@ import pytest
 from piebench_eval.data.prompts import strip_brackets
 from piebench_eval.data.sample import TYPE_NAMES
 from piebench_eval.demo.draw import draw
-from piebench_eval.demo.edits import mark_changes, random_edit
 from piebench_eval.demo.scene import caption
+from piebench_eval.demo.scene_edits import mark_changes, random_edit
 
 
 def edits(type_id, number=40):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piebench_eval.data.rle import decode_rle, encode_rle, rle_problem
+from piebench_eval.data.masks import decode_rle, encode_rle, rle_problem
 
 SIZE = st.integers(1, 40)
 RUNS = st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 2000)), max_size=12)
