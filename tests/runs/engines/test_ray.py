@@ -65,7 +65,7 @@ def undisturbed(fake_recipe, photo_bench, tmp_path_factory):
 
 
 def run_on(cluster, *arguments, **options):
-    options = {"count": 2, "batch_size": 1, **options}
+    options = {"workers": 2, "batch_size": 1, **options}
     return run(*arguments, engine="ray", ray_address=cluster, **options)
 
 
@@ -106,7 +106,7 @@ from tests.support.runs import run
 
 recipe, data, out, address = sys.argv[1:]
 recipe = build_recipe(read_recipe_fields(Path(recipe)), {}, recipe)
-who = {"engine": "ray", "ray_address": address, "count": 2, "batch_size": 1}
+who = {"engine": "ray", "ray_address": address, "workers": 2, "batch_size": 1}
 run(recipe, Path(data), Path(out), **who, make_runner=fake_runner(seconds=0.5))
 """
 
