@@ -11,7 +11,7 @@ import typer
 from piebench_eval.api.arguments import names
 from piebench_eval.cli.console import kept_on_interrupt
 from piebench_eval.cli.score import AllowPickleOption, ClipOption, DinoOption, LpipsOption
-from piebench_eval.cli.table import Format, print_view
+from piebench_eval.cli.table import TableFormat, print_view
 from piebench_eval.demo.embedded import NOTICE
 from piebench_eval.errors import PiebenchError
 
@@ -47,7 +47,7 @@ def sweep(
     allow_pickle: AllowPickleOption = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     allow_missing: Annotated[bool, typer.Option(help="Score what is there if pictures are missing.")] = False,
-    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    output: Annotated[TableFormat, typer.Option("--format", help="How to print it.")] = TableFormat.table,
 ) -> None:
     """Score the points of a sweep, where that is not done yet, and print them as one table.
 
@@ -88,7 +88,7 @@ def sweep(
         sources.append(_score(pictures, scoring, device))
     means = _joined(found, sources, lambda source: source.means, _exact)
     write_whole(folder / TABLE_FILE, to_text(means, "csv").encode())
-    exact = output in (Format.csv, Format.json)
+    exact = output in (TableFormat.csv, TableFormat.json)
     shown = sources[0].metrics(every=exact)
     show = _exact if exact else _text
     table = _joined(found, sources, lambda source: means_view(source, shown).table, show)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SHOW = "What to show (one of them)"
 
 
-class Format(StrEnum):
+class TableFormat(StrEnum):
     """How a table is printed."""
 
     table = "table"
@@ -30,7 +30,7 @@ class Format(StrEnum):
     json = "json"
 
 
-_EXACT = (Format.csv, Format.json)
+_EXACT = (TableFormat.csv, TableFormat.json)
 """Formats for programs: all digits, all metrics."""
 
 
@@ -74,7 +74,7 @@ def table(
     types: Annotated[
         str | None, typer.Option(help="Editing types that count, such as 1,8, or style; all by default.")
     ] = None,
-    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    output: Annotated[TableFormat, typer.Option("--format", help="How to print it.")] = TableFormat.table,
 ) -> None:
     """Print the mean scores of each combination in Table 1's rows and units.
 
@@ -110,7 +110,7 @@ def table(
 def print_table(
     scores: Path | Sequence[Path],
     compare_paper: bool = False,
-    output: Format = Format.table,
+    output: TableFormat = TableFormat.table,
     versus: str | None = None,
     intervals: bool = False,
     by_type: bool = False,
@@ -138,7 +138,7 @@ def print_table(
     print_view(view, output, {metric.key: metric.title for metric in metrics})
 
 
-def print_view(view: View, output: Format, titles: Mapping[str, str]) -> None:
+def print_view(view: View, output: TableFormat, titles: Mapping[str, str]) -> None:
     """Print a table and its remarks.
 
     Args:
@@ -148,10 +148,10 @@ def print_view(view: View, output: Format, titles: Mapping[str, str]) -> None:
     """
     from piebench_eval.tables.formats.text import to_text
 
-    if output is Format.table:
+    if output is TableFormat.table:
         print_grid(view.table, titles, view.marks, view.sections)
     else:
         typer.echo(to_text(view.table, output.value, view.remarks, view.marks, view.sections), nl=False)
-    if output in (Format.table, Format.csv):  # the other formats include the remarks
+    if output in (TableFormat.table, TableFormat.csv):  # the other formats include the remarks
         for remark in view.remarks:
-            (out if output is Format.table else err).print(f"- {remark}", markup=False)
+            (out if output is TableFormat.table else err).print(f"- {remark}", markup=False)
