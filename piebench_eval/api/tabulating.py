@@ -45,20 +45,20 @@ def table(
     Args:
         scores: a run folder, a scores file, or several of them in a list; or what ``score`` returned: whole,
             in part, or several of them concatenated. Together with a run's rows, a folder's has its name as
-            the method and no inversion; what several runs call alike has the run's name in a column ``run``.
+            the method and no inversion; a combination of several runs has the run's name in a column ``run``.
         compare_paper: the published numbers beside the measured ones; with several runs and files, the
             paper's rows between theirs.
-        versus: name of a combination to hold every other one against, picture by picture.
-        intervals: every mean with its standard error, 95% interval and how many values it rests on.
+        versus: name of a combination to compare every other one with, image by image.
+        intervals: every mean with its standard error, 95% interval and number of values.
         by_type: a row per editing type.
         types: editing types that count; all by default.
 
     Returns:
-        Labels, then numbers with all their digits. ``attrs["remarks"]`` are lines that a reader must know:
-        what was left out of the means, what stands in the way of a verdict.
+        Labels, then numbers in full precision. ``attrs["remarks"]`` lists what a reader must know: values
+        left out of the means, and why a verdict is missing.
 
     Raises:
-        PiebenchError: options that exclude each other, or scores that lack what is asked for.
+        PiebenchError: options that exclude each other, or scores without the requested data.
     """
     asked = {"compare_paper": compare_paper, "versus": versus, "intervals": intervals, "by_type": by_type}
     require_at_most_one(asked)
@@ -78,28 +78,28 @@ def table(
 
 
 def require_at_most_one(asked: Mapping[str, object]) -> None:
-    """Check that at most one table is asked for.
+    """Check that at most one table is selected.
 
     Args:
-        asked: what was given for each option.
+        asked: the value of each option.
 
     Raises:
-        PiebenchError: several are.
+        PiebenchError: several are given.
     """
     given = [option for option, value in asked.items() if value]
     if len(given) > 1:
-        raise PiebenchError(f"{' and '.join(given)}: each asks for a table of its own; give one of them")
+        raise PiebenchError(f"{' and '.join(given)}: each selects a different table; give one of them")
 
 
 def load_scores(paths: Sequence[Path], types: Sequence[str] | None = None) -> ScoreTable:
-    """The scores of run folders and in scores files, put together.
+    """Load the scores of run folders and scores files, combined if there are several.
 
     Args:
         paths: the folders and files; one at least.
         types: editing types that count.
 
     Raises:
-        PiebenchError: there are none, they cannot be used or not together, or do not have these types.
+        PiebenchError: there are none, they cannot be used or combined, or do not have these types.
     """
     if not paths:
         raise PiebenchError("there are no scores to tabulate; name run folders or scores files")
@@ -121,15 +121,15 @@ def make_view(
     by_type: bool = False,
     several: bool = False,
 ) -> View:
-    """The table that is asked for, labelled if it is the demo's, with all that a reader must know.
+    """Make the selected table, labelled if it is the demo's, with all remarks.
 
     Args:
         score_table: the scores.
         metrics: those to show.
-        compare_paper: as in ``table``, and so are the others.
-        versus: likewise.
-        intervals: likewise.
-        by_type: likewise.
+        compare_paper: see ``table``.
+        versus: see ``table``.
+        intervals: see ``table``.
+        by_type: see ``table``.
         several: whether the scores are of several runs and folders.
     """
     if versus is not None:

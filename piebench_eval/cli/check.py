@@ -1,4 +1,4 @@
-"""``piebench check``: hold a run's means against a baseline, as continuous integration does."""
+"""``piebench check``: compare a run's means with a baseline, for continuous integration."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ def check(
     ],
     baseline: Annotated[
         Path,
-        typer.Option(help="Table of means to hold, a CSV file with its JSON file beside it."),
+        typer.Option(help="Table of means to compare with, a CSV file with its JSON file beside it."),
     ],
     tolerances: Annotated[
         Path | None,
         typer.Option(
-            help="YAML file: how far each metric may move; tolerances.yaml beside the baseline by default.",
+            help="YAML file: largest allowed difference of each metric; by default tolerances.yaml beside "
+            "the baseline.",
             show_default=False,
         ),
     ] = None,
@@ -63,12 +64,12 @@ def check(
         bool, typer.Option("--json", help="Print every cell as JSON.", rich_help_panel=_REPORTS)
     ] = False,
 ) -> None:
-    """Hold a run's means against a baseline, as continuous integration does.
+    """Compare a run's means with a baseline, for continuous integration.
 
-    A mean fails when it moved by more than its metric's tolerance. The same
-    pictures are compared, so 95% intervals, which say how a mean would vary
-    over other pictures, are shown and decide nothing. Exit code 0: all hold;
-    1: a mean moved too far, or is missing; 2: recipe, samples, networks or
+    A mean fails if it differs by more than its metric's tolerance. The images
+    are the same, so the 95% intervals, which say how a mean would vary over
+    other images, are shown and decide nothing. Exit code 0: all hold; 1: a
+    mean differs too much, or is missing; 2: recipe, samples, networks or
     protocol are not the baseline's, and the differences are listed. Batch
     sizes, shards, devices and engines may differ.
 
@@ -91,7 +92,7 @@ def check(
     file = scores_file_of(result)
     if baseline.suffix != ".csv" or baseline.resolve() == file.resolve():
         raise PiebenchError(
-            f"--baseline {baseline}: name a CSV file of its own; its JSON file lies beside it"
+            f"--baseline {baseline}: name a CSV file that is not the scores; its JSON file lies beside it"
         )
     if update:
         score_table = read_score_table(file, provenance_file(file), None)
@@ -132,10 +133,10 @@ def _compare(
     baseline: Baseline,
     tolerances: dict[str, float],
 ) -> tuple[list[ComparedCell], list[str]]:
-    """The baseline's cells, and remarks.
+    """Compare the baseline's cells, with remarks.
 
     Raises:
-        PiebenchError: they are of different things.
+        PiebenchError: the conditions differ, or no combination is shared.
     """
     from piebench_eval.gate.comparison import compare
     from piebench_eval.gate.conditions import differences, other_versions
@@ -146,7 +147,7 @@ def _compare(
         obstacles.append("combinations: they share none")
     if obstacles:
         raise PiebenchError(
-            f"{result} cannot be held against {file}. Differences (baseline -> run):\n"
+            f"{result} cannot be compared with {file}. Differences (baseline -> run):\n"
             + "\n".join(f"  {line}" for line in obstacles)
             + "\nrun and score as the baseline was, or make a new baseline with --update"
         )
@@ -167,7 +168,7 @@ def _report(
     summary_page: Path | None,
     as_json: bool,
 ) -> None:
-    """Write the reports, print the result, and end with 1 if a cell failed."""
+    """Write the reports, print the result, and exit with 1 if a cell failed."""
     from piebench_eval.files import append_line, write_whole
     from piebench_eval.gate.comparison import failures
     from piebench_eval.gate.report import moved_table, to_junit, to_markdown, to_records, verdict
@@ -193,7 +194,7 @@ def _report(
 
 
 def _update(file: Path, score_table: ScoreTable, conditions: dict[str, Any], as_json: bool) -> None:
-    """Write the baseline, and say what becomes of the one that it takes the place of."""
+    """Write the baseline, and print how it differs from the one it replaces."""
     from piebench_eval.gate.baselines import write_baseline
 
     changes = _changes(file, score_table, conditions) if file.exists() else []
@@ -214,7 +215,7 @@ def _changes(file: Path, score_table: ScoreTable, conditions: dict[str, Any]) ->
     try:
         old = read_baseline(file)
     except PiebenchError as error:
-        return [f"replaces what could not be used: {error}"]
+        return [f"replaces an unusable baseline: {error}"]
     cells = compare(score_table.means, old.table, dict.fromkeys(metric_keys(old.table), 0.0))
     moved = [cell.line.partition(", at most")[0] for cell in cells if cell.moved and cell.failed]
     return [*differences(old.conditions, conditions), *dict.fromkeys(moved)]

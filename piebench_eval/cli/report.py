@@ -1,4 +1,4 @@
-"""``piebench report``: runs and scored folders as a page to look through."""
+"""``piebench report``: scored runs and folders as an HTML page."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ def report(
     scores: Annotated[
         list[Path],
         typer.Argument(
-            help="Scored run folder, or a folder's scores file, or several: all combinations stand on one "
-            "page.",
+            help="Scored run folder, or a folder's scores file, or several, combined on one page.",
             show_default=False,
         ),
     ],
@@ -37,11 +36,11 @@ def report(
     data: MovedDataOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Write scored runs and folders as a page: means, differences, trade-off, editing types, every picture.
+    """Write scored runs and folders as a page: means, differences, trade-off, editing types, every image.
 
     The page opens from disk, without a server or a network. Thumbnails,
-    sources and mask outlines are in the report's folder; a run's full edits
-    are linked where it keeps them, so move the two together.
+    sources and mask outlines are in the report's folder; a run's full-size
+    edits are linked from the run folder, so move the two together.
 
     Examples:
 
@@ -62,7 +61,7 @@ def report(
     scored = read_content(scores, data)
     metrics = scored.score_table.metrics(every=True)
     notices = [NOTICE, *demo_remarks(metrics)] if scored.score_table.is_demo else []
-    unfinished = "no report is written, and an older one is as it was"
+    unfinished = "no report is written, and an older one is unchanged"
     with kept_on_interrupt(unfinished), shown_progress() as on_progress:
         made = build_report(scored, folder, notices, lambda done, total: on_progress("pictures", done, total))
     if as_json:

@@ -21,7 +21,7 @@ from piebench_eval.cli.scoring_options import (
     MovedDataOption,
     ProtocolOption,
 )
-from piebench_eval.cli.table import Format, print_view
+from piebench_eval.cli.table import TableFormat, print_view
 from piebench_eval.demo.embedded import NOTICE
 from piebench_eval.errors import PiebenchError
 
@@ -50,7 +50,7 @@ def sweep(
     allow_pickle: AllowPickleOption = False,
     device: DeviceOption = "auto",
     allow_missing: AllowMissingOption = False,
-    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    output: Annotated[TableFormat, typer.Option("--format", help="How to print it.")] = TableFormat.table,
 ) -> None:
     """Score the runs of a sweep and print one table; known scores are not computed again.
 
@@ -91,7 +91,7 @@ def sweep(
         sources.append(_score(evaluation_set, scoring, device))
     means = _joined(found, sources, lambda source: source.means, _exact)
     write_whole(folder / TABLE_FILE, to_text(means, "csv").encode())
-    exact = output in (Format.csv, Format.json)
+    exact = output in (TableFormat.csv, TableFormat.json)
     shown = sources[0].metrics(every=exact)
     show = _exact if exact else _text
     table = _joined(found, sources, lambda source: means_view(source, shown).table, show)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SHOW = "What to show (one of them)"
 
 
-class Format(StrEnum):
+class TableFormat(StrEnum):
     """How a table is printed."""
 
     table = "table"
@@ -30,7 +30,7 @@ class Format(StrEnum):
     json = "json"
 
 
-_EXACT = (Format.csv, Format.json)
+_EXACT = (TableFormat.csv, TableFormat.json)
 """Formats for programs: all digits, all metrics."""
 
 
@@ -38,7 +38,7 @@ def table(
     scores: Annotated[
         list[Path],
         typer.Argument(
-            help="Run folder or scores file, or several: all their combinations stand in one table.",
+            help="Run folder or scores file, or several, combined in one table.",
             show_default=False,
         ),
     ],
@@ -46,7 +46,7 @@ def table(
         bool,
         typer.Option(
             "--compare-paper",
-            help="Set the published numbers beside the measured ones; with several runs and files, the "
+            help="Show the published numbers beside the measured ones; with several runs and files, the "
             "paper's rows between theirs.",
             rich_help_panel=_SHOW,
         ),
@@ -55,8 +55,8 @@ def table(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Hold every other combination against this one, picture by picture: mean difference, its "
-            "95% interval, and which is better where 20 pictures or more say so beyond chance.",
+            help="Compare every other combination with this one, image by image: mean difference, its 95% "
+            "interval, and which is better, where the difference is significant in 20 images or more.",
             rich_help_panel=_SHOW,
         ),
     ] = None,
@@ -64,7 +64,7 @@ def table(
         bool,
         typer.Option(
             "--intervals",
-            help="Every mean with its standard error, 95% interval, and how many values it rests on.",
+            help="Every mean with its standard error, 95% interval, and number of values.",
             rich_help_panel=_SHOW,
         ),
     ] = False,
@@ -74,23 +74,23 @@ def table(
     types: Annotated[
         str | None, typer.Option(help="Editing types that count, such as 1,8, or style; all by default.")
     ] = None,
-    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.table,
+    output: Annotated[TableFormat, typer.Option("--format", help="How to print it.")] = TableFormat.table,
 ) -> None:
     """Print the mean scores of each combination in Table 1's rows and units.
 
-    Inversions stand together by editing method; there the best mean of each
-    metric is bold and the second best underlined. With --compare-paper, a
+    Inversions are grouped by editing method; in each group the best mean of
+    each metric is bold and the second best underlined. With --compare-paper, a
     difference is green where the number agrees with the published one, within
-    the reproduction tolerance beside it, and red where it differs. Whether the
-    published number lies inside the run's own 95% interval is said beside it.
+    the reproduction tolerance beside it, and red where it differs. A
+    column says whether the published number lies inside the run's 95% interval.
 
     Means follow the averaging rules of the protocol of the scores; intervals
-    are bootstrapped over pictures. A run folder also gets the means, with
+    are bootstrapped over images. A run folder also gets the means, with
     intervals and counts, as table.csv, unless --types, --by-type or --versus
-    ask for something else.
+    is given.
 
-    Of several runs and files, those that call combinations alike have their
-    name in a column "run", and before the combination's: a/direct+p2p.
+    If several runs and files have a combination of the same name, their own
+    name is in a column "run" and before the combination's: a/direct+p2p.
 
     Examples:
 
@@ -110,7 +110,7 @@ def table(
 def print_table(
     scores: Path | Sequence[Path],
     compare_paper: bool = False,
-    output: Format = Format.table,
+    output: TableFormat = TableFormat.table,
     versus: str | None = None,
     intervals: bool = False,
     by_type: bool = False,
@@ -118,7 +118,7 @@ def print_table(
 ) -> None:
     """Print a table of run folders and scores files, as the options of ``piebench table`` say.
 
-    A run folder that is given alone also gets the means as table.csv, unless the table is of something else.
+    A single run folder also gets the means as table.csv, unless the table shows something else.
 
     Raises:
         PiebenchError: options that exclude each other, or scores that lack what is asked for.
@@ -138,20 +138,20 @@ def print_table(
     print_view(view, output, {metric.key: metric.title for metric in metrics})
 
 
-def print_view(view: View, output: Format, titles: Mapping[str, str]) -> None:
+def print_view(view: View, output: TableFormat, titles: Mapping[str, str]) -> None:
     """Print a table and its remarks.
 
     Args:
         view: the table.
-        output: how.
+        output: the format.
         titles: headings of the metrics, by key.
     """
     from piebench_eval.tables.formats.text import to_text
 
-    if output is Format.table:
+    if output is TableFormat.table:
         print_grid(view.table, titles, view.marks, view.sections)
     else:
         typer.echo(to_text(view.table, output.value, view.remarks, view.marks, view.sections), nl=False)
-    if output in (Format.table, Format.csv):  # in the other formats, remarks are a part of the table
+    if output in (TableFormat.table, TableFormat.csv):  # the other formats include the remarks
         for remark in view.remarks:
-            (out if output is Format.table else err).print(f"- {remark}", markup=False)
+            (out if output is TableFormat.table else err).print(f"- {remark}", markup=False)

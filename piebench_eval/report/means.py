@@ -67,10 +67,10 @@ def means_rows(content: ReportContent, metrics: Sequence[TableMetric]) -> list[M
         MeansRow(
             combination,
             int(row["images"]),
-            [_mean(row, metric, str(marks.get((place, metric.key), ""))) for metric in metrics],
+            [_mean(row, metric, str(marks.get((position, metric.key), ""))) for metric in metrics],
             _costs(content, combination),
         )
-        for place, (combination, row) in enumerate(
+        for position, (combination, row) in enumerate(
             zip(content.combinations, means.to_dict(orient="records"), strict=True)
         )
     ]

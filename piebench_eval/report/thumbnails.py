@@ -94,11 +94,11 @@ def make_pictures(jobs: list[ThumbnailJob], folder: Path, on_progress: Callable[
     Raises:
         PiebenchError: an image is missing or damaged.
     """
-    for place in {parent for item in jobs for parent in _folders(item, folder)}:
-        place.mkdir(parents=True, exist_ok=True)
+    for parent_folder in {parent for job in jobs for parent in _folders(job, folder)}:
+        parent_folder.mkdir(parents=True, exist_ok=True)
     pool = ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_THREADS))
     try:
-        futures = [pool.submit(_make, item, folder) for item in jobs]
+        futures = [pool.submit(_make, job, folder) for job in jobs]
         for done, future in enumerate(as_completed(futures), start=1):
             future.result()
             on_progress(done, len(jobs))
@@ -106,22 +106,22 @@ def make_pictures(jobs: list[ThumbnailJob], folder: Path, on_progress: Callable[
         pool.shutdown(cancel_futures=True)
 
 
-def _folders(jobs: ThumbnailJob, folder: Path) -> list[Path]:
-    outline = jobs.outlined[1] if jobs.outlined else None
-    return [(folder / path).parent for path in (jobs.thumbnail, jobs.copy, outline) if path]
+def _folders(job: ThumbnailJob, folder: Path) -> list[Path]:
+    outline = job.outlined[1] if job.outlined else None
+    return [(folder / path).parent for path in (job.thumbnail, job.copy, outline) if path]
 
 
-def _make(jobs: ThumbnailJob, folder: Path) -> None:
-    if jobs.outlined:
-        sample, place, loader = jobs.outlined
-        image = Image.fromarray(load_image(jobs.file, loader=loader))
-        (folder / place).write_bytes(outline(load_mask(sample, frame=False, loader=loader)))
+def _make(job: ThumbnailJob, folder: Path) -> None:
+    if job.outlined:
+        sample, outline_path, loader = job.outlined
+        image = Image.fromarray(load_image(job.file, loader=loader))
+        (folder / outline_path).write_bytes(outline(load_mask(sample, frame=False, loader=loader)))
     else:
-        edit = edited_panel(jobs.external) if jobs.external else read_image(jobs.file)
+        edit = edited_panel(job.external) if job.external else read_image(job.file)
         image = Image.fromarray(edit)
-    if jobs.copy:
-        (folder / jobs.copy).write_bytes(_encoded(image, COPY_SIDE, _COPY_QUALITY))
-    (folder / jobs.thumbnail).write_bytes(_encoded(image, THUMBNAIL_SIDE, _THUMBNAIL_QUALITY))
+    if job.copy:
+        (folder / job.copy).write_bytes(_encoded(image, COPY_SIDE, _COPY_QUALITY))
+    (folder / job.thumbnail).write_bytes(_encoded(image, THUMBNAIL_SIDE, _THUMBNAIL_QUALITY))
 
 
 def _encoded(image: Image.Image, side: int, quality: int) -> bytes:

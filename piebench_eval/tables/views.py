@@ -10,7 +10,7 @@ import pandas as pd
 from piebench_eval.tables.aggregate import LABELS, aggregate, omission_remarks
 from piebench_eval.tables.formats.marks import by_method, rank_marks, verdict_marks
 from piebench_eval.tables.paper.agreement import agreement_line
-from piebench_eval.tables.paper.beside_paper import beside_paper
+from piebench_eval.tables.paper.beside_paper import with_paper_rows
 from piebench_eval.tables.paper.compare import compare_with_paper
 from piebench_eval.tables.paper.tolerances import tolerance_line
 from piebench_eval.tables.statistics.averages import Average
@@ -74,7 +74,7 @@ def comparison_view(score_table: ScoreTable) -> View:
 
 def beside_paper_view(score_table: ScoreTable) -> View:
     """The means with the paper's rows between them, for several runs and folders."""
-    table, lines, marks = beside_paper(score_table)
+    table, lines, marks = with_paper_rows(score_table)
     remarks = [*omission_remarks(score_table.means), *lines, *([tolerance_line()] if marks else [])]
     return View(table, remarks, marks, by_method(table))
 

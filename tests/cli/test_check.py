@@ -154,7 +154,7 @@ def test_a_combination_or_metric_that_is_missing_ends_in_one(gate):
 def test_another_recipe_is_no_regression_but_a_mistake(gate, tiny_model, photo_bench, overrides, named):
     scored_run(gate / "other", tiny_model, photo_bench, **overrides)
     code, printed = check(gate, result="other")
-    assert code == 2 and named in printed and "cannot be held against" in printed
+    assert code == 2 and named in printed and "cannot be compared with" in printed
 
 
 def test_other_samples_are_a_mistake(gate, tiny_model, photo_bench):
@@ -302,13 +302,16 @@ def test_an_update_says_what_it_replaces(gate, tiny_model, photo_bench):
     assert "direct+p2p.guidance: 7.5 -> 5.0" in printed and "direct+p2p: psnr" in printed
     assert check(gate, result="other")[0] == 0 and check(gate)[0] == 2
     (gate / "base.json").write_text("{")
-    assert "replaces what could not be used" in check(gate, "--update")[1]
+    assert "replaces an unusable baseline" in check(gate, "--update")[1]
     assert not list(gate.rglob("*.partial"))
 
 
 def test_an_update_keeps_off_what_is_no_baseline(gate):
     before = (gate / "run" / "scores.csv").read_bytes()
-    for place, words in (("run/scores.csv", "a CSV file of its own"), ("base.json", "name a CSV file")):
+    for place, words in (
+        ("run/scores.csv", "a CSV file that is not the scores"),
+        ("base.json", "name a CSV file"),
+    ):
         code, printed = piebench("check", gate / "run", "--baseline", gate / place, "--update")
         assert code == 2 and words in printed
     shutil.copytree(gate / "run", gate / "other")

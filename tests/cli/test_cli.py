@@ -187,7 +187,7 @@ def test_no_number_is_cut_short(tmp_path, monkeypatch, columns):
     narrow = Console(width=int(columns), record=True, file=(tmp_path / "printed").open("w"))
     for module in (grid, table):
         monkeypatch.setattr(module, "out", narrow)
-    table.table(tmp_path / "mine.csv", compare_paper=True, output=table.Format.table)
+    table.table(tmp_path / "mine.csv", compare_paper=True, output=table.TableFormat.table)
     printed = narrow.export_text()
     assert "…" not in printed
     assert all(number in printed for number in ("11.65", "27.22", "54.55", "32.86", "84.76"))

@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 
 from piebench_eval.cli import grid, table
-from piebench_eval.cli.table import Format, print_table
+from piebench_eval.cli.table import TableFormat, print_table
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import BACKGROUND_COLUMNS, CLIP_SOURCE
 from piebench_eval.metrics.protocol import MODERN, PAPER
 from tests.support.commands import in_a_new_process
 from tests.tables.test_tables import PAPER_LIKE, scores
 
-FORMATS = [Format.csv, Format.markdown, Format.latex, Format.json, Format.table]
+FORMATS = [TableFormat.csv, TableFormat.markdown, TableFormat.latex, TableFormat.json, TableFormat.table]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def show(capsys):
     """Prints a table as JSON and reads it back: rows and remarks."""
 
     def shown(file, **options):
-        print_table(file, output=Format.json, **options)
+        print_table(file, output=TableFormat.json, **options)
         parsed = json.loads(capsys.readouterr().out)
         return pd.DataFrame(parsed["rows"]), parsed["remarks"]
 
@@ -86,11 +86,11 @@ def test_every_table_comes_in_every_format_with_its_remarks(file, capfd, view, o
     print_table(file, output=output, **view)
     printed = capfd.readouterr()
     assert "direct" in printed.out and "psnr" in printed.out.lower()
-    assert "not for publication" in (printed.err if output is Format.csv else printed.out)
+    assert "not for publication" in (printed.err if output is TableFormat.csv else printed.out)
 
 
 @pytest.mark.parametrize(
-    ("output", "is_shown"), [(Format.csv, True), (Format.json, True), (Format.markdown, False)]
+    ("output", "is_shown"), [(TableFormat.csv, True), (TableFormat.json, True), (TableFormat.markdown, False)]
 )
 def test_the_source_images_score_is_for_programs(file, capsys, output, is_shown):
     print_table(file, output=output)
@@ -99,7 +99,7 @@ def test_the_source_images_score_is_for_programs(file, capsys, output, is_shown)
 
 def test_further_metrics_stand_behind_those_of_table_1(file, capfd):
     pd.read_csv(file).assign(dino_similarity=0.25).to_csv(file, index=False)
-    print_table(file, output=Format.markdown)
+    print_table(file, output=TableFormat.markdown)
     header = capfd.readouterr().out.splitlines()[0]
     assert header.replace(" ", "").endswith("|clip_edit|dino_similarity|")
     print_table(file)
@@ -203,20 +203,22 @@ def test_the_best_of_an_editing_method_stands_out_for_readers_alone(file, capfd)
     for output in FORMATS:
         print_table(file, output=output)
         printed[output] = capfd.readouterr().out
-    signs = {Format.markdown: ("| **", "| <u>"), Format.latex: ("\\textbf{", "\\underline{")}
+    signs = {TableFormat.markdown: ("| **", "| <u>"), TableFormat.latex: ("\\textbf{", "\\underline{")}
     for output, text in printed.items():
         for sign in ("**", "<u>", "textbf", "underline"):
             assert (sign in text) == any(sign in mine for mine in signs.get(output, ()))
-    assert printed[Format.markdown].count("**") == 2 * printed[Format.markdown].count("<u>") == 2 * 7
+    assert (
+        printed[TableFormat.markdown].count("**") == 2 * printed[TableFormat.markdown].count("<u>") == 2 * 7
+    )
 
 
 def test_a_comparison_says_what_lies_inside_the_interval(file, capfd):
-    print_table(file, compare_paper=True, output=Format.json)
+    print_table(file, compare_paper=True, output=TableFormat.json)
     exact = [row["inside_interval"] for row in json.loads(capfd.readouterr().out)["rows"]]
     assert {type(value) for value in exact} == {bool}
-    print_table(file, compare_paper=True, output=Format.csv)
+    print_table(file, compare_paper=True, output=TableFormat.csv)
     assert pd.read_csv(io.StringIO(capfd.readouterr().out))["inside_interval"].tolist() == exact
-    for output in (Format.markdown, Format.latex):
+    for output in (TableFormat.markdown, TableFormat.latex):
         print_table(file, compare_paper=True, output=output)
         words = capfd.readouterr().out
         assert "inside interval" in words and ("| no " in words or "& no &" in words)
@@ -254,7 +256,7 @@ def test_the_order_of_combinations_is_held_against_the_papers_in_every_format(tm
     print_table(tmp_path / "demo.csv", compare_paper=True, output=output)
     printed = capfd.readouterr()
     agreement = "Rank agreement with the paper (Kendall's tau, 3 combinations): structure "
-    assert agreement in (printed.err if output is Format.csv else printed.out)
+    assert agreement in (printed.err if output is TableFormat.csv else printed.out)
 
 
 def test_two_combinations_have_no_order_to_speak_of(file, show):

@@ -111,9 +111,9 @@ def test_what_combinations_share_was_computed_once(whole_run):
 
 
 def test_no_verdict_is_ever_given(quick_run, capfd):
-    from piebench_eval.cli.table import Format, print_table
+    from piebench_eval.cli.table import TableFormat, print_table
 
-    print_table(quick_run.folder, compare_paper=True, output=Format.json)
+    print_table(quick_run.folder, compare_paper=True, output=TableFormat.json)
     printed = json.loads(capfd.readouterr().out)
     assert not any(row["verdict"] for row in printed["rows"])
     assert {row["model"] for row in printed["rows"]} == {"demo"}
@@ -122,9 +122,9 @@ def test_no_verdict_is_ever_given(quick_run, capfd):
 
 @pytest.mark.parametrize("output", ["csv", "markdown", "latex", "json", "table"])
 def test_the_label_is_in_every_format(quick_run, capfd, output):
-    from piebench_eval.cli.table import Format, print_table
+    from piebench_eval.cli.table import TableFormat, print_table
 
-    print_table(quick_run.folder, output=Format(output))
+    print_table(quick_run.folder, output=TableFormat(output))
     assert "demo" in capfd.readouterr().out
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import piebench_eval as pb
-from piebench_eval.cli.table import Format, print_table
+from piebench_eval.cli.table import TableFormat, print_table
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import CLIP_SOURCE, PSNR
 from piebench_eval.tables.combined import combine_scores, disambiguate
@@ -117,7 +117,7 @@ def test_the_demos_reference_rows_stand_there_once(places):
     ]
 
 
-@pytest.mark.parametrize("output", list(Format))
+@pytest.mark.parametrize("output", list(TableFormat))
 def test_the_papers_rows_stand_between_the_measured_ones(places, capfd, output):
     print_table(places, compare_paper=True, output=output)
     assert "(paper)" in capfd.readouterr().out

@@ -1,4 +1,4 @@
-"""Cells of tables for readers."""
+"""Format table cells for readers and for JSON."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DECIMALS = 2
-"""Those of printed means."""
+"""Decimals of printed means."""
 
 HEADINGS = {"inside_interval": "inside interval"}
-"""Columns whose name for programs does not read well."""
+"""Headings of columns whose names are for programs."""
 
 
 def cell(value: object) -> str:
-    """A cell in a line of its own, rounded; empty for what is missing.
+    """Format a cell as one line, rounded; empty if missing.
 
     >>> cell(2.345), cell(float("nan")), cell(True), cell(7), cell("two\\nlines")
     ('2.35', '', 'yes', '7', 'two lines')
@@ -33,21 +33,21 @@ def cell(value: object) -> str:
 
 
 def rows_of(table: pd.DataFrame) -> Iterator[dict[str, object]]:
-    """The rows of a table: values by column."""
+    """Iterate over rows as dictionaries."""
     for row in table.itertuples(index=False, name=None):
         yield dict(zip(table.columns, row, strict=True))
 
 
 def is_number_column(column: pd.Series) -> bool:
-    """Whether a column's cells are numbers, which stand to the right."""
+    """Whether a column holds numbers, which are aligned to the right."""
     return is_numeric_dtype(column) and not is_bool_dtype(column)
 
 
 def json_number(value: Any) -> Any:
-    """A cell for JSON, which has no infinity and no nan.
+    """Convert a cell for JSON, which has no infinity and no nan.
 
-    Infinity, as the PSNR of pictures that nothing was changed in, is the text ``inf`` or ``-inf``, which
-    ``float`` reads in most languages. What is missing or undefined is None.
+    Infinity, such as the PSNR of identical images, becomes the text ``inf`` or ``-inf``, which ``float``
+    reads in most languages. Missing and undefined values become None.
 
     >>> json_number(float("inf")), json_number(float("nan")), json_number(2.5), json_number("p2p")
     ('inf', None, 2.5, 'p2p')

@@ -1,4 +1,4 @@
-"""Tables as LaTeX, in the layout of the paper's Table 1: pandas' Styler with booktabs rules."""
+"""Tables as LaTeX in the layout of the paper's Table 1: pandas' Styler with booktabs rules."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _ESCAPES = str.maketrans(
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
-        # LaTeX's oldest font encoding, still the default, has other signs in these places.
+        # LaTeX's default font encoding prints other signs for these.
         "<": r"\textless{}",
         ">": r"\textgreater{}",
         "|": r"\textbar{}",
-        # At the start of a row, the end of the row before would take these for its own options.
+        # At the start of a row, the preceding \\\\ would read these as its options.
         "[": "{[}",
         "]": "{]}",
         "*": "{*}",
@@ -59,8 +59,8 @@ def to_latex(table: pd.DataFrame, remarks: Sequence[str], marks: Marks, sections
     Args:
         table: labels and numbers; columns and cells called like a metric get its heading.
         remarks: lines for the reader.
-        marks: what is bold or underlined.
-        sections: what each row is of; there is a rule wherever it changes.
+        marks: numbers to print bold or underlined.
+        sections: a key per row, with a rule wherever it changes.
     """
     metrics = {metric.key: metric for metric in metrics_in(REGISTRY.names())}
     styler = table.reset_index(drop=True).style.hide(axis="index")
@@ -74,7 +74,7 @@ def to_latex(table: pd.DataFrame, remarks: Sequence[str], marks: Marks, sections
 
 
 def escape(text: str) -> str:
-    r"""Text that LaTeX prints as it is; white space becomes single spaces.
+    r"""Escape text for LaTeX; white space becomes single spaces.
 
     >>> escape("50% of a_b\n--x")
     '50\\% of a\\_b -{}-x'
@@ -83,7 +83,7 @@ def escape(text: str) -> str:
 
 
 def maths(heading: str) -> str:
-    r"""A metric's heading, its unit and direction as formulas.
+    r"""Escape a metric's heading, with unit and direction as formulas.
 
     >>> maths("MSE\n×10⁴ ↓")
     'MSE $\\times 10^4$ $\\downarrow$'
@@ -107,7 +107,7 @@ def _styles(body: pd.DataFrame, marks: Marks) -> pd.DataFrame:
 
 
 def _cell(column: str, value: object, metrics: Mapping[str, TableMetric]) -> str:
-    if isinstance(value, float | int):  # in text, a hyphen is no minus
+    if isinstance(value, float | int):  # a hyphen in text is not a minus sign
         return cell(value).replace("-", "$-$").replace("inf", r"$\infty$")
     if column == "metric" and value in metrics:
         return maths(metrics[str(value)].title)
@@ -116,7 +116,7 @@ def _cell(column: str, value: object, metrics: Mapping[str, TableMetric]) -> str
 
 # The heading is ours: Styler has no rules below a group of columns, and merges equal headings in all lines.
 def _families(columns: Iterable[str], metrics: Mapping[str, TableMetric]) -> list[str]:
-    """The upper line of Table 1's heading with the rules below it; nothing for other tables."""
+    """The line of metric families above Table 1's headings, with its rules; empty without families."""
     cells, rules, first = [], [], 1
     families = (metrics[column].family if column in metrics else "" for column in columns)
     for family, group in groupby(families):
@@ -128,7 +128,7 @@ def _families(columns: Iterable[str], metrics: Mapping[str, TableMetric]) -> lis
 
 
 def _headings(columns: Iterable[str], metrics: Mapping[str, TableMetric]) -> list[str]:
-    """Headings in as many lines as the highest has, each ending on the last line."""
+    """The lines of the headings, aligned at the bottom."""
     stacks = [
         [maths(line) for line in metrics[column].title.splitlines()]
         if column in metrics
@@ -145,7 +145,7 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _in_sections(body: Sequence[str], sections: Sequence[Hashable]) -> Iterator[str]:
-    """The rows with a rule between sections: Styler's own rules need a visible index, and are no booktabs."""
+    """Insert rules between sections; Styler's own rules need a visible index and are not booktabs."""
     for row, line in enumerate(body):
         if 0 < row < len(sections) and sections[row] != sections[row - 1]:
             yield r"\midrule"

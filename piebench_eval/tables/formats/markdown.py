@@ -18,7 +18,7 @@ _WRAPS: dict[Mark | None, tuple[str, str]] = {Mark.BEST: ("**", "**"), Mark.SECO
 
 
 def to_markdown(table: pd.DataFrame, remarks: Sequence[str], marks: Marks) -> str:
-    """Write a table as Markdown, with remarks behind it; the best is bold, the second best underlined."""
+    """Write a table as Markdown, followed by its remarks; the best is bold, the second best underlined."""
     rows = [
         [_marked(cell(value), marks.get((position, column))) for column, value in row.items()]
         for position, row in enumerate(rows_of(table))
@@ -27,7 +27,7 @@ def to_markdown(table: pd.DataFrame, remarks: Sequence[str], marks: Marks) -> st
     body = pd.DataFrame(rows, columns=headings).to_markdown(
         index=False,
         colalign=["right" if is_number_column(table[column]) else "left" for column in table.columns],
-        disable_numparse=True,  # a name of digits stays as it is
+        disable_numparse=True,  # keeps names that look like numbers
     )
     return "\n".join([body, *(f"\n{remark}" for remark in remarks)]) + "\n"
 

@@ -1,4 +1,4 @@
-"""What a table makes stand out: the best of a group, and whether a number agrees with the published one."""
+"""Highlighted numbers (best, second best, verdicts) and sections of a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Mark(StrEnum):
-    """Why a number stands out; each format shows it in its own way, or not at all."""
+    """Why a number is highlighted; each format has its own style, or none."""
 
     BEST = "best"
     SECOND = "second"
@@ -30,14 +30,14 @@ Marks = Mapping[tuple[int, str], Mark]
 """Marks by position of the row, counted from 0, and column."""
 
 _WITHIN_COMBINATION = ("metric", "type")
-"""Columns that tell the rows of one combination apart."""
+"""Columns that distinguish the rows of one combination."""
 
 
 def rank_marks(means: pd.DataFrame, metrics: Sequence[TableMetric]) -> Marks:
     """Mark the best and the second best mean of each metric among the inversions of an editing method.
 
-    Means that print alike share a place. Only finite means take part: an infinite PSNR is that of pictures
-    which nothing was changed in. Where fewer than two take part, and in reference rows, nothing is marked.
+    Means that print alike share a rank. Only finite means are ranked: an infinite PSNR is that of unedited
+    images. With fewer than two of them, and in reference rows, nothing is marked.
 
     Args:
         means: from ``aggregate``.
@@ -52,12 +52,12 @@ def rank_marks(means: pd.DataFrame, metrics: Sequence[TableMetric]) -> Marks:
         column = means[metric.key].tolist()
         for rows in rows_of.values():
             values = {row: round(column[row], DECIMALS) for row in rows if math.isfinite(column[row])}
-            marks |= {(row, metric.key): mark for row, mark in _places(values, metric.better).items()}
+            marks |= {(row, metric.key): mark for row, mark in _ranks(values, metric.better).items()}
     return marks
 
 
 def verdict_marks(comparison: pd.DataFrame) -> Marks:
-    """Mark differences from the published numbers by their verdicts, where there are any.
+    """Mark differences from the published numbers by their verdicts.
 
     Args:
         comparison: the table of ``compare_with_paper``.
@@ -70,7 +70,7 @@ def by_method(means: pd.DataFrame) -> list[str]:
     """The editing method of each row; empty for reference rows.
 
     Reference rows are those that no inversion and editing method made: the demo's ``oracle`` and
-    ``score_table-copy``, and anybody's pictures under a name.
+    ``source-copy``, and scored folders under a name.
 
     Args:
         means: a row per combination.
@@ -82,7 +82,7 @@ def by_method(means: pd.DataFrame) -> list[str]:
 
 
 def by_combination(table: pd.DataFrame) -> list[Hashable]:
-    """What each row is of, apart from the metric or editing type; the same for all where there is neither.
+    """The labels of each row without metric and editing type; equal for all rows if there is neither.
 
     Args:
         table: labels, with the combination's first, then numbers.
@@ -92,7 +92,7 @@ def by_combination(table: pd.DataFrame) -> list[Hashable]:
     return [row[:split] for row in table.itertuples(index=False, name=None)]
 
 
-def _places(values: Mapping[int, float], better: Literal["higher", "lower"]) -> dict[int, Mark]:
+def _ranks(values: Mapping[int, float], better: Literal["higher", "lower"]) -> dict[int, Mark]:
     if len(values) < 2:
         return {}
     order = sorted(set(values.values()), reverse=better == "higher")

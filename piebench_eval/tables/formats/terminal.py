@@ -1,4 +1,4 @@
-"""Tables as a terminal shows them."""
+"""Tables for the terminal, by rich."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def to_grid(
     marks: Marks | None = None,
     sections: Sequence[Hashable] | None = None,
 ) -> Table:
-    """Lay a table out: numbers to the right, a gap between sections.
+    """Format a table: numbers aligned to the right, a gap between sections.
 
     Args:
         shown: any table of labels and numbers; labels come first.
         titles: headings of the metrics, by key.
-        marks: what is bold, underlined or coloured.
-        sections: what each row is of, with a gap wherever it changes; by default the combination.
+        marks: numbers to print bold, underlined or coloured.
+        sections: a key per row, with a gap wherever it changes; by default the combination.
     """
     titles = {**titles, "difference": "diff.", "inside_interval": "inside\ninterval"}
     marks = marks or {}

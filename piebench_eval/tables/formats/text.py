@@ -30,12 +30,11 @@ def to_text(
     Args:
         table: any table of labels and numbers.
         text_format: ``csv`` or ``json``, which keep all digits (in json, an infinite number is the text
-            ``inf``, and what is missing null); ``markdown`` or ``latex``, which round.
+            ``inf``, and missing values are null); ``markdown`` or ``latex``, which round.
         remarks: lines for the reader; part of json, behind the table in markdown, comments in latex, left
             out of csv.
-        marks: what stands out in markdown and latex.
-        sections: what each row is of, for latex, which has a rule wherever it changes; by default the
-            combination.
+        marks: numbers to highlight in markdown and latex.
+        sections: a key per row, for latex, which has a rule wherever it changes; by default the combination.
     """
     if text_format == "csv":
         return table.to_csv(index=False)

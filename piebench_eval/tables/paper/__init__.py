@@ -1,1 +1,1 @@
-"""Published numbers, and measured ones beside them."""
+"""The published numbers, and comparisons with them."""

@@ -1,4 +1,4 @@
-"""Whether a run ranks combinations as the paper does, whatever its numbers are.
+"""Rank agreement of a run with the paper.
 
 Source: Kendall's tau-b (M. G. Kendall, "A New Measure of Rank Correlation", Biometrika 30, 1938; with ties:
 "The Treatment of Ties in Ranking Problems", Biometrika 33, 1945).
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MIN_COMBINATIONS = 3
-"""Two have one of two orders, which is as good as a coin."""
+"""Two combinations agree by chance in half of all cases."""
 
 _NAMES = ("structure", "PSNR", "LPIPS", "MSE", "SSIM", "CLIP whole", "CLIP edited")
-"""What the line calls Table 1's metrics, in their order."""
+"""Names of Table 1's metrics in the line, in their order."""
 
 
 @dataclass(frozen=True)
 class RankAgreement:
-    """How alike a run and the paper rank combinations by a metric.
+    """Rank agreement between a run and the paper for one metric.
 
     Attributes:
         metric: key of the metric.
         tau: Kendall's tau-b; 1 for the same order, -1 for the reverse.
-        combinations: how many were ranked.
+        combinations: number of ranked combinations.
     """
 
     metric: str
@@ -42,14 +42,14 @@ class RankAgreement:
 def rank_agreement(means: pd.DataFrame) -> list[RankAgreement]:
     """Compare the order of a run's combinations with the paper's, metric by metric.
 
-    Ranked are the combinations whose mean is finite and which the paper has. Numbers of any model can be
-    ranked, since only their order counts.
+    Combinations with a finite mean that are in the paper are ranked. Only the order counts, so numbers of any
+    model can be compared.
 
     Args:
         means: from ``aggregate``.
 
     Returns:
-        Of each metric of Table 1 that ranks at least three combinations, and not all of them alike.
+        One per metric of Table 1 with at least three ranked combinations that are not all equal.
     """
     labels = ["inversion", "method"]
     if not set(labels) <= set(means.columns):
@@ -66,7 +66,7 @@ def rank_agreement(means: pd.DataFrame) -> list[RankAgreement]:
 
 
 def agreement_line(means: pd.DataFrame) -> str | None:
-    """The same in a line for readers; None where nothing can be ranked."""
+    """Rank agreement in one line; None if nothing can be ranked."""
     found = rank_agreement(means)
     if not found:
         return None
@@ -78,6 +78,6 @@ def agreement_line(means: pd.DataFrame) -> str | None:
 
 
 def _tau(one: np.ndarray, other: np.ndarray) -> float:
-    from scipy.stats import kendalltau  # a third of a second to import, which no other table should wait
+    from scipy.stats import kendalltau  # takes 0.3 s to import, and only needed here
 
     return float(kendalltau(one, other).statistic)

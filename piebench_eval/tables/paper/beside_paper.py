@@ -1,4 +1,4 @@
-"""The paper's rows between the measured ones, in Table 1's layout: a method beside those of the paper."""
+"""The table of means with the paper's rows, in Table 1's layout."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from piebench_eval.tables.formats.marks import Marks
-    from piebench_eval.tables.paper.compare import Comparison
+    from piebench_eval.tables.paper.compare import PaperComparison
     from piebench_eval.tables.score_table import ScoreTable
 
 _PAIR = ["method", "inversion"]
 
 
-def beside_paper(score_table: ScoreTable) -> tuple[pd.DataFrame, list[str], Marks]:
-    """Set the paper's rows between measured ones.
+def with_paper_rows(score_table: ScoreTable) -> tuple[pd.DataFrame, list[str], Marks]:
+    """Insert the paper's rows into the table of means.
 
     Args:
         score_table: the scores.
 
     Returns:
         A row per combination and per row of Table 1, sorted as Table 1 is: method, inversion, run, images,
-        and the means of Table 1's metrics. Lines on why a combination cannot be held against the paper's, and
-        how many metrics agree of those that can. Marks of the means that agree or differ.
+        and the means of Table 1's metrics; remarks on missing verdicts and on how many metrics agree; and
+        marks of the means that agree or differ.
 
     Raises:
         PiebenchError: the scores hold no metric of Table 1.
@@ -44,8 +44,8 @@ def beside_paper(score_table: ScoreTable) -> tuple[pd.DataFrame, list[str], Mark
     table = pd.DataFrame(rows)[[*_PAIR, RUN, "images", *metrics]]
     verdicts = _verdicts(comparison)
     marks = {
-        (place, metric): verdict
-        for place, row in enumerate(rows)
+        (position, metric): verdict
+        for position, row in enumerate(rows)
         for metric in metrics
         if (verdict := verdicts.get((*_key(row), metric))) is not None
     }
@@ -80,7 +80,7 @@ def _key(row: dict[str, object]) -> tuple[str, str, str]:
     return str(row["method"]), str(row["inversion"]), str(row[RUN])
 
 
-def _verdicts(comparison: Comparison) -> dict[tuple[str, str, str, str], Mark]:
+def _verdicts(comparison: PaperComparison) -> dict[tuple[str, str, str, str], Mark]:
     return {
         (str(row["method"]), str(row["inversion"]), str(row.get(RUN, "")), str(row["metric"])): Mark(
             row["verdict"]
@@ -90,7 +90,7 @@ def _verdicts(comparison: Comparison) -> dict[tuple[str, str, str, str], Mark]:
     }
 
 
-def _counts(comparison: Comparison) -> list[str]:
+def _counts(comparison: PaperComparison) -> list[str]:
     judged = comparison.table[comparison.table["verdict"] != ""]
     labels = label_columns(judged)
     return [
@@ -101,7 +101,7 @@ def _counts(comparison: Comparison) -> list[str]:
 
 
 def _agreement(means: pd.DataFrame) -> list[str]:
-    """How alike each run and the paper rank combinations."""
+    """Rank agreement of each run with the paper."""
     if RUN not in means.columns:
         line = agreement_line(means)
         return [line] if line else []

@@ -1,4 +1,4 @@
-"""Measured numbers beside the published ones, with a verdict only where it means something."""
+"""Compare measured means with the published ones, with a verdict where they are comparable."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ AGREES, DIFFERS = "agrees", "differs"
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Measured against published.
+class PaperComparison:
+    """Measured means beside the published ones.
 
     Attributes:
         table: a row per combination and metric: measured, paper, report, difference (measured - paper),
             tolerance (how far a reproduction may be from the paper),
             inside_interval (whether the paper's number lies inside the measured mean's 95% interval; missing
-            where there is no interval) and verdict (empty where none is due). Where the paper has no number,
-            the demo's models made the scores, or another network than the paper's computed the metric, there
-            is nothing to compare: difference and tolerance are nan, inside_interval is missing.
-        obstacles: which combinations cannot be held against the paper's, and why.
-        remarks: what else a reader should know.
+            without an interval) and verdict (empty if none). If the paper has no number, the demo's models
+            made the scores, or another network than the paper's computed the metric, difference and tolerance
+            are nan and inside_interval is missing.
+        obstacles: combinations without a verdict, and why.
+        remarks: other remarks, such as errata.
     """
 
     table: pd.DataFrame
@@ -55,17 +55,17 @@ class Comparison:
 
 def compare_with_paper(
     means: pd.DataFrame, provenance: dict[str, Any], rules: AverageRules = PAPER.average
-) -> Comparison:
-    """Set aggregated scores beside Table 1, as far as they hold its metrics.
+) -> PaperComparison:
+    """Compare means with Table 1, for those of its metrics that were scored.
 
-    A verdict says whether the measured mean is as near to the published one as a faithful reproduction has
-    been seen to come. The measured mean's own interval is for information: it says how the mean would vary
-    over other pictures, but the paper's pictures are the same, and a broken method may stay inside it.
+    A verdict says whether the difference is within that of a published reproduction. The measured interval is
+    for information: it says how the mean would vary over other images, but the paper's images are the same,
+    and a broken method can stay inside it.
 
     Args:
         means: from ``aggregate``.
-        provenance: what is known of the scores, from ``read_provenance``.
-        rules: how they were averaged.
+        provenance: from ``read_provenance``.
+        rules: how scores were averaged.
 
     Raises:
         PiebenchError: they hold no metric of Table 1.
@@ -97,20 +97,20 @@ def compare_with_paper(
         for metric in metrics:
             key = (inversion, method, metric.key)
             paper, report, erratum = published.get(key, (np.nan, np.nan, ""))
-            # The published numbers stand beside the measured ones; only like is compared with like.
-            held = paper if _is_comparable(metric, provenance) else np.nan
-            inside = _is_inside(mean[f"{metric.key}_low"], mean[f"{metric.key}_high"], held)
+            # The published number is always shown, but only compared if the metric is the same.
+            published_mean = paper if _is_comparable(metric, provenance) else np.nan
+            inside = _is_inside(mean[f"{metric.key}_low"], mean[f"{metric.key}_high"], published_mean)
             row: dict[str, Any] = {label: mean[label] for label in labels}
             row |= {"metric": metric.key, "measured": mean[metric.key], "paper": paper, "report": report}
-            difference = mean[metric.key] - held
-            tolerance = np.nan if np.isnan(held) else reproduction_tolerance(metric.key, inversion)
+            difference = mean[metric.key] - published_mean
+            tolerance = np.nan if np.isnan(published_mean) else reproduction_tolerance(metric.key, inversion)
             row |= {"difference": difference, "tolerance": tolerance, "inside_interval": inside}
             rows.append({**row, "verdict": "" if reasons else _verdict(difference, tolerance)})
             if erratum:
                 remarks.append(f"{name}: {metric.key}: paper's value corrected, {erratum}")
     no_verdict = [f"{', '.join(names)}: no verdict, since {why}" for why, names in obstacles.items()]
     table = pd.DataFrame(rows).astype({"inside_interval": "boolean"})
-    return Comparison(table, no_verdict, remarks)
+    return PaperComparison(table, no_verdict, remarks)
 
 
 def comparison_obstacles(
@@ -122,18 +122,18 @@ def comparison_obstacles(
     rules: AverageRules = PAPER.average,
     name: str | None = None,
 ) -> list[str]:
-    """Why a combination's numbers cannot be held against the paper's; empty if they can.
+    """Why a combination's means are not comparable to the paper's; empty if they are.
 
-    The paper's settings are those of the recipe ``paper``, which comes with the package.
+    The paper's settings are those of the shipped recipe ``paper``.
 
     Args:
         inversion: name of the inversion.
         method: name of the method.
-        images: how many pictures were scored.
+        images: number of scored images.
         provenance: from ``read_provenance``.
         metrics: those of Table 1's metrics that were scored.
         rules: how the scores were averaged.
-        name: what ``provenance`` calls the combination, if not ``inversion+method``.
+        name: the combination's name in ``provenance``, if not ``inversion+method``.
     """
     recipe = _paper_recipe()
     if (inversion, method) not in recipe.pairs:
@@ -156,8 +156,7 @@ def comparison_obstacles(
 
 
 def _is_comparable(metric: TableMetric, provenance: dict[str, Any]) -> bool:
-    """Whether a difference from the published number has a meaning: not of drawn pictures and small models,
-    nor of a metric that another network computes."""
+    """Whether a metric was computed by the paper's network, and not of the demo."""
     networks, wanted = provenance.get("networks", {}), REGISTRY.get(metric.column).networks
     papers = MetricModels().to_dict(wanted)
     return not is_demo(provenance) and all(
@@ -166,7 +165,7 @@ def _is_comparable(metric: TableMetric, provenance: dict[str, Any]) -> bool:
 
 
 def _scoring_obstacles(provenance: dict[str, Any], metrics: Sequence[TableMetric]) -> list[str]:
-    """What differs from the paper in how pictures were scored."""
+    """Differences from the paper in how images were scored."""
     networks = provenance.get("networks", {})
     roles = {role for metric in metrics for role in REGISTRY.get(metric.column).networks}
     reasons = [
@@ -186,11 +185,11 @@ def _scoring_obstacles(provenance: dict[str, Any], metrics: Sequence[TableMetric
 
 def _is_same(field: str, given: Any, paper: Any) -> bool:
     if field == "revision":
-        return True  # the model's files count, and they are named by the model
+        return True  # the revision of the same model
     if field == "model":
-        return Path(str(given)).name == Path(str(paper)).name  # a local copy is as good
+        return Path(str(given)).name == Path(str(paper)).name  # a local copy is equivalent
     if field == "resolution":
-        return given in (paper, None)  # None is the model's own, which is the paper's
+        return given in (paper, None)  # None is the model's default, which is the paper's
     return bool(given == paper)
 
 
@@ -201,12 +200,12 @@ def _paper_recipe() -> Recipe:
 
 
 def _verdict(difference: float, tolerance: float) -> str:
-    """Empty where there is no number to hold against another."""
+    """The verdict; empty if the difference is nan."""
     if np.isnan(difference):
         return ""
     return AGREES if agrees(difference, tolerance) else DIFFERS
 
 
 def _is_inside(low: float, high: float, paper: float) -> bool | None:
-    """None where there is no interval or no published number."""
+    """Whether the interval contains the paper's number; None if either is missing."""
     return None if np.isnan([low, high, paper]).any() else bool(low <= paper <= high)

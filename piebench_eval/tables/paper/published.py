@@ -7,11 +7,11 @@ from importlib.resources import files
 import pandas as pd
 
 PAPERS = "(paper)"
-"""What stands in a table's column ``run`` of the paper's own rows; the parentheses tell it from a folder."""
+"""Value of the column ``run`` in the paper's rows; parentheses distinguish it from a folder's name."""
 
 
 def load_published() -> pd.DataFrame:
-    """Paper's and report's numbers, in the table's units, errata applied.
+    """Load the numbers of the paper and of a published reproduction, in printed units, with errata applied.
 
     Returns:
         Columns inversion, method, metric, paper, report (nan where a source has no such row) and erratum

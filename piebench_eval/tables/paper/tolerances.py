@@ -1,4 +1,4 @@
-"""How far from the paper a reproduction may be: as far as the published reproduction of it was.
+"""Tolerances for agreement with the paper: the differences of a published reproduction.
 
 The study behind ``published/table1.csv`` ran the paper's methods again on its 700 pictures, and printed its
 means beside the paper's. The largest difference of a metric is how far off a faithful reproduction has been
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOISY_INVERSIONS = ("edit_friendly",)
-"""Inversions that draw noise: another generator alone moves their means."""
+"""Inversions that draw noise, whose means depend on the random generator."""
 
 DETERMINISTIC = "deterministic inversions"
 
 
 @cache
 def reproduction_tolerance(metric: str, inversion: str) -> float:
-    """How far a mean may be from the paper's and still agree with it.
+    """The largest difference from the paper's mean that counts as agreement.
 
     The largest difference between paper and study over the rows of deterministic inversions, in the paper's
     own digits. For an inversion that draws noise, the difference in its own rows where that is larger.
@@ -48,7 +48,7 @@ def reproduction_tolerance(metric: str, inversion: str) -> float:
 
 
 def agrees(difference: float, tolerance: float) -> bool:
-    """Whether a difference, as it is printed, is within a tolerance.
+    """Whether a difference, rounded as printed, is within a tolerance.
 
     >>> agrees(27.2551 - 27.22, 0.03), agrees(27.2549 - 27.22, 0.03)
     (False, True)
@@ -57,7 +57,7 @@ def agrees(difference: float, tolerance: float) -> bool:
 
 
 def tolerance_line() -> str:
-    """The tolerances in a line for readers."""
+    """All tolerances in one line."""
     kinds = {DETERMINISTIC: "", **{name: name for name in NOISY_INVERSIONS}}
     parts = []
     for kind, inversion in kinds.items():
@@ -73,7 +73,7 @@ def tolerance_line() -> str:
 
 @cache
 def _both_published() -> pd.DataFrame:
-    """The rows that paper and study both have, with the difference in the paper's digits."""
+    """Rows with numbers of both paper and reproduction, with the difference in the paper's digits."""
     published = load_published().dropna(subset=["paper", "report"])
     difference = (published["paper"] - published["report"]).abs().round(DECIMALS)
     return published.assign(difference=difference)

@@ -1,4 +1,4 @@
-"""From the scores of a combination to one number per metric, by the protocol's rules, and how sure it is."""
+"""Average the scores of a combination by the protocol's rules, with standard errors and intervals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Average:
     """A mean in a table's unit.
 
     Attributes:
-        mean: the mean; inf where every picture that has a score is identical (PSNR), nan without any.
+        mean: the mean; inf if every scored image is identical to its source (PSNR), nan without scores.
         sem: standard error of the mean; nan for a pooled PSNR and with fewer than two values.
         low: lower end of the mean's 95% bootstrap interval; nan with fewer than two values.
         high: upper end.
@@ -48,8 +48,8 @@ def averages(scores: pd.DataFrame, metrics: Sequence[TableMetric], rules: Averag
     Args:
         scores: a row per picture.
         metrics: columns to average.
-        rules: what becomes of nan and inf, and of PSNRs. A pooled PSNR is that of the mean MSE, and its
-            interval that of the mean MSE, transformed.
+        rules: how nan, inf and PSNRs are treated. A pooled PSNR is that of the mean MSE, and its interval
+            that of the mean MSE, converted to dB.
 
     Returns:
         An average per metric, in their order.
@@ -66,18 +66,18 @@ def averages(scores: pd.DataFrame, metrics: Sequence[TableMetric], rules: Averag
 
 
 def mean_of(values: NDArray[np.float64], metric: TableMetric, rules: AverageRules) -> float:
-    """The mean alone, in the table's unit.
+    """The mean of one metric, in the table's unit, without an interval.
 
     Args:
         values: a score per picture.
-        metric: of which column.
+        metric: the metric.
         rules: see ``averages``.
     """
     return _mean(values, _counted(values, metric, rules), metric, rules)
 
 
 def _counted(values: NDArray[np.float64], metric: TableMetric, rules: AverageRules) -> NDArray[np.float64]:
-    """A metric's values as they enter the mean, PSNRs as MSEs if pooled; nan for those that are left out."""
+    """A metric's values as they enter the mean (PSNRs as MSEs if pooled); nan for those left out."""
     rule = rules.inf if _is_psnr(metric) else "skipped"
     instead = {"skipped": np.nan, "kept": np.inf, "100": 100.0}[rule]
     counted = np.where(np.isinf(values), instead, values)

@@ -1,4 +1,4 @@
-"""How sure a mean is: the percentile bootstrap, for many columns at once."""
+"""Percentile bootstrap intervals of means, for many columns at once."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ CONFIDENCE = 0.95
 def interval_of_means(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The 95% percentile interval of each column's mean (Efron & Tibshirani, 1993, chapter 13).
 
-    Rows are drawn, with replacement, and the same ones in all columns; a resample's mean is that of the
-    values which are there. All resamples are one matrix product, and they are the same every time: of 700
-    pictures and eight metrics, 30 times as fast as ``scipy.stats.bootstrap``, against which it is tested.
+    Rows are drawn with replacement, the same ones for all columns; missing values are left out of a
+    resample's mean. All resamples are one matrix product, and the random draws are fixed. With 700 images and
+    eight metrics this is 30 times as fast as ``scipy.stats.bootstrap``, against which it is tested.
 
     Args:
-        values: ``[n, k]``, a row per picture; nan where a picture has no value.
+        values: ``[n, k]``, a row per picture; nan for a missing value.
 
     Returns:
         Lower and upper ends, ``[k]`` each; nan for a column with fewer than two values.
@@ -32,12 +32,12 @@ def interval_of_means(values: NDArray[np.float64]) -> tuple[NDArray[np.float64],
     if not usable.any():
         return low, high
     columns = values[:, usable]
-    # float32 is enough for what is left once the mean is gone, and a constant column stays exact.
+    # float32 suffices once the mean is subtracted, and a constant column stays exact.
     centre = np.nanmean(columns, axis=0)
     there = ~np.isnan(columns)
     filled = np.where(there, columns - centre, 0)
     counts = _resample_counts(len(values))
-    # A resample of a column with few values may hold none of them: 0 / 0, which the quantiles skip.
+    # A resample of a column with few values can hold none of them: 0 / 0, which nanquantile ignores.
     with np.errstate(invalid="ignore"):
         means = (counts @ filled.astype(np.float32)) / (counts @ there.astype(np.float32))
     tail = (1 - CONFIDENCE) / 2
@@ -47,7 +47,7 @@ def interval_of_means(values: NDArray[np.float64]) -> tuple[NDArray[np.float64],
 
 @lru_cache(maxsize=16)
 def _resample_counts(n: int) -> NDArray[np.float32]:
-    """How often each resample holds each of n rows, ``[RESAMPLES, n]``; 28 MB for 700 rows."""
+    """Number of times each resample holds each row, ``[RESAMPLES, n]``; 28 MB for 700 rows."""
     generator = np.random.default_rng(0)
     counts = np.empty((RESAMPLES, n), dtype=np.float32)
     for resample in counts:

@@ -1,4 +1,4 @@
-"""How sure a mean difference of pairs is, few pairs included, and what several metrics ask of it."""
+"""Confidence intervals and p-values of paired differences, and Holm's correction."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PAIRS_FOR_BOOTSTRAP = 100
-"""From so many pairs on, the interval is bootstrapped; below, it is Student's."""
+"""With at least this many pairs the interval is bootstrapped; with fewer it is Student's."""
 
 PAIRS_FOR_BETTER = 20
-"""With fewer pairs, none of two combinations is called better."""
+"""With fewer pairs, neither combination is called better."""
 
 
 def interval_of_differences(
@@ -23,18 +23,17 @@ def interval_of_differences(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The 95% interval of each column's mean difference.
 
-    The percentile bootstrap is too narrow with few pairs: without any difference, it leaves out 0 in half of
+    The percentile bootstrap is too narrow with few pairs: if there is no difference, it excludes 0 in half of
     all cases with two pairs, and in one of ten with ten. Below ``PAIRS_FOR_BOOTSTRAP`` pairs the interval is
-    that of Student's t, which holds its level with any number of pairs as long as the differences are about
-    normal.
+    that of Student's t, which keeps its level with any number of pairs if the differences are roughly normal.
 
     Args:
-        differences: ``[n, k]``, a row per pair; nan where there is no difference.
+        differences: ``[n, k]``, a row per pair; nan for a missing pair.
 
     Returns:
         Lower and upper ends, ``[k]`` each; nan for a column with fewer than two differences.
     """
-    from scipy.special import stdtrit  # scipy takes a moment to import, which no other table should wait
+    from scipy.special import stdtrit  # slow to import, and only needed here
 
     n, mean, standard_error = _moments(differences)
     reach = stdtrit(np.maximum(n - 1, 1), (1 + CONFIDENCE) / 2) * standard_error
@@ -46,13 +45,13 @@ def interval_of_differences(
 
 
 def p_of_differences(differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The two-sided p of the paired t-test, column by column.
+    """Two-sided p of the paired t-test, per column.
 
     Args:
         differences: as ``interval_of_differences`` takes them.
 
     Returns:
-        ``[k]``; nan for a column with fewer than two differences, 1 where every difference is 0.
+        ``[k]``; nan for a column with fewer than two differences, 1 if every difference is 0.
     """
     from scipy.special import stdtr
 
@@ -63,12 +62,12 @@ def p_of_differences(differences: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Adjust p for how many are looked at (S. Holm, Scandinavian Journal of Statistics 6, 1979).
+    """Correct p-values for multiple tests (S. Holm, Scandinavian Journal of Statistics 6, 1979).
 
-    Where nothing differs, the chance that any of them falls below 0.05 is at most 0.05 then.
+    If nothing differs, any of them is below 0.05 with a probability of at most 0.05.
 
     Args:
-        p: ``[k]``; nan stands for a test that was not made, and counts for nothing.
+        p: ``[k]``; nan for a missing test, which is not counted.
 
     Returns:
         The adjusted p, ``[k]``.
@@ -86,7 +85,7 @@ def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
 def _moments(
     differences: NDArray[np.float64],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Number, mean and the mean's standard error, column by column; nan with fewer than two differences."""
+    """Number, mean and standard error per column; nan with fewer than two differences."""
     there = ~np.isnan(differences)
     n = there.sum(axis=0)
     enough = n > 1

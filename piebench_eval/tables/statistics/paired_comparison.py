@@ -1,4 +1,4 @@
-"""Two combinations on the same pictures: the mean of their differences, and how sure it is."""
+"""Paired comparison of combinations: mean differences on the same images, intervals and p-values."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _LEVEL = 0.05
 
 
 def compare_pair(scores: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
-    """Compare two combinations picture by picture (paired t, or paired bootstrap where there are many pairs).
+    """Compare two combinations image by image (paired t, or paired bootstrap with many pairs).
 
-    Pictures that only one of them has are left out, and so are values that are nan or inf in either. The
-    differences are those of single pictures, for PSNR too: a protocol's rules for means have no part in them.
+    Images that only one of them has are left out, and so are values that are nan or inf in either. The
+    differences are those of single images, for PSNR too; the protocol's averaging rules do not apply.
 
     Args:
         scores: from ``read_scores``.
         one: name of a combination, such as ``direct+p2p``.
-        other: name of the combination it is held against.
+        other: name of the combination to compare with.
 
     Returns:
         A row per metric of the scores: metric, pairs, skipped (pairs left out for nan or inf), difference
@@ -45,7 +45,7 @@ def compare_pair(scores: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
         pairs), p (of the paired t-test, for this metric alone).
 
     Raises:
-        PiebenchError: a combination is not in the scores, or has two rows for a picture; or they share none.
+        PiebenchError: a combination is not in the scores, or has two rows for an image; or they share none.
     """
     combinations = _by_name(scores)
     first, second = (_of_combination(combinations, name) for name in (one, other))
@@ -60,7 +60,7 @@ def compare_all_with(
 
     Args:
         scores: from ``read_scores``.
-        name: name of the combination that the others are held against.
+        name: name of the combination to compare with.
         metrics: those to compare by; all of the scores' if None.
 
     Returns:
@@ -69,8 +69,8 @@ def compare_all_with(
         least ``PAIRS_FOR_BETTER`` pairs, the interval excludes 0, and p_holm is below 0.05; else empty.
 
     Raises:
-        PiebenchError: it is not in the scores, or alone there, or shares no picture with another; or a
-            combination has two rows for a picture.
+        PiebenchError: it is not in the scores, or alone there, or shares no image with another; or a
+            combination has two rows for an image.
     """
     combinations = _by_name(scores)
     base = _of_combination(combinations, name)
@@ -82,14 +82,14 @@ def compare_all_with(
             _require_shared(other, rows, name, base)
             tables.append(_judged(_differences(rows, base, metrics), other, name, metrics))
     if not tables:
-        raise PiebenchError(f"{name}: the scores hold no other combination to hold it against")
+        raise PiebenchError(f"{name}: the scores hold no other combination to compare it with")
     return pd.concat(tables, ignore_index=True)
 
 
 def compare_all_pairs(
     scores: pd.DataFrame, metrics: Sequence[TableMetric]
 ) -> dict[tuple[str, str], pd.DataFrame]:
-    """Compare every combination with every other one that it shares a picture with.
+    """Compare every combination with every other one that it shares an image with.
 
     Args:
         scores: from ``read_scores``.
@@ -99,7 +99,7 @@ def compare_all_pairs(
         The rows of ``compare_all_with`` of the first combination against the second, by the names of both.
 
     Raises:
-        PiebenchError: a combination has two rows for a picture.
+        PiebenchError: a combination has two rows for an image.
     """
     combinations = _by_name(scores)
     rows_of = {name: _of_combination(combinations, name) for name in combinations}
@@ -114,7 +114,7 @@ def compare_all_pairs(
 
 
 def comparison_remarks(table: pd.DataFrame) -> list[str]:
-    """How sure a comparison is, and which combinations have too few pairs for one, in lines for readers.
+    """Remarks on a comparison: the meaning of its columns, and combinations with too few pairs.
 
     Args:
         table: from ``compare_all_with``.
@@ -126,7 +126,7 @@ def comparison_remarks(table: pd.DataFrame) -> list[str]:
 
 
 def comparison_rules(metrics: int) -> list[str]:
-    """What the columns of a comparison by so many metrics mean, in lines for readers."""
+    """The meaning of a comparison's columns, given the number of metrics."""
     return [
         "low, high: 95% interval of one metric's mean difference, by Student's t below "
         f"{PAIRS_FOR_BOOTSTRAP} pairs, else bootstrapped over pictures",
@@ -160,7 +160,7 @@ def _of_combination(combinations: Mapping[str, pd.DataFrame], name: str) -> pd.D
 
 
 def _judged(table: pd.DataFrame, one: str, other: str, metrics: Sequence[TableMetric]) -> pd.DataFrame:
-    """The differences one - other with which of the two is better."""
+    """Add the combination, the corrected p and the better of the two to the differences one - other."""
     table = table.assign(p_holm=holm(table["p"].to_numpy()))
     table.insert(0, "combination", one)
     lines = zip(metrics, table.to_dict(orient="records"), strict=True)
@@ -200,8 +200,8 @@ def _differences(one: pd.DataFrame, other: pd.DataFrame, metrics: Sequence[Table
 
 
 def _better(one: str, other: str, metric: TableMetric, row: Mapping[Any, Any]) -> str:
-    """Which of two combinations is better by a metric, if the differences one - other say so."""
-    sure = row["p_holm"] < _LEVEL and not row["low"] <= 0 <= row["high"]
-    if not sure or row["pairs"] < PAIRS_FOR_BETTER:
+    """Name of the better combination by a metric; empty if the difference is not significant."""
+    significant = row["p_holm"] < _LEVEL and not row["low"] <= 0 <= row["high"]
+    if not significant or row["pairs"] < PAIRS_FOR_BETTER:
         return ""
     return one if (row["low"] > 0) == (metric.better == "higher") else other
