@@ -67,7 +67,7 @@ def explain_invalid(error: ValidationError, fields: Iterable[str] = ()) -> list[
 
 
 def no_such_field(name: str, fields: Iterable[str]) -> str:
-    """Say that a field is none, and which one may be meant.
+    """A message about an unknown field, with the nearest known ones.
 
     >>> no_such_field("stepz", ["steps", "seed"]), no_such_field("x", ["steps", "seed"])
     ('stepz: no such field; is steps meant?', 'x: no such field; there are: steps, seed')
@@ -112,7 +112,7 @@ class Registry(Generic[T]):
         return list(dict.fromkeys([*self._entries, *self._plugins, *self._entry_points()]))
 
     def get(self, name: str) -> T:
-        """Import and return what a name stands for.
+        """Import and return the entry of a name.
 
         Raises:
             PiebenchError: the name is not registered, or its plugin cannot be loaded.

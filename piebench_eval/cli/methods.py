@@ -73,6 +73,7 @@ def methods(
 
 def _print_recipe(as_json: bool) -> None:
     """The fields of a recipe, each with its default."""
+    from piebench_eval.quirks import Quirks
     from piebench_eval.recipes.recipe import Recipe
 
     fields = {
@@ -87,8 +88,12 @@ def _print_recipe(as_json: bool) -> None:
         out.print_json(data=fields)
         return
     for name, about in fields.items():
+        if name == "quirks":
+            continue  # one a line, below
         value = "is required" if about["required"] else f"= {about['default']}"
         out.print(f"{name} {value}: {about['description']}", markup=False)
+    for name, quirk in Quirks.model_fields.items():
+        out.print(f"  quirks.{name} = {quirk.default}: {quirk.description}", markup=False)
     out.print("\nIn a YAML file for --config, or by --set NAME=VALUE. Recipes of the package:")
     for recipe_name in recipe_names():
         out.print(f"  {recipe_file(recipe_name)}", markup=False)

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 class AttentionController:
     """What an editing method takes from the source branch, inside the UNet and after each step.
 
-    As it stands it takes nothing: the target is sampled with plain guidance. A method overrides what it
+    This base class takes nothing: the target is sampled with plain guidance. A method overrides what it
     needs.
 
     Attributes:
         samples: number of samples in the batch.
         hooked_modules: names of UNet modules whose outputs ``module_output`` may change.
-        modifies_guidance: whether ``modify_guidance`` has to be asked, at any guidance scale; the source then
-            takes steps of its own unless the inversion pins it.
+        modifies_guidance: whether to call ``modify_guidance``, at any guidance scale; the source then takes
+            its own steps unless the inversion fixes it.
         step: index of the current step.
         rows: the rows of the current UNet call.
         latent_shape: height and width of the latents.
@@ -46,11 +46,11 @@ class AttentionController:
         self.samples = samples
 
     def source_reads(self, step: int) -> Sequence[SourceReads]:
-        """What is read of the source in a step, for each sample."""
+        """What the method reads of the source in a step, for each sample."""
         return [SourceReads()] * self.samples
 
     def begin_step(self, step: int, rows: RowBatch, latent_shape: tuple[int, int]) -> None:
-        """Learn which rows the coming UNet call holds; called before each one."""
+        """Note the rows of the coming UNet call; called before each one."""
         self.step, self.rows, self.latent_shape = step, rows, latent_shape
 
     def attend(
@@ -76,7 +76,7 @@ class AttentionController:
 
 @contextmanager
 def controlled(unet: Any, controller: AttentionController) -> Iterator[None]:
-    """Let a controller take part in a UNet's calls; leave the UNet as it was, whatever happens.
+    """Attach a controller to a UNet, and detach it at the end, also after an error.
 
     Raises:
         PiebenchError: the UNet lacks a module that the controller wants to hook.

@@ -1,4 +1,4 @@
-"""The one loop behind every combination: two branches, source and target, down the noise levels together."""
+"""The edit loop: source and target branch are denoised together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from piebench_eval.diffusion.controller import AttentionController, controlled
-from piebench_eval.diffusion.ddim import ddim_step, guide
+from piebench_eval.diffusion.ddim import guide
 from piebench_eval.diffusion.indexing import device_index, take
 from piebench_eval.diffusion.rows import Row, RowBatch, StepRows, plan_rows
 
@@ -26,20 +26,20 @@ _TARGET = (Row.TARGET_UNCOND, Row.TARGET_COND)
 class EditInputs:
     """A batch of samples as the model sees them.
 
-    All embeddings are ``[samples, 77, width]``, float32; what each prompt is, the editing method says.
-    Which prompts are the same is told on the host: comparing embeddings would wait for the device.
+    All embeddings are ``[samples, 77, width]``, float32; the editing method chooses the prompts. Which
+    prompts are equal is known on the host, since comparing embeddings would wait for the device.
 
     Attributes:
-        latents: encoded pictures ``[samples, 4, h, w]``.
-        inversion: embeddings of the prompts that the pictures are inverted with.
+        latents: encoded images ``[samples, 4, h, w]``.
+        inversion: embeddings of the prompts that the images are inverted with.
         source: embeddings of the source branch's prompts.
         target: embeddings of the target branch's prompts.
         uncond: embeddings of the empty prompt.
-        negative: embeddings that the target branch is guided away from: mostly the empty prompt's.
+        negative: embeddings that the target branch is guided away from: the empty prompt's by default.
         source_is_empty: for each sample, whether the source branch's prompt is the empty one.
-        source_is_inversion: for each sample, whether it is the prompt that the picture is inverted with.
-        guidance: classifier-free guidance scale of the edit, where an inversion prepares for it.
-        seed: of each sample's noise, where an inversion draws any.
+        source_is_inversion: for each sample, whether it is the prompt that the image is inverted with.
+        guidance: classifier-free guidance scale of the edit, for inversions that depend on it.
+        seed: seed of each sample's noise, for inversions that draw any.
     """
 
     latents: torch.Tensor
@@ -56,18 +56,18 @@ class EditInputs:
 
 @dataclass(frozen=True)
 class InversionResult:
-    """What an inversion found: where the source branch is at every noise level, and how both branches move.
+    """The result of an inversion: the source branch's latents, and what both branches add to their steps.
 
     Attributes:
         trajectory: latents ``[steps + 1, samples, 4, h, w]``, from the image (level 0) to the latent that
             sampling starts from; it need not be the schedule's noisiest level.
         source: ``fixed``: the source branch is set to the trajectory. ``sampled``: it takes its own guided
             steps, and only their start is on the trajectory. ``replayed``: its own guided steps are known to
-            lead along the trajectory, so they are taken only under a method that bends the guidance.
+            lead along the trajectory, so they are taken only under a method that modifies the guidance.
         uncond: unconditional embeddings of both branches ``[steps, samples, 77, width]``, entry k for the
             step between levels k and k + 1. They take the place of the empty prompt's and of a method's
-            negative prompt; neither is replaced if None.
-        fresh_noise: noise that both branches add to their steps ``[steps, samples, 4, h, w]``, likewise;
+            negative prompt; None replaces neither.
+        variance_noise: variance noise of both branches' steps ``[steps, samples, 4, h, w]``, likewise;
             none if None.
         uncond_is_source: for each sample, whether ``uncond`` is the source branch's own embedding at every
             step, so that one row serves both halves; nowhere if None.
@@ -77,7 +77,7 @@ class InversionResult:
     trajectory: torch.Tensor
     source: Literal["fixed", "sampled", "replayed"]
     uncond: torch.Tensor | None = None
-    fresh_noise: torch.Tensor | None = None
+    variance_noise: torch.Tensor | None = None
     uncond_is_source: Sequence[bool] | None = None
     notes: list[list[str]] | None = None
 
@@ -91,7 +91,7 @@ class InversionResult:
 def edit(
     model: DiffusionModel,
     inputs: EditInputs,
-    path: InversionResult,
+    inverted: InversionResult,
     controller: AttentionController,
     schedule: Schedule,
     guidance: float,
@@ -102,24 +102,24 @@ def edit(
     Args:
         model: the model.
         inputs: latents and embeddings of the batch.
-        path: where the source branch goes, from an inversion.
-        controller: what the target takes from the source, from an editing method.
+        inverted: from an inversion.
+        controller: from an editing method.
         schedule: the noise schedule.
         guidance: classifier-free guidance scale of both branches.
-        first_step: what the controller calls the first step.
+        first_step: index of the first step for the controller.
 
     Returns:
         Edited latents ``[samples, 4, h, w]``.
     """
-    known = _source_is_known(path, controller)
-    plans = list(zip(*plan_edit(inputs, path, controller, guidance, first_step), strict=True))
-    source = target = path.trajectory[-1]
+    known = _source_is_known(inverted, controller)
+    plans = list(zip(*plan_edit(inputs, inverted, controller, guidance, first_step), strict=True))
+    source = target = inverted.trajectory[-1]
     # Steps with the same rows share their indices.
     layouts = {steps: RowBatch.of_step(steps, target.device) for steps in plans}
     with controlled(model.unet, controller):
         for step, steps in enumerate(plans, start=first_step):
-            level = first_step + path.steps - step
-            embeddings = _embeddings(inputs, path, level)
+            level = first_step + inverted.steps - step
+            embeddings = _embeddings(inputs, inverted, level)
             rows = layouts[steps]
             controller.begin_step(step, rows, (target.shape[-2], target.shape[-1]))
             noise = model.predict_noise(
@@ -137,11 +137,11 @@ def edit(
             moving = [sample for sample, of_sample in enumerate(steps) if of_sample.moves_source]
             source_noise, target_noise = _guided_noise(noise, rows, moving, controller, guidance)
             everyone = list(range(controller.samples))
-            target = _walk_down(path, schedule, level, target, target_noise, everyone)
+            target = _denoise(inverted, schedule, level, target, target_noise, everyone)
             if known:
-                source = path.trajectory[level - 1]
+                source = inverted.trajectory[level - 1]
             elif moving:
-                moved = _walk_down(path, schedule, level, source, source_noise, moving)
+                moved = _denoise(inverted, schedule, level, source, source_noise, moving)
                 source = source.index_copy(0, device_index(moving, source.device), moved)
             target = controller.on_step_end(step, source, target)
     return target
@@ -149,35 +149,36 @@ def edit(
 
 def plan_edit(
     inputs: EditInputs,
-    path: InversionResult,
+    inverted: InversionResult,
     controller: AttentionController,
     guidance: float,
     first_step: int = 0,
 ) -> list[list[StepRows]]:
-    """Which UNet rows ``edit`` will evaluate: for each sample, step by step."""
-    known = _source_is_known(path, controller)
-    reads = [controller.source_reads(first_step + step) for step in range(path.steps)]
+    """The rows that ``edit`` will evaluate: for each sample, step by step."""
+    known = _source_is_known(inverted, controller)
+    reads = [controller.source_reads(first_step + step) for step in range(inverted.steps)]
+    reads_of_samples = zip(*reads, strict=True)
     return [
         plan_rows(of_sample, known, guidance, one_row, controller.modifies_guidance)
-        for of_sample, one_row in zip(zip(*reads, strict=True), _one_source_row(inputs, path), strict=True)
+        for of_sample, one_row in zip(reads_of_samples, _one_source_row(inputs, inverted), strict=True)
     ]
 
 
-def _source_is_known(path: InversionResult, controller: AttentionController) -> bool:
+def _source_is_known(inverted: InversionResult, controller: AttentionController) -> bool:
     """Whether the source branch's latents need no sampling."""
-    return path.source == "fixed" or (path.source == "replayed" and not controller.modifies_guidance)
+    return inverted.source == "fixed" or (inverted.source == "replayed" and not controller.modifies_guidance)
 
 
-def _one_source_row(inputs: EditInputs, path: InversionResult) -> Sequence[bool]:
+def _one_source_row(inputs: EditInputs, inverted: InversionResult) -> Sequence[bool]:
     """For each sample, whether both halves of its source branch have the same text at every step."""
-    if path.uncond is None:
+    if inverted.uncond is None:
         return inputs.source_is_empty
-    return path.uncond_is_source or [False] * len(inputs.latents)
+    return inverted.uncond_is_source or [False] * len(inputs.latents)
 
 
-def _embeddings(inputs: EditInputs, path: InversionResult, level: int) -> dict[Row, torch.Tensor]:
+def _embeddings(inputs: EditInputs, inverted: InversionResult, level: int) -> dict[Row, torch.Tensor]:
     """The text of each kind of row in the step down from a level."""
-    found = None if path.uncond is None else path.uncond[level - 1]
+    found = None if inverted.uncond is None else inverted.uncond[level - 1]
     return {
         Row.SOURCE_UNCOND: inputs.uncond if found is None else found,
         Row.SOURCE_COND: inputs.source,
@@ -186,8 +187,8 @@ def _embeddings(inputs: EditInputs, path: InversionResult, level: int) -> dict[R
     }
 
 
-def _walk_down(
-    path: InversionResult,
+def _denoise(
+    inverted: InversionResult,
     schedule: Schedule,
     level: int,
     latents: torch.Tensor,
@@ -195,15 +196,14 @@ def _walk_down(
     samples: list[int],
 ) -> torch.Tensor:
     """Take the given samples one level down, along their guided noise."""
-    fresh = None if path.fresh_noise is None else take(path.fresh_noise[level - 1], samples)
-    below, above = schedule.alphas[level - 1], schedule.alphas[level]
-    return ddim_step(take(latents, samples), noise, above, below, fresh)
+    variance = None if inverted.variance_noise is None else take(inverted.variance_noise[level - 1], samples)
+    return schedule.step(take(latents, samples), noise, level, variance)
 
 
 def _guided_noise(
     noise: torch.Tensor, rows: RowBatch, moving: list[int], controller: AttentionController, guidance: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Guide both branches: the rows of a call become the noise of the moving sources and of every target."""
+    """The guided noise of the moving sources and of every target, from the rows of a call."""
     everyone = list(range(controller.samples))
     if guidance == 1 and not controller.modifies_guidance:
         return noise[rows.index(Row.SOURCE_COND, moving)], noise[rows.index(Row.TARGET_COND, everyone)]
@@ -215,5 +215,9 @@ def _guided_noise(
     if not controller.modifies_guidance:
         return guide(*halves(_SOURCE, moving), guidance), guide(*halves(_TARGET, everyone), guidance)
     (source_uncond, source), (target_uncond, target) = halves(_SOURCE, everyone), halves(_TARGET, everyone)
-    bent_source, bent_target = controller.modify_guidance(source - source_uncond, target - target_uncond)
-    return take(source_uncond + guidance * bent_source, moving), target_uncond + guidance * bent_target
+    differences = controller.modify_guidance(source - source_uncond, target - target_uncond)
+    guided_source, guided_target = (
+        uncond + guidance * difference
+        for uncond, difference in zip((source_uncond, target_uncond), differences, strict=True)
+    )
+    return take(guided_source, moving), guided_target

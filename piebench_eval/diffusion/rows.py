@@ -1,4 +1,4 @@
-"""Which UNet rows a step of the edit loop needs: a row whose output nobody reads is not computed."""
+"""The plan of rows: which rows of the UNet each step of the edit loop needs."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class StepRows(NamedTuple):
 
     Attributes:
         rows: the UNet rows to evaluate.
-        moves_source: whether the source latent takes a step of its own.
-        one_source_row: the source's conditional row stands for its unconditional one as well.
+        moves_source: whether the source latent takes its own step.
+        one_source_row: the source's conditional row serves as its unconditional one too.
     """
 
     rows: frozenset[Row]
@@ -61,8 +61,8 @@ def plan_rows(
 ) -> list[StepRows]:
     """Decide, for one sample, which rows each step of the edit loop computes.
 
-    The source branch costs a row only where the method reads it, or where it has to find its own way
-    (its latents are not known from the inversion) to a latent that is read later. At guidance 1 the guided
+    The source branch costs a row only where the method reads it, or where it has to be sampled
+    (its latents are not known from the inversion) for a latent that is read later. At guidance 1 the guided
     noise is the conditional one, so no unconditional row is needed, unless the method changes the difference
     of both halves; nor is one for the source where both its halves have the same text.
 
@@ -100,7 +100,7 @@ class RowBatch:
 
     Attributes:
         samples: for each kind that occurs, the samples that have such a row, ascending.
-        one_source_row: samples whose conditional source row stands for their unconditional one as well.
+        one_source_row: samples whose conditional source row serves as the unconditional one too.
         device: where the rows are computed; the CPU if None.
     """
 
@@ -124,7 +124,7 @@ class RowBatch:
         return [sample for samples in self.samples.values() for sample in samples]
 
     def positions(self, row: Row, samples: Sequence[int]) -> list[int]:
-        """Where in the call the rows of one kind stand, for the given samples."""
+        """Positions in the call of the rows of one kind, for the given samples."""
         if row is Row.SOURCE_UNCOND:
             kinds = [Row.SOURCE_COND if sample in self.one_source_row else row for sample in samples]
             return [self._place[pair] for pair in zip(kinds, samples, strict=True)]

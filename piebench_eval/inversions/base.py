@@ -17,9 +17,9 @@ class Inversion:
     """An inversion: its name in print, its settings and its function.
 
     Attributes:
-        title: as papers call it.
+        title: its name in print.
         paper: where it was published.
-        equation: where in the paper it stands.
+        equation: its place in the paper.
         settings: the recipe section that it reads; every field has a default.
         invert: ``(model, inputs, schedule, settings) -> InversionResult`` for a batch.
     """

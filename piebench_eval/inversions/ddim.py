@@ -1,4 +1,4 @@
-"""DDIM inversion: the source branch samples its own way back from the inverted latent."""
+"""DDIM inversion: the source branch is sampled from the inverted latent, with guidance."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class TrajectorySettings(Settings):
-    """Settings of every inversion that begins with DDIM's."""
+    """Settings of inversions that begin with DDIM inversion."""
 
     guidance: float = Field(default=1.0, ge=0, description="guidance scale while inverting; 1 is unguided")
 
@@ -41,10 +41,10 @@ class DDIMSettings(TrajectorySettings, SettingsWithQuirks):
         return value
 
 
-def trajectory(
+def ddim_trajectory(
     model: DiffusionModel, inputs: EditInputs, schedule: Schedule, settings: TrajectorySettings
 ) -> torch.Tensor:
-    """DDIM's trajectory of a batch ``[steps + 1, samples, 4, h, w]``, computed once for all that share it."""
+    """DDIM's trajectory of a batch ``[steps + 1, samples, 4, h, w]``, shared through the model's cache."""
     from piebench_eval.diffusion.ddim import ddim_invert
 
     latents, cond, uncond = inputs.latents, inputs.inversion, inputs.uncond
@@ -60,24 +60,24 @@ def trajectory(
 def ddim(
     model: DiffusionModel, inputs: EditInputs, schedule: Schedule, settings: DDIMSettings
 ) -> InversionResult:
-    """Invert by DDIM and let the source branch take its own guided steps.
+    """Invert by DDIM; the source branch is sampled with guidance, or set to an unguided reconstruction.
 
-    The steps back are guided and the steps up were not, so the source branch drifts away from the picture:
-    the error that the other inversions repair.
+    Sampling is guided and the inversion is not, so the source branch drifts away from the image: the error
+    that the other inversions repair.
     """
     import torch
 
     from piebench_eval.diffusion.ddim import ddim_reconstruct
     from piebench_eval.diffusion.loop import InversionResult
 
-    inverted = trajectory(model, inputs, schedule, settings)
+    trajectory = ddim_trajectory(model, inputs, schedule, settings)
     if settings.source_latents == "own_steps":
-        return InversionResult(inverted, "sampled")
-    walked = ddim_reconstruct(model, inverted[-1], inputs.inversion, schedule)
+        return InversionResult(trajectory, "sampled")
+    reconstruction = ddim_reconstruct(model, trajectory[-1], inputs.inversion, schedule)
     if settings.quirks.shifted_reconstruction:
         # Entry k is what level k - 1 should have; there is none below the image.
-        walked = torch.cat([walked[:1], walked[:-1]])
-    return InversionResult(walked, "fixed")
+        reconstruction = torch.cat([reconstruction[:1], reconstruction[:-1]])
+    return InversionResult(reconstruction, "fixed")
 
 
 DDIM = Inversion(

@@ -1,4 +1,4 @@
-"""Direct Inversion: the source branch is put back on the inversion's latents after every step."""
+"""Direct Inversion: the source branch is reset to the inverted latents after every step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
+from piebench_eval.inversions.ddim import TrajectorySettings, ddim_trajectory
 
 if TYPE_CHECKING:
     import torch
@@ -34,62 +34,66 @@ class DirectSettings(TrajectorySettings):
 def direct(
     model: DiffusionModel, inputs: EditInputs, schedule: Schedule, settings: DirectSettings
 ) -> InversionResult:
-    """Invert by DDIM and pin the source branch to the trajectory.
+    """Invert by DDIM and set the source branch to the trajectory.
 
-    The paper adds to every source step its distance to the inverted latent, z*_{t-1} - DDIM(z_t). A step
-    plus its distance to a place is that place, so the offsets and the steps they mend need not be computed.
-    Where only a part of them is added, the source branch is pinned to where that leads.
+    The paper adds the offset z*_{t-1} - DDIM(z_t) to every source step DDIM(z_t). Their sum is z*_{t-1}, so
+    neither needs to be computed. With a share of the offset only, the steps are computed.
     """
     from piebench_eval.diffusion.loop import InversionResult
 
-    inverted = trajectory(model, inputs, schedule, settings)
+    trajectory = ddim_trajectory(model, inputs, schedule, settings)
     if all(settings.share(index) == 1 for index in range(schedule.steps)):
-        return InversionResult(inverted, "fixed")
+        return InversionResult(trajectory, "fixed")
 
-    def walk() -> dict[str, torch.Tensor]:
-        return {"latents": walk_with_offsets(model, inputs, inverted, schedule, settings)}
+    def sample() -> dict[str, torch.Tensor]:
+        return {"latents": sample_with_offsets(model, inputs, trajectory, schedule, settings)}
 
-    determinants = {"schedule": asdict(schedule), "guidance": inputs.guidance, **settings.model_dump()}
-    tensors = [inverted.transpose(0, 1), inputs.source, inputs.uncond]
-    return InversionResult(model.cached("direct", walk, determinants, tensors, axis=1)["latents"], "fixed")
+    determinants = {
+        "schedule": asdict(schedule),
+        "guidance": inputs.guidance,
+        "settings": settings.model_dump(),  # apart: they have a guidance too, the inversion's
+    }
+    tensors = [trajectory.transpose(0, 1), inputs.source, inputs.uncond]
+    return InversionResult(model.cached("direct", sample, determinants, tensors, axis=1)["latents"], "fixed")
 
 
-def walk_with_offsets(
+def sample_with_offsets(
     model: DiffusionModel,
     inputs: EditInputs,
-    inverted: torch.Tensor,
+    trajectory: torch.Tensor,
     schedule: Schedule,
     settings: DirectSettings,
 ) -> torch.Tensor:
-    """Where guided steps lead to which a part of the offset is added (the paper's ablations of the offset).
+    """Sample the source branch with a share of the offset added to each step (the paper's ablations).
 
-    With DDIM's guided step s(z) and the share a of the step, z_{t-1} = s(z_t) + a (z*_{t-1} - s(z_t)).
+    z_{t-1} = DDIM(z_t) + a (z*_{t-1} - DDIM(z_t)), with guided steps and the share a.
 
     Args:
         model: the model.
         inputs: the batch, with the guidance scale of the edit.
-        inverted: z*, ``[steps + 1, samples, 4, h, w]``.
+        trajectory: z*, ``[steps + 1, samples, 4, h, w]``.
         schedule: the noise schedule.
         settings: the inversion's section of the recipe.
 
     Returns:
-        As ``inverted``.
+        The source branch's latents, as ``trajectory``.
     """
     import torch
 
-    from piebench_eval.diffusion.ddim import guided_step
+    from piebench_eval.diffusion.ddim import predict_guided_noise
 
-    walked = [inverted[-1]]
-    for index, level in enumerate(reversed(range(schedule.steps))):
-        wanted, share = inverted[level], settings.share(index)
-        if share == 1:  # the whole offset leads there from anywhere
-            walked.append(wanted)
+    zs = [trajectory[-1]]
+    for index, k in enumerate(reversed(range(1, schedule.steps + 1))):
+        z_star, a = trajectory[k - 1], settings.share(index)
+        if a == 1:  # whatever the step, the sum is z*
+            zs.append(z_star)
             continue
         texts = inputs.source, inputs.uncond
         with torch.no_grad():
-            step = guided_step(model, walked[-1], *texts, schedule, inputs.guidance, level, up=False)
-        walked.append(step + share * (wanted - step))
-    return torch.stack(walked[::-1])
+            noise = predict_guided_noise(model, zs[-1], schedule.timesteps[k - 1], *texts, inputs.guidance)
+        z = schedule.step(zs[-1], noise, k)
+        zs.append(z + a * (z_star - z))
+    return torch.stack(zs[::-1])
 
 
 DIRECT = Inversion(

@@ -1,4 +1,4 @@
-"""Edit-friendly DDPM inversion: independently noised pictures, and the maps that lead between them."""
+"""Edit-friendly DDPM inversion: independently noised images, and the noise maps between them."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class EditFriendlySettings(Settings):
 def edit_friendly(
     model: DiffusionModel, inputs: EditInputs, schedule: Schedule, settings: EditFriendlySettings
 ) -> InversionResult:
-    """Noise the picture to every level independently and extract the noise maps between them.
+    """Noise the image to every level independently and extract the noise maps between them.
 
-    The source branch, unguided (its guidance scale is 1) and with these maps, retraces the noised pictures;
-    so it is pinned to them. The map of the last step is zero, so the branch ends beside the picture.
+    Sampled with these maps and without guidance, the source branch reproduces the noised images, so it is set
+    to them. The map of the last step is zero, so the branch does not end exactly at the image.
     """
     from piebench_eval.diffusion.loop import InversionResult
 
@@ -48,56 +48,51 @@ def edit_friendly(
         raise PiebenchError(f"inversion.edit_friendly.skip={skip}: leaves none of {schedule.steps} steps")
     steps = schedule.steps - skip
 
-    def retrace() -> dict[str, torch.Tensor]:
-        levels, maps = noise_maps(model, inputs, schedule, steps)
-        return {"levels": levels, "maps": maps}
+    def extract() -> dict[str, torch.Tensor]:
+        xs, zs = noise_maps(model, inputs, schedule, steps)
+        return {"levels": xs, "maps": zs}
 
     determinants = {"schedule": asdict(schedule), "steps": steps, "seed": inputs.seed}
-    found = model.cached("edit_friendly", retrace, determinants, [inputs.latents, inputs.inversion], axis=1)
-    return InversionResult(found["levels"], "fixed", fresh_noise=found["maps"])
+    found = model.cached("edit_friendly", extract, determinants, [inputs.latents, inputs.inversion], axis=1)
+    return InversionResult(found["levels"], "fixed", variance_noise=found["maps"])
 
 
 def noise_maps(
     model: DiffusionModel, inputs: EditInputs, schedule: Schedule, steps: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noised pictures and the maps between them (algorithm 1).
+    """Noised images and the noise maps between them (algorithm 1).
 
     Args:
         model: the model.
         inputs: the batch, with the seed of its noise.
         schedule: the noise schedule.
-        steps: how many of its steps, from the image up.
+        steps: how many of its steps, counted from the image.
 
     Returns:
-        Latents ``[steps + 1, samples, 4, h, w]`` by level, and noise ``[steps, samples, 4, h, w]``, entry k
-        for the step from level k + 1 to level k.
+        x, the latents ``[steps + 1, samples, 4, h, w]`` by level; and z, the noise maps
+        ``[steps, samples, 4, h, w]``, entry k for the step from level k + 1 to level k.
     """
     import torch
 
-    from piebench_eval.diffusion.ddim import ddim_sigma, ddim_step
-
-    levels = _noised(inputs, schedule, steps)
-    maps = [torch.zeros_like(inputs.latents)] * steps
+    xs = _noised(inputs, schedule, steps)
+    zs = [torch.zeros_like(inputs.latents)] * steps
     samples = range(len(inputs.latents))
-    for level in reversed(range(1, steps + 1)):
-        alphas = schedule.alphas[level], schedule.alphas[level - 1]
+    for t in reversed(range(1, steps + 1)):
         with torch.no_grad():
-            noise = model.predict_noise(
-                levels[level], schedule.timesteps[level - 1], inputs.inversion, samples
-            )
-        mean = ddim_step(levels[level], noise, *alphas, fresh_noise=maps[level - 1])
-        if level > 1:
-            sigma = ddim_sigma(*alphas)
-            maps[level - 1] = (levels[level - 1] - mean) / sigma
-            # Not the noised picture itself but what the map leads to: rounding must not add up.
-            levels[level - 1] = mean + sigma * maps[level - 1]
+            noise = model.predict_noise(xs[t], schedule.timesteps[t - 1], inputs.inversion, samples)
+        mu = schedule.step(xs[t], noise, t, variance_noise=zs[t - 1])
+        if t > 1:
+            sigma = schedule.sigma(t)
+            zs[t - 1] = (xs[t - 1] - mu) / sigma
+            # Not the noised image itself but the step's result with z: rounding errors must not add up.
+            xs[t - 1] = mu + sigma * zs[t - 1]
         else:
-            levels[0] = mean
-    return torch.stack(levels), torch.stack(maps)
+            xs[0] = mu
+    return torch.stack(xs), torch.stack(zs)
 
 
 def _noised(inputs: EditInputs, schedule: Schedule, steps: int) -> list[torch.Tensor]:
-    """The picture at levels 0 to ``steps``, each with noise of its own (equation 6).
+    """The image at levels 0 to ``steps``, each with independent noise (equation 6).
 
     Noise is drawn on the CPU, sample by sample, so that it depends on the seed alone.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
+from piebench_eval.inversions.ddim import TrajectorySettings, ddim_trajectory
 
 if TYPE_CHECKING:
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
@@ -22,14 +22,14 @@ def negative_prompt(
 ) -> InversionResult:
     """Invert by DDIM and guide both branches away from the source prompt.
 
-    The source branch is guided from its prompt to the same prompt, which is no guidance at all: it walks
-    back almost the way that the inversion came. The target is guided from the source prompt to its own.
+    The source branch is guided from its prompt to the same prompt, which is no guidance: it is sampled almost
+    back along the inversion. The target is guided from the source prompt to its own.
     """
     from piebench_eval.diffusion.loop import InversionResult
 
-    inverted = trajectory(model, inputs, schedule, settings)
+    trajectory = ddim_trajectory(model, inputs, schedule, settings)
     prompts = inputs.inversion.expand(schedule.steps, *inputs.inversion.shape)
-    return InversionResult(inverted, "sampled", uncond=prompts, uncond_is_source=inputs.source_is_inversion)
+    return InversionResult(trajectory, "sampled", uncond=prompts, uncond_is_source=inputs.source_is_inversion)
 
 
 NEGATIVE_PROMPT = Inversion(

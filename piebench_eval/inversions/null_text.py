@@ -1,4 +1,4 @@
-"""Null-text inversion: the empty prompt's embedding is tuned until guided sampling retraces the inversion."""
+"""Null-text inversion: the empty prompt's embedding is tuned until guided sampling follows the inversion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from piebench_eval.diffusion.indexing import device_index, take
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
+from piebench_eval.inversions.ddim import TrajectorySettings, ddim_trajectory
 from piebench_eval.quirks import SettingsWithQuirks
 
 if TYPE_CHECKING:
@@ -38,19 +38,19 @@ def null_text(
     """Invert by DDIM, then find for each step the embedding whose guided step follows the inversion."""
     from piebench_eval.diffusion.loop import InversionResult
 
-    inverted = trajectory(model, inputs, schedule, settings)
+    trajectory = ddim_trajectory(model, inputs, schedule, settings)
 
     def optimise() -> dict[str, torch.Tensor]:
-        reached, embeddings, skipped = optimise_uncond(model, inputs, inverted, schedule, settings)
+        reached, embeddings, skipped = optimise_uncond(model, inputs, trajectory, schedule, settings)
         return {"latents": reached, "embeddings": embeddings, "skipped": skipped[None]}
 
     determinants = {
         "schedule": asdict(schedule),
         "guidance": inputs.guidance,
         "rate_steps": settings.quirks.rate_steps,
-        **settings.model_dump(),
+        "settings": settings.model_dump(),  # apart: they have a guidance too, the inversion's
     }
-    tensors = [inverted.transpose(0, 1), inputs.inversion, inputs.uncond]
+    tensors = [trajectory.transpose(0, 1), inputs.inversion, inputs.uncond]
     found = model.cached("null_text", optimise, determinants, tensors, axis=1)
     return InversionResult(
         found["latents"],
@@ -62,7 +62,7 @@ def null_text(
 
 
 def _notes(skipped: int) -> list[str]:
-    """What to tell the user of updates that were skipped."""
+    """A note on updates that were skipped."""
     if not skipped:
         return []
     return [f"{skipped} updates of null-text inversion were skipped, since their gradients were not finite"]
@@ -71,7 +71,7 @@ def _notes(skipped: int) -> list[str]:
 def optimise_uncond(
     model: DiffusionModel,
     inputs: EditInputs,
-    wanted: torch.Tensor,
+    target: torch.Tensor,
     schedule: Schedule,
     settings: NullTextSettings,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -82,17 +82,17 @@ def optimise_uncond(
     Args:
         model: the model.
         inputs: the batch; its unconditional embeddings are where the optimisation begins.
-        wanted: where guided sampling should lead ``[steps + 1, samples, 4, h, w]``.
+        target: the latents that guided sampling should reach ``[steps + 1, samples, 4, h, w]``.
         schedule: the noise schedule.
         settings: the inversion's section of the recipe.
 
     Returns:
-        Where it does lead, same shape; the embeddings ``[steps, samples, 77, width]``, entry k for the step
-        between levels k and k + 1; and how many updates of each sample were skipped ``[samples]``.
+        The latents that it reaches, same shape; the embeddings ``[steps, samples, 77, width]``, entry k for
+        the step between levels k and k + 1; and how many updates of each sample were skipped ``[samples]``.
     """
     import torch
 
-    embeddings, latents = inputs.uncond, wanted[-1]
+    embeddings, latents = inputs.uncond, target[-1]
     everyone = list(range(len(latents)))
     scale = LossScale.of_model(model.unet, latents)
     reached, found = [latents], []
@@ -100,7 +100,7 @@ def optimise_uncond(
         with torch.no_grad():
             cond = model.predict_noise(latents, schedule.timesteps[level - 1], inputs.inversion, everyone)
         step = SourceStep(model, latents, cond, schedule, level, inputs.guidance)
-        embeddings = optimise_step(step, embeddings, wanted[level - 1], index, settings, scale)
+        embeddings = optimise_step(step, embeddings, target[level - 1], index, settings, scale)
         with torch.no_grad():
             latents = step.guided(embeddings, everyone)
         reached.append(latents)
@@ -120,26 +120,29 @@ class SourceStep:
     guidance: float
 
     def guided(self, embeddings: torch.Tensor, samples: list[int]) -> torch.Tensor:
-        """Where the step leads ``[len(samples), 4, h, w]`` with embeddings ``[len(samples), 77, width]``."""
-        from piebench_eval.diffusion.ddim import ddim_step, guide
+        """The latents after the step ``[len(samples), 4, h, w]``.
+
+        Args:
+            embeddings: unconditional, ``[len(samples), 77, width]``.
+            samples: places in the batch.
+        """
+        from piebench_eval.diffusion.ddim import guide
 
         latents, timestep = take(self.latents, samples), self.schedule.timesteps[self.level - 1]
         uncond = self.model.predict_noise(latents, timestep, embeddings, samples)
         noise = guide(uncond, take(self.cond, samples), self.guidance)
-        return ddim_step(
-            latents, noise, self.schedule.alphas[self.level], self.schedule.alphas[self.level - 1]
-        )
+        return self.schedule.step(latents, noise, self.level)
 
 
 def optimise_step(
     step: SourceStep,
     embeddings: torch.Tensor,
-    wanted: torch.Tensor,
+    target: torch.Tensor,
     index: int,
     settings: NullTextSettings,
     scale: LossScale | None = None,
 ) -> torch.Tensor:
-    """Tune each sample's embedding until its step leads near enough to the wanted latents.
+    """Tune each sample's embedding until its step ends close enough to the target latents.
 
     A sample whose loss is small enough is left out of the calls that follow: it neither moves nor costs. The
     update by the loss that ends its tuning is kept, as in the reference. An update whose gradient is not
@@ -148,7 +151,7 @@ def optimise_step(
     Args:
         step: the step, as a function of the embeddings.
         embeddings: where the tuning begins ``[samples, 77, width]``.
-        wanted: where the step should lead ``[samples, 4, h, w]``.
+        target: the latents that it should end at ``[samples, 4, h, w]``.
         index: the step's number, from the noise.
         settings: the inversion's section of the recipe.
         scale: of the losses, kept from step to step; a new one if None.
@@ -168,7 +171,7 @@ def optimise_step(
         if not moving:
             break
         uncond = torch.stack([tuned[sample].detach() for sample in moving])
-        losses, gradients = loss_and_gradients(step, uncond, wanted, moving, scale)
+        losses, gradients = loss_and_gradients(step, uncond, target, moving, scale)
         # The host waits for the device here, once per update.
         of_samples = read_back(torch.stack([losses, scale.finite(gradients, moving).float()], dim=1))
         for place, (sample, (_, finite)) in enumerate(zip(moving, of_samples, strict=True)):
@@ -180,14 +183,14 @@ def optimise_step(
 
 
 def loss_and_gradients(
-    step: SourceStep, uncond: torch.Tensor, wanted: torch.Tensor, samples: list[int], scale: LossScale
+    step: SourceStep, uncond: torch.Tensor, target: torch.Tensor, samples: list[int], scale: LossScale
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """How far guided steps lead from the wanted latents, and how that changes with the embeddings.
+    """Distances of guided steps from the target latents, and their gradients by the embeddings.
 
     Args:
         step: the step of the whole batch.
         uncond: embeddings ``[len(samples), 77, width]``, float32.
-        wanted: ``[samples of the batch, 4, h, w]``.
+        target: ``[samples of the batch, 4, h, w]``.
         samples: places in the batch.
         scale: of the losses that are differentiated.
 
@@ -199,7 +202,7 @@ def loss_and_gradients(
     factors = take(scale.factors, samples)
     with torch.enable_grad():
         uncond = uncond.requires_grad_()
-        losses = (step.guided(uncond, samples) - take(wanted, samples)).square().mean(dim=(1, 2, 3))
+        losses = (step.guided(uncond, samples) - take(target, samples)).square().mean(dim=(1, 2, 3))
         (gradients,) = torch.autograd.grad((losses * factors).sum(), uncond)
     return losses.detach(), gradients / factors[:, None, None]
 

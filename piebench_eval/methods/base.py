@@ -18,9 +18,9 @@ class Prompts:
     """The texts that a method edits a sample with.
 
     Attributes:
-        inversion: what the picture is inverted with.
-        source: the source branch's.
-        target: the target branch's.
+        inversion: prompt of the inversion.
+        source: prompt of the source branch.
+        target: prompt of the target branch.
         negative: what the target branch is guided away from; an inversion with unconditional embeddings of
             its own (null-text, negative-prompt) puts them in its place.
     """
@@ -37,17 +37,17 @@ def prompts_of_sample(sample: Sample, settings: Any) -> Prompts:
 
 
 def edits_every_sample(sample: Sample, settings: Any) -> str | None:
-    """Nothing keeps the method from editing a sample."""
+    """No reason against editing a sample."""
     return None
 
 
 @dataclass(frozen=True)
 class PreparedController:
-    """A method made ready for a batch.
+    """A method prepared for a batch.
 
     Attributes:
-        controller: what acts in the edit loop.
-        notes: for each sample, what its user should know (a word that is not in the prompt, say).
+        controller: for the edit loop.
+        notes: for each sample, notes for the user (a word that is not in the prompt, say).
     """
 
     controller: AttentionController
@@ -59,9 +59,9 @@ class Method:
     """An editing method: its name in print, its settings and its functions.
 
     Attributes:
-        title: as papers call it.
+        title: its name in print.
         paper: where it was published.
-        equation: where in the paper it stands.
+        equation: its place in the paper.
         settings: the recipe section that it reads; every field has a default.
         prepare: ``(samples, model, steps, settings) -> PreparedController`` for a batch.
         prompts: ``(sample, settings) -> Prompts``.

@@ -85,7 +85,7 @@ def proximal(differences: torch.Tensor, quantile: float, shrink: Literal["soft",
     """Set small guidance differences to zero.
 
     Args:
-        differences: ``[samples, ...]``; each sample has a threshold of its own.
+        differences: ``[samples, ...]``; each sample has its own threshold.
         quantile: the threshold is this quantile of a sample's absolute differences.
         shrink: ``soft`` moves the others towards zero by the threshold (the proximal operator of the
             L1 norm), ``hard`` leaves them (that of the L0 norm).

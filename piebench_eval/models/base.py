@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-"""Latent sides must divide by this: the UNet halves them three times."""
-
 
 @dataclass
 class DiffusionModel:
@@ -114,9 +112,9 @@ class DiffusionModel:
 
         Args:
             latents: ``[images, 4, h, w]``.
-            overflow: what becomes of grey levels outside 0..255: the nearest of them, or the remainder
+            overflow: grey levels outside 0..255 become the nearest of them, or the remainder
                 modulo 256.
-            tell: told what the user should know; warns by default.
+            tell: called with a note for the user; warns by default.
 
         Returns:
             Images of shape ``[images, 8 h, 8 w, 3]``.

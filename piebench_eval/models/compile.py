@@ -16,7 +16,7 @@ def compile_blocks(unet: Any, backend: str = "inductor") -> None:
     """Compile residual blocks and feed-forward layers in place, each for every shape that it meets.
 
     Attention is left as it is: methods take part in it step by step, and whatever follows a step's number
-    would be compiled anew at every step. Its kernel is fused anyhow. A shape is compiled when it is first
+    would be compiled anew at every step. Its kernel is fused already. A shape is compiled when it is first
     met: a run has a few numbers of rows, and goes from one to the next without compiling again.
 
     Args:

@@ -34,7 +34,7 @@ def decode_fitting(
         vae: ``AutoencoderKL``.
         latents: ``[images, 4, h, w]``, in the autoencoder's scale.
         batch: images at a time, at most.
-        tell: told what the user should know.
+        tell: called with a note for the user.
 
     Returns:
         Pixels ``[images, 3, height, width]``, about -1 to 1.

@@ -1,4 +1,4 @@
-"""Loading other people's models: quietly, exactly, and with errors that a user understands."""
+"""Load pretrained models without the libraries' warnings, and explain their errors."""
 
 from __future__ import annotations
 

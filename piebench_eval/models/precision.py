@@ -16,11 +16,11 @@ def use_exact_float32() -> None:
     """Let float32 mean the same everywhere.
 
     On a GPU, TF32 is switched off, which CUDA convolutions use by default: it moves latents and scores by
-    far more than the reference's tolerances. On a CPU, MKL is told to sum in an order that does not depend on
+    far more than the reference's tolerances. On a CPU, MKL sums in an order that does not depend on
     the number of threads, and with it on how many workers share the machine.
     """
     _allow_tf32(False)
-    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # heeded until the first product of matrices
+    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # MKL reads it at its first product
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def tf32(wanted: bool = True) -> Iterator[None]:
 def _allow_tf32(allowed: bool) -> None:
     torch.backends.cudnn.allow_tf32 = allowed
     torch.backends.cuda.matmul.allow_tf32 = allowed
-    # PyTorch 2.9 gave each kind of operation a precision of its own. One that names none follows a setting of
+    # PyTorch 2.9 gave each kind of operation its own precision. One that names none follows a setting of
     # the whole process, which the two switches above leave as it is.
     cudnn: Any = torch.backends.cudnn
     if hasattr(cudnn, "conv"):

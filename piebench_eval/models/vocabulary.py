@@ -98,7 +98,7 @@ def _check_size(option: str, name: str, vocabulary: dict[str, Any], embeddings: 
             f"not know: {first_few(unknown, 3)}; give the text encoder saved with them, or take them "
             "out of the tokenizer"
         )
-    # A text encoder's table may be padded to a multiple of 64 or 128, and never to the double.
+    # A text encoder's table may be padded to a multiple of 64 or 128, never to the double.
     if 2 * len(vocabulary) < embeddings:
         raise PiebenchError(
             f"{option} {name}: its tokenizer has {len(vocabulary)} tokens and its text encoder {embeddings}: "

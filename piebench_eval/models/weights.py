@@ -1,7 +1,7 @@
 """Which files weights are read from: one rule for the model and for the networks of the metrics.
 
 A pickle file can run code when it is read. Whatever a user names, a directory, a file or a hub id, is
-therefore read from safetensors alone, unless ``--allow-pickle`` says that whoever made it is trusted. What a
+therefore read from safetensors alone, unless ``--allow-pickle`` says that its maker is trusted. What a
 library itself names, torchvision's ImageNet weights and open_clip's tags, comes from that library's
 publishers, and is read with ``weights_only=True``, which makes tensors and calls nothing.
 """

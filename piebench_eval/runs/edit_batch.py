@@ -117,11 +117,11 @@ def edit_latents(
         common.seed,
         read,
     )
-    path = inversion.invert(model, inputs, schedule, combination.inversion_settings)
+    inverted = inversion.invert(model, inputs, schedule, combination.inversion_settings)
     prepared = method.prepare(samples, model, common.steps, combination.method_settings)
-    first_step = schedule.steps - path.steps if common.quirks.count_skipped_steps else 0
-    latents = edit(model, inputs, path, prepared.controller, schedule, common.guidance, first_step)
-    inversion_notes = path.notes or [[] for _ in samples]
+    first_step = schedule.steps - inverted.steps if common.quirks.count_skipped_steps else 0
+    latents = edit(model, inputs, inverted, prepared.controller, schedule, common.guidance, first_step)
+    inversion_notes = inverted.notes or [[] for _ in samples]
     return latents, [[*pair[0], *pair[1]] for pair in zip(inversion_notes, prepared.notes, strict=True)]
 
 

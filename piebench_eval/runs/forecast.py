@@ -178,10 +178,10 @@ def plan_sampling(combination: Combination, sample: Sample) -> list[StepRows]:
 
 def _cost(dummy: _DummyModel, combination: Combination, sample: Sample) -> EditCost:
     """Count the evaluations of inverting a sample with the dummy model, and those of its planned edit."""
-    path, steps = _plan(dummy, combination, sample)
+    inverted, steps = _plan(dummy, combination, sample)
     evaluations, sampling = dummy.evaluations, sum(len(step.rows) for step in steps)
     return EditCost(
-        evaluations.forward[0] + sampling, evaluations.backward[0], evaluations.reused[0], path.steps
+        evaluations.forward[0] + sampling, evaluations.backward[0], evaluations.reused[0], inverted.steps
     )
 
 
@@ -213,11 +213,11 @@ def _plan(
             guidance=common.guidance,
         )
         invert = INVERSIONS.get(combination.inversion).invert
-        path = invert(dummy, inputs, schedule, combination.inversion_settings)
+        inverted = invert(dummy, inputs, schedule, combination.inversion_settings)
         controller = method.prepare([sample], dummy, common.steps, combination.method_settings).controller
-        first_step = schedule.steps - path.steps if common.quirks.count_skipped_steps else 0
-        (steps,) = plan_edit(inputs, path, controller, common.guidance, first_step)
-    return path, steps
+        first_step = schedule.steps - inverted.steps if common.quirks.count_skipped_steps else 0
+        (steps,) = plan_edit(inputs, inverted, controller, common.guidance, first_step)
+    return inverted, steps
 
 
 class _DummyModel(DiffusionModel):

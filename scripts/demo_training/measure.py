@@ -12,8 +12,8 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 from piebench_eval.demo.draw import draw
 from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.demo.scene import Scene, caption
-from piebench_eval.diffusion.ddim import ddim_invert, ddim_step, guide
-from piebench_eval.diffusion.schedules import ddim_schedule
+from piebench_eval.diffusion.ddim import ddim_invert, guide
+from piebench_eval.diffusion.schedules import ddim_schedule, ddim_step
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.loading import load_model
 from scripts.demo_training.data import scene

@@ -47,13 +47,13 @@ def test_our_own_recordings(tiny, photo_bench, inversion, record_property):
     inputs = encode_inputs(tiny, samples, record_own.RESOLUTION)
     schedule = ddim_schedule(tiny.alphas_cumprod, record_own.STEPS)
     entry = INVERSIONS.get(inversion)
-    path = entry.invert(tiny, inputs, schedule, entry.settings())
+    inverted = entry.invert(tiny, inputs, schedule, entry.settings())
     controller = METHODS.get("p2p").prepare(samples, tiny, record_own.STEPS, record_own.SETTINGS).controller
-    edited = edit(tiny, inputs, path, controller, schedule, 7.5)
+    edited = edit(tiny, inputs, inverted, controller, schedule, 7.5)
     trajectory = (recordings.TRAJECTORY_TOLERANCE,) * 2
     for what, found, tolerance in (
         ("z0", inputs.latents, trajectory),
-        ("xT", path.trajectory[-1], trajectory),
+        ("xT", inverted.trajectory[-1], trajectory),
         (f"{inversion}+p2p", edited, TOLERANCE),
     ):
         expected = np.concatenate([recording[f"{sample.id}/{what}"] for sample in samples])

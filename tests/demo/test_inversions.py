@@ -25,11 +25,11 @@ def distances(quick_run):
     inputs = encode_inputs(model, samples, model.native_resolution)
     found = {}
     for name in ("ddim", "null_text"):
-        path = INVERSIONS.get(name).invert(model, inputs, schedule, recipe.inversions[name])
-        end = source_end(model, inputs, schedule, path)
+        inverted = INVERSIONS.get(name).invert(model, inputs, schedule, recipe.inversions[name])
+        end = source_end(model, inputs, schedule, inverted)
         found[name] = (end - inputs.latents).square().mean(dim=(1, 2, 3))
-        if path.source == "replayed":
-            assert (end - path.trajectory[0]).abs().max() < 1e-3
+        if inverted.source == "replayed":
+            assert (end - inverted.trajectory[0]).abs().max() < 1e-3
     return found
 
 

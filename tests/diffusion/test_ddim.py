@@ -3,8 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piebench_eval.diffusion.ddim import ddim_invert, ddim_step
-from piebench_eval.diffusion.schedules import ddim_schedule
+from piebench_eval.diffusion.ddim import ddim_invert
+from piebench_eval.diffusion.schedules import ddim_schedule, ddim_step
 from piebench_eval.runs.edit_batch import encode_inputs
 from scripts.demo_training.unet import sd_scheduler
 
@@ -50,10 +50,10 @@ def test_inversion_spends_a_row_per_step_and_two_when_guided(model, samples):
     schedule = ddim_schedule(model.alphas_cumprod, 5)
     for guidance, rows in ((1.0, 5), (2.5, 10)):
         model.evaluations = EvaluationCounter()
-        path = ddim_invert(model, inputs.latents, inputs.source, inputs.uncond, schedule, guidance)
-        assert path.shape == (6, 2, 4, 16, 16)
+        trajectory = ddim_invert(model, inputs.latents, inputs.source, inputs.uncond, schedule, guidance)
+        assert trajectory.shape == (6, 2, 4, 16, 16)
         assert model.evaluations.forward == {0: rows, 1: rows}
-    torch.testing.assert_close(path[0], inputs.latents)
+    torch.testing.assert_close(trajectory[0], inputs.latents)
 
 
 def test_the_offset_and_the_last_alpha_of_a_schedule():

@@ -28,9 +28,9 @@ def run_edit(model, samples, inversion, steps, settings=SETTINGS):
     schedule = ddim_schedule(model.alphas_cumprod, steps)
     inputs = encode_inputs(model, samples, 128)
     entry = INVERSIONS.get(inversion)
-    path = entry.invert(model, inputs, schedule, entry.settings())
+    inverted = entry.invert(model, inputs, schedule, entry.settings())
     controller = METHODS.get("p2p").prepare(samples, model, steps, settings).controller
-    return edit(model, inputs, path, controller, schedule, 7.5)
+    return edit(model, inputs, inverted, controller, schedule, 7.5)
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,9 @@ def test_processors_are_put_back_after_an_error(model, samples):
     schedule = ddim_schedule(model.alphas_cumprod, 2)
     inputs = encode_inputs(model, samples[:1], 128)
     entry = INVERSIONS.get("direct")
-    path = entry.invert(model, inputs, schedule, entry.settings())
+    inverted = entry.invert(model, inputs, schedule, entry.settings())
     with pytest.raises(Broken):
-        edit(model, inputs, path, BrokenController(samples=1), schedule, 7.5)
+        edit(model, inputs, inverted, BrokenController(samples=1), schedule, 7.5)
     assert model.unet.attn_processors == before
     assert not model.unet.mid_block._forward_hooks
 
@@ -153,10 +153,10 @@ def test_guidance_one_needs_no_unconditional_row(model, samples):
     schedule = ddim_schedule(model.alphas_cumprod, 10)
     inputs = encode_inputs(model, [samples[UNBLENDED]], 128)
     entry = INVERSIONS.get("direct")
-    path = entry.invert(model, inputs, schedule, entry.settings())
+    inverted = entry.invert(model, inputs, schedule, entry.settings())
     controller = METHODS.get("p2p").prepare([samples[UNBLENDED]], model, 10, SETTINGS).controller
     model.evaluations = EvaluationCounter()
-    edit(model, inputs, path, controller, schedule, 1.0)
+    edit(model, inputs, inverted, controller, schedule, 1.0)
     assert model.evaluations.forward[0] == 6 * 2 + 4
 
 
@@ -166,8 +166,8 @@ def test_other_resolutions(model, samples, resolution):
     schedule = ddim_schedule(model.alphas_cumprod, 3)
     inputs = encode_inputs(model, samples[:2], resolution)
     entry = INVERSIONS.get("ddim")
-    path = entry.invert(model, inputs, schedule, entry.settings())
+    inverted = entry.invert(model, inputs, schedule, entry.settings())
     controller = METHODS.get("p2p").prepare(samples[:2], model, 3, SETTINGS).controller
-    edited = edit(model, inputs, path, controller, schedule, 7.5)
+    edited = edit(model, inputs, inverted, controller, schedule, 7.5)
     assert edited.shape == (2, 4, resolution // 8, resolution // 8)
     assert edited.isfinite().all()

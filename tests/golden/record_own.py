@@ -32,9 +32,9 @@ def record(folder: Path) -> dict[str, np.ndarray]:
     arrays = {}
     for sample in load_pie_bench(save_photo_bench(folder / "data")):
         inputs = encode_inputs(model, [sample], RESOLUTION)
-        path = ddim_invert(model, inputs.latents, inputs.source, inputs.uncond, schedule)
+        trajectory = ddim_invert(model, inputs.latents, inputs.source, inputs.uncond, schedule)
         arrays[f"{sample.id}/z0"] = inputs.latents.numpy()
-        arrays[f"{sample.id}/xT"] = path[-1].numpy()
+        arrays[f"{sample.id}/xT"] = trajectory[-1].numpy()
         for inversion in ("ddim", "direct"):
             edited = plain_edit(model, schedule, sample, inputs.latents, inversion, SETTINGS)
             arrays[f"{sample.id}/{inversion}+p2p"] = edited.numpy()

@@ -22,12 +22,12 @@ def test_latents(deterministic_model, samples, recording, inversion):
     inputs = encode_inputs(model, samples, RESOLUTION)
     schedule = ddim_schedule(model.alphas_cumprod, STEPS)
     entry = INVERSIONS.get(inversion)
-    path = entry.invert(model, inputs, schedule, entry.settings())
+    inverted = entry.invert(model, inputs, schedule, entry.settings())
     controller = METHODS.get("p2p").prepare(samples, model, STEPS, SETTINGS).controller
-    edited = edit(model, inputs, path, controller, schedule, 7.5)
+    edited = edit(model, inputs, inverted, controller, schedule, 7.5)
     for place, sample in enumerate(samples):
         np.testing.assert_allclose(inputs.latents[place], recording[f"{sample.id}/z0"][0], atol=5e-5)
-        np.testing.assert_allclose(path.trajectory[-1][place], recording[f"{sample.id}/xT"][0], atol=5e-5)
+        np.testing.assert_allclose(inverted.trajectory[-1][place], recording[f"{sample.id}/xT"][0], atol=5e-5)
         np.testing.assert_allclose(
             edited[place], recording[f"{sample.id}/{inversion}+p2p"][0], atol=5e-4, rtol=0
         )

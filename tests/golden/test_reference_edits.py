@@ -114,13 +114,13 @@ def test_edit_friendly_latents(golden, reference, case):
     schedule = ddim_schedule(reference.alphas_cumprod, STEPS)
     entry = INVERSIONS.get("edit_friendly")
     inputs = encode_inputs(reference, [load_case(golden, case)], 512)
-    path = entry.invert(reference, inputs, schedule, entry.settings())
-    assert path.steps == STEPS - 2
-    found, expected = path.trajectory[1:, 0], recording["xts"][1 : path.steps + 1]
+    inverted = entry.invert(reference, inputs, schedule, entry.settings())
+    assert inverted.steps == STEPS - 2
+    found, expected = inverted.trajectory[1:, 0], recording["xts"][1 : inverted.steps + 1]
     np.testing.assert_allclose(found, expected, atol=TRAJECTORY_TOLERANCE, rtol=0)
     np.testing.assert_array_equal(recording["xT"], expected[-1])
-    maps = path.fresh_noise[:, 0, :, ::8, ::8]
-    np.testing.assert_allclose(maps, recording["zs_strided"][: path.steps], atol=2e-4, rtol=0)
+    maps = inverted.variance_noise[:, 0, :, ::8, ::8]
+    np.testing.assert_allclose(maps, recording["zs_strided"][: inverted.steps], atol=2e-4, rtol=0)
 
 
 @pytest.mark.slow

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from piebench_eval.diffusion.ddim import ddim_step, guide
-from piebench_eval.inversions.ddim import TrajectorySettings, trajectory
+from piebench_eval.diffusion.ddim import guide
+from piebench_eval.diffusion.schedules import ddim_step
+from piebench_eval.inversions.ddim import TrajectorySettings, ddim_trajectory
 from piebench_eval.inversions.direct import DirectSettings, direct
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.recipe import build_recipe
@@ -14,22 +15,22 @@ from tests.inversions.conftest import STEPS
 
 @pytest.fixture(scope="module")
 def inverted(model, inputs, schedule):
-    return trajectory(model, inputs, schedule, TrajectorySettings())
+    return ddim_trajectory(model, inputs, schedule, TrajectorySettings())
 
 
-def path_and_rows(model, inputs, schedule, **settings):
+def result_and_rows(model, inputs, schedule, **settings):
     model.evaluations = EvaluationCounter()
-    path = direct(model, inputs, schedule, DirectSettings(**settings))
-    return path, model.evaluations.forward[0]
+    result = direct(model, inputs, schedule, DirectSettings(**settings))
+    return result, model.evaluations.forward[0]
 
 
 def test_the_whole_offset_is_the_trajectory_and_costs_nothing(model, inputs, schedule, inverted):
-    path, rows = path_and_rows(model, inputs, schedule)
-    assert torch.equal(path.trajectory, inverted) and path.source == "fixed" and rows == STEPS
+    result, rows = result_and_rows(model, inputs, schedule)
+    assert torch.equal(result.trajectory, inverted) and result.source == "fixed" and rows == STEPS
 
 
 @pytest.mark.parametrize(
-    ("settings", "shares", "walked"),
+    ("settings", "shares", "sampled"),
     [
         ({"scale": 0.4}, [0.4] * 5, 5),
         ({"interval": 2}, [1, 0, 1, 0, 1], 2),
@@ -39,10 +40,10 @@ def test_the_whole_offset_is_the_trajectory_and_costs_nothing(model, inputs, sch
 )
 @torch.no_grad()
 def test_a_part_of_it_leads_where_the_equation_says(
-    model, inputs, schedule, inverted, settings, shares, walked
+    model, inputs, schedule, inverted, settings, shares, sampled
 ):
-    path, rows = path_and_rows(model, inputs, schedule, **settings)
-    assert rows == STEPS + 2 * walked
+    result, rows = result_and_rows(model, inputs, schedule, **settings)
+    assert rows == STEPS + 2 * sampled
     latents, everyone = inverted[-1], range(2)
     for share, level in zip(shares, range(STEPS, 0, -1), strict=True):
         time = schedule.timesteps[level - 1]
@@ -52,7 +53,7 @@ def test_a_part_of_it_leads_where_the_equation_says(
         alphas = schedule.alphas[level], schedule.alphas[level - 1]
         step = ddim_step(latents, guide(uncond, cond, inputs.guidance), *alphas)
         latents = step + share * (inverted[level - 1] - step)
-        torch.testing.assert_close(path.trajectory[level - 1], latents, atol=1e-4, rtol=0)
+        torch.testing.assert_close(result.trajectory[level - 1], latents, atol=1e-4, rtol=0)
 
 
 def test_without_offsets_it_is_ddim_inversion(model, samples):
@@ -65,10 +66,10 @@ def test_without_offsets_it_is_ddim_inversion(model, samples):
 
 
 def test_a_batch_walks_as_its_samples_do(model, samples, schedule):
-    def walked(chosen):
+    def sampled(chosen):
         inputs = encode_inputs(model, chosen, 128)
         return direct(model, inputs, schedule, DirectSettings(scale=0.5)).trajectory
 
-    together = walked(samples[:2])
-    alone = torch.cat([walked([sample]) for sample in samples[:2]], dim=1)
+    together = sampled(samples[:2])
+    alone = torch.cat([sampled([sample]) for sample in samples[:2]], dim=1)
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)

@@ -1,13 +1,16 @@
 """What defines each inversion, on the small model."""
 
+import dataclasses
+
 import pytest
 import torch
 
-from piebench_eval.diffusion.ddim import ddim_step, guide
+from piebench_eval.diffusion.ddim import guide
 from piebench_eval.diffusion.loop import edit
-from piebench_eval.diffusion.schedules import ddim_schedule
+from piebench_eval.diffusion.schedules import ddim_schedule, ddim_step
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
+from piebench_eval.models.cache import Cache
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.runs.edit_batch import encode_inputs
 from tests.inversions.conftest import STEPS
@@ -21,15 +24,15 @@ def invert(name, model, inputs, schedule, **settings):
 
 
 @torch.no_grad()
-def source_end(model, inputs, schedule, path, guidance=GUIDANCE):
+def source_end(model, inputs, schedule, inverted, guidance=GUIDANCE):
     """Where the source branch ends if it takes its own steps all the way."""
-    latents, everyone = path.trajectory[-1], range(len(inputs.latents))
-    for level in reversed(range(1, path.steps + 1)):
-        uncond = inputs.uncond if path.uncond is None else path.uncond[level - 1]
+    latents, everyone = inverted.trajectory[-1], range(len(inputs.latents))
+    for level in reversed(range(1, inverted.steps + 1)):
+        uncond = inputs.uncond if inverted.uncond is None else inverted.uncond[level - 1]
         timestep = schedule.timesteps[level - 1]
         cond = model.predict_noise(latents, timestep, inputs.source, everyone)
         noise = guide(model.predict_noise(latents, timestep, uncond, everyone), cond, guidance)
-        fresh = None if path.fresh_noise is None else path.fresh_noise[level - 1]
+        fresh = None if inverted.variance_noise is None else inverted.variance_noise[level - 1]
         latents = ddim_step(latents, noise, schedule.alphas[level], schedule.alphas[level - 1], fresh)
     return latents
 
@@ -66,24 +69,24 @@ def test_null_text_in_a_batch_is_null_text_alone(model, samples, inputs, schedul
 
 
 def test_negative_prompt_leaves_the_source_unguided(model, inputs, schedule):
-    path = invert("negative_prompt", model, inputs, schedule)
-    guided = source_end(model, inputs, schedule, path)
-    torch.testing.assert_close(guided, source_end(model, inputs, schedule, path, guidance=1.0))
+    inverted = invert("negative_prompt", model, inputs, schedule)
+    guided = source_end(model, inputs, schedule, inverted)
+    torch.testing.assert_close(guided, source_end(model, inputs, schedule, inverted, guidance=1.0))
 
 
 def test_edit_friendly_retraces_its_noised_pictures(model, inputs, schedule):
-    path = invert("edit_friendly", model, inputs, schedule)
-    end = source_end(model, inputs, schedule, path, guidance=1.0)
-    torch.testing.assert_close(end, path.trajectory[0], atol=1e-4, rtol=0)
-    assert path.fresh_noise[0].count_nonzero() == 0
-    assert all(noise.count_nonzero() for noise in path.fresh_noise[1:])
+    inverted = invert("edit_friendly", model, inputs, schedule)
+    end = source_end(model, inputs, schedule, inverted, guidance=1.0)
+    torch.testing.assert_close(end, inverted.trajectory[0], atol=1e-4, rtol=0)
+    assert inverted.variance_noise[0].count_nonzero() == 0
+    assert all(noise.count_nonzero() for noise in inverted.variance_noise[1:])
 
 
 @pytest.mark.parametrize(("steps", "kept"), [(50, 38), (10, 8), (20, 16), (2, 2)])
 def test_edit_friendly_skips_the_same_share_at_any_step_count(model, inputs, steps, kept):
     schedule = ddim_schedule(model.alphas_cumprod, steps)
-    path = invert("edit_friendly", model, inputs, schedule)
-    assert path.steps == kept
+    inverted = invert("edit_friendly", model, inputs, schedule)
+    assert inverted.steps == kept
     assert invert("edit_friendly", model, inputs, schedule, skip=1).steps == steps - 1
 
 
@@ -93,11 +96,11 @@ def test_with_equal_prompts_and_no_guidance_edit_friendly_changes_nothing(model,
         for sample in samples[:2]
     ]
     equal = encode_inputs(model, same, 128)
-    path = invert("edit_friendly", model, equal, schedule)
+    inverted = invert("edit_friendly", model, equal, schedule)
     method = METHODS.get("p2p")
     controller = method.prepare(same, model, STEPS, method.settings(blend_word_weight=1)).controller
-    target = edit(model, equal, path, controller, schedule, guidance=1.0)
-    torch.testing.assert_close(target, path.trajectory[0], atol=1e-4, rtol=0)
+    target = edit(model, equal, inverted, controller, schedule, guidance=1.0)
+    torch.testing.assert_close(target, inverted.trajectory[0], atol=1e-4, rtol=0)
 
 
 def test_the_seed_alone_decides_edit_friendlys_noise(model, samples, schedule):
@@ -108,3 +111,19 @@ def test_the_seed_alone_decides_edit_friendlys_noise(model, samples, schedule):
     one = start(3, samples[:1])
     assert torch.equal(one, start(3, samples[:2])[:1])
     assert not torch.equal(one, start(4, samples[:1]))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("null_text", {"inner_steps": 1, "stop_loss": 0}), ("direct", {"scale": 0.5})]
+)
+def test_a_cache_tells_guidance_scales_of_the_edit_apart(model, inputs, schedule, name, settings):
+    """Both follow guided steps; the scale of the inversion is another setting of the same name."""
+    model.cache = Cache({})
+    try:
+        found = [
+            invert(name, model, dataclasses.replace(inputs, guidance=guidance), schedule, **settings)
+            for guidance in (2.5, 7.5)
+        ]
+    finally:
+        model.cache = None
+    assert not torch.equal(found[0].trajectory, found[1].trajectory)

@@ -116,6 +116,6 @@ def test_skipped_updates_are_told(unet, tensors, monkeypatch):
     inputs = EditInputs(latents, cond, cond, cond, uncond, uncond, [False] * 2, [True] * 2)
     monkeypatch.setattr(LossScale, "of_model", lambda unet, latents: LossScale(2.0**60, 2, latents.device))
     schedule = ddim_schedule(sd_scheduler().alphas_cumprod.tolist(), 1)
-    path = null_text(model, inputs, schedule, SETTINGS)
-    assert [len(notes) for notes in path.notes] == [1, 1]
-    assert path.notes[0][0].startswith("6 updates of null-text inversion were skipped")
+    inverted = null_text(model, inputs, schedule, SETTINGS)
+    assert [len(notes) for notes in inverted.notes] == [1, 1]
+    assert inverted.notes[0][0].startswith("6 updates of null-text inversion were skipped")

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from piebench_eval.diffusion.ddim import ddim_step, guide
+from piebench_eval.diffusion.ddim import guide
 from piebench_eval.diffusion.loop import edit
-from piebench_eval.diffusion.schedules import ddim_schedule
+from piebench_eval.diffusion.schedules import ddim_schedule, ddim_step
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models.cache import Cache
@@ -44,13 +44,13 @@ WITHOUT_OPTIMISER = [name for name in INVERSIONS.names() if name != "null_text"]
 
 
 def run(model, samples, inversion, method, guidance=7.5, inversion_settings=None, **settings):
-    """Edit; return edited latents, the path, the inputs and the source latents after every step."""
+    """Edit; return edited latents, the inversion's result, the inputs and the source latents by step."""
     schedule = ddim_schedule(model.alphas_cumprod, STEPS)
     entry, of_method = INVERSIONS.get(inversion), METHODS.get(method)
     chosen = of_method.settings(**settings)
     texts = [of_method.prompts(sample, chosen) for sample in samples]
     inputs = encode_inputs(model, samples, SIDE, texts, guidance=guidance)
-    path = entry.invert(model, inputs, schedule, entry.settings(**inversion_settings or {}))
+    inverted = entry.invert(model, inputs, schedule, entry.settings(**inversion_settings or {}))
     controller = of_method.prepare(samples, model, STEPS, chosen).controller
     sources = []
     on_step_end = controller.on_step_end
@@ -60,7 +60,7 @@ def run(model, samples, inversion, method, guidance=7.5, inversion_settings=None
         return on_step_end(step, source, target)
 
     controller.on_step_end = recording
-    return edit(model, inputs, path, controller, schedule, guidance), path, inputs, sources
+    return edit(model, inputs, inverted, controller, schedule, guidance), inverted, inputs, sources
 
 
 def same_prompts(sample):
@@ -75,10 +75,10 @@ def test_under_direct_the_source_ends_at_the_picture(model, samples, method):
 
 @pytest.mark.parametrize("method", EVERY_METHOD)
 def test_under_edit_friendly_the_source_retraces_the_noised_pictures(model, samples, method):
-    _, path, _, sources = run(model, samples[:2], "edit_friendly", method)
-    for source, noised in zip(sources, path.trajectory[:-1].flip(0), strict=True):
+    _, inverted, _, sources = run(model, samples[:2], "edit_friendly", method)
+    for source, noised in zip(sources, inverted.trajectory[:-1].flip(0), strict=True):
         assert (source - noised).abs().max() <= 1e-4
-    assert path.fresh_noise[0].count_nonzero() == 0
+    assert inverted.variance_noise[0].count_nonzero() == 0
 
 
 @pytest.mark.parametrize("method", EVERY_METHOD)
@@ -91,15 +91,15 @@ def test_with_equal_prompts_and_no_guidance_edit_friendlys_target_is_its_source(
 
 
 @torch.no_grad()
-def plainly_sampled(model, path, inputs):
-    """The target branch by guidance alone, from the path's start."""
+def plainly_sampled(model, inverted, inputs):
+    """The target branch by guidance alone, from the start of sampling."""
     schedule = ddim_schedule(model.alphas_cumprod, STEPS)
-    latents, everyone = path.trajectory[-1], range(len(inputs.latents))
-    for level in reversed(range(1, path.steps + 1)):
+    latents, everyone = inverted.trajectory[-1], range(len(inputs.latents))
+    for level in reversed(range(1, inverted.steps + 1)):
         timestep = schedule.timesteps[level - 1]
-        uncond = inputs.negative if path.uncond is None else path.uncond[level - 1]
+        uncond = inputs.negative if inverted.uncond is None else inverted.uncond[level - 1]
         noises = (model.predict_noise(latents, timestep, text, everyone) for text in (uncond, inputs.target))
-        fresh = None if path.fresh_noise is None else path.fresh_noise[level - 1]
+        fresh = None if inverted.variance_noise is None else inverted.variance_noise[level - 1]
         alphas = schedule.alphas[level], schedule.alphas[level - 1]
         latents = ddim_step(latents, guide(*noises, 7.5), *alphas, fresh)
     return latents
@@ -110,8 +110,8 @@ def test_without_injection_a_method_is_plain_guided_sampling(model, samples, inv
     settings = {"inner_steps": 2} if inversion == "null_text" else {}
     chosen = samples[UNBLENDED : UNBLENDED + 1]  # no blended word, so nothing is re-weighted
     arguments = model, chosen, inversion, method
-    off, path, inputs, _ = run(*arguments, inversion_settings=settings, **SWITCHED_OFF[method])
-    torch.testing.assert_close(off, plainly_sampled(model, path, inputs), atol=5e-4, rtol=0)
+    off, inverted, inputs, _ = run(*arguments, inversion_settings=settings, **SWITCHED_OFF[method])
+    torch.testing.assert_close(off, plainly_sampled(model, inverted, inputs), atol=5e-4, rtol=0)
     on = run(*arguments, inversion_settings=settings, **({"start_step": 1} if method == "masactrl" else {}))[
         0
     ]

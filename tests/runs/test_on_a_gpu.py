@@ -40,20 +40,20 @@ class OnAGpu:
         self.invert = functools.cache(self._invert)
 
     def _invert(self, name):
-        """A path, what finding it copied from the host, and the UNet rows of each sample."""
+        """A inverted, what finding it copied from the host, and the UNet rows of each sample."""
         inversion, self.model.evaluations = INVERSIONS.get(name), EvaluationCounter()
         settings = inversion.settings(**OF_INVERSIONS.get(name, {}))
         with HostToDevice() as traffic:
-            path = inversion.invert(self.model, self.inputs, self.schedule, settings)
-        return path, dict(traffic.copies), [self.model.evaluations.forward[place] for place in (0, 1)]
+            inverted = inversion.invert(self.model, self.inputs, self.schedule, settings)
+        return inverted, dict(traffic.copies), [self.model.evaluations.forward[place] for place in (0, 1)]
 
     def edit(self, inversion, method):
         """Edited latents, and what editing copied from the host."""
-        of_method, path = METHODS.get(method), self.invert(inversion)[0]
+        of_method, inverted = METHODS.get(method), self.invert(inversion)[0]
         settings = of_method.settings(**OF_METHODS.get(method, {}))
         controller = of_method.prepare(self.samples, self.model, STEPS, settings).controller
         with HostToDevice() as traffic:
-            latents = edit(self.model, self.inputs, path, controller, self.schedule, 7.5)
+            latents = edit(self.model, self.inputs, inverted, controller, self.schedule, 7.5)
         return latents, dict(traffic.copies)
 
 
@@ -87,8 +87,8 @@ def test_a_combination_stays_on_the_device(on_a_gpu, inversion, method):
 
 @pytest.mark.parametrize("inversion", INVERSIONS.names())
 def test_an_inversion_stays_on_the_device(on_a_gpu, inversion):
-    path, copied, _ = on_a_gpu.invert(inversion)
-    tensors = [path.trajectory, path.uncond, path.fresh_noise]
+    inverted, copied, _ = on_a_gpu.invert(inversion)
+    tensors = [inverted.trajectory, inverted.uncond, inverted.variance_noise]
     assert {(t.device, t.dtype) for t in tensors if t is not None} == {(CUDA, torch.float32)}
     # Noise is drawn on the host, for all levels, and copied as a whole.
     assert copied == ({"_to_copy": 1} if inversion == "edit_friendly" else {})
