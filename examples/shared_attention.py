@@ -7,7 +7,7 @@ from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.rows import Row, SourceReads
 from piebench_eval.methods.base import Method, PreparedController
 from piebench_eval.models.attention import plain_attention
-from piebench_eval.registry import Settings
+from piebench_eval.settings import Settings
 
 
 class SharedSettings(Settings):

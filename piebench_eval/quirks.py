@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from piebench_eval.registry import MOVED_FIELDS, Settings
+from piebench_eval.settings import MOVED_FIELDS, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,88 +1,35 @@
-"""Names that lead to inversions and methods, imported only when asked for; and plugins that add to them."""
+"""Registries of inversions, methods and metrics: where each name is defined, in the package or in a plugin.
+
+An entry is imported when it is used, not before.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
 import sys
-from difflib import get_close_matches
 from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 T = TypeVar("T")
-
-MOVED_FIELDS = {
-    quirk: f"quirks.{quirk}"
-    for quirk in (
-        "pixel_overflow",
-        "count_skipped_steps",
-        "split_punctuation",
-        "blend_maps",
-        "lost_blend_word",
-        "rate_steps",
-    )
-}
-"""Fields that recipes once had elsewhere: where they are now."""
 
 
 @cache
 def _installed(group: str, path: tuple[str, ...]) -> dict[str, EntryPoint]:
-    """Entry points by name; found once for a path of packages, since every package is read for that."""
+    """The installed entry points of a group, by name; kept, since a search reads every installed package."""
     return {point.name: point for point in entry_points(group=group)}
 
 
-class Settings(BaseModel):
-    """Base of every recipe section: unknown fields are refused, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def explain_invalid(error: ValidationError, fields: Iterable[str] = ()) -> list[str]:
-    """One line per problem: field, what is wrong, what was given.
-
-    Args:
-        error: what pydantic found.
-        fields: those that there are, for a name that is none of them.
-    """
-    lines = []
-    for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            lines.append(no_such_field(field, fields))
-        elif problem["type"] == "missing":
-            lines.append(f"{field}: is missing")
-        else:
-            lines.append(f"{field}: {problem['msg']} (given: {problem['input']!r})")
-    return lines
-
-
-def no_such_field(name: str, fields: Iterable[str]) -> str:
-    """A message about an unknown field, with the nearest known ones.
-
-    >>> no_such_field("stepz", ["steps", "seed"]), no_such_field("x", ["steps", "seed"])
-    ('stepz: no such field; is steps meant?', 'x: no such field; there are: steps, seed')
-    """
-    fields = list(fields)
-    if (moved := MOVED_FIELDS.get(name.rpartition(".")[2])) and not name.startswith("quirks."):
-        return f"{name}: is {moved} now, a field of the recipe's section quirks"
-    near = get_close_matches(name, fields, n=3)
-    if near:
-        return f"{name}: no such field; is {' or '.join(near)} meant?"
-    return f"{name}: no such field" + (f"; there are: {', '.join(fields)}" if fields else "")
-
-
 def source_hash(function: Callable[..., Any]) -> str:
-    """SHA-256 of the file that a function is written in; empty if it is written in none."""
+    """SHA-256 of the file that defines a function; empty if it has no file."""
     while isinstance(function, partial):
         function = function.func
     written = function if inspect.isroutine(function) else type(function)
@@ -91,7 +38,7 @@ def source_hash(function: Callable[..., Any]) -> str:
 
 
 class Registry(Generic[T]):
-    """A table of names and where their objects live.
+    """Where the inversions, methods or metrics of each name are defined.
 
     Outside packages add to it through an entry point in the group ``piebench.inversions``,
     ``piebench.methods`` or ``piebench.metrics``.
@@ -133,15 +80,15 @@ class Registry(Generic[T]):
         return entry
 
     def add(self, name: str, entry: T, plugin: str) -> None:
-        """Add what a plugin brings.
+        """Add an entry from a plugin.
 
         Args:
-            name: what users call it.
+            name: its name in recipes.
             entry: the inversion or method.
-            plugin: where it comes from, for messages.
+            plugin: the plugin, for messages.
 
         Raises:
-            PiebenchError: the package itself has that name, or the entry is something else.
+            PiebenchError: the package itself has that name, or the entry is of another class.
         """
         if name in self._entries:
             raise PiebenchError(f"{plugin}: there is a {self.kind} {name!r} already; choose another name")

@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from piebench_eval.demo.embedded import DEMO  # the package before PyTorch, as commands do
-from piebench_eval.recipes.shipped import DEMO_RECIPE
+from piebench_eval.recipes.builtin import DEMO_RECIPE
 
 DEFAULT, LIBRARY, PASSIVE = "default", "library", "passive"
 """Settings by name: the package's, libgomp's own, and ``OMP_WAIT_POLICY=PASSIVE``; others are spin counts."""
@@ -38,7 +38,7 @@ def edit_in_turns(batch: int, steps: int) -> None:
     from piebench_eval.models.cache import Cache
     from piebench_eval.models.loading import load_model
     from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
-    from piebench_eval.runs.edit_batch import edit_batch
+    from piebench_eval.runs.batch_editing import edit_batch
 
     with tempfile.TemporaryDirectory() as folder:
         samples = load_pie_bench(write_benchmark(Path(folder) / "bench", 1, 0))[:batch]

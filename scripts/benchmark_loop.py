@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from piebench_eval.recipes.builtin import DEMO_RECIPE
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
-from piebench_eval.recipes.shipped import DEMO_RECIPE
 from piebench_eval.runs.execute import execute_run
 from piebench_eval.runs.jobs import plan_jobs
 from piebench_eval.runs.machine import MachineOptions

@@ -29,9 +29,9 @@ PACKAGES = [
 SHARED = {
     "errors",
     "files",
-    "progress_bars",
     "quirks",
     "registry",
+    "settings",
     "thread_waiting",
     "version",
     "warning_filters",

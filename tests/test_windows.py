@@ -43,7 +43,7 @@ print("made", work.execute_with_progress(plan).made)
 
 EDIT = """
 import torch
-from piebench_eval.runs.edit_batch import _peak_memory
+from piebench_eval.runs.batch_editing import _peak_memory
 
 print("peak", _peak_memory(torch.device("cpu")))
 """

@@ -1,4 +1,4 @@
-"""Progress bars whose time left suits batches, or plain lines where no bar can be drawn."""
+"""Displays of progress with a time left that suits batches: bars for a terminal, or lines for a log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.text import Text
 
 from piebench_eval.api.duration import duration
-from piebench_eval.runs.progress.pace import Pace
+from piebench_eval.runs.estimates.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,28 +30,21 @@ LINE_SECONDS = 60.0
 """Seconds between lines where no bar can be drawn."""
 
 
-class Bars(Progress):
-    """Bars with count, elapsed time and time left.
+class ProgressDisplay(Progress):
+    """Tasks with their pace and time left; a subclass says how they are shown.
 
     Work in batches is finished in bursts: the time left is estimated at the newest burst and counted down. A
     better estimate is given by ``set_estimate``.
     """
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic):
-        """Args: console: where they are drawn. clock: the current time in seconds."""
+    def __init__(
+        self, *columns: ProgressColumn, console: Console, clock: Callable[[], float] = time.monotonic
+    ):
+        """Args: columns: parts of a bar. console: where to print. clock: the current time in seconds."""
         self._clock = clock
         self._paces: dict[TaskID, Pace] = {}
         self._estimates: dict[TaskID, tuple[float, float | None, float | None]] = {}
-        super().__init__(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left", markup=False),
-            _TimeLeftColumn(self),
-            console=console,
-            get_time=clock,
-        )
+        super().__init__(*columns, console=console, get_time=clock)
 
     def reset(self, task_id: TaskID, *args: Any, **fields: Any) -> None:
         """Restart a task; its pace is measured anew."""
@@ -95,28 +88,45 @@ class Bars(Progress):
         return per_minute, left if left > 0 else None
 
 
+class Bars(ProgressDisplay):
+    """Bars with count, elapsed time and time left."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic):
+        """Args: console: where they are drawn. clock: the current time in seconds."""
+        super().__init__(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left", markup=False),
+            _TimeLeftColumn(self),
+            console=console,
+            clock=clock,
+        )
+
+
 class _TimeLeftColumn(ProgressColumn):
     """The column of the time left."""
 
     max_refresh = 0.5
 
-    def __init__(self, bars: Bars):
+    def __init__(self, display: ProgressDisplay):
         super().__init__()
-        self._bars = bars
+        self._display = display
 
     def render(self, task: Task) -> Text:
         """See ``rich.progress.ProgressColumn``."""
-        _, left = self._bars.pace(task)
+        _, left = self._display.pace(task)
         text = "-:--:--" if left is None else str(timedelta(seconds=int(left)))
         return Text(text, style="progress.remaining")
 
 
-class Lines(Bars):
-    """A line a minute and one at the end instead of bars: plain text, for logs."""
+class Lines(ProgressDisplay):
+    """A line of plain text a minute, and one at the end."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic):
         """Args: console: where they are printed. clock: the current time in seconds."""
-        super().__init__(console, clock)
+        super().__init__(console=console, clock=clock)
         self._ended = Event()
         self._newest: TaskID | None = None
 
@@ -134,7 +144,7 @@ class Lines(Bars):
         """Do nothing: there is no bar to draw."""
 
     def update(self, task_id: TaskID, *args: Any, **fields: Any) -> None:
-        """See ``Bars.update``; a line shows the task that was updated last."""
+        """See ``ProgressDisplay.update``; a line shows the task that was updated last."""
         super().update(task_id, *args, **fields)
         self._newest = task_id
 

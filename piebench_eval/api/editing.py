@@ -18,10 +18,10 @@ from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.loading import load_model, resolve_device
+from piebench_eval.recipes.builtin import DEMO_RECIPE
 from piebench_eval.recipes.plugins import code_of
 from piebench_eval.recipes.run_config import RunConfig
-from piebench_eval.recipes.shipped import DEMO_RECIPE
-from piebench_eval.runs.edit_batch import edit_batch
+from piebench_eval.runs.batch_editing import edit_batch
 from piebench_eval.runs.jobs import check_edits, model_spec
 
 if TYPE_CHECKING:

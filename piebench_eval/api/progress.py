@@ -10,7 +10,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from piebench_eval.api.bars import Bars
+    from piebench_eval.api.bars import ProgressDisplay
     from piebench_eval.runs.execute import Progress
 
 err = Console(highlight=False, emoji=False, markup=False, soft_wrap=True, stderr=True)
@@ -20,8 +20,8 @@ It interprets no markup: paths and prompts have brackets.
 """
 
 
-def progress_bar() -> Bars:
-    """Bars with count, elapsed time and time left; without a terminal, lines."""
+def progress_bar() -> ProgressDisplay:
+    """Bars with count, elapsed time and time left; where no bar can be drawn, lines."""
     from piebench_eval.api.bars import Bars, Lines
 
     draws = err.is_jupyter or (err.file.isatty() and not err.is_dumb_terminal)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,8 @@ from piebench_eval.errors import PiebenchWarning
 from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.runs.execute import execute_run
 from piebench_eval.runs.machine import MachineOptions
-from piebench_eval.runs.plan import Selection, plan_run
-from piebench_eval.runs.store.folder import RunStore, plugins_of_run
-from piebench_eval.runs.store.paths import refuse_sweep_out
+from piebench_eval.runs.plan import Selection, plan_run, plan_single_run
+from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.runs.store.records import EditKey
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def run(
 ) -> pd.DataFrame:
     """Edit images: every inversion with every method, as ``piebench run`` does.
 
-    Every edit is on disk before the next begins; after an interrupt, the same call resumes the run. Without
-    ``data`` and ``model``, the embedded demo world is used.
+    Edits are saved batch by batch; after an interrupt, the same call resumes the run. Without ``data`` and
+    ``model``, the embedded demo world is used.
 
     Args:
         out: the run folder; the same one again resumes the run.
@@ -99,14 +99,10 @@ def run(
         [Path(file) for file in plugins],
     )
     folder = Path(out)
-    refuse_sweep_out(folder)
-    recipe, benchmark = run_config.build(known_plugins=plugins_of_run(folder))
-    plan = plan_run(
-        recipe,
-        benchmark,
-        folder,
-        Selection(names(types), names(ids), limit),
-        MachineOptions(
+    plan_one = partial(
+        plan_run,
+        selection=Selection(names(types), names(ids), limit),
+        machine=MachineOptions(
             devices=devices,
             workers=workers,
             batch_size=batch_size,
@@ -119,6 +115,7 @@ def run(
         max_failures=max_failures,
         mask_size=mask_size,
     )
+    plan = plan_single_run(run_config, folder, plan_one)
     with shown_run(progress) as update_bar:
 
         def on_progress(now: Progress) -> None:

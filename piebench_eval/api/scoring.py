@@ -102,8 +102,8 @@ def score(
     )
     columns = evaluation_set.columns if asked is None else asked
     scoring = Scoring(models, protocol, rules, columns, precision, resize, allow_pickle)
-    with shown_progress(progress) as tell:
-        score_images(evaluation_set, scoring, tell, file, device, batch_size)
+    with shown_progress(progress) as on_progress:
+        score_images(evaluation_set, scoring, on_progress, file, device, batch_size)
     about = read_provenance(provenance_file(file))
     scores = with_provenance(read_scores(file), about)
     scores.attrs = {"file": str(file), "about": about}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -10,15 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piebench_eval.api.progress import progress_bar
+from piebench_eval.api.progress import shown_progress
 from piebench_eval.cli.console import out
 from piebench_eval.cli.scoring_options import MaskSizeOption
 from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from rich.progress import TaskID
+    from collections.abc import Mapping, Sequence
 
     from piebench_eval.data.remarks import Remark
     from piebench_eval.data.summary import TypeSummary
@@ -123,7 +120,7 @@ def import_(
     """
     from piebench_eval.data.archive import import_archive
 
-    with _progress() as report:
+    with shown_progress() as report:
         summaries = import_archive(
             zip_files, out_folder, lambda done, total: report("unpacking", done, total)
         )
@@ -158,7 +155,7 @@ def fetch(
     """
     from piebench_eval.data.download import LICENCE, REPO_ID, SOURCE_FILE, fetch_pie_bench_pp
 
-    with _progress() as report:
+    with shown_progress() as report:
         summaries = fetch_pie_bench_pp(out_folder, report, revision)
     out.print(f"{_images(summaries)} samples in {out_folder}, no problem found.", markup=False)
     out.print(f"{REPO_ID} is under the licence {LICENCE}; {SOURCE_FILE} says more.", markup=False)
@@ -210,7 +207,7 @@ def convert(
     """
     from piebench_eval.data.convert.benchmark import convert_benchmark
 
-    with _progress() as report:
+    with shown_progress() as report:
         converted = convert_benchmark(
             source_format.value,
             source,
@@ -249,21 +246,6 @@ def demo(
         raise PiebenchError(f"--out {out_folder}: holds a benchmark already; name another folder")
     samples = load_pie_bench(write_benchmark(out_folder, per_type, seed))
     out.print(f"{len(samples)} samples in {out_folder}, ideal edits in {IDEAL_FOLDER}/", markup=False)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a progress bar; yields a function of the current stage, the items done and their total number."""
-    with progress_bar() as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def update(what: str, done: int, total: int) -> None:
-            task = tasks.get(what)
-            if task is None:
-                task = tasks[what] = bar.add_task(what, total=total)
-            bar.update(task, completed=done)
-
-        yield update
 
 
 def _images(summaries: list[TypeSummary]) -> int:

@@ -10,7 +10,7 @@ import typer
 
 from piebench_eval.cli.console import kept_on_interrupt, next_command, out
 from piebench_eval.demo.embedded import DEMO
-from piebench_eval.recipes.shipped import DEMO_RECIPE
+from piebench_eval.recipes.builtin import DEMO_RECIPE
 
 if TYPE_CHECKING:
     from piebench_eval.runs.plan import RunPlan
@@ -56,7 +56,8 @@ def demo(
     from piebench_eval.cli.execution import execute_with_progress
     from piebench_eval.cli.table import print_table
     from piebench_eval.metrics.networks.names import networks_for
-    from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
+    from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
+    from piebench_eval.recipes.subset import select_combinations
     from piebench_eval.runs.machine import MachineOptions
     from piebench_eval.runs.plan import Selection, plan_run
     from piebench_eval.scoring.evaluation_set import evaluation_set_of_run
@@ -65,7 +66,7 @@ def demo(
 
     fields = read_recipe_fields(DEMO_RECIPE)
     if quick:
-        fields = narrow(fields, _QUICK_INVERSIONS, _QUICK_METHODS, str(DEMO_RECIPE))
+        fields = select_combinations(fields, _QUICK_INVERSIONS, _QUICK_METHODS, str(DEMO_RECIPE))
     recipe = build_recipe(fields, {}, str(DEMO_RECIPE))
     plan = plan_run(recipe, None, out_folder, Selection(limit=samples), MachineOptions(batch_size=_BATCH))
     execute_with_progress(plan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from piebench_eval.api.duration import duration
 from piebench_eval.cli.console import out
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 
     from piebench_eval.runs.forecast import Forecast
     from piebench_eval.runs.plan import RunPlan
+
+_JSON_NAMES = {
+    "nfe_forward": "rows_forward",
+    "nfe_backward": "rows_backward",
+    "nfe_reused": "rows_shared",
+    "nfe_to_compute": "rows_to_compute",
+}
+"""Keys of the JSON that differ from the fields of ``Forecast``."""
 
 
 def print_forecast(plan: RunPlan, as_json: bool) -> None:
@@ -24,7 +32,7 @@ def print_forecast(plan: RunPlan, as_json: bool) -> None:
     found = forecast(plan.recipe, plan.samples, scan)
     workers = count_workers(plan.machine)
     if as_json:
-        parts = [asdict(part) for part in found]
+        parts = [_for_json(part) for part in found]
         shard = str(plan.shard)
         out.print_json(data={"out": str(plan.out), "shard": shard, "workers": workers, "plan": parts})
         return
@@ -33,6 +41,11 @@ def print_forecast(plan: RunPlan, as_json: bool) -> None:
     for problem in scan.problems:
         out.print(f"- {problem}", markup=False)
     _print_time(found, workers * plan.shard.count)
+
+
+def _for_json(part: Forecast) -> dict[str, Any]:
+    """The forecast of a combination as printed by ``--json``."""
+    return {_JSON_NAMES.get(name, name): value for name, value in asdict(part).items()}
 
 
 def _print_grid(found: Sequence[Forecast]) -> None:
@@ -47,14 +60,14 @@ def _print_grid(found: Sequence[Forecast]) -> None:
         ("missing", sum(part.missing for part in found)),
         ("NFE\nper edit", ""),
         ("of these\nshared", ""),
-        ("NFE\nto compute", sum(part.rows_to_compute for part in found)),
+        ("NFE\nto compute", sum(part.nfe_to_compute for part in found)),
     ):
         grid.add_column(title, str(total), justify="right")
     for part in found:
-        backward = f" + {part.rows_backward:.0f}" if part.rows_backward else ""
-        per_edit = f"{part.rows_forward:.0f}{backward}"
-        shared = f"{part.rows_shared:.0f}"
-        counts = (part.done, part.failed, part.missing, per_edit, shared, part.rows_to_compute)
+        backward = f" + {part.nfe_backward:.0f}" if part.nfe_backward else ""
+        per_edit = f"{part.nfe_forward:.0f}{backward}"
+        shared = f"{part.nfe_reused:.0f}"
+        counts = (part.done, part.failed, part.missing, per_edit, shared, part.nfe_to_compute)
         grid.add_row(part.combination, *map(str, counts))
     out.print(grid)
     out.print(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piebench_eval.cli.console import out, print_entry
-from piebench_eval.recipes.shipped import recipe_file, recipe_names
+from piebench_eval.recipes.builtin import recipe_file, recipe_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,7 +101,7 @@ def _print_recipe(as_json: bool) -> None:
 
 def _plain(value: Any) -> Any:
     """A default value as JSON has it."""
-    from piebench_eval.registry import Settings
+    from piebench_eval.settings import Settings
 
     return value.model_dump(mode="json") if isinstance(value, Settings) else value
 

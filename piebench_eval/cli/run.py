@@ -235,7 +235,7 @@ def run(
 ) -> None:
     """Edit images: every inversion with every method, resumable at any time.
 
-    Every edit is on disk before the next begins; the same command again resumes the run.
+    Edits are saved batch by batch; the same command again resumes the run.
     An edit that fails is recorded, and the others are made; piebench status shows how far a run is.
 
     Examples:
@@ -263,9 +263,7 @@ def run(
     from piebench_eval.recipes.run_config import RunConfig
     from piebench_eval.recipes.sweep import parse_axes
     from piebench_eval.runs.machine import MachineOptions
-    from piebench_eval.runs.plan import Selection, plan_run
-    from piebench_eval.runs.store.folder import plugins_of_run
-    from piebench_eval.runs.store.paths import refuse_sweep_out
+    from piebench_eval.runs.plan import Selection, plan_run, plan_single_run
     from piebench_eval.runs.store.sweep_folder import CACHE_FOLDER
 
     flags = {
@@ -310,9 +308,7 @@ def run(
     if axes:
         run_sweep(out_folder, axes, run_config, plan, dry_run, as_json)
         return
-    refuse_sweep_out(out_folder)
-    recipe, benchmark = run_config.build(known_plugins=plugins_of_run(out_folder))
-    run_plan = plan(recipe, benchmark, out_folder)
+    run_plan = plan_single_run(run_config, out_folder, plan)
     if dry_run:
         print_forecast(run_plan, as_json)
         return

@@ -129,8 +129,8 @@ def _score(evaluation_set: EvaluationSet, scoring: Scoring, device: str) -> Scor
     from piebench_eval.api.tabulating import load_scores
     from piebench_eval.scoring.scores_file import score_images
 
-    with kept_on_interrupt(), shown_progress() as tell:
-        score_images(evaluation_set, scoring, tell, device=device)
+    with kept_on_interrupt(), shown_progress() as on_progress:
+        score_images(evaluation_set, scoring, on_progress, device=device)
     return load_scores([evaluation_set.scores_file])
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from piebench_eval.diffusion.loop import InversionResult
-    from piebench_eval.registry import Settings
+    from piebench_eval.settings import Settings
 
 
 @dataclass(frozen=True)

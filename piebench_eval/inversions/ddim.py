@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from piebench_eval.inversions.base import Inversion
 from piebench_eval.quirks import SHIFTED, SettingsWithQuirks
-from piebench_eval.registry import Settings
+from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
     import torch

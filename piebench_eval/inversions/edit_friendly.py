@@ -9,7 +9,7 @@ from pydantic import Field
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.registry import Settings
+from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.data.sample import Sample
     from piebench_eval.diffusion.controller import AttentionController
-    from piebench_eval.registry import Settings
+    from piebench_eval.settings import Settings
 
 
 @dataclass(frozen=True)

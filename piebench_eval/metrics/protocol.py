@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator
 from piebench_eval.data.sample import TYPE_NAMES
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_yaml_mapping
-from piebench_eval.registry import Settings
+from piebench_eval.settings import Settings
 
 
 class PictureRules(Settings):

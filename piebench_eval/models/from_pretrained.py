@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.device_errors import is_out_of_memory
-from piebench_eval.progress_bars import hidden_progress_bars
+from piebench_eval.models.hidden_progress_bars import hidden_progress_bars
 from piebench_eval.warning_filters import ignored_warnings
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from piebench_eval.data.images import ImageLoader  # noqa: TC001 (pydantic reads
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.quirks import Quirks, without_effect
-from piebench_eval.registry import Settings
+from piebench_eval.settings import Settings
 
 
 class CommonSettings(Settings):

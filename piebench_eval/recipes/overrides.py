@@ -1,8 +1,8 @@
-"""Overrides of a recipe: ``--set``, and how it changes the settings that single combinations have."""
+"""Overrides of a recipe (``--set``) and their effect on the settings of single combinations."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
@@ -11,15 +11,25 @@ from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
 
     from piebench_eval.registry import Registry
 
-SECTIONS: dict[str, tuple[str, Registry[Any]]] = {
-    "inversion": ("inversions", INVERSIONS),
-    "method": ("methods", METHODS),
-}
-"""By prefix of ``--set``: the recipe's field and the registry of inversions and of methods."""
+
+class Section(NamedTuple):
+    """A section of settings by name.
+
+    Attributes:
+        field: its field in a recipe: ``inversions`` or ``methods``.
+        registry: what its names mean.
+    """
+
+    field: str
+    registry: Registry[Any]
+
+
+SECTIONS = {"inversion": Section("inversions", INVERSIONS), "method": Section("methods", METHODS)}
+"""The sections by their prefix in ``--set``, in the order of ``INVERSION+METHOD``."""
 
 _SECTIONS_OF_A_COMBINATION = (*SECTIONS, "quirks")
 
@@ -42,47 +52,67 @@ def parse_override(text: str) -> tuple[str, Any]:
         return key.strip(), value
 
 
-def without_overridden(combinations: Any, overridden: Callable[[str], Mapping[str, Any]]) -> Any:
-    """The combinations' own settings without those that are overridden.
+def drop_common_fields(combinations: Any, fields: Container[str]) -> Any:
+    """The combinations' own settings without some common fields.
 
     Args:
         combinations: as in a recipe's file, unchecked.
-        overridden: for the name of a combination, the overridden fields; of a section, which of its fields.
+        fields: names of the fields.
     """
     if not isinstance(combinations, dict):
         return combinations
-    return {name: _without_fields(own, overridden(str(name))) for name, own in combinations.items()}
-
-
-def _without_fields(own: Any, overridden: Mapping[str, Any]) -> Any:
-    if not isinstance(own, dict):
-        return own
-    left = {
-        field: value
-        for field, value in own.items()
-        if field in _SECTIONS_OF_A_COMBINATION or field not in overridden
-    }
-    for prefix in overridden.keys() & left.keys():
-        if isinstance(section := left[prefix], dict):
-            left[prefix] = {
-                field: value for field, value in section.items() if field not in overridden[prefix]
+    kept: dict[Any, Any] = {}
+    for name, own in combinations.items():
+        kept[name] = own
+        if isinstance(own, dict):
+            kept[name] = {
+                field: value
+                for field, value in own.items()
+                if field in _SECTIONS_OF_A_COMBINATION or field not in fields
             }
-    return left
+    return kept
 
 
-def as_understood(own: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]:
-    """A combination's own settings with the values as validated: "20" becomes 20 for a number.
+def drop_section_field(
+    combinations: Any, prefix: str, field: str, concerns: Callable[[str], bool] = lambda name: True
+) -> Any:
+    """The combinations' own settings without one field of a section.
+
+    Args:
+        combinations: as in a recipe's file, unchecked.
+        prefix: the section: ``inversion``, ``method`` or ``quirks``.
+        field: name of the field.
+        concerns: whether a combination, given by its name, loses the field; all of them by default.
+    """
+    if not isinstance(combinations, dict):
+        return combinations
+    kept = dict(combinations)
+    for name, own in combinations.items():
+        section = own.get(prefix) if isinstance(own, dict) else None
+        if isinstance(section, dict) and field in section and concerns(str(name)):
+            kept[name] = {**own, prefix: {key: value for key, value in section.items() if key != field}}
+    return kept
+
+
+def as_validated(own: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]:
+    """A combination's own settings with their values as validated: "20" becomes 20 for a number.
 
     A stored recipe can then be read without the code of its settings. Equal values stay as written, and with
     them the hash of the recipe.
+
+    Args:
+        own: the settings that differ in the combination, as in a recipe's file.
+        flat: all settings of the combination as validated, by their names in ``--set``.
     """
 
-    def understood(key: str, value: Any) -> Any:
-        return value if value == flat[key] else flat[key]
+    def validated(name: str, written: Any) -> Any:
+        return written if written == flat[name] else flat[name]
 
-    return {
-        field: {key: understood(f"{field}.{key}", inner) for key, inner in (value or {}).items()}
-        if field in _SECTIONS_OF_A_COMBINATION
-        else understood(field, value)
-        for field, value in own.items()
-    }
+    result: dict[str, Any] = {}
+    for field, value in own.items():
+        if field in _SECTIONS_OF_A_COMBINATION:
+            section = value or {}
+            result[field] = {key: validated(f"{field}.{key}", inner) for key, inner in section.items()}
+        else:
+            result[field] = validated(field, value)
+    return result

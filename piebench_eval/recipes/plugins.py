@@ -1,4 +1,4 @@
-"""Plugins: load files that add inversions and methods, and name them when they fail."""
+"""Plugin files, which add inversions and methods: loading, and errors that name them."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def code_of(inversions: Iterable[str], methods: Iterable[str]) -> dict[str, str]
 
 
 @contextmanager
-def blamed_plugins(inversion: str, method: str) -> Iterator[None]:
-    """Turn an error in the body into one that names the plugin of the inversion or method.
+def plugin_errors(inversion: str, method: str) -> Iterator[None]:
+    """Turn errors of a plugin in the body into errors that name the plugin.
 
     Raises:
         PiebenchError: the body failed, and the inversion or the method is from a plugin.
@@ -89,7 +89,7 @@ def blamed_plugins(inversion: str, method: str) -> Iterator[None]:
     except Exception as error:
         if not plugins or is_out_of_memory(error):
             raise
-        place, plugin = _find_culprit(error, plugins)
+        place, plugin = _find_source(error, plugins)
         raise PiebenchError(
             f"{plugin}: failed in {inversion}+{method} with {type(error).__name__}: {error} ({place})"
         ) from error
@@ -150,8 +150,11 @@ def _function(entry: Any) -> Callable[..., Any]:
     return function
 
 
-def _find_culprit(error: Exception, plugins: dict[str, Any]) -> tuple[str, str]:
-    """The innermost line of a traceback in a plugin's folder, and the plugin; else the last line, and all."""
+def _find_source(error: Exception, plugins: dict[str, Any]) -> tuple[str, str]:
+    """The innermost line of a traceback in a plugin's folder, and the plugin.
+
+    If no line is in one, the last line, and all of the plugins.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     for frame in reversed(frames):
         for origin, entry in plugins.items():

@@ -9,18 +9,22 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator, mo
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_yaml_mapping
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.methods import METHODS
 from piebench_eval.quirks import Quirks, SettingsWithQuirks, own_fields
 from piebench_eval.recipes.combination import Combination, CommonSettings
-from piebench_eval.recipes.overrides import SECTIONS, as_understood, without_overridden
+from piebench_eval.recipes.overrides import SECTIONS, as_validated, drop_common_fields, drop_section_field
 from piebench_eval.recipes.plugins import load_plugins
-from piebench_eval.recipes.shared_settings import is_shared, spread
 from piebench_eval.recipes.stored_recipe import StoredRecipe, pairs_of
-from piebench_eval.registry import MOVED_FIELDS, Registry, Settings, explain_invalid, no_such_field
+from piebench_eval.recipes.wildcards import expand_wildcards
+from piebench_eval.settings import MOVED_FIELDS, Settings, explain_invalid, no_such_field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import Self
+
+    from piebench_eval.registry import Registry
 
 _STRUCTURE = ("quirks", "inversions", "methods", "combinations", "plugins")
 
@@ -49,7 +53,7 @@ class Recipe(CommonSettings):
     @field_validator("inversions", "methods", mode="before")
     @classmethod
     def _settings_by_name(cls, value: Any, info: Any) -> Any:
-        registry = next(registry for field, registry in SECTIONS.values() if field == info.field_name)
+        registry = INVERSIONS if info.field_name == "inversions" else METHODS
         if isinstance(value, str):
             value = [value]
         named = value
@@ -58,7 +62,7 @@ class Recipe(CommonSettings):
         if not isinstance(named, dict):
             raise ValueError("give names, or a mapping of names to settings")
         return {
-            name: of_name if isinstance(of_name, Settings) else _section(registry, name, of_name or {})
+            name: of_name if isinstance(of_name, Settings) else _settings_of(registry, name, of_name or {})
             for name, of_name in named.items()
         }
 
@@ -86,7 +90,7 @@ class Recipe(CommonSettings):
                 raise ValueError(f"combinations.{name}: is no INVERSION+METHOD of this recipe")
             combination = self.combination(inversion, method)
             quirks = {f"quirks.{key}": value for key, value in combination.common.quirks}
-            own.update(as_understood(own, combination.flat() | quirks))
+            own.update(as_validated(own, combination.flat() | quirks))
         return self
 
     @property
@@ -102,29 +106,36 @@ class Recipe(CommonSettings):
         """
         name = f"{inversion}+{method}"
         own = dict((self.combinations or {}).get(name, {}))
-        sections = {
-            prefix: getattr(self, field)[chosen]
-            for (prefix, (field, _)), chosen in zip(SECTIONS.items(), (inversion, method), strict=True)
-        }
         try:
-            for (prefix, (_, registry)), chosen in zip(SECTIONS.items(), (inversion, method), strict=True):
-                changes = own.pop(prefix, None) or {}
-                if not isinstance(changes, dict):
-                    raise PiebenchError(f"{prefix}: is no mapping of settings")
-                sections[prefix] = _section(registry, chosen, {**dict(sections[prefix]), **changes})
-            shared = {field: getattr(self, field) for field in CommonSettings.model_fields}
-            if isinstance(quirks := own.get("quirks"), dict | None):
-                own["quirks"] = {**dict(self.quirks), **(quirks or {})}
-            common = CommonSettings.model_validate({**shared, **own})
+            settings = {
+                prefix: self._settings_with(prefix, chosen, own.pop(prefix, None))
+                for prefix, chosen in zip(SECTIONS, (inversion, method), strict=True)
+            }
+            common = self._common_with(own)
         except PiebenchError as error:
             raise PiebenchError(f"combinations.{name}: {error}") from None
         except ValidationError as error:
             lines = explain_invalid(error, CommonSettings.model_fields)
             raise PiebenchError("; ".join(f"combinations.{name}.{line}" for line in lines)) from None
-        for prefix, section in sections.items():
+        for prefix, section in settings.items():
             if isinstance(section, SettingsWithQuirks):
-                sections[prefix] = section.model_copy(update={"quirks": common.quirks})
-        return Combination(inversion, method, sections["inversion"], sections["method"], common)
+                settings[prefix] = section.model_copy(update={"quirks": common.quirks})
+        return Combination(inversion, method, settings["inversion"], settings["method"], common)
+
+    def _settings_with(self, prefix: str, name: str, changes: Any) -> Settings:
+        """The settings of one inversion or method with the changes of a combination."""
+        section = SECTIONS[prefix]
+        if not isinstance(changes, dict | None):
+            raise PiebenchError(f"{prefix}: is no mapping of settings")
+        settings = getattr(self, section.field)[name]
+        return _settings_of(section.registry, name, {**dict(settings), **(changes or {})})
+
+    def _common_with(self, changes: dict[str, Any]) -> CommonSettings:
+        """The common settings with the changes of a combination."""
+        fields = {field: getattr(self, field) for field in CommonSettings.model_fields} | changes
+        if "quirks" in changes and isinstance(changes["quirks"], dict | None):
+            fields["quirks"] = {**dict(self.quirks), **(changes["quirks"] or {})}
+        return CommonSettings.model_validate(fields)
 
     def to_yaml(self) -> str:
         """The recipe as YAML, with every default."""
@@ -165,14 +176,17 @@ def build_recipe(
         PiebenchError: an unknown field, a value that does not fit, an unknown name, or a plugin that is
             broken or not the known one.
     """
-    plain = {key: value for key, value in overrides.items() if key in CommonSettings.model_fields}
-    dotted = {key: value for key, value in overrides.items() if key not in plain}
+    common = {key: value for key, value in overrides.items() if key in CommonSettings.model_fields}
+    others = {key: value for key, value in overrides.items() if key not in common}
     try:
         load_plugins(fields.get("plugins"), known_plugins)
-        own = without_overridden(fields.get("combinations"), lambda name: plain)
-        own = spread(own, fields.get("inversions"), fields.get("methods"))
-        recipe = Recipe.model_validate({**fields, **plain, "combinations": own})
-        for key, value in dotted.items():
+        combinations = drop_common_fields(fields.get("combinations"), common)
+        quirks = common.get("quirks")
+        for quirk in quirks if isinstance(quirks, dict) else ():
+            combinations = drop_section_field(combinations, "quirks", quirk)
+        combinations = expand_wildcards(combinations, fields.get("inversions"), fields.get("methods"))
+        recipe = Recipe.model_validate({**fields, **common, "combinations": combinations})
+        for key, value in others.items():
             recipe = _override(recipe, key, value)
     except ValidationError as error:
         lines = explain_invalid(error, Recipe.model_fields)
@@ -191,54 +205,6 @@ def require_known_fields(fields: Mapping[str, Any], source: str) -> None:
         raise PiebenchError(f"{source}: " + "; ".join(lines))
 
 
-def narrow(
-    fields: Mapping[str, Any], inversions: Sequence[str] | None, methods: Sequence[str] | None, source: str
-) -> dict[str, Any]:
-    """Choose inversions and methods of a recipe's fields, or add them where it lists no combinations.
-
-    Args:
-        fields: fields of the recipe.
-        inversions: names to choose; None leaves the recipe's.
-        methods: likewise.
-        source: where the fields come from, for messages.
-
-    Raises:
-        PiebenchError: neither fields nor names say which; or the recipe lists combinations, and not these.
-    """
-    narrowed = dict(fields)
-    for (prefix, (field, _)), names in zip(SECTIONS.items(), (inversions, methods), strict=True):
-        known = fields.get(field)
-        if names is not None:
-            narrowed[field] = {name: known.get(name) if isinstance(known, dict) else None for name in names}
-        elif known is None:
-            raise PiebenchError(
-                f"say which with --{prefix}, or give a recipe with --config; see piebench methods"
-            )
-    listed = fields.get("combinations")
-    if isinstance(listed, dict) and not is_shared(listed):
-        chosen = {
-            name: own
-            for name, own in listed.items()
-            if all(
-                part in narrowed[field]
-                for part, (field, _) in zip(str(name).split("+"), SECTIONS.values(), strict=False)
-            )
-        }
-        parts = {part for name in chosen for part in str(name).split("+")}
-        for (prefix, _), names in zip(SECTIONS.items(), (inversions, methods), strict=True):
-            if absent := [name for name in names or () if name not in parts]:
-                raise PiebenchError(
-                    f"--{prefix} {','.join(absent)}: {source} has no such combination; it has "
-                    f"{', '.join(map(str, listed))}"
-                )
-        narrowed["combinations"] = chosen
-        for field, _ in SECTIONS.values():
-            known = narrowed[field]
-            kept = [name for name in known if name in parts]
-            narrowed[field] = {name: known[name] for name in kept} if isinstance(known, dict) else kept
-    return narrowed
-
-
 def read_recipe_fields(file: Path) -> dict[str, Any]:
     """Read the fields of a recipe from a YAML file.
 
@@ -249,43 +215,64 @@ def read_recipe_fields(file: Path) -> dict[str, Any]:
 
 
 def _override(recipe: Recipe, key: str, value: Any) -> Recipe:
+    """A copy of a recipe with one field overridden, given by its name in ``--set``."""
     prefix, _, rest = key.partition(".")
     if prefix == "quirks" and rest in Quirks.model_fields:
-        own = without_overridden(recipe.combinations, lambda pair: {"quirks": {rest}})
         quirks = {**dict(recipe.quirks), rest: value}
-        return Recipe.model_validate({**dict(recipe), "quirks": quirks, "combinations": own})
-    prefix = prefix.removesuffix("s") if rest else prefix  # methods.p2p.KEY, as recipe.yaml has it
-    if prefix not in SECTIONS:
-        plain = [name for name in Recipe.model_fields if name not in _STRUCTURE]
-        if key not in plain:
-            plain += [f"quirks.{name}" for name in Quirks.model_fields]
-            raise PiebenchError(f"--set {no_such_field(key, [*plain, 'inversion.KEY', 'method.KEY'])}")
-        return Recipe.model_validate({**dict(recipe), key: value})
-    field, registry = SECTIONS[prefix]
-    sections: dict[str, Settings] = dict(getattr(recipe, field))
-    name, _, setting = rest.partition(".")
-    reached = [name] if setting else list(sections)
-    setting = setting or rest
-    having = [name for name in reached if name in sections and setting in own_fields(type(sections[name]))]
-    if not having:
-        if setting in MOVED_FIELDS:
+        combinations = drop_section_field(recipe.combinations, "quirks", rest)
+        return _replaced(recipe, quirks=quirks, combinations=combinations)
+    for section_prefix, section in SECTIONS.items():
+        # Also inversions.NAME.KEY, as recipe.yaml has it.
+        if prefix == section_prefix or (rest and prefix == section.field):
+            return _override_section(recipe, section_prefix, key, value)
+    overridable = [name for name in Recipe.model_fields if name not in _STRUCTURE]
+    if key not in overridable:
+        overridable += [f"quirks.{name}" for name in Quirks.model_fields]
+        raise PiebenchError(f"--set {no_such_field(key, [*overridable, 'inversion.KEY', 'method.KEY'])}")
+    return _replaced(recipe, **{key: value})
+
+
+def _override_section(recipe: Recipe, prefix: str, key: str, value: Any) -> Recipe:
+    """Override a setting of inversions or methods.
+
+    Args:
+        recipe: the recipe.
+        prefix: ``inversion`` or ``method``.
+        key: ``PREFIX.FIELD`` for all of them that have the field, or ``PREFIX.NAME.FIELD`` for one.
+        value: the new value.
+    """
+    section = SECTIONS[prefix]
+    by_name: dict[str, Settings] = dict(getattr(recipe, section.field))
+    name, _, field = key.partition(".")[2].partition(".")
+    names = [name]
+    if not field:
+        names, field = list(by_name), name
+    fields = {name: own_fields(type(settings)) for name, settings in by_name.items()}
+    changed = [name for name in names if field in fields.get(name, ())]
+    if not changed:
+        if field in MOVED_FIELDS:
             raise PiebenchError(f"--set {no_such_field(key, ())}")
-        known = sorted({key for name in sections for key in own_fields(type(sections[name]))})
+        known = sorted(set().union(*fields.values()))
         raise PiebenchError(
-            f"--set {key}: no {prefix} of this recipe ({', '.join(sections)}) has that setting; "
+            f"--set {key}: no {prefix} of this recipe ({', '.join(by_name)}) has that setting; "
             f"there are: {', '.join(known)}"
         )
-    for name in having:
-        sections[name] = _section(registry, name, {**dict(sections[name]), setting: value})
-    place = list(SECTIONS).index(prefix)
-    own = without_overridden(
-        recipe.combinations,
-        lambda pair: {prefix: {setting}} if pair.split("+")[place] in having else {},
+    for name in changed:
+        by_name[name] = _settings_of(section.registry, name, {**dict(by_name[name]), field: value})
+    place = list(SECTIONS).index(prefix)  # in INVERSION+METHOD
+    combinations = drop_section_field(
+        recipe.combinations, prefix, field, lambda combination: combination.split("+")[place] in changed
     )
-    return Recipe.model_validate({**dict(recipe), field: sections, "combinations": own})
+    return _replaced(recipe, **{section.field: by_name, "combinations": combinations})
 
 
-def _section(registry: Registry[Any], name: str, values: Any) -> Settings:
+def _replaced(recipe: Recipe, **fields: Any) -> Recipe:
+    """A copy of a recipe with other values of some fields, validated."""
+    return Recipe.model_validate({**dict(recipe), **fields})
+
+
+def _settings_of(registry: Registry[Any], name: str, values: Any) -> Settings:
+    """Validate the settings of one inversion or method."""
     kind = registry.get(name).settings
     if isinstance(values, dict) and "quirks" in values and not isinstance(values["quirks"], Quirks):
         raise PiebenchError(

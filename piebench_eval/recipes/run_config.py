@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError
-from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields, require_known_fields
-from piebench_eval.recipes.shipped import DEMO_RECIPE, recipe_file, recipe_names
+from piebench_eval.recipes.builtin import DEMO_RECIPE, recipe_file, recipe_names
+from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields, require_known_fields
+from piebench_eval.recipes.subset import select_combinations
 from piebench_eval.recipes.sweep import RECIPE_FIELD, axes_of_fields
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class RunConfig:
         if data is None and "model" not in {**fields, **overrides}:
             data = DEMO
             fields = {**read_recipe_fields(DEMO_RECIPE), **fields}
-        fields = narrow(fields, self.inversions, self.methods, source)
+        fields = select_combinations(fields, self.inversions, self.methods, source)
         # Absolute: the run folder stores the path, and can be opened from another folder.
         brought = (str(file.resolve()) for file in self.plugins)
         fields["plugins"] = [*(fields.get("plugins") or ()), *brought]

@@ -14,7 +14,7 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_yaml_mapping
 from piebench_eval.quirks import quirks_apart
 from piebench_eval.recipes.combination import flat_quirks
-from piebench_eval.registry import explain_invalid
+from piebench_eval.settings import explain_invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

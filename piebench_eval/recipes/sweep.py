@@ -96,7 +96,7 @@ def axes_of_fields(fields: Mapping[str, Any], source: str) -> dict[str, list[Any
 def plan_sweep(
     axes: Mapping[str, Sequence[Any]], fixed: Collection[str], build: Callable[[dict[str, Any]], Recipe]
 ) -> tuple[Sweep, list[Recipe]]:
-    """Build the recipe of every run before the first starts.
+    """List the runs of a sweep and build the recipe of each, before the first starts.
 
     Args:
         axes: the values of each swept key.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from piebench_eval.data.sample import Sample
-    from piebench_eval.report.provenance import EditCost, Provenance
+    from piebench_eval.report.provenance import MeanCost, Provenance
     from piebench_eval.report.scored_run import ScoredRun
     from piebench_eval.scoring.edited_images import EditedImage
     from piebench_eval.tables.score_table import ScoreTable
@@ -85,7 +85,7 @@ class ReportContent:
     external: Mapping[tuple[str, str], EditedImage] = field(default_factory=dict)
     title: str = ""
     provenances: Sequence[Provenance] = ()
-    costs: Mapping[str, EditCost] = field(default_factory=dict)
+    costs: Mapping[str, MeanCost] = field(default_factory=dict)
 
     @cached_property
     def views(self) -> list[ImageLoader]:

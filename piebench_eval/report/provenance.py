@@ -44,7 +44,7 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class EditCost:
+class MeanCost:
     """Mean cost of an edit of a combination.
 
     Attributes:
@@ -58,7 +58,7 @@ class EditCost:
 
 def costs_of_run(
     records: Mapping[tuple[str, str, str], Mapping[str, Any]],
-) -> dict[tuple[str, str], EditCost]:
+) -> dict[tuple[str, str], MeanCost]:
     """Mean cost of an edit, by inversion and method.
 
     Args:
@@ -66,12 +66,14 @@ def costs_of_run(
     """
     of_pairs: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for (inversion, method, _), record in records.items():
-        rows = [record.get(field) for field in ("unet_rows_forward", "unet_rows_backward")]
-        if isinstance(record.get("seconds"), int | float) and all(isinstance(row, int) for row in rows):
-            of_pairs[inversion, method].append((record["seconds"], sum(row or 0 for row in rows)))
+        evaluations = [record.get(field) for field in ("unet_rows_forward", "unet_rows_backward")]
+        if isinstance(record.get("seconds"), int | float) and all(
+            isinstance(count, int) for count in evaluations
+        ):
+            of_pairs[inversion, method].append((record["seconds"], sum(count or 0 for count in evaluations)))
     means = {pair: np.mean(numbers, axis=0) for pair, numbers in of_pairs.items()}
     return {
-        pair: EditCost(float(seconds), float(evaluations)) for pair, (seconds, evaluations) in means.items()
+        pair: MeanCost(float(seconds), float(evaluations)) for pair, (seconds, evaluations) in means.items()
     }
 
 

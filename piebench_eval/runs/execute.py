@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import remove_stale_partials
-from piebench_eval.runs.engines.base import ModelLoaded, WorkerLost
+from piebench_eval.runs.engines.base import ModelLoaded, WorkerLost, WorkersSilent
 from piebench_eval.runs.engines.choice import choose_engine, largest_batch, resolve_devices
+from piebench_eval.runs.estimates.time_left import TimeLeft
 from piebench_eval.runs.jobs import plan_jobs
-from piebench_eval.runs.progress.time_left import TimeLeft
-from piebench_eval.runs.queue import ATTEMPTS, JobQueue
+from piebench_eval.runs.queue import MAX_ATTEMPTS, JobQueue
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.runs.store.manifest import describe_session
 from piebench_eval.runs.store.records import Outcome, RecordLog, failure
@@ -58,7 +58,7 @@ class RunSummary:
         found: edits that earlier sessions had finished.
         failed: failed edits, those of earlier sessions that were not tried again included: ``COMBINATION ID``
             and why.
-        notes: remarks for the user, by sample id.
+        notes: notes on edits, by sample id.
     """
 
     made: int = 0
@@ -154,6 +154,8 @@ class _Session:
                     self._on_model_loaded(name, engine.name, event)
                 elif isinstance(event, WorkerLost):
                     self._on_worker_lost(event)
+                elif isinstance(event, WorkersSilent):
+                    self.report("waiting", warning=event.reason)
                 else:
                     self._on_outcome(event)
         finally:
@@ -190,7 +192,7 @@ class _Session:
         then = "another takes its place" if lost.replaced else "no other takes its place"
         self.report("continuing", warning=f"{lost.reason}; {then}")
         if (job := lost.given_up) is not None:
-            why = f"{ATTEMPTS} workers died while they made it; the last: {lost.reason}"
+            why = f"{MAX_ATTEMPTS} workers died while they made it; the last: {lost.reason}"
             for sample in sorted(job.wanted):
                 self._on_outcome(failure(job.key(sample), why), of_lost_worker=True)
 

@@ -18,9 +18,9 @@ from piebench_eval.methods import METHODS
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.nfe import EvaluationCounter
-from piebench_eval.recipes.plugins import blamed_plugins
+from piebench_eval.recipes.plugins import plugin_errors
+from piebench_eval.runs.estimates.edit_costs import computed_evaluations
 from piebench_eval.runs.jobs import model_spec
-from piebench_eval.runs.progress.edit_costs import computed_evaluations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The forecast of one combination. Evaluations are counted in rows of a batch.
+    """The forecast of one combination. Model evaluations (NFE) are counted in rows of a batch.
 
     Attributes:
         combination: name of the combination.
         done: number of finished edits.
         failed: number of edits that have failed.
         missing: number of edits that are neither.
-        rows_forward: mean of the model evaluations per edit; the maximum if an optimisation can stop early.
-        rows_backward: those that are differentiated too, likewise.
-        rows_shared: those of both that an earlier combination has computed.
-        rows_to_compute: evaluations of the missing edits that no earlier combination has computed.
+        nfe_forward: mean model evaluations per edit; the maximum if an optimisation can stop early.
+        nfe_backward: those that are differentiated too, likewise.
+        nfe_reused: those of both that an earlier combination has computed.
+        nfe_to_compute: evaluations of the missing edits that no earlier combination has computed.
         seconds: time that one worker needs for the missing edits; None before any edit is recorded.
     """
 
@@ -55,10 +55,10 @@ class Forecast:
     done: int
     failed: int
     missing: int
-    rows_forward: float
-    rows_backward: float
-    rows_shared: float
-    rows_to_compute: int
+    nfe_forward: float
+    nfe_backward: float
+    nfe_reused: float
+    nfe_to_compute: int
     seconds: float | None
 
 
@@ -89,10 +89,10 @@ def forecast(recipe: Recipe, samples: Sequence[Sample], scan: Scan) -> list[Fore
                 done=done[pair],
                 failed=failed[pair],
                 missing=missing[pair],
-                rows_forward=mean(cost.forward for cost in of_pair),
-                rows_backward=mean(cost.backward for cost in of_pair),
-                rows_shared=mean(cost.shared for cost in of_pair),
-                rows_to_compute=left[pair],
+                nfe_forward=mean(cost.forward for cost in of_pair),
+                nfe_backward=mean(cost.backward for cost in of_pair),
+                nfe_reused=mean(cost.reused for cost in of_pair),
+                nfe_to_compute=left[pair],
                 seconds=None if own is None else own * left[pair],
             )
         )
@@ -100,19 +100,19 @@ def forecast(recipe: Recipe, samples: Sequence[Sample], scan: Scan) -> list[Fore
 
 
 @dataclass(frozen=True)
-class EditCost:
-    """Model evaluations of one edit.
+class PlannedEvaluations:
+    """Model evaluations that one edit is expected to need.
 
     Attributes:
         forward: all that it needs.
         backward: those that are differentiated too.
-        shared: those of both that an earlier combination has computed.
+        reused: those of both that an earlier combination has computed.
         steps: sampling steps; fewer than those of the schedule if the inversion skips some.
     """
 
     forward: int
     backward: int
-    shared: int
+    reused: int
     steps: int
 
     @property
@@ -123,10 +123,10 @@ class EditCost:
     @property
     def computed(self) -> int:
         """Those that no earlier combination has computed."""
-        return self.total - self.shared
+        return self.total - self.reused
 
 
-def count_evaluations(recipe: Recipe, samples: Sequence[Sample]) -> dict[EditKey, EditCost]:
+def count_evaluations(recipe: Recipe, samples: Sequence[Sample]) -> dict[EditKey, PlannedEvaluations]:
     """Count the model evaluations of every edit, without a model: they do not depend on weights.
 
     The cost of a sample depends only on what the method reads of the source and on which of its prompts are
@@ -154,7 +154,7 @@ def count_evaluations(recipe: Recipe, samples: Sequence[Sample]) -> dict[EditKey
 def _signatures(dummy: _DummyModel, combination: Combination, samples: Sequence[Sample]) -> list[Any]:
     """For each sample, what its cost depends on."""
     method, steps = METHODS.get(combination.method), combination.common.steps
-    with blamed_plugins(combination.inversion, combination.method):
+    with plugin_errors(combination.inversion, combination.method):
         controller = method.prepare(samples, dummy, steps, combination.method_settings).controller
         reads = zip(*(controller.source_reads(step) for step in range(steps)), strict=True)
         prompts = [method.prompts(sample, combination.method_settings) for sample in samples]
@@ -169,23 +169,27 @@ def _equalities(texts: Prompts) -> tuple[int, ...]:
     return tuple(all_texts.index(text) for text in all_texts)
 
 
-def plan_sampling(combination: Combination, sample: Sample) -> list[StepRows]:
-    """The rows that every sampling step of one edit evaluates, from the noisiest, without a model."""
+def sampling_rows(combination: Combination, sample: Sample) -> list[StepRows]:
+    """The rows of a UNet call that each sampling step of one edit evaluates, planned without a model.
+
+    Returns:
+        One entry per step, the noisiest first.
+    """
     dummy = _DummyModel.load()
-    _, steps = _plan(dummy, combination, sample)
+    _, steps = _plan_edit(dummy, combination, sample)
     return steps
 
 
-def _cost(dummy: _DummyModel, combination: Combination, sample: Sample) -> EditCost:
+def _cost(dummy: _DummyModel, combination: Combination, sample: Sample) -> PlannedEvaluations:
     """Count the evaluations of inverting a sample with the dummy model, and those of its planned edit."""
-    inverted, steps = _plan(dummy, combination, sample)
+    inverted, steps = _plan_edit(dummy, combination, sample)
     evaluations, sampling = dummy.evaluations, sum(len(step.rows) for step in steps)
-    return EditCost(
+    return PlannedEvaluations(
         evaluations.forward[0] + sampling, evaluations.backward[0], evaluations.reused[0], inverted.steps
     )
 
 
-def _plan(
+def _plan_edit(
     dummy: _DummyModel, combination: Combination, sample: Sample
 ) -> tuple[InversionResult, list[StepRows]]:
     """Invert one sample with the dummy model, and plan its edit."""
@@ -194,7 +198,7 @@ def _plan(
     dummy.cache = dummy.caches.setdefault(model_spec(combination), Cache({}))
     method = METHODS.get(combination.method)
     schedule = ddim_schedule(dummy.alphas_cumprod, common.steps, common.steps_offset, common.set_alpha_to_one)
-    with blamed_plugins(combination.inversion, combination.method):
+    with plugin_errors(combination.inversion, combination.method):
         texts = method.prompts(sample, combination.method_settings)
         uncond, *embedded = (
             dummy.embed_prompts([text])

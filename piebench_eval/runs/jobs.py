@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from piebench_eval.errors import DataError
 from piebench_eval.methods import METHODS
-from piebench_eval.recipes.plugins import blamed_plugins
+from piebench_eval.recipes.plugins import plugin_errors
 from piebench_eval.runs.shard import BLOCK, Shard
 from piebench_eval.runs.store.records import EditKey
 
@@ -29,7 +29,7 @@ class ModelSpec(NamedTuple):
 
 @dataclass(frozen=True)
 class Job:
-    """One batch of samples, edited by one combination.
+    """One batch of samples, edited by one combination: what a worker is given at a time.
 
     Attributes:
         inversion: name of the inversion.
@@ -61,7 +61,7 @@ class Job:
 
 @dataclass(frozen=True)
 class JobGroup:
-    """The jobs of one batch by all combinations of a model, which share work: best done by one worker.
+    """The jobs of one batch by all combinations of a model. They share inversions: best done by one worker.
 
     Attributes:
         model: the model of all of them.
@@ -80,7 +80,7 @@ class JobGroup:
 def plan_jobs(
     recipe: Recipe, samples: Sequence[Sample], batch_size: int, shard: Shard | None = None
 ) -> list[JobGroup]:
-    """Cut a shard's samples into batches and pair each with every combination.
+    """Plan the jobs of a shard: cut its samples into batches, and pair each with every combination.
 
     Batches depend on the samples and the batch size, never on what is already done or by which worker: a
     batch that a crash cut short is computed again as the same batch, and gives the same images bit for bit.
@@ -133,7 +133,7 @@ def check_edits(recipe: Recipe, samples: Iterable[Sample]) -> None:
 
 def _problems(combination: Combination, samples: Sequence[Sample]) -> list[str]:
     method = METHODS.get(combination.method)
-    with blamed_plugins(combination.inversion, combination.method):
+    with plugin_errors(combination.inversion, combination.method):
         return [
             f"id {sample.id}: method {combination.method}: {problem}"
             for sample in samples

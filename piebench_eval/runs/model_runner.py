@@ -91,7 +91,7 @@ class ModelRunner:
         from piebench_eval.models.compile import compile_blocks
         from piebench_eval.models.loading import load_model, uses_deterministic_layers
         from piebench_eval.models.location import model_fingerprint
-        from piebench_eval.runs.edit_batch import working_resolution
+        from piebench_eval.runs.batch_editing import working_resolution
 
         self._diffusion_model = None
         asked = self._machine.deterministic
@@ -139,7 +139,7 @@ class ModelRunner:
 
     def edit(self, combination: Combination, samples: Sequence[Sample]) -> list[EditResult]:
         """Edit a batch with the loaded model."""
-        from piebench_eval.runs.edit_batch import edit_batch
+        from piebench_eval.runs.batch_editing import edit_batch
 
         assert self._diffusion_model is not None, "a worker loads before it edits"
         return edit_batch(self._diffusion_model, samples, combination, self._prefetcher.read)

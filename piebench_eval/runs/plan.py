@@ -20,17 +20,18 @@ from piebench_eval.runs.engines.devices import split_devices
 from piebench_eval.runs.jobs import check_edits, model_specs
 from piebench_eval.runs.machine import MachineOptions
 from piebench_eval.runs.shard import Shard
-from piebench_eval.runs.store.folder import RunStore, Scan
+from piebench_eval.runs.store.folder import RunStore, Scan, plugins_of_run
 from piebench_eval.runs.store.manifest import describe_run
-from piebench_eval.runs.store.paths import BENCHMARK_FOLDER, FILES_OF_A_RUN
+from piebench_eval.runs.store.paths import BENCHMARK_FOLDER, FILES_OF_A_RUN, refuse_sweep_out
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from piebench_eval.data.images import Size
     from piebench_eval.data.sample import Sample
     from piebench_eval.recipes.recipe import Recipe
+    from piebench_eval.recipes.run_config import RunConfig
 
 _SHOWN = 3
 """Foreign files that a message names."""
@@ -53,7 +54,9 @@ class Selection:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A run that has passed every check that needs no model.
+    """What one command is to do with a run, after every check that needs no model.
+
+    Its jobs are planned by ``plan_jobs`` when it is executed.
 
     Attributes:
         recipe: the recipe of the run.
@@ -140,6 +143,24 @@ def plan_run(
         _warn_of_cropping(data, samples)
     shard = shard or Shard()
     return RunPlan(recipe, data, out, samples, about, machine, shard, retry_failed, max_failures, made_for)
+
+
+def plan_single_run(
+    run_config: RunConfig, out: Path, plan: Callable[[Recipe, Path | None, Path], RunPlan]
+) -> RunPlan:
+    """Build the recipe of a run that is no sweep, and plan it.
+
+    Args:
+        run_config: the configuration of the run.
+        out: the run folder.
+        plan: ``plan_run`` with its other arguments.
+
+    Raises:
+        PiebenchError: anything that would make the run fail or mix results.
+    """
+    refuse_sweep_out(out)
+    recipe, data = run_config.build(known_plugins=plugins_of_run(out))
+    return plan(recipe, data, out)
 
 
 def check_folder(option: str, folder: Path) -> None:

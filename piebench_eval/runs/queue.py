@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from piebench_eval.runs.jobs import Job, JobGroup, ModelSpec
     from piebench_eval.runs.store.records import EditKey
 
-ATTEMPTS = 3
-"""A job that so many workers have died over is not tried again."""
+MAX_ATTEMPTS = 3
+"""A job over which so many workers have died is given up."""
 
 
 class JobQueue:
-    """Hands out the jobs of a run, group by group: the jobs of a group share work, and stay with one worker.
+    """Hands out the jobs of a run, group by group: the jobs of a group share work and stay with one worker.
 
     When no group is left, a worker takes the last job of the longest group that another has begun.
     """
@@ -92,4 +92,4 @@ class JobQueue:
         """Count a worker's death over a job; whether it was the last attempt."""
         over = (job.inversion, job.method, job.samples)
         self._deaths[over] += 1
-        return self._deaths[over] >= ATTEMPTS
+        return self._deaths[over] >= MAX_ATTEMPTS

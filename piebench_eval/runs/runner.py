@@ -31,7 +31,7 @@ class EditResult:
         nfe_reused: how many of both an earlier combination had computed.
         peak_memory: bytes in use at the batch's peak on the GPU; on the CPU the process's peak so far,
             and 0 on Windows, which does not report it.
-        notes: remarks for the user.
+        notes: for the user, about this edit.
     """
 
     sample: Sample
@@ -45,7 +45,7 @@ class EditResult:
     notes: list[str]
 
     def costs(self) -> dict[str, Any]:
-        """The fields of an edit's record; their names are those of run folders."""
+        """The fields of an edit's record as run folders name them: ``unet_rows_*`` are model evaluations."""
         return {
             "seconds": round(self.seconds, 4),
             "unet_rows_forward": self.nfe_forward,

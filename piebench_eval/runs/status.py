@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.files import is_partial
-from piebench_eval.runs.progress.active_workers import active_workers
-from piebench_eval.runs.progress.edit_costs import EditCosts
+from piebench_eval.runs.estimates.active_workers import active_workers
+from piebench_eval.runs.estimates.edit_costs import EditCosts
 from piebench_eval.runs.store.paths import IMAGES_FOLDER
 from piebench_eval.runs.store.session_log import PLANNED_EVALUATIONS, read_sessions
 

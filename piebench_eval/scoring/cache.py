@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.metrics.networks.names import MetricModels
     from piebench_eval.metrics.protocol import Protocol
-    from piebench_eval.registry import Settings
+    from piebench_eval.settings import Settings
 
 _LIBRARIES = (
     "torch",

@@ -144,8 +144,8 @@ def _with_label(part: RunScores, label: str, shared: Collection[str]) -> RunScor
     rows = part.rows
     if label:
         is_edit = rows["inversion"] != "" if "inversion" in rows.columns else rows["name"].isin(shared)
-        is_shared = rows["method"].isin(shared) if "method" in rows.columns else False
-        rows = rows.assign(**{RUN: np.where(is_edit | is_shared, label, "")})
+        has_wildcards = rows["method"].isin(shared) if "method" in rows.columns else False
+        rows = rows.assign(**{RUN: np.where(is_edit | has_wildcards, label, "")})
     if not part.provenance:
         return RunScores(part.path, rows, {})
     common = {field: part.provenance[field] for field in ("image_format",) if field in part.provenance}

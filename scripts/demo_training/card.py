@@ -7,8 +7,9 @@ from pathlib import Path
 from piebench_eval.data.sample import TYPE_NAMES
 from piebench_eval.demo.benchmark import IDEAL_FOLDER
 from piebench_eval.demo.embedded import WEIGHTS
-from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
-from piebench_eval.recipes.shipped import DEMO_RECIPE
+from piebench_eval.recipes.builtin import DEMO_RECIPE
+from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
+from piebench_eval.recipes.subset import select_combinations
 from piebench_eval.report.contact_sheet import run_sheet
 from piebench_eval.runs.execute import execute_run
 from piebench_eval.runs.plan import Selection, plan_run
@@ -57,7 +58,7 @@ One edit of each type by direct + p2p at the demo's settings (source, edit, idea
 
 def write_edits_sheet() -> None:
     """Edit one sample of each type by direct + p2p, as the demo does, and lay source, edit and ideal out."""
-    fields = narrow(read_recipe_fields(DEMO_RECIPE), ["direct"], ["p2p"], str(DEMO_RECIPE))
+    fields = select_combinations(read_recipe_fields(DEMO_RECIPE), ["direct"], ["p2p"], str(DEMO_RECIPE))
     recipe = build_recipe(fields, {}, str(DEMO_RECIPE))
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_run(recipe, None, Path(folder), Selection(limit=len(TYPE_NAMES)))

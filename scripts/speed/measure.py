@@ -15,7 +15,7 @@ from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.from_pretrained import load_complete
 from piebench_eval.recipes.combination import Combination
-from piebench_eval.runs.edit_batch import edit_batch, encode_inputs, working_resolution
+from piebench_eval.runs.batch_editing import edit_batch, encode_inputs, working_resolution
 from piebench_eval.runs.runner import EditResult
 from scripts.plain.edit import plain_edit
 from scripts.plain.model import PlainModel, plain_model

@@ -24,7 +24,7 @@ from piebench_eval.methods import METHODS
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.decoding import GPU_BATCH
 from piebench_eval.recipes.combination import Combination
-from piebench_eval.runs.forecast import plan_sampling
+from piebench_eval.runs.forecast import sampling_rows
 from scripts.speed.models import Size, new_text_encoder, new_unet, new_vae
 
 
@@ -131,7 +131,7 @@ def calculate_memory(
 
 def largest_step(combination: Combination, samples: Sequence[Sample]) -> tuple[int, RowBatch]:
     """The first sampling step with the most UNet rows, and these."""
-    plans = [plan_sampling(combination, sample) for sample in samples]
+    plans = [sampling_rows(combination, sample) for sample in samples]
     steps = [RowBatch.of_step(of_samples) for of_samples in zip(*plans, strict=True)]
     return max(enumerate(steps), key=lambda step: len(step[1].owners))
 

@@ -45,7 +45,7 @@ def project(
     """
     found = []
     for plan in planned:
-        rows = plan.rows_forward + plan.rows_backward - plan.rows_shared
+        rows = plan.nfe_forward + plan.nfe_backward - plan.nfe_reused
         if (like := _nearest(plan, rows, measured)) is None:
             return []
         seconds = ends[like.fastest.batch] + rows * seconds_per_row(like, ends)
@@ -60,7 +60,7 @@ def hours(projected: Sequence[Projected]) -> float:
 
 def _nearest(plan: Forecast, rows: float, measured: Sequence[Measured]) -> Measured | None:
     """The combination itself, or one that differentiates as well, or one that does not and has the method."""
-    differentiates = 0 < plan.rows_backward <= rows  # fewer rows than that: the optimisation is shared
+    differentiates = 0 < plan.nfe_backward <= rows  # fewer rows than that: the optimisation is shared
 
     def is_like(one: Measured) -> bool:
         if differentiates or one.backward:

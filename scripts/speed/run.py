@@ -16,10 +16,10 @@ from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.compile import compile_blocks
 from piebench_eval.models.loading import PRECISIONS, load_model, resolve_device
 from piebench_eval.models.precision import tf32
+from piebench_eval.recipes.builtin import recipe_file
 from piebench_eval.recipes.combination import Combination
 from piebench_eval.recipes.recipe import Recipe, build_recipe, read_recipe_fields
-from piebench_eval.recipes.shipped import recipe_file
-from piebench_eval.runs.edit_batch import working_resolution
+from piebench_eval.runs.batch_editing import working_resolution
 from piebench_eval.runs.forecast import count_evaluations, forecast
 from piebench_eval.runs.store.folder import Scan
 from scripts.speed.flops import flops_of_row, matrix_peak

@@ -37,9 +37,9 @@ def row_table(
         rows.append(
             [
                 one.combination,
-                _rows(plan.rows_forward, plan.rows_backward),
+                _rows(plan.nfe_forward, plan.nfe_backward),
                 _rows(one.forward, one.backward),
-                f"{plan.rows_shared:g}",
+                f"{plan.nfe_reused:g}",
                 _rows(plain.forward, plain.backward) if plain else _NONE,
                 _rows(*(reference.get(one.combination) or (None, None))),
             ]

@@ -7,7 +7,7 @@ from PIL import Image
 import piebench_eval as pb
 from piebench_eval.data.images import load_image
 from piebench_eval.models.nfe import EvaluationCounter
-from piebench_eval.recipes.shipped import DEMO_RECIPE
+from piebench_eval.recipes.builtin import DEMO_RECIPE
 from tests.support.runs import run
 
 PROMPTS = ("a round cake with orange frosting on a wooden plate", "a square cake with blue frosting")

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import piebench_eval
-from piebench_eval.recipes.shipped import recipe_file
+from piebench_eval.recipes.builtin import recipe_file
 from tests.support.commands import in_a_new_process, piebench
 from tests.support.processes import seconds_of_children
 

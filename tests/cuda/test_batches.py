@@ -2,7 +2,7 @@
 
 import pytest
 
-from piebench_eval.runs.edit_batch import edit_latents
+from piebench_eval.runs.batch_editing import edit_latents
 from scripts.speed.measure import NULL_TEXT_TOLERANCE, TOLERANCE
 
 pytestmark = pytest.mark.cuda

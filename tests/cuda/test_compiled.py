@@ -6,7 +6,7 @@ import torch
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.compile import compile_blocks
 from piebench_eval.models.loading import load_model
-from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
+from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
 from scripts.speed.measure import TOLERANCE
 from tests.cuda.test_precisions import ROUNDINGS, rms
 from tests.support.recipes import shipped

@@ -10,7 +10,7 @@ from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.loading import load_model
-from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
+from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
 from scripts.speed.measure import NULL_TEXT_TOLERANCE, TOLERANCE
 from tests.golden import record_own, recordings
 from tests.support.recipes import shipped

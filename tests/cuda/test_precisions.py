@@ -8,7 +8,7 @@ import torch
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.models.loading import PRECISIONS
-from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
+from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
 from tests.cuda.conftest import SIDE
 
 pytestmark = pytest.mark.cuda

@@ -10,7 +10,7 @@ from piebench_eval.data.images import encode_image, read_image
 from piebench_eval.models.loading import load_model
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs import worker
-from piebench_eval.runs.edit_batch import edit_batch
+from piebench_eval.runs.batch_editing import edit_batch
 from piebench_eval.runs.model_runner import ModelRunner
 from piebench_eval.runs.store.folder import RunStore
 from tests.support.runs import digests, recorded_edits, run

@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 
 from piebench_eval.cli.app import app
 from piebench_eval.demo.benchmark import embedded_benchmark
-from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
-from piebench_eval.recipes.shipped import DEMO_RECIPE
+from piebench_eval.recipes.builtin import DEMO_RECIPE
+from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
+from piebench_eval.recipes.subset import select_combinations
 from piebench_eval.runs.plan import Selection
 from piebench_eval.runs.shard import Shard
 from tests.demo.test_regression import BASELINES, no_control, no_offset, reversed_words
@@ -39,7 +40,7 @@ def benchmark(tmp_path_factory):
 @pytest.fixture(scope="module")
 def make(benchmark):
     """Make and score a run of the small recipe, with so many samples per batch, by so many shards."""
-    fields = narrow(read_recipe_fields(DEMO_RECIPE), ["direct"], ["p2p"], str(DEMO_RECIPE))
+    fields = select_combinations(read_recipe_fields(DEMO_RECIPE), ["direct"], ["p2p"], str(DEMO_RECIPE))
     recipe = build_recipe(fields, {"steps": 10}, str(DEMO_RECIPE))
 
     def scored(folder, batch_size=SAMPLES, shards=1):

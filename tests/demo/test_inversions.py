@@ -9,9 +9,9 @@ from piebench_eval.demo.embedded import DEMO
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.models.loading import load_model
+from piebench_eval.recipes.builtin import DEMO_RECIPE
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
-from piebench_eval.recipes.shipped import DEMO_RECIPE
-from piebench_eval.runs.edit_batch import encode_inputs
+from piebench_eval.runs.batch_editing import encode_inputs
 from tests.inversions.test_inversions import source_end
 
 

@@ -13,8 +13,9 @@ from piebench_eval.diffusion.loop import InversionResult
 from piebench_eval.gate.comparison import compare, failures
 from piebench_eval.methods.p2p import StepRanges
 from piebench_eval.metrics.networks.names import networks_for
-from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
-from piebench_eval.recipes.shipped import DEMO_RECIPE
+from piebench_eval.recipes.builtin import DEMO_RECIPE
+from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
+from piebench_eval.recipes.subset import select_combinations
 from piebench_eval.runs.execute import execute_run
 from piebench_eval.runs.machine import MachineOptions
 from piebench_eval.runs.plan import Selection, plan_run
@@ -41,7 +42,9 @@ def baseline():
 
 def quick_direct_p2p(folder, data):
     """The means of the demo's direct+p2p."""
-    recipe = build_recipe(narrow(read_recipe_fields(DEMO_RECIPE), ["direct"], ["p2p"], "demo"), {}, "demo")
+    recipe = build_recipe(
+        select_combinations(read_recipe_fields(DEMO_RECIPE), ["direct"], ["p2p"], "demo"), {}, "demo"
+    )
     plan = plan_run(
         recipe, data, folder, Selection(limit=DEMO_SAMPLES), MachineOptions(batch_size=DEMO_SAMPLES)
     )

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from piebench_eval.diffusion.ddim import ddim_invert
 from piebench_eval.diffusion.schedules import ddim_schedule, ddim_step
-from piebench_eval.runs.edit_batch import encode_inputs
+from piebench_eval.runs.batch_editing import encode_inputs
 from scripts.demo_training.unet import sd_scheduler
 
 ALPHA = st.floats(0.01, 0.999)

@@ -14,7 +14,7 @@ from piebench_eval.methods import METHODS
 from piebench_eval.methods.p2p import P2PSettings
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.quirks import Quirks
-from piebench_eval.runs.edit_batch import encode_inputs
+from piebench_eval.runs.batch_editing import encode_inputs
 from tests.support.plain import plain_edit
 
 BLENDED, INSERTED, UNBLENDED, HALF_FOUND = range(4)

@@ -15,7 +15,7 @@ from piebench_eval.diffusion.ddim import ddim_invert
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.methods.p2p import P2PSettings
 from piebench_eval.models.loading import load_model
-from piebench_eval.runs.edit_batch import encode_inputs
+from piebench_eval.runs.batch_editing import encode_inputs
 from tests.support.photos import save_photo_bench
 from tests.support.plain import plain_edit
 from tests.support.tiny_model import save_tiny_model

@@ -7,7 +7,7 @@ from piebench_eval.diffusion.loop import edit
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
-from piebench_eval.runs.edit_batch import encode_inputs
+from piebench_eval.runs.batch_editing import encode_inputs
 from tests.golden.record_own import FILE, RESOLUTION, SETTINGS, STEPS
 
 

@@ -14,7 +14,7 @@ from piebench_eval.inversions.null_text import NullTextSettings, SourceStep, opt
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.p2p import P2PSettings
 from piebench_eval.models.nfe import EvaluationCounter
-from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
+from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
 from tests.golden.recordings import (
     CASES,
     GREY_LEVELS,

@@ -3,7 +3,7 @@
 import pytest
 
 from piebench_eval.diffusion.schedules import ddim_schedule
-from piebench_eval.runs.edit_batch import encode_inputs
+from piebench_eval.runs.batch_editing import encode_inputs
 
 STEPS = 5
 

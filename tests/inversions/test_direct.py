@@ -9,7 +9,7 @@ from piebench_eval.inversions.ddim import TrajectorySettings, ddim_trajectory
 from piebench_eval.inversions.direct import DirectSettings, direct
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.recipe import build_recipe
-from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
+from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
 from tests.inversions.conftest import STEPS
 
 

@@ -12,7 +12,7 @@ from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.nfe import EvaluationCounter
-from piebench_eval.runs.edit_batch import encode_inputs
+from piebench_eval.runs.batch_editing import encode_inputs
 from tests.inversions.conftest import STEPS
 
 GUIDANCE = 7.5

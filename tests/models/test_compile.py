@@ -10,7 +10,7 @@ from piebench_eval.diffusion.controller import AttentionController, controlled
 from piebench_eval.models.compile import compile_blocks
 from piebench_eval.models.loading import load_model
 from piebench_eval.recipes.recipe import build_recipe
-from piebench_eval.runs.edit_batch import edit_latents
+from piebench_eval.runs.batch_editing import edit_latents
 
 METHODS = ["p2p", "pnp", "masactrl"]
 STEPS = 3

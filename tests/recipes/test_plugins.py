@@ -10,7 +10,7 @@ import pytest
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.methods import METHODS
-from piebench_eval.recipes.plugins import blamed_plugins, load_plugins
+from piebench_eval.recipes.plugins import load_plugins, plugin_errors
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.execute import execute_run
 from piebench_eval.runs.machine import MachineOptions
@@ -87,7 +87,7 @@ from pydantic import Field
 
 from piebench_eval.methods.base import Method
 from piebench_eval.methods.p2p import P2P
-from piebench_eval.registry import Settings
+from piebench_eval.settings import Settings
 
 Where = Literal["{default}", "nowhere"]
 
@@ -176,12 +176,12 @@ def test_an_error_while_planning_names_the_plugin_too(tiny_model, photo_bench, t
 
 def test_too_little_memory_is_no_plugins_fault(monkeypatch):
     monkeypatch.setattr(METHODS, "origin", lambda name: "plugin shared.py" if name == "p2p" else None)
-    with pytest.raises(RuntimeError, match="CUBLAS"), blamed_plugins("direct", "p2p"):
+    with pytest.raises(RuntimeError, match="CUBLAS"), plugin_errors("direct", "p2p"):
         raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
 
 
 def test_an_error_without_plugins_is_left_alone():
-    with pytest.raises(ZeroDivisionError), blamed_plugins("direct", "p2p"):
+    with pytest.raises(ZeroDivisionError), plugin_errors("direct", "p2p"):
         raise ZeroDivisionError
 
 

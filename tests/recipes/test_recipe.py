@@ -5,10 +5,11 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.quirks import Quirks, SettingsWithQuirks, own_fields, quirks_read_by
+from piebench_eval.recipes.builtin import recipe_file
 from piebench_eval.recipes.combination import CommonSettings
 from piebench_eval.recipes.overrides import parse_override
-from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
-from piebench_eval.recipes.shipped import recipe_file
+from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
+from piebench_eval.recipes.subset import select_combinations
 from tests.support.recipes import shipped
 
 FIELDS = {"model": "a/b", "inversions": ["ddim", "direct"], "methods": ["p2p"]}
@@ -160,23 +161,23 @@ def test_combinations_that_do_not_fit_are_named(combinations, named):
 
 def test_names_narrow_a_recipe():
     paper = read_recipe_fields(recipe_file("paper"))
-    assert build_recipe(narrow(paper, ["direct"], None, "x"), {}, "x").pairs == [
+    assert build_recipe(select_combinations(paper, ["direct"], None, "x"), {}, "x").pairs == [
         ("direct", "p2p"),
         ("direct", "masactrl"),
         ("direct", "pnp"),
     ]
-    one = build_recipe(narrow(paper, ["ddim"], ["pnp"], "x"), {}, "x")
+    one = build_recipe(select_combinations(paper, ["ddim"], ["pnp"], "x"), {}, "x")
     settings = one.combination("ddim", "pnp").inversion_settings
     assert settings.source_latents == "reconstruction" and settings.quirks.shifted_reconstruction
-    assert build_recipe(narrow(FIELDS, ["ddim"], ["pnp", "p2p"], "x"), {}, "x").pairs == [
+    assert build_recipe(select_combinations(FIELDS, ["ddim"], ["pnp", "p2p"], "x"), {}, "x").pairs == [
         ("ddim", "pnp"),
         ("ddim", "p2p"),
     ]
     for names in ((["null_text"], ["pnp"]), (["nothing"], None), (["direct"], ["proximal"])):
         with pytest.raises(PiebenchError, match=r"paper\.yaml has no such combination"):
-            narrow(paper, *names, "configs/paper.yaml")
+            select_combinations(paper, *names, "configs/paper.yaml")
     with pytest.raises(PiebenchError, match="--method"):
-        narrow({"model": "a"}, ["ddim"], None, "x")
+        select_combinations({"model": "a"}, ["ddim"], None, "x")
 
 
 def test_recipes_in_configs():
@@ -259,3 +260,9 @@ def test_a_quirk_in_its_former_place_is_shown_the_new_one(fields, place):
 def test_so_is_one_that_is_set(key):
     with pytest.raises(PiebenchError, match=rf"--set {key}: is quirks.{key.split('.')[-1]} now"):
         build({key: "raw"})
+
+
+def test_one_name_may_stand_for_a_list_beside_combinations():
+    fields = {**FIELDS, "inversions": "ddim", "methods": "p2p", "combinations": {"ddim+p2p": None}}
+    recipe = build_recipe(select_combinations(fields, None, None, "x"), {}, "x")
+    assert recipe.pairs == [("ddim", "p2p")]

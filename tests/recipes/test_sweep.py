@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from piebench_eval.cli.app import app
 from piebench_eval.errors import PiebenchError
+from piebench_eval.recipes.builtin import recipe_file
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
-from piebench_eval.recipes.shipped import recipe_file
 from piebench_eval.recipes.sweep import (
     RECIPE_FIELD,
     axes_of_fields,

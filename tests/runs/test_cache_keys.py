@@ -19,7 +19,7 @@ import torch
 
 from piebench_eval.diffusion.loop import InversionResult
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.registry import Settings
+from piebench_eval.settings import Settings
 
 
 class NoSettings(Settings):

@@ -12,9 +12,10 @@ from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.nfe import EvaluationCounter
-from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
-from piebench_eval.recipes.shipped import recipe_file
-from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
+from piebench_eval.recipes.builtin import recipe_file
+from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
+from piebench_eval.recipes.subset import select_combinations
+from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
 from piebench_eval.runs.forecast import count_evaluations
 from piebench_eval.runs.store.records import EditKey
 from tests.support.pairs import EVERY_PAIR, marked
@@ -141,7 +142,9 @@ def test_a_batch_gives_what_its_samples_give_alone(model, samples, inversion, me
 @pytest.fixture(scope="module")
 def table1(tiny_model):
     overrides = {"model": str(tiny_model), "resolution": SIDE}
-    fields = narrow(read_recipe_fields(recipe_file("table1")), ["direct", "ddim", "edit_friendly"], None, "")
+    fields = select_combinations(
+        read_recipe_fields(recipe_file("table1")), ["direct", "ddim", "edit_friendly"], None, ""
+    )
     return build_recipe(fields, overrides, "table1")
 
 

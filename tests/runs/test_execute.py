@@ -7,6 +7,10 @@ import pytest
 
 from piebench_eval import files
 from piebench_eval.errors import PiebenchError
+from piebench_eval.runs import execute
+from piebench_eval.runs.engines.base import WorkersSilent
+from piebench_eval.runs.engines.choice import choose_engine
+from piebench_eval.runs.engines.in_process import InProcessEngine
 from piebench_eval.runs.plan import Selection, plan_run
 from piebench_eval.runs.shard import Shard
 from piebench_eval.runs.store.folder import RunStore
@@ -112,6 +116,20 @@ def test_progress_counts_what_was_found(edit):
     told = edit().reports
     assert (told[0].done, told[0].total) == (4, 8) and (told[-1].done, told[-1].total) == (8, 8)
     assert [progress.done for progress in told] == sorted(progress.done for progress in told)
+
+
+def test_silent_workers_are_reported_as_silent(edit, monkeypatch):
+    class SilentAtFirst(InProcessEngine):
+        def run(self, queue):
+            yield WorkersSilent("no answer yet")
+            yield from super().run(queue)
+
+    def choose(plan, session, devices):
+        return SilentAtFirst(choose_engine(plan, session, devices)._spec, plan.recipe)
+
+    monkeypatch.setattr(execute, "choose_engine", choose)
+    summary = edit()
+    assert summary.made == 8 and summary.warnings == ["no answer yet"]
 
 
 def test_nothing_is_loaded_for_a_finished_run(edit, fake_recipe, photo_bench, tmp_path):

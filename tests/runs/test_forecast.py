@@ -3,8 +3,9 @@
 import pytest
 
 from piebench_eval.demo.embedded import DEMO
-from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
-from piebench_eval.recipes.shipped import DEMO_RECIPE
+from piebench_eval.recipes.builtin import DEMO_RECIPE
+from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
+from piebench_eval.recipes.subset import select_combinations
 from piebench_eval.runs.forecast import count_evaluations, forecast
 from piebench_eval.runs.jobs import plan_jobs
 from piebench_eval.runs.plan import Selection
@@ -32,7 +33,7 @@ def test_every_edit_costs_the_foretold_rows(recipe, photo_bench, samples, tmp_pa
     for key, record in records.items():
         cost = foretold[EditKey(*key)]
         counted = [record[f"unet_rows_{kind}"] for kind in ("forward", "backward", "reused")]
-        assert [cost.forward, cost.backward, cost.shared] == counted, key
+        assert [cost.forward, cost.backward, cost.reused] == counted, key
 
 
 def test_an_optimisation_counts_as_if_it_never_stopped_early(tiny_model, samples):
@@ -46,7 +47,7 @@ def test_an_optimisation_counts_as_if_it_never_stopped_early(tiny_model, samples
 def test_the_papers_costs_are_those_of_the_readme(samples):
     for name, rows in (("direct+masactrl", 196), ("direct+pnp", 190), ("ddim+pnp", 240)):
         inversion, method = name.split("+")
-        fields = narrow(
+        fields = select_combinations(
             read_recipe_fields(DEMO_RECIPE.with_name("table1.yaml")), [inversion], [method], "table1"
         )
         recipe = build_recipe(fields, {"model": DEMO}, "table1")
@@ -65,6 +66,6 @@ def test_time_follows_the_pace_of_the_records(recipe, samples):
     parts = forecast(recipe, samples, Scan(done, missing=[key for key in keys if key not in done]))
     by_name = {part.combination: part for part in parts}
     assert (by_name["ddim+p2p"].done, by_name["ddim+p2p"].missing) == (1, 3)
-    assert by_name["ddim+p2p"].seconds == pytest.approx(2 * by_name["ddim+p2p"].rows_to_compute)
+    assert by_name["ddim+p2p"].seconds == pytest.approx(2 * by_name["ddim+p2p"].nfe_to_compute)
     # Without a record of its own, a combination goes at the pace of all.
-    assert by_name["ddim+pnp"].seconds == pytest.approx(1.25 * by_name["ddim+pnp"].rows_to_compute)
+    assert by_name["ddim+pnp"].seconds == pytest.approx(1.25 * by_name["ddim+pnp"].nfe_to_compute)

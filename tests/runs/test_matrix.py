@@ -27,7 +27,7 @@ from piebench_eval.models import loading
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.loading import PRECISIONS, load_model
 from piebench_eval.recipes.recipe import build_recipe
-from piebench_eval.runs.edit_batch import edit_batch
+from piebench_eval.runs.batch_editing import edit_batch
 from piebench_eval.runs.jobs import check_edits, plan_jobs
 from piebench_eval.runs.machine import MachineOptions, WorkerSpec
 from piebench_eval.runs.model_runner import ModelRunner

@@ -12,7 +12,7 @@ from piebench_eval.methods import METHODS
 from piebench_eval.methods.pnp import PnPController
 from piebench_eval.models import base as base_module
 from piebench_eval.models.nfe import EvaluationCounter
-from piebench_eval.runs.edit_batch import encode_inputs
+from piebench_eval.runs.batch_editing import encode_inputs
 from tests.support.fake_cuda import CUDA, HostToDevice, fake_model
 from tests.support.pairs import EVERY_PAIR
 

@@ -1,7 +1,7 @@
 """Who gets what next."""
 
 from piebench_eval.runs.jobs import Job, JobGroup, ModelSpec
-from piebench_eval.runs.queue import ATTEMPTS, JobQueue
+from piebench_eval.runs.queue import MAX_ATTEMPTS, JobQueue
 
 MODEL = ModelSpec("m", None, "fp32")
 
@@ -52,7 +52,7 @@ def test_others_get_what_a_dead_worker_had():
 
 def test_a_job_that_kills_its_workers_is_given_up_and_the_rest_goes_on():
     queue = JobQueue([group(0, 2)])
-    for _ in range(ATTEMPTS - 1):
+    for _ in range(MAX_ATTEMPTS - 1):
         assert name(queue.next_job("a")) == "0.0"
         assert queue.requeue("a") is None
     assert name(queue.next_job("b")) == "0.0"
@@ -74,7 +74,7 @@ def test_a_worker_may_be_given_a_job_before_its_last_is_saved():
 
 def test_a_job_that_was_only_being_saved_is_no_killer():
     queue = JobQueue([group(0, 2)])
-    for _ in range(ATTEMPTS - 1):
+    for _ in range(MAX_ATTEMPTS - 1):
         assert [name(queue.next_job("a")), name(queue.next_job("a"))] == ["0.0", "0.1"]
         assert queue.requeue("a") is None
     queue.next_job("a"), queue.next_job("a")

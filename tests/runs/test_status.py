@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
-from piebench_eval.recipes.shipped import DEMO_RECIPE
+from piebench_eval.recipes.builtin import DEMO_RECIPE
+from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
+from piebench_eval.recipes.subset import select_combinations
 from piebench_eval.runs.plan import Selection
 from piebench_eval.runs.status import CombinationStatus, status_of_run
 from piebench_eval.runs.store.dataset import dataset_of_run
@@ -66,7 +67,7 @@ SECONDS, SIZE = 40, 8
 def forty(tmp_path_factory):
     """A finished run of 40 samples."""
     recipe = build_recipe(
-        narrow(read_recipe_fields(DEMO_RECIPE), ["ddim", "direct"], ["p2p"], "demo"), {}, "demo"
+        select_combinations(read_recipe_fields(DEMO_RECIPE), ["ddim", "direct"], ["p2p"], "demo"), {}, "demo"
     )
     folder = tmp_path_factory.mktemp("forty") / "run"
     run(recipe, None, folder, make_runner=fake_runner())
@@ -164,7 +165,9 @@ def test_a_picture_with_another_content_is_found_when_asked(folder):
 
 
 def test_a_run_folder_that_was_moved_knows_its_own_benchmark(tmp_path):
-    recipe = build_recipe(narrow(read_recipe_fields(DEMO_RECIPE), ["direct"], ["p2p"], "demo"), {}, "demo")
+    recipe = build_recipe(
+        select_combinations(read_recipe_fields(DEMO_RECIPE), ["direct"], ["p2p"], "demo"), {}, "demo"
+    )
     run(recipe, None, tmp_path / "here", Selection(limit=1), make_runner=fake_runner())
     shutil.move(tmp_path / "here", tmp_path / "there")
     assert status(tmp_path / "there").parts == [CombinationStatus("direct+p2p", 1, 0, 0)]

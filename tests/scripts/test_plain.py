@@ -7,7 +7,7 @@ import torch
 
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.recipes.recipe import build_recipe
-from piebench_eval.runs.edit_batch import edit_latents, encode_inputs
+from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
 from scripts.plain.edit import plain_edit
 from scripts.plain.model import plain_model
 from scripts.speed.reference_evaluations import reference_evaluations

@@ -8,7 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from piebench_eval.quirks import Quirks, quirks_read_by
 from piebench_eval.recipes.overrides import SECTIONS
 from piebench_eval.recipes.recipe import Recipe
-from piebench_eval.registry import Settings
+from piebench_eval.settings import Settings
 from tests.support.pairwise import Item
 
 ABSENT = "absent"

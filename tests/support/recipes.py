@@ -1,7 +1,7 @@
 """Recipes that come with the package."""
 
+from piebench_eval.recipes.builtin import recipe_file
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
-from piebench_eval.recipes.shipped import recipe_file
 
 
 def shipped(name, overrides=None):

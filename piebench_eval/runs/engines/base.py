@@ -52,6 +52,21 @@ class WorkerLost:
     replaced: bool
 
 
+@dataclass(frozen=True)
+class WorkersSilent:
+    """Workers have not answered for a long time; the run waits for them.
+
+    Attributes:
+        reason: which workers, and what the user can look at.
+    """
+
+    reason: str
+
+
+Event = Outcome | ModelLoaded | WorkerLost | WorkersSilent
+"""What an engine yields."""
+
+
 class Engine(Protocol):
     """Executes jobs.
 
@@ -61,7 +76,7 @@ class Engine(Protocol):
 
     name: str
 
-    def run(self, queue: JobQueue) -> Generator[Outcome | ModelLoaded | WorkerLost, None, None]:
+    def run(self, queue: JobQueue) -> Generator[Event, None, None]:
         """Do every job of the queue; closing the generator ends all workers at once.
 
         Raises:

@@ -45,9 +45,9 @@ def choose_engine(plan: RunPlan, session: str, devices: list[str]) -> Engine:
         from piebench_eval.runs.engines.in_process import InProcessEngine
 
         return InProcessEngine(spec, plan.recipe)
-    from piebench_eval.runs.engines.local import LocalEngine
+    from piebench_eval.runs.engines.multiprocess import MultiprocessEngine
 
     specs = [replace(spec, device=device) for _ in range(machine.workers or 1) for device in devices]
     # Between them, the workers have as many threads as there are cores.
     threads = max(1, usable_cores() // len(specs))
-    return LocalEngine([replace(spec, threads=threads) for spec in specs], plan.recipe)
+    return MultiprocessEngine([replace(spec, threads=threads) for spec in specs], plan.recipe)

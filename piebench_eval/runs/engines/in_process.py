@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.device_errors import first_line, is_device_error
-from piebench_eval.runs.engines.base import ModelLoaded, WorkerLost
+from piebench_eval.runs.engines.base import Event, ModelLoaded
 from piebench_eval.runs.worker import DeviceUnusableError, Worker
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class InProcessEngine:
     def __init__(self, spec: WorkerSpec, recipe: Recipe):
         self._spec, self._recipe = spec, recipe
 
-    def run(self, queue: JobQueue) -> Generator[Outcome | ModelLoaded | WorkerLost, None, None]:
+    def run(self, queue: JobQueue) -> Generator[Event, None, None]:
         """See ``Engine.run``."""
         try:
             worker = Worker(self._spec, self._recipe, _NAME)
@@ -55,7 +55,7 @@ class InProcessEngine:
             ) from error
 
 
-def _run_jobs(worker: Worker, queue: JobQueue) -> Generator[Outcome | ModelLoaded | WorkerLost, None, None]:
+def _run_jobs(worker: Worker, queue: JobQueue) -> Generator[Event, None, None]:
     saving: deque[Future[list[Outcome]]] = deque()
     loaded = unusable = None
     try:

@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.device_errors import first_line, is_device_error
-from piebench_eval.runs.engines.base import ModelLoaded, WorkerLost, recipe_for_worker, saved_edits
-from piebench_eval.runs.queue import ATTEMPTS
+from piebench_eval.runs.engines.base import (
+    Event,
+    ModelLoaded,
+    WorkerLost,
+    WorkersSilent,
+    recipe_for_worker,
+    saved_edits,
+)
+from piebench_eval.runs.queue import MAX_ATTEMPTS
 from piebench_eval.runs.worker import DeviceUnusableError
 
 if TYPE_CHECKING:
@@ -37,7 +44,7 @@ class RayEngine:
     def __init__(self, spec: WorkerSpec, recipe: Recipe):
         self._spec, self._recipe, self._machine = spec, recipe, spec.machine
 
-    def run(self, queue: JobQueue) -> Generator[Outcome | ModelLoaded | WorkerLost, None, None]:
+    def run(self, queue: JobQueue) -> Generator[Event, None, None]:
         """See ``Engine.run``."""
         ray = _import_ray()
         _connect(ray, self._machine.ray_address)
@@ -67,7 +74,7 @@ class RayEngine:
         device = "cuda:0" if share else "cpu"
         spec = replace(self._spec, device=device, threads=None if share else cores)
         make = ray.remote(Actor).options(
-            num_cpus=cores, num_gpus=share, max_restarts=-1, max_task_retries=ATTEMPTS - 1
+            num_cpus=cores, num_gpus=share, max_restarts=-1, max_task_retries=MAX_ATTEMPTS - 1
         )
         return {
             str(number): make.remote(spec, self._recipe.to_yaml(), str(number)) for number in range(count)
@@ -85,7 +92,7 @@ class Actor:
 
         self._failure: str | None = None
         self._spec = spec
-        # Ray would start an actor again and again whose constructor fails.
+        # If the constructor failed, Ray would start the actor again and again.
         try:
             self._recipe = recipe_for_worker(spec, recipe)
             self._worker = Worker(spec, self._recipe, f"{name}-{socket.gethostname()}-{os.getpid()}")
@@ -149,7 +156,7 @@ class Actor:
 
 def _run_jobs(
     ray: Any, actors: dict[str, Any], awaited: dict[Any, str], queue: JobQueue, shared_files: bool
-) -> Generator[Outcome | ModelLoaded | WorkerLost, None, None]:
+) -> Generator[Event, None, None]:
     """Hand jobs to actors as they become free."""
     models: dict[str, ModelSpec] = {}
     assigned: dict[str, tuple[ModelSpec, Job]] = {}
@@ -173,9 +180,7 @@ def _run_jobs(
         ready, _ = ray.wait(list(awaited), num_returns=1, timeout=_SILENCE_SECONDS)
         if not ready:
             names = ", ".join(sorted(awaited.values(), key=int))
-            yield WorkerLost(
-                names, f"no answer from actors {names}; ray status shows what they wait for", None, True
-            )
+            yield WorkersSilent(f"no answer from actors {names}; ray status shows what they wait for")
             continue
         name = awaited.pop(ready[0])
         try:

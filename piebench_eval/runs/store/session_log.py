@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 SESSIONS_FOLDER = "sessions"
 PLANNED_EVALUATIONS = "planned_rows"
-"""Field of a session log: model evaluations of an edit by each combination, once they are counted."""
+"""Field of a session log: planned model evaluations per edit, by combination, once they are counted."""
 
 _FIELDS = {"started", "data_folder", "samples", "models"}
 
 
 class SessionLog:
-    """The log of one session, that is one command's work on a run: a file that only it writes.
+    """The log of one session: a file that only its command writes. A session is one command's work on a run.
 
     Attributes:
         name: name of the session; unique, and sorted by time.

@@ -14,8 +14,8 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics import METRICS as REGISTRY
 from piebench_eval.metrics.networks.names import MetricModels
 from piebench_eval.metrics.protocol import PAPER
+from piebench_eval.recipes.builtin import recipe_file
 from piebench_eval.recipes.recipe import Recipe, build_recipe, read_recipe_fields
-from piebench_eval.recipes.shipped import recipe_file
 from piebench_eval.tables.layout import METRICS
 from piebench_eval.tables.paper.published import load_published
 from piebench_eval.tables.paper.tolerances import agrees, reproduction_tolerance

@@ -16,9 +16,11 @@ import torch
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.engines import ray as ray_engine
+from piebench_eval.runs.engines.base import WorkersSilent
 from piebench_eval.runs.jobs import plan_jobs
+from piebench_eval.runs.queue import JobQueue
 from piebench_eval.runs.store.session_log import read_sessions
-from tests.runs.engines.test_local import kill_a_worker
+from tests.runs.engines.test_multiprocess import kill_a_worker
 from tests.runs.test_worker import worker_spec
 from tests.support.fake_runner import fake_runner
 from tests.support.runs import digests, recorded_edits, run, wait_for_end, wait_for_pictures
@@ -196,3 +198,11 @@ def test_an_actor_with_a_broken_gpu_makes_room_for_another(fake_recipe, samples,
     (group,) = plan_jobs(fake_recipe, samples, batch_size=4)
     with pytest.raises(Ended):
         actor.run(group.model, group.jobs[0], None)
+
+
+def test_actors_that_do_not_answer_are_not_lost(fake_recipe, samples):
+    fake_ray = SimpleNamespace(wait=lambda awaited, num_returns, timeout: ([], awaited))
+    queue = JobQueue(plan_jobs(fake_recipe, samples, batch_size=4))
+    events = ray_engine._run_jobs(fake_ray, {}, {"ping": "0", "other ping": "1"}, queue, True)
+    silent = WorkersSilent("no answer from actors 0, 1; ray status shows what they wait for")
+    assert [next(events), next(events)] == [silent, silent]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from piebench_eval.models.loading import load_model
-from piebench_eval.runs.edit_batch import edit_latents
+from piebench_eval.runs.batch_editing import edit_latents
 from scripts.speed.measure import TOLERANCE, beside_plain, measure, plain_unet, time_ends
 from scripts.speed.models import SIZES, save_model
 from scripts.speed.samples import save_samples

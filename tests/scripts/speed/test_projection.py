@@ -37,7 +37,7 @@ def test_more_steps_take_more_rows_and_no_more_encoding():
 def test_the_pace_is_that_of_the_nearest(plan, pace_of):
     (found,) = project([plan], [NULL_TEXT, P2P], ENDS)
     assert found.pace_of == pace_of
-    assert found.rows == plan.rows_forward + plan.rows_backward - plan.rows_shared
+    assert found.rows == plan.nfe_forward + plan.nfe_backward - plan.nfe_reused
 
 
 def test_nothing_is_projected_from_another_method():

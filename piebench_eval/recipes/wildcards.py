@@ -1,4 +1,4 @@
-"""Settings of a recipe file for all combinations of an inversion: ``INVERSION+*``."""
+"""Wildcards in a recipe file: ``INVERSION+*`` has settings for all combinations of an inversion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from piebench_eval.inversions import INVERSIONS
 _ALL_METHODS = "+*"
 
 
-def is_shared(combinations: Any) -> bool:
+def has_wildcards(combinations: Any) -> bool:
     """Whether ``combinations`` of a recipe uses ``INVERSION+*``, and so does not list single combinations.
 
     Args:
@@ -19,7 +19,7 @@ def is_shared(combinations: Any) -> bool:
     return isinstance(combinations, dict) and any(str(name).endswith(_ALL_METHODS) for name in combinations)
 
 
-def spread(combinations: Any, inversions: Any, methods: Any) -> Any:
+def expand_wildcards(combinations: Any, inversions: Any, methods: Any) -> Any:
     """Expand ``INVERSION+*`` to the settings of every combination of the inversion.
 
     Args:
@@ -34,11 +34,11 @@ def spread(combinations: Any, inversions: Any, methods: Any) -> Any:
     Raises:
         PiebenchError: single combinations are listed too, or an inversion or its settings are invalid.
 
-    >>> spread({"direct+*": {"guidance": 5}}, ["ddim", "direct"], "p2p")
+    >>> expand_wildcards({"direct+*": {"guidance": 5}}, ["ddim", "direct"], "p2p")
     {'ddim+p2p': {}, 'direct+p2p': {'guidance': 5}}
-    >>> spread({"direct+*": {"guidance": 5}}, ["ddim"], "p2p")
+    >>> expand_wildcards({"direct+*": {"guidance": 5}}, ["ddim"], "p2p")
     """
-    if not is_shared(combinations):
+    if not has_wildcards(combinations):
         return combinations
     for name, own in combinations.items():
         if not str(name).endswith(_ALL_METHODS):
@@ -50,14 +50,14 @@ def spread(combinations: Any, inversions: Any, methods: Any) -> Any:
             raise PiebenchError(f"combinations.{name}: is no mapping of settings")
     pairs = {
         f"{inversion}+{method}": dict(combinations.get(f"{inversion}{_ALL_METHODS}", {}))
-        for inversion in _names(inversions)
-        for method in _names(methods)
+        for inversion in listed_names(inversions)
+        for method in listed_names(methods)
     }
     return pairs if any(pairs.values()) else None
 
 
-def _names(given: Any) -> list[Any]:
-    """Names in a recipe file, given as one name, a list, or a mapping to settings."""
+def listed_names(given: Any) -> list[Any]:
+    """Names in a recipe file, given as one name, a list, or a mapping to settings; else none."""
     if isinstance(given, str):
         return [given]
     return list(given) if isinstance(given, list | dict) else []

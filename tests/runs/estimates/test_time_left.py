@@ -9,14 +9,15 @@ from functools import partial
 import pytest
 
 from piebench_eval.demo.benchmark import write_benchmark
-from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
-from piebench_eval.recipes.shipped import DEMO_RECIPE
+from piebench_eval.recipes.builtin import DEMO_RECIPE
+from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
+from piebench_eval.recipes.subset import select_combinations
 from piebench_eval.runs import worker
+from piebench_eval.runs.estimates.evaluation_forecaster import EvaluationForecaster
+from piebench_eval.runs.estimates.time_left import TimeLeft
 from piebench_eval.runs.forecast import count_evaluations
 from piebench_eval.runs.jobs import Job
 from piebench_eval.runs.plan import Selection, plan_run
-from piebench_eval.runs.progress.evaluation_forecaster import EvaluationForecaster
-from piebench_eval.runs.progress.time_left import TimeLeft
 from piebench_eval.runs.runner import EditResult
 from piebench_eval.runs.store.records import EditKey, Outcome
 from piebench_eval.runs.store.session_log import read_sessions
@@ -71,7 +72,7 @@ def make_slow(spec, recipe, clock, rows):
 
 def recipe_of(*inversions):
     return build_recipe(
-        narrow(read_recipe_fields(DEMO_RECIPE), list(inversions), ["p2p"], "demo"), {}, "demo"
+        select_combinations(read_recipe_fields(DEMO_RECIPE), list(inversions), ["p2p"], "demo"), {}, "demo"
     )
 
 

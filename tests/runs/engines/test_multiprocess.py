@@ -9,7 +9,7 @@ import pytest
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs import worker as worker_module
-from piebench_eval.runs.queue import ATTEMPTS
+from piebench_eval.runs.queue import MAX_ATTEMPTS
 from piebench_eval.runs.store.session_log import read_sessions
 from tests.support.fake_runner import FakeRunner, fake_runner
 from tests.support.runs import digests, recorded_edits, run
@@ -70,7 +70,7 @@ def test_an_edit_that_kills_its_workers_fails_and_the_rest_is_made(
     summary = run(fake_recipe, photo_bench, out, workers=2, make_runner=fake_runner(kills=(deadly,)))
     assert summary.made == 6
     assert set(summary.failed) == {f"ddim+p2p {deadly}", f"direct+p2p {deadly}"}
-    assert all(f"{ATTEMPTS} workers died" in error for error in summary.failed.values())
+    assert all(f"{MAX_ATTEMPTS} workers died" in error for error in summary.failed.values())
     again = run(fake_recipe, photo_bench, out, make_runner=fake_runner(), retry_failed=True)
     assert (again.made, again.found, again.failed) == (2, 6, {})
 

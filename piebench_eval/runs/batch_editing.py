@@ -19,7 +19,7 @@ from piebench_eval.methods.base import prompts_of_sample
 from piebench_eval.models.location import LATENT_DIVISOR
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.models.precision import tf32
-from piebench_eval.recipes.plugins import blamed_plugins
+from piebench_eval.recipes.plugins import plugin_errors
 from piebench_eval.runs.runner import EditResult
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def edit_batch(
     _reset_peak_memory(model.device)
     model.evaluations = EvaluationCounter()
     fast = tf32(combination.common.precision == "tf32")
-    with fast, blamed_plugins(combination.inversion, combination.method):
+    with fast, plugin_errors(combination.inversion, combination.method):
         latents, notes = edit_latents(model, samples, combination, read)
     finite = latents.flatten(1).isfinite().all(dim=1).tolist()
     if non_finite := [sample.id for sample, good in zip(samples, finite, strict=True) if not good]:

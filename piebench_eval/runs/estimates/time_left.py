@@ -7,9 +7,9 @@ from datetime import datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.runs.progress.edit_costs import EditCosts
-from piebench_eval.runs.progress.evaluation_forecaster import EvaluationForecaster
-from piebench_eval.runs.progress.pace import Pace, joint_speed
+from piebench_eval.runs.estimates.edit_costs import EditCosts
+from piebench_eval.runs.estimates.evaluation_forecaster import EvaluationForecaster
+from piebench_eval.runs.estimates.pace import Pace, joint_speed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

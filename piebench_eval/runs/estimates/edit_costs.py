@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def computed_evaluations(record: Mapping[str, Any]) -> int:
-    """Model evaluations, forward and backward, of an edit that no earlier edit had computed.
+    """Model evaluations of an edit, forward and backward, that no earlier edit had computed.
 
     Args:
-        record: the record of the edit.
+        record: the record of the edit; its fields ``unet_rows_*`` are model evaluations.
     """
     needed = record.get("unet_rows_forward", 0) + record.get("unet_rows_backward", 0)
     return int(needed - record.get("unet_rows_reused", 0))

@@ -3,8 +3,9 @@
 import pytest
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.recipes.recipe import build_recipe, narrow, read_recipe_fields
-from piebench_eval.recipes.shipped import DEMO_RECIPE
+from piebench_eval.recipes.builtin import DEMO_RECIPE
+from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
+from piebench_eval.recipes.subset import select_combinations
 
 FIELDS = {"model": "a/b", "inversions": ["ddim", "direct"], "methods": ["p2p", "pnp"]}
 
@@ -34,9 +35,11 @@ def test_what_is_overridden_holds_for_them_too():
 
 def test_other_inversions_and_methods_may_be_asked_of_the_demos_recipe():
     fields = read_recipe_fields(DEMO_RECIPE)
-    other = build_recipe(narrow(fields, ["negative_prompt", "edit_friendly"], ["proximal"], "x"), {}, "x")
+    other = build_recipe(
+        select_combinations(fields, ["negative_prompt", "edit_friendly"], ["proximal"], "x"), {}, "x"
+    )
     assert guidances(other) == {("negative_prompt", "proximal"): 7.5, ("edit_friendly", "proximal"): 5}
-    quick = build_recipe(narrow(fields, ["ddim", "direct"], ["p2p"], "x"), {}, "x")
+    quick = build_recipe(select_combinations(fields, ["ddim", "direct"], ["p2p"], "x"), {}, "x")
     assert quick.combinations is None
 
 

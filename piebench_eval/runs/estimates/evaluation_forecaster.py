@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from piebench_eval.data.sample import Sample
     from piebench_eval.recipes.recipe import Recipe
 
-_COUNT = "from piebench_eval.runs.progress.evaluation_forecaster import _count; _count()"
+_COUNT = "from piebench_eval.runs.estimates.evaluation_forecaster import _count; _count()"
 _NICENESS = 10
 
 

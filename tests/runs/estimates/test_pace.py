@@ -2,7 +2,7 @@
 
 import pytest
 
-from piebench_eval.runs.progress.pace import Pace, joint_speed
+from piebench_eval.runs.estimates.pace import Pace, joint_speed
 
 
 def bursts(count, start=0.0, spread=0.01, seconds=40.0, size=8):

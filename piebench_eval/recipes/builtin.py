@@ -1,4 +1,4 @@
-"""The recipes of ``configs/``: beside the package in a clone, inside it when installed."""
+"""The recipes that come with the package: in ``configs/``, beside it in a clone, inside it when installed."""
 
 from pathlib import Path
 

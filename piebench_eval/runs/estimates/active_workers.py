@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from piebench_eval.runs.progress.edit_costs import cost_of
-from piebench_eval.runs.progress.pace import joint_speed
-from piebench_eval.runs.progress.time_left import WorkerPace
+from piebench_eval.runs.estimates.edit_costs import cost_of
+from piebench_eval.runs.estimates.pace import joint_speed
+from piebench_eval.runs.estimates.time_left import WorkerPace
 from piebench_eval.runs.store.records import edits_of_logs
 from piebench_eval.runs.store.session_log import sessions_by_name
 

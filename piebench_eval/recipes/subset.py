@@ -1,0 +1,72 @@
+"""Choose some of a recipe's inversions, methods and combinations: ``--inversion`` and ``--method``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.recipes.overrides import SECTIONS
+from piebench_eval.recipes.wildcards import has_wildcards, listed_names
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping, Sequence
+
+
+def select_combinations(
+    fields: Mapping[str, Any], inversions: Sequence[str] | None, methods: Sequence[str] | None, source: str
+) -> dict[str, Any]:
+    """Choose inversions and methods of a recipe's fields, or add them where it lists no combinations.
+
+    Args:
+        fields: fields of the recipe.
+        inversions: names to choose; None leaves the recipe's.
+        methods: likewise.
+        source: where the fields come from, for messages.
+
+    Raises:
+        PiebenchError: neither fields nor names say which; or the recipe lists combinations, and not these.
+    """
+    selected = dict(fields)
+    asked = dict(zip(SECTIONS, (inversions, methods), strict=True))
+    for prefix, names in asked.items():
+        field = SECTIONS[prefix].field
+        if names is not None:
+            settings = fields.get(field)
+            selected[field] = {
+                name: settings.get(name) if isinstance(settings, dict) else None for name in names
+            }
+        elif fields.get(field) is None:
+            raise PiebenchError(
+                f"say which with --{prefix}, or give a recipe with --config; see piebench methods"
+            )
+    listed = fields.get("combinations")
+    if isinstance(listed, dict) and not has_wildcards(listed):
+        selected["combinations"] = _of_selected(listed, selected)
+        used = {part for name in selected["combinations"] for part in str(name).split("+")}
+        for prefix, names in asked.items():
+            if absent := [name for name in names or () if name not in used]:
+                raise PiebenchError(
+                    f"--{prefix} {','.join(absent)}: {source} has no such combination; it has "
+                    f"{', '.join(map(str, listed))}"
+                )
+            field = SECTIONS[prefix].field
+            selected[field] = _only(selected[field], used)
+    return selected
+
+
+def _of_selected(listed: Mapping[Any, Any], selected: Mapping[str, Any]) -> dict[Any, Any]:
+    """The listed combinations whose inversion and method are selected."""
+    names = [listed_names(selected[section.field]) for section in SECTIONS.values()]
+    chosen = {}
+    for name, own in listed.items():
+        # A name of another form than INVERSION+METHOD is kept here, and refused with the recipe.
+        parts = zip(str(name).split("+"), names, strict=False)
+        if all(part in selected_names for part, selected_names in parts):
+            chosen[name] = own
+    return chosen
+
+
+def _only(section: Any, used: Container[Any]) -> Any:
+    """A section of a recipe with only those names that are used; with their settings if it has any."""
+    names = [name for name in listed_names(section) if name in used]
+    return {name: section[name] for name in names} if isinstance(section, dict) else names
