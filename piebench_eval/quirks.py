@@ -25,7 +25,7 @@ def _quirk(default: Any, description: str, read_by: tuple[str, ...] = ()) -> Any
 
 
 class Quirks(Settings):
-    """The section ``quirks`` of a recipe; its defaults are what one would do oneself.
+    """The section ``quirks`` of a recipe; its defaults are the values of a clean implementation.
 
     "The paper's code" is the Direct Inversion paper's repository, whose numbers Table 1 holds.
     """

@@ -12,6 +12,12 @@ from tests.conftest import REPOSITORY
 PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
 READ_ON_ITS_OWN = [REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")]
 FILE = re.compile(r"`((?:[\w.-]+/)+[\w-]+\.(?:py|sh|md|ya?ml|png))`")
+DOCUMENTED_FOR_PLUGINS = (
+    "diffusion.loop.EditInputs",
+    "diffusion.schedules.Schedule",
+    "models.base.DiffusionModel",
+    "registry.Settings",
+)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)[^)]*\)")
 
 
@@ -23,7 +29,8 @@ def test_the_site_builds_without_a_warning(tmp_path):
     reference = (tmp_path / "site" / "python" / "index.html").read_text(encoding="utf-8")
     assert all(f'id="piebench_eval.{name}"' in reference for name in ("run", "score", "table", "edit"))
     plugin = (tmp_path / "site" / "extending" / "index.html").read_text(encoding="utf-8")
-    assert "SharedController" in plugin
+    assert "SharedController" in plugin and "FixedPointSettings" in plugin
+    assert all(f'id="piebench_eval.{name}"' in plugin for name in DOCUMENTED_FOR_PLUGINS)
 
 
 def test_the_readme_is_a_screen_and_a_half():

@@ -1,13 +1,23 @@
-"""The examples run as they stand; ``tests/recipes/test_plugins.py`` edits with the method of one's own."""
+"""The examples run as they are; ``tests/recipes/test_plugins.py`` edits with the method of one's own."""
 
 import json
 import subprocess
 import sys
 
 import pandas as pd
+import torch
 
+from piebench_eval.diffusion.schedules import ddim_schedule
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.recipes.plugins import load_plugins
+from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.runs.batch_editing import encode_inputs
+from piebench_eval.runs.forecast import count_evaluations
+from piebench_eval.runs.plan import Selection
+from piebench_eval.runs.store.folder import RunStore
 from tests.conftest import REPOSITORY
 from tests.support.commands import piebench
+from tests.support.runs import run
 
 EXAMPLES = REPOSITORY / "examples"
 
@@ -36,6 +46,42 @@ def test_a_notebook_edits_one_image_with_four_combinations():
     width, height = edits["direct + p2p"].size
     assert made["side_by_side"].size == (5 * width, height)
     assert not any(cell.get("outputs") for cell in cells)
+
+
+FIXED_POINT = EXAMPLES / "fixed_point.py"
+
+
+def test_an_inversion_of_one_s_own_edits_at_the_cost_that_is_forecast(
+    tiny_model, photo_bench, samples, tmp_path
+):
+    assert sum(bool(line.strip()) for line in FIXED_POINT.read_text(encoding="utf-8").splitlines()) <= 30
+    fields = {"model": str(tiny_model), "inversions": ["fixed_point"], "methods": ["p2p", "pnp"]}
+    recipe = build_recipe({**fields, "steps": 2, "plugins": [str(FIXED_POINT)]}, {}, "test")
+    assert run(recipe, photo_bench, tmp_path, Selection(limit=1)).made == 2
+    costs = count_evaluations(recipe, samples[:1])
+    for key, record in RunStore.read(tmp_path).records().items():
+        assert record["unet_rows_forward"] == costs[key].forward
+        assert record["unet_rows_reused"] == costs[key].shared
+
+
+def test_with_one_iteration_it_is_ddim_s_and_with_more_its_own(model, samples):
+    load_plugins([str(FIXED_POINT)])
+    inputs, schedule = encode_inputs(model, samples[:2], 128), ddim_schedule(model.alphas_cumprod, 2)
+    ddim, own = INVERSIONS.get("ddim"), INVERSIONS.get("fixed_point")
+    expected = ddim.invert(model, inputs, schedule, ddim.settings()).trajectory
+    once, twice = (
+        own.invert(model, inputs, schedule, own.settings(iterations=count)).trajectory for count in (1, 2)
+    )
+    assert torch.equal(once, expected) and not torch.equal(twice, expected)
+
+
+def test_plugins_need_torch_only_when_they_run():
+    names = [str(EXAMPLES / name) for name in ("fixed_point.py", "shared_attention.py")]
+    code = (
+        "import sys\nfrom piebench_eval.recipes.plugins import load_plugins\n"
+        f"load_plugins({names!r})\nsys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
 def test_every_example_is_listed():

@@ -55,8 +55,8 @@ class Sample:
         marked_target_prompt: the target prompt, likewise.
         instruction: the edit as an instruction; may be empty.
         type_id: editing type, a key of ``TYPE_NAMES``.
-        blended_word: source and target word of the local blend, separated by a space, or phrases by "|";
-            may be empty.
+        blended_word: the annotation's raw text: source and target word of the local blend, separated by a
+            space, or phrases by "|"; may be empty. ``blend_words`` is the parsed pair.
         mask_rle: run-length list of the editing mask over the image as stored.
     """
 
@@ -82,5 +82,5 @@ class Sample:
 
     @property
     def blend_words(self) -> tuple[str, str] | None:
-        """Source and target word of the local blend; one word alone stands for both; None without any."""
+        """``blended_word`` parsed: source and target word; one word alone is both; None if it is empty."""
         return blend_words(self.blended_word)

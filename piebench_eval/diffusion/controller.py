@@ -27,7 +27,7 @@ class AttentionController:
     needs.
 
     Attributes:
-        samples: number of samples in the batch.
+        num_samples: number of samples in the batch.
         hooked_modules: names of UNet modules whose outputs ``module_output`` may change.
         modifies_guidance: whether to call ``modify_guidance``, at any guidance scale; the source then takes
             its own steps unless the inversion fixes it.
@@ -42,12 +42,12 @@ class AttentionController:
     rows: RowBatch
     latent_shape: tuple[int, int]
 
-    def __init__(self, samples: int):
-        self.samples = samples
+    def __init__(self, num_samples: int):
+        self.num_samples = num_samples
 
     def source_reads(self, step: int) -> Sequence[SourceReads]:
         """What the method reads of the source in a step, for each sample."""
-        return [SourceReads()] * self.samples
+        return [SourceReads()] * self.num_samples
 
     def begin_step(self, step: int, rows: RowBatch, latent_shape: tuple[int, int]) -> None:
         """Note the rows of the coming UNet call; called before each one."""

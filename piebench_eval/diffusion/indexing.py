@@ -1,4 +1,4 @@
-"""Indexing a batch on its device: an index that comes from the host makes the host wait for a copy."""
+"""Index a batch without a copy from the host, for which the host would wait."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ if TYPE_CHECKING:
 
 
 def device_index(places: Sequence[int], device: torch.device | None) -> torch.Tensor:
-    """An index tensor ``[places]`` (int64) that the device itself makes, from runs of neighbours.
+    """Make an index tensor on the device, from ranges of consecutive places, without a copy from the host.
+
+    Args:
+        places: entries of the index.
+        device: where to make it; the CPU if None.
+
+    Returns:
+        ``places`` as int64 ``[len(places)]``.
 
     >>> import torch
     >>> device_index([0, 1, 2, 7, 4, 5], torch.device("cpu"))
@@ -20,14 +27,14 @@ def device_index(places: Sequence[int], device: torch.device | None) -> torch.Te
     import torch
 
     breaks = [at for at in range(1, len(places)) if places[at] != places[at - 1] + 1]
-    runs = [
+    ranges = [
         torch.arange(places[start], places[end - 1] + 1, device=device)
         for start, end in zip([0, *breaks], [*breaks, len(places)], strict=True)
         if end > start
     ]
-    if not runs:
+    if not ranges:
         return torch.zeros(0, dtype=torch.int64, device=device)
-    return runs[0] if len(runs) == 1 else torch.cat(runs)
+    return ranges[0] if len(ranges) == 1 else torch.cat(ranges)
 
 
 def take(tensor: torch.Tensor, places: Sequence[int]) -> torch.Tensor:
@@ -38,7 +45,7 @@ def take(tensor: torch.Tensor, places: Sequence[int]) -> torch.Tensor:
         places: which entries.
 
     Returns:
-        ``[places, ...]``.
+        ``[len(places), ...]``.
     """
     if list(places) == list(range(len(tensor))):
         return tensor

@@ -1,4 +1,17 @@
-"""The edit loop: source and target branch are denoised together."""
+"""The edit loop: source and target branch are denoised together.
+
+Controllers count steps, from the noise. Inversions count levels, from the image. With N steps::
+
+    step              0         1          ...   N - 1
+    from level        N         N - 1      ...   1
+    to level          N - 1     N - 2      ...   0 (the image)
+    timestep          of N      of N - 1   ...   of 1          schedule.timestep(from level)
+    uncond_embeds     [N - 1]   [N - 2]    ...   [0]           in the step
+    variance_noise    [N - 1]   [N - 2]    ...   [0]           in the step
+    trajectory        [N - 1]   [N - 2]    ...   [0]           after the step; [N] before the first
+
+With the quirk ``count_skipped_steps`` the first step is the number of steps that the inversion skips, not 0.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from piebench_eval.diffusion.controller import AttentionController, controlled
-from piebench_eval.diffusion.ddim import guide
+from piebench_eval.diffusion.ddim_sampling import guide
 from piebench_eval.diffusion.indexing import device_index, take
 from piebench_eval.diffusion.rows import Row, RowBatch, StepRows, plan_rows
 
@@ -31,11 +44,12 @@ class EditInputs:
 
     Attributes:
         latents: encoded images ``[samples, 4, h, w]``.
-        inversion: embeddings of the prompts that the images are inverted with.
-        source: embeddings of the source branch's prompts.
-        target: embeddings of the target branch's prompts.
-        uncond: embeddings of the empty prompt.
-        negative: embeddings that the target branch is guided away from: the empty prompt's by default.
+        inversion_embeds: embeddings of the prompts that the images are inverted with.
+        source_embeds: embeddings of the source branch's prompts.
+        target_embeds: embeddings of the target branch's prompts.
+        uncond_embeds: embeddings of the empty prompt.
+        negative_embeds: embeddings of what the target branch is guided away from, by default the empty
+            prompt.
         source_is_empty: for each sample, whether the source branch's prompt is the empty one.
         source_is_inversion: for each sample, whether it is the prompt that the image is inverted with.
         guidance: classifier-free guidance scale of the edit, for inversions that depend on it.
@@ -43,11 +57,11 @@ class EditInputs:
     """
 
     latents: torch.Tensor
-    inversion: torch.Tensor
-    source: torch.Tensor
-    target: torch.Tensor
-    uncond: torch.Tensor
-    negative: torch.Tensor
+    inversion_embeds: torch.Tensor
+    source_embeds: torch.Tensor
+    target_embeds: torch.Tensor
+    uncond_embeds: torch.Tensor
+    negative_embeds: torch.Tensor
     source_is_empty: Sequence[bool]
     source_is_inversion: Sequence[bool]
     guidance: float = 7.5
@@ -61,24 +75,25 @@ class InversionResult:
     Attributes:
         trajectory: latents ``[steps + 1, samples, 4, h, w]``, from the image (level 0) to the latent that
             sampling starts from; it need not be the schedule's noisiest level.
-        source: ``fixed``: the source branch is set to the trajectory. ``sampled``: it takes its own guided
-            steps, and only their start is on the trajectory. ``replayed``: its own guided steps are known to
-            lead along the trajectory, so they are taken only under a method that modifies the guidance.
-        uncond: unconditional embeddings of both branches ``[steps, samples, 77, width]``, entry k for the
-            step between levels k and k + 1. They take the place of the empty prompt's and of a method's
+        source_mode: ``fixed``: the source branch is set to the trajectory. ``sampled``: it takes its own
+            guided steps, and only their start is on the trajectory. ``replayed``: its own guided steps are
+            known to lead along the trajectory, so they are taken only under a method that modifies the
+            guidance.
+        uncond_embeds: unconditional embeddings of both branches ``[steps, samples, 77, width]``, entry k for
+            the step from level k + 1 to level k. They replace those of the empty prompt and of a method's
             negative prompt; None replaces neither.
         variance_noise: variance noise of both branches' steps ``[steps, samples, 4, h, w]``, likewise;
             none if None.
-        uncond_is_source: for each sample, whether ``uncond`` is the source branch's own embedding at every
-            step, so that one row serves both halves; nowhere if None.
-        notes: for each sample, what its user should know of the inversion; nothing if None.
+        uncond_embeds_are_source: for each sample, whether ``uncond_embeds`` are the source branch's
+            ``source_embeds`` at every step, so that one row serves both halves; nowhere if None.
+        notes: for each sample, notes for the user; none if None.
     """
 
     trajectory: torch.Tensor
-    source: Literal["fixed", "sampled", "replayed"]
-    uncond: torch.Tensor | None = None
+    source_mode: Literal["fixed", "sampled", "replayed"]
+    uncond_embeds: torch.Tensor | None = None
     variance_noise: torch.Tensor | None = None
-    uncond_is_source: Sequence[bool] | None = None
+    uncond_embeds_are_source: Sequence[bool] | None = None
     notes: list[list[str]] | None = None
 
     @property
@@ -112,31 +127,27 @@ def edit(
         Edited latents ``[samples, 4, h, w]``.
     """
     known = _source_is_known(inverted, controller)
-    plans = list(zip(*plan_edit(inputs, inverted, controller, guidance, first_step), strict=True))
+    rows_of_steps = list(zip(*plan_edit(inputs, inverted, controller, guidance, first_step), strict=True))
     source = target = inverted.trajectory[-1]
     # Steps with the same rows share their indices.
-    layouts = {steps: RowBatch.of_step(steps, target.device) for steps in plans}
+    batches = {planned: RowBatch.of_step(planned, target.device) for planned in rows_of_steps}
     with controlled(model.unet, controller):
-        for step, steps in enumerate(plans, start=first_step):
+        for step, rows_of_samples in enumerate(rows_of_steps, start=first_step):
             level = first_step + inverted.steps - step
+            latents = {row: source if row in _SOURCE else target for row in Row}
             embeddings = _embeddings(inputs, inverted, level)
-            rows = layouts[steps]
+            rows = batches[rows_of_samples]
             controller.begin_step(step, rows, (target.shape[-2], target.shape[-1]))
             noise = model.predict_noise(
-                torch.cat(
-                    [
-                        take(source if row in _SOURCE else target, samples)
-                        for row, samples in rows.samples.items()
-                    ]
-                ),
-                schedule.timesteps[level - 1],
-                torch.cat([take(embeddings[row], samples) for row, samples in rows.samples.items()]),
+                torch.cat([take(latents[row], samples) for row, samples in rows.samples_by_row.items()]),
+                schedule.timestep(level),
+                torch.cat([take(embeddings[row], samples) for row, samples in rows.samples_by_row.items()]),
                 rows.owners,
             )
 
-            moving = [sample for sample, of_sample in enumerate(steps) if of_sample.moves_source]
+            moving = [sample for sample, of_sample in enumerate(rows_of_samples) if of_sample.moves_source]
             source_noise, target_noise = _guided_noise(noise, rows, moving, controller, guidance)
-            everyone = list(range(controller.samples))
+            everyone = list(range(controller.num_samples))
             target = _denoise(inverted, schedule, level, target, target_noise, everyone)
             if known:
                 source = inverted.trajectory[level - 1]
@@ -154,36 +165,40 @@ def plan_edit(
     guidance: float,
     first_step: int = 0,
 ) -> list[list[StepRows]]:
-    """The rows that ``edit`` will evaluate: for each sample, step by step."""
+    """The rows that ``edit`` evaluates: for each sample, step by step."""
     known = _source_is_known(inverted, controller)
     reads = [controller.source_reads(first_step + step) for step in range(inverted.steps)]
     reads_of_samples = zip(*reads, strict=True)
     return [
-        plan_rows(of_sample, known, guidance, one_row, controller.modifies_guidance)
-        for of_sample, one_row in zip(reads_of_samples, _one_source_row(inputs, inverted), strict=True)
+        plan_rows(reads_of_sample, known, guidance, uncond_is_cond, controller.modifies_guidance)
+        for reads_of_sample, uncond_is_cond in zip(
+            reads_of_samples, _source_uncond_is_cond(inputs, inverted), strict=True
+        )
     ]
 
 
 def _source_is_known(inverted: InversionResult, controller: AttentionController) -> bool:
     """Whether the source branch's latents need no sampling."""
-    return inverted.source == "fixed" or (inverted.source == "replayed" and not controller.modifies_guidance)
+    return inverted.source_mode == "fixed" or (
+        inverted.source_mode == "replayed" and not controller.modifies_guidance
+    )
 
 
-def _one_source_row(inputs: EditInputs, inverted: InversionResult) -> Sequence[bool]:
+def _source_uncond_is_cond(inputs: EditInputs, inverted: InversionResult) -> Sequence[bool]:
     """For each sample, whether both halves of its source branch have the same text at every step."""
-    if inverted.uncond is None:
+    if inverted.uncond_embeds is None:
         return inputs.source_is_empty
-    return inverted.uncond_is_source or [False] * len(inputs.latents)
+    return inverted.uncond_embeds_are_source or [False] * len(inputs.latents)
 
 
 def _embeddings(inputs: EditInputs, inverted: InversionResult, level: int) -> dict[Row, torch.Tensor]:
-    """The text of each kind of row in the step down from a level."""
-    found = None if inverted.uncond is None else inverted.uncond[level - 1]
+    """The text embeddings of each kind of row in the step from a level."""
+    replaced = None if inverted.uncond_embeds is None else inverted.uncond_embeds[level - 1]
     return {
-        Row.SOURCE_UNCOND: inputs.uncond if found is None else found,
-        Row.SOURCE_COND: inputs.source,
-        Row.TARGET_UNCOND: inputs.negative if found is None else found,
-        Row.TARGET_COND: inputs.target,
+        Row.SOURCE_UNCOND: inputs.uncond_embeds if replaced is None else replaced,
+        Row.SOURCE_COND: inputs.source_embeds,
+        Row.TARGET_UNCOND: inputs.negative_embeds if replaced is None else replaced,
+        Row.TARGET_COND: inputs.target_embeds,
     }
 
 
@@ -204,7 +219,7 @@ def _guided_noise(
     noise: torch.Tensor, rows: RowBatch, moving: list[int], controller: AttentionController, guidance: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The guided noise of the moving sources and of every target, from the rows of a call."""
-    everyone = list(range(controller.samples))
+    everyone = list(range(controller.num_samples))
     if guidance == 1 and not controller.modifies_guidance:
         return noise[rows.index(Row.SOURCE_COND, moving)], noise[rows.index(Row.TARGET_COND, everyone)]
 

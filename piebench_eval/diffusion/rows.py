@@ -1,4 +1,8 @@
-"""The plan of rows: which rows of the UNet each step of the edit loop needs."""
+"""The plan of rows: which rows of a batch each step of the edit loop needs.
+
+A row is one latent with one text in the batch of a UNet call. Rows are planned here; model evaluations are
+counted in ``models/nfe.py``.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Row(IntEnum):
-    """The four kinds of UNet row: branch (source or target) x half (unconditional or conditional)."""
+    """The four kinds of row: branch (source or target) x half (unconditional or conditional)."""
 
     SOURCE_UNCOND = 0
     SOURCE_COND = 1
@@ -42,21 +46,22 @@ class StepRows(NamedTuple):
     """What one step computes for one sample.
 
     Attributes:
-        rows: the UNet rows to evaluate.
+        rows: the kinds of row to evaluate.
         moves_source: whether the source latent takes its own step.
-        one_source_row: the source's conditional row serves as its unconditional one too.
+        source_uncond_is_cond: the source's conditional row serves as its unconditional one too, since both
+            halves have the same text.
     """
 
     rows: frozenset[Row]
     moves_source: bool
-    one_source_row: bool = False
+    source_uncond_is_cond: bool = False
 
 
 def plan_rows(
     reads: Sequence[SourceReads],
     source_known: bool,
     guidance: float,
-    one_source_row: bool = False,
+    source_uncond_is_cond: bool = False,
     modifies_guidance: bool = False,
 ) -> list[StepRows]:
     """Decide, for one sample, which rows each step of the edit loop computes.
@@ -70,7 +75,7 @@ def plan_rows(
         reads: what the method reads of the source, step by step.
         source_known: the inversion says where the source latent is at every step.
         guidance: guidance scale of the edit.
-        one_source_row: the source's conditional and unconditional embeddings are equal.
+        source_uncond_is_cond: the source's unconditional embeddings are its conditional ones.
         modifies_guidance: the method changes guidance differences, which takes both halves at any scale.
 
     >>> plan = plan_rows([SourceReads(cond=True), SourceReads()], source_known=True, guidance=7.5)
@@ -84,51 +89,51 @@ def plan_rows(
         moves_source = not source_known and (read.latent or read_from[step + 1])
         reads_uncond = guided and (read.uncond or moves_source)
         rows = {Row.TARGET_COND}
-        if read.cond or moves_source or (reads_uncond and one_source_row):
+        if read.cond or moves_source or (reads_uncond and source_uncond_is_cond):
             rows.add(Row.SOURCE_COND)
-        if reads_uncond and not one_source_row:
+        if reads_uncond and not source_uncond_is_cond:
             rows.add(Row.SOURCE_UNCOND)
         if guided:
             rows.add(Row.TARGET_UNCOND)
-        plan.append(StepRows(frozenset(rows), moves_source, one_source_row))
+        plan.append(StepRows(frozenset(rows), moves_source, source_uncond_is_cond))
     return plan
 
 
 @dataclass(frozen=True)
 class RowBatch:
-    """The rows of one UNet call, over all samples: grouped by kind, then by sample.
+    """The batch of one UNet call: the rows of all samples, grouped by kind, then by sample.
 
     Attributes:
-        samples: for each kind that occurs, the samples that have such a row, ascending.
-        one_source_row: samples whose conditional source row serves as the unconditional one too.
+        samples_by_row: for each kind that occurs, the samples that have such a row, ascending.
+        source_uncond_is_cond: the samples whose conditional source row serves as the unconditional one too.
         device: where the rows are computed; the CPU if None.
     """
 
-    samples: dict[Row, list[int]]
-    one_source_row: frozenset[int] = frozenset()
+    samples_by_row: dict[Row, list[int]]
+    source_uncond_is_cond: frozenset[int] = frozenset()
     device: torch.device | None = None
     _indices: dict[tuple[Row, tuple[int, ...]], torch.Tensor] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     @classmethod
-    def of_step(cls, steps: Sequence[StepRows], device: torch.device | None = None) -> RowBatch:
+    def of_step(cls, rows_of_samples: Sequence[StepRows], device: torch.device | None = None) -> RowBatch:
         """Lay out one step's rows of every sample."""
-        by_kind = {row: [s for s, step in enumerate(steps) if row in step.rows] for row in Row}
-        shared = frozenset(s for s, step in enumerate(steps) if step.one_source_row)
-        return cls({row: samples for row, samples in by_kind.items() if samples}, shared, device)
+        by_row = {row: [s for s, step in enumerate(rows_of_samples) if row in step.rows] for row in Row}
+        shared = frozenset(s for s, step in enumerate(rows_of_samples) if step.source_uncond_is_cond)
+        return cls({row: samples for row, samples in by_row.items() if samples}, shared, device)
 
     @cached_property
     def owners(self) -> list[int]:
-        """The sample that each row of the call is spent on."""
-        return [sample for samples in self.samples.values() for sample in samples]
+        """The sample that each row belongs to."""
+        return [sample for samples in self.samples_by_row.values() for sample in samples]
 
     def positions(self, row: Row, samples: Sequence[int]) -> list[int]:
-        """Positions in the call of the rows of one kind, for the given samples."""
+        """Positions in the batch of the rows of one kind, for the given samples."""
         if row is Row.SOURCE_UNCOND:
-            kinds = [Row.SOURCE_COND if sample in self.one_source_row else row for sample in samples]
-            return [self._place[pair] for pair in zip(kinds, samples, strict=True)]
-        return [self._place[row, sample] for sample in samples]
+            kinds = [Row.SOURCE_COND if sample in self.source_uncond_is_cond else row for sample in samples]
+            return [self._position[pair] for pair in zip(kinds, samples, strict=True)]
+        return [self._position[row, sample] for sample in samples]
 
     def index(self, row: Row, samples: Sequence[int]) -> torch.Tensor:
         """``positions`` as an index tensor on the device, made once for all layers and steps."""
@@ -138,6 +143,6 @@ class RowBatch:
         return self._indices[key]
 
     @cached_property
-    def _place(self) -> dict[tuple[Row, int], int]:
-        pairs = [(row, sample) for row, samples in self.samples.items() for sample in samples]
-        return {pair: place for place, pair in enumerate(pairs)}
+    def _position(self) -> dict[tuple[Row, int], int]:
+        pairs = [(row, sample) for row, samples in self.samples_by_row.items() for sample in samples]
+        return {pair: position for position, pair in enumerate(pairs)}

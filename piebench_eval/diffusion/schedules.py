@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 class Schedule:
     """N timesteps and the N + 1 noise levels between which they lead.
 
-    Level 0 is the image and level N the noisiest latent. The UNet call at ``timesteps[k - 1]`` belongs to the
-    step between levels k and k - 1, in either direction.
+    Level 0 is the image and level N the noisiest latent. Inversions and the edit loop count in levels and
+    leave timesteps and alphas to the methods.
 
     Attributes:
-        timesteps: training timesteps, ascending: 1, 21, ..., 981 for 50 steps.
-        alphas: cumulative alpha of each level, N + 1 of them.
+        timesteps: training timesteps of levels 1 to N, ascending: 1, 21, ..., 981 for 50 steps.
+        alphas: cumulative alphas of levels 0 to N.
     """
 
     timesteps: tuple[int, ...]
@@ -30,6 +30,21 @@ class Schedule:
     def steps(self) -> int:
         """Number of sampling steps, N."""
         return len(self.timesteps)
+
+    def timestep(self, level: int) -> int:
+        """The training timestep of a level from 1: the UNet's, in the step between it and the level below."""
+        return self.timesteps[level - 1]
+
+    def noised(self, latents: torch.Tensor, noise: torch.Tensor, level: int) -> torch.Tensor:
+        """Noise an image's latents to a level: the forward process (Ho et al., 2020, equation 4).
+
+        Args:
+            latents: latents of level 0, any shape.
+            noise: drawn from the standard normal distribution, same shape.
+            level: the level to go to.
+        """
+        alpha = self.alphas[level]
+        return alpha**0.5 * latents + (1 - alpha) ** 0.5 * noise
 
     def step(
         self,

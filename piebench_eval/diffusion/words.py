@@ -18,7 +18,7 @@ def token_ids(prompt: str, tokenizer: Any) -> list[int]:
 
 
 def same_text(prompt: str, other: str, tokenizer: Any) -> bool:
-    """Whether two prompts are one to the text encoder: the same tokens, as far as it reads."""
+    """Whether two prompts are the same to the text encoder: equal tokens, as far as it reads."""
     return token_ids(prompt, tokenizer) == token_ids(other, tokenizer)
 
 
@@ -28,7 +28,7 @@ def is_truncated(prompt: str, tokenizer: Any) -> bool:
 
 
 def truncation_notes(prompts: dict[str, str], tokenizer: Any) -> list[str]:
-    """What to tell the user of prompts that the text encoder does not read to their end.
+    """Notes for the user on prompts that are longer than the text encoder reads.
 
     Args:
         prompts: which prompt ("source", say) to its text.
@@ -56,45 +56,46 @@ def tokens_of_words(prompt: str, tokenizer: Any) -> list[list[int]]:
 
 
 def tokens_of_word(prompt: str, word: str, tokenizer: Any) -> list[int]:
-    """Token positions of every occurrence of a word or phrase; empty if the prompt does not hold exactly it.
+    """Token positions of every occurrence of a word or phrase; empty if the prompt does not contain it.
 
-    "cat," is not "cat": words are compared as they stand between white space.
+    "cat," is not "cat": words are compared as they are between white space.
     """
     found = _tokens_in(prompt, occurrences(prompt, word), tokenizer)
     return sorted({position for positions in found for position in positions})
 
 
-def counted_tokens_of_word(prompt: str, word: str, tokenizer: Any) -> list[int]:
-    """The tokens that Prompt-to-Prompt's published code takes for a word.
+def tokens_of_word_as_in_p2p_code(prompt: str, word: str, tokenizer: Any) -> list[int]:
+    """Token positions of a word as Prompt-to-Prompt's published code finds them.
 
-    It deals out tokens to the words between single spaces, in order, by the number of characters that they
-    decode to. That is right for plain prompts. An empty word (two spaces in a row) takes a token of the
-    next one, and a character of several tokens counts as often.
+    That code splits the prompt at single spaces and assigns tokens to the words in order; a word is complete
+    when its tokens decode to as many characters as it has. For plain prompts this agrees with
+    ``tokens_of_word``. It differs where two spaces follow each other (the empty word between them gets a
+    token of the next word) and where one character has several tokens (each counts as a character).
     """
     words = prompt.split(" ")
     positions: list[list[int]] = [[] for _ in words]
-    place, characters = 0, 0
+    current, characters = 0, 0  # the word that gets tokens, and how many characters it has so far
     for position, token in enumerate(token_ids(prompt, tokenizer)[1:-1], start=1):
-        if place == len(words):
+        if current == len(words):
             break
-        positions[place].append(position)
+        positions[current].append(position)
         characters += len(tokenizer.decode([token]).strip())
-        if characters >= len(words[place]):
-            place, characters = place + 1, 0
+        if characters >= len(words[current]):
+            current, characters = current + 1, 0
     pairs = zip(words, positions, strict=True)
     return [position for candidate, found in pairs if candidate == word for position in found]
 
 
 def found_elsewhere_note(prompt: str, word: str, tokenizer: Any) -> list[str]:
-    """Tell, in a list of one, that the published code reads other tokens for a word than its own."""
-    counted = counted_tokens_of_word(prompt, word, tokenizer)
+    """A note for the user if the published code takes other tokens for a word; an empty list if not."""
+    counted = tokens_of_word_as_in_p2p_code(prompt, word, tokenizer)
     if not counted or counted == tokens_of_word(prompt, word, tokenizer):
         return []
     ids = token_ids(prompt, tokenizer)
-    taken = tokenizer.decode([ids[position] for position in counted])
+    other = tokenizer.decode([ids[position] for position in counted])
     return [
         f"the blended word {word!r} has its own tokens here; the published code, which counts characters, "
-        f"takes {taken!r} for it in the prompt {prompt!r}"
+        f"takes {other!r} for it in the prompt {prompt!r}"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Inversions: where the source branch goes. One file each, one line here.
+"""The registry of inversions, which give the source branch its latents: one file each, one line here.
 
 An inversion's module is imported to check a recipe before anything runs, so it imports torch only inside
 the functions that need it.

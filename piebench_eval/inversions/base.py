@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from piebench_eval.diffusion.loop import InversionResult
+    from piebench_eval.diffusion.loop import EditInputs, InversionResult
+    from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.models.base import DiffusionModel
     from piebench_eval.settings import Settings
 
 
@@ -21,11 +23,18 @@ class Inversion:
         paper: where it was published.
         equation: its place in the paper.
         settings: the recipe section that it reads; every field has a default.
-        invert: ``(model, inputs, schedule, settings) -> InversionResult`` for a batch.
+        invert: ``(model, inputs, schedule, settings) -> InversionResult`` for a batch; its settings are an
+            instance of ``settings``. It evaluates the UNet by ``model.predict_noise`` alone, and shares
+            expensive work by ``model.cached``.
+
+    To count evaluations before a run (``--dry-run``, time left), ``invert`` is called with a dummy model: on
+    the CPU, without UNet, autoencoder and text encoder. Its ``predict_noise`` returns random noise, latents
+    are ``[1, 4, 8, 8]`` and text embeddings ``[1, 77, 1]``. So the number of evaluations must not depend on
+    the noise, except that an optimisation can stop early.
     """
 
     title: str
     paper: str
     equation: str
     settings: type[Settings]
-    invert: Callable[[Any, Any, Any, Any], InversionResult]
+    invert: Callable[[DiffusionModel, EditInputs, Schedule, Any], InversionResult]

@@ -45,9 +45,9 @@ def ddim_trajectory(
     model: DiffusionModel, inputs: EditInputs, schedule: Schedule, settings: TrajectorySettings
 ) -> torch.Tensor:
     """DDIM's trajectory of a batch ``[steps + 1, samples, 4, h, w]``, shared through the model's cache."""
-    from piebench_eval.diffusion.ddim import ddim_invert
+    from piebench_eval.diffusion.ddim_sampling import ddim_invert
 
-    latents, cond, uncond = inputs.latents, inputs.inversion, inputs.uncond
+    latents, cond, uncond = inputs.latents, inputs.inversion_embeds, inputs.uncond_embeds
 
     def invert() -> dict[str, torch.Tensor]:
         return {"latents": ddim_invert(model, latents, cond, uncond, schedule, settings.guidance)}
@@ -67,13 +67,13 @@ def ddim(
     """
     import torch
 
-    from piebench_eval.diffusion.ddim import ddim_reconstruct
+    from piebench_eval.diffusion.ddim_sampling import ddim_reconstruct
     from piebench_eval.diffusion.loop import InversionResult
 
     trajectory = ddim_trajectory(model, inputs, schedule, settings)
     if settings.source_latents == "own_steps":
         return InversionResult(trajectory, "sampled")
-    reconstruction = ddim_reconstruct(model, trajectory[-1], inputs.inversion, schedule)
+    reconstruction = ddim_reconstruct(model, trajectory[-1], inputs.inversion_embeds, schedule)
     if settings.quirks.shifted_reconstruction:
         # Entry k is what level k - 1 should have; there is none below the image.
         reconstruction = torch.cat([reconstruction[:1], reconstruction[:-1]])

@@ -26,8 +26,8 @@ class DirectSettings(TrajectorySettings):
         default=1, ge=1, description="the offset is added in one of so many steps, from the first"
     )
 
-    def share(self, index: int) -> float:
-        """The share of the offset that is added in a step, counted from the noise."""
+    def offset_weight(self, index: int) -> float:
+        """The weight of the offset in a step, counted from the noise: 1 adds all of it, 0 nothing."""
         return self.scale if index % self.interval == 0 else 0.0
 
 
@@ -37,12 +37,12 @@ def direct(
     """Invert by DDIM and set the source branch to the trajectory.
 
     The paper adds the offset z*_{t-1} - DDIM(z_t) to every source step DDIM(z_t). Their sum is z*_{t-1}, so
-    neither needs to be computed. With a share of the offset only, the steps are computed.
+    neither needs to be computed. Where an offset has a weight below 1, the steps are computed.
     """
     from piebench_eval.diffusion.loop import InversionResult
 
     trajectory = ddim_trajectory(model, inputs, schedule, settings)
-    if all(settings.share(index) == 1 for index in range(schedule.steps)):
+    if all(settings.offset_weight(index) == 1 for index in range(schedule.steps)):
         return InversionResult(trajectory, "fixed")
 
     def sample() -> dict[str, torch.Tensor]:
@@ -53,7 +53,7 @@ def direct(
         "guidance": inputs.guidance,
         "settings": settings.model_dump(),  # apart: they have a guidance too, the inversion's
     }
-    tensors = [trajectory.transpose(0, 1), inputs.source, inputs.uncond]
+    tensors = [trajectory.transpose(0, 1), inputs.source_embeds, inputs.uncond_embeds]
     return InversionResult(model.cached("direct", sample, determinants, tensors, axis=1)["latents"], "fixed")
 
 
@@ -64,9 +64,9 @@ def sample_with_offsets(
     schedule: Schedule,
     settings: DirectSettings,
 ) -> torch.Tensor:
-    """Sample the source branch with a share of the offset added to each step (the paper's ablations).
+    """Sample the source branch with a weighted offset added to each step (the paper's ablations).
 
-    z_{t-1} = DDIM(z_t) + a (z*_{t-1} - DDIM(z_t)), with guided steps and the share a.
+    z_{t-1} = DDIM(z_t) + a (z*_{t-1} - DDIM(z_t)), with guided steps and the weight a.
 
     Args:
         model: the model.
@@ -80,17 +80,17 @@ def sample_with_offsets(
     """
     import torch
 
-    from piebench_eval.diffusion.ddim import predict_guided_noise
+    from piebench_eval.diffusion.ddim_sampling import predict_guided_noise
 
     zs = [trajectory[-1]]
     for index, k in enumerate(reversed(range(1, schedule.steps + 1))):
-        z_star, a = trajectory[k - 1], settings.share(index)
+        z_star, a = trajectory[k - 1], settings.offset_weight(index)
         if a == 1:  # whatever the step, the sum is z*
             zs.append(z_star)
             continue
-        texts = inputs.source, inputs.uncond
+        texts = inputs.source_embeds, inputs.uncond_embeds
         with torch.no_grad():
-            noise = predict_guided_noise(model, zs[-1], schedule.timesteps[k - 1], *texts, inputs.guidance)
+            noise = predict_guided_noise(model, zs[-1], schedule.timestep(k), *texts, inputs.guidance)
         z = schedule.step(zs[-1], noise, k)
         zs.append(z + a * (z_star - z))
     return torch.stack(zs[::-1])

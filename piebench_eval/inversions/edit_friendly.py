@@ -53,7 +53,9 @@ def edit_friendly(
         return {"levels": xs, "maps": zs}
 
     determinants = {"schedule": asdict(schedule), "steps": steps, "seed": inputs.seed}
-    found = model.cached("edit_friendly", extract, determinants, [inputs.latents, inputs.inversion], axis=1)
+    found = model.cached(
+        "edit_friendly", extract, determinants, [inputs.latents, inputs.inversion_embeds], axis=1
+    )
     return InversionResult(found["levels"], "fixed", variance_noise=found["maps"])
 
 
@@ -79,7 +81,7 @@ def noise_maps(
     samples = range(len(inputs.latents))
     for t in reversed(range(1, steps + 1)):
         with torch.no_grad():
-            noise = model.predict_noise(xs[t], schedule.timesteps[t - 1], inputs.inversion, samples)
+            noise = model.predict_noise(xs[t], schedule.timestep(t), inputs.inversion_embeds, samples)
         mu = schedule.step(xs[t], noise, t, variance_noise=zs[t - 1])
         if t > 1:
             sigma = schedule.sigma(t)
@@ -101,11 +103,9 @@ def _noised(inputs: EditInputs, schedule: Schedule, steps: int) -> list[torch.Te
     latents = inputs.latents
     shape = (1, *latents.shape[1:])
     generators = [torch.Generator().manual_seed(inputs.seed) for _ in latents]
-    alphas = schedule.alphas[1 : steps + 1]
-    draws = [torch.cat([torch.randn(shape, generator=one) for one in generators]) for _ in alphas]
+    draws = [torch.cat([torch.randn(shape, generator=one) for one in generators]) for _ in range(steps)]
     noise = torch.stack(draws).to(latents)  # one copy to the device
-    noised = [a**0.5 * latents + (1 - a) ** 0.5 * draw for a, draw in zip(alphas, noise, strict=True)]
-    return [latents, *noised]
+    return [latents, *(schedule.noised(latents, draw, t) for t, draw in enumerate(noise, start=1))]
 
 
 EDIT_FRIENDLY = Inversion(

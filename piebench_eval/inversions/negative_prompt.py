@@ -28,8 +28,10 @@ def negative_prompt(
     from piebench_eval.diffusion.loop import InversionResult
 
     trajectory = ddim_trajectory(model, inputs, schedule, settings)
-    prompts = inputs.inversion.expand(schedule.steps, *inputs.inversion.shape)
-    return InversionResult(trajectory, "sampled", uncond=prompts, uncond_is_source=inputs.source_is_inversion)
+    prompts = inputs.inversion_embeds.expand(schedule.steps, *inputs.inversion_embeds.shape)
+    return InversionResult(
+        trajectory, "sampled", uncond_embeds=prompts, uncond_embeds_are_source=inputs.source_is_inversion
+    )
 
 
 NEGATIVE_PROMPT = Inversion(

@@ -50,14 +50,14 @@ def null_text(
         "rate_steps": settings.quirks.rate_steps,
         "settings": settings.model_dump(),  # apart: they have a guidance too, the inversion's
     }
-    tensors = [trajectory.transpose(0, 1), inputs.inversion, inputs.uncond]
+    tensors = [trajectory.transpose(0, 1), inputs.inversion_embeds, inputs.uncond_embeds]
     found = model.cached("null_text", optimise, determinants, tensors, axis=1)
     return InversionResult(
         found["latents"],
         "replayed",
-        uncond=found["embeddings"],
-        uncond_is_source=None if settings.inner_steps else inputs.source_is_empty,
-        notes=[_notes(count) for count in read_back(found["skipped"][0])],
+        uncond_embeds=found["embeddings"],
+        uncond_embeds_are_source=None if settings.inner_steps else inputs.source_is_empty,
+        notes=[_notes(count) for count in to_host_list(found["skipped"][0])],
     )
 
 
@@ -92,13 +92,13 @@ def optimise_uncond(
     """
     import torch
 
-    embeddings, latents = inputs.uncond, target[-1]
+    embeddings, latents = inputs.uncond_embeds, target[-1]
     everyone = list(range(len(latents)))
     scale = LossScale.of_model(model.unet, latents)
     reached, found = [latents], []
     for index, level in enumerate(reversed(range(1, schedule.steps + 1))):
         with torch.no_grad():
-            cond = model.predict_noise(latents, schedule.timesteps[level - 1], inputs.inversion, everyone)
+            cond = model.predict_noise(latents, schedule.timestep(level), inputs.inversion_embeds, everyone)
         step = SourceStep(model, latents, cond, schedule, level, inputs.guidance)
         embeddings = optimise_step(step, embeddings, target[level - 1], index, settings, scale)
         with torch.no_grad():
@@ -126,9 +126,9 @@ class SourceStep:
             embeddings: unconditional, ``[len(samples), 77, width]``.
             samples: places in the batch.
         """
-        from piebench_eval.diffusion.ddim import guide
+        from piebench_eval.diffusion.ddim_sampling import guide
 
-        latents, timestep = take(self.latents, samples), self.schedule.timesteps[self.level - 1]
+        latents, timestep = take(self.latents, samples), self.schedule.timestep(self.level)
         uncond = self.model.predict_noise(latents, timestep, embeddings, samples)
         noise = guide(uncond, take(self.cond, samples), self.guidance)
         return self.schedule.step(latents, noise, self.level)
@@ -173,7 +173,7 @@ def optimise_step(
         uncond = torch.stack([tuned[sample].detach() for sample in moving])
         losses, gradients = loss_and_gradients(step, uncond, target, moving, scale)
         # The host waits for the device here, once per update.
-        of_samples = read_back(torch.stack([losses, scale.finite(gradients, moving).float()], dim=1))
+        of_samples = to_host_list(torch.stack([losses, scale.finite(gradients, moving).float()], dim=1))
         for place, (sample, (_, finite)) in enumerate(zip(moving, of_samples, strict=True)):
             if finite:
                 tuned[sample].grad = gradients[place]
@@ -207,8 +207,8 @@ def loss_and_gradients(
     return losses.detach(), gradients / factors[:, None, None]
 
 
-def read_back(values: torch.Tensor) -> list[Any]:
-    """Numbers of the device, on the host."""
+def to_host_list(values: torch.Tensor) -> list[Any]:
+    """Copy a tensor to the host, for which the host waits, and convert it to a list."""
     return values.tolist()
 
 

@@ -37,7 +37,7 @@ def prompts_of_sample(sample: Sample, settings: Any) -> Prompts:
 
 
 def edits_every_sample(sample: Sample, settings: Any) -> str | None:
-    """No reason against editing a sample."""
+    """The default ``Method.problem``: None, since every sample can be edited."""
     return None
 
 

@@ -114,15 +114,15 @@ class MasaCtrlController(AttentionController):
         settings: the method's section of the recipe.
     """
 
-    def __init__(self, samples: int, word_maps: AttentionStore, settings: MasaCtrlSettings):
-        super().__init__(samples)
+    def __init__(self, num_samples: int, word_maps: AttentionStore, settings: MasaCtrlSettings):
+        super().__init__(num_samples)
         self.word_maps = word_maps
         self.settings = settings
 
     def source_reads(self, step: int) -> list[SourceReads]:
         """Both halves, each for the same half of the target."""
         looking = step >= self.settings.start_step
-        return [SourceReads(uncond=looking, cond=looking)] * self.samples
+        return [SourceReads(uncond=looking, cond=looking)] * self.num_samples
 
     def begin_step(self, step: int, rows: RowBatch, latent_shape: tuple[int, int]) -> None:
         """Drop the maps of the step before: masks are those of the step itself."""
@@ -142,9 +142,9 @@ class MasaCtrlController(AttentionController):
         return plain_attention(query, key, value)
 
     def _mutual(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        everyone = range(self.samples)
+        everyone = range(self.num_samples)
         key, value = key.clone(), value.clone()
-        halves = [half for half in _SAME_HALF if half[1] in self.rows.samples]
+        halves = [half for half in _SAME_HALF if half[1] in self.rows.samples_by_row]
         for source, target in halves:
             of_source = self.rows.index(source, everyone)
             of_target = self.rows.index(target, everyone)

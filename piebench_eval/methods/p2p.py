@@ -91,12 +91,12 @@ def prepare_parts(
 
     edit = CrossAttentionEdit(
         matrix=stack([plan.matrix for plan in plans]),
-        taken=stack([plan.taken for plan in plans]),
+        use_source_map=stack([plan.use_source_map for plan in plans]),
         equalizer=stack([plan.equalizer for plan in plans]),
     )
     step_ranges = StepRanges.of(settings, steps)
     blend_words = stack([plans[place].blend for place in blended]) if blended else torch.empty(0)
-    local_blend = LocalBlend(blended, blend_words, step_ranges.blend, settings.blend_threshold)
+    local_blend = LocalBlend(blended, blend_words, step_ranges.blend_start, settings.blend_threshold)
     return (step_ranges, edit, local_blend), [plan.notes for plan in plans]
 
 
@@ -106,14 +106,14 @@ class WordPlan:
 
     Attributes:
         matrix: ``[tokens, tokens]``, as in ``CrossAttentionEdit``.
-        taken: ``[tokens]``, likewise.
+        use_source_map: ``[tokens]``, likewise.
         equalizer: ``[tokens]``, likewise.
         blend: 1 at the tokens of the blended word, ``[2, tokens]`` (source, target), or None without blend.
         notes: what the user should know.
     """
 
     matrix: Any
-    taken: Any
+    use_source_map: Any
     equalizer: Any
     blend: Any
     notes: list[str]
@@ -125,9 +125,9 @@ def plan_words(sample: Sample, tokenizer: Any, settings: P2PSettings) -> WordPla
     notes = words.truncation_notes({"source": source, "target": target}, tokenizer)
     if _replaces(sample, settings):
         matrix = words.replacement_matrix(source, target, tokenizer)
-        taken = np.ones(length, dtype=np.float32)
+        use_source_map = np.ones(length, dtype=np.float32)
     else:
-        mapper, taken = words.refinement_alignment(
+        mapper, use_source_map = words.refinement_alignment(
             words.token_ids(source, tokenizer), words.token_ids(target, tokenizer), length
         )
         matrix = words.refinement_matrix(mapper)
@@ -149,7 +149,7 @@ def plan_words(sample: Sample, tokenizer: Any, settings: P2PSettings) -> WordPla
             notes.append("blended by the other blended word's attention alone")
     asked = sample.blend_words is not None and settings.quirks.lost_blend_word == "reconstruct"
     blends = settings.local_blend and (asked or blend.any())
-    return WordPlan(matrix, taken, equalizer, blend if blends else None, notes)
+    return WordPlan(matrix, use_source_map, equalizer, blend if blends else None, notes)
 
 
 def _word_notes(prompt: str, word: str, other: str, tokens: list[int], tokenizer: Any) -> list[str]:
@@ -187,22 +187,22 @@ class StepRanges:
     """The steps in which maps are taken over, each by the step at which it ends or begins.
 
     Attributes:
-        cross: cross-attention is taken in steps ``0 .. cross - 1``.
-        self: self-attention, likewise.
-        blend: local blend begins at this step.
+        cross_attention_end: cross-attention is taken in steps ``0 .. cross_attention_end - 1``.
+        self_attention_end: self-attention, likewise.
+        blend_start: local blend begins at this step.
     """
 
-    cross: int
-    self: int
-    blend: int
+    cross_attention_end: int
+    self_attention_end: int
+    blend_start: int
 
     @classmethod
     def of(cls, settings: P2PSettings, steps: int) -> StepRanges:
         """Turn shares into step counts as the reference rounds them (cross counts N + 1 levels)."""
         return cls(
-            cross=int(settings.cross_replace_steps * (steps + 1)),
-            self=int(settings.self_replace_steps * steps),
-            blend=int(settings.blend_start * steps),
+            cross_attention_end=int(settings.cross_replace_steps * (steps + 1)),
+            self_attention_end=int(settings.self_replace_steps * steps),
+            blend_start=int(settings.blend_start * steps),
         )
 
 
@@ -212,12 +212,13 @@ class CrossAttentionEdit:
 
     Attributes:
         matrix: weight of each source token in each target token, ``[samples, tokens, tokens]``.
-        taken: 1 where a target token takes the source's map, 0 where it keeps its own, ``[samples, tokens]``.
+        use_source_map: 1 where a target token takes the source's map, 0 where it keeps its own,
+            ``[samples, tokens]``.
         equalizer: factor on each target token's map, ``[samples, tokens]``.
     """
 
     matrix: torch.Tensor
-    taken: torch.Tensor
+    use_source_map: torch.Tensor
     equalizer: torch.Tensor
 
     def __call__(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -230,8 +231,8 @@ class CrossAttentionEdit:
         Returns:
             The maps that the target uses; re-weighted rows are not normalised again.
         """
-        taken, equalizer = self.taken[:, None, None], self.equalizer[:, None, None]
-        return (source @ self.matrix[:, None] * taken + target * (1 - taken)) * equalizer
+        weight, equalizer = self.use_source_map[:, None, None], self.equalizer[:, None, None]
+        return (source @ self.matrix[:, None] * weight + target * (1 - weight)) * equalizer
 
 
 class P2PController(AttentionController):
@@ -251,7 +252,7 @@ class P2PController(AttentionController):
         local_blend: LocalBlend,
         settings: P2PSettings,
     ):
-        super().__init__(samples=len(edit.taken))
+        super().__init__(num_samples=len(edit.use_source_map))
         self.step_ranges = step_ranges
         self.edit = edit
         self.local_blend = local_blend
@@ -259,11 +260,11 @@ class P2PController(AttentionController):
 
     def source_reads(self, step: int) -> list[SourceReads]:
         """The conditional half inside the step ranges; with a blend, its maps and latents to the end."""
-        injecting = step < max(self.step_ranges.cross, self.step_ranges.self)
+        injecting = step < max(self.step_ranges.cross_attention_end, self.step_ranges.self_attention_end)
         blended = set(self.local_blend.samples)
         return [
             SourceReads(cond=injecting or sample in blended, latent=sample in blended)
-            for sample in range(self.samples)
+            for sample in range(self.num_samples)
         ]
 
     def attend(
@@ -273,14 +274,17 @@ class P2PController(AttentionController):
         height, width = self.latent_shape
         downsampling = isqrt(height * width // query.shape[2])
         if layer.kind == "self":
-            if self.step < self.step_ranges.self and downsampling >= self.settings.self_replace_downsampling:
-                source, target = self._conditional_rows(range(self.samples))
+            if (
+                self.step < self.step_ranges.self_attention_end
+                and downsampling >= self.settings.self_replace_downsampling
+            ):
+                source, target = self._conditional_rows(range(self.num_samples))
                 query, key = query.clone(), key.clone()
                 query[target], key[target] = query[source], key[source]
             return plain_attention(query, key, value)
         attended = plain_attention(query, key, value)
         blending = bool(self.local_blend.samples) and downsampling == self.settings.blend_downsampling
-        if self.step < self.step_ranges.cross:
+        if self.step < self.step_ranges.cross_attention_end:
             self._attend_edited(attended, query, key, value, blending)
         elif blending:
             self._collect_maps(query, key)
@@ -299,7 +303,7 @@ class P2PController(AttentionController):
         blending: bool,
     ) -> None:
         """Overwrite the target's conditional rows of ``attended`` with attention by edited maps."""
-        source_maps, target_maps, target = self._maps(query, key, range(self.samples))
+        source_maps, target_maps, target = self._maps(query, key, range(self.num_samples))
         edited = self.edit(source_maps, target_maps)
         attended[target] = edited.to(value.dtype) @ value[target]
         if blending:

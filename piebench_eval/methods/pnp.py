@@ -84,15 +84,15 @@ class PnPController(AttentionController):
 
     hooked_modules = (FEATURE_MODULE,)
 
-    def __init__(self, samples: int, feature_steps: int, attention_steps: int):
-        super().__init__(samples)
+    def __init__(self, num_samples: int, feature_steps: int, attention_steps: int):
+        super().__init__(num_samples)
         self.feature_steps = feature_steps
         self.attention_steps = attention_steps
 
     def source_reads(self, step: int) -> list[SourceReads]:
         """The conditional half, which both halves of the target take from."""
         injecting = step < max(self.feature_steps, self.attention_steps)
-        return [SourceReads(cond=injecting)] * self.samples
+        return [SourceReads(cond=injecting)] * self.num_samples
 
     def attend(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
@@ -108,11 +108,11 @@ class PnPController(AttentionController):
 
     def _from_source(self, states: torch.Tensor) -> torch.Tensor:
         """Overwrite both target rows of every sample with its source row: ``[rows, ...]``, same shape."""
-        everyone = range(self.samples)
+        everyone = range(self.num_samples)
         source = self.rows.index(Row.SOURCE_COND, everyone)
         states = states.clone()
         for row in (Row.TARGET_UNCOND, Row.TARGET_COND):
-            if row in self.rows.samples:
+            if row in self.rows.samples_by_row:
                 states[self.rows.index(row, everyone)] = states[source]
         return states
 

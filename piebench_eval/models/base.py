@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from piebench_eval.models.cache import Cache, CacheEntry
-from piebench_eval.models.decoding import GPU_BATCH, decode_fitting, to_host, warn
+from piebench_eval.models.decoding import GPU_BATCH, decode_with_fallback, to_host, warn
 from piebench_eval.models.nfe import EvaluationCounter
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class DiffusionModel:
         self,
         latents: torch.Tensor,
         overflow: Literal["clamp", "wrap"] = "clamp",
-        tell: Callable[[str], None] = warn,
+        notify: Callable[[str], None] = warn,
     ) -> NDArray[np.uint8]:
         """Decode latents; pixels are truncated to whole grey levels, as the reference does.
 
@@ -122,7 +122,7 @@ class DiffusionModel:
         unscaled = latents / self.vae.config.scaling_factor
         # One by one on a CPU, where a batch gains nothing and moves the last bits.
         batch = GPU_BATCH if self.device.type == "cuda" else 1
-        pixels = decode_fitting(self.vae, unscaled, batch, tell)
+        pixels = decode_with_fallback(self.vae, unscaled, batch, notify)
         grey_levels = (pixels / 2 + 0.5) * 255
         if overflow == "clamp":
             grey_levels = grey_levels.clamp(0, 255)
@@ -140,15 +140,18 @@ class DiffusionModel:
     ) -> dict[str, torch.Tensor]:
         """Compute something for a batch, unless the cache has it for all of its samples.
 
+        A result is reused wherever ``kind``, ``settings`` and a sample's ``tensors`` are the same: they must
+        contain everything that it depends on besides the model.
+
         Args:
-            kind: what is computed.
-            compute: does it, for the whole batch.
-            settings: plain values that the result depends on.
-            tensors: tensors that it depends on ``[samples, ...]``.
-            axis: the results' axis of samples.
+            kind: name of what is computed, unique to its function.
+            compute: computes it for the whole batch: tensors by name.
+            settings: values that the result depends on, as JSON has them.
+            tensors: tensors that it depends on, each ``[samples, ...]``.
+            axis: the axis of samples in the results.
 
         Returns:
-            What ``compute`` returns, or did when it was called before.
+            What ``compute`` returns, or returned when it was called before.
         """
         if self.cache is None:
             return compute()
@@ -176,10 +179,10 @@ class DiffusionModel:
         """Call the UNet: the one place that does, so that every evaluation is counted.
 
         Args:
-            latents: ``[rows, 4, h, w]``.
+            latents: ``[rows, 4, h, w]``; a row is one latent with one text.
             timestep: training timestep, the same for all rows.
             embeddings: text embeddings ``[rows, 77, width]``.
-            samples: which sample of the batch each row is spent on.
+            samples: for each row, the place in the batch of the sample that its evaluation is counted for.
 
         Returns:
             Predicted noise, shape and dtype of ``latents``.

@@ -1,4 +1,4 @@
-"""A cache of what several combinations need: in memory, and on disk if asked."""
+"""A cache of results that several combinations share: in memory, and on disk if asked."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """What was computed for one sample, and what it cost.
+    """The results of a computation for one sample, and their cost.
 
     Attributes:
         tensors: the results, by name.
-        forward: model evaluations evaluated for it.
-        backward: model evaluations differentiated for it.
+        forward: model evaluations that were computed for it.
+        backward: model evaluations that were differentiated for it.
     """
 
     tensors: dict[str, torch.Tensor]

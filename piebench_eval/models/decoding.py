@@ -1,4 +1,4 @@
-"""From latents to pictures in main memory, whatever fits."""
+"""Decode latents, in smaller batches and then in tiles when memory runs out, and copy images to the host."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GPU_BATCH = 4
-"""Pictures that a GPU decodes together."""
+"""Number of images that a GPU decodes together."""
 
 _OVERLAPPING_TILES = 2
-"""Tiles along a side, when a picture does not fit as a whole."""
+"""Tiles along a side, when an image does not fit as a whole."""
 
 
 def warn(text: str) -> None:
-    """Tell a user by a ``PiebenchWarning``."""
+    """Issue a ``PiebenchWarning``."""
     warnings.warn(text, PiebenchWarning, stacklevel=3)
 
 
-def decode_fitting(
-    vae: Any, latents: torch.Tensor, batch: int, tell: Callable[[str], None] = warn
+def decode_with_fallback(
+    vae: Any, latents: torch.Tensor, batch: int, notify: Callable[[str], None] = warn
 ) -> torch.Tensor:
-    """Decode latents in batches that fit: halved when memory runs out, and in tiles at the last.
+    """Decode latents; when memory runs out, halve the batch, and decode a single image in tiles.
 
     Args:
         vae: ``AutoencoderKL``.
         latents: ``[images, 4, h, w]``, in the autoencoder's scale.
         batch: images at a time, at most.
-        tell: called with a note for the user.
+        notify: called with a note for the user.
 
     Returns:
         Pixels ``[images, 3, height, width]``, about -1 to 1.
@@ -50,14 +50,16 @@ def decode_fitting(
         if decoded[-1] is None:  # outside of the handler, whose traceback keeps the failed call's tensors
             release_memory()
             halved = len(part) // 2
-            decoded[-1] = decode_fitting(vae, part, halved, tell) if halved else _in_tiles(vae, part, tell)
+            decoded[-1] = (
+                decode_with_fallback(vae, part, halved, notify) if halved else _in_tiles(vae, part, notify)
+            )
     return torch.cat(decoded)
 
 
-def _in_tiles(vae: Any, latent: torch.Tensor, tell: Callable[[str], None]) -> torch.Tensor:
-    """Decode overlapping tiles; each is normalised by itself, so that pixels differ from the whole's."""
-    tell(
-        "a picture was decoded in tiles, since memory is short: it is not quite what the whole decoder makes"
+def _in_tiles(vae: Any, latent: torch.Tensor, notify: Callable[[str], None]) -> torch.Tensor:
+    """Decode overlapping tiles; each has its own group-norm statistics, so pixels differ a little."""
+    notify(
+        "memory is short, so an image was decoded in tiles: its pixels differ a little from a whole decoding"
     )
     before = vae.use_tiling, vae.tile_latent_min_size, vae.tile_sample_min_size
     side = max(latent.shape[-2:]) // _OVERLAPPING_TILES
@@ -71,7 +73,7 @@ def _in_tiles(vae: Any, latent: torch.Tensor, tell: Callable[[str], None]) -> to
 
 
 def to_host(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor in main memory; from a GPU by way of pinned memory, which it writes to directly."""
+    """Copy a tensor to the host; from a GPU into pinned memory, which it writes to directly."""
     if tensor.device.type != "cuda":
         return tensor.cpu().contiguous()
     pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)

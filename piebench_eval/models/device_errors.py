@@ -1,4 +1,4 @@
-"""What a GPU's errors mean: too little memory for a batch, or the end of the process's use of the GPU."""
+"""Classify errors of a GPU: too little memory for a batch, or a device that is unusable from then on."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     return named or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None)
 
 
-def spoils_the_process(error: BaseException) -> bool:
-    """Whether every later call would fail as well: an error in a CUDA kernel ends the process's context.
+def makes_device_unusable(error: BaseException) -> bool:
+    """Whether every later call of this process fails too: an error in a CUDA kernel ends its CUDA context.
 
-    >>> spoils_the_process(RuntimeError("CUDA error: device-side assert triggered"))
+    >>> makes_device_unusable(RuntimeError("CUDA error: device-side assert triggered"))
     True
     """
     if is_out_of_memory(error):
@@ -32,7 +32,7 @@ def spoils_the_process(error: BaseException) -> bool:
 
 def is_device_error(error: BaseException) -> bool:
     """Whether a GPU failed, and not the code that uses it."""
-    return is_out_of_memory(error) or spoils_the_process(error)
+    return is_out_of_memory(error) or makes_device_unusable(error)
 
 
 def first_line(error: BaseException) -> str:

@@ -32,19 +32,19 @@ _CONVERT = "convert the checkpoint with diffusers' convert_original_stable_diffu
 
 
 @dataclass(frozen=True)
-class PictureSizes:
-    """Sides of pictures in pixels that a model works in.
+class ImageSizes:
+    """Sides in pixels of the images that a model works with.
 
     Attributes:
-        native: what it was trained on.
-        multiple: what every side is a multiple of.
+        native: side of the images that it was trained on.
+        multiple: every side is a multiple of this.
     """
 
     native: int
     multiple: int
 
 
-def picture_sizes(model: str, revision: str | None = None) -> PictureSizes | None:
+def image_sizes(model: str, revision: str | None = None) -> ImageSizes | None:
     """The sizes of a model, from its configurations; None where they are not on this machine.
 
     Raises:
@@ -58,7 +58,7 @@ def picture_sizes(model: str, revision: str | None = None) -> PictureSizes | Non
     if not isinstance(widths, list) or not isinstance(side, int):
         return None
     factor = int(2 ** (len(widths) - 1))
-    return PictureSizes(side * factor, LATENT_DIVISOR * factor)
+    return ImageSizes(side * factor, LATENT_DIVISOR * factor)
 
 
 def check_model_location(model: str, allow_pickle: bool = False, revision: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Number of function evaluations (NFE): model evaluations, counted in rows of a batch."""
+"""Number of function evaluations (NFE): count model evaluations by sample."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 class EvaluationCounter:
     """Evaluations of the model that each sample of a batch needs, forward and backward.
 
-    One evaluation is one latent through the model once: a call with a batch of 3 rows counts 3. What was
+    One evaluation is one row of a batch through the model once: a call with 3 rows counts 3. What was
     computed before, for another combination, counts as if it were computed now, and in ``reused`` too.
 
     Attributes:
-        forward: rows evaluated, by the sample's place in the batch.
-        backward: rows differentiated, likewise.
+        forward: evaluations, by the sample's place in the batch.
+        backward: evaluations that were differentiated, likewise.
         reused: those of both that were not computed again.
     """
 
@@ -35,7 +35,7 @@ class EvaluationCounter:
             noise.register_hook(lambda gradient: self.backward.update(samples))
 
     def count_reused(self, sample: int, forward: int, backward: int) -> None:
-        """Count one sample's rows of work that is not done again."""
+        """Count one sample's evaluations that are not computed again."""
         self.forward[sample] += forward
         self.backward[sample] += backward
         self.reused[sample] += forward + backward
@@ -45,6 +45,6 @@ class EvaluationCounter:
         return self.forward.copy(), self.backward.copy()
 
     def since(self, snapshot: tuple[Counter[int], Counter[int]], sample: int) -> tuple[int, int]:
-        """One sample's rows, forward and backward, after a snapshot."""
+        """One sample's evaluations, forward and backward, after a snapshot."""
         forward, backward = snapshot
         return self.forward[sample] - forward[sample], self.backward[sample] - backward[sample]

@@ -162,11 +162,11 @@ def encode_inputs(
     tokenizer = model.tokenizer
     return EditInputs(
         latents=model.encode_images(images),
-        inversion=model.embed_prompts([text.inversion for text in texts]),
-        source=model.embed_prompts([text.source for text in texts]),
-        target=model.embed_prompts([text.target for text in texts]),
-        uncond=model.embed_prompts([""] * len(texts)),
-        negative=model.embed_prompts([text.negative for text in texts]),
+        inversion_embeds=model.embed_prompts([text.inversion for text in texts]),
+        source_embeds=model.embed_prompts([text.source for text in texts]),
+        target_embeds=model.embed_prompts([text.target for text in texts]),
+        uncond_embeds=model.embed_prompts([""] * len(texts)),
+        negative_embeds=model.embed_prompts([text.negative for text in texts]),
         source_is_empty=[same_text(text.source, "", tokenizer) for text in texts],
         source_is_inversion=[same_text(text.source, text.inversion, tokenizer) for text in texts],
         guidance=guidance,

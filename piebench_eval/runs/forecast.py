@@ -207,11 +207,11 @@ def _plan_edit(
         inversion_text, source, target, negative = embedded
         inputs = EditInputs(
             latents=torch.ones(1, 4, 8, 8),
-            inversion=inversion_text,
-            source=source,
-            target=target,
-            uncond=uncond,
-            negative=negative,
+            inversion_embeds=inversion_text,
+            source_embeds=source,
+            target_embeds=target,
+            uncond_embeds=uncond,
+            negative_embeds=negative,
             source_is_empty=[same_text(texts.source, "", dummy.tokenizer)],
             source_is_inversion=[same_text(texts.source, texts.inversion, dummy.tokenizer)],
             guidance=common.guidance,
@@ -224,8 +224,24 @@ def _plan_edit(
     return inverted, steps
 
 
+class _Missing:
+    """A part that the dummy model does not have: reading an attribute of it is an error that says so."""
+
+    def __init__(self, part: str):
+        self._part = part
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"evaluations are counted on a dummy model, which has no {self._part} (.{name} was read); "
+            "use model.predict_noise, and the shapes of latents and embeddings"
+        )
+
+
 class _DummyModel(DiffusionModel):
-    """A model without weights: the embedding of a prompt is its number, and the noise is random."""
+    """A model without weights: the embedding of a prompt is its number, and the noise is random.
+
+    ``piebench_eval.inversions.base.Inversion`` says what an inversion can use of it.
+    """
 
     caches: dict[Any, Cache]
     numbers: dict[str, int]
@@ -236,7 +252,8 @@ class _DummyModel(DiffusionModel):
 
         tokenizer = CLIPTokenizer.from_pretrained(locate("model", DEMO), subfolder="tokenizer")
         alphas = torch.linspace(0.999, 0.005, 1000).tolist()
-        dummy = cls(None, None, None, tokenizer, alphas, torch.device("cpu"))
+        unet, vae, text_encoder = (_Missing(part) for part in ("UNet", "autoencoder", "text encoder"))
+        dummy = cls(unet, vae, text_encoder, tokenizer, alphas, torch.device("cpu"))
         dummy.caches, dummy.numbers = {}, {}
         return dummy
 

@@ -15,7 +15,7 @@ from piebench_eval.data.selection import select_samples
 from piebench_eval.demo.benchmark import embedded_benchmark
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError, PiebenchWarning
-from piebench_eval.models.location import check_model_location, picture_sizes
+from piebench_eval.models.location import check_model_location, image_sizes
 from piebench_eval.runs.engines.devices import split_devices
 from piebench_eval.runs.jobs import check_edits, model_specs
 from piebench_eval.runs.machine import MachineOptions
@@ -227,7 +227,7 @@ def check_resolutions(recipe: Recipe) -> None:
         PiebenchError: it is not a multiple of the model's size divisor, or not the native resolution of the
             demo's model.
     """
-    sizes = {model.name: picture_sizes(model.name, model.revision) for model in model_specs(recipe)}
+    sizes = {model.name: image_sizes(model.name, model.revision) for model in model_specs(recipe)}
     for common in (recipe.combination(*pair).common for pair in recipe.pairs):
         resolution, of_model = common.resolution, sizes.get(common.model)
         if resolution is None or of_model is None:

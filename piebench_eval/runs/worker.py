@@ -12,8 +12,8 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.models.device_errors import (
     first_line,
     is_out_of_memory,
+    makes_device_unusable,
     release_memory,
-    spoils_the_process,
 )
 from piebench_eval.runs.engines.batching import BatchSizer
 from piebench_eval.runs.model_runner import ModelRunner
@@ -153,7 +153,7 @@ class Worker:
         try:
             edits = self.runner.edit(self._combinations[job.inversion, job.method], samples)
         except Exception as error:
-            if spoils_the_process(error):
+            if makes_device_unusable(error):
                 wanted = [sample for sample in samples if sample.id in job.wanted]
                 failures = [self._failure(job, sample, error) for sample in wanted]
                 raise DeviceUnusableError(self._device, job, failures, error) from None
@@ -171,7 +171,7 @@ class Worker:
         text = str(error) if isinstance(error, PiebenchError) else f"{type(error).__name__}: {error}"
         if is_out_of_memory(error):
             text = f"does not fit into the memory of {self.runner.about['device']} even by itself ({text})"
-        elif spoils_the_process(error):
+        elif makes_device_unusable(error):
             text = first_line(error)
         return failure(job.key(sample.id), text, "".join(traceback.format_exception(error)))
 

@@ -12,8 +12,8 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 from piebench_eval.demo.draw import draw
 from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.demo.scene import Scene, caption
-from piebench_eval.diffusion.ddim import ddim_invert, guide
-from piebench_eval.diffusion.schedules import ddim_schedule, ddim_step
+from piebench_eval.diffusion.ddim_sampling import ddim_invert, guide
+from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.loading import load_model
 from scripts.demo_training.data import scene
@@ -98,11 +98,11 @@ def sample(model: DiffusionModel, prompts: Sequence[str], seed: int = 0) -> NDAr
     cond, uncond = model.embed_prompts(prompts), model.embed_prompts([""] * len(prompts))
     shape = (len(prompts), 4, model.unet.config.sample_size, model.unet.config.sample_size)
     latents = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(model.device)
-    for level in reversed(range(schedule.steps)):
+    for level in reversed(range(1, schedule.steps + 1)):
         both = torch.cat([uncond, cond])
-        noise = model.predict_noise(latents.repeat(2, 1, 1, 1), schedule.timesteps[level], both, [0])
+        noise = model.predict_noise(latents.repeat(2, 1, 1, 1), schedule.timestep(level), both, [0])
         guided = guide(*noise.chunk(2), GUIDANCE)
-        latents = ddim_step(latents, guided, schedule.alphas[level + 1], schedule.alphas[level])
+        latents = schedule.step(latents, guided, level)
     return decode(model, latents)
 
 
@@ -113,9 +113,9 @@ def inversion_psnr(model: DiffusionModel, scenes: Sequence[Scene]) -> float:
     start = model.encode_images([draw(shown) for shown in scenes])
     cond = model.embed_prompts([caption(shown) for shown in scenes])
     latents = ddim_invert(model, start, cond, cond, schedule)[-1]
-    for level in reversed(range(schedule.steps)):
-        noise = model.predict_noise(latents, schedule.timesteps[level], cond, [0])
-        latents = ddim_step(latents, noise, schedule.alphas[level + 1], schedule.alphas[level])
+    for level in reversed(range(1, schedule.steps + 1)):
+        noise = model.predict_noise(latents, schedule.timestep(level), cond, [0])
+        latents = schedule.step(latents, noise, level)
     pairs = zip(decode(model, start), decode(model, latents), strict=True)
     return float(np.mean([psnr(one, other) for one, other in pairs]))
 

@@ -37,7 +37,7 @@ class P2P(Control):
         self.settings, self.side = settings, side
         self.matrix, self.taken, self.equalizer, self.blend = (
             None if words is None else torch.as_tensor(words, device=device)
-            for words in (plan.matrix, plan.taken, plan.equalizer, plan.blend)
+            for words in (plan.matrix, plan.use_source_map, plan.equalizer, plan.blend)
         )
         self.cross_end = int(settings.cross_replace_steps * (steps + 1))
         self.self_end = int(settings.self_replace_steps * steps)

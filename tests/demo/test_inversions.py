@@ -28,7 +28,7 @@ def distances(quick_run):
         inverted = INVERSIONS.get(name).invert(model, inputs, schedule, recipe.inversions[name])
         end = source_end(model, inputs, schedule, inverted)
         found[name] = (end - inputs.latents).square().mean(dim=(1, 2, 3))
-        if inverted.source == "replayed":
+        if inverted.source_mode == "replayed":
             assert (end - inverted.trajectory[0]).abs().max() < 1e-3
     return found
 

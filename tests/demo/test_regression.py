@@ -68,7 +68,7 @@ def no_control(monkeypatch):
     real = StepRanges.of
 
     def never(settings, steps):
-        return replace(real(settings, steps), cross=0, self=0)
+        return replace(real(settings, steps), cross_attention_end=0, self_attention_end=0)
 
     monkeypatch.setattr(StepRanges, "of", never)
 
@@ -87,7 +87,7 @@ def reversed_words(monkeypatch):
 def no_offset(monkeypatch):
     made = InversionResult.__init__
     monkeypatch.setattr(
-        InversionResult, "__init__", lambda self, trajectory, source: made(self, trajectory, source="sampled")
+        InversionResult, "__init__", lambda self, trajectory, source_mode: made(self, trajectory, "sampled")
     )
 
 

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piebench_eval.diffusion.ddim import ddim_invert
+from piebench_eval.diffusion.ddim_sampling import ddim_invert
 from piebench_eval.diffusion.schedules import ddim_schedule, ddim_step
 from piebench_eval.runs.batch_editing import encode_inputs
 from scripts.demo_training.unet import sd_scheduler
@@ -35,6 +35,15 @@ def test_step_is_that_of_diffusers(scheduler):
         torch.testing.assert_close(step, expected, atol=1e-5, rtol=1e-5)
 
 
+def test_timesteps_and_noised_latents_of_a_level_are_those_of_diffusers(scheduler):
+    schedule = ddim_schedule(scheduler.alphas_cumprod, 10)
+    x, noise = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8)
+    for level in (10, 5, 1):
+        assert schedule.timestep(level) == schedule.timesteps[level - 1]
+        expected = scheduler.add_noise(x, noise, torch.tensor(schedule.timestep(level)))
+        torch.testing.assert_close(schedule.noised(x, noise, level), expected, atol=1e-5, rtol=1e-5)
+
+
 @given(ALPHA, ALPHA)
 def test_a_step_there_and_back_with_the_same_noise_is_no_step(alpha, other):
     generator = torch.Generator().manual_seed(0)
@@ -50,7 +59,9 @@ def test_inversion_spends_a_row_per_step_and_two_when_guided(model, samples):
     schedule = ddim_schedule(model.alphas_cumprod, 5)
     for guidance, rows in ((1.0, 5), (2.5, 10)):
         model.evaluations = EvaluationCounter()
-        trajectory = ddim_invert(model, inputs.latents, inputs.source, inputs.uncond, schedule, guidance)
+        trajectory = ddim_invert(
+            model, inputs.latents, inputs.source_embeds, inputs.uncond_embeds, schedule, guidance
+        )
         assert trajectory.shape == (6, 2, 4, 16, 16)
         assert model.evaluations.forward == {0: rows, 1: rows}
     torch.testing.assert_close(trajectory[0], inputs.latents)

@@ -136,7 +136,7 @@ def test_processors_are_put_back_after_an_error(model, samples):
     entry = INVERSIONS.get("direct")
     inverted = entry.invert(model, inputs, schedule, entry.settings())
     with pytest.raises(Broken):
-        edit(model, inputs, inverted, BrokenController(samples=1), schedule, 7.5)
+        edit(model, inputs, inverted, BrokenController(num_samples=1), schedule, 7.5)
     assert model.unet.attn_processors == before
     assert not model.unet.mid_block._forward_hooks
 

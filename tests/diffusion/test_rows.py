@@ -10,16 +10,18 @@ GUIDANCE = st.sampled_from([1.0, 7.5])
 
 
 @given(READS, st.booleans(), GUIDANCE, st.booleans(), st.booleans())
-def test_everything_that_is_read_is_computed_and_nothing_else(reads, known, guidance, one_row, bends):
-    plan = plan_rows(reads, known, guidance, one_row, bends)
+def test_everything_that_is_read_is_computed_and_nothing_else(
+    reads, known, guidance, source_uncond_is_cond, bends
+):
+    plan = plan_rows(reads, known, guidance, source_uncond_is_cond, bends)
     for step, (read, computed) in enumerate(zip(reads, plan, strict=True)):
         later = read.latent or any(any(other) for other in reads[step + 1 :])
         assert computed.moves_source == (later and not known)
         guided = guidance != 1 or bends
         needs_uncond = guided and (read.uncond or computed.moves_source)
-        needs_cond = read.cond or computed.moves_source or (one_row and needs_uncond)
+        needs_cond = read.cond or computed.moves_source or (source_uncond_is_cond and needs_uncond)
         assert (Row.SOURCE_COND in computed.rows) == needs_cond
-        assert (Row.SOURCE_UNCOND in computed.rows) == (needs_uncond and not one_row)
+        assert (Row.SOURCE_UNCOND in computed.rows) == (needs_uncond and not source_uncond_is_cond)
         assert Row.TARGET_COND in computed.rows
         assert (Row.TARGET_UNCOND in computed.rows) == guided
 
@@ -29,7 +31,7 @@ def test_positions_find_every_row(reads):
     steps = [plan_rows(of_sample, False, 7.5)[0] for of_sample in reads]
     batch = RowBatch.of_step(steps)
     assert len(batch.owners) == sum(len(step.rows) for step in steps)
-    for row, samples in batch.samples.items():
+    for row, samples in batch.samples_by_row.items():
         for sample, position in zip(samples, batch.positions(row, samples), strict=True):
             assert batch.owners[position] == sample
             assert row in steps[sample].rows
@@ -38,7 +40,9 @@ def test_positions_find_every_row(reads):
 
 def test_one_source_row_stands_for_both_halves():
     read = [SourceReads(uncond=True, cond=True)]
-    alone, shared = (plan_rows(read, True, 7.5, one_row)[0] for one_row in (False, True))
+    alone, shared = (
+        plan_rows(read, True, 7.5, source_uncond_is_cond)[0] for source_uncond_is_cond in (False, True)
+    )
     batch = RowBatch.of_step([alone, shared])
     assert len(batch.owners) == 4 + 3
     assert batch.owners[batch.positions(Row.SOURCE_UNCOND, [1])[0]] == 1

@@ -205,13 +205,13 @@ def test_null_text_begins_alike(golden, reference, paper):
     wanted = ddim.invert(reference, inputs, schedule, ddim.settings()).trajectory
     timestep = schedule.timesteps[STEPS - 1]
     with torch.no_grad():
-        cond = reference.predict_noise(wanted[-1], timestep, inputs.inversion, [0])
+        cond = reference.predict_noise(wanted[-1], timestep, inputs.inversion_embeds, [0])
     step = SourceStep(reference, wanted[-1], cond, schedule, STEPS, inputs.guidance)
     reference.evaluations = EvaluationCounter()
     settings = paper.combination("null_text", "p2p").inversion_settings
-    found = optimise_step(step, inputs.uncond, wanted[STEPS - 1], 0, settings)
+    found = optimise_step(step, inputs.uncond_embeds, wanted[STEPS - 1], 0, settings)
     assert reference.evaluations.backward[0] == recording["null_n_inner"][0]
-    moved = (found - inputs.uncond)[0, :, :8]
+    moved = (found - inputs.uncond_embeds)[0, :, :8]
     assert moved.abs().max() > 1e-2
     expected = torch.from_numpy(recording["uncond_embeddings_first8"][0])
     torch.testing.assert_close(found[0, :, :8], expected, atol=1e-4, rtol=0)

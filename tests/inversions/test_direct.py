@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from piebench_eval.diffusion.ddim import guide
+from piebench_eval.diffusion.ddim_sampling import guide
 from piebench_eval.diffusion.schedules import ddim_step
 from piebench_eval.inversions.ddim import TrajectorySettings, ddim_trajectory
 from piebench_eval.inversions.direct import DirectSettings, direct
@@ -26,7 +26,7 @@ def result_and_rows(model, inputs, schedule, **settings):
 
 def test_the_whole_offset_is_the_trajectory_and_costs_nothing(model, inputs, schedule, inverted):
     result, rows = result_and_rows(model, inputs, schedule)
-    assert torch.equal(result.trajectory, inverted) and result.source == "fixed" and rows == STEPS
+    assert torch.equal(result.trajectory, inverted) and result.source_mode == "fixed" and rows == STEPS
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,8 @@ def test_a_part_of_it_leads_where_the_equation_says(
     for share, level in zip(shares, range(STEPS, 0, -1), strict=True):
         time = schedule.timesteps[level - 1]
         cond, uncond = (
-            model.predict_noise(latents, time, text, everyone) for text in (inputs.source, inputs.uncond)
+            model.predict_noise(latents, time, text, everyone)
+            for text in (inputs.source_embeds, inputs.uncond_embeds)
         )
         alphas = schedule.alphas[level], schedule.alphas[level - 1]
         step = ddim_step(latents, guide(uncond, cond, inputs.guidance), *alphas)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from piebench_eval.diffusion.ddim import guide
+from piebench_eval.diffusion.ddim_sampling import guide
 from piebench_eval.diffusion.loop import edit
 from piebench_eval.diffusion.schedules import ddim_schedule, ddim_step
 from piebench_eval.inversions import INVERSIONS
@@ -28,9 +28,9 @@ def source_end(model, inputs, schedule, inverted, guidance=GUIDANCE):
     """Where the source branch ends if it takes its own steps all the way."""
     latents, everyone = inverted.trajectory[-1], range(len(inputs.latents))
     for level in reversed(range(1, inverted.steps + 1)):
-        uncond = inputs.uncond if inverted.uncond is None else inverted.uncond[level - 1]
+        uncond = inputs.uncond_embeds if inverted.uncond_embeds is None else inverted.uncond_embeds[level - 1]
         timestep = schedule.timesteps[level - 1]
-        cond = model.predict_noise(latents, timestep, inputs.source, everyone)
+        cond = model.predict_noise(latents, timestep, inputs.source_embeds, everyone)
         noise = guide(model.predict_noise(latents, timestep, uncond, everyone), cond, guidance)
         fresh = None if inverted.variance_noise is None else inverted.variance_noise[level - 1]
         latents = ddim_step(latents, noise, schedule.alphas[level], schedule.alphas[level - 1], fresh)
@@ -65,7 +65,9 @@ def test_null_text_in_a_batch_is_null_text_alone(model, samples, inputs, schedul
     together = invert("null_text", model, inputs, schedule)
     for place, sample in enumerate(samples[:2]):
         alone = invert("null_text", model, encode_inputs(model, [sample], 128), schedule)
-        torch.testing.assert_close(together.uncond[:, place], alone.uncond[:, 0], atol=2e-2, rtol=0)
+        torch.testing.assert_close(
+            together.uncond_embeds[:, place], alone.uncond_embeds[:, 0], atol=2e-2, rtol=0
+        )
 
 
 def test_negative_prompt_leaves_the_source_unguided(model, inputs, schedule):

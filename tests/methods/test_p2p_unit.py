@@ -63,7 +63,7 @@ def test_maps_masks_and_latents(recording, reference_model):
         for layer in range(2, 7):
             maps = synthetic_maps(step, layer)
             source, target = maps[2:3], maps[3:4]
-            if step < controller.step_ranges.cross:
+            if step < controller.step_ranges.cross_attention_end:
                 target = controller.edit(source, target)
             controller.local_blend.collect(source, target, 16, 16)
             if layer == 2:
@@ -72,7 +72,7 @@ def test_maps_masks_and_latents(recording, reference_model):
         blended = controller.on_step_end(step, latents[:1], latents[1:])
         recorded = recording["x_after"][step][1]
         np.testing.assert_allclose(blended[0, :, ::4, ::4].numpy(), recorded, atol=1e-6)
-        if step >= controller.step_ranges.blend:
+        if step >= controller.step_ranges.blend_start:
             masks.append(controller.local_blend.masks(64, 64).any(dim=1)[0].numpy())
     expected = np.unpackbits(recording["blend_mask"], axis=-1).astype(bool).reshape(5, 64, 64)
     np.testing.assert_array_equal(np.stack(masks), expected)

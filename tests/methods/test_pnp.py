@@ -11,7 +11,7 @@ from piebench_eval.quirks import Quirks
 
 
 def control_at(step):
-    controller = PnPController(samples=2, feature_steps=8, attention_steps=5)
+    controller = PnPController(num_samples=2, feature_steps=8, attention_steps=5)
     reads = [[read] for read in controller.source_reads(step)]
     rows = RowBatch.of_step([plan_rows(read, True, 7.5)[0] for read in reads])
     controller.begin_step(step, rows, (8, 8))

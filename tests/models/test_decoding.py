@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from piebench_eval.errors import PiebenchWarning
-from piebench_eval.models.decoding import decode_fitting, to_host
+from piebench_eval.models.decoding import decode_with_fallback, to_host
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ class ShortOfMemory:
 def test_a_batch_is_halved_until_it_fits(model, latents):
     whole = torch.cat([model.vae.decode(latent[None]).sample for latent in latents])
     vae = ShortOfMemory(model.vae, largest=2 * 16 * 16)
-    pixels = decode_fitting(vae, latents, batch=4)
+    pixels = decode_with_fallback(vae, latents, batch=4)
     assert vae.asked == [4, 2, 2, 1]
     torch.testing.assert_close(pixels, whole, atol=1e-4, rtol=0)
 
@@ -47,7 +47,7 @@ def test_a_batch_is_halved_until_it_fits(model, latents):
 def test_a_library_without_memory_halves_the_batch_too(model, latents, library):
     error = RuntimeError(f"{library}_STATUS_ALLOC_FAILED when calling create(handle)")
     vae = ShortOfMemory(model.vae, largest=2 * 16 * 16, error=error)
-    assert len(decode_fitting(vae, latents, batch=4)) == 5
+    assert len(decode_with_fallback(vae, latents, batch=4)) == 5
     assert vae.asked == [4, 2, 2, 1]
 
 
@@ -55,7 +55,7 @@ def test_a_library_without_memory_halves_the_batch_too(model, latents, library):
 def test_what_a_failed_call_held_is_given_back(model, latents, monkeypatch):
     vae, emptied = ShortOfMemory(model.vae, largest=2 * 16 * 16), []
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(len(vae.asked)))
-    decode_fitting(vae, latents, batch=4)
+    decode_with_fallback(vae, latents, batch=4)
     assert emptied == [1], "after the call that failed, before those that fit"
 
 
@@ -63,14 +63,14 @@ def test_what_a_failed_call_held_is_given_back(model, latents, monkeypatch):
 def test_any_other_error_is_one(model, latents):
     vae = ShortOfMemory(model.vae, largest=0, error=RuntimeError("sizes do not match"))
     with pytest.raises(RuntimeError, match="sizes do not match"):
-        decode_fitting(vae, latents, batch=4)
+        decode_with_fallback(vae, latents, batch=4)
 
 
 @torch.no_grad()
 def test_a_picture_that_does_not_fit_is_decoded_in_tiles(model, latents):
     whole = model.vae.decode(latents[:1]).sample
     with pytest.warns(PiebenchWarning, match="in tiles"):
-        pixels = decode_fitting(ShortOfMemory(model.vae, largest=100), latents[:1], batch=1)
+        pixels = decode_with_fallback(ShortOfMemory(model.vae, largest=100), latents[:1], batch=1)
     assert pixels.shape == whole.shape and not torch.equal(pixels, whole)
     assert not model.vae.use_tiling, "the next picture may fit as a whole"
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from piebench_eval.diffusion.ddim import guide
+from piebench_eval.diffusion.ddim_sampling import guide
 from piebench_eval.diffusion.loop import edit
 from piebench_eval.diffusion.schedules import ddim_schedule, ddim_step
 from piebench_eval.inversions import INVERSIONS
@@ -98,8 +98,12 @@ def plainly_sampled(model, inverted, inputs):
     latents, everyone = inverted.trajectory[-1], range(len(inputs.latents))
     for level in reversed(range(1, inverted.steps + 1)):
         timestep = schedule.timesteps[level - 1]
-        uncond = inputs.negative if inverted.uncond is None else inverted.uncond[level - 1]
-        noises = (model.predict_noise(latents, timestep, text, everyone) for text in (uncond, inputs.target))
+        uncond = (
+            inputs.negative_embeds if inverted.uncond_embeds is None else inverted.uncond_embeds[level - 1]
+        )
+        noises = (
+            model.predict_noise(latents, timestep, text, everyone) for text in (uncond, inputs.target_embeds)
+        )
         fresh = None if inverted.variance_noise is None else inverted.variance_noise[level - 1]
         alphas = schedule.alphas[level], schedule.alphas[level - 1]
         latents = ddim_step(latents, guide(*noises, 7.5), *alphas, fresh)

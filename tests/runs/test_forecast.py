@@ -3,6 +3,8 @@
 import pytest
 
 from piebench_eval.demo.embedded import DEMO
+from piebench_eval.errors import PiebenchError
+from piebench_eval.inversions import INVERSIONS as REGISTRY
 from piebench_eval.recipes.builtin import DEMO_RECIPE
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
 from piebench_eval.recipes.subset import select_combinations
@@ -52,6 +54,24 @@ def test_the_papers_costs_are_those_of_the_readme(samples):
         )
         recipe = build_recipe(fields, {"model": DEMO}, "table1")
         assert {cost.total for cost in count_evaluations(recipe, samples).values()} == {rows}, name
+
+
+def test_an_inversion_that_needs_the_unet_itself_is_named(tiny_model, samples, tmp_path, monkeypatch):
+    monkeypatch.setattr(REGISTRY, "_plugins", {})
+    plugin = tmp_path / "own.py"
+    plugin.write_text(
+        "from piebench_eval.inversions.base import Inversion\n"
+        "from piebench_eval.registry import Settings\n"
+        "def invert(model, inputs, schedule, settings):\n"
+        "    return inputs.latents * model.unet.config.sample_size\n"
+        "INVERSIONS = {'own': Inversion('Own', 'yours', '', Settings, invert)}\n"
+    )
+    fields = {"model": str(tiny_model), "inversions": ["own"], "methods": ["p2p"], "plugins": [str(plugin)]}
+    with pytest.raises(PiebenchError) as caught:
+        count_evaluations(build_recipe(fields, {}, "test"), samples)
+    said = str(caught.value)
+    assert f"plugin {plugin}: failed in own+p2p" in said and "own.py, line 4" in said
+    assert "a dummy model, which has no UNet (.config was read)" in said and "model.predict_noise" in said
 
 
 def record(seconds):

@@ -61,13 +61,13 @@ class OnAGpu:
 def updates_without_numbers():
     """What needs numbers is handed in: gradients, and what the host reads. The second sample stops early."""
 
-    def read_back(values):
+    def to_host_list(values):
         ends = [[1.0, 1.0], [0.0, 1.0]][: len(values)]
         return ends if values.dim() == 2 else [0] * len(values)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.autograd, "grad", lambda loss, inputs: (torch.zeros_like(inputs),))
-        patch.setattr(null_text, "read_back", read_back)
+        patch.setattr(null_text, "to_host_list", to_host_list)
         yield
 
 
@@ -88,7 +88,7 @@ def test_a_combination_stays_on_the_device(on_a_gpu, inversion, method):
 @pytest.mark.parametrize("inversion", INVERSIONS.names())
 def test_an_inversion_stays_on_the_device(on_a_gpu, inversion):
     inverted, copied, _ = on_a_gpu.invert(inversion)
-    tensors = [inverted.trajectory, inverted.uncond, inverted.variance_noise]
+    tensors = [inverted.trajectory, inverted.uncond_embeds, inverted.variance_noise]
     assert {(t.device, t.dtype) for t in tensors if t is not None} == {(CUDA, torch.float32)}
     # Noise is drawn on the host, for all levels, and copied as a whole.
     assert copied == ({"_to_copy": 1} if inversion == "edit_friendly" else {})

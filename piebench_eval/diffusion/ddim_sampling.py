@@ -71,8 +71,7 @@ def ddim_invert(
     """
     trajectory = [latents]
     for k in range(1, schedule.steps + 1):
-        timestep = schedule.timesteps[k - 1]
-        noise = predict_guided_noise(model, trajectory[-1], timestep, cond, uncond, guidance)
+        noise = predict_guided_noise(model, trajectory[-1], schedule.timestep(k), cond, uncond, guidance)
         trajectory.append(schedule.inverse_step(trajectory[-1], noise, k))
     return torch.stack(trajectory)
 
@@ -81,7 +80,7 @@ def ddim_invert(
 def ddim_reconstruct(
     model: DiffusionModel, noise: torch.Tensor, cond: torch.Tensor, schedule: Schedule
 ) -> torch.Tensor:
-    """Sample inverted latents without guidance: what the inversion's own error leaves of the images.
+    """Sample inverted latents without guidance: the reconstructions, whose error is the inversion's.
 
     Args:
         model: the model.
@@ -94,6 +93,6 @@ def ddim_reconstruct(
     """
     trajectory, samples = [noise], range(len(noise))
     for k in reversed(range(1, schedule.steps + 1)):
-        predicted = model.predict_noise(trajectory[-1], schedule.timesteps[k - 1], cond, samples)
+        predicted = model.predict_noise(trajectory[-1], schedule.timestep(k), cond, samples)
         trajectory.append(schedule.step(trajectory[-1], predicted, k))
     return torch.stack(trajectory[::-1])
