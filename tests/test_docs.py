@@ -16,7 +16,7 @@ DOCUMENTED_FOR_PLUGINS = (
     "diffusion.loop.EditInputs",
     "diffusion.schedules.Schedule",
     "models.base.DiffusionModel",
-    "registry.Settings",
+    "settings.Settings",
 )
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)[^)]*\)")
 
