@@ -61,7 +61,7 @@ def test_an_inversion_of_one_s_own_edits_at_the_cost_that_is_forecast(
     costs = count_evaluations(recipe, samples[:1])
     for key, record in RunStore.read(tmp_path).records().items():
         assert record["unet_rows_forward"] == costs[key].forward
-        assert record["unet_rows_reused"] == costs[key].shared
+        assert record["unet_rows_reused"] == costs[key].reused
 
 
 def test_with_one_iteration_it_is_ddim_s_and_with_more_its_own(model, samples):

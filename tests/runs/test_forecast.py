@@ -61,7 +61,7 @@ def test_an_inversion_that_needs_the_unet_itself_is_named(tiny_model, samples, t
     plugin = tmp_path / "own.py"
     plugin.write_text(
         "from piebench_eval.inversions.base import Inversion\n"
-        "from piebench_eval.registry import Settings\n"
+        "from piebench_eval.settings import Settings\n"
         "def invert(model, inputs, schedule, settings):\n"
         "    return inputs.latents * model.unet.config.sample_size\n"
         "INVERSIONS = {'own': Inversion('Own', 'yours', '', Settings, invert)}\n"
