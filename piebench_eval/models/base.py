@@ -114,7 +114,7 @@ class DiffusionModel:
             latents: ``[images, 4, h, w]``.
             overflow: grey levels outside 0..255 become the nearest of them, or the remainder
                 modulo 256.
-            tell: called with a note for the user; warns by default.
+            notify: called with a note for the user; warns by default.
 
         Returns:
             Images of shape ``[images, 8 h, 8 w, 3]``.
