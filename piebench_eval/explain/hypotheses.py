@@ -211,7 +211,7 @@ def promising_pairs(
         pair
         for pair in pairs(deviations)
         if all(deviation.key in promising for deviation in pair.deviations)
-        or all(protocol_scores.knows(*required) for required in pair.required_scores(claims))
+        or all(protocol_scores.is_computed(*required) for required in pair.required_scores(claims))
     ]
 
 

@@ -53,7 +53,7 @@ class ProtocolScores:
         self._spec = cache(self._make_spec)
         self.types = [edited_image.sample.type_id for edited_image in edited_images]
 
-    def knows(self, column: str, protocol: Protocol) -> bool:
+    def is_computed(self, column: str, protocol: Protocol) -> bool:
         """Whether a column's scores under a protocol were computed."""
         return self._spec(column, protocol).fingerprint in self._values
 
@@ -63,7 +63,7 @@ class ProtocolScores:
         types = protocol.average.types
         return values if types is None else values[np.isin(self.types, types)]
 
-    def unknown(self, required: Iterable[ProtocolColumn]) -> list[ScoreSpec]:
+    def missing(self, required: Iterable[ProtocolColumn]) -> list[ScoreSpec]:
         """The scores among those required that were not computed, without repetition, sorted by column."""
         specs = [self._spec(column, protocol) for column, protocol in required]
         wanted = {spec.fingerprint: spec for spec in specs if spec.fingerprint not in self._values}

@@ -66,7 +66,7 @@ def _compute_scores(
     on_progress: Callable[[str, int, int], None],
 ) -> None:
     """Compute the scores that hypotheses need and that were not computed."""
-    specs = protocol_scores.unknown(
+    specs = protocol_scores.missing(
         required for hypothesis in hypotheses for required in hypothesis.required_scores(claims)
     )
     if not specs:

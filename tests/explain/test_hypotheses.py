@@ -60,7 +60,7 @@ def deviations(protocol_scores):
 def claims_of(protocol_scores, protocol):
     """Table 1's numbers under a protocol, with two decimals, as papers print them."""
     for _ in protocol_scores.compute(
-        protocol_scores.unknown((metric.column, protocol) for metric in TABLE_METRICS)
+        protocol_scores.missing((metric.column, protocol) for metric in TABLE_METRICS)
     ):
         pass
     means = [
