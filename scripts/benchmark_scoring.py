@@ -35,13 +35,13 @@ from piebench_eval.demo.embedded import WEIGHTS
 from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.networks.clip import load_clip
 from piebench_eval.metrics.networks.lpips import PerceptualFeatures
-from piebench_eval.metrics.networks.names import MetricModels
+from piebench_eval.metrics.networks.metric_models import MetricModels
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.metrics.structure import network_input
 from piebench_eval.models.precision import use_exact_float32
 from piebench_eval.scoring.cache import ScoreCache
 from piebench_eval.scoring.edited_images import EditedImage
-from piebench_eval.scoring.images import read_edit, source_image_of
+from piebench_eval.scoring.images import load_edit, load_source
 from piebench_eval.scoring.score import Scoring, compute_scores, scoring_jobs
 from piebench_eval.scoring.scores_file import score_rows
 
@@ -148,8 +148,8 @@ class PlainEvaluator:
         return max(0.0, 100 * float(torch.cosine_similarity(embedding, text)))
 
     def score(self, edited_image: EditedImage) -> dict[str, float]:
-        sample, edit = edited_image.sample, read_edit(edited_image)
-        source, mask = source_image_of(sample, SIDE).image, load_mask(sample, SIDE)
+        sample, edit = edited_image.sample, load_edit(edited_image).pixels
+        source, mask = load_source(sample, SIDE).image, load_mask(sample, SIDE, frame=True)
         pair = torch.from_numpy(np.stack([source, edit])).permute(0, 3, 1, 2).to(self.device) / 255
         one, other = (pair * torch.from_numpy(~mask).to(self.device)).split(1)
         with torch.no_grad():
@@ -184,12 +184,12 @@ def score_all(edited_images: list[EditedImage], models: MetricModels, device: st
     """Rows of our scoring, the networks loaded before the clock starts."""
     scoring = Scoring(models)
     score_cache = ScoreCache(folder / "scores.cache.sqlite")
-    suite = scoring.suite(device)
-    suite.load(("dino", "clip", "lpips_weights"))
+    networks = scoring.networks(device)
+    networks.load(("dino", "clip", "lpips_weights"))
     jobs = list(scoring_jobs(edited_images, scoring.specs))
 
     def run():
-        for _ in compute_scores(jobs, suite, score_cache):
+        for _ in compute_scores(jobs, networks, score_cache):
             pass
         return score_rows(jobs, score_cache)
 

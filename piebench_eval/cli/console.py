@@ -48,7 +48,7 @@ def print_warning(text: str) -> None:
 
 @contextmanager
 def kept_on_interrupt(
-    what: str = "what is scored is kept: run the same command again to go on",
+    what: str = "what is scored is kept: run the same command again to resume",
 ) -> Iterator[None]:
     """On Ctrl-C, end the command with exit code 130 and a line that says how to resume."""
     try:

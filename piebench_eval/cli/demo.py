@@ -55,7 +55,7 @@ def demo(
     from piebench_eval.api.progress import shown_progress
     from piebench_eval.cli.execution import execute_with_progress
     from piebench_eval.cli.table import print_table
-    from piebench_eval.metrics.networks.names import networks_for
+    from piebench_eval.metrics.networks.metric_models import networks_for
     from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
     from piebench_eval.recipes.subset import select_combinations
     from piebench_eval.runs.machine import MachineOptions

@@ -15,7 +15,7 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.warning_filters import ignored_warnings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -28,6 +28,9 @@ Size = tuple[int, int]
 
 ImageLoader = Literal["crop", "stretch", "shorter_side"]
 """How an image is brought to a resolution; all three agree on images that have it already."""
+
+WHOLE_IMAGE: ImageLoader = "shorter_side"
+"""The loader that leaves an image as it is if no resolution is given."""
 
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -139,6 +142,23 @@ def loaded_size(size: Size, loader: ImageLoader, resolution: int | None = None) 
         return resolution, resolution
     width, height = size
     return resolution * width // shorter, resolution * height // shorter
+
+
+def distinct_loaders(loaders: Iterable[ImageLoader], files: Iterable[Path]) -> list[ImageLoader]:
+    """The loaders that give different results for some image; one if all images are square.
+
+    Args:
+        loaders: the loaders.
+        files: the images.
+
+    Raises:
+        PiebenchError: an image is missing or damaged.
+    """
+    distinct = list(dict.fromkeys(loaders))
+    if len(distinct) < 2:
+        return distinct
+    sizes = map(image_size, files)
+    return distinct[:1] if all(width == height for width, height in sizes) else distinct
 
 
 def resize(

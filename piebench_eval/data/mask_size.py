@@ -1,4 +1,19 @@
-"""Detect masks that were made for images of another size."""
+"""Detect masks that were made for images of another size.
+
+A run-length list over the flattened image does not say how wide the image is. Decoded at a wrong width, the
+mask is sheared into noise without an error. Two properties give the width away:
+
+1. *The frame.* Official masks set their outermost pixels, so the last run ends with the image: the number of
+   pixels is known, and the width is the one at which the outermost rows and columns are set.
+2. *The distance between runs.* Without a frame, a run of one row begins near the run of the row above, so the
+   distance from start to start is about the width. The most common distances are tried as widths; at the
+   right one, pixels differ from the pixel above only at the outline. For example, a square of 16x16 pixels in
+   an image of 32x32 has runs that start at 264, 296, 328, ...: the distances are 32. In rows of 32 pixels, 16
+   pixels differ from the one above; in rows of 48 pixels, 480 do.
+
+Stripes and other repeated patterns have several such distances, so the second property alone is only a strong
+suspicion (``OtherSize.sure`` is False), unless the mask does not fit into its own image.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +41,13 @@ _MIN_SIDE, _MAX_SIDE = 16, 4096
 """Range in pixels of the image sides that are guessed from a mask's runs."""
 
 _MIN_RUNS = 4
-"""Fewer runs say nothing about the image's width."""
+"""Masks with fewer runs are accepted: their distances may be chance."""
 
 _MIN_RATIO = 1.25
-"""Closer widths cannot be distinguished: a slanting outline moves from row to row too."""
+"""Closer widths are not distinguished: a slanting outline moves from row to row too."""
 
 _MAX_CHANGES = 0.75
-"""Another width is believed if it has less than this share of the pixel changes between rows."""
+"""Another width is preferred if it leaves at most this share of the pixels that differ from the one above."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +81,19 @@ def parse_mask_size(text: str) -> Size:
 def other_size(rle: Sequence[int], size: Size) -> OtherSize | None:
     """Find the other image size that a mask was probably made for; None if it fits its image.
 
-    A mask with its outermost frame set, like the official ones, ends with its image. For any other mask, the
-    distances between runs tell the width of its rows.
-
     Args:
         rle: run-length list of the mask.
         size: width and height of its image.
+
+    >>> rle = [value for row in range(8, 24) for value in (32 * row + 8, 16)]  # a square in an image of 32x32
+    >>> other_size(rle, (32, 32)) is None, other_size(rle, (64, 64))
+    (True, OtherSize(size=(32, 32), sure=False))
     """
     width, height = size
     area, end = width * height, rle_end(rle)
     if end == 0 or end > _MAX_SIDE**2 or (end == area and width == height):
         return None
-    mask = decode_rle(rle, 1, end, frame=False)[0]
+    mask = decode_rle(rle, 1, end)[0]
     if end == area and _is_framed(mask, size):
         return None
     if end != area and mask.all():
@@ -90,10 +106,10 @@ def other_size(rle: Sequence[int], size: Size) -> OtherSize | None:
 
 
 def _plausible_sizes(end: int, size: Size) -> Iterator[Size]:
-    """Sizes with ``end`` pixels: squares, the image's aspect ratio, and the image turned by 90 degrees."""
+    """Sizes of ``end`` pixels: squares, the image's aspect ratio, and the image turned by 90 degrees."""
     width = round(sqrt(end * size[0] / size[1]))
-    for wide in dict.fromkeys((isqrt(end), width, size[1])):
-        if wide and end % wide == 0 and _is_plausible(other := (wide, end // wide), size):
+    for candidate in dict.fromkeys((isqrt(end), width, size[1])):
+        if candidate and end % candidate == 0 and _is_plausible(other := (candidate, end // candidate), size):
             yield other
 
 
@@ -104,19 +120,24 @@ def _is_plausible(other: Size, size: Size) -> bool:
 
 
 def _is_framed(mask: BoolMask, size: Size) -> bool:
-    """Whether a flat mask sets the outermost pixels of an image."""
+    """Whether a flat mask sets all outermost pixels of an image of a size."""
     rows = mask.reshape(size[1], size[0])
     return bool(rows[[0, -1]].all() and rows[:, [0, -1]].all())
 
 
 def _size_by_width(mask: BoolMask, size: Size) -> OtherSize | None:
-    """The size whose width gives the fewest changes between rows, if it is far from the image's."""
+    """The size whose width leaves the fewest changes between rows, if that is clearly another width.
+
+    Args:
+        mask: the flat mask, up to the end of its last run.
+        size: width and height of its image.
+    """
     edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
     starts = edges[::2]
     if len(starts) < _MIN_RUNS:
         return None
-    changes = {wide: _changes(mask, wide) for wide in {size[0], *_distances(starts)}}
-    width = min(changes, key=lambda wide: (changes[wide], abs(wide - size[0])))
+    changes = {candidate: _changes(mask, candidate) for candidate in {size[0], *_distances(starts)}}
+    width = min(changes, key=lambda candidate: (changes[candidate], abs(candidate - size[0])))
     ratio = max(width, size[0]) / min(width, size[0])
     if ratio < _MIN_RATIO or changes[width] > _MAX_CHANGES * changes[size[0]]:
         return None
@@ -130,10 +151,10 @@ def _size_by_width(mask: BoolMask, size: Size) -> OtherSize | None:
 
 
 def _distances(starts: NDArray[np.intp]) -> Iterator[int]:
-    """The most common distances between runs: next neighbours, and one and two further."""
+    """The most common distances from start to start, for rows with one, two and three runs."""
     for lag in (1, 2, 3):
         counted = Counter((starts[lag:] - starts[:-lag]).tolist())
-        yield from (wide for wide, _ in counted.most_common(2) if _MIN_SIDE <= wide <= _MAX_SIDE)
+        yield from (distance for distance, _ in counted.most_common(2) if _MIN_SIDE <= distance <= _MAX_SIDE)
 
 
 def _changes(mask: BoolMask, width: int) -> int:

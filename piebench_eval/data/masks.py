@@ -25,17 +25,18 @@ _WHITE = 128
 """Lowest grey level that is marked; the maximum of the three channels counts."""
 
 
-def decode_rle(rle: Sequence[int], height: int, width: int, frame: bool = True) -> BoolMask:
+def decode_rle(rle: Sequence[int], height: int, width: int, frame: bool = False) -> BoolMask:
     """Decode ``[start, length, start, length, ...]`` over the row-major flattened image.
 
-    A run is clipped at the end of the image; runs may overlap and come in any order. The outermost
-    one-pixel frame is set: the benchmark's own rule against annotation errors at the border.
+    A run is clipped at the end of the image; runs may overlap and come in any order. The frame is the
+    benchmark's own rule against annotation errors at the border. Scoring decodes masks without it: the
+    protocol adds it (``mask.frame``).
 
     Args:
         rle: pairs of a start index and a length, in pixels.
         height: rows of the image.
         width: columns of the image.
-        frame: whether the frame is set.
+        frame: whether the outermost pixels are set as well.
 
     Returns:
         Mask of shape ``[height, width]``, True where the image should be edited.
@@ -43,7 +44,9 @@ def decode_rle(rle: Sequence[int], height: int, width: int, frame: bool = True) 
     Raises:
         ValueError: an odd number of entries, or a negative start or length.
 
-    >>> decode_rle([5, 2], 4, 4).astype(int).tolist()
+    >>> decode_rle([5, 2], 3, 4).astype(int).tolist()
+    [[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
+    >>> decode_rle([5, 2], 4, 4, frame=True).astype(int).tolist()
     [[1, 1, 1, 1], [1, 1, 1, 1], [1, 0, 0, 1], [1, 1, 1, 1]]
     """
     if problem := rle_problem(rle):
@@ -116,20 +119,20 @@ def scale_rle(rle: Sequence[int], made_for: Size, size: Size) -> tuple[int, ...]
     """
     if made_for == size:
         return tuple(rle)
-    mask = Image.fromarray(decode_rle(rle, made_for[1], made_for[0], frame=False))
+    mask = Image.fromarray(decode_rle(rle, made_for[1], made_for[0]))
     return tuple(encode_rle(np.array(mask.resize(size, Image.Resampling.NEAREST))))
 
 
 def load_mask(
-    sample: Sample, resolution: int | None = None, frame: bool = True, loader: ImageLoader = "crop"
+    sample: Sample, resolution: int | None = None, loader: ImageLoader = "crop", frame: bool = False
 ) -> BoolMask:
     """Decode a sample's mask and bring it to a resolution like its image, by the nearest pixels.
 
     Args:
         sample: whose mask.
         resolution: see ``load_image``.
-        frame: whether the outermost frame is set, as the protocol does.
         loader: how the image is brought to the resolution.
+        frame: whether the outermost pixels are set as well; see ``decode_rle``.
 
     Returns:
         Mask ``[height, width]`` of the loaded image, True where it should be edited.
@@ -138,7 +141,7 @@ def load_mask(
         PiebenchError: the image, which gives the mask's size, is missing or damaged.
     """
     width, height = image_size(sample.file)
-    stored = Image.fromarray(decode_rle(sample.mask_rle, height, width, frame=False))
+    stored = Image.fromarray(decode_rle(sample.mask_rle, height, width))
     mask = resize(stored, resolution, loader, Image.Resampling.NEAREST)
     return set_frame(mask) if frame else mask
 

@@ -134,7 +134,7 @@ def missing_word_note(word: str, prompt: str, other: str) -> str:
         return f"{note}, which has {similar!r}"
     if occurrences(other, word):
         return f"{note}, but of the other prompt"
-    return f'{note}; between two words stands a blank or "|"' if "," in word else note
+    return f'{note}; write a blank or "|" between two words' if "," in word else note
 
 
 def dropped_word_notes(text: str) -> list[str]:

@@ -132,7 +132,8 @@ def _image_remarks(sample: Sample, size: Size) -> dict[str, bool]:
     return {
         "not_square": width != height,
         "empty_masks": is_empty(sample.mask_rle, size),
-        _FULL: sum(sample.mask_rle[1::2]) >= (width - 2) * (height - 2) and bool(load_mask(sample).all()),
+        _FULL: sum(sample.mask_rle[1::2]) >= (width - 2) * (height - 2)
+        and bool(load_mask(sample, frame=True).all()),
         "masks_past_the_end": rle_end(sample.mask_rle) > width * height,
         "masks_of_another_size": other_size(sample.mask_rle, size) is not None,
     }

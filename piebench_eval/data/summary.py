@@ -77,13 +77,13 @@ def full_mask_remark(full: int, total: int) -> str | None:
     )
     return (
         f"{full} of {total} masks {covers} the whole picture. Nothing is left outside it to compare, so the "
-        f"means of the background metrics (PSNR, LPIPS, MSE, SSIM) rest on {rest}; and the CLIP score of the "
-        "edited region is there the same as that of the whole picture."
+        f"means of the background metrics (PSNR, LPIPS, MSE, SSIM) are over {rest}; and the CLIP score of "
+        "the edited region is there the same as that of the whole picture."
     )
 
 
 def _summarise_type(type_id: str, samples: Sequence[Sample]) -> TypeSummary:
-    masks = [load_mask(sample) for sample in samples]
+    masks = [load_mask(sample, frame=True) for sample in samples]  # as they are scored
     return TypeSummary(
         type_id=type_id,
         name=TYPE_NAMES.get(type_id, "other"),

@@ -13,9 +13,9 @@ import numpy as np
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.explain.deviations import compatible
-from piebench_eval.metrics import METRICS as REGISTRY
+from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.protocol import PAPER, Protocol
-from piebench_eval.tables.layout import METRICS, metrics_in
+from piebench_eval.tables.layout import TABLE_METRICS, metrics_in
 from piebench_eval.tables.statistics.averages import mean_of
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ class Claim:
     Attributes:
         metric: the metric.
         value: the number, in the table's unit.
-        unit: half of its last digit, by which rounding may have changed it.
+        rounding: half of its last digit: the most by which rounding changed it.
     """
 
     metric: TableMetric
     value: float
-    unit: float
+    rounding: float
 
 
 def parse_claims(text: str) -> list[Claim]:
@@ -53,7 +53,7 @@ def parse_claims(text: str) -> list[Claim]:
     Raises:
         PiebenchError: a claim is malformed, repeated, or of an unknown metric.
 
-    >>> [(claim.metric.key, claim.value, claim.unit) for claim in parse_claims("psnr=27.22, lpips=54.6")]
+    >>> [(claim.metric.key, claim.value, claim.rounding) for claim in parse_claims("psnr=27.22, lpips=54.6")]
     [('psnr', 27.22, 0.005), ('lpips', 54.6, 0.05)]
     """
     claims: dict[str, Claim] = {}
@@ -65,18 +65,18 @@ def parse_claims(text: str) -> list[Claim]:
         if metric.column in claims:
             raise PiebenchError(f"--claimed {part}: {name} is claimed twice; leave one out")
         value, decimals = float(number), len(number.partition(".")[2])
-        unit = max(0.5 * 10**-decimals, _FINEST * abs(value))
-        claims[metric.column] = Claim(metric, value, unit)
+        rounding = max(0.5 * 10**-decimals, _FINEST * abs(value))
+        claims[metric.column] = Claim(metric, value, rounding)
     return list(claims.values())
 
 
 def _metric(name: str) -> TableMetric:
-    for metric in METRICS:
+    for metric in TABLE_METRICS:
         if metric.key == name:
             return metric
-    if name in REGISTRY.names():
+    if name in METRICS.names():
         return metrics_in([name])[0]
-    metrics = ", ".join(metric.key for metric in METRICS)
+    metrics = ", ".join(metric.key for metric in TABLE_METRICS)
     raise PiebenchError(f"--claimed: no metric {name!r}; use {metrics} or a column of scores.csv")
 
 
@@ -95,7 +95,7 @@ class Hypothesis:
         """The paper's protocol with the deviations applied."""
         protocol = PAPER
         for deviation in self.deviations:
-            protocol = protocol.choosing(deviation.changes)
+            protocol = protocol.with_changes(deviation.changes)
         return protocol
 
     @property
@@ -115,16 +115,16 @@ class Finding:
     Attributes:
         hypothesis: the protocol.
         predicted: a number for each claim, in the table's unit.
-        misfit: root mean square of the differences, each in units of its claim.
+        misfit: root mean square of the differences, each divided by its claim's rounding.
         reproduced: how many claims it meets within their rounding.
-        length: description length in nats: of the deviations plus the missed claims.
+        description_length: in nats, of the deviations plus the missed claims.
     """
 
     hypothesis: Hypothesis
     predicted: tuple[float, ...]
     misfit: float
     reproduced: int
-    length: float
+    description_length: float
 
 
 def rank(
@@ -133,9 +133,9 @@ def rank(
     r"""Rank hypotheses by how well they explain the claims.
 
     The shortest description wins (Rissanen, Modeling by Shortest Data Description, 1978). With $n$ deviations
-    to choose from, a hypothesis of $k$ deviations that misses $m$ claims by distances $d_i > 1$, in units of
-    the claims, has the length $(k + m) \log n + \sum_i \log d_i$. A missed claim costs as much as a
-    deviation, since something else must explain it.
+    to choose from, a hypothesis of $k$ deviations that misses $m$ claims by distances $d_i > 1$, in units
+    of the claims' rounding, has the description length $(k + m) \log n + \sum_i \log d_i$. A missed claim
+    costs as much as a deviation, since something else must explain it.
 
     Args:
         hypotheses: the hypotheses.
@@ -148,7 +148,7 @@ def rank(
     """
     findings = [_finding(hypothesis, claims, protocol_scores, tried) for hypothesis in hypotheses]
     finite = [finding for finding in findings if math.isfinite(finding.misfit)]
-    return sorted(finite, key=lambda finding: (finding.length, finding.misfit))
+    return sorted(finite, key=lambda finding: (finding.description_length, finding.misfit))
 
 
 def _finding(
@@ -159,19 +159,20 @@ def _finding(
         mean_of(protocol_scores.values(claim.metric.column, protocol), claim.metric, protocol.average)
         for claim in claims
     )
-    away = np.array(
-        [abs(number - claim.value) / claim.unit for number, claim in zip(predicted, claims, strict=True)]
+    distances = np.array(
+        [abs(number - claim.value) / claim.rounding for number, claim in zip(predicted, claims, strict=True)]
     )
-    missed = away[~(away <= 1)]
-    length = float(np.log(missed).sum()) + (len(missed) + len(hypothesis.deviations)) * math.log(tried)
-    misfit = float(np.sqrt((away**2).mean()))
-    return Finding(hypothesis, predicted, misfit, len(claims) - len(missed), length)
+    missed = distances[~(distances <= 1)]
+    parts = len(missed) + len(hypothesis.deviations)
+    description_length = float(np.log(missed).sum()) + parts * math.log(tried)
+    misfit = float(np.sqrt((distances**2).mean()))
+    return Finding(hypothesis, predicted, misfit, len(claims) - len(missed), description_length)
 
 
 def affects(deviation: Deviation, claims: Sequence[Claim]) -> bool:
     """Whether a deviation can change any of the claimed numbers."""
     columns = [claim.metric.column for claim in claims]
-    sections = {section for column in columns for section in REGISTRY.get(column).sections}
+    sections = {section for column in columns for section in METRICS.get(column).sections}
     average = set(deviation.changes.get("average", {}))
     if average & {"inf", "psnr"}:
         return any(column.startswith("psnr") for column in columns)
@@ -210,7 +211,7 @@ def promising_pairs(
         pair
         for pair in pairs(deviations)
         if all(deviation.key in promising for deviation in pair.deviations)
-        or all(protocol_scores.knows(*required) for required in pair.required_scores(claims))
+        or all(protocol_scores.is_computed(*required) for required in pair.required_scores(claims))
     ]
 
 
@@ -222,7 +223,7 @@ def indistinguishable(best: Finding, others: Iterable[Finding], claims: Sequence
         if other is not best
         and len(other.hypothesis.deviations) == len(best.hypothesis.deviations)
         and all(
-            abs(one - two) <= claim.unit
+            abs(one - two) <= claim.rounding
             for one, two, claim in zip(best.predicted, other.predicted, claims, strict=True)
         )
     ]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from piebench_eval.metrics.networks.suite import Suite
+    from piebench_eval.metrics.networks.metric_networks import MetricNetworks
     from piebench_eval.metrics.protocol import Protocol
     from piebench_eval.scoring.cache import ScoreCache
     from piebench_eval.scoring.edited_images import EditedImage
@@ -33,23 +33,27 @@ class ProtocolScores:
     """
 
     def __init__(
-        self, edited_images: Sequence[EditedImage], scoring: Scoring, suite: Suite, score_cache: ScoreCache
+        self,
+        edited_images: Sequence[EditedImage],
+        scoring: Scoring,
+        networks: MetricNetworks,
+        score_cache: ScoreCache,
     ):
         """Compute nothing yet.
 
         Args:
             edited_images: the edited images of one combination.
             scoring: the networks' names, and whether images of other sizes are resized.
-            suite: the networks; a small batch keeps the memory low.
+            networks: the networks; a small batch keeps the memory low.
             score_cache: the cache of scores.
         """
         self._edited_images, self._scoring = edited_images, scoring
-        self._suite, self._score_cache = suite, score_cache
+        self._networks, self._score_cache = networks, score_cache
         self._values: dict[str, NDArray[np.float64]] = {}
         self._spec = cache(self._make_spec)
         self.types = [edited_image.sample.type_id for edited_image in edited_images]
 
-    def knows(self, column: str, protocol: Protocol) -> bool:
+    def is_computed(self, column: str, protocol: Protocol) -> bool:
         """Whether a column's scores under a protocol were computed."""
         return self._spec(column, protocol).fingerprint in self._values
 
@@ -59,7 +63,7 @@ class ProtocolScores:
         types = protocol.average.types
         return values if types is None else values[np.isin(self.types, types)]
 
-    def unknown(self, required: Iterable[ProtocolColumn]) -> list[ScoreSpec]:
+    def missing(self, required: Iterable[ProtocolColumn]) -> list[ScoreSpec]:
         """The scores among those required that were not computed, without repetition, sorted by column."""
         specs = [self._spec(column, protocol) for column, protocol in required]
         wanted = {spec.fingerprint: spec for spec in specs if spec.fingerprint not in self._values}
@@ -75,7 +79,9 @@ class ProtocolScores:
             PiebenchError: a network cannot be loaded, an image cannot be read or has another size.
         """
         jobs = list(scoring_jobs(self._edited_images, specs))
-        yield from compute_scores(jobs, self._suite, self._score_cache, self._scoring.resize, low_memory=True)
+        yield from compute_scores(
+            jobs, self._networks, self._score_cache, self._scoring.resize, low_memory=True
+        )
         values = np.empty((len(jobs), len(specs)))
         for row, job in zip(values, jobs, strict=True):
             known = self._score_cache.known(job.keys)

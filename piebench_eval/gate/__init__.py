@@ -1,1 +1,1 @@
-"""The regression gate: compare means with a baseline."""
+"""The regression gate, command ``piebench check``: compare a run's means with a baseline."""

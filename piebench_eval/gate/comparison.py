@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.layout import TABLE_METRICS
 from piebench_eval.tables.scores import combination_name, label_columns
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class ComparedCell:
 
 def metric_keys(table: pd.DataFrame) -> list[str]:
     """The metrics of a table of means: Table 1's, and every column that has a count of nan beside it."""
-    known = {metric.key for metric in METRICS}
+    known = {metric.key for metric in TABLE_METRICS}
     return [column for column in table.columns if column in known or f"{column}_nan" in table.columns]
 
 

@@ -15,22 +15,22 @@ METRICS: Registry[Metric] = Registry(
     {
         columns.STRUCTURE_DISTANCE: f"{_HERE}.structure:STRUCTURE_DISTANCE",
         columns.PSNR: f"{_HERE}.background:PSNR_OUTSIDE",
-        columns.LPIPS: f"{_HERE}.perceptual:LPIPS_OUTSIDE",
+        columns.LPIPS: f"{_HERE}.lpips:LPIPS_OUTSIDE",
         columns.MSE: f"{_HERE}.background:MSE_OUTSIDE",
         columns.SSIM: f"{_HERE}.ssim:SSIM_OUTSIDE",
         columns.CLIP_SOURCE: f"{_HERE}.clip_score:CLIP_SOURCE",
         columns.CLIP_TARGET: f"{_HERE}.clip_score:CLIP_TARGET",
         columns.CLIP_EDIT_PART: f"{_HERE}.clip_score:CLIP_EDIT_PART",
         "psnr": f"{_HERE}.background:PSNR_EVERYWHERE",
-        "lpips": f"{_HERE}.perceptual:LPIPS_EVERYWHERE",
+        "lpips": f"{_HERE}.lpips:LPIPS_EVERYWHERE",
         "mse": f"{_HERE}.background:MSE_EVERYWHERE",
         "ssim": f"{_HERE}.ssim:SSIM_EVERYWHERE",
         "psnr_edit_part": f"{_HERE}.background:PSNR_INSIDE",
-        "lpips_edit_part": f"{_HERE}.perceptual:LPIPS_INSIDE",
+        "lpips_edit_part": f"{_HERE}.lpips:LPIPS_INSIDE",
         "mse_edit_part": f"{_HERE}.background:MSE_INSIDE",
         "ssim_edit_part": f"{_HERE}.ssim:SSIM_INSIDE",
-        "lpips_alex_unedit_part": f"{_HERE}.perceptual:LPIPS_ALEX",
-        "lpips_vgg_unedit_part": f"{_HERE}.perceptual:LPIPS_VGG",
+        "lpips_alex_unedit_part": f"{_HERE}.lpips:LPIPS_ALEX",
+        "lpips_vgg_unedit_part": f"{_HERE}.lpips:LPIPS_VGG",
         "clip_directional_similarity": f"{_HERE}.clip_score:CLIP_DIRECTIONAL",
         "dino_similarity": f"{_HERE}.structure:DINO_SIMILARITY",
         "psnr_to_ideal": f"{_HERE}.ideal:PSNR_TO_IDEAL",
@@ -38,4 +38,9 @@ METRICS: Registry[Metric] = Registry(
         "recognised": f"{_HERE}.ideal:RECOGNISED",
     },
 )
-"""Metrics by column of the scores file; others add theirs by the entry points ``piebench.metrics``."""
+"""Metrics by column of the scores file; plugins add theirs by the entry points ``piebench.metrics``.
+
+The column ``psnr`` is that of the whole image. Table 1's PSNR is outside the mask: the column
+``psnr_unedit_part``, whose key in tables is ``psnr`` (``piebench_eval.tables.layout``). Likewise ``lpips``,
+``mse`` and ``ssim``.
+"""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from piebench_eval.metrics.edit_batch import EditBatch
+    from piebench_eval.metrics.scoring_batch import ScoringBatch
 
 _PIE_BENCH = "Ju et al., PnP Inversion, ICLR 2024"
 
@@ -59,7 +59,7 @@ def psnr_of(mse: torch.Tensor) -> torch.Tensor:
     return -10 * mse.log10()
 
 
-def background_mse(edits: EditBatch) -> list[float]:
+def background_mse(edits: ScoringBatch) -> list[float]:
     r"""MSE outside the mask, one per edit; nan where the mask covers the whole image.
 
     $$\mathrm{MSE} = \frac{1}{3HW} \sum_{c,p} \bigl( m_p \, y_{cp} - m_p \, x_{cp} \bigr)^2$$
@@ -69,7 +69,7 @@ def background_mse(edits: EditBatch) -> list[float]:
     return without_background_nan(edits, _mse(edits, edits.protocol.background.difference).tolist())
 
 
-def background_psnr(edits: EditBatch) -> list[float]:
+def background_psnr(edits: ScoringBatch) -> list[float]:
     r"""PSNR outside the mask in dB, one per edit; nan where the mask covers the whole image.
 
     $$\mathrm{PSNR} = -10 \log_{10} \mathrm{MSE}$$
@@ -79,14 +79,14 @@ def background_psnr(edits: EditBatch) -> list[float]:
     return without_background_nan(edits, psnr_of(_mse(edits, "float")).tolist())
 
 
-def _mse(edits: EditBatch, difference: str) -> torch.Tensor:
+def _mse(edits: ScoringBatch, difference: str) -> torch.Tensor:
     """Mean squared errors ``[edits]`` under the protocol, shared by PSNR and MSE."""
     protocol = edits.protocol
     rules = [protocol.pictures, protocol.mask, protocol.background.area, difference]
     return edits.cached("MSE", rules, lambda: _errors(edits, difference))
 
 
-def _errors(edits: EditBatch, difference: str) -> torch.Tensor:
+def _errors(edits: ScoringBatch, difference: str) -> torch.Tensor:
     import torch
 
     rules = [edits.channels, edits.protocol.mask]
@@ -106,20 +106,20 @@ def _errors(edits: EditBatch, difference: str) -> torch.Tensor:
     return mse
 
 
-def masked(edits: EditBatch, image: np.ndarray, index: int) -> torch.Tensor:
+def masked(edits: ScoringBatch, image: np.ndarray, index: int) -> torch.Tensor:
     """An image in 0..1 that is black in the masked region, ``[3, height, width]``."""
     import torch
 
-    kept = torch.from_numpy(edits.backgrounds[index]).to(edits.suite.device)
-    return edits.levels([image])[0] / 255 * kept
+    kept = torch.from_numpy(edits.backgrounds[index]).to(edits.networks.device)
+    return edits.to_tensor([image])[0] / 255 * kept
 
 
-def masked_sources(edits: EditBatch) -> list[torch.Tensor]:
+def masked_sources(edits: ScoringBatch) -> list[torch.Tensor]:
     """The sources of a batch, each ``[3, height, width]`` and black in the masked region."""
     return [masked(edits, image, index) for index, image in enumerate(edits.source_images)]
 
 
-def without_background_nan(edits: EditBatch, scores: Sequence[float]) -> list[float]:
+def without_background_nan(edits: ScoringBatch, scores: Sequence[float]) -> list[float]:
     """Set the scores of edits to nan whose mask covers the whole image."""
     kept = [background.any() for background in edits.backgrounds]
     return [
@@ -129,12 +129,12 @@ def without_background_nan(edits: EditBatch, scores: Sequence[float]) -> list[fl
 
 
 def with_background(
-    score: Callable[[EditBatch], Sequence[float]], background: str
-) -> Callable[[EditBatch], Sequence[float]]:
+    score: Callable[[ScoringBatch], Sequence[float]], background: str
+) -> Callable[[ScoringBatch], Sequence[float]]:
     """The same metric with another region for background: ``inside`` the mask, or ``everything``."""
 
-    def of_region(edits: EditBatch) -> Sequence[float]:
-        return score(edits.under(edits.protocol.choosing({"mask": {"background": background}})))
+    def of_region(edits: ScoringBatch) -> Sequence[float]:
+        return score(edits.with_protocol(edits.protocol.with_changes({"mask": {"background": background}})))
 
     return of_region
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
-from piebench_eval.metrics.networks.names import MetricModels
+from piebench_eval.metrics.networks.metric_models import MetricModels
 from piebench_eval.metrics.protocol import Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from piebench_eval.metrics.edit_batch import EditBatch
+    from piebench_eval.metrics.scoring_batch import ScoringBatch
 
 PAIR_SECTIONS = ("pictures", "mask")
 """Sections of the protocol that every metric of a masked pair of images depends on."""
@@ -28,7 +28,7 @@ class Metric:
         score: computes a score per edit of a batch; nan where an image has no such score.
         sections: the sections of the protocol that a score depends on.
         networks: the networks it needs, fields of ``MetricModels``.
-        scale: factor from the score to the unit in tables.
+        scale: factor from the score to the unit in tables, Table 1 among them.
         unit: that unit, empty if there is none.
         needs_ideal: whether it compares with ideal edits, which only drawn benchmarks have.
     """
@@ -36,7 +36,7 @@ class Metric:
     title: str
     paper: str
     better: Literal["higher", "lower"]
-    score: Callable[[EditBatch], Sequence[float]]
+    score: Callable[[ScoringBatch], Sequence[float]]
     sections: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     scale: float = 1.0

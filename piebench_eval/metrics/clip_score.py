@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.data.masks import BoolMask
-    from piebench_eval.metrics.edit_batch import EditBatch
+    from piebench_eval.metrics.scoring_batch import ScoringBatch
 
 _HESSEL = "Hessel et al., CLIPScore: A Reference-free Evaluation Metric for Image Captioning, EMNLP 2021"
 
@@ -41,18 +41,18 @@ def clip_similarity(images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
     return (100 * torch.cosine_similarity(images, texts)).clamp(min=0)
 
 
-def source_scores(edits: EditBatch) -> list[float]:
+def source_scores(edits: ScoringBatch) -> list[float]:
     """CLIP score of the source image and the source prompt, one per edit; see ``clip_similarity``."""
-    scores = clip_similarity(_of_sources(edits), _of_prompts(edits, 0))
+    scores = clip_similarity(_source_embeddings(edits), _prompt_embeddings(edits, 0))
     return edits.per_edit(scores.tolist())
 
 
-def target_scores(edits: EditBatch) -> list[float]:
+def target_scores(edits: ScoringBatch) -> list[float]:
     """CLIP score of the edit and the target prompt, one per edit; see ``clip_similarity``."""
-    return clip_similarity(_of_edits(edits), _targets(edits)).tolist()
+    return clip_similarity(_edit_embeddings(edits), _target_embeddings(edits)).tolist()
 
 
-def edit_part_scores(edits: EditBatch) -> list[float]:
+def edit_part_scores(edits: ScoringBatch) -> list[float]:
     """CLIP score of the edited region and the target prompt, one per edit; nan where the mask is empty.
 
     The edit is black outside the mask by default; see ``edit_part`` and ``clip_similarity``.
@@ -68,10 +68,10 @@ def edit_part_scores(edits: EditBatch) -> list[float]:
     ]
     # A region that is the whole image has the embedding of the image.
     cut = [part for part, image in zip(parts, edits.images, strict=True) if part is not image]
-    embedded = iter(_embed_images(edits, [part for part in cut if part is not None]))
+    embedded = iter(_embed(edits, [part for part in cut if part is not None]))
     scores = []
     for part, image, whole, target in zip(
-        parts, edits.images, _of_edits(edits), _targets(edits), strict=True
+        parts, edits.images, _edit_embeddings(edits), _target_embeddings(edits), strict=True
     ):
         if part is None:
             scores.append(float("nan"))
@@ -115,7 +115,7 @@ def edit_part(
     return part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def directional_similarities(edits: EditBatch) -> list[float]:
+def directional_similarities(edits: ScoringBatch) -> list[float]:
     r"""Cosine of the change of image and the change of prompt, -1 to 1 (Gal et al., equation 2).
 
     $$\cos \bigl( E_I(y) - E_I(x), \; E_T(t_y) - E_T(t_x) \bigr)$$
@@ -126,9 +126,9 @@ def directional_similarities(edits: EditBatch) -> list[float]:
     import torch
     from torch.nn.functional import normalize
 
-    sources = torch.stack(edits.per_edit(list(_of_sources(edits))))
-    image_changes = normalize(_of_edits(edits)) - normalize(sources)
-    prompt_changes = normalize(_of_prompts(edits, 1)) - normalize(_of_prompts(edits, 0))
+    sources = torch.stack(edits.per_edit(list(_source_embeddings(edits))))
+    image_changes = normalize(_edit_embeddings(edits)) - normalize(sources)
+    prompt_changes = normalize(_prompt_embeddings(edits, 1)) - normalize(_prompt_embeddings(edits, 0))
     scores = torch.cosine_similarity(
         image_changes, torch.stack(edits.per_edit(list(prompt_changes)))
     ).tolist()
@@ -140,56 +140,56 @@ def directional_similarities(edits: EditBatch) -> list[float]:
     return [float("nan") if unchanged else score for score, unchanged in zip(scores, same, strict=True)]
 
 
-def _of_edits(edits: EditBatch) -> torch.Tensor:
+def _edit_embeddings(edits: ScoringBatch) -> torch.Tensor:
     rules = [edits.protocol.pictures, *_image_rules(edits)]
-    return edits.cached("CLIP of edits", rules, lambda: _embed_images(edits, edits.images))
+    return edits.cached("CLIP of edits", rules, lambda: _embed(edits, edits.images))
 
 
-def _of_sources(edits: EditBatch) -> torch.Tensor:
+def _source_embeddings(edits: ScoringBatch) -> torch.Tensor:
     rules = [edits.channels, *_image_rules(edits)]
-    return edits.cached("CLIP of sources", rules, lambda: _embed_images(edits, edits.source_images))
+    return edits.cached("CLIP of sources", rules, lambda: _embed(edits, edits.source_images))
 
 
-def _image_rules(edits: EditBatch) -> tuple[str | None, ...]:
+def _image_rules(edits: ScoringBatch) -> tuple[str | None, ...]:
     """The rules that the embedding of a whole image depends on."""
     rules = edits.protocol.clip
     return rules.network, rules.activation, rules.processor
 
 
-def _of_prompts(edits: EditBatch, position: int) -> torch.Tensor:
+def _prompt_embeddings(edits: ScoringBatch, position: int) -> torch.Tensor:
     """Embeddings of the sources' source prompts (0) or target prompts (1), ``[sources, width]``."""
 
     def compute() -> torch.Tensor:
         protocol = edits.protocol
-        clip = edits.suite.clip(protocol.clip.network, protocol.clip.activation)
+        clip = edits.networks.clip(protocol.clip.network, protocol.clip.activation)
         prompts = [pair[position] for pair in edits.prompts]
-        with edits.suite.autocast():
+        with edits.networks.autocast():
             return clip.texts(prompts, keep_end=protocol.prompts.too_long == "truncated").float()
 
     rules = [edits.protocol.prompts, edits.protocol.clip.network, edits.protocol.clip.activation]
     return edits.cached(f"CLIP of prompts {position}", rules, compute)
 
 
-def _targets(edits: EditBatch) -> torch.Tensor:
+def _target_embeddings(edits: ScoringBatch) -> torch.Tensor:
     import torch
 
-    return torch.stack(edits.per_edit(list(_of_prompts(edits, 1))))
+    return torch.stack(edits.per_edit(list(_prompt_embeddings(edits, 1))))
 
 
-def _embed_images(edits: EditBatch, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+def _embed(edits: ScoringBatch, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
     import torch
 
-    suite, rules = edits.suite, edits.protocol.clip
-    clip = suite.clip(rules.network, rules.activation)
+    networks, rules = edits.networks, edits.protocol.clip
+    clip = networks.clip(rules.network, rules.activation)
     embeddings = []
-    for start in range(0, len(images), suite.batch):
-        pixels = clip.pixels(images[start : start + suite.batch], rules.processor)
-        with suite.autocast():
-            embeddings.append(clip.images(pixels.to(suite.device)).float())
+    for start in range(0, len(images), networks.batch_size):
+        pixels = clip.pixels(images[start : start + networks.batch_size], rules.processor)
+        with networks.autocast():
+            embeddings.append(clip.images(pixels.to(networks.device)).float())
     return torch.cat(embeddings) if embeddings else torch.empty(0)
 
 
-def _metric(title: str, score: Callable[[EditBatch], Sequence[float]], *more_sections: str) -> Metric:
+def _metric(title: str, score: Callable[[ScoringBatch], Sequence[float]], *more_sections: str) -> Metric:
     return Metric(
         title=title,
         paper=_HESSEL,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.background import PSNR_EVERYWHERE
 from piebench_eval.metrics.base import Metric
-from piebench_eval.metrics.perceptual import LPIPS_EVERYWHERE
+from piebench_eval.metrics.lpips import LPIPS_EVERYWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from piebench_eval.metrics.edit_batch import EditBatch, SourceImage
+    from piebench_eval.metrics.scoring_batch import ScoringBatch, SourceImage
 
 
 def to_ideal(title: str, metric: Metric) -> Metric:
     r"""The same metric $M$ between edit $y$ and ideal edit $z$ instead of the source: $M(z, y)$."""
 
-    def score(edits: EditBatch) -> Sequence[float]:
+    def score(edits: ScoringBatch) -> Sequence[float]:
         return metric.score(_with_ideals_as_sources(edits))
 
     return replace(metric, title=title, score=score, needs_ideal=True)
 
 
-def recognised(edits: EditBatch) -> list[float]:
+def recognised(edits: ScoringBatch) -> list[float]:
     r"""Whether a check of pixels reads the same scene in the edit as in the ideal edit, 1 or 0.
 
     $$\mathrm{recognised} = [\, s(y) = s(z) \,]$$
@@ -38,9 +38,9 @@ def recognised(edits: EditBatch) -> list[float]:
     """
     from piebench_eval.demo.reading import scene_in_words
 
-    def words(whose: str, images: Sequence[NDArray[np.uint8]]) -> list[str]:
+    def words(name: str, images: Sequence[NDArray[np.uint8]]) -> list[str]:
         rules = [edits.protocol.pictures]
-        return edits.cached(f"words of {whose}", rules, lambda: [*map(scene_in_words, images)])
+        return edits.cached(f"words of {name}", rules, lambda: [*map(scene_in_words, images)])
 
     before = edits.per_edit(words("sources", edits.source_images))
     ideal = edits.per_edit(words("ideals", _with_ideals_as_sources(edits).source_images))
@@ -51,7 +51,7 @@ def recognised(edits: EditBatch) -> list[float]:
     ]
 
 
-def _with_ideals_as_sources(edits: EditBatch) -> EditBatch:
+def _with_ideals_as_sources(edits: ScoringBatch) -> ScoringBatch:
     """The batch with ideal edits in place of the sources."""
     return replace(edits, sources=[_ideal_as_source(source) for source in edits.sources], computed={})
 
@@ -66,7 +66,7 @@ PSNR_TO_IDEAL = to_ideal("PSNR to ideal", PSNR_EVERYWHERE)
 LPIPS_TO_IDEAL = to_ideal("LPIPS to ideal", LPIPS_EVERYWHERE)
 RECOGNISED = Metric(
     title="Recognised",
-    paper="piebench-eval: whether a check of pixels reads off the edit what it reads off the ideal edit",
+    paper="piebench-eval: whether a check of pixels reads the same scene in the edit and the ideal edit",
     better="higher",
     score=recognised,
     sections=("pictures",),

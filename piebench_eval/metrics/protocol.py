@@ -171,7 +171,7 @@ class Protocol(Settings):
     clip: ClipRules = ClipRules()
     average: AverageRules = AverageRules()
 
-    def choosing(self, changes: Changes) -> Protocol:
+    def with_changes(self, changes: Changes) -> Protocol:
         """A copy with other values for some fields, given as ``{section: {field: value}}``."""
         sections = {
             section: getattr(self, section).model_copy(update=fields) for section, fields in changes.items()
@@ -194,7 +194,7 @@ Changes = dict[str, dict[str, Any]]
 PAPER = Protocol()
 """The published protocol."""
 
-MODERN = PAPER.choosing(
+MODERN = PAPER.with_changes(
     {
         "structure": {"resize": "bilinear_antialiased"},
         "ssim": {"border": "included"},

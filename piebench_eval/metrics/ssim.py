@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.data.masks import BoolMask
-    from piebench_eval.metrics.edit_batch import EditBatch
     from piebench_eval.metrics.protocol import SsimRules
+    from piebench_eval.metrics.scoring_batch import ScoringBatch
 
 _BORDER = 5
 _GREY = (0.299, 0.587, 0.114)
@@ -50,7 +50,7 @@ def ssim_map(source: torch.Tensor, edited: torch.Tensor, data_range: float = 1.0
     return similarity
 
 
-def background_ssim(edits: EditBatch) -> list[float]:
+def background_ssim(edits: ScoringBatch) -> list[float]:
     r"""SSIM outside the mask, one per edit; nan where the mask covers the whole image.
 
     $$\mathrm{SSIM} = \frac{1}{3 |P|} \sum_{c,\,p \in P} \mathrm{SSIM}_{cp}(m \odot x, \, m \odot y)$$
@@ -69,7 +69,7 @@ def background_ssim(edits: EditBatch) -> list[float]:
 
 
 def _score(
-    edits: EditBatch,
+    edits: ScoringBatch,
     source: NDArray[np.uint8],
     image: NDArray[np.uint8],
     background: BoolMask,
@@ -77,7 +77,7 @@ def _score(
 ) -> float:
     import torch
 
-    pair = edits.levels([source, image])
+    pair = edits.to_tensor([source, image])
     kept = torch.from_numpy(background).to(pair.device)
     if rules.area == "picture":
         pair = pair * kept

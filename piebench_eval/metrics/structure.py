@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from piebench_eval.metrics.edit_batch import EditBatch
     from piebench_eval.metrics.protocol import StructureRules
+    from piebench_eval.metrics.scoring_batch import ScoringBatch
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -43,7 +43,7 @@ def self_similarity(tokens: torch.Tensor) -> torch.Tensor:
     return directions @ directions.transpose(-1, -2)
 
 
-def structure_distances(edits: EditBatch) -> list[float]:
+def structure_distances(edits: ScoringBatch) -> list[float]:
     r"""Mean squared difference of the self-similarities of edit and source (Tumanyan et al., equation 3).
 
     $$d = \frac{1}{n^2} \sum_{i,j} \bigl( S_{ij}(y) - S_{ij}(x) \bigr)^2$$
@@ -66,17 +66,17 @@ def structure_distances(edits: EditBatch) -> list[float]:
 
 
 def _similarities(
-    edits: EditBatch, images: Sequence[NDArray[np.uint8]], rules: StructureRules
+    edits: ScoringBatch, images: Sequence[NDArray[np.uint8]], rules: StructureRules
 ) -> torch.Tensor:
     import torch
 
-    suite = edits.suite
+    networks = edits.networks
     similarities = []
-    for start in range(0, len(images), suite.batch):
-        pixels = network_input(images[start : start + suite.batch], rules).to(suite.device)
-        with suite.autocast():
-            tokens = suite.dino.read(pixels, rules.layer, rules.features).float()
-        similarities.append(_similarity(tokens, rules, suite.dino.heads))
+    for start in range(0, len(images), networks.batch_size):
+        pixels = network_input(images[start : start + networks.batch_size], rules).to(networks.device)
+        with networks.autocast():
+            tokens = networks.dino.read(pixels, rules.layer, rules.features).float()
+        similarities.append(_similarity(tokens, rules, networks.dino.heads))
     return torch.cat(similarities)
 
 
@@ -84,8 +84,8 @@ def _similarity(tokens: torch.Tensor, rules: StructureRules, heads: int) -> torc
     if not rules.class_token:
         tokens = tokens[:, 1:]
     if rules.heads == "averaged":
-        pictures, number, width = tokens.shape
-        by_head = tokens.view(pictures, number, heads, width // heads).transpose(1, 2)
+        images, number, width = tokens.shape
+        by_head = tokens.view(images, number, heads, width // heads).transpose(1, 2)
         return self_similarity(by_head)
     return self_similarity(tokens)
 
@@ -101,7 +101,7 @@ def network_input(images: Sequence[NDArray[np.uint8]], rules: StructureRules) ->
         rules: the protocol's section ``structure``.
 
     Returns:
-        ``[pictures, 3, 224, 224]``, float32.
+        ``[images, 3, 224, 224]``, float32.
     """
     import torch
     from torch.nn import functional
@@ -127,7 +127,7 @@ def network_input(images: Sequence[NDArray[np.uint8]], rules: StructureRules) ->
     return (pixels - mean) / std
 
 
-def dino_similarities(edits: EditBatch) -> list[float]:
+def dino_similarities(edits: ScoringBatch) -> list[float]:
     r"""Cosine of the class tokens of edit and source (Ruiz et al., DreamBooth, CVPR 2023, section 4).
 
     $$\cos \bigl( E(y), E(x) \bigr) = \frac{E(y) \cdot E(x)}{\lVert E(y) \rVert \, \lVert E(x) \rVert}$$
@@ -139,15 +139,15 @@ def dino_similarities(edits: EditBatch) -> list[float]:
 
     from piebench_eval.metrics.protocol import StructureRules
 
-    suite = edits.suite
+    networks = edits.networks
     usual = StructureRules(resize="pil_bicubic", levels="0..1")
 
     def class_tokens(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         tokens = []
-        for start in range(0, len(images), suite.batch):
-            pixels = network_input(images[start : start + suite.batch], usual).to(suite.device)
-            with suite.autocast():
-                tokens.append(suite.dino.class_tokens(pixels).float())
+        for start in range(0, len(images), networks.batch_size):
+            pixels = network_input(images[start : start + networks.batch_size], usual).to(networks.device)
+            with networks.autocast():
+                tokens.append(networks.dino.class_tokens(pixels).float())
         return torch.cat(tokens)
 
     of_sources = edits.cached(

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-from piebench_eval.data.images import load_image
+from piebench_eval.data.images import WHOLE_IMAGE, distinct_loaders, load_image
 from piebench_eval.data.sample import TYPE_NAMES
-from piebench_eval.scoring.images import WHOLE, different_views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +48,8 @@ def run_sheet(store: RunStore, samples: Sequence[Sample], ideals: Path, side: in
     """
     recipe = store.recipe
     combinations = recipe.pairs
-    views = different_views((recipe.image_loader(*pair) for pair in combinations), samples)
+    loaders = (recipe.image_loader(*pair) for pair in combinations)
+    views = distinct_loaders(loaders, (sample.file for sample in samples))
     rows = []
     for sample in samples:
         edits = [store.image_file(*combination, sample) for combination in combinations]
@@ -71,7 +71,7 @@ def contact_sheet(
         side: longer side of a picture on the sheet, in pixels.
         loaders: image loaders of the first columns; the others are shown whole.
     """
-    loaders = [*loaders, *[WHOLE] * (len(titles) - len(loaders))]
+    loaders = [*loaders, *[WHOLE_IMAGE] * (len(titles) - len(loaders))]
     font = ImageFont.load_default(_FONT_SIZE)
     texts = [_lines(row.sample) for row in rows]
     widest = max((font.getlength(line) for lines in texts for line in lines), default=0)

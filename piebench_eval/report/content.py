@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.data.images import ImageLoader  # noqa: TC001 (dataclasses read annotations)
+from piebench_eval.data.images import (
+    WHOLE_IMAGE,
+    ImageLoader,
+    distinct_loaders,
+)
 from piebench_eval.errors import PiebenchError
 from piebench_eval.report.scored_run import read_scored
-from piebench_eval.scoring.images import WHOLE, different_views
 from piebench_eval.tables.combined import combine_scores, disambiguate
 from piebench_eval.tables.score_table import make_score_table
 from piebench_eval.tables.scores import RUN, combination_name, label_columns
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from piebench_eval.data.sample import Sample
-    from piebench_eval.report.provenance import MeanCost, Provenance
+    from piebench_eval.report.provenance import MeasuredCost, Provenance
     from piebench_eval.report.scored_run import ScoredRun
     from piebench_eval.scoring.edited_images import EditedImage
     from piebench_eval.tables.score_table import ScoreTable
@@ -85,12 +88,14 @@ class ReportContent:
     external: Mapping[tuple[str, str], EditedImage] = field(default_factory=dict)
     title: str = ""
     provenances: Sequence[Provenance] = ()
-    costs: Mapping[str, MeanCost] = field(default_factory=dict)
+    costs: Mapping[str, MeasuredCost] = field(default_factory=dict)
 
     @cached_property
     def views(self) -> list[ImageLoader]:
         """The image loaders whose views of the sources differ; one if all show the same."""
-        return different_views((each.loader for each in self.combinations), self.samples)
+        return distinct_loaders(
+            (each.loader for each in self.combinations), (sample.file for sample in self.samples)
+        )
 
     def view_of(self, combination: ReportCombination) -> int:
         """Index of a combination's view of the sources."""
@@ -210,7 +215,7 @@ def _combinations(
                 name=name,
                 method=str(row["method"]),
                 inversion=str(row["inversion"]),
-                loader=(edited_image.loader if edited_image else "crop") or WHOLE,
+                loader=(edited_image.loader if edited_image else "crop") or WHOLE_IMAGE,
                 run=str(row.get(RUN, "")),
                 is_external=edited_image is not None and "name" in edited_image.labels,
             )

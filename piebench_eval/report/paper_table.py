@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from piebench_eval.report.means import number_text
-from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.layout import TABLE_METRICS
 from piebench_eval.tables.paper.compare import compare_with_paper
 from piebench_eval.tables.paper.tolerances import tolerance_line
 from piebench_eval.tables.scores import combination_name, label_columns
@@ -60,7 +60,7 @@ def paper_table(content: ReportContent) -> PaperTable | None:
     Returns:
         None if no number is comparable: drawn images, other networks, other combinations.
     """
-    metrics = [metric for metric in METRICS if metric.key in content.score_table.means.columns]
+    metrics = [metric for metric in TABLE_METRICS if metric.key in content.score_table.means.columns]
     if not metrics:
         return None
     comparison = compare_with_paper(

@@ -44,8 +44,8 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class MeanCost:
-    """Mean cost of an edit of a combination.
+class MeasuredCost:
+    """Mean measured cost of an edit of a combination.
 
     Attributes:
         seconds: wall time.
@@ -58,7 +58,7 @@ class MeanCost:
 
 def costs_of_run(
     records: Mapping[tuple[str, str, str], Mapping[str, Any]],
-) -> dict[tuple[str, str], MeanCost]:
+) -> dict[tuple[str, str], MeasuredCost]:
     """Mean cost of an edit, by inversion and method.
 
     Args:
@@ -73,7 +73,8 @@ def costs_of_run(
             of_pairs[inversion, method].append((record["seconds"], sum(count or 0 for count in evaluations)))
     means = {pair: np.mean(numbers, axis=0) for pair, numbers in of_pairs.items()}
     return {
-        pair: MeanCost(float(seconds), float(evaluations)) for pair, (seconds, evaluations) in means.items()
+        pair: MeasuredCost(float(seconds), float(evaluations))
+        for pair, (seconds, evaluations) in means.items()
     }
 
 

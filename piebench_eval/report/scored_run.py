@@ -21,7 +21,7 @@ from piebench_eval.tables.scores import label_columns
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from piebench_eval.report.provenance import MeanCost, Provenance
+    from piebench_eval.report.provenance import MeasuredCost, Provenance
     from piebench_eval.scoring.edited_images import EditedImage
     from piebench_eval.tables.combined import RunScores
 
@@ -46,7 +46,7 @@ class ScoredRun:
     scores: RunScores
     edited_images: list[EditedImage]
     provenance: Provenance
-    costs: Mapping[tuple[str, str], MeanCost] = field(default_factory=dict)
+    costs: Mapping[tuple[str, str], MeasuredCost] = field(default_factory=dict)
 
 
 def read_scored(path: Path, data: Path | None = None) -> ScoredRun:

@@ -15,7 +15,7 @@ from scipy import ndimage
 from piebench_eval.data.images import load_image, read_image
 from piebench_eval.data.masks import load_mask
 from piebench_eval.report import paths
-from piebench_eval.scoring.images import edited_panel
+from piebench_eval.scoring.images import load_edit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,9 +115,9 @@ def _make(job: ThumbnailJob, folder: Path) -> None:
     if job.outlined:
         sample, outline_path, loader = job.outlined
         image = Image.fromarray(load_image(job.file, loader=loader))
-        (folder / outline_path).write_bytes(outline(load_mask(sample, frame=False, loader=loader)))
+        (folder / outline_path).write_bytes(outline(load_mask(sample, loader=loader)))
     else:
-        edit = edited_panel(job.external) if job.external else read_image(job.file)
+        edit = load_edit(job.external, resize=True).panel if job.external else read_image(job.file)
         image = Image.fromarray(edit)
     if job.copy:
         (folder / job.copy).write_bytes(_encoded(image, COPY_SIDE, _COPY_QUALITY))

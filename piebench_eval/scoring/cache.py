@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics import METRICS
-from piebench_eval.metrics.networks.names import OPEN_CLIP, open_clip_parts
+from piebench_eval.metrics.networks.metric_models import OPEN_CLIP, open_clip_parts
 from piebench_eval.registry import source_hash
 from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from piebench_eval.metrics.networks.names import MetricModels
+    from piebench_eval.metrics.networks.metric_models import MetricModels
     from piebench_eval.metrics.protocol import Protocol
     from piebench_eval.settings import Settings
 

@@ -1,4 +1,7 @@
-"""The set of edited images to score, of a run or of a folder or list."""
+"""Evaluation sets: the edited images that are scored together, of a run or of a folder or list.
+
+Evaluation here is scoring edited images; it is unrelated to model evaluations (NFE), which are UNet calls.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError, PiebenchWarning, first_few
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.columns import COLUMNS, IDEAL_COLUMNS
-from piebench_eval.metrics.networks.names import networks_for
+from piebench_eval.metrics.networks.metric_models import networks_for
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.scoring.edited_images import edited_images_at, edited_images_of_run, ideal_of
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from piebench_eval.data.images import ImageLoader
-    from piebench_eval.metrics.networks.names import MetricModels
+    from piebench_eval.metrics.networks.metric_models import MetricModels
     from piebench_eval.scoring.edited_images import EditedImage
 
 _SHOWN = 20
@@ -33,7 +36,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Edited images to score together.
+    """Edited images to score together, with their samples, provenance and scores file.
 
     Attributes:
         edited_images: the images.

@@ -1,6 +1,8 @@
 """Score edited images block by block, computing only what the cache does not have.
 
-The next blocks are decoded while the networks score one.
+A block is loaded by ``_load_with_sources``: source and mask are brought to the pixels of each edit. It is
+scored by ``_scores_of_one_size``: the metrics get images and masks in a ``ScoringBatch``. The next blocks are
+loaded while the networks score one.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.columns import COLUMNS
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.scoring.cache import ScoreSpec, cache_key, content_digest, file_state
-from piebench_eval.scoring.images import read_edit, source_image_of, source_view
+from piebench_eval.scoring.images import load_edit, load_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -29,18 +31,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.data.sample import Sample
-    from piebench_eval.metrics.edit_batch import EditBatch, SourceImage
-    from piebench_eval.metrics.networks.names import MetricModels
-    from piebench_eval.metrics.networks.suite import Suite
+    from piebench_eval.metrics.networks.metric_models import MetricModels
+    from piebench_eval.metrics.networks.metric_networks import MetricNetworks
     from piebench_eval.metrics.protocol import Protocol
+    from piebench_eval.metrics.scoring_batch import ScoringBatch, SourceImage
     from piebench_eval.scoring.cache import ScoreCache
     from piebench_eval.scoring.edited_images import EditedImage
 
 _BLOCKS_AHEAD = 2
-"""Blocks that are decoded while one is scored."""
+"""Blocks that are loaded while one is scored."""
 
-_BATCH, _BATCH_ELSEWHERE = {"cpu": 4, "cuda": 32}, 8
-"""Pictures that a network is given at a time, by kind of device."""
+_BATCH_SIZES, _OTHER_BATCH_SIZE = {"cpu": 4, "cuda": 32}, 8
+"""Images per forward pass of a network, by kind of device."""
 
 
 @dataclass(frozen=True)
@@ -70,22 +72,22 @@ class Scoring:
         """The columns under the protocol."""
         return [ScoreSpec(column, self.protocol, self.models, self.precision) for column in self.columns]
 
-    def suite(self, device: str, batch: int | None = None) -> Suite:
+    def networks(self, device: str, batch_size: int | None = None) -> MetricNetworks:
         """The networks, not loaded yet.
 
         Args:
             device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-            batch: how many pictures they are given at a time; None for what suits the device.
+            batch_size: images per forward pass; None for what suits the device.
 
         Raises:
             PiebenchError: this machine has no such device.
         """
-        from piebench_eval.metrics.networks.suite import Suite
+        from piebench_eval.metrics.networks.metric_networks import MetricNetworks
         from piebench_eval.models.loading import resolve_device
 
         place = resolve_device(device)
-        batch = batch or _BATCH.get(place.type, _BATCH_ELSEWHERE)
-        return Suite(self.models, place, batch, self.precision, self.allow_pickle)
+        batch_size = batch_size or _BATCH_SIZES.get(place.type, _OTHER_BATCH_SIZE)
+        return MetricNetworks(self.models, place, batch_size, self.precision, self.allow_pickle)
 
     def describe(self) -> dict[str, Any]:
         """Protocol, precision and networks, for the JSON file beside the scores."""
@@ -166,7 +168,7 @@ def _ideal_edit(edited_image: EditedImage, specs: Sequence[ScoreSpec]) -> Path:
 
 def compute_scores(
     jobs: Iterable[ScoringJob],
-    suite: Suite,
+    networks: MetricNetworks,
     score_cache: ScoreCache,
     resize: bool = False,
     low_memory: bool = False,
@@ -175,7 +177,7 @@ def compute_scores(
 
     Args:
         jobs: from ``scoring_jobs``, the edits of one sample next to each other.
-        suite: the networks; a block has at least as many edits as their batch, but for the last one.
+        networks: the networks; a block has at least as many edits as their batch size, but for the last one.
         score_cache: the cache.
         resize: resize edits of other sizes to their source's.
         low_memory: free the intermediate results of a column before the next one; for many protocols at once.
@@ -188,15 +190,18 @@ def compute_scores(
     """
     left = [job for job in (job.missing(score_cache) for job in jobs) if job.specs]
     for spec in {spec.fingerprint: spec for job in left for spec in job.specs}.values():
-        suite.load(METRICS.get(spec.column).networks, spec.protocol)
+        networks.load(METRICS.get(spec.column).networks, spec.protocol)
     pool = ThreadPoolExecutor()
-    waiting: deque[list[Future[list[_DecodedEdit]]]] = deque()
+    waiting: deque[list[Future[list[_EditWithSource]]]] = deque()
     try:
-        for block in [*_blocks(left, suite.batch), *[None] * _BLOCKS_AHEAD]:
-            waiting.append([pool.submit(_decode, of_sample, resize) for of_sample in block or ()])
+        for block in [*_blocks(left, networks.batch_size), *[None] * _BLOCKS_AHEAD]:
+            waiting.append([pool.submit(_load_with_sources, of_sample, resize) for of_sample in block or ()])
             if len(waiting) > _BLOCKS_AHEAD and (futures := waiting.popleft()):
                 yield _score_block(
-                    [edit for future in futures for edit in future.result()], suite, score_cache, low_memory
+                    [edit for future in futures for edit in future.result()],
+                    networks,
+                    score_cache,
+                    low_memory,
                 )
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -215,75 +220,100 @@ def _blocks(jobs: Iterable[ScoringJob], size: int) -> Iterator[list[list[Scoring
 
 
 @dataclass(frozen=True)
-class _DecodedEdit:
-    """The pixels of an edited image's file, and its source at the same resolution."""
+class _EditWithSource:
+    """An edited image and its source, loaded at the same pixels."""
 
     job: ScoringJob
     pixels: NDArray[np.uint8]
     source: SourceImage
 
 
-def _decode(of_sample: Sequence[ScoringJob], resize: bool) -> list[_DecodedEdit]:
+def _load_with_sources(of_sample: Sequence[ScoringJob], resize: bool) -> list[_EditWithSource]:
+    """Load the edits of one sample, each with its source, mask and ideal edit at the edit's pixels.
+
+    Edits that want the source in the same way share one ``SourceImage``.
+
+    Raises:
+        PiebenchError: an image cannot be read, has another size, or was changed since its key was computed.
+    """
     ideal = next((job.ideal for job in of_sample if job.ideal is not None), None)
     sample = of_sample[0].edited_image.sample
-    source = cache(lambda resolution, loader: source_image_of(sample, resolution, loader, ideal))
-    decoded = []
+    source_at = cache(lambda resolution, loader: load_source(sample, resolution, loader, ideal))
+    loaded = []
     for job in of_sample:
-        pixels = read_edit(job.edited_image, resize)
-        decoded.append(_DecodedEdit(job, pixels, source(*source_view(job.edited_image, pixels))))
+        edit = load_edit(job.edited_image, resize)
+        source = source_at(edit.layout.resolution, edit.layout.loader)
+        loaded.append(_EditWithSource(job, edit.pixels, source))
         for file, state in job.file_states.items():
             if file_state(file) != state:
                 raise PiebenchError(f"{file}: was changed while it was scored; run the same command again")
-    return decoded
+    return loaded
 
 
 def _score_block(
-    block: Sequence[_DecodedEdit], suite: Suite, score_cache: ScoreCache, low_memory: bool
+    block: Sequence[_EditWithSource], networks: MetricNetworks, score_cache: ScoreCache, low_memory: bool
 ) -> int:
-    def size(edit: _DecodedEdit) -> tuple[int, ...]:
+    """Score a block of edits, size by size, and put the scores into the cache; returns their number."""
+
+    def size(edit: _EditWithSource) -> tuple[int, ...]:
         return edit.source.image.shape
 
     import torch
 
-    values: list[tuple[str, float]] = []
+    scores: list[tuple[str, float]] = []
     try:
         for _, same_size in groupby(sorted(block, key=size), key=size):
-            values += _values(list(same_size), suite, low_memory)
+            scores += _scores_of_one_size(list(same_size), networks, low_memory)
     except torch.OutOfMemoryError as error:
         raise PiebenchError(
-            f"the memory of {suite.device} is full; pass a --batch-size below {suite.batch}, or --device cpu"
+            f"the memory of {networks.device} is full; pass a --batch-size below {networks.batch_size}, or "
+            "--device cpu"
         ) from error
-    score_cache.add(values)
+    score_cache.add(scores)
     return len(block)
 
 
-def _values(block: Sequence[_DecodedEdit], suite: Suite, low_memory: bool) -> Iterator[tuple[str, float]]:
-    """Compute the scores of edits of one size; yields pairs of cache key and score."""
-    from piebench_eval.metrics.edit_batch import EditBatch
+def _scores_of_one_size(
+    edits: Sequence[_EditWithSource], networks: MetricNetworks, low_memory: bool
+) -> Iterator[tuple[str, float]]:
+    """Compute the missing scores of edits of one size, in one ``ScoringBatch``.
 
-    sources = list(dict.fromkeys(edit.source for edit in block))
-    source_indices = [sources.index(edit.source) for edit in block]
+    Here images and masks meet the metrics: every metric and protocol gets the same batch, so that they share
+    intermediate results.
+
+    Args:
+        edits: the edits.
+        networks: the networks.
+        low_memory: see ``compute_scores``.
+
+    Yields:
+        Pairs of cache key and score.
+    """
+    from piebench_eval.metrics.scoring_batch import ScoringBatch
+
+    sources = list(dict.fromkeys(edit.source for edit in edits))
+    source_indices = [sources.index(edit.source) for edit in edits]
     keys: dict[str, list[str | None]] = {}
-    wanted: dict[str, ScoreSpec] = {}
-    for position, edit in enumerate(block):
+    specs: dict[str, ScoreSpec] = {}
+    for position, edit in enumerate(edits):
         for spec, key in zip(edit.job.specs, edit.job.keys, strict=True):
-            wanted[spec.fingerprint] = spec
-            keys.setdefault(spec.fingerprint, [None] * len(block))[position] = key
-    edits = EditBatch(suite, PAPER, sources, source_indices, [edit.pixels for edit in block], {})
+            specs[spec.fingerprint] = spec
+            keys.setdefault(spec.fingerprint, [None] * len(edits))[position] = key
+    batch = ScoringBatch(networks, PAPER, sources, source_indices, [edit.pixels for edit in edits], {})
     column = None
-    for fingerprint, spec in wanted.items():
+    for fingerprint, spec in specs.items():
         if low_memory and spec.column != column:
-            edits.computed.clear()
+            batch.computed.clear()
         column = spec.column
-        values = score_edits(edits.under(spec.protocol), column)
-        yield from ((key, value) for key, value in zip(keys[fingerprint], values, strict=True) if key)
+        scores = score_edits(batch.with_protocol(spec.protocol), column)
+        yield from ((key, score) for key, score in zip(keys[fingerprint], scores, strict=True) if key)
 
 
-def score_edits(edits: EditBatch, column: str) -> list[float]:
+def score_edits(batch: ScoringBatch, column: str) -> list[float]:
     """Score a batch of edits by one metric.
 
     Args:
-        edits: the edits, under a protocol.
+        batch: the edits, under a protocol.
         column: name of the metric.
 
     Returns:
@@ -297,7 +327,7 @@ def score_edits(edits: EditBatch, column: str) -> list[float]:
     plugin = METRICS.origin(column)
     try:
         with torch.inference_mode():
-            scores = [float(score) for score in METRICS.get(column).score(edits)]
+            scores = [float(score) for score in METRICS.get(column).score(batch)]
     except Exception as error:
         if plugin is None or isinstance(error, PiebenchError):
             raise
@@ -306,9 +336,9 @@ def score_edits(edits: EditBatch, column: str) -> list[float]:
             f"{plugin}: metric {column} failed with {type(error).__name__}: {error} "
             f"({place.filename}, line {place.lineno})"
         ) from error
-    if len(scores) != len(edits.source_indices):
+    if len(scores) != len(batch.source_indices):
         raise PiebenchError(
-            f"{plugin}: metric {column} gave {len(scores)} scores for {len(edits.source_indices)} edits; "
+            f"{plugin}: metric {column} gave {len(scores)} scores for {len(batch.source_indices)} edits; "
             "give one for each"
         )
     return scores

@@ -26,7 +26,7 @@ def score_images(
     on_progress: Callable[[str, int, int], None],
     file: Path | None = None,
     device: str = "auto",
-    batch: int | None = None,
+    batch_size: int | None = None,
 ) -> int:
     """Score edited images into a scores file; scores in the cache beside it are not computed again.
 
@@ -36,7 +36,7 @@ def score_images(
         on_progress: called with what is being done, how many images are done, and of how many.
         file: the scores file; the evaluation set's own if None.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        batch: images that a network is given at a time; None for what suits the device.
+        batch_size: images per forward pass of a network; None for what suits the device.
 
     Returns:
         How many images were resized to their source's size.
@@ -57,7 +57,9 @@ def score_images(
     if left := sum(bool(job.missing(score_cache).specs) for job in jobs):
         done = 0
         on_progress("scoring", done, left)
-        for finished in compute_scores(jobs, scoring.suite(device, batch), score_cache, scoring.resize):
+        for finished in compute_scores(
+            jobs, scoring.networks(device, batch_size), score_cache, scoring.resize
+        ):
             done += finished
             on_progress("scoring", done, left)
     about = {**evaluation_set.about, "missing": evaluation_set.missing, "resized": resized}

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from piebench_eval.data.images import ImageLoader, Size
 
 
-def last_panel(
-    size: Size, source: Size, loader: ImageLoader | None, may_be_strip: bool = True
-) -> Size | None:
+def last_panel(size: Size, source: Size, loader: ImageLoader | None) -> Size | None:
     """The size of the last panel, at the bottom right, which the official evaluator takes for the edit.
 
     There are panels if the image is exactly one panel wide or high, or at least two in a direction. An image
@@ -24,7 +22,6 @@ def last_panel(
         size: the image's width and height.
         source: the source's.
         loader: how the source was loaded when it was edited; None for an edit of the whole source.
-        may_be_strip: whether the image may be a strip.
 
     Returns:
         Width and height; None if the image is not a strip of such panels.
@@ -34,8 +31,6 @@ def last_panel(
     >>> last_panel((1024, 1024), (512, 512), None), last_panel((1024, 600), (512, 512), None)
     (None, None)
     """
-    if not may_be_strip:
-        return None
     width, height = size
     for panel in _panels_of_height(source, loader, height):
         several = [side >= 2 * of_panel for side, of_panel in zip(size, panel, strict=True)]

@@ -1,4 +1,8 @@
-"""Columns, units and row order of Table 1, and of the metrics that go beyond it."""
+"""Columns, units and row order of Table 1, and of the metrics that go beyond it.
+
+Keys are Table 1's names, not those of the scores file: the key ``psnr`` is PSNR outside the mask, the column
+``psnr_unedit_part``. The column ``psnr``, of the whole image, has the key ``psnr_everywhere``.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from piebench_eval.data.sample import TYPE_NAMES
-from piebench_eval.metrics import METRICS as REGISTRY
-from piebench_eval.metrics import columns
+from piebench_eval.metrics import METRICS, columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,16 +39,22 @@ class TableMetric:
 
 _BACKGROUND, _CLIP = "Background preservation", "CLIP similarity"
 
-METRICS = (
-    TableMetric("structure_distance", columns.STRUCTURE_DISTANCE, "Struct.\n×10³ ↓", 1e3, "lower"),
-    TableMetric("psnr", columns.PSNR, "PSNR\n↑", 1, "higher", _BACKGROUND),
-    TableMetric("lpips", columns.LPIPS, "LPIPS\n×10³ ↓", 1e3, "lower", _BACKGROUND),
-    TableMetric("mse", columns.MSE, "MSE\n×10⁴ ↓", 1e4, "lower", _BACKGROUND),
-    TableMetric("ssim", columns.SSIM, "SSIM\n×10² ↑", 1e2, "higher", _BACKGROUND),
-    TableMetric("clip_whole", columns.CLIP_TARGET, "CLIP\nwhole ↑", 1, "higher", _CLIP),
-    TableMetric("clip_edit", columns.CLIP_EDIT_PART, "CLIP\nedited ↑", 1, "higher", _CLIP),
+
+def _table_metric(key: str, column: str, title: str, family: str = "") -> TableMetric:
+    metric = METRICS.get(column)
+    return TableMetric(key, column, title, metric.scale, metric.better, family)
+
+
+TABLE_METRICS = (
+    _table_metric("structure_distance", columns.STRUCTURE_DISTANCE, "Struct.\n×10³ ↓"),
+    _table_metric("psnr", columns.PSNR, "PSNR\n↑", _BACKGROUND),
+    _table_metric("lpips", columns.LPIPS, "LPIPS\n×10³ ↓", _BACKGROUND),
+    _table_metric("mse", columns.MSE, "MSE\n×10⁴ ↓", _BACKGROUND),
+    _table_metric("ssim", columns.SSIM, "SSIM\n×10² ↑", _BACKGROUND),
+    _table_metric("clip_whole", columns.CLIP_TARGET, "CLIP\nwhole ↑", _CLIP),
+    _table_metric("clip_edit", columns.CLIP_EDIT_PART, "CLIP\nedited ↑", _CLIP),
 )
-"""Table 1's."""
+"""Table 1's metrics; their factors and directions are the registry's."""
 
 METHOD_ORDER = ("p2p", "masactrl", "pnp")
 INVERSION_ORDER = ("ddim", "null_text", "negative_prompt", "edit_friendly", "direct")
@@ -57,10 +66,10 @@ def metrics_in(found: Iterable[str]) -> tuple[TableMetric, ...]:
     Columns without a registered metric, such as a missing plugin's, are ignored.
     """
     present = set(found)
-    further = present - {metric.column for metric in METRICS}
+    further = present - {metric.column for metric in TABLE_METRICS}
     return (
-        *(metric for metric in METRICS if metric.column in present),
-        *(_further_metric(column) for column in REGISTRY.names() if column in further),
+        *(metric for metric in TABLE_METRICS if metric.column in present),
+        *(_further_metric(column) for column in METRICS.names() if column in further),
     )
 
 
@@ -88,9 +97,9 @@ def type_order(type_id: str) -> tuple[int, str]:
 
 
 def _further_metric(column: str) -> TableMetric:
-    metric = REGISTRY.get(column)
-    # Table 1 calls the background's PSNR psnr; the scores file's own psnr is that of the whole picture.
-    key = f"{column}_everywhere" if column in {known.key for known in METRICS} else column
+    metric = METRICS.get(column)
+    # Table 1's keys psnr, lpips, mse and ssim are outside the mask; these columns are of the whole image.
+    key = f"{column}_everywhere" if column in {known.key for known in TABLE_METRICS} else column
     arrow = "↑" if metric.better == "higher" else "↓"
     title = f"{metric.title}\n{metric.unit} {arrow}".replace("\n ", "\n")
     return TableMetric(key, column, title, metric.scale, metric.better)

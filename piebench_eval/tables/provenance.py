@@ -85,7 +85,7 @@ def protocol_differences(provenance: dict[str, Any]) -> list[str]:
     A selection of editing types is not counted: it may come from elsewhere than the protocol.
     """
     _, protocol = protocol_of(provenance)
-    return PAPER.differences(protocol.choosing({"average": {"types": None}}))
+    return PAPER.differences(protocol.with_changes({"average": {"types": None}}))
 
 
 def lower_precision(provenance: dict[str, Any]) -> str | None:

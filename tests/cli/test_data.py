@@ -95,7 +95,7 @@ def test_fetch(tmp_path, monkeypatch):
         assert done.returncode == 0, done.stderr
         assert f"20 samples in {tmp_path}/out" in done.stdout
         assert "cc-by-sa-4.0" in done.stdout and "20 of 20 masks cover the whole picture" in done.stdout
-        assert "rest on no sample at all" in done.stdout
+        assert "are over no sample at all" in done.stdout
         assert "WARN" not in done.stderr.upper()
         hub.status = 500
         done = fetch("--out", tmp_path / "again")

@@ -118,7 +118,7 @@ def test_means_follow_the_rules_that_the_scores_came_with(file, show):
     rows["psnr_unedit_part"] = [np.inf, *[20.0] * 11] * 2
     rows.to_csv(file, index=False)
     assert show(file)[0]["psnr"].tolist() == [20, 20]
-    kind = PAPER.choosing({"average": {"inf": "100", "types": ("1",)}})
+    kind = PAPER.with_changes({"average": {"inf": "100", "types": ("1",)}})
     say(file, protocol={"name": "kind.yaml", "rules": kind.model_dump(mode="json")})
     found, remarks = show(file)
     assert found["psnr"].tolist() == pytest.approx([(100 + 5 * 20) / 6] * 2)
@@ -127,7 +127,7 @@ def test_means_follow_the_rules_that_the_scores_came_with(file, show):
 
 
 def test_types_asked_for_go_before_the_protocols(file, show):
-    rules = PAPER.choosing({"average": {"types": ("1",)}}).model_dump(mode="json")
+    rules = PAPER.with_changes({"average": {"types": ("1",)}}).model_dump(mode="json")
     say(file, protocol={"name": "some.yaml", "rules": rules})
     _, remarks = show(file, types=["8"])
     assert "only these editing types count: 8 change background" in remarks

@@ -213,12 +213,12 @@ def test_a_link_whose_file_was_not_fetched(folder, tmp_path):
 @pytest.mark.parametrize("mode", ["L", "RGB", "1", "P"])
 @pytest.mark.parametrize("place", ["a_mask.png", "annotation_images/0/a_mask.png", "masks/0/a_mask.png"])
 def test_masks_may_be_pictures(folder, mode, place):
-    expected = load_mask(load(folder))
+    expected = load_mask(load(folder), frame=True)
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(BOX.astype(np.uint8) * 255).convert(mode).save(folder / place)
     sample = load(folder, mask=place.removeprefix("annotation_images/0/"))
     assert sample.mask_rle == tuple(ENTRY["mask"])
-    np.testing.assert_array_equal(load_mask(sample), expected)
+    np.testing.assert_array_equal(load_mask(sample, frame=True), expected)
 
 
 def test_masks_of_another_size_are_scaled_if_that_is_asked(folder):
@@ -226,7 +226,7 @@ def test_masks_of_another_size_are_scaled_if_that_is_asked(folder):
     assert "128x128, but belongs to a picture of 64x64" in (text := problem_of(folder, mask="mask.png"))
     assert "--mask-size 128x128" in text
     (sample,) = load_pie_bench(folder, (128, 128))
-    np.testing.assert_array_equal(load_mask(sample, frame=False), BOX)
+    np.testing.assert_array_equal(load_mask(sample), BOX)
 
 
 def test_masks_that_would_mark_nothing_by_their_levels_are_refused(folder):

@@ -113,7 +113,7 @@ def test_a_table_may_say_more(place):
     assert (one.type_id, one.instruction, one.blended_word) == ("1", "Make it a dog", "cat dog")
     assert (two.type_id, two.blend_words) == ("1", ("cat", "polar bear"))
     for sample in (one, two):
-        np.testing.assert_array_equal(load_mask(sample, frame=False, loader="shorter_side"), BOX)
+        np.testing.assert_array_equal(load_mask(sample, loader="shorter_side"), BOX)
     assert third.mask_rle == () and notes[0].startswith("1 of 3 samples: ")
 
 
@@ -308,7 +308,7 @@ def test_masks_as_coco_writes_them(bench):
     write(bench, {key: entry(mask=mask, **official) for key, mask in masks.items()}, "mapping_file.json")
     samples, notes = made("coco-mask", bench)
     for key, expected in {"list": BOX, "inverse": ~BOX, "early": BOX}.items():
-        found = load_mask(samples[key], frame=False, loader="shorter_side")
+        found = load_mask(samples[key], loader="shorter_side")
         np.testing.assert_array_equal(found, expected)
     assert samples["list"].blended_word == "cat dog"
     assert notes == [note for note in notes if note.startswith("1 of 3 samples: a mask whose counts end")]
@@ -319,7 +319,7 @@ def test_cocos_packed_counts():
     expected = np.zeros((7, 5), dtype=bool)
     expected[[0, 1, 1, 1, 2, 5], [4, 0, 1, 2, 1, 4]] = True
     runs, whole = coco_to_rle({"size": [7, 5], "counts": "1161OO70H0M"}, (5, 7))
-    np.testing.assert_array_equal(decode_rle(runs, 7, 5, frame=False), expected)
+    np.testing.assert_array_equal(decode_rle(runs, 7, 5), expected)
     assert whole
 
 

@@ -68,10 +68,10 @@ def make_sample(file: Path, rle: tuple[int, ...]) -> Sample:
 def test_a_mask_follows_the_crop_and_the_size(wide):
     # Column 4 of 10 in every row is column 2 of the crop.
     sample = make_sample(wide, tuple(value for row in range(6) for value in (10 * row + 4, 1)))
-    mask = load_mask(sample)
+    mask = load_mask(sample, frame=True)
     assert mask.shape == (6, 6)
     assert mask[2].tolist() == [True, False, True, False, False, True]
-    larger = load_mask(sample, 12)
+    larger = load_mask(sample, 12, frame=True)
     assert larger[4].tolist() == [True, False, False, False, True, True] + [False] * 5 + [True]
 
 
@@ -102,7 +102,7 @@ def test_a_mask_goes_where_its_picture_goes(tmp_path, loader, side):
         Image.fromarray(np.uint8(mask)[..., None].repeat(3, axis=2) * 255).save(tmp_path / "picture.png")
         sample = make_sample(tmp_path / "picture.png", tuple(encode_rle(mask)))
         picture = load_image(sample.file, side, loader)[..., 0]
-        found = load_mask(sample, side, frame=False, loader=loader)
+        found = load_mask(sample, side, loader=loader)
         assert found.shape == picture.shape == loaded_size((width, height), loader, side)[::-1]
         sharp = (picture == 0) | (picture == 255)
         assert sharp.mean() > 0.2 and (found[sharp] == (picture[sharp] == 255)).all()

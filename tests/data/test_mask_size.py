@@ -92,7 +92,7 @@ def test_a_benchmark_of_other_masks_is_refused_with_the_remedy(tmp_path, made_fo
     option = re.search(r"--mask-size (\S+),", text)[1]
     for sample, shape in zip(load_pie_bench(folder, parse_mask_size(option)), SHAPES, strict=True):
         expected = drawn(side, side, shape)
-        assert (load_mask(sample, frame=False) != expected).mean() < 0.02
+        assert (load_mask(sample) != expected).mean() < 0.02
 
 
 def test_a_mask_over_everything_covers_the_whole_picture(tmp_path):
@@ -122,8 +122,8 @@ def test_masks_are_scaled_by_the_nearest_pixels(tmp_path):
     (large / "mapping_file.json").write_text((small / "mapping_file.json").read_text())
     enlarged = load_pie_bench(large, (128, 128))
     for before, after in zip(load_pie_bench(small), enlarged, strict=True):
-        expected = decode_rle(before.mask_rle, 128, 128, frame=False).repeat(2, 0).repeat(2, 1)
-        np.testing.assert_array_equal(load_mask(after, frame=False), expected)
+        expected = decode_rle(before.mask_rle, 128, 128).repeat(2, 0).repeat(2, 1)
+        np.testing.assert_array_equal(load_mask(after), expected)
     assert scale_rle([1, 2], (128, 128), (128, 128)) == (1, 2)
     back = load_pie_bench(large, (256, 256))
     assert dataset_fingerprint(back) != dataset_fingerprint(enlarged)

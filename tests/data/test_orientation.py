@@ -37,7 +37,7 @@ def test_masks_are_of_the_picture_that_is_seen(tmp_path):
     seen = stored(file, 6)
     mask = seen[..., 0] > 128
     sample = Sample("a", "a.jpg", file, "a", "b", "", "0", "", tuple(encode_rle(mask)))
-    np.testing.assert_array_equal(load_mask(sample, frame=False, loader="shorter_side"), mask)
+    np.testing.assert_array_equal(load_mask(sample, loader="shorter_side"), mask)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 77])

@@ -12,7 +12,7 @@ from piebench_eval.diffusion import words
 from piebench_eval.diffusion.loop import InversionResult
 from piebench_eval.gate.comparison import compare, failures
 from piebench_eval.methods.p2p import StepRanges
-from piebench_eval.metrics.networks.names import networks_for
+from piebench_eval.metrics.networks.metric_models import networks_for
 from piebench_eval.recipes.builtin import DEMO_RECIPE
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
 from piebench_eval.recipes.subset import select_combinations
@@ -53,7 +53,7 @@ def quick_direct_p2p(folder, data):
     edits = [candidate for candidate in edited_images if candidate.labels["method"] == "p2p"]
     scoring, score_cache = Scoring(networks_for("demo")), ScoreCache(folder / "scores.cache.sqlite")
     jobs = list(scoring_jobs(edits, scoring.specs))
-    for _ in compute_scores(jobs, scoring.suite("cpu"), score_cache):
+    for _ in compute_scores(jobs, scoring.networks("cpu"), score_cache):
         pass
     return aggregate(pd.DataFrame(score_rows(jobs, score_cache)))
 

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from piebench_eval.cli.explain import Pairs, investigate
 from piebench_eval.data.images import load_image
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.errors import PiebenchError
 from piebench_eval.explain.deviations import DEVIATIONS, compatible, other_clip
 from piebench_eval.explain.hypotheses import Hypothesis, affects, indistinguishable, parse_claims, rank
 from piebench_eval.explain.protocol_scores import ProtocolScores
+from piebench_eval.explain.search import search_protocols
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.scoring.cache import ScoreCache
 from piebench_eval.scoring.edited_images import edited_images_at
 from piebench_eval.scoring.score import Scoring
-from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.layout import TABLE_METRICS
 from piebench_eval.tables.statistics.averages import mean_of
 from tests.support.photos import save_photo_bench
 
@@ -43,7 +43,7 @@ def edited_images(tmp_path_factory):
 def protocol_scores(edited_images, metric_networks, tmp_path_factory):
     scoring = Scoring(metric_networks)
     score_cache = ScoreCache(tmp_path_factory.mktemp("scores") / "scores.cache.sqlite")
-    return ProtocolScores(edited_images, scoring, scoring.suite("cpu", batch=1), score_cache)
+    return ProtocolScores(edited_images, scoring, scoring.networks("cpu", batch_size=1), score_cache)
 
 
 def deviations(protocol_scores):
@@ -60,16 +60,18 @@ def deviations(protocol_scores):
 def claims_of(protocol_scores, protocol):
     """Table 1's numbers under a protocol, with two decimals, as papers print them."""
     for _ in protocol_scores.compute(
-        protocol_scores.unknown((metric.column, protocol) for metric in METRICS)
+        protocol_scores.missing((metric.column, protocol) for metric in TABLE_METRICS)
     ):
         pass
     means = [
         mean_of(protocol_scores.values(metric.column, protocol), metric, protocol.average)
-        for metric in METRICS
+        for metric in TABLE_METRICS
     ]
     return parse_claims(
         " ".join(
-            f"{metric.key}={mean:.2f}" for metric, mean in zip(METRICS, means, strict=True) if mean == mean
+            f"{metric.key}={mean:.2f}"
+            for metric, mean in zip(TABLE_METRICS, means, strict=True)
+            if mean == mean
         )
     )
 
@@ -87,7 +89,7 @@ def is_named(planted, findings, claims):
 
 def test_the_published_protocol_explains_itself(protocol_scores):
     claims = claims_of(protocol_scores, PAPER)
-    findings = investigate(claims, deviations(protocol_scores), protocol_scores, Pairs.none)
+    findings = search_protocols(claims, deviations(protocol_scores), protocol_scores, "none")
     assert names(findings[0]) == set() and findings[0].reproduced == len(claims)
 
 
@@ -99,7 +101,7 @@ def changes_something(planted, protocol_scores, less=()):
     return [claim.value for claim in one] != [claim.value for claim in other]
 
 
-@pytest.mark.parametrize("pairs", [Pairs.none, pytest.param(Pairs.likely, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("pairs", ["none", pytest.param("likely", marks=pytest.mark.slow)])
 def test_every_deviation_planted_alone_is_named(protocol_scores, pairs):
     """Among all alone; slow: among pairs as well, which ten of the cases below are tried against."""
     known = deviations(protocol_scores)
@@ -110,7 +112,7 @@ def test_every_deviation_planted_alone_is_named(protocol_scores, pairs):
     missed = []
     for one in planted:
         claims = claims_of(protocol_scores, Hypothesis(one).protocol)
-        if not is_named(one, investigate(claims, known, protocol_scores, pairs), claims):
+        if not is_named(one, search_protocols(claims, known, protocol_scores, pairs), claims):
             missed.append(one[0].key)
     assert len(missed) <= len(planted) // 10, missed
 
@@ -129,7 +131,7 @@ def test_twenty_constructed_cases(protocol_scores):
     missed, strictly = [], 0
     for planted in cases:
         claims = claims_of(protocol_scores, Hypothesis(planted).protocol)
-        findings = investigate(claims, known, protocol_scores, Pairs.likely)
+        findings = search_protocols(claims, known, protocol_scores, "likely")
         strictly += names(findings[0]) == {deviation.key for deviation in planted}
         if not is_named(planted, findings, claims):
             missed.append([deviation.key for deviation in planted])
@@ -155,9 +157,11 @@ def test_what_is_no_claim(text, words):
 
 def test_claims_know_their_rounding():
     psnr, structure, mse = parse_claims("psnr=27.2; structure_distance=11.65,mse_unedit_part=32.8600")
-    assert (psnr.metric.key, psnr.value, psnr.unit) == ("psnr", 27.2, 0.05)
-    assert structure.unit == 0.005
-    assert mse.metric.key == "mse" and mse.unit == pytest.approx(0.003286)  # a ten-thousandth, not 0.00005
+    assert (psnr.metric.key, psnr.value, psnr.rounding) == ("psnr", 27.2, 0.05)
+    assert structure.rounding == 0.005
+    assert mse.metric.key == "mse" and mse.rounding == pytest.approx(
+        0.003286
+    )  # a ten-thousandth, not 0.00005
 
 
 def test_deviations_that_no_claim_sees_are_left_out():
@@ -208,5 +212,5 @@ def test_another_clip(protocol_scores, metric_networks, tmp_path):
 
     network = str(save_clip(tmp_path / "clip", seed=99))
     claims = claims_of(protocol_scores, Hypothesis((other_clip(network),)).protocol)
-    findings = investigate(claims, [*DEVIATIONS[:3], other_clip(network)], protocol_scores, Pairs.likely)
+    findings = search_protocols(claims, [*DEVIATIONS[:3], other_clip(network)], protocol_scores, "likely")
     assert names(findings[0]) == {f"clip={network}"}

@@ -3,13 +3,13 @@ import pandas as pd
 import pytest
 
 from piebench_eval.gate.comparison import compare, failures
-from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.layout import TABLE_METRICS
 
-TOLERANCES = {metric.key: 0.5 for metric in METRICS}
+TOLERANCES = {metric.key: 0.5 for metric in TABLE_METRICS}
 
 
 def table(**changes):
-    values = {metric.key: 10.0 for metric in METRICS}
+    values = {metric.key: 10.0 for metric in TABLE_METRICS}
     rows = [
         {"method": "p2p", "inversion": "direct", "images": 10, **values, **changes},
         {"method": "oracle", "inversion": "", "images": 10, **values, "psnr": np.inf, "lpips": np.nan},
@@ -41,7 +41,7 @@ def test_a_cell_that_moved_is_named(value):
 def test_a_missing_combination_is_named_once_and_fails_in_every_metric():
     assert departures(table().iloc[1:], table(), TOLERANCES) == ["direct+p2p: missing"]
     cells = compare(table().iloc[1:], table(), TOLERANCES)
-    assert [cell.failed for cell in cells] == [True] * len(METRICS) + [False] * len(METRICS)
+    assert [cell.failed for cell in cells] == [True] * len(TABLE_METRICS) + [False] * len(TABLE_METRICS)
 
 
 def test_new_rows_are_welcome():
@@ -75,5 +75,5 @@ def test_the_interval_is_told_and_decides_nothing():
 def test_what_does_not_show_has_not_moved():
     assert not cell(psnr=10.0001).moved
     assert cell(psnr=10.001).moved
-    oracle = compare(table(), table(), TOLERANCES)[len(METRICS) :]
+    oracle = compare(table(), table(), TOLERANCES)[len(TABLE_METRICS) :]
     assert not any(cell.moved or cell.failed for cell in oracle), "inf is inf, and nan is nan"

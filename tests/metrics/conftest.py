@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from piebench_eval.metrics.networks.suite import Suite
+from piebench_eval.metrics.networks.metric_networks import MetricNetworks
 
 
 @pytest.fixture(scope="session")
-def suite(metric_networks):
-    return Suite(metric_networks, torch.device("cpu"), batch=2)
+def networks(metric_networks):
+    return MetricNetworks(metric_networks, torch.device("cpu"), batch_size=2)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """Files that are edited while Python runs are read again."""
 
-from piebench_eval.metrics.networks.names import MetricModels
+from piebench_eval.metrics.networks.metric_models import MetricModels
 from piebench_eval.metrics.protocol import PAPER, read_protocol
 from piebench_eval.scoring.cache import ScoreSpec
 

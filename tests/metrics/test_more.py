@@ -13,8 +13,8 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.base import Metric
 from piebench_eval.metrics.clip_score import directional_similarities
-from piebench_eval.metrics.networks.names import MetricModels
-from piebench_eval.metrics.networks.suite import Suite
+from piebench_eval.metrics.networks.metric_models import MetricModels
+from piebench_eval.metrics.networks.metric_networks import MetricNetworks
 from tests.support.edits import block, score_one
 from tests.support.weights import fill
 
@@ -22,13 +22,13 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", ["psnr", "mse", "ssim", "lpips"])
-def test_regions(suite, picture, half_mask, name):
+def test_regions(networks, picture, half_mask, name):
     """The background's score, the region's, and the whole picture's, from one edit of the region alone."""
     edited = picture.copy()
     edited[10:20, 10:20] = 0
     columns = [f"{name}_unedit_part", f"{name}_edit_part", name]
-    outside, inside, whole = score_one(suite, picture, half_mask, edited, columns=columns).values()
-    everywhere = score_one(suite, picture, np.ones_like(half_mask), edited, columns=[f"{name}_edit_part"])
+    outside, inside, whole = score_one(networks, picture, half_mask, edited, columns=columns).values()
+    everywhere = score_one(networks, picture, np.ones_like(half_mask), edited, columns=[f"{name}_edit_part"])
     assert whole == everywhere[f"{name}_edit_part"]
     if name in ("psnr", "mse"):
         assert inside == whole  # the hole adds no error
@@ -36,10 +36,10 @@ def test_regions(suite, picture, half_mask, name):
     assert (outside > inside) if better else (outside < inside)
 
 
-def test_a_full_mask_has_a_region_and_no_background(suite, picture):
+def test_a_full_mask_has_a_region_and_no_background(networks, picture):
     full = np.ones((64, 64), dtype=bool)
     scores = score_one(
-        suite, picture, full, 255 - picture, columns=["mse", "mse_edit_part", "mse_unedit_part"]
+        networks, picture, full, 255 - picture, columns=["mse", "mse_edit_part", "mse_unedit_part"]
     )
     assert np.isnan(scores["mse_unedit_part"]) and scores["mse"] == scores["mse_edit_part"] > 0
 
@@ -50,20 +50,20 @@ def test_other_backbones_of_lpips(metric_networks, picture, half_mask, tmp_path,
     save_file(network.state_dict(), tmp_path / "features.safetensors")
     models = MetricModels(**{**metric_networks.to_dict(), role: str(tmp_path / "features.safetensors")})
     column = f"{role}_unedit_part"
-    suite = Suite(models, CPU)
-    assert score_one(suite, picture, half_mask, picture, columns=[column])[column] == 0
-    assert score_one(suite, picture, half_mask, 255 - picture, columns=[column])[column] > 0
+    networks = MetricNetworks(models, CPU)
+    assert score_one(networks, picture, half_mask, picture, columns=[column])[column] == 0
+    assert score_one(networks, picture, half_mask, 255 - picture, columns=[column])[column] > 0
 
     import lpips
 
     reference = lpips.LPIPS(net=role.removeprefix("lpips_"), pnet_rand=True, verbose=False)
-    reference.net.load_state_dict(suite.lpips(role)._network.net.state_dict())
+    reference.net.load_state_dict(networks.lpips(role)._network.net.state_dict())
     pair = [
         torch.from_numpy(np.stack([image])).permute(0, 3, 1, 2) / 127.5 - 1
         for image in (picture, 255 - picture)
     ]
-    whole = block(suite, [(picture, half_mask, 255 - picture)]).under(
-        block(suite, [(picture, half_mask, picture)]).protocol.choosing(
+    whole = block(networks, [(picture, half_mask, 255 - picture)]).with_protocol(
+        block(networks, [(picture, half_mask, picture)]).protocol.with_changes(
             {"mask": {"background": "everything"}}
         )
     )
@@ -75,16 +75,16 @@ def test_other_backbones_of_lpips(metric_networks, picture, half_mask, tmp_path,
 def test_weights_of_another_backbone_are_refused(metric_networks):
     models = MetricModels(lpips_vgg=metric_networks.lpips_weights)
     with pytest.raises(PiebenchError, match=r"--lpips-vgg .*squeezenet.*vgg16"):
-        Suite(models, CPU).load(["lpips_vgg"])
+        MetricNetworks(models, CPU).load(["lpips_vgg"])
 
 
-def test_directional_similarity(suite, picture, half_mask):
+def test_directional_similarity(networks, picture, half_mask):
     """By its definition, from the embeddings themselves; nan where nothing changed."""
     edited = 255 - picture
-    edits = block(suite, [(picture, half_mask, edited), (picture, half_mask, picture)])
+    edits = block(networks, [(picture, half_mask, edited), (picture, half_mask, picture)])
     with torch.inference_mode():
         changed, unchanged = directional_similarities(edits)
-        clip = suite.clip(None, "own")
+        clip = networks.clip(None, "own")
         source, target = clip.images(clip.pixels([picture, edited], "pil"))
         before, after = clip.texts(["a cat", "a dog"], keep_end=False)
         directions = [
@@ -95,10 +95,10 @@ def test_directional_similarity(suite, picture, half_mask):
     assert np.isnan(unchanged)
 
 
-def test_an_untouched_picture_has_no_direction_whatever_its_batch(suite, picture, half_mask):
+def test_an_untouched_picture_has_no_direction_whatever_its_batch(networks, picture, half_mask):
     pictures = [np.roll(picture, shift, axis=0) for shift in range(5)]
     edits = block(
-        suite, [(one, half_mask, one.copy()) for one in pictures] + [(picture, half_mask, 255 - picture)]
+        networks, [(one, half_mask, one.copy()) for one in pictures] + [(picture, half_mask, 255 - picture)]
     )
     with torch.inference_mode():
         *untouched, touched = directional_similarities(edits)
@@ -122,19 +122,19 @@ def test_openai_weights_get_their_quickgelu(monkeypatch):
     monkeypatch.setattr(open_clip, "create_model_and_transforms", create)
     for weights, quick in (("openai", True), ("laion2b_s32b_b82k", False)):
         with pytest.raises(PiebenchError, match="enough"):
-            Suite(MetricModels(clip=f"open_clip:ViT-L-14/{weights}"), CPU).load(["clip"])
+            MetricNetworks(MetricModels(clip=f"open_clip:ViT-L-14/{weights}"), CPU).load(["clip"])
         assert asked["force_quick_gelu"] is quick and asked["pretrained"] == weights
 
 
 @pytest.mark.parametrize("role", ["lpips_alex", "lpips_vgg"])
 def test_only_some_networks_are_embedded(role):
     with pytest.raises(PiebenchError, match="no such network is embedded"):
-        Suite(MetricModels(**{role: "demo"}), CPU).load([role])
+        MetricNetworks(MetricModels(**{role: "demo"}), CPU).load([role])
 
 
-def test_dino_similarity(suite, picture, half_mask):
+def test_dino_similarity(networks, picture, half_mask):
     def similarity(edited):
-        return score_one(suite, picture, half_mask, edited, columns=["dino_similarity"])["dino_similarity"]
+        return score_one(networks, picture, half_mask, edited, columns=["dino_similarity"])["dino_similarity"]
 
     assert similarity(picture) == pytest.approx(1, abs=1e-6)
     assert similarity(255 - picture) < similarity(np.roll(picture, 1, axis=0)) < 1
@@ -160,9 +160,9 @@ def open_clip_folder(tmp_path_factory):
 
 def test_open_clip(metric_networks, open_clip_folder, picture, half_mask):
     name = f"open_clip:local-dir:{open_clip_folder}"
-    suite = Suite(MetricModels(**{**metric_networks.to_dict(), "clip": name}), CPU)
+    networks = MetricNetworks(MetricModels(**{**metric_networks.to_dict(), "clip": name}), CPU)
     columns = ["clip_similarity_source_image", "clip_similarity_target_image"]
-    scores = score_one(suite, picture, half_mask, 255 - picture, columns=columns)
+    scores = score_one(networks, picture, half_mask, 255 - picture, columns=columns)
 
     model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{open_clip_folder}")
     tokenizer = open_clip.get_tokenizer(f"local-dir:{open_clip_folder}")
@@ -182,7 +182,7 @@ def test_open_clip(metric_networks, open_clip_folder, picture, half_mask):
 def test_open_clip_that_cannot_be_loaded(name, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(PiebenchError, match="open_clip:"):
-        Suite(MetricModels(clip=name), CPU).load(["clip"])
+        MetricNetworks(MetricModels(clip=name), CPU).load(["clip"])
 
 
 def test_every_metric_describes_itself():

@@ -13,13 +13,14 @@ from piebench_eval.data.masks import load_mask
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.explain.deviations import DEVIATIONS
 from piebench_eval.metrics.columns import COLUMNS
-from piebench_eval.metrics.edit_batch import EditBatch
-from piebench_eval.metrics.networks.names import MetricModels
-from piebench_eval.metrics.networks.suite import Suite
+from piebench_eval.metrics.networks.metric_models import MetricModels
+from piebench_eval.metrics.networks.metric_networks import MetricNetworks
 from piebench_eval.metrics.protocol import MODERN, PAPER
+from piebench_eval.metrics.scoring_batch import ScoringBatch
 from piebench_eval.metrics.structure import network_input, self_similarity
 from piebench_eval.scoring.edited_images import edited_images_at
-from piebench_eval.scoring.score import read_edit, score_edits, source_image_of
+from piebench_eval.scoring.images import load_edit, load_source
+from piebench_eval.scoring.score import score_edits
 
 pytestmark = pytest.mark.golden
 NAME = "directinversion+p2p"
@@ -91,14 +92,14 @@ STUDIED = {
 
 
 @pytest.fixture(scope="module")
-def suite(golden_metrics):
+def networks(golden_metrics):
     models = golden_metrics / "models"
-    networks = MetricModels(
+    names = MetricModels(
         str(models / "dino-vit-tiny-patch8"),
         str(models / "openai-clip-tiny"),
         str(models / "squeezenet1_1-features-random.safetensors"),
     )
-    return Suite(networks, torch.device("cpu"))
+    return MetricNetworks(names, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -107,12 +108,12 @@ def samples(golden_metrics):
 
 
 @pytest.fixture(scope="module")
-def edits(golden_metrics, suite, samples):
+def edits(golden_metrics, networks, samples):
     edited_images, missing = edited_images_at(golden_metrics / "output" / NAME, samples, NAME)
     assert not missing
-    sources = [source_image_of(sample, 512) for sample in samples]
-    return EditBatch(
-        suite, PAPER, sources, range(len(samples)), [read_edit(one) for one in edited_images], {}
+    sources = [load_source(sample, 512) for sample in samples]
+    return ScoringBatch(
+        networks, PAPER, sources, range(len(samples)), [load_edit(one).pixels for one in edited_images], {}
     )
 
 
@@ -126,7 +127,9 @@ def test_every_cell(golden_metrics, edits, samples, protocol, file, column):
     with (golden_metrics / file).open() as stream:
         expected = {row["file_id"]: float(row[f"1_{NAME}|{column}"]) for row in csv.DictReader(stream)}
     measured = dict(
-        zip([sample.id for sample in samples], score_edits(edits.under(protocol), column), strict=True)
+        zip(
+            [sample.id for sample in samples], score_edits(edits.with_protocol(protocol), column), strict=True
+        )
     )
     assert set(measured) == set(expected)
     for sample_id, value in expected.items():
@@ -165,12 +168,12 @@ def test_every_deviation_has_the_effect_that_was_studied(golden_metrics, edits, 
     protocol = PAPER
     for deviation in DEVIATIONS:
         if deviation.key in STUDIED[name]:
-            protocol = protocol.choosing(deviation.changes)
+            protocol = protocol.with_changes(deviation.changes)
     ids = [sample.id for sample in samples]
     rows = studied(golden_metrics)[name]
     assert rows
     for column in dict.fromkeys(row["metric"] for row in rows):
-        measured = score_edits(edits.under(protocol), column)
+        measured = score_edits(edits.with_protocol(protocol), column)
         for row in (row for row in rows if row["metric"] == column):
             official, deviated = (float(row[field] or "nan") for field in ("official", "deviated"))
             effect = abs(deviated - official)
@@ -185,19 +188,19 @@ def test_every_studied_deviation_that_matters_is_known(golden_metrics):
     assert set(studied(golden_metrics)) == set(STUDIED) | left_out
 
 
-def test_intermediates(golden_metrics, suite, samples, edits):
+def test_intermediates(golden_metrics, networks, samples, edits):
     """Where a difference would arise: the self-similarity, the text embedding, the mask."""
     expected = json.loads((golden_metrics / "intermediates.json").read_text())
     for sample, source in zip(samples, edits.sources, strict=True):
         about = expected[sample.id]
-        assert load_mask(sample).sum() == about["mask_sum"]
+        assert load_mask(sample, frame=True).sum() == about["mask_sum"]
         assert (sample.source_prompt, sample.target_prompt) == (
             about["source_prompt"],
             about["target_prompt"],
         )
         with torch.inference_mode():
-            keys = suite.dino.read(network_input([source.image], PAPER.structure), 11, "keys")
-            text = suite.clip(None, "own").texts([sample.target_prompt], keep_end=False)[0]
+            keys = networks.dino.read(network_input([source.image], PAPER.structure), 11, "keys")
+            text = networks.clip(None, "own").texts([sample.target_prompt], keep_end=False)[0]
         mean = self_similarity(keys).mean().item()
         assert mean == pytest.approx(about["key_selfsim_source"]["mean"], rel=1e-5)
         text = text / text.norm()
@@ -205,11 +208,11 @@ def test_intermediates(golden_metrics, suite, samples, edits):
 
 
 @torch.inference_mode()
-def test_an_over_long_prompt_is_cut_behind_its_77th_token(suite):
+def test_an_over_long_prompt_is_cut_behind_its_77th_token(networks):
     """No end token is left: the embedding is read at the largest remaining id, not at the start token."""
     long = "a cat sitting " * 40 + "astronaut"
     cut = " ".join(long.split()[:76])
-    clip = suite.clip(None, "own")
+    clip = networks.clip(None, "own")
     embedding, other, same = clip.texts([long, "sitting", cut], keep_end=False)
     assert not torch.allclose(embedding, other)
     assert torch.allclose(embedding, same, atol=1e-6)

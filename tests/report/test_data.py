@@ -13,7 +13,7 @@ from piebench_eval.metrics.columns import PSNR, STRUCTURE_DISTANCE
 from piebench_eval.report.data import page_data, prompt_parts, to_data_script
 from piebench_eval.report.links import Link, links_of
 from piebench_eval.tables.aggregate import aggregate
-from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.layout import TABLE_METRICS
 from piebench_eval.tables.statistics.paired_comparison import compare_all_with
 from tests.report.synthetic import HOSTILE, sample, score_rows, scored_run
 
@@ -105,7 +105,7 @@ def test_differences_are_those_of_table_versus(samples, tmp_path):
     samples = [replace(samples[number % 12], id=str(number)) for number in range(24)]
     data = data_of(scored_run(tmp_path, samples, PAIRS, rows))
     psnr = keys(data).index("psnr")
-    table = compare_all_with(rows, "ddim+p2p", METRICS).set_index("metric").loc["psnr"]
+    table = compare_all_with(rows, "ddim+p2p", TABLE_METRICS).set_index("metric").loc["psnr"]
     assert data["versus"][1][0][psnr] == [
         *(pytest.approx(table[column], rel=1e-3) for column in ("difference", "low", "high")),
         1,

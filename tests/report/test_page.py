@@ -12,7 +12,7 @@ from piebench_eval.report import paths
 from piebench_eval.report.build import write_page
 from piebench_eval.report.links import links_of
 from piebench_eval.report.page import to_page, to_script
-from piebench_eval.report.provenance import MeanCost, Provenance
+from piebench_eval.report.provenance import MeasuredCost, Provenance
 from tests.report.synthetic import HOSTILE, sample, scored_run, whole_benchmark
 from tests.tables.test_tables import PAPER_LIKE
 
@@ -114,7 +114,7 @@ def test_the_best_and_the_second_best_are_marked(small):
 
 
 def test_what_an_edit_took_stands_beside_its_means(small):
-    page = to_page(replace(small, costs={"direct+p2p": MeanCost(2.5, 150.0)}), [])
+    page = to_page(replace(small, costs={"direct+p2p": MeasuredCost(2.5, 150.0)}), [])
     cells = Reader(page).cells
     assert "seconds<br>per edit" in page and "model<br>evaluations" in page
     assert "2.50" in cells and "150" in cells

@@ -12,7 +12,7 @@ import pytest
 from piebench_eval.errors import PiebenchError
 from piebench_eval.explain.deviations import DEVIATIONS
 from piebench_eval.metrics import METRICS
-from piebench_eval.metrics.networks.names import MetricModels
+from piebench_eval.metrics.networks.metric_models import MetricModels
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.scoring.cache import ScoreCache, ScoreSpec, _network, content_digest
 
@@ -22,14 +22,14 @@ def fingerprint(column="psnr_unedit_part", protocol=PAPER, models=None, precisio
 
 
 def test_a_value_depends_on_its_own_sections_and_networks_alone():
-    jpeg = PAPER.choosing({"pictures": {"jpeg": 75}})
+    jpeg = PAPER.with_changes({"pictures": {"jpeg": 75}})
     assert fingerprint(protocol=jpeg) != fingerprint()
     for changes in (
         {"structure": {"layer": 9}},
         {"average": {"nan": "zero"}},
         {"clip": {"edit_part": "box"}},
     ):
-        assert fingerprint(protocol=PAPER.choosing(changes)) == fingerprint()
+        assert fingerprint(protocol=PAPER.with_changes(changes)) == fingerprint()
     assert fingerprint(models=MetricModels(dino="other")) == fingerprint()
     assert fingerprint("structure_distance", models=MetricModels(dino="x")) != fingerprint(
         "structure_distance"
@@ -53,7 +53,7 @@ def test_no_deviation_reaches_a_metric_unnoticed(name):
     """Every deviation changes the fingerprint of exactly the metrics whose sections it touches."""
     sections = set(METRICS.get(name).sections)
     for deviation in DEVIATIONS:
-        changed = fingerprint(name, PAPER.choosing(deviation.changes)) != fingerprint(name)
+        changed = fingerprint(name, PAPER.with_changes(deviation.changes)) != fingerprint(name)
         assert changed == bool(sections & set(deviation.changes)), deviation.key
 
 

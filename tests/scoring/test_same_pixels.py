@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 import piebench_eval as pb
-from piebench_eval.cli.explain import _find_evaluation_set
 from piebench_eval.data.images import ImageLoader, load_image
 from piebench_eval.data.masks import load_mask
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.errors import PiebenchError
+from piebench_eval.explain.claimed_images import evaluation_set_at
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.report import paths
 from piebench_eval.report.build import build_report
@@ -23,7 +23,7 @@ from piebench_eval.report.contact_sheet import run_sheet
 from piebench_eval.report.content import read_content
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.scoring.edited_images import EditedImage, edited_images_at, edited_images_of_run
-from piebench_eval.scoring.images import check_sizes, read_edit
+from piebench_eval.scoring.images import check_sizes, load_edit
 from piebench_eval.scoring.score import Scoring, scoring_jobs
 from tests.support.fake_runner import FakeRunner
 from tests.support.photos import save_shapes_bench
@@ -57,7 +57,7 @@ def reconstructed(sample, loader):
 def inpainted(sample, loader):
     """Noise inside the mask, and nothing outside."""
     image = reconstructed(sample, loader)
-    mask = load_mask(sample, SIDE, frame=False, loader=loader)
+    mask = load_mask(sample, SIDE, loader=loader)
     noise = np.random.default_rng(0).integers(0, 256, image.shape, dtype=np.uint8)
     return np.where(mask[..., None], noise, image)
 
@@ -138,7 +138,7 @@ def test_a_folders_perfect_reconstructions_are_perfect_under_the_loader_that_is_
     scores = pb.score(**options, image_loader=loader, metrics=list(PERFECT), progress=False, **networks)
     assert is_perfect(scores) and scores.attrs["about"]["image_loader"] == loader
     assert any(f"image_loader={loader}" in remark for remark in pb.table(scores).attrs["remarks"])
-    explained = _find_evaluation_set(tmp_path / "mine.csv", None, None).edited_images
+    explained = evaluation_set_at(tmp_path / "mine.csv").edited_images
     assert {edited_image.loader for edited_image in explained} == {loader}
 
 
@@ -194,12 +194,12 @@ def test_a_runs_picture_is_never_taken_for_a_strip(reconstructions, shapes, tmp_
     (sample,) = [sample for sample in load_pie_bench(shapes) if sample.id == "odd"]
     file = tmp_path / "two.png"
     Image.fromarray(np.zeros((SIDE, 2 * SIDE, 3), dtype=np.uint8)).save(file)
-    assert read_edit(EditedImage(sample, {}, file, "crop")).shape == (SIDE, 2 * SIDE, 3)
+    assert load_edit(EditedImage(sample, {}, file, "crop")).pixels.shape == (SIDE, 2 * SIDE, 3)
     edited_images, _ = edited_images_of_run(RunStore.read(reconstructions))
     for edited_image in edited_images:
         if edited_image.sample.id == "odd":
             with pytest.raises(PiebenchError, match=r"two\.png: is 256x128.*restore the run's picture"):
-                read_edit(replace(edited_image, file=file))
+                load_edit(replace(edited_image, file=file))
 
 
 def test_a_value_is_kept_for_its_loader_alone(shapes, tmp_path, metric_networks):

@@ -10,11 +10,12 @@ from PIL import Image
 from piebench_eval.data.images import load_image
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.metrics.columns import COLUMNS
-from piebench_eval.metrics.edit_batch import prepare_edit
 from piebench_eval.metrics.protocol import MODERN, PictureRules
+from piebench_eval.metrics.scoring_batch import prepare_edit
 from piebench_eval.scoring.cache import ScoreCache
+from piebench_eval.scoring.edit_layout import fitting_size
 from piebench_eval.scoring.edited_images import EditedImage, edited_images_at
-from piebench_eval.scoring.images import check_sizes, fitting_size, is_strip, read_edit, source_view
+from piebench_eval.scoring.images import check_sizes, is_strip, load_edit
 from piebench_eval.scoring.score import Scoring, compute_scores, scoring_jobs
 from piebench_eval.scoring.scores_file import score_rows, write_scores
 
@@ -50,7 +51,7 @@ def scoring(metric_networks):
 def score(edited_images, scoring, score_cache, batch=2):
     """Score what is not known; returns the rows and how many edits were computed."""
     jobs = list(scoring_jobs(edited_images, scoring.specs))
-    computed = sum(compute_scores(jobs, scoring.suite("cpu", batch), score_cache, scoring.resize))
+    computed = sum(compute_scores(jobs, scoring.networks("cpu", batch), score_cache, scoring.resize))
     return score_rows(jobs, score_cache), computed
 
 
@@ -99,6 +100,7 @@ def test_the_last_square_is_cut_out_as_the_official_evaluator_cuts(
     with pytest.warns(PiebenchWarning, match=f"with gaps: 1 .*{shape[1]}x{shape[0]}.* the last panel"):
         assert check_sizes(given, resize=False) == []
     assert is_strip(given[0]) and not is_strip(given[1])
+    np.testing.assert_array_equal(load_edit(given[0]).panel, grid[-128:, -128:])
     (one, other), _ = score(given, scoring, score_cache)
     assert one == other and one["mse_unedit_part"] > 0
 
@@ -118,35 +120,33 @@ def test_panels_of_a_loaded_source_have_gaps_too(samples, tmp_path):
     Image.fromarray(noise(128, 192)).save(tmp_path / "source.png")
     sample = replace(samples[0], file=tmp_path / "source.png")
     strip = edited_image(sample, tmp_path / "strip.png", noise(64, 2 * 64 + 3))
-    assert source_view(replace(strip, loader="crop"), read_edit(replace(strip, loader="crop"))) == (
-        64,
-        "crop",
-    )
+    layout = load_edit(replace(strip, loader="crop")).layout
+    assert (layout.resolution, layout.loader) == (64, "crop")
     wide = edited_image(sample, tmp_path / "wide.png", noise(64, 2 * 96 + 3))
-    view = source_view(replace(wide, loader="shorter_side"), read_edit(replace(wide, loader="shorter_side")))
-    assert view == (64, "shorter_side")
+    layout = load_edit(replace(wide, loader="shorter_side")).layout
+    assert (layout.resolution, layout.loader) == (64, "shorter_side")
     with pytest.raises(PiebenchError, match="195x64"):
-        read_edit(wide)
+        load_edit(wide)
 
 
 def test_strips_of_another_resolution_are_resized_if_that_is_asked(samples, tmp_path):
     """Two panels of twice the size could be two rows of four: said, unless --resize says what they are."""
     given = edited_image(samples[0], tmp_path / "edit.png", noise(256, 512))
-    assert read_edit(given).shape == (256, 512, 3)
-    assert read_edit(given, resize=True).shape == (128, 256, 3)
+    assert load_edit(given).pixels.shape == (256, 512, 3)
+    assert load_edit(given, resize=True).pixels.shape == (128, 256, 3)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (256, 256), (100, 512), (128, 200), (200, 128), (150, 300)])
 def test_another_size_than_the_sources_is_refused(samples, tmp_path, shape):
     with pytest.raises(PiebenchError, match="128x128"):
-        read_edit(edited_image(samples[0], tmp_path / "edit.png", noise(*shape)))
+        load_edit(edited_image(samples[0], tmp_path / "edit.png", noise(*shape)))
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (256, 256), (64, 256)])
 def test_resizing_has_to_be_asked_for_and_is_recorded(samples, tmp_path, shape):
     given = edited_image(samples[0], tmp_path / "edit.png", noise(*shape))
     panels = shape[1] // shape[0]
-    assert read_edit(given, resize=True).shape == (128, panels * 128, 3)
+    assert load_edit(given, resize=True).pixels.shape == (128, panels * 128, 3)
     with pytest.raises(PiebenchError, match="--resize"):
         check_sizes([given], resize=False)
     (line,) = check_sizes([given], resize=True)
@@ -156,7 +156,7 @@ def test_resizing_has_to_be_asked_for_and_is_recorded(samples, tmp_path, shape):
 def test_no_size_makes_a_square_of_another_shape(samples, tmp_path):
     given = edited_image(samples[0], tmp_path / "edit.png", noise(100, 150))
     with pytest.raises(PiebenchError, match="150x100") as told:
-        read_edit(given, resize=True)
+        load_edit(given, resize=True)
     assert "--resize" not in str(told.value)
 
 
@@ -170,9 +170,9 @@ def test_an_edit_of_the_sources_shape_is_scored_whole(samples, tmp_path):
     Image.fromarray(wide).save(tmp_path / "source.png")
     sample = replace(samples[0], file=tmp_path / "source.png")
     whole = edited_image(sample, tmp_path / "whole.png", wide)
-    np.testing.assert_array_equal(read_edit(whole), wide)
+    np.testing.assert_array_equal(load_edit(whole).pixels, wide)
     half = edited_image(sample, tmp_path / "half.png", np.array(Image.fromarray(wide).resize((128, 64))))
-    assert read_edit(half, resize=True).shape == (128, 256, 3)
+    assert load_edit(half, resize=True).pixels.shape == (128, 256, 3)
     assert fitting_size((1280, 960), (640, 480)) == (640, 480)
 
 
@@ -183,7 +183,7 @@ def test_pictures_too_small_for_the_metrics_are_refused(samples, tmp_path, side)
     )
     Image.fromarray(noise(side, side)).save(small.file)
     with pytest.raises(PiebenchError, match=f"{side} pixels; metrics need at least 32"):
-        read_edit(small)
+        load_edit(small)
 
 
 @pytest.mark.parametrize("which", ["edit", "source"])
@@ -195,7 +195,7 @@ def test_a_file_that_changes_while_it_is_scored_is_refused(edited_images, scorin
     try:
         Image.fromarray(noise(128, 128)).save(file)
         with pytest.raises(PiebenchError, match="was changed while it was scored"):
-            list(compute_scores(jobs, scoring.suite("cpu"), score_cache))
+            list(compute_scores(jobs, scoring.networks("cpu"), score_cache))
     finally:
         file.write_bytes(before)
     assert jobs[0].missing(score_cache).specs
@@ -203,7 +203,7 @@ def test_a_file_that_changes_while_it_is_scored_is_refused(edited_images, scorin
 
 def test_a_protocols_own_clip_is_the_one_that_is_loaded_and_named(edited_images, scoring, score_cache):
     columns = ("clip_similarity_target_image",)
-    protocol = scoring.protocol.choosing({"clip": {"network": scoring.models.clip}})
+    protocol = scoring.protocol.with_changes({"clip": {"network": scoring.models.clip}})
     models = replace(scoring.models, clip="/nowhere")
     own = replace(scoring, models=models, protocol=protocol, columns=columns)
     rows, _ = score(edited_images, own, score_cache)
@@ -253,7 +253,7 @@ def test_other_networks_and_precisions_have_scores_of_their_own(edited_images, s
 
 def test_an_interrupt_loses_no_finished_block(edited_images, scoring, score_cache, tmp_path):
     jobs = list(scoring_jobs(edited_images, scoring.specs))
-    going = compute_scores(jobs, scoring.suite("cpu", 1), score_cache)
+    going = compute_scores(jobs, scoring.networks("cpu", 1), score_cache)
     assert next(going) == 1
     going.close()
     again = ScoreCache(tmp_path / "scores.cache.sqlite")
@@ -306,19 +306,19 @@ def test_networks_that_no_column_needs_are_not_loaded(edited_images, scoring, sc
 def test_memory_does_not_grow_with_the_number_of_pictures(
     samples, tmp_path, scoring, score_cache, monkeypatch
 ):
-    """Of forty edits, only a few blocks are decoded at any time."""
+    """Of forty edits, only a few blocks are loaded at any time."""
     import gc
 
     from piebench_eval.scoring import score as module
 
-    decoded = module._DecodedEdit
+    loaded = module._EditWithSource
     alive = []
     real = module._score_block
 
     def counting(*arguments):
         result = real(*arguments)
         gc.collect()
-        alive.append(sum(isinstance(thing, decoded) for thing in gc.get_objects()))
+        alive.append(sum(isinstance(thing, loaded) for thing in gc.get_objects()))
         return result
 
     monkeypatch.setattr(module, "_score_block", counting)

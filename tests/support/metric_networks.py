@@ -14,7 +14,7 @@ from transformers import (
     ViTModel,
 )
 
-from piebench_eval.metrics.networks.names import MetricModels
+from piebench_eval.metrics.networks.metric_models import MetricModels
 from tests.support.tiny_model import save_tokenizer
 from tests.support.weights import fill
 

@@ -79,7 +79,7 @@ def save_photo_bench(folder: Path, enlarged: int = 1) -> Path:
 def _enlarge(rle: list[int], factor: int) -> list[int]:
     if factor == 1:
         return rle
-    mask = decode_rle(rle, 128, 128, frame=False)
+    mask = decode_rle(rle, 128, 128)
     return encode_rle(mask.repeat(factor, axis=0).repeat(factor, axis=1))
 
 

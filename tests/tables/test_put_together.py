@@ -6,7 +6,7 @@ import pytest
 
 import piebench_eval as pb
 from piebench_eval.errors import PiebenchError
-from piebench_eval.metrics.networks.names import MetricModels, networks_for
+from piebench_eval.metrics.networks.metric_models import MetricModels, networks_for
 from piebench_eval.metrics.protocol import MODERN
 from piebench_eval.tables.provenance import with_provenance
 from tests.tables.test_tables import scores

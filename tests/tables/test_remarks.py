@@ -41,7 +41,7 @@ def test_a_score_that_is_nan_alone_is_no_full_mask():
 
 def test_without_background_metrics_masks_are_not_spoken_of():
     assert score_remarks(scores(4)[["id", "inversion", "method", CLIP_TARGET]], {}, ALL) == []
-    inside = PAPER.choosing({"mask": {"background": "inside"}})
+    inside = PAPER.with_changes({"mask": {"background": "inside"}})
     (remark,) = score_remarks(full_masks(["1"]), about_protocol("inside", inside), ALL)
     assert "masks" not in remark
 

@@ -6,11 +6,11 @@ import pytest
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import COLUMNS
-from piebench_eval.metrics.networks.names import MetricModels
+from piebench_eval.metrics.networks.metric_models import MetricModels
 from piebench_eval.metrics.protocol import MODERN, AverageRules
 from piebench_eval.tables.aggregate import aggregate, omission_remarks
 from piebench_eval.tables.formats.text import to_text
-from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.layout import TABLE_METRICS
 from piebench_eval.tables.paper.compare import compare_with_paper, comparison_obstacles
 from piebench_eval.tables.paper.published import load_published
 from piebench_eval.tables.scores import read_scores
@@ -211,7 +211,7 @@ def test_errata_are_said_where_they_matter():
 
 def test_text_formats():
     means = aggregate(scores(4))
-    shown = means[["method", "inversion", "images", *(metric.key for metric in METRICS)]]
+    shown = means[["method", "inversion", "images", *(metric.key for metric in TABLE_METRICS)]]
     parsed = pd.read_csv(__import__("io").StringIO(to_text(shown, "csv")))
     pd.testing.assert_frame_equal(parsed, shown.reset_index(drop=True))
     rows = json.loads(to_text(shown, "json", ["a remark"]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from PIL import Image
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.metrics.networks.names import OPEN_CLIP, open_clip_parts
+from piebench_eval.metrics.networks.metric_models import OPEN_CLIP, open_clip_parts
 from piebench_eval.models.decoding import warn
 from piebench_eval.models.vocabulary import check_tokenizer, check_vocabulary_files
 from piebench_eval.models.weights import require_safetensors
@@ -66,17 +66,17 @@ def load_clip(name: str, activation: str, device: torch.device, allow_pickle: bo
 
 
 def _check_texts(clip: Clip, name: str) -> None:
-    """Refuse a CLIP whose embedding of a text is no closer to itself than to that of noise.
+    """Check that a CLIP embeds a text nearer to itself than to noise.
 
     Raises:
-        PiebenchError: it is so: the tokenizer, the weights or both are not what they should be.
+        PiebenchError: it does not: the tokenizer, the weights or both are not what they should be.
     """
     import torch
 
     with torch.inference_mode():
         cat, again, noise = torch.nn.functional.normalize(clip.texts(["a cat", "a cat", "qx 7 # zv"], True))
         itself, other = float(cat @ again), float(cat @ noise)
-    # Not a number compares as false.
+    # nan compares as false.
     if not itself > other + 1e-6:
         raise PiebenchError(
             f"--clip {name}: embeds the text 'a cat' no nearer to itself ({itself:.4f}) than to noise "
@@ -92,7 +92,7 @@ class TransformersClip:
         """Load the network; see ``load_clip``."""
         from transformers import CLIPImageProcessor, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-        from piebench_eval.metrics.networks.transformers import load_network
+        from piebench_eval.metrics.networks.hf_loading import load_network
         from piebench_eval.models.from_pretrained import explained_loading
 
         wanted = "a CLIP directory or hub id"
@@ -178,11 +178,11 @@ def _use_gelu(clip: torch.nn.Module) -> None:
                 setattr(module, name, torch.nn.GELU())
 
 
-def _file_of(model: str, weights: str) -> Path:
+def _weights_file(model: str, weights: str) -> Path:
     """The file that open_clip reads for weights that it has no tag for; of a hub id, it is downloaded.
 
     Raises:
-        OSError, ValueError: there is none; open_clip would go on with random weights.
+        OSError, ValueError: there is none; open_clip would use random weights.
     """
     import open_clip
 
@@ -196,7 +196,7 @@ def _file_of(model: str, weights: str) -> Path:
     return Path(found)
 
 
-def _activation_of(model: str, weights: str, known: dict[str, Any] | None) -> tuple[str, bool]:
+def _model_and_quickgelu(model: str, weights: str, known: dict[str, Any] | None) -> tuple[str, bool]:
     """open_clip's name of a model, and whether QuickGELU replaces the model's own activation.
 
     A file of weights does not say which activation they were trained with. ``MODEL-quickgelu`` does, for
@@ -220,9 +220,9 @@ def _activation_of(model: str, weights: str, known: dict[str, Any] | None) -> tu
 
 
 class OpenClip:
-    """A CLIP that open_clip loads, with that package's own picture processing and tokenizer.
+    """A CLIP that open_clip loads, with that package's preprocessing and tokenizer.
 
-    The protocol's processor and activation do not reach it; an over-long prompt keeps its end token.
+    The protocol's processor and activation have no effect; an over-long prompt keeps its end token.
     """
 
     def __init__(self, name: str, device: torch.device, allow_pickle: bool):
@@ -251,10 +251,10 @@ class OpenClip:
         wanted = "a model of open_clip.list_pretrained()"
         # OpenAI's weights want QuickGELU, whatever the model's own configuration says.
         known = open_clip.get_pretrained_cfg(model, weights) if weights else None
-        model, quick = _activation_of(model, weights, known)
+        model, quick = _model_and_quickgelu(model, weights, known)
         with explained_loading("--clip", name, wanted):
             if not known:
-                require_safetensors("--clip", name, _file_of(model, weights), allow_pickle)
+                require_safetensors("--clip", name, _weights_file(model, weights), allow_pickle)
             clip, _, self._transform = open_clip.create_model_and_transforms(
                 model,
                 pretrained=weights or None,

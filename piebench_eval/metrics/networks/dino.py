@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 SIDE = 224
-_READ_BY_DEFAULT = 11
+_DEFAULT_LAYER = 11
 _PROJECTIONS = {"keys": (".k_proj", ".key"), "queries": (".q_proj", ".query")}
 
 
@@ -44,14 +44,14 @@ class StructureFeatures:
         """
         from transformers import ViTModel
 
-        from piebench_eval.metrics.networks.transformers import load_network
+        from piebench_eval.metrics.networks.hf_loading import load_network
 
         wanted = "a ViT directory or hub id"
         vit = load_network(ViTModel, "--dino", model, wanted, device, allow_pickle, add_pooling_layer=False)
-        if vit.config.num_hidden_layers <= _READ_BY_DEFAULT:
+        if vit.config.num_hidden_layers <= _DEFAULT_LAYER:
             raise PiebenchError(
                 f"--dino {model}: has {vit.config.num_hidden_layers} layers; "
-                f"structure distance reads layer {_READ_BY_DEFAULT + 1}"
+                f"structure distance reads layer {_DEFAULT_LAYER + 1}"
             )
         if vit.config.image_size != SIDE:
             raise PiebenchError(
@@ -65,12 +65,12 @@ class StructureFeatures:
         """The features of a layer.
 
         Args:
-            pixels: ``[pictures, 3, 224, 224]``, as ``network_input`` makes them.
+            pixels: ``[images, 3, 224, 224]``, as ``network_input`` makes them.
             layer: counted from 0.
             features: ``keys``, ``queries`` or ``tokens`` (the layer's output).
 
         Returns:
-            ``[pictures, tokens, width]``, the class token first; keys and queries of all heads concatenated.
+            ``[images, tokens, width]``, the class token first; keys and queries of all heads concatenated.
 
         Raises:
             PiebenchError: the ViT has no such layer.
@@ -89,11 +89,11 @@ class StructureFeatures:
         raise AssertionError("the layer was not reached")
 
     def class_tokens(self, pixels: torch.Tensor) -> torch.Tensor:
-        """The class token of the last layer, ``[pictures, width]``."""
+        """The class token of the last layer, ``[images, width]``."""
         return self._vit(pixels).last_hidden_state[:, 0]
 
     def _module(self, layer: int, features: str) -> torch.nn.Module:
-        """The layer, or its projection to keys or queries: named otherwise in every release."""
+        """The layer, or its projection to keys or queries; their names depend on transformers' release."""
         names = [name for name, _ in self._vit.named_modules()]
         if features in _PROJECTIONS:
             found = [name for name in names if name.endswith(_PROJECTIONS[features])]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.metrics.networks.names import LPIPS_BACKBONES
+from piebench_eval.metrics.networks.metric_models import LPIPS_BACKBONES
 from piebench_eval.models.weights import SUFFIX, require_safetensors
 from piebench_eval.warning_filters import ignored_warnings
 
@@ -61,7 +61,7 @@ class PerceptualFeatures:
         """Features of every layer, each of unit length across channels.
 
         Args:
-            pixels: ``[pictures, 3, height, width]`` in -1..1.
+            pixels: ``[images, 3, height, width]`` in -1..1.
         """
         from lpips import normalize_tensor
 
@@ -69,7 +69,7 @@ class PerceptualFeatures:
         return [normalize_tensor(layer.float()) for layer in layers]
 
     def maps(self, source: list[torch.Tensor], edited: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Weighted squared differences of every layer's features, each ``[pictures, 1, h, w]``."""
+        """Weighted squared differences of every layer's features, each ``[images, 1, h, w]``."""
         return [
             weigh((one - other) ** 2)
             for weigh, one, other in zip(self._network.lins, source, edited, strict=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from piebench_eval.metrics import METRICS as REGISTRY
+from piebench_eval.metrics import METRICS
 from piebench_eval.tables.formats.cells import HEADINGS, cell, is_number_column
 from piebench_eval.tables.formats.marks import Mark
 from piebench_eval.tables.layout import metrics_in
@@ -62,7 +62,7 @@ def to_latex(table: pd.DataFrame, remarks: Sequence[str], marks: Marks, sections
         marks: numbers to print bold or underlined.
         sections: a key per row, with a rule wherever it changes.
     """
-    metrics = {metric.key: metric for metric in metrics_in(REGISTRY.names())}
+    metrics = {metric.key: metric for metric in metrics_in(METRICS.names())}
     styler = table.reset_index(drop=True).style.hide(axis="index")
     styler.format({column: partial(_cell, column, metrics=metrics) for column in table.columns})
     styler.apply(lambda body: _styles(body, marks), axis=None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.layout import TABLE_METRICS
 from piebench_eval.tables.paper.published import load_published
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def rank_agreement(means: pd.DataFrame) -> list[RankAgreement]:
     measured = means.set_index(labels)
     paper = load_published().pivot(index=labels, columns="metric", values="paper").reindex(measured.index)
     found = []
-    for key in (metric.key for metric in METRICS if metric.key in measured.columns):
+    for key in (metric.key for metric in TABLE_METRICS if metric.key in measured.columns):
         pairs = np.column_stack([measured[key], paper[key]]).astype(float)
         pairs = pairs[np.isfinite(pairs).all(axis=1)]
         if len(pairs) >= MIN_COMBINATIONS and (np.ptp(pairs, axis=0) > 0).all():
@@ -70,7 +70,7 @@ def agreement_line(means: pd.DataFrame) -> str | None:
     found = rank_agreement(means)
     if not found:
         return None
-    names = {metric.key: name for metric, name in zip(METRICS, _NAMES, strict=True)}
+    names = {metric.key: name for metric, name in zip(TABLE_METRICS, _NAMES, strict=True)}
     counts = sorted({agreement.combinations for agreement in found})
     number = " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
     taus = ", ".join(f"{names[agreement.metric]} {agreement.tau:.2f}" for agreement in found)

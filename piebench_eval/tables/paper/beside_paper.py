@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from piebench_eval.tables.formats.marks import Mark
-from piebench_eval.tables.layout import METRICS, row_order
+from piebench_eval.tables.layout import TABLE_METRICS, row_order
 from piebench_eval.tables.paper.agreement import agreement_line
 from piebench_eval.tables.paper.compare import PAPER_IMAGES, compare_with_paper
 from piebench_eval.tables.paper.published import PAPERS, load_published
@@ -38,7 +38,7 @@ def with_paper_rows(score_table: ScoreTable) -> tuple[pd.DataFrame, list[str], M
         PiebenchError: the scores hold no metric of Table 1.
     """
     comparison = compare_with_paper(score_table.means, score_table.provenance, score_table.rules)
-    metrics = [metric.key for metric in METRICS if metric.key in score_table.means.columns]
+    metrics = [metric.key for metric in TABLE_METRICS if metric.key in score_table.means.columns]
     rows = [*_measured(score_table.means, metrics), *_published(metrics)]
     rows.sort(key=lambda row: (*row_order(row)[:3], row[RUN] != PAPERS, row[RUN]))
     table = pd.DataFrame(rows)[[*_PAIR, RUN, "images", *metrics]]

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.metrics import METRICS as REGISTRY
-from piebench_eval.metrics.networks.names import MetricModels
+from piebench_eval.metrics import METRICS
+from piebench_eval.metrics.networks.metric_models import MetricModels
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.recipes.builtin import recipe_file
 from piebench_eval.recipes.recipe import Recipe, build_recipe, read_recipe_fields
-from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.layout import TABLE_METRICS
 from piebench_eval.tables.paper.published import load_published
 from piebench_eval.tables.paper.tolerances import agrees, reproduction_tolerance
 from piebench_eval.tables.provenance import is_demo, lower_precision, protocol_differences, protocol_of
@@ -75,7 +75,7 @@ def compare_with_paper(
         for row in load_published().to_dict(orient="records")
     }
     labels = label_columns(means)
-    metrics = [metric for metric in METRICS if metric.key in means.columns]
+    metrics = [metric for metric in TABLE_METRICS if metric.key in means.columns]
     if not metrics:
         raise PiebenchError(
             "--compare-paper: the scores hold no metric of Table 1; "
@@ -90,7 +90,7 @@ def compare_with_paper(
         reasons = comparison_obstacles(
             inversion, method, int(mean["images"]), provenance, metrics, rules, name
         )
-        if (inversion, method, METRICS[0].key) not in published:
+        if (inversion, method, TABLE_METRICS[0].key) not in published:
             reasons = ["Table 1 has no such combination"]
         if reasons:
             obstacles.setdefault("; ".join(reasons), []).append(name)
@@ -118,7 +118,7 @@ def comparison_obstacles(
     method: str,
     images: int,
     provenance: dict[str, Any],
-    metrics: Sequence[TableMetric] = METRICS,
+    metrics: Sequence[TableMetric] = TABLE_METRICS,
     rules: AverageRules = PAPER.average,
     name: str | None = None,
 ) -> list[str]:
@@ -157,7 +157,7 @@ def comparison_obstacles(
 
 def _is_comparable(metric: TableMetric, provenance: dict[str, Any]) -> bool:
     """Whether a metric was computed by the paper's network, and not of the demo."""
-    networks, wanted = provenance.get("networks", {}), REGISTRY.get(metric.column).networks
+    networks, wanted = provenance.get("networks", {}), METRICS.get(metric.column).networks
     papers = MetricModels().to_dict(wanted)
     return not is_demo(provenance) and all(
         networks.get(role, paper) == paper for role, paper in papers.items()
@@ -167,7 +167,7 @@ def _is_comparable(metric: TableMetric, provenance: dict[str, Any]) -> bool:
 def _scoring_obstacles(provenance: dict[str, Any], metrics: Sequence[TableMetric]) -> list[str]:
     """Differences from the paper in how images were scored."""
     networks = provenance.get("networks", {})
-    roles = {role for metric in metrics for role in REGISTRY.get(metric.column).networks}
+    roles = {role for metric in metrics for role in METRICS.get(metric.column).networks}
     reasons = [
         f"{role} is {networks.get(role, 'unknown')}, the paper's is {paper_network}"
         for role, paper_network in MetricModels().to_dict(roles).items()

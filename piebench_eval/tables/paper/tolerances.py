@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from piebench_eval.tables.formats.cells import DECIMALS
-from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.layout import TABLE_METRICS
 from piebench_eval.tables.paper.published import load_published
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def tolerance_line() -> str:
     parts = []
     for kind, inversion in kinds.items():
         values = ", ".join(
-            f"{metric.key} {reproduction_tolerance(metric.key, inversion):g}" for metric in METRICS
+            f"{metric.key} {reproduction_tolerance(metric.key, inversion):g}" for metric in TABLE_METRICS
         )
         parts.append(f"{kind}: {values}")
     return (

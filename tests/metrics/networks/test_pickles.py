@@ -13,8 +13,8 @@ from transformers import ViTModel
 
 from piebench_eval.cli.app import app
 from piebench_eval.errors import PiebenchError
-from piebench_eval.metrics.networks.names import MetricModels
-from piebench_eval.metrics.networks.suite import Suite
+from piebench_eval.metrics.networks.metric_models import MetricModels
+from piebench_eval.metrics.networks.metric_networks import MetricNetworks
 from piebench_eval.models.location import check_model_location
 
 CPU = torch.device("cpu")
@@ -63,11 +63,11 @@ def test_a_pickle_needs_consent(networks, network):
     role = "clip" if network.startswith("open_clip") else network
     models = MetricModels(**{role: networks[network]})
     with pytest.raises(PiebenchError) as caught:
-        Suite(models, CPU).load([role])
+        MetricNetworks(models, CPU).load([role])
     message = str(caught.value)
     assert message.startswith(f"--{role.replace('_', '-')} {networks[network]}: ") and message.endswith(RULE)
     if network != "open_clip file":  # ViT-B/32 does not fit that file
-        Suite(models, CPU, allow_pickle=True).load([role])
+        MetricNetworks(models, CPU, allow_pickle=True).load([role])
 
 
 def test_the_model_is_refused_in_the_same_words(tiny_model, tmp_path):
@@ -84,7 +84,7 @@ def test_open_clip_is_held_to_the_file_that_it_reads(networks, tmp_path):
 
     save_file({"x": torch.zeros(1)}, tmp_path / "open_clip" / "other.safetensors")
     with pytest.raises(PiebenchError, match="--allow-pickle"):
-        Suite(MetricModels(clip=networks["open_clip"]), CPU).load(["clip"])
+        MetricNetworks(MetricModels(clip=networks["open_clip"]), CPU).load(["clip"])
 
 
 @pytest.mark.parametrize(("allowed", "asked"), [(False, True), (True, None)])
@@ -95,10 +95,10 @@ def test_of_a_hub_id_safetensors_alone_are_asked_for(monkeypatch, allowed, asked
         seen.update(options)
         raise OSError("there is no such file")
 
-    monkeypatch.setattr("piebench_eval.metrics.networks.transformers.require_hub", lambda *names: None)
+    monkeypatch.setattr("piebench_eval.metrics.networks.hf_loading.require_hub", lambda *names: None)
     monkeypatch.setattr(ViTModel, "from_pretrained", from_pretrained)
     with pytest.raises(PiebenchError, match=r"--allow-pickle if it has no safetensors"):
-        Suite(MetricModels(), CPU, allow_pickle=allowed).load(["dino"])
+        MetricNetworks(MetricModels(), CPU, allow_pickle=allowed).load(["dino"])
     assert seen["use_safetensors"] is asked
 
 
@@ -123,7 +123,7 @@ def torchvisions(folder, monkeypatch, content):
 def test_torchvisions_weights_are_read_as_tensors_alone(tmp_path, monkeypatch):
     torchvisions(tmp_path, monkeypatch, {"features.0.weight": Trap(tmp_path / "sprung")})
     with pytest.raises(PiebenchError, match="--lpips-weights squeezenet"):
-        Suite(MetricModels(), CPU).load(["lpips_weights"])
+        MetricNetworks(MetricModels(), CPU).load(["lpips_weights"])
     assert not (tmp_path / "sprung").exists()
 
 
@@ -132,7 +132,7 @@ def test_torchvisions_weights_need_no_consent(metric_networks, tmp_path, monkeyp
     state = {f"features.{name}": value for name, value in features.items()}
     torchvisions(tmp_path, monkeypatch, {**state, "classifier.1.bias": torch.zeros(1000)})
     networks = [
-        Suite(models, CPU).lpips("lpips_weights")._network.net.state_dict()
+        MetricNetworks(models, CPU).lpips("lpips_weights")._network.net.state_dict()
         for models in (MetricModels(), metric_networks)
     ]
     assert all(torch.equal(networks[0][name], value) for name, value in networks[1].items())

@@ -10,7 +10,7 @@ import pytest
 from piebench_eval.tables.formats.latex import escape
 from piebench_eval.tables.formats.marks import Mark, by_method, rank_marks
 from piebench_eval.tables.formats.text import to_text
-from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.layout import TABLE_METRICS
 
 HOSTILE = r"a_b & 50% #1 $x$ ~ ^ \end{tabular} {z"
 PAIRS = [("p2p", "ddim"), ("p2p", "direct"), ("pnp", "direct"), ("[a]", HOSTILE), ("*", "--x<y>|"), ("o", "")]
@@ -19,12 +19,12 @@ REMARKS = ["two\nlines \\end{document}", "old\rMac\u2028and more", "50% & more"]
 
 def means():
     table = pd.DataFrame(PAIRS, columns=["method", "inversion"]).assign(images=700)
-    return table.assign(**{m.key: [20.0, 25.0, -30.0, np.nan, 1.0, np.inf] for m in METRICS})
+    return table.assign(**{m.key: [20.0, 25.0, -30.0, np.nan, 1.0, np.inf] for m in TABLE_METRICS})
 
 
 def latex():
     table = means()
-    return to_text(table, "latex", REMARKS, rank_marks(table, METRICS), by_method(table))
+    return to_text(table, "latex", REMARKS, rank_marks(table, TABLE_METRICS), by_method(table))
 
 
 def rows(text):

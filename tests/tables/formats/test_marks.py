@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from piebench_eval.tables.formats.marks import Mark, by_combination, by_method, rank_marks, verdict_marks
-from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.layout import TABLE_METRICS
 
-BY_KEY = {metric.key: metric for metric in METRICS}
+BY_KEY = {metric.key: metric for metric in TABLE_METRICS}
 
 
 def marks_of(values, metric="psnr", methods=None, inversions=None):

@@ -9,12 +9,12 @@ import pytest
 
 import piebench_eval as pb
 from piebench_eval.tables.aggregate import aggregate
-from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.layout import TABLE_METRICS
 from piebench_eval.tables.paper.compare import compare_with_paper
 from piebench_eval.tables.paper.tolerances import reproduction_tolerance, tolerance_line
 from tests.tables.test_tables import PAPER_LIKE, scores
 
-KEYS = [metric.key for metric in METRICS]
+KEYS = [metric.key for metric in TABLE_METRICS]
 NOW = {"structure_distance": 0.34, "psnr": 0.03, "lpips": 1.11, "mse": 1.3, "ssim": 0.42}
 NOW |= {"clip_whole": 0.12, "clip_edit": 0.03}
 RESULTS = Path(__file__).parents[3] / "docs" / "results.md"

@@ -4,7 +4,7 @@ import pytest
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.columns import COLUMNS, PSNR
-from piebench_eval.tables.layout import METRICS
+from piebench_eval.tables.layout import TABLE_METRICS
 from piebench_eval.tables.statistics.paired_comparison import (
     compare_all_with,
     compare_pair,
@@ -154,5 +154,5 @@ def test_a_winner_by_one_of_many_metrics_is_put_down_to_chance():
     everything = compare_all_with(table, "ddim+p2p").set_index("metric").iloc[0]
     assert not everything.low <= 0 <= everything.high and everything.p_holm > 0.05
     assert everything.better == ""
-    alone = compare_all_with(table, "ddim+p2p", METRICS[:1]).iloc[0]
+    alone = compare_all_with(table, "ddim+p2p", TABLE_METRICS[:1]).iloc[0]
     assert alone.p_holm == alone.p < 0.05 and alone.better == "ddim+p2p"

@@ -1,4 +1,4 @@
-"""A batch of edited images with their sources: what a metric takes."""
+"""A batch of edited images with their sources and masks: the input of a metric."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.data.masks import BoolMask
-    from piebench_eval.metrics.networks.suite import Suite
+    from piebench_eval.metrics.networks.metric_networks import MetricNetworks
     from piebench_eval.metrics.protocol import PictureRules, Protocol
 
 T = TypeVar("T")
@@ -30,10 +30,11 @@ class SourceImage:
     """A source image with its mask, its prompts and, in a drawn benchmark, its ideal edit.
 
     Attributes:
-        image: source picture ``[height, width, 3]``.
-        mask: True where the picture should be edited, ``[height, width]``, without the frame.
-        source_prompt: prompt of the source picture, with its brackets.
-        target_prompt: prompt of the edited picture, with its brackets.
+        image: the source image ``[height, width, 3]``.
+        mask: True where the image should be edited, ``[height, width]``; without the frame, which the
+            protocol adds.
+        source_prompt: prompt of the source image, with its brackets.
+        target_prompt: prompt of the edited image, with its brackets.
         ideal: the ideal edit ``[height, width, 3]``, if the benchmark is drawn and a metric needs it.
     """
 
@@ -45,32 +46,33 @@ class SourceImage:
 
 
 @dataclass(frozen=True, eq=False)
-class EditBatch:
+class ScoringBatch:
     """Edited images of one size with their sources, under a protocol.
 
     Intermediate results, such as embeddings, are kept in ``computed`` under the rules that they depend on:
     metrics and protocols that agree in those rules share them.
 
     Attributes:
-        suite: the networks.
+        networks: the networks.
         protocol: the protocol.
         sources: the sources, each once.
         source_indices: for each edit the index of its source.
-        saved_images: edits as they were saved, ``[height, width, 3]``, or strips of panels of that size.
+        saved_images: edits as they were saved, ``[height, width, 3]`` of the sources' size, or strips of such
+            panels.
         computed: intermediate results so far.
     """
 
-    suite: Suite
+    networks: MetricNetworks
     protocol: Protocol
     sources: Sequence[SourceImage]
     source_indices: Sequence[int]
     saved_images: Sequence[NDArray[np.uint8]]
     computed: dict[Any, Any]
 
-    def under(self, protocol: Protocol) -> EditBatch:
+    def with_protocol(self, protocol: Protocol) -> ScoringBatch:
         """The same edits under another protocol, with the same intermediate results."""
-        return EditBatch(
-            self.suite, protocol, self.sources, self.source_indices, self.saved_images, self.computed
+        return ScoringBatch(
+            self.networks, protocol, self.sources, self.source_indices, self.saved_images, self.computed
         )
 
     def cached(self, what: str, rules: Sequence[Hashable], compute: Callable[[], T]) -> T:
@@ -92,8 +94,8 @@ class EditBatch:
 
     @property
     def source_images(self) -> list[NDArray[np.uint8]]:
-        """Source pictures ``[height, width, 3]``, each once."""
-        return [in_order(source.image, self.channels) for source in self.sources]
+        """Source images ``[height, width, 3]``, each once, with their channels in the protocol's order."""
+        return [reorder_channels(source.image, self.channels) for source in self.sources]
 
     @property
     def channels(self) -> str:
@@ -102,7 +104,7 @@ class EditBatch:
 
     @property
     def images(self) -> list[NDArray[np.uint8]]:
-        """Edited pictures ``[height, width, 3]``."""
+        """Edited images ``[height, width, 3]``, by the protocol's rules for them."""
 
         def compute() -> list[NDArray[np.uint8]]:
             rules = self.protocol.pictures
@@ -113,7 +115,7 @@ class EditBatch:
 
     @property
     def regions(self) -> list[BoolMask]:
-        """For each source the pixels that should change, ``[height, width]``."""
+        """For each source the pixels that should change, ``[height, width]``; here masks get their frame."""
         return self.cached(
             "regions", [self.protocol.mask], lambda: [self._region(source.mask) for source in self.sources]
         )
@@ -129,29 +131,29 @@ class EditBatch:
 
         return self.cached("backgrounds", [self.protocol.mask], compute)
 
-    def _region(self, annotated: BoolMask) -> BoolMask:
-        mask = set_frame(annotated.copy()) if self.protocol.mask.frame else annotated
+    def _region(self, annotated_mask: BoolMask) -> BoolMask:
+        mask = set_frame(annotated_mask.copy()) if self.protocol.mask.frame else annotated_mask
         return ~mask if self.protocol.mask.background == "inside" else mask
 
     @property
     def prompts(self) -> list[tuple[str, str]]:
-        """For each source the source and the target prompt, as CLIP reads them."""
+        """For each source the source and the target prompt, by the protocol's rules for prompts."""
         return [
-            (self._as_read(source.source_prompt), self._as_read(source.target_prompt))
+            (self._prepare(source.source_prompt), self._prepare(source.target_prompt))
             for source in self.sources
         ]
 
-    def _as_read(self, prompt: str) -> str:
+    def _prepare(self, prompt: str) -> str:
         rules = self.protocol.prompts
         bare = strip_brackets(prompt) if rules.brackets == "removed" else prompt
         return f"{rules.prefix}{bare}{rules.suffix}"
 
-    def levels(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-        """Grey levels 0..255 as float32 on the networks' device, ``[pictures, 3, height, width]``."""
+    def to_tensor(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        """Images as a tensor: 0..255 in float32 on the networks' device, ``[images, 3, height, width]``."""
         import torch
 
         stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-        return stacked.to(self.suite.device).float()
+        return stacked.to(self.networks.device).float()
 
 
 def prepare_edit(saved: NDArray[np.uint8], height: int, width: int, rules: PictureRules) -> NDArray[np.uint8]:
@@ -167,11 +169,11 @@ def prepare_edit(saved: NDArray[np.uint8], height: int, width: int, rules: Pictu
         image = saved[top : top + height, left : left + width]
     if rules.jpeg is not None:
         image = as_jpeg(image, rules.jpeg, rules.chroma)
-    return in_order(image, rules.channels)
+    return reorder_channels(image, rules.channels)
 
 
 def _second_panel(saved: tuple[int, ...], height: int, width: int) -> tuple[int, int]:
-    """Where the second panel begins in what was saved, ``[height, width]``: right of the first, or below."""
+    """Top and left of a saved strip's second panel: right of the first, or below it."""
     rows, columns = saved[0] // height, saved[1] // width
     if columns > 1:
         return 0, (saved[1] - width) // (columns - 1)
@@ -185,6 +187,6 @@ def as_jpeg(image: NDArray[np.uint8], quality: int, chroma: str) -> NDArray[np.u
     return np.array(Image.open(buffer))
 
 
-def in_order(image: NDArray[np.uint8], channels: str) -> NDArray[np.uint8]:
+def reorder_channels(image: NDArray[np.uint8], channels: str) -> NDArray[np.uint8]:
     """An image with its channels in the order ``rgb`` (as it is) or ``bgr``."""
     return image if channels == "rgb" else np.ascontiguousarray(image[..., ::-1])

@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
-    from piebench_eval.metrics.networks.names import MetricModels
+    from piebench_eval.metrics.networks.metric_models import MetricModels
     from piebench_eval.metrics.protocol import Protocol
 
 
-class Suite:
+class MetricNetworks:
     """The metrics' networks on a device, each loaded on first use.
 
     Attributes:
         device: the device.
-        batch: images per forward pass.
+        batch_size: images per forward pass.
     """
 
     def __init__(
         self,
         models: MetricModels,
         device: torch.device,
-        batch: int = 8,
+        batch_size: int = 8,
         precision: str = "fp32",
         allow_pickle: bool = False,
     ):
@@ -44,13 +44,13 @@ class Suite:
         Args:
             models: names of the networks.
             device: the device to load them on.
-            batch: images per forward pass.
+            batch_size: images per forward pass.
             precision: ``fp32`` or ``bf16``, which the networks compute in; scores are computed from their
                 features in float32.
             allow_pickle: accept weights in pickle files, see ``piebench_eval.models.weights``.
         """
         use_exact_float32()
-        self.device, self.batch = device, batch
+        self.device, self.batch_size = device, batch_size
         self._models, self._precision, self._allow_pickle = models, precision, allow_pickle
         self.lpips = cache(self._load_lpips)
         self.clip = cache(self._load_clip)

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.metrics.networks.names import OFFICIAL_NETWORKS, MetricModels
-from piebench_eval.metrics.networks.suite import Suite
+from piebench_eval.metrics.networks.metric_models import OFFICIAL_NETWORKS, MetricModels
+from piebench_eval.metrics.networks.metric_networks import MetricNetworks
 from tests.support.edits import score_one
 
 
@@ -24,13 +24,13 @@ def test_networks_that_cannot_be_loaded(metric_networks, tmp_path, role, damage,
         place = f"{place}/model.safetensors" if role == "lpips_weights" else place
     models = MetricModels(**{**metric_networks.to_dict(), role: str(place)})
     with pytest.raises(PiebenchError, match=str(place)):
-        Suite(models, torch.device("cpu")).load([role])
+        MetricNetworks(models, torch.device("cpu")).load([role])
 
 
-def test_bf16_is_near_and_not_equal(suite, metric_networks, picture, half_mask):
-    lower = Suite(metric_networks, torch.device("cpu"), precision="bf16")
+def test_bf16_is_near_and_not_equal(networks, metric_networks, picture, half_mask):
+    lower = MetricNetworks(metric_networks, torch.device("cpu"), precision="bf16")
     columns = ("structure_distance", "lpips_unedit_part", "clip_directional_similarity")
-    exact = score_one(suite, picture, half_mask, 255 - picture, columns=columns)
+    exact = score_one(networks, picture, half_mask, 255 - picture, columns=columns)
     rough = score_one(lower, picture, half_mask, 255 - picture, columns=columns)
     for column in columns:
         assert rough[column] == pytest.approx(exact[column], rel=0.1, abs=0.5), column

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.data.masks import BoolMask
-    from piebench_eval.metrics.edit_batch import EditBatch
     from piebench_eval.metrics.protocol import LpipsRules
+    from piebench_eval.metrics.scoring_batch import ScoringBatch
 
 _PAPER = "Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, CVPR 2018"
 
 
-def background_lpips(role: str) -> Callable[[EditBatch], Sequence[float]]:
+def background_lpips(role: str) -> Callable[[ScoringBatch], Sequence[float]]:
     r"""The metric function of LPIPS outside the mask; nan where the mask covers the whole image.
 
     $$d = \sum_l \frac{1}{H_l W_l} \sum_p \sum_c w^l_c
@@ -37,13 +37,13 @@ def background_lpips(role: str) -> Callable[[EditBatch], Sequence[float]]:
         A function from a batch of edits to a score per edit.
     """
 
-    def score(edits: EditBatch) -> list[float]:
-        network = edits.suite.lpips(role)
+    def score(edits: ScoringBatch) -> list[float]:
+        network = edits.networks.lpips(role)
         rules = edits.protocol.lpips
 
         def features(image: NDArray[np.uint8], index: int) -> list[torch.Tensor]:
             pixels = network_input(edits, image, edits.backgrounds[index], rules)
-            with edits.suite.autocast():
+            with edits.networks.autocast():
                 return network.features(pixels)
 
         scores = [float("nan")] * len(edits.source_indices)
@@ -58,13 +58,13 @@ def background_lpips(role: str) -> Callable[[EditBatch], Sequence[float]]:
 
 
 def network_input(
-    edits: EditBatch, image: NDArray[np.uint8], background: BoolMask, rules: LpipsRules
+    edits: ScoringBatch, image: NDArray[np.uint8], background: BoolMask, rules: LpipsRules
 ) -> torch.Tensor:
     """An image in the network's value range with its masked region black or grey, ``[1, 3, h, w]``."""
     import torch
     from torch.nn import functional
 
-    pixels = edits.levels([image]) / 255
+    pixels = edits.to_tensor([image]) / 255
     kept = torch.from_numpy(background).to(pixels.device)
     if rules.area == "kept":
         kept = torch.ones_like(kept)
