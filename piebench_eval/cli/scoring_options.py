@@ -97,5 +97,5 @@ ProtocolOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 AllowMissingOption = Annotated[
-    bool, typer.Option("--allow-missing", help="Use the pictures that are there if others are missing.")
+    bool, typer.Option(help="Use the pictures that are there if others are missing.")
 ]

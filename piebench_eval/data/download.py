@@ -152,10 +152,11 @@ def _verify(checksums: Mapping[str, str], folder: Path) -> None:
         try:
             with file.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            if digest != expected:
+                file.unlink()
         except OSError as error:
-            raise PiebenchError(f"{file}: cannot be read ({error.strerror}); {_RETRY}") from None
+            raise PiebenchError(f"{file}: cannot be checked ({error.strerror}); {_RETRY}") from None
         if digest != expected:
-            file.unlink()
             raise PiebenchError(
                 f"{file}: is damaged (its SHA-256 is {digest}, the Hub lists {expected}); the file is "
                 "removed, the others are kept: run the same command again"

@@ -127,7 +127,9 @@ def _execute(module: ModuleType, file: Path, plugin: str, source: bytes) -> None
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if Path(frame.filename) == file]
         where = f", line {lines[-1]}" if lines else ""
-        raise PiebenchError(f"{plugin}{where}: {type(error).__name__}: {error}") from error
+        moved = isinstance(error, ImportError | AttributeError) and "piebench_eval" in str(error)
+        remedy = "; CHANGELOG.md has the names that changed since it was written" if moved else ""
+        raise PiebenchError(f"{plugin}{where}: {type(error).__name__}: {error}{remedy}") from error
 
 
 def _register(content: Mapping[str, Any], plugin: str, digest: str) -> None:

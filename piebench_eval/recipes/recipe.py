@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _STRUCTURE = ("quirks", "inversions", "methods", "combinations", "plugins")
 
 
+_QUIRKS = tuple(f"quirks.{name}" for name in Quirks.model_fields)
+"""Quirks by their names in messages."""
+
+
 class Recipe(CommonSettings):
     """How every image is edited.
 
@@ -115,7 +119,7 @@ class Recipe(CommonSettings):
         except PiebenchError as error:
             raise PiebenchError(f"combinations.{name}: {error}") from None
         except ValidationError as error:
-            lines = explain_invalid(error, CommonSettings.model_fields)
+            lines = explain_invalid(error, [*CommonSettings.model_fields, *_QUIRKS])
             raise PiebenchError("; ".join(f"combinations.{name}.{line}" for line in lines)) from None
         for prefix, section in settings.items():
             if isinstance(section, SettingsWithQuirks):
@@ -189,7 +193,7 @@ def build_recipe(
         for key, value in others.items():
             recipe = _override(recipe, key, value)
     except ValidationError as error:
-        lines = explain_invalid(error, Recipe.model_fields)
+        lines = explain_invalid(error, [*Recipe.model_fields, *_QUIRKS])
         raise PiebenchError(f"{source}: " + "; ".join(lines)) from None
     return recipe
 
@@ -274,7 +278,8 @@ def _replaced(recipe: Recipe, **fields: Any) -> Recipe:
 def _settings_of(registry: Registry[Any], name: str, values: Any) -> Settings:
     """Validate the settings of one inversion or method."""
     kind = registry.get(name).settings
-    if isinstance(values, dict) and "quirks" in values and not isinstance(values["quirks"], Quirks):
+    reserved = issubclass(kind, SettingsWithQuirks) or "quirks" not in kind.model_fields
+    if reserved and isinstance(values, dict) and not isinstance(values.get("quirks", Quirks()), Quirks):
         raise PiebenchError(
             f"{registry.kind}.{name}.quirks: is no setting of {name}; write quirks at the top of the recipe, "
             "or under a combination"

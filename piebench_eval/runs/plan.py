@@ -124,6 +124,8 @@ def plan_run(
     for model in model_specs(recipe):
         check_model_location(model.name, machine.allow_pickle, model.revision)
     check_resolutions(recipe)
+    if machine.deterministic:
+        check_deterministic(recipe, machine.devices)
     check_out(out)
     if machine.cache is not None:
         check_folder("--cache", machine.cache)
@@ -218,6 +220,21 @@ def check_devices(wanted: str) -> None:
 
         for device in named:
             resolve_device(device)
+
+
+def check_deterministic(recipe: Recipe, devices: str) -> None:
+    """Check that ``--deterministic`` has layers for every combination and device.
+
+    Raises:
+        PiebenchError: a combination has half precision, or a device that is named is no CPU.
+    """
+    half = [spec.precision for spec in model_specs(recipe) if spec.precision in ("bf16", "fp16")]
+    others = [device for device in split_devices(devices) if device not in ("auto", "cpu")]
+    if half or others:
+        raise PiebenchError(
+            f"--deterministic: has layers for float32 on a CPU only, not for {(half + others)[0]}; use "
+            "--device cpu and fp32 throughout, or leave it out"
+        )
 
 
 def check_resolutions(recipe: Recipe) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import sqlite3
+import tempfile
+import time
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property, lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
@@ -21,11 +24,13 @@ from piebench_eval.registry import source_hash
 from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from piebench_eval.metrics.networks.metric_models import MetricModels
     from piebench_eval.metrics.protocol import Protocol
     from piebench_eval.settings import Settings
+
+T = TypeVar("T")
 
 _LIBRARIES = (
     "torch",
@@ -43,6 +48,8 @@ _TABLE = "CREATE TABLE IF NOT EXISTS scores (key TEXT PRIMARY KEY, value) WITHOU
 
 _WAIT_SECONDS = 60
 """How long a process waits while another one writes."""
+
+_WAIT_AT_A_TIME = 0.2  # seconds; SQLite waits deaf to Ctrl-C
 
 _KEYS_PER_QUERY = 500
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -170,12 +177,34 @@ class ScoreCache:
         except OSError as error:
             raise self._cannot_be_used(error.strerror) from None
         with self._errors_named():
-            # No write-ahead log: it needs shared memory, which network file systems do not have.
-            self._database = sqlite3.connect(
-                file, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
-            )
+            self._database = self._open()
             weakref.finalize(self, self._database.close)
-            self._database.execute(_TABLE)
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the database, without the system's file locks where the file system has none."""
+
+        def connect(file_locks: bool = True) -> sqlite3.Connection:
+            # No write-ahead log: it needs shared memory, which network file systems do not have.
+            database = sqlite3.connect(
+                f"{self._file.absolute().as_uri()}{'' if file_locks else '?vfs=unix-dotfile'}",
+                uri=True,
+                timeout=_WAIT_AT_A_TIME,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                database.execute(_TABLE)
+            except BaseException:
+                database.close()
+                raise
+            return database
+
+        try:
+            return connect()
+        except sqlite3.OperationalError:
+            if not _has_file_locks(self._file.parent):
+                return _patiently(lambda: connect(file_locks=False))
+        return _patiently(connect)
 
     def known(self, keys: Sequence[str]) -> dict[str, float]:
         """The scores that the cache has of those asked for, by key.
@@ -188,9 +217,8 @@ class ScoreCache:
             for start in range(0, len(keys), _KEYS_PER_QUERY):
                 some = keys[start : start + _KEYS_PER_QUERY]
                 places = ",".join("?" * len(some))
-                rows = self._database.execute(
-                    f"SELECT key, value FROM scores WHERE key IN ({places})", tuple(some)
-                )
+                query = f"SELECT key, value FROM scores WHERE key IN ({places})"
+                rows = _patiently(partial(self._select, query, some))
                 found.update((key, float("nan") if value is None else value) for key, value in rows)
         return found
 
@@ -206,9 +234,15 @@ class ScoreCache:
         if not (new := list(values)):
             return
         with self._errors_named():
+            _patiently(lambda: self._insert(new))
+
+    def _select(self, query: str, keys: Sequence[str]) -> list[tuple[str, float | None]]:
+        return self._database.execute(query, tuple(keys)).fetchall()
+
+    def _insert(self, values: Sequence[tuple[str, float]]) -> None:
+        with self._database:  # commits, or rolls back
             self._database.execute("BEGIN IMMEDIATE")
-            with self._database:  # commits, or rolls back
-                self._database.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", new)
+            self._database.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", values)
 
     @contextmanager
     def _errors_named(self) -> Iterator[None]:
@@ -234,3 +268,28 @@ class ScoreCache:
             f"{self._file}: cannot be read or written ({reason}); what is finished is kept: make room or "
             "allow writing there, and run the same command again"
         )
+
+
+def _patiently(operation: Callable[[], T]) -> T:
+    """Repeat an operation while another process holds the database, for at most ``_WAIT_SECONDS``."""
+    end = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            return operation()
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _LOCKED or time.monotonic() >= end:
+                raise
+
+
+def _has_file_locks(folder: Path) -> bool:
+    """Whether files of a folder can be locked: some network file systems have no locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows always has them
+        return True
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+    return True

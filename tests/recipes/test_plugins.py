@@ -64,6 +64,8 @@ def test_the_examples_method_is_short_and_edits(tiny_model, photo_bench, tmp_pat
     [
         ("METHODS = 1 / 0", "shared.py, line 1: ZeroDivisionError"),
         ("METHODS = {", "SyntaxError"),
+        ("from piebench_eval.registry import Settings", "CHANGELOG.md has the names that changed"),
+        ("from piebench_eval.backbone.backbone import Backbone", "CHANGELOG.md has the names that changed"),
         ("x = 1", "defines neither METHODS"),
         ("METHODS = 3", "METHODS is no mapping"),
         ("METHODS = {'shared': 3}", "make it a piebench_eval.methods.base.Method"),
@@ -75,6 +77,32 @@ def test_a_broken_plugin_is_named(tmp_path, code, said):
     with pytest.raises(PiebenchError) as caught:
         load_plugins([file])
     assert file in str(caught.value) and said in str(caught.value)
+
+
+OWN_QUIRKS = """
+from piebench_eval.methods.base import Method
+from piebench_eval.methods.p2p import P2P
+from piebench_eval.settings import Settings
+
+
+class OwnSettings(Settings):
+    quirks: str = "many"
+
+
+METHODS = {"own": Method("Own", "yours", "", OwnSettings, P2P.prepare)}
+"""
+
+
+def test_a_plugin_can_have_a_setting_called_quirks(tmp_path, monkeypatch):
+    monkeypatch.setattr(METHODS, "_plugins", {})
+    fields = {
+        "model": "m",
+        "inversions": ["ddim"],
+        "methods": ["own"],
+        "plugins": [write(tmp_path, OWN_QUIRKS)],
+    }
+    settings = build_recipe(fields, {"method.quirks": "few"}, "test").combination("ddim", "own").flat()
+    assert settings["method.quirks"] == "few" and settings["quirks.pixel_overflow"] == "clamp"
 
 
 MODERN = """

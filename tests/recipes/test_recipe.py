@@ -248,7 +248,7 @@ def test_what_reads_quirks_is_given_them(registry):
         ({"combinations": {"ddim+p2p": {"pixel_overflow": "wrap"}}}, "quirks.pixel_overflow"),
         ({"combinations": {"ddim+p2p": {"method": {"lost_blend_word": "edit"}}}}, "quirks.lost_blend_word"),
         ({"methods": {"p2p": {"quirks": {"blend_maps": "raw"}}}}, "method.p2p.quirks: is no setting"),
-        ({"quirks": {"blend_mapz": "raw"}}, "quirks.blend_mapz"),
+        ({"quirks": {"blend_mapz": "raw"}}, "quirks.blend_mapz: no such field; is quirks.blend_maps"),
     ],
 )
 def test_a_quirk_in_its_former_place_is_shown_the_new_one(fields, place):

@@ -210,6 +210,7 @@ def test_step_ranges_may_count_the_skipped_steps(model, samples, table1):
     assert model.evaluations.forward[0] == 8 + 2 * 8 + (10 - 4)
 
 
+@pytest.mark.slow  # a cache that runs share, and each cached inversion, are tested by themselves
 def test_what_combinations_share_is_computed_once(model, samples, tmp_path):
     fields = {
         "model": "m",

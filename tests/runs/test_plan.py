@@ -11,6 +11,7 @@ from PIL import Image
 
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.runs.machine import MachineOptions
 from piebench_eval.runs.plan import Selection, plan_run
 from piebench_eval.runs.store.folder import RunStore
 from tests.support.commands import piebench
@@ -263,3 +264,14 @@ def test_cropping_is_said_once(fake_recipe, tmp_path):
         for number in range(3):
             plan_run(fake_recipe, data, tmp_path / f"run{number}", Selection())
     assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "refused"),
+    [({"precision": "bf16"}, "bf16"), ({"combinations": {"direct+p2p": {"precision": "fp16"}}}, "fp16")],
+)
+def test_deterministic_layers_are_refused_while_planning(recipe, photo_bench, tmp_path, fields, refused):
+    half = build_recipe({**recipe.model_dump(), **fields}, {}, "test")
+    with pytest.raises(PiebenchError, match=f"--deterministic: .*not for {refused}"):
+        plan_run(half, photo_bench, tmp_path / "run", Selection(), MachineOptions(deterministic=True))
+    assert not (tmp_path / "run").exists()

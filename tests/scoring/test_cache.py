@@ -167,8 +167,8 @@ def test_a_finished_cache_in_a_read_only_folder_is_read(tmp_path, monkeypatch):
     ScoreCache(file).add([("key", 1.0)])
     connect = sqlite3.connect  # root may write anywhere; SQLite itself can be told not to
 
-    def read_only(file, **options):
-        return connect(f"file:{file}?mode=ro", uri=True, **options)
+    def read_only(address, **options):
+        return connect(f"{address}?mode=ro", **options)
 
     monkeypatch.setattr("piebench_eval.scoring.cache.sqlite3.connect", read_only)
     score_cache = ScoreCache(file)
@@ -185,6 +185,17 @@ def test_a_lock_that_stays_is_named(tmp_path, monkeypatch):
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(PiebenchError, match="another process has kept it locked"):
             score_cache.add([("key", 1.0)])
+
+
+def test_without_file_locks_it_is_locked_by_a_file(tmp_path, monkeypatch):
+    """As on network file systems without a lock service, where each attempt to lock fails."""
+    monkeypatch.setattr("piebench_eval.scoring.cache._has_file_locks", lambda folder: False)
+    file = tmp_path / "scores.cache.sqlite"
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")  # here, what fails
+        score_cache = ScoreCache(file)
+        score_cache.add([("key", 1.0)])
+        assert score_cache.known(["key"]) == {"key": 1.0}
 
 
 def replace_alike(file, content):

@@ -87,6 +87,7 @@ def test_latents_are_judged_by_the_recordings_tolerances(combination, largest, r
     assert measured.rows_per_second == 10
 
 
+@pytest.mark.slow
 def test_one_combination_that_fails_leaves_the_others(monkeypatch):
     def out_of_memory(combination):
         if combination.method == "pnp":

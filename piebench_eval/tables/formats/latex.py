@@ -63,11 +63,11 @@ def to_latex(table: pd.DataFrame, remarks: Sequence[str], marks: Marks, sections
         sections: a key per row, with a rule wherever it changes.
     """
     metrics = {metric.key: metric for metric in metrics_in(METRICS.names())}
-    styler = table.reset_index(drop=True).style.hide(axis="index")
+    styler = table.reset_index(drop=True).style.hide(axis="index").hide(axis="columns")
     styler.format({column: partial(_cell, column, metrics=metrics) for column in table.columns})
     styler.apply(lambda body: _styles(body, marks), axis=None)
     alignment = "".join("r" if is_number_column(table[column]) else "l" for column in table.columns)
-    begin, toprule, _, midrule, *body = styler.to_latex(column_format=alignment, hrules=True).splitlines()
+    begin, toprule, midrule, *body = styler.to_latex(column_format=alignment, hrules=True).splitlines()
     heading = [*_families(table.columns, metrics), *_headings(table.columns, metrics)]
     comments = (f"% {' '.join(text.split())}" for text in (_NEEDS, *remarks))
     return "\n".join([*comments, begin, toprule, *heading, midrule, *_in_sections(body, sections), ""])

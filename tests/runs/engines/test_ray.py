@@ -142,6 +142,7 @@ def bad_model(spec, recipe):
     raise PiebenchError("--model x: cannot be loaded")
 
 
+@pytest.mark.slow
 def test_what_no_actor_can_do_is_said_once(cluster, fake_recipe, photo_bench, tmp_path):
     with pytest.raises(PiebenchError, match="--model x: cannot be loaded"):
         run(

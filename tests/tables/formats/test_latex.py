@@ -42,6 +42,12 @@ def test_headings_are_table_1s_with_units_as_formulas():
     assert lower.startswith(r"method & inversion & images & $\times 10^3$ $\downarrow$ & $\uparrow$ & ")
 
 
+def test_a_heading_may_have_several_lines():
+    text = to_text(pd.DataFrame({"two\nlines": ["a"], "psnr": [1.0]}), "latex", [], {}, ["a"])
+    assert rows(text)[-1].startswith("a & ") and not any(line.startswith("lines &") for line in rows(text))
+    assert text.count(r"\midrule") == 1
+
+
 def test_rules_stand_between_editing_methods():
     lines = latex().splitlines()
     assert [lines[i + 1].split(" & ")[0] for i, line in enumerate(lines) if line == r"\midrule"] == [
