@@ -41,6 +41,7 @@ def select_combinations(
             )
     listed = fields.get("combinations")
     if isinstance(listed, dict) and not has_wildcards(listed):
+        _require_known(listed, fields, source)
         selected["combinations"] = _of_selected(listed, selected)
         used = {part for name in selected["combinations"] for part in str(name).split("+")}
         for prefix, names in asked.items():
@@ -52,6 +53,18 @@ def select_combinations(
             field = SECTIONS[prefix].field
             selected[field] = _only(selected[field], used)
     return selected
+
+
+def _require_known(listed: Mapping[Any, Any], fields: Mapping[str, Any], source: str) -> None:
+    """Refuse a listed combination of an inversion or method that the recipe has not: it would be left out."""
+    for name in listed:
+        for part, section in zip(str(name).split("+"), SECTIONS.values(), strict=False):
+            names = [str(known) for known in listed_names(fields.get(section.field))]
+            if names and part not in names:
+                raise PiebenchError(
+                    f"{source}: combinations.{name}: {part} is not among the recipe's {section.field} "
+                    f"({', '.join(names)})"
+                )
 
 
 def _of_selected(listed: Mapping[Any, Any], selected: Mapping[str, Any]) -> dict[Any, Any]:

@@ -54,7 +54,8 @@ def score_images(
     for job in scoring_jobs(evaluation_set.edited_images, scoring.specs):
         jobs.append(job)
         on_progress("checking the cache", len(jobs), len(evaluation_set.edited_images))
-    if left := sum(bool(job.missing(score_cache).specs) for job in jobs):
+    known = score_cache.known([key for job in jobs for key in job.keys])
+    if left := sum(not known.keys() >= set(job.keys) for job in jobs):
         done = 0
         on_progress("scoring", done, left)
         for finished in compute_scores(
@@ -69,9 +70,10 @@ def score_images(
 
 def score_rows(jobs: Iterable[ScoringJob], score_cache: ScoreCache) -> list[dict[str, Any]]:
     """A row of the scores file per edited image: id, labels, type, and a score per column."""
+    jobs = list(jobs)
+    known = score_cache.known([key for job in jobs for key in job.keys])
     rows = []
     for job in jobs:
-        known = score_cache.known(job.keys)
         sample = job.edited_image.sample
         scores = {spec.column: known[key] for spec, key in zip(job.specs, job.keys, strict=True)}
         rows.append({"id": sample.id, **job.edited_image.labels, "type": sample.type_id, **scores})

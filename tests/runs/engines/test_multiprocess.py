@@ -38,13 +38,14 @@ def test_processes_make_what_one_makes(fake_recipe, photo_bench, undisturbed, tm
 
 
 def kill_a_worker(folder, after):
-    """Kill the first worker that has told who it is, once so many pictures are there."""
+    """Kill a worker that has recorded edits, once so many images are there."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if len(list(folder.rglob("images/*/*/*.png"))) >= after and (sessions := read_sessions(folder)):
-            worker = next(iter(sessions[-1]["workers"].values()))
-            os.kill(worker["pid"], signal.SIGKILL)
-            return
+            for name, worker in sessions[-1]["workers"].items():
+                if list(folder.glob(f"records/*.{name}*.jsonl")):
+                    os.kill(worker["pid"], signal.SIGKILL)
+                    return
         time.sleep(0.01)
 
 
