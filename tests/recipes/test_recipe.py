@@ -270,7 +270,5 @@ def test_one_name_may_stand_for_a_list_beside_combinations():
 
 def test_a_listed_combination_of_an_unknown_inversion_is_not_left_out_silently():
     fields = {**FIELDS, "combinations": {"dirct+p2p": {}, "ddim+p2p": {}}}
-    with pytest.raises(
-        PiebenchError, match=r"combinations\.dirct\+p2p: dirct is not among"
-    ):
+    with pytest.raises(PiebenchError, match=r"combinations\.dirct\+p2p: dirct is not among"):
         select_combinations(fields, None, None, "x")
