@@ -116,10 +116,6 @@ def _long_prompts(sample: Sample) -> bool:
     return any(len(_PIECES.findall(prompt)) > _MAX_TOKENS for prompt in prompts)
 
 
-def _of_blended_words(sample: Sample) -> dict[str, bool]:
-    return blend_remarks(sample.source_prompt, sample.target_prompt, sample.blended_word)
-
-
 _TEXT_CHECKS: dict[str, Callable[[Sample], bool]] = {
     "same_prompts": _same_prompts,
     "unmatched_brackets": _unmatched_brackets,

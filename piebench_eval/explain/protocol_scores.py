@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from piebench_eval.scoring.cache import ScoreSpec
-from piebench_eval.scoring.score import compute_scores, scoring_jobs
+from piebench_eval.scoring.score import compute_scores, known_scores, scoring_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -82,9 +82,9 @@ class ProtocolScores:
         yield from compute_scores(
             jobs, self._networks, self._score_cache, self._scoring.resize, low_memory=True
         )
+        known = known_scores(jobs, self._score_cache)
         values = np.empty((len(jobs), len(specs)))
         for row, job in zip(values, jobs, strict=True):
-            known = self._score_cache.known(job.keys)
             row[:] = [known[key] for key in job.keys]
         self._values |= {spec.fingerprint: values[:, index] for index, spec in enumerate(specs)}
 

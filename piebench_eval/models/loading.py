@@ -15,7 +15,7 @@ from piebench_eval.models.deterministic import use_deterministic_layers
 from piebench_eval.models.family import check_family
 from piebench_eval.models.from_pretrained import explained_loading, load_complete
 from piebench_eval.models.hub import require_hub
-from piebench_eval.models.location import check_device_name, check_model_location
+from piebench_eval.models.location import check_deterministic, check_device_name, check_model_location
 from piebench_eval.models.precision import use_exact_float32
 from piebench_eval.models.vocabulary import check_tokenizer
 from piebench_eval.models.weight_files import find_weight_files
@@ -76,12 +76,9 @@ def uses_deterministic_layers(
     Raises:
         PiebenchError: they are asked for on another device or in another precision.
     """
+    if deterministic:
+        check_deterministic(precision, str(device))
     exist = device.type == "cpu" and PRECISIONS[precision] == torch.float32
-    if deterministic and not exist:
-        raise PiebenchError(
-            f"--deterministic: has layers for float32 on a CPU only, not for {precision} on {device}; use "
-            "--device cpu --precision fp32, or leave it out"
-        )
     return exist and (model == DEMO if deterministic is None else deterministic)
 
 

@@ -156,6 +156,19 @@ def check_device_name(device: str) -> None:
         raise PiebenchError(f"--device {device}: use auto, cpu, cuda, cuda:N or mps")
 
 
+def check_deterministic(precision: str, device: str) -> None:
+    """Check that there are deterministic layers for a precision and a device.
+
+    Raises:
+        PiebenchError: it is half precision, or no CPU.
+    """
+    if precision in ("bf16", "fp16") or device != "cpu":
+        raise PiebenchError(
+            f"--deterministic: has layers for float32 on a CPU only, not for {precision} on {device}; use "
+            "--device cpu --precision fp32, or leave it out"
+        )
+
+
 def model_fingerprint(model: str, revision: str | None = None) -> str | None:
     """What tells one set of weights from another: SHA-256 over a directory's files, or a hub id's commit.
 

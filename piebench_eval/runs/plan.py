@@ -15,7 +15,7 @@ from piebench_eval.data.selection import select_samples
 from piebench_eval.demo.benchmark import embedded_benchmark
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError, PiebenchWarning
-from piebench_eval.models.location import check_model_location, image_sizes
+from piebench_eval.models.location import check_deterministic, check_model_location, image_sizes
 from piebench_eval.runs.engines.devices import split_devices
 from piebench_eval.runs.jobs import check_edits, model_specs
 from piebench_eval.runs.machine import MachineOptions
@@ -120,12 +120,12 @@ def plan_run(
         PiebenchError: anything that would make the run fail or mix results.
     """
     machine = machine or MachineOptions()
-    split_devices(machine.devices)  # refuses names that no device of any machine has
+    devices = split_devices(machine.devices)  # refuses names that no device of any machine has
     for model in model_specs(recipe):
         check_model_location(model.name, machine.allow_pickle, model.revision)
+        for device in devices if machine.deterministic else ():
+            check_deterministic(model.precision, "cpu" if device == "auto" else device)
     check_resolutions(recipe)
-    if machine.deterministic:
-        check_deterministic(recipe, machine.devices)
     check_out(out)
     if machine.cache is not None:
         check_folder("--cache", machine.cache)
@@ -220,21 +220,6 @@ def check_devices(wanted: str) -> None:
 
         for device in named:
             resolve_device(device)
-
-
-def check_deterministic(recipe: Recipe, devices: str) -> None:
-    """Check that ``--deterministic`` has layers for every combination and device.
-
-    Raises:
-        PiebenchError: a combination has half precision, or a device that is named is no CPU.
-    """
-    half = [spec.precision for spec in model_specs(recipe) if spec.precision in ("bf16", "fp16")]
-    others = [device for device in split_devices(devices) if device not in ("auto", "cpu")]
-    if half or others:
-        raise PiebenchError(
-            f"--deterministic: has layers for float32 on a CPU only, not for {(half + others)[0]}; use "
-            "--device cpu and fp32 throughout, or leave it out"
-        )
 
 
 def check_resolutions(recipe: Recipe) -> None:

@@ -24,7 +24,7 @@ from piebench_eval.scoring.cache import ScoreSpec, cache_key, content_digest, fi
 from piebench_eval.scoring.images import load_edit, load_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -122,9 +122,8 @@ class ScoringJob:
         is_needed = any(METRICS.get(spec.column).needs_ideal for spec in self.specs)
         return self.edited_image.ideal if is_needed else None
 
-    def missing(self, score_cache: ScoreCache) -> ScoringJob:
-        """The same job without the scores that the cache has."""
-        known = score_cache.known(self.keys)
+    def without(self, known: Container[str]) -> ScoringJob:
+        """The same job without the scores whose keys are known."""
         left = [(spec, key) for spec, key in zip(self.specs, self.keys, strict=True) if key not in known]
         return replace(self, specs=[spec for spec, _ in left], keys=tuple(key for _, key in left))
 
@@ -166,6 +165,18 @@ def _ideal_edit(edited_image: EditedImage, specs: Sequence[ScoreSpec]) -> Path:
     return edited_image.ideal
 
 
+def known_scores(jobs: Iterable[ScoringJob], score_cache: ScoreCache) -> dict[str, float]:
+    """The scores of jobs that the cache has, by key; it is asked once for all of them."""
+    return score_cache.known([key for job in jobs for key in job.keys])
+
+
+def missing_scores(jobs: Iterable[ScoringJob], score_cache: ScoreCache) -> list[ScoringJob]:
+    """The jobs of which the cache lacks scores, each with these alone."""
+    jobs = list(jobs)
+    known = known_scores(jobs, score_cache)
+    return [left for job in jobs if (left := job.without(known)).specs]
+
+
 def compute_scores(
     jobs: Iterable[ScoringJob],
     networks: MetricNetworks,
@@ -188,7 +199,7 @@ def compute_scores(
     Raises:
         PiebenchError: a network cannot be loaded, an image cannot be read or has another size.
     """
-    left = [job for job in (job.missing(score_cache) for job in jobs) if job.specs]
+    left = missing_scores(jobs, score_cache)
     for spec in {spec.fingerprint: spec for job in left for spec in job.specs}.values():
         networks.load(METRICS.get(spec.column).networks, spec.protocol)
     pool = ThreadPoolExecutor()

@@ -10,10 +10,10 @@ from piebench_eval.files import write_whole
 from piebench_eval.runs.store.manifest import library_versions
 from piebench_eval.scoring.cache import ScoreCache, scoring_versions
 from piebench_eval.scoring.images import check_sizes
-from piebench_eval.scoring.score import compute_scores, scoring_jobs
+from piebench_eval.scoring.score import compute_scores, known_scores, missing_scores, scoring_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from piebench_eval.scoring.evaluation_set import EvaluationSet
@@ -54,24 +54,22 @@ def score_images(
     for job in scoring_jobs(evaluation_set.edited_images, scoring.specs):
         jobs.append(job)
         on_progress("checking the cache", len(jobs), len(evaluation_set.edited_images))
-    known = score_cache.known([key for job in jobs for key in job.keys])
-    if left := sum(not known.keys() >= set(job.keys) for job in jobs):
+    if left := missing_scores(jobs, score_cache):
         done = 0
-        on_progress("scoring", done, left)
+        on_progress("scoring", done, len(left))
         for finished in compute_scores(
-            jobs, scoring.networks(device, batch_size), score_cache, scoring.resize
+            left, scoring.networks(device, batch_size), score_cache, scoring.resize
         ):
             done += finished
-            on_progress("scoring", done, left)
+            on_progress("scoring", done, len(left))
     about = {**evaluation_set.about, "missing": evaluation_set.missing, "resized": resized}
     write_scores(file, score_rows(jobs, score_cache), scoring, about)
     return len(resized)
 
 
-def score_rows(jobs: Iterable[ScoringJob], score_cache: ScoreCache) -> list[dict[str, Any]]:
+def score_rows(jobs: Sequence[ScoringJob], score_cache: ScoreCache) -> list[dict[str, Any]]:
     """A row of the scores file per edited image: id, labels, type, and a score per column."""
-    jobs = list(jobs)
-    known = score_cache.known([key for job in jobs for key in job.keys])
+    known = known_scores(jobs, score_cache)
     rows = []
     for job in jobs:
         sample = job.edited_image.sample

@@ -16,7 +16,7 @@ from piebench_eval.scoring.cache import ScoreCache
 from piebench_eval.scoring.edit_layout import fitting_size
 from piebench_eval.scoring.edited_images import EditedImage, edited_images_at
 from piebench_eval.scoring.images import check_sizes, is_strip, load_edit
-from piebench_eval.scoring.score import Scoring, compute_scores, scoring_jobs
+from piebench_eval.scoring.score import Scoring, compute_scores, missing_scores, scoring_jobs
 from piebench_eval.scoring.scores_file import score_rows, write_scores
 
 PIXELS = ("psnr_unedit_part", "mse_unedit_part")
@@ -198,7 +198,7 @@ def test_a_file_that_changes_while_it_is_scored_is_refused(edited_images, scorin
             list(compute_scores(jobs, scoring.networks("cpu"), score_cache))
     finally:
         file.write_bytes(before)
-    assert jobs[0].missing(score_cache).specs
+    assert missing_scores(jobs[:1], score_cache)
 
 
 def test_a_protocols_own_clip_is_the_one_that_is_loaded_and_named(edited_images, scoring, score_cache):
@@ -236,7 +236,7 @@ def test_only_what_is_missing_is_computed(edited_images, scoring, score_cache, t
 def test_only_columns_that_a_protocol_changes_are_computed(edited_images, scoring, score_cache, monkeypatch):
     score(edited_images, scoring, score_cache)
     jobs = list(scoring_jobs(edited_images, replace(scoring, protocol=MODERN).specs))
-    columns = {score.column for job in jobs for score in job.missing(score_cache).specs}
+    columns = {score.column for job in missing_scores(jobs, score_cache) for score in job.specs}
     clip = {column for column in COLUMNS if column.startswith("clip")}
     assert columns == {"structure_distance", "ssim_unedit_part", *clip}
 
@@ -248,7 +248,9 @@ def test_other_networks_and_precisions_have_scores_of_their_own(edited_images, s
         replace(scoring, models=replace(scoring.models, dino="x")),
     ):
         jobs = list(scoring_jobs(edited_images, other.specs))
-        assert "structure_distance" in {one.column for job in jobs for one in job.missing(score_cache).specs}
+        assert "structure_distance" in {
+            one.column for job in missing_scores(jobs, score_cache) for one in job.specs
+        }
 
 
 def test_an_interrupt_loses_no_finished_block(edited_images, scoring, score_cache, tmp_path):
@@ -257,7 +259,7 @@ def test_an_interrupt_loses_no_finished_block(edited_images, scoring, score_cach
     assert next(going) == 1
     going.close()
     again = ScoreCache(tmp_path / "scores.cache.sqlite")
-    left = [item for item in scoring_jobs(edited_images, scoring.specs) if item.missing(again).specs]
+    left = missing_scores(scoring_jobs(edited_images, scoring.specs), again)
     assert [item.edited_image for item in left] == edited_images[1:]
 
 
