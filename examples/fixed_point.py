@@ -1,7 +1,5 @@
 """Fixed-point inversion: an inversion of one's own, for `piebench run --plugin examples/fixed_point.py`."""
 
-from dataclasses import asdict
-
 from pydantic import Field
 
 from piebench_eval.inversions.base import Inversion
@@ -24,14 +22,14 @@ def fixed_point(model, inputs, schedule, settings):
         for k in range(1, schedule.steps + 1):
             z = zs[-1]
             for _ in range(settings.iterations):
-                noise = model.predict_noise(z, schedule.timestep(k), inputs.inversion_embeds, samples)
+                noise = model.predict(z, schedule.timestep(k), inputs.inversion_embeds, samples)
                 z = schedule.inverse_step(zs[-1], noise, k)
             zs.append(z)
         return {"latents": torch.stack(zs)}  # [steps + 1, samples, 4, h, w], from the image
 
     # All that the result depends on, besides the model: otherwise the cache returns another run's.
-    determinants = {"schedule": asdict(schedule), "iterations": settings.iterations}
-    tensors = [inputs.latents, inputs.inversion_embeds]
+    determinants = {"schedule": schedule.key, "iterations": settings.iterations}
+    tensors = [inputs.latents, *inputs.inversion_embeds.parts]
     found = model.cached("fixed_point", invert, determinants, tensors, axis=1)
     return InversionResult(found["latents"], "sampled")
 

@@ -131,4 +131,11 @@ def _with_cache_of(model: DiffusionModel, picture: Path, code: dict[str, str]) -
 @lru_cache(maxsize=1)
 def _loaded(model: ModelSpec, device: str, deterministic: bool | None) -> DiffusionModel:
     place = resolve_device(device)
-    return load_model(model.name, model.revision, place, model.precision, deterministic=deterministic)
+    return load_model(
+        model.name,
+        model.revision,
+        place,
+        model.precision,
+        deterministic=deterministic,
+        family=model.family,
+    )

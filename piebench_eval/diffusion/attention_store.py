@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from piebench_eval.diffusion.indexing import device_index
+from piebench_eval.tensors import device_index
 
 if TYPE_CHECKING:
     import torch

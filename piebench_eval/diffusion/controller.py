@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.diffusion.rows import SourceReads
 from piebench_eval.errors import PiebenchError
-from piebench_eval.models.attention import controlled_attention, plain_attention
+from piebench_eval.models.attention import controlled_attention, plain_attention, unet_attention_layers
 from piebench_eval.models.compile import uncompiled
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from piebench_eval.diffusion.rows import RowBatch
+    from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.models.attention import AttentionLayer
 
 
@@ -31,14 +32,19 @@ class AttentionController:
         hooked_modules: names of UNet modules whose outputs ``module_output`` may change.
         modifies_guidance: whether to call ``modify_guidance``, at any guidance scale; the source then takes
             its own steps unless the inversion fixes it.
+        modifies_target_guidance: whether to call ``modify_target_guidance``, at any guidance scale; it needs
+            no row of the source.
         step: index of the current step.
+        stage: index of the current evaluation in the step; 0 unless the solver has several.
         rows: the rows of the current UNet call.
         latent_shape: height and width of the latents.
     """
 
     hooked_modules: Sequence[str] = ()
     modifies_guidance: bool = False
+    modifies_target_guidance: bool = False
     step: int
+    stage: int
     rows: RowBatch
     latent_shape: tuple[int, int]
 
@@ -49,9 +55,9 @@ class AttentionController:
         """What the method reads of the source in a step, for each sample."""
         return [SourceReads()] * self.num_samples
 
-    def begin_step(self, step: int, rows: RowBatch, latent_shape: tuple[int, int]) -> None:
-        """Note the rows of the coming UNet call; called before each one."""
-        self.step, self.rows, self.latent_shape = step, rows, latent_shape
+    def begin_step(self, step: int, rows: RowBatch, latent_shape: tuple[int, int], stage: int = 0) -> None:
+        """Note the rows of the coming call of the model; called before each one."""
+        self.step, self.rows, self.latent_shape, self.stage = step, rows, latent_shape, stage
 
     def attend(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
@@ -69,14 +75,38 @@ class AttentionController:
         """Return both branches' guidance differences, cond - uncond, each ``[samples, 4, h, w]``."""
         return source, target
 
+    def modify_target_guidance(self, target: torch.Tensor) -> torch.Tensor:
+        """Return the target's guidance difference, cond - uncond, ``[samples, 4, h, w]``."""
+        return target
+
+    def after_prediction(
+        self, latents: torch.Tensor, output: torch.Tensor, schedule: Schedule, level: int
+    ) -> torch.Tensor:
+        """Return the target's (guided) output of the model, before it is followed.
+
+        Args:
+            latents: the target latents that it was predicted for ``[samples, 4, h, w]``.
+            output: what the model predicts, under guidance, same shape.
+            schedule: the noise schedule, which knows what an output means.
+            level: the level that the step leads from.
+        """
+        return output
+
     def on_step_end(self, step: int, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the target latents after the step, given both branches' ``[samples, 4, h, w]``."""
         return target
 
 
 @contextmanager
-def controlled(unet: Any, controller: AttentionController) -> Iterator[None]:
-    """Attach a controller to a UNet, and detach it at the end, also after an error.
+def controlled(
+    denoiser: Any, controller: AttentionController, latent_shape: tuple[int, int]
+) -> Iterator[None]:
+    """Attach a controller to a denoiser, and detach it at the end, also after an error.
+
+    Args:
+        denoiser: the model's UNet.
+        controller: from an editing method.
+        latent_shape: height and width of the latents.
 
     Raises:
         PiebenchError: the UNet lacks a module that the controller wants to hook.
@@ -84,15 +114,16 @@ def controlled(unet: Any, controller: AttentionController) -> Iterator[None]:
     with ExitStack() as stack:
         for name in controller.hooked_modules:
             try:
-                module = unet.get_submodule(name)
+                module = denoiser.get_submodule(name)
             except AttributeError:
                 raise PiebenchError(
-                    f"this UNet has no module {name}; use one of Stable Diffusion 1.x's shape"
+                    f"this model's UNet has no module {name}; see the method's settings in piebench methods"
                 ) from None
-            stack.enter_context(uncompiled(unet, name))
+            stack.enter_context(uncompiled(denoiser, name))
             handle = module.register_forward_hook(partial(_pass_output, controller, name))
             stack.callback(handle.remove)
-        stack.enter_context(controlled_attention(unet, controller))
+        layers = unet_attention_layers(denoiser, latent_shape)
+        stack.enter_context(controlled_attention(denoiser, controller, layers))
         yield
 
 

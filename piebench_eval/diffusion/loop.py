@@ -7,7 +7,7 @@ Controllers count steps, from the noise. Inversions count levels, from the image
     to level          N - 1     N - 2      ...   0 (the image)
     timestep          of N      of N - 1   ...   of 1          schedule.timestep(from level)
     uncond_embeds     [N - 1]   [N - 2]    ...   [0]           in the step
-    variance_noise    [N - 1]   [N - 2]    ...   [0]           in the step
+    offsets           [N - 1]   [N - 2]    ...   [0]           in the step
     trajectory        [N - 1]   [N - 2]    ...   [0]           after the step; [N] before the first
 
 With the quirk ``count_skipped_steps`` the first step is the number of steps that the inversion skips, not 0.
@@ -15,15 +15,17 @@ With the quirk ``count_skipped_steps`` the first step is the number of steps tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from piebench_eval.diffusion.controller import AttentionController, controlled
-from piebench_eval.diffusion.ddim_sampling import guide
-from piebench_eval.diffusion.indexing import device_index, take
-from piebench_eval.diffusion.rows import Row, RowBatch, StepRows, plan_rows
+from piebench_eval.diffusion.guidance import Guidance, guide
+from piebench_eval.diffusion.rows import GuidedBranches, Row, RowBatch, StepRows, plan_rows
+from piebench_eval.diffusion.solvers import DETERMINISTIC, Solver
+from piebench_eval.models.conditioning import Conditioning
+from piebench_eval.tensors import device_index, take
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,32 +41,31 @@ _TARGET = (Row.TARGET_UNCOND, Row.TARGET_COND)
 class EditInputs:
     """A batch of samples as the model sees them.
 
-    All embeddings are ``[samples, 77, width]``, float32; the editing method chooses the prompts. Which
-    prompts are equal is known on the host, since comparing embeddings would wait for the device.
+    The editing method chooses the prompts; all conditionings have one row per sample. Which prompts are equal
+    is known on the host, since comparing embeddings would wait for the device.
 
     Attributes:
-        latents: encoded images ``[samples, 4, h, w]``.
-        inversion_embeds: embeddings of the prompts that the images are inverted with.
-        source_embeds: embeddings of the source branch's prompts.
-        target_embeds: embeddings of the target branch's prompts.
-        uncond_embeds: embeddings of the empty prompt.
-        negative_embeds: embeddings of what the target branch is guided away from, by default the empty
-            prompt.
-        source_is_empty: for each sample, whether the source branch's prompt is the empty one.
+        latents: encoded images ``[samples, channels, h, w]``.
+        inversion_embeds: the prompts that the images are inverted with.
+        source_embeds: the source branch's prompts.
+        target_embeds: the target branch's prompts.
+        uncond_embeds: what unconditional rows are conditioned on: the empty prompt, or zeros.
+        negative_embeds: what the target branch is guided away from, by default ``uncond_embeds``.
+        source_is_uncond: for each sample, whether the source branch's prompt is what ``uncond_embeds`` are.
         source_is_inversion: for each sample, whether it is the prompt that the image is inverted with.
-        guidance: classifier-free guidance scale of the edit, for inversions that depend on it.
+        guidance: guidance of both branches.
         seed: seed of each sample's noise, for inversions that draw any.
     """
 
     latents: torch.Tensor
-    inversion_embeds: torch.Tensor
-    source_embeds: torch.Tensor
-    target_embeds: torch.Tensor
-    uncond_embeds: torch.Tensor
-    negative_embeds: torch.Tensor
-    source_is_empty: Sequence[bool]
+    inversion_embeds: Conditioning
+    source_embeds: Conditioning
+    target_embeds: Conditioning
+    uncond_embeds: Conditioning
+    negative_embeds: Conditioning
+    source_is_uncond: Sequence[bool]
     source_is_inversion: Sequence[bool]
-    guidance: float = 7.5
+    guidance: Guidance = field(default_factory=Guidance)
     seed: int = 1234
 
 
@@ -73,17 +74,19 @@ class InversionResult:
     """The result of an inversion: the source branch's latents, and what both branches add to their steps.
 
     Attributes:
-        trajectory: latents ``[steps + 1, samples, 4, h, w]``, from the image (level 0) to the latent that
-            sampling starts from; it need not be the schedule's noisiest level.
+        trajectory: latents ``[steps + 1, samples, channels, h, w]``, from the image (level 0) to the latent
+            that sampling starts from; it need not be the schedule's noisiest level.
         source_mode: ``fixed``: the source branch is set to the trajectory. ``sampled``: it takes its own
             guided steps, and only their start is on the trajectory. ``replayed``: its own guided steps are
             known to lead along the trajectory, so they are taken only under a method that modifies the
             guidance.
-        uncond_embeds: unconditional embeddings of both branches ``[steps, samples, 77, width]``, entry k for
-            the step from level k + 1 to level k. They replace those of the empty prompt and of a method's
-            negative prompt; None replaces neither.
-        variance_noise: variance noise of both branches' steps ``[steps, samples, 4, h, w]``, likewise;
-            none if None.
+        uncond_embeds: unconditional conditioning of both branches, one entry per step, entry k for the step
+            from level k + 1 to level k. They replace ``EditInputs.uncond_embeds`` and a method's negative
+            prompt; None replaces neither.
+        offsets: what both branches add to their steps ``[steps, samples, channels, h, w]``, likewise; nothing
+            if None. Where the source is at given latents s, the offset s_k - S(s_{k + 1}) of the solver's
+            step S makes its branch retrace them (noise maps of edit-friendly DDPM inversion, for example).
+        solver: how both branches step, and what the offsets belong to.
         uncond_embeds_are_source: for each sample, whether ``uncond_embeds`` are the source branch's
             ``source_embeds`` at every step, so that one row serves both halves; nowhere if None.
         notes: for each sample, notes for the user; none if None.
@@ -91,8 +94,9 @@ class InversionResult:
 
     trajectory: torch.Tensor
     source_mode: Literal["fixed", "sampled", "replayed"]
-    uncond_embeds: torch.Tensor | None = None
-    variance_noise: torch.Tensor | None = None
+    uncond_embeds: Sequence[Conditioning] | None = None
+    offsets: torch.Tensor | None = None
+    solver: Solver = DETERMINISTIC
     uncond_embeds_are_source: Sequence[bool] | None = None
     notes: list[list[str]] | None = None
 
@@ -109,70 +113,114 @@ def edit(
     inverted: InversionResult,
     controller: AttentionController,
     schedule: Schedule,
-    guidance: float,
     first_step: int = 0,
 ) -> torch.Tensor:
     """Sample the edited latents of a batch.
 
     Args:
         model: the model.
-        inputs: latents and embeddings of the batch.
+        inputs: latents, conditioning and guidance of the batch.
         inverted: from an inversion.
         controller: from an editing method.
         schedule: the noise schedule.
-        guidance: classifier-free guidance scale of both branches.
         first_step: index of the first step for the controller.
 
     Returns:
-        Edited latents ``[samples, 4, h, w]``.
+        Edited latents ``[samples, channels, h, w]``.
     """
     known = _source_is_known(inverted, controller)
-    rows_of_steps = list(zip(*plan_edit(inputs, inverted, controller, guidance, first_step), strict=True))
+    rows_of_steps = list(zip(*plan_edit(inputs, inverted, controller, first_step), strict=True))
     source = target = inverted.trajectory[-1]
+    everyone = list(range(len(target)))
+    latent_shape = (target.shape[-2], target.shape[-1])
     # Steps with the same rows share their indices.
     batches = {planned: RowBatch.of_step(planned, target.device) for planned in rows_of_steps}
-    with controlled(model.unet, controller):
+    with controlled(model.denoiser, controller, latent_shape):
         for step, rows_of_samples in enumerate(rows_of_steps, start=first_step):
             level = first_step + inverted.steps - step
-            latents = {row: source if row in _SOURCE else target for row in Row}
-            embeddings = _embeddings(inputs, inverted, level)
-            rows = batches[rows_of_samples]
-            controller.begin_step(step, rows, (target.shape[-2], target.shape[-1]))
-            noise = model.predict_noise(
-                torch.cat([take(latents[row], samples) for row, samples in rows.samples_by_row.items()]),
-                schedule.timestep(level),
-                torch.cat([take(embeddings[row], samples) for row, samples in rows.samples_by_row.items()]),
-                rows.owners,
-            )
-
+            rows, embeddings = batches[rows_of_samples], _embeddings(inputs, inverted, level)
             moving = [sample for sample, of_sample in enumerate(rows_of_samples) if of_sample.moves_source]
-            source_noise, target_noise = _guided_noise(noise, rows, moving, controller, guidance)
-            everyone = list(range(controller.num_samples))
-            target = _denoise(inverted, schedule, level, target, target_noise, everyone)
-            if known:
-                source = inverted.trajectory[level - 1]
-            elif moving:
-                moved = _denoise(inverted, schedule, level, source, source_noise, moving)
-                source = source.index_copy(0, device_index(moving, source.device), moved)
-            target = controller.on_step_end(step, source, target)
+            source_step = BranchStep(inverted, schedule, level, source, moving)
+            target_step = BranchStep(inverted, schedule, level, target, everyone)
+            for stage in range(inverted.solver.stages):
+                controller.begin_step(step, rows, latent_shape, stage)
+                at = {row: (source_step if row in _SOURCE else target_step).latents for row in Row}
+                output = model.predict(
+                    torch.cat([take(at[row], samples) for row, samples in rows.samples_by_row.items()]),
+                    target_step.timestep,
+                    Conditioning.cat(
+                        [embeddings[row].take(samples) for row, samples in rows.samples_by_row.items()]
+                    ),
+                    rows.owners,
+                )
+                of_source, of_target = _guided_outputs(output, rows, moving, controller, inputs.guidance)
+                of_target = controller.after_prediction(target_step.latents, of_target, schedule, level)
+                source_step.follow(of_source)
+                target_step.follow(of_target)
+            source = inverted.trajectory[level - 1] if known else source_step.latents
+            target = controller.on_step_end(step, source, target_step.latents)
     return target
+
+
+class BranchStep:
+    """One branch on its way from a level to the one below it.
+
+    Attributes:
+        latents: where the model is evaluated next ``[samples, channels, h, w]``; in the end, those of the
+            level below. Samples that do not move stay where they are.
+        timestep: the model's time there.
+    """
+
+    def __init__(
+        self,
+        inverted: InversionResult,
+        schedule: Schedule,
+        level: int,
+        latents: torch.Tensor,
+        moving: list[int],
+    ):
+        self.latents = latents
+        self._moving = moving
+        self._offsets = None if inverted.offsets is None else take(inverted.offsets[level - 1], moving)
+        self._walk = inverted.solver.step(schedule, take(latents, moving), level)
+        at, self.timestep = next(self._walk)
+        self._move(at)
+
+    def follow(self, output: torch.Tensor) -> None:
+        """Go on along the (guided) output of the samples that move."""
+        try:
+            at, self.timestep = self._walk.send(output)
+        except StopIteration as end:
+            at = end.value if self._offsets is None else end.value + self._offsets
+        self._move(at)
+
+    def _move(self, latents: torch.Tensor) -> None:
+        if len(self._moving) == len(self.latents):
+            self.latents = latents
+        elif self._moving:
+            index = device_index(self._moving, latents.device)
+            self.latents = self.latents.index_copy(0, index, latents)
 
 
 def plan_edit(
     inputs: EditInputs,
     inverted: InversionResult,
     controller: AttentionController,
-    guidance: float,
     first_step: int = 0,
 ) -> list[list[StepRows]]:
-    """The rows that ``edit`` evaluates: for each sample, step by step."""
+    """The rows that ``edit`` evaluates in every stage of a step: for each sample, step by step."""
     known = _source_is_known(inverted, controller)
     reads = [controller.source_reads(first_step + step) for step in range(inverted.steps)]
-    reads_of_samples = zip(*reads, strict=True)
     return [
-        plan_rows(reads_of_sample, known, guidance, uncond_is_cond, controller.modifies_guidance)
+        plan_rows(
+            reads_of_sample,
+            known,
+            _guided_branches(inputs.guidance, controller),
+            uncond_is_cond,
+            inverted.solver.stages,
+        )
         for reads_of_sample, uncond_is_cond in zip(
-            reads_of_samples, _source_uncond_is_cond(inputs, inverted), strict=True
+            zip(*reads, strict=True), _source_uncond_is_cond(inputs, inverted), strict=True
         )
     ]
 
@@ -184,55 +232,66 @@ def _source_is_known(inverted: InversionResult, controller: AttentionController)
     )
 
 
+def _guided_branches(guidance: Guidance, controller: AttentionController) -> GuidedBranches:
+    """The branches whose unconditional rows count."""
+    both = controller.modifies_guidance
+    return GuidedBranches(
+        source=both or guidance.needs_uncond(guidance.of_source),
+        target=both or controller.modifies_target_guidance or guidance.needs_uncond(guidance.target),
+    )
+
+
 def _source_uncond_is_cond(inputs: EditInputs, inverted: InversionResult) -> Sequence[bool]:
     """For each sample, whether both halves of its source branch have the same text at every step."""
     if inverted.uncond_embeds is None:
-        return inputs.source_is_empty
+        return inputs.source_is_uncond
     return inverted.uncond_embeds_are_source or [False] * len(inputs.latents)
 
 
-def _embeddings(inputs: EditInputs, inverted: InversionResult, level: int) -> dict[Row, torch.Tensor]:
-    """The text embeddings of each kind of row in the step from a level."""
+def _embeddings(inputs: EditInputs, inverted: InversionResult, level: int) -> dict[Row, Conditioning]:
+    """What each kind of row is conditioned on in the step from a level."""
     replaced = None if inverted.uncond_embeds is None else inverted.uncond_embeds[level - 1]
+    source, target = inputs.source_embeds, inputs.target_embeds
+    if inputs.guidance.policy == "embedded":
+        source = source.with_guidance(inputs.guidance.of_source)
+        target = target.with_guidance(inputs.guidance.target)
     return {
         Row.SOURCE_UNCOND: inputs.uncond_embeds if replaced is None else replaced,
-        Row.SOURCE_COND: inputs.source_embeds,
+        Row.SOURCE_COND: source,
         Row.TARGET_UNCOND: inputs.negative_embeds if replaced is None else replaced,
-        Row.TARGET_COND: inputs.target_embeds,
+        Row.TARGET_COND: target,
     }
 
 
-def _denoise(
-    inverted: InversionResult,
-    schedule: Schedule,
-    level: int,
-    latents: torch.Tensor,
-    noise: torch.Tensor,
-    samples: list[int],
-) -> torch.Tensor:
-    """Take the given samples one level down, along their guided noise."""
-    variance = None if inverted.variance_noise is None else take(inverted.variance_noise[level - 1], samples)
-    return schedule.step(take(latents, samples), noise, level, variance)
-
-
-def _guided_noise(
-    noise: torch.Tensor, rows: RowBatch, moving: list[int], controller: AttentionController, guidance: float
+def _guided_outputs(
+    output: torch.Tensor,
+    rows: RowBatch,
+    moving: list[int],
+    controller: AttentionController,
+    guidance: Guidance,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The guided noise of the moving sources and of every target, from the rows of a call."""
+    """The guided output of the moving sources and of every target, from the rows of a call."""
     everyone = list(range(controller.num_samples))
-    if guidance == 1 and not controller.modifies_guidance:
-        return noise[rows.index(Row.SOURCE_COND, moving)], noise[rows.index(Row.TARGET_COND, everyone)]
+    if controller.modifies_guidance:
+        halves = [[output[rows.index(row, everyone)] for row in branch] for branch in (_SOURCE, _TARGET)]
+        differences = controller.modify_guidance(*(cond - uncond for uncond, cond in halves))
+        scales = (guidance.of_source, guidance.target)
+        source, target = (
+            uncond + scale * difference
+            for (uncond, _), scale, difference in zip(halves, scales, differences, strict=True)
+        )
+        return take(source, moving), target
+    guided = _guided_branches(guidance, controller)
 
-    def halves(branch: tuple[Row, Row], samples: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        uncond, cond = (noise[rows.index(row, samples)] for row in branch)
-        return uncond, cond
+    def of_branch(branch: tuple[Row, Row], samples: list[int], scale: float, is_guided: bool) -> torch.Tensor:
+        if not is_guided:
+            return output[rows.index(branch[1], samples)]
+        uncond, cond = (output[rows.index(row, samples)] for row in branch)
+        if branch is _TARGET and controller.modifies_target_guidance:
+            return uncond + scale * controller.modify_target_guidance(cond - uncond)
+        return guide(uncond, cond, scale)
 
-    if not controller.modifies_guidance:
-        return guide(*halves(_SOURCE, moving), guidance), guide(*halves(_TARGET, everyone), guidance)
-    (source_uncond, source), (target_uncond, target) = halves(_SOURCE, everyone), halves(_TARGET, everyone)
-    differences = controller.modify_guidance(source - source_uncond, target - target_uncond)
-    guided_source, guided_target = (
-        uncond + guidance * difference
-        for uncond, difference in zip((source_uncond, target_uncond), differences, strict=True)
+    return (
+        of_branch(_SOURCE, moving, guidance.of_source, guided.source),
+        of_branch(_TARGET, everyone, guidance.target, guided.target),
     )
-    return take(guided_source, moving), guided_target

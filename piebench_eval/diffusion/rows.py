@@ -11,7 +11,7 @@ from enum import IntEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from piebench_eval.diffusion.indexing import device_index
+from piebench_eval.tensors import device_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +42,18 @@ class SourceReads(NamedTuple):
     latent: bool = False
 
 
+class GuidedBranches(NamedTuple):
+    """Which branches are guided by unconditional rows.
+
+    Attributes:
+        source: the source branch.
+        target: the target branch.
+    """
+
+    source: bool
+    target: bool
+
+
 class StepRows(NamedTuple):
     """What one step computes for one sample.
 
@@ -60,40 +72,41 @@ class StepRows(NamedTuple):
 def plan_rows(
     reads: Sequence[SourceReads],
     source_known: bool,
-    guidance: float,
+    guided: GuidedBranches,
     source_uncond_is_cond: bool = False,
-    modifies_guidance: bool = False,
+    stages: int = 1,
 ) -> list[StepRows]:
     """Decide, for one sample, which rows each step of the edit loop computes.
 
     The source branch costs a row only where the method reads it, or where it has to be sampled
-    (its latents are not known from the inversion) for a latent that is read later. At guidance 1 the guided
-    noise is the conditional one, so no unconditional row is needed, unless the method changes the difference
-    of both halves; nor is one for the source where both its halves have the same text.
+    (its latents are not known from the inversion) for a latent that is read later. A branch that is not
+    guided by unconditional rows needs none, unless the method reads the source's; nor is one needed for the
+    source where both its halves have the same text.
 
     Args:
         reads: what the method reads of the source, step by step.
         source_known: the inversion says where the source latent is at every step.
-        guidance: guidance scale of the edit.
-        source_uncond_is_cond: the source's unconditional embeddings are its conditional ones.
-        modifies_guidance: the method changes guidance differences, which takes both halves at any scale.
+        guided: the branches whose unconditional rows count.
+        source_uncond_is_cond: the source's unconditional conditioning is its conditional one.
+        stages: evaluations in a step. After the first, a source that is read is where its own output leads,
+            even if its latents are known at the levels.
 
-    >>> plan = plan_rows([SourceReads(cond=True), SourceReads()], source_known=True, guidance=7.5)
+    >>> plan = plan_rows([SourceReads(cond=True), SourceReads()], True, GuidedBranches(True, True))
     >>> [len(step.rows) for step in plan]
     [3, 2]
     """
-    guided = guidance != 1 or modifies_guidance
     read_from = [any(any(read) for read in reads[step:]) for step in range(len(reads) + 1)]
     plan = []
     for step, read in enumerate(reads):
         moves_source = not source_known and (read.latent or read_from[step + 1])
-        reads_uncond = guided and (read.uncond or moves_source)
+        moves_source = moves_source or (stages > 1 and (read.uncond or read.cond))
+        reads_uncond = (read.uncond and guided.target) or (moves_source and guided.source)
         rows = {Row.TARGET_COND}
         if read.cond or moves_source or (reads_uncond and source_uncond_is_cond):
             rows.add(Row.SOURCE_COND)
         if reads_uncond and not source_uncond_is_cond:
             rows.add(Row.SOURCE_UNCOND)
-        if guided:
+        if guided.target:
             rows.add(Row.TARGET_UNCOND)
         plan.append(StepRows(frozenset(rows), moves_source, source_uncond_is_cond))
     return plan

@@ -1,9 +1,10 @@
-"""The noise schedule, and DDIM's steps along it (Song et al., ICLR 2021)."""
+"""Noise schedules: the levels between which steps lead, and all arithmetic of noise and image on them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,12 +12,66 @@ if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True)
-class Schedule:
+class Schedule(ABC):
     """N timesteps and the N + 1 noise levels between which they lead.
 
     Level 0 is the image and level N the noisiest latent. Inversions and the edit loop count in levels and
-    leave timesteps and alphas to the methods.
+    leave timesteps, alphas and sigmas to the methods. ``output`` is what the model predicts: noise along a
+    ``DDIMSchedule``, a velocity along a ``FlowSchedule``.
+
+    Attributes:
+        timesteps: the model's time at levels 1 to N, ascending.
+    """
+
+    timesteps: tuple[float, ...]
+
+    @property
+    def steps(self) -> int:
+        """Number of sampling steps, N."""
+        return len(self.timesteps)
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What tells it from other schedules, for cache keys."""
+        return {"kind": type(self).__name__, **asdict(self)}  # type: ignore[call-overload]
+
+    def timestep(self, level: int) -> float:
+        """The model's time at a level; from 1 up, that of the step between it and the level below."""
+        return self.timesteps[level - 1] if level else 0
+
+    @abstractmethod
+    def noised(self, latents: torch.Tensor, noise: torch.Tensor, level: int) -> torch.Tensor:
+        """Noise an image's latents to a level: the forward process.
+
+        Args:
+            latents: latents of level 0, any shape.
+            noise: drawn from the standard normal distribution, same shape.
+            level: the level to go to.
+        """
+
+    @abstractmethod
+    def predicted_image(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
+        """The image that an output of the model implies for latents of a level, same shape."""
+
+    @abstractmethod
+    def step(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
+        """Take latents from a level to the one below it, along the model's output of the same shape."""
+
+    @abstractmethod
+    def inverse_step(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
+        """Take latents from the level below up to ``level``, along the model's output of the same shape."""
+
+    @abstractmethod
+    def consistency_mean(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
+        """The mean of a consistency model's step to the level below (Luo et al., LCM, 2023, algorithm 3).
+
+        That is the predicted image at that level's signal; the step adds fresh noise to it.
+        """
+
+
+@dataclass(frozen=True)
+class DDIMSchedule(Schedule):
+    """Levels of a model that predicts noise (epsilon), with DDIM's steps (Song et al., ICLR 2021).
 
     Attributes:
         timesteps: training timesteps of levels 1 to N, ascending: 1, 21, ..., 981 for 50 steps.
@@ -26,89 +81,119 @@ class Schedule:
     timesteps: tuple[int, ...]
     alphas: tuple[float, ...]
 
-    @property
-    def steps(self) -> int:
-        """Number of sampling steps, N."""
-        return len(self.timesteps)
-
-    def timestep(self, level: int) -> int:
-        """The training timestep of a level from 1: the UNet's, in the step between it and the level below."""
-        return self.timesteps[level - 1]
-
     def noised(self, latents: torch.Tensor, noise: torch.Tensor, level: int) -> torch.Tensor:
-        """Noise an image's latents to a level: the forward process (Ho et al., 2020, equation 4).
-
-        Args:
-            latents: latents of level 0, any shape.
-            noise: drawn from the standard normal distribution, same shape.
-            level: the level to go to.
-        """
+        """As in ``Schedule`` (Ho et al., 2020, equation 4)."""
         alpha = self.alphas[level]
         return alpha**0.5 * latents + (1 - alpha) ** 0.5 * noise
 
-    def step(
-        self,
-        latents: torch.Tensor,
-        noise: torch.Tensor,
-        level: int,
-        variance_noise: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Denoise latents from a level to the one below it.
+    def predicted_image(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
+        """As in ``Schedule`` (Song et al., equation 9)."""
+        return _predicted_image(latents, output, self.alphas[level])
 
-        Args:
-            latents: latents of ``level``, any shape.
-            noise: noise predicted for them, same shape.
-            level: a level from 1.
-            variance_noise: same shape; with it the step is stochastic (eta 1), without it eta is 0.
-        """
-        return ddim_step(latents, noise, self.alphas[level], self.alphas[level - 1], variance_noise)
+    def step(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
+        """As in ``Schedule``: equation 12 with eta 0."""
+        return ddim_step(latents, output, self.alphas[level], self.alphas[level - 1])
 
-    def inverse_step(self, latents: torch.Tensor, noise: torch.Tensor, level: int) -> torch.Tensor:
-        """Take latents from the level below up to ``level``, along predicted noise of the same shape."""
-        return ddim_step(latents, noise, self.alphas[level - 1], self.alphas[level])
+    def inverse_step(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
+        """As in ``Schedule``: equation 12 with eta 0, reversed."""
+        return ddim_step(latents, output, self.alphas[level - 1], self.alphas[level])
+
+    def consistency_mean(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
+        """As in ``Schedule``."""
+        return self.alphas[level - 1] ** 0.5 * self.predicted_image(latents, output, level)
+
+    def ancestral_mean(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
+        """The mean of the step with eta 1, that of DDPM's posterior (Ho et al., 2020, equation 7)."""
+        alpha, alpha_to = self.alphas[level], self.alphas[level - 1]
+        direction = (1 - alpha_to - self.sigma(level) ** 2) ** 0.5 * output
+        return alpha_to**0.5 * _predicted_image(latents, output, alpha) + direction
 
     def sigma(self, level: int) -> float:
-        """Standard deviation of the variance noise of the step from ``level`` (equation 16, eta 1)."""
-        return ddim_sigma(self.alphas[level], self.alphas[level - 1])
+        """Standard deviation of the noise of the step from ``level`` with eta 1 (equation 16)."""
+        alpha, alpha_to = self.alphas[level], self.alphas[level - 1]
+        return ((1 - alpha_to) / (1 - alpha) * (1 - alpha / alpha_to)) ** 0.5
 
 
-def ddim_step(
-    latents: torch.Tensor,
-    noise: torch.Tensor,
-    alpha_from: float,
-    alpha_to: float,
-    variance_noise: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Take latents from one noise level to another along predicted noise (equation 12).
+@dataclass(frozen=True)
+class FlowSchedule(Schedule):
+    """Levels of a model that predicts a velocity, with Euler's steps (Liu et al., Rectified Flow, ICLR 2023).
+
+    Latents are (1 - sigma) image + sigma noise.
+
+    Attributes:
+        timesteps: the model's time at levels 1 to N, ascending.
+        sigmas: share of noise at levels 0 to N, from 0 to 1.
+        towards: where the model's velocity points: ``noise`` for noise - image, ``image`` for its negative.
+    """
+
+    timesteps: tuple[float, ...]
+    sigmas: tuple[float, ...]
+    towards: Literal["noise", "image"] = "noise"
+
+    def noised(self, latents: torch.Tensor, noise: torch.Tensor, level: int) -> torch.Tensor:
+        """As in ``Schedule`` (equation 1)."""
+        sigma = self.sigmas[level]
+        return (1 - sigma) * latents + sigma * noise
+
+    def predicted_image(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
+        """As in ``Schedule``: the straight line's end."""
+        return self._move(latents, output, self.sigmas[level], 0.0)
+
+    def step(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
+        """As in ``Schedule``."""
+        return self._move(latents, output, self.sigmas[level], self.sigmas[level - 1])
+
+    def inverse_step(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
+        """As in ``Schedule``."""
+        return self._move(latents, output, self.sigmas[level - 1], self.sigmas[level])
+
+    def consistency_mean(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
+        """As in ``Schedule``."""
+        return (1 - self.sigmas[level - 1]) * self.predicted_image(latents, output, level)
+
+    def between(self, level: int) -> FlowSchedule:
+        """The schedule of two half steps between a level and the one below it, for solvers of two stages."""
+        sigma = (self.sigmas[level] + self.sigmas[level - 1]) / 2
+        time = (self.timestep(level) + self.timestep(level - 1)) / 2
+        sigmas = (self.sigmas[level - 1], sigma, self.sigmas[level])
+        return FlowSchedule((time, self.timestep(level)), sigmas, self.towards)
+
+    def _move(
+        self, latents: torch.Tensor, velocity: torch.Tensor, sigma: float, sigma_to: float
+    ) -> torch.Tensor:
+        """Euler's step between two shares of noise, in either direction."""
+        way = sigma_to - sigma if self.towards == "noise" else sigma - sigma_to
+        return latents + way * velocity
+
+
+def ddim_step(latents: torch.Tensor, noise: torch.Tensor, alpha_from: float, alpha_to: float) -> torch.Tensor:
+    """Take latents from one noise level to another along predicted noise (equation 12, eta 0).
 
     Args:
         latents: latents at the level of ``alpha_from``, any shape.
         noise: noise predicted for them, same shape.
         alpha_from: cumulative alpha of the level they are at.
         alpha_to: cumulative alpha of the level to go to; larger is towards the image.
-        variance_noise: same shape; with it the step is stochastic (eta 1), without it eta is 0.
 
     >>> import torch
     >>> ddim_step(torch.tensor([1.0]), torch.tensor([0.0]), alpha_from=0.25, alpha_to=1.0)
     tensor([2.])
     """
-    predicted_image = (latents - (1 - alpha_from) ** 0.5 * noise) / alpha_from**0.5
-    if variance_noise is None:
-        return alpha_to**0.5 * predicted_image + (1 - alpha_to) ** 0.5 * noise
-    sigma = ddim_sigma(alpha_from, alpha_to)
-    direction = (1 - alpha_to - sigma**2) ** 0.5 * noise
-    return alpha_to**0.5 * predicted_image + direction + sigma * variance_noise
+    return alpha_to**0.5 * _predicted_image(latents, noise, alpha_from) + (1 - alpha_to) ** 0.5 * noise
 
 
-def ddim_sigma(alpha_from: float, alpha_to: float) -> float:
-    """Standard deviation of the variance noise of a step towards the image at eta 1 (equation 16)."""
-    return ((1 - alpha_to) / (1 - alpha_from) * (1 - alpha_from / alpha_to)) ** 0.5
+def _predicted_image(latents: torch.Tensor, noise: torch.Tensor, alpha: float) -> torch.Tensor:
+    return (latents - (1 - alpha) ** 0.5 * noise) / alpha**0.5
 
 
 def ddim_schedule(
-    alphas_cumprod: Sequence[float], steps: int, steps_offset: int = 1, set_alpha_to_one: bool = False
-) -> Schedule:
-    """Evenly spaced timesteps ("leading" spacing), all shifted by ``steps_offset``.
+    alphas_cumprod: Sequence[float],
+    steps: int,
+    steps_offset: int = 1,
+    set_alpha_to_one: bool = False,
+    timesteps: Sequence[int] | None = None,
+) -> DDIMSchedule:
+    """Evenly spaced timesteps ("leading" spacing), all shifted by ``steps_offset``, or given ones.
 
     The offset is 1 in every script of the reference: where a script leaves it at 0, the Stable Diffusion
     pipeline of its time sets it to 1 before sampling.
@@ -119,9 +204,42 @@ def ddim_schedule(
         steps_offset: added to every timestep.
         set_alpha_to_one: level 0 has alpha 1; otherwise that of training timestep 0, as Stable Diffusion's
             configuration says.
+        timesteps: training timesteps, descending, in place of evenly spaced ones.
     """
     stride = len(alphas_cumprod) // steps
-    timesteps = tuple(k * stride + steps_offset for k in range(steps))
+    chosen = tuple(k * stride + steps_offset for k in range(steps))
+    if timesteps is not None:
+        chosen = tuple(reversed(timesteps))
     image_alpha = 1.0 if set_alpha_to_one else float(alphas_cumprod[0])
-    alphas = (image_alpha, *(float(alphas_cumprod[t]) for t in timesteps))
-    return Schedule(timesteps, alphas)
+    return DDIMSchedule(chosen, (image_alpha, *(float(alphas_cumprod[t]) for t in chosen)))
+
+
+def lcm_schedule(alphas_cumprod: Sequence[float], steps: int, original_steps: int = 50) -> DDIMSchedule:
+    """Timesteps of a latent consistency model: some of those that it was distilled with (Luo et al., 2023).
+
+    Args:
+        alphas_cumprod: cumulative alphas of the training timesteps, 1000 of them.
+        steps: number of sampling steps, ``original_steps`` at most.
+        original_steps: number of timesteps that it was distilled with.
+
+    >>> lcm_schedule([0.5] * 1000, 4).timesteps
+    (259, 499, 759, 999)
+    """
+    stride = len(alphas_cumprod) // original_steps
+    original = [k * stride - 1 for k in range(original_steps, 0, -1)]
+    timesteps = [original[i * original_steps // steps] for i in range(steps)]
+    return ddim_schedule(alphas_cumprod, steps, set_alpha_to_one=True, timesteps=timesteps)
+
+
+def uniform_flow_schedule(steps: int, towards: Literal["noise", "image"] = "noise") -> FlowSchedule:
+    """Evenly spaced times from 1000 / N to 1000, as InstaFlow's (Liu et al., ICLR 2024).
+
+    Args:
+        steps: number of sampling steps.
+        towards: where the model's velocity points.
+
+    >>> uniform_flow_schedule(4).timesteps
+    (250.0, 500.0, 750.0, 1000.0)
+    """
+    sigmas = tuple(k / steps for k in range(steps + 1))
+    return FlowSchedule(tuple(1000 * sigma for sigma in sigmas[1:]), sigmas, towards)

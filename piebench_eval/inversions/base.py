@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.models.base import DiffusionModel
+    from piebench_eval.models.families import GuidancePolicy, Predicts
     from piebench_eval.settings import Settings
 
 
@@ -24,12 +25,14 @@ class Inversion:
         equation: its place in the paper.
         settings: the recipe section that it reads; every field has a default.
         invert: ``(model, inputs, schedule, settings) -> InversionResult`` for a batch; its settings are an
-            instance of ``settings``. It evaluates the UNet by ``model.predict_noise`` alone, and shares
-            expensive work by ``model.cached``.
+            instance of ``settings``. It evaluates the model by ``model.predict`` alone, and shares expensive
+            work by ``model.cached``.
+        predicts: what the models predict that it works with.
+        policies: the ways of guidance that it works with.
 
     To count evaluations before a run (``--dry-run``, time left), ``invert`` is called with a dummy model: on
-    the CPU, without UNet, autoencoder and text encoder. Its ``predict_noise`` returns random noise, latents
-    are ``[1, 4, 8, 8]`` and text embeddings ``[1, 77, 1]``. So the number of evaluations must not depend on
+    the CPU, without denoiser, autoencoder and text encoder. Its ``predict`` returns random noise, latents are
+    ``[1, 4, 8, 8]`` and text embeddings ``[1, 77, 1]``. So the number of evaluations must not depend on
     the noise, except that an optimisation can stop early.
     """
 
@@ -38,3 +41,5 @@ class Inversion:
     equation: str
     settings: type[Settings]
     invert: Callable[[DiffusionModel, EditInputs, Schedule, Any], InversionResult]
+    predicts: tuple[Predicts, ...] = ("epsilon", "velocity")
+    policies: tuple[GuidancePolicy, ...] = ("classifier_free", "embedded")

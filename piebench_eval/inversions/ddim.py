@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
@@ -45,15 +45,16 @@ def ddim_trajectory(
     model: DiffusionModel, inputs: EditInputs, schedule: Schedule, settings: TrajectorySettings
 ) -> torch.Tensor:
     """DDIM's trajectory of a batch ``[steps + 1, samples, 4, h, w]``, shared through the model's cache."""
-    from piebench_eval.diffusion.ddim_sampling import ddim_invert
+    from piebench_eval.diffusion.ode import invert_ode
 
     latents, cond, uncond = inputs.latents, inputs.inversion_embeds, inputs.uncond_embeds
+    guidance = replace(inputs.guidance, source=settings.guidance)
 
     def invert() -> dict[str, torch.Tensor]:
-        return {"latents": ddim_invert(model, latents, cond, uncond, schedule, settings.guidance)}
+        return {"latents": invert_ode(model, latents, cond, uncond, schedule, guidance)}
 
-    determinants = {"schedule": asdict(schedule), "guidance": settings.guidance}
-    texts = [cond] if settings.guidance == 1 else [cond, uncond]
+    determinants = {"schedule": schedule.key, "guidance": settings.guidance, "policy": guidance.policy}
+    texts = [*cond.parts, *(uncond.parts if guidance.needs_uncond(settings.guidance) else ())]
     return model.cached("ddim", invert, determinants, [latents, *texts], axis=1)["latents"]
 
 
@@ -67,13 +68,15 @@ def ddim(
     """
     import torch
 
-    from piebench_eval.diffusion.ddim_sampling import ddim_reconstruct
     from piebench_eval.diffusion.loop import InversionResult
+    from piebench_eval.diffusion.ode import sample_ode
 
     trajectory = ddim_trajectory(model, inputs, schedule, settings)
     if settings.source_latents == "own_steps":
         return InversionResult(trajectory, "sampled")
-    reconstruction = ddim_reconstruct(model, trajectory[-1], inputs.inversion_embeds, schedule)
+    cond, uncond = inputs.inversion_embeds, inputs.uncond_embeds
+    unguided = replace(inputs.guidance, source=1.0)
+    reconstruction = sample_ode(model, trajectory[-1], cond, uncond, schedule, unguided)
     if settings.quirks.shifted_reconstruction:
         # Entry k is what level k - 1 should have; there is none below the image.
         reconstruction = torch.cat([reconstruction[:1], reconstruction[:-1]])

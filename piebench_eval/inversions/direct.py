@@ -49,11 +49,11 @@ def direct(
         return {"latents": sample_with_offsets(model, inputs, trajectory, schedule, settings)}
 
     determinants = {
-        "schedule": asdict(schedule),
-        "guidance": inputs.guidance,
+        "schedule": schedule.key,
+        "guidance": asdict(inputs.guidance),
         "settings": settings.model_dump(),  # apart: they have a guidance too, the inversion's
     }
-    tensors = [trajectory.transpose(0, 1), inputs.source_embeds, inputs.uncond_embeds]
+    tensors = [trajectory.transpose(0, 1), *inputs.source_embeds.parts, *inputs.uncond_embeds.parts]
     return InversionResult(model.cached("direct", sample, determinants, tensors, axis=1)["latents"], "fixed")
 
 
@@ -80,7 +80,7 @@ def sample_with_offsets(
     """
     import torch
 
-    from piebench_eval.diffusion.ddim_sampling import predict_guided_noise
+    from piebench_eval.diffusion.ode import predict_guided
 
     zs = [trajectory[-1]]
     for index, k in enumerate(reversed(range(1, schedule.steps + 1))):
@@ -90,8 +90,8 @@ def sample_with_offsets(
             continue
         texts = inputs.source_embeds, inputs.uncond_embeds
         with torch.no_grad():
-            noise = predict_guided_noise(model, zs[-1], schedule.timestep(k), *texts, inputs.guidance)
-        z = schedule.step(zs[-1], noise, k)
+            output = predict_guided(model, zs[-1], schedule.timestep(k), *texts, inputs.guidance)
+        z = schedule.step(zs[-1], output, k)
         zs.append(z + a * (z_star - z))
     return torch.stack(zs[::-1])
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions.base import Inversion
+from piebench_eval.inversions.offsets import drawn_noise, retracing_offsets, source_step
 from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
     import torch
 
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
-    from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.diffusion.schedules import DDIMSchedule, Schedule
     from piebench_eval.models.base import DiffusionModel
 
 
@@ -40,8 +41,15 @@ def edit_friendly(
 
     Sampled with these maps and without guidance, the source branch reproduces the noised images, so it is set
     to them. The map of the last step is zero, so the branch does not end exactly at the image.
+
+    Along a flow the maps are the offsets of Euler's steps, that of the last step included: FlowEdit's update
+    (Kulikov et al., ICCV 2025, equation 6) with one draw per level.
     """
+    import torch
+
     from piebench_eval.diffusion.loop import InversionResult
+    from piebench_eval.diffusion.schedules import DDIMSchedule
+    from piebench_eval.diffusion.solvers import ANCESTRAL, DETERMINISTIC
 
     skip = int(_SKIPPED_SHARE * schedule.steps) if settings.skip is None else settings.skip
     if skip >= schedule.steps:
@@ -49,63 +57,53 @@ def edit_friendly(
     steps = schedule.steps - skip
 
     def extract() -> dict[str, torch.Tensor]:
-        xs, zs = noise_maps(model, inputs, schedule, steps)
-        return {"levels": xs, "maps": zs}
+        noise = drawn_noise(inputs, steps)
+        levels = [inputs.latents, *(schedule.noised(inputs.latents, n, t) for t, n in enumerate(noise, 1))]
+        if isinstance(schedule, DDIMSchedule):
+            xs, offsets = noise_maps(model, inputs, schedule, levels)
+            return {"levels": xs, "offsets": offsets}
+        unguided = replace(inputs.guidance, source=1.0)
+        offsets = retracing_offsets(model, inputs, schedule, DETERMINISTIC, levels, unguided)
+        return {"levels": torch.stack(levels), "offsets": offsets}
 
-    determinants = {"schedule": asdict(schedule), "steps": steps, "seed": inputs.seed}
-    found = model.cached(
-        "edit_friendly", extract, determinants, [inputs.latents, inputs.inversion_embeds], axis=1
-    )
-    return InversionResult(found["levels"], "fixed", variance_noise=found["maps"])
+    determinants = {"schedule": schedule.key, "seed": inputs.seed, "steps": steps}
+    determinants["policy"] = inputs.guidance.policy
+    tensors = [inputs.latents, *inputs.inversion_embeds.parts]
+    found = model.cached("edit_friendly", extract, determinants, tensors, axis=1)
+    solver = ANCESTRAL if isinstance(schedule, DDIMSchedule) else DETERMINISTIC
+    return InversionResult(found["levels"], "fixed", offsets=found["offsets"], solver=solver)
 
 
 def noise_maps(
-    model: DiffusionModel, inputs: EditInputs, schedule: Schedule, steps: int
+    model: DiffusionModel, inputs: EditInputs, schedule: DDIMSchedule, levels: list[torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noised images and the noise maps between them (algorithm 1).
+    """The noise maps between noised images (algorithm 1), as what they add to the steps.
 
     Args:
         model: the model.
-        inputs: the batch, with the seed of its noise.
+        inputs: the batch.
         schedule: the noise schedule.
-        steps: how many of its steps, counted from the image.
+        levels: x, the noised images by level, each ``[samples, 4, h, w]``.
 
     Returns:
-        x, the latents ``[steps + 1, samples, 4, h, w]`` by level; and z, the noise maps
-        ``[steps, samples, 4, h, w]``, entry k for the step from level k + 1 to level k.
+        x, as the maps retrace it ``[steps + 1, samples, 4, h, w]``; and sigma z, entry k for the step from
+        level k + 1 to level k, ``[steps, samples, 4, h, w]``.
     """
     import torch
 
-    xs = _noised(inputs, schedule, steps)
-    zs = [torch.zeros_like(inputs.latents)] * steps
-    samples = range(len(inputs.latents))
-    for t in reversed(range(1, steps + 1)):
-        with torch.no_grad():
-            noise = model.predict_noise(xs[t], schedule.timestep(t), inputs.inversion_embeds, samples)
-        mu = schedule.step(xs[t], noise, t, variance_noise=zs[t - 1])
+    from piebench_eval.diffusion.solvers import ANCESTRAL
+
+    xs = list(levels)
+    offsets = [torch.zeros_like(inputs.latents)] * (len(xs) - 1)
+    unguided = replace(inputs.guidance, source=1.0)
+    for t in reversed(range(1, len(xs))):
+        mu = source_step(model, inputs, schedule, ANCESTRAL, xs[t], t, unguided)
         if t > 1:
             sigma = schedule.sigma(t)
-            zs[t - 1] = (xs[t - 1] - mu) / sigma
-            # Not the noised image itself but the step's result with z: rounding errors must not add up.
-            xs[t - 1] = mu + sigma * zs[t - 1]
-        else:
-            xs[0] = mu
-    return torch.stack(xs), torch.stack(zs)
-
-
-def _noised(inputs: EditInputs, schedule: Schedule, steps: int) -> list[torch.Tensor]:
-    """The image at levels 0 to ``steps``, each with independent noise (equation 6).
-
-    Noise is drawn on the CPU, sample by sample, so that it depends on the seed alone.
-    """
-    import torch
-
-    latents = inputs.latents
-    shape = (1, *latents.shape[1:])
-    generators = [torch.Generator().manual_seed(inputs.seed) for _ in latents]
-    draws = [torch.cat([torch.randn(shape, generator=one) for one in generators]) for _ in range(steps)]
-    noise = torch.stack(draws).to(latents)  # one copy to the device
-    return [latents, *(schedule.noised(latents, draw, t) for t, draw in enumerate(noise, start=1))]
+            offsets[t - 1] = sigma * ((xs[t - 1] - mu) / sigma)
+        # Not the noised image itself but the step's result with z: rounding errors must not add up.
+        xs[t - 1] = mu + offsets[t - 1]
+    return torch.stack(xs), torch.stack(offsets)
 
 
 EDIT_FRIENDLY = Inversion(

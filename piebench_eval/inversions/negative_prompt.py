@@ -28,7 +28,7 @@ def negative_prompt(
     from piebench_eval.diffusion.loop import InversionResult
 
     trajectory = ddim_trajectory(model, inputs, schedule, settings)
-    prompts = inputs.inversion_embeds.expand(schedule.steps, *inputs.inversion_embeds.shape)
+    prompts = [inputs.inversion_embeds] * schedule.steps
     return InversionResult(
         trajectory, "sampled", uncond_embeds=prompts, uncond_embeds_are_source=inputs.source_is_inversion
     )

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from piebench_eval.diffusion.indexing import device_index, take
 from piebench_eval.inversions.base import Inversion
 from piebench_eval.inversions.ddim import TrajectorySettings, ddim_trajectory
 from piebench_eval.quirks import SettingsWithQuirks
+from piebench_eval.tensors import device_index, take
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.models.base import DiffusionModel
+    from piebench_eval.models.conditioning import Conditioning
 
 
 class NullTextSettings(TrajectorySettings, SettingsWithQuirks):
@@ -45,18 +46,18 @@ def null_text(
         return {"latents": reached, "embeddings": embeddings, "skipped": skipped[None]}
 
     determinants = {
-        "schedule": asdict(schedule),
-        "guidance": inputs.guidance,
+        "schedule": schedule.key,
+        "guidance": asdict(inputs.guidance),
         "rate_steps": settings.quirks.rate_steps,
         "settings": settings.model_dump(),  # apart: they have a guidance too, the inversion's
     }
-    tensors = [trajectory.transpose(0, 1), inputs.inversion_embeds, inputs.uncond_embeds]
+    tensors = [trajectory.transpose(0, 1), *inputs.inversion_embeds.parts, *inputs.uncond_embeds.parts]
     found = model.cached("null_text", optimise, determinants, tensors, axis=1)
     return InversionResult(
         found["latents"],
         "replayed",
-        uncond_embeds=found["embeddings"],
-        uncond_embeds_are_source=None if settings.inner_steps else inputs.source_is_empty,
+        uncond_embeds=[inputs.uncond_embeds.with_tokens(tokens) for tokens in found["embeddings"]],
+        uncond_embeds_are_source=None if settings.inner_steps else inputs.source_is_uncond,
         notes=[_notes(count) for count in to_host_list(found["skipped"][0])],
     )
 
@@ -77,7 +78,8 @@ def optimise_uncond(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Optimise the unconditional embeddings of each step, from the noise to the image (algorithm 1).
 
-    Every step begins with the embedding of the step before it.
+    Every step begins with the embedding of the step before it. Where a model is conditioned on more than
+    tokens (SDXL's pooled embeddings), the rest stays that of the unconditional rows.
 
     Args:
         model: the model.
@@ -92,14 +94,15 @@ def optimise_uncond(
     """
     import torch
 
-    embeddings, latents = inputs.uncond_embeds, target[-1]
+    embeddings, latents = inputs.uncond_embeds.tokens, target[-1]
     everyone = list(range(len(latents)))
-    scale = LossScale.of_model(model.unet, latents)
+    scale = LossScale.of_model(model.denoiser, latents)
     reached, found = [latents], []
     for index, level in enumerate(reversed(range(1, schedule.steps + 1))):
         with torch.no_grad():
-            cond = model.predict_noise(latents, schedule.timestep(level), inputs.inversion_embeds, everyone)
-        step = SourceStep(model, latents, cond, schedule, level, inputs.guidance)
+            cond = model.predict(latents, schedule.timestep(level), inputs.inversion_embeds, everyone)
+        scale_of_source = inputs.guidance.of_source
+        step = SourceStep(model, latents, cond, inputs.uncond_embeds, schedule, level, scale_of_source)
         embeddings = optimise_step(step, embeddings, target[level - 1], index, settings, scale)
         with torch.no_grad():
             latents = step.guided(embeddings, everyone)
@@ -115,6 +118,7 @@ class SourceStep:
     model: DiffusionModel
     latents: torch.Tensor
     cond: torch.Tensor
+    uncond: Conditioning
     schedule: Schedule
     level: int
     guidance: float
@@ -126,10 +130,11 @@ class SourceStep:
             embeddings: unconditional, ``[len(samples), 77, width]``.
             samples: places in the batch.
         """
-        from piebench_eval.diffusion.ddim_sampling import guide
+        from piebench_eval.diffusion.guidance import guide
 
         latents, timestep = take(self.latents, samples), self.schedule.timestep(self.level)
-        uncond = self.model.predict_noise(latents, timestep, embeddings, samples)
+        conditioning = self.uncond.take(samples).with_tokens(embeddings)
+        uncond = self.model.predict(latents, timestep, conditioning, samples)
         noise = guide(uncond, take(self.cond, samples), self.guidance)
         return self.schedule.step(latents, noise, self.level)
 
@@ -161,7 +166,7 @@ def optimise_step(
     """
     import torch
 
-    scale = scale or LossScale.of_model(step.model.unet, step.latents)
+    scale = scale or LossScale.of_model(step.model.denoiser, step.latents)
     rate = settings.learning_rate * max(0.0, 1 - index / settings.quirks.rate_steps)
     enough = settings.stop_loss + settings.stop_loss_growth * index
     tuned = [embedding.detach().clone().requires_grad_() for embedding in embeddings]
@@ -232,11 +237,11 @@ class LossScale:
         self.skipped = torch.zeros(samples, dtype=torch.int64, device=device)
 
     @classmethod
-    def of_model(cls, unet: Any, latents: torch.Tensor) -> LossScale:
+    def of_model(cls, denoiser: Any, latents: torch.Tensor) -> LossScale:
         """The scale for a batch of latents ``[samples, 4, h, w]``; only float16 has too small a range."""
         import torch
 
-        half = getattr(unet, "dtype", None) == torch.float16
+        half = getattr(denoiser, "dtype", None) == torch.float16
         factor = 2.0 ** round(math.log2(latents[0].numel())) if half else 1.0
         return cls(factor, len(latents), latents.device)
 

@@ -15,5 +15,6 @@ METHODS: Registry[Method] = Registry(
         "pnp": "piebench_eval.methods.pnp:PNP",
         "masactrl": "piebench_eval.methods.masactrl:MASACTRL",
         "proximal": "piebench_eval.methods.proximal:PROXIMAL",
+        "plain": "piebench_eval.methods.plain:PLAIN",
     },
 )

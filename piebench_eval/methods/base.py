@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.data.sample import Sample
     from piebench_eval.diffusion.controller import AttentionController
+    from piebench_eval.models.families import AttentionKind, GuidancePolicy
     from piebench_eval.settings import Settings
 
 
@@ -66,6 +67,8 @@ class Method:
         prepare: ``(samples, model, steps, settings) -> PreparedController`` for a batch.
         prompts: ``(sample, settings) -> Prompts``.
         problem: ``(sample, settings)`` -> why the method cannot edit the sample, or None.
+        attention: the kinds of attention layers that it takes part in.
+        policies: the ways of guidance that it works with.
     """
 
     title: str
@@ -75,3 +78,5 @@ class Method:
     prepare: Callable[[Sequence[Sample], Any, int, Any], PreparedController]
     prompts: Callable[[Sample, Any], Prompts] = prompts_of_sample
     problem: Callable[[Sample, Any], str | None] = edits_every_sample
+    attention: tuple[AttentionKind, ...] = ("self", "cross")
+    policies: tuple[GuidancePolicy, ...] = ("classifier_free", "embedded")

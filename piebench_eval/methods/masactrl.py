@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isqrt
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -124,9 +123,9 @@ class MasaCtrlController(AttentionController):
         looking = step >= self.settings.start_step
         return [SourceReads(uncond=looking, cond=looking)] * self.num_samples
 
-    def begin_step(self, step: int, rows: RowBatch, latent_shape: tuple[int, int]) -> None:
+    def begin_step(self, step: int, rows: RowBatch, latent_shape: tuple[int, int], stage: int = 0) -> None:
         """Drop the maps of the step before: masks are those of the step itself."""
-        super().begin_step(step, rows, latent_shape)
+        super().begin_step(step, rows, latent_shape, stage)
         self.word_maps.forget()
 
     def attend(
@@ -136,12 +135,14 @@ class MasaCtrlController(AttentionController):
         if self.step < self.settings.start_step:
             return plain_attention(query, key, value)
         if layer.kind == "cross":
-            self._collect(query, key)
+            self._collect(layer, query, key)
         elif layer.index >= self.settings.start_layer:
-            return self._mutual(query, key, value)
+            return self._mutual(layer, query, key, value)
         return plain_attention(query, key, value)
 
-    def _mutual(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    def _mutual(
+        self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> torch.Tensor:
         everyone = range(self.num_samples)
         key, value = key.clone(), value.clone()
         halves = [half for half in _SAME_HALF if half[1] in self.rows.samples_by_row]
@@ -151,16 +152,14 @@ class MasaCtrlController(AttentionController):
             key[of_target], value[of_target] = key[of_source], value[of_source]
         attended = plain_attention(query, key, value)
         if self.word_maps.attention is not None:
-            masks = self._masks(self.word_maps.attention, query.shape[2])
+            masks = self._masks(self.word_maps.attention, layer.grid)
             for _, target in halves:
                 masked = self.rows.index(target, self.word_maps.samples)
                 attended[masked] = masked_attention(query[masked], key[masked], value[masked], *masks)
         return attended
 
-    def _collect(self, query: torch.Tensor, key: torch.Tensor) -> None:
-        height, width = self.latent_shape
-        downsampling = self.settings.mask_downsampling
-        if not self.word_maps.samples or isqrt(height * width // query.shape[2]) != downsampling:
+    def _collect(self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor) -> None:
+        if not self.word_maps.samples or layer.downsampling != self.settings.mask_downsampling:
             return
         source, target = (
             self.rows.index(row, self.word_maps.samples) for row in (Row.SOURCE_COND, Row.TARGET_COND)
@@ -168,19 +167,15 @@ class MasaCtrlController(AttentionController):
         self.word_maps.collect(
             attention_maps(query[source], key[source]),
             attention_maps(query[target], key[target]),
-            height // downsampling,
-            width // downsampling,
+            *layer.grid,
         )
 
-    def _masks(self, maps: torch.Tensor, positions: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Foreground of source and target at a layer's resolution, each ``[samples, positions]``."""
+    def _masks(self, maps: torch.Tensor, grid: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Foreground of source and target on a layer's grid, each ``[samples, positions]``."""
         from torch.nn import functional
 
-        height, width = self.latent_shape
-        downsampling = isqrt(height * width // positions)
         found = foreground(maps, self.settings.mask_threshold)
-        size = (height // downsampling, width // downsampling)
-        masks = functional.interpolate(found.float(), size=size).flatten(2).bool()
+        masks = functional.interpolate(found.float(), size=grid).flatten(2).bool()
         return masks[:, 0], masks[:, 1]
 
 

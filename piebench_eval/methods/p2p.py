@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isqrt
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -271,23 +270,23 @@ class P2PController(AttentionController):
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> torch.Tensor:
         """Attention with the target's conditional rows following the source's."""
-        height, width = self.latent_shape
-        downsampling = isqrt(height * width // query.shape[2])
         if layer.kind == "self":
             if (
                 self.step < self.step_ranges.self_attention_end
-                and downsampling >= self.settings.self_replace_downsampling
+                and layer.downsampling >= self.settings.self_replace_downsampling
             ):
                 source, target = self._conditional_rows(range(self.num_samples))
                 query, key = query.clone(), key.clone()
                 query[target], key[target] = query[source], key[source]
             return plain_attention(query, key, value)
         attended = plain_attention(query, key, value)
-        blending = bool(self.local_blend.samples) and downsampling == self.settings.blend_downsampling
+        blended = bool(self.local_blend.samples) and layer.downsampling == self.settings.blend_downsampling
+        blend_grid = layer.grid if blended else None
         if self.step < self.step_ranges.cross_attention_end:
-            self._attend_edited(attended, query, key, value, blending)
-        elif blending:
-            self._collect_maps(query, key)
+            self._attend_edited(attended, query, key, value, blend_grid)
+        elif blend_grid is not None:
+            source_maps, target_maps, _ = self._maps(query, key, self.local_blend.samples)
+            self.local_blend.collect(source_maps, target_maps, *blend_grid)
         return attended
 
     def on_step_end(self, step: int, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -300,25 +299,19 @@ class P2PController(AttentionController):
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
-        blending: bool,
+        blend_grid: tuple[int, int] | None,
     ) -> None:
-        """Overwrite the target's conditional rows of ``attended`` with attention by edited maps."""
+        """Overwrite the target's conditional rows of ``attended`` with attention by edited maps.
+
+        ``blend_grid``: rows and columns of the maps if local blend collects them.
+        """
         source_maps, target_maps, target = self._maps(query, key, range(self.num_samples))
         edited = self.edit(source_maps, target_maps)
         attended[target] = edited.to(value.dtype) @ value[target]
-        if blending:
+        if blend_grid is not None:
             blended = self.local_blend.index
             kept = edited if self.settings.quirks.blend_maps == "edited" else target_maps
-            self._collect(source_maps[blended], kept[blended])
-
-    def _collect_maps(self, query: torch.Tensor, key: torch.Tensor) -> None:
-        source_maps, target_maps, _ = self._maps(query, key, self.local_blend.samples)
-        self._collect(source_maps, target_maps)
-
-    def _collect(self, source_maps: torch.Tensor, target_maps: torch.Tensor) -> None:
-        downsampling = self.settings.blend_downsampling
-        height, width = (side // downsampling for side in self.latent_shape)
-        self.local_blend.collect(source_maps, target_maps, height, width)
+            self.local_blend.collect(source_maps[blended], kept[blended], *blend_grid)
 
     def _maps(
         self, query: torch.Tensor, key: torch.Tensor, samples: Sequence[int]

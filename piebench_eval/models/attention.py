@@ -1,10 +1,13 @@
-"""Hooks into a UNet's attention, through diffusers' attention processors."""
+"""Hooks into a denoiser's attention, around diffusers' own attention processors."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,15 +17,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AttentionLayer:
-    """One attention layer of a UNet's transformer blocks.
+    """One attention layer of a denoiser's transformer blocks.
 
     Attributes:
-        kind: ``self`` or ``cross``.
+        kind: ``self``: positions of the image attend to each other; ``cross``: to the text's tokens;
+            ``joint``: image and text are one sequence.
         index: position among the layers of its kind, in the order in which they run.
+        downsampling: side of the latent divided by the side of the layer's grid.
+        grid: rows and columns of the image's positions, which follow each other row by row.
+        text: where the text's tokens are in a joint sequence; None elsewhere.
     """
 
-    kind: Literal["self", "cross"]
+    kind: Literal["self", "cross", "joint"]
     index: int
+    downsampling: int
+    grid: tuple[int, int]
+    text: slice | None = None
 
 
 class AttentionHook(Protocol):
@@ -50,69 +60,120 @@ def attention_maps(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def controlled_attention(unet: Any, hook: AttentionHook) -> Iterator[None]:
-    """Route every attention layer of a UNet through a hook; put the old processors back at the end."""
-    original = dict(unet.attn_processors)
-    unet.set_attn_processor(
-        {name: _HookedProcessor(layer, hook) for name, layer in attention_layers(original).items()}
-    )
+def controlled_attention(
+    denoiser: Any, hook: AttentionHook, layers: dict[str, AttentionLayer]
+) -> Iterator[None]:
+    """Route attention layers through a hook; put the old processors back at the end.
+
+    Args:
+        denoiser: a diffusers model with ``attn_processors``.
+        hook: computes their attention.
+        layers: the layers by the names of their processors; see ``unet_attention_layers``.
+    """
+    original = dict(denoiser.attn_processors)
+    hooked = {
+        name: _HookedProcessor(processor, layers[name], hook) if name in layers else processor
+        for name, processor in original.items()
+    }
+    denoiser.set_attn_processor(hooked)
     try:
         yield
     finally:
-        unet.set_attn_processor(original)
+        denoiser.set_attn_processor(original)
 
 
-def attention_layers(processors: dict[str, Any]) -> dict[str, AttentionLayer]:
-    """Describe attention layers by the names of their processors, in the order in which they run."""
+def unet_attention_layers(unet: Any, latent_shape: tuple[int, int]) -> dict[str, AttentionLayer]:
+    """Describe a UNet's attention layers by the names of their processors, in the order in which they run.
+
+    Args:
+        unet: ``UNet2DConditionModel``.
+        latent_shape: height and width of the latents.
+    """
     kinds: dict[str, Literal["self", "cross"]] = {"attn1": "self", "attn2": "cross"}
     count = {"self": 0, "cross": 0}
     layers = {}
-    for place in ("down", "mid", "up"):
-        for name in processors:
+    for place, halvings in _halvings(unet).items():
+        factor = 2**halvings
+        grid = (-(-latent_shape[0] // factor), -(-latent_shape[1] // factor))
+        for name in unet.attn_processors:
             if name.startswith(place):
                 kind = kinds[name.removesuffix(".processor").rsplit(".", 1)[-1]]
-                layers[name] = AttentionLayer(kind, count[kind])
+                layers[name] = AttentionLayer(kind, count[kind], factor, grid)
                 count[kind] += 1
     return layers
 
 
-class _HookedProcessor:
-    """A diffusers attention processor that leaves the attention itself to a hook.
+def _halvings(unet: Any) -> dict[str, int]:
+    """How often the latent is halved in each block, by the beginning of its modules' names."""
+    found, halvings = {}, 0
+    for index, block in enumerate(unet.down_blocks):
+        found[f"down_blocks.{index}."] = halvings
+        halvings += bool(block.downsamplers)
+    found["mid_block."] = halvings
+    for index, block in enumerate(unet.up_blocks):
+        found[f"up_blocks.{index}."] = halvings
+        halvings -= bool(block.upsamplers)
+    return found
 
-    It serves the attention of SD v1's transformer blocks, which has no group norm, mask or residual of
-    its own.
+
+class _HookedProcessor:
+    """A diffusers attention processor whose attention itself is left to a hook.
+
+    Projections, norms and rotary embeddings stay those of the processor around which it is.
     """
 
-    def __init__(self, layer: AttentionLayer, hook: AttentionHook):
-        self._layer = layer
-        self._hook = hook
+    def __init__(self, processor: Any, layer: AttentionLayer, hook: AttentionHook):
+        self._processor, self._layer, self._hook = processor, layer, hook
+        # diffusers drops keyword arguments that ``processor.__call__`` does not name.
+        named = partial(type(self).__call__, self)
+        self.__call__ = update_wrapper(named, processor.__call__)  # type: ignore[method-assign]
 
-    def __call__(
-        self,
-        attn: Any,
-        hidden_states: torch.Tensor,
-        encoder_hidden_states: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        **kwargs: Any,
-    ) -> torch.Tensor:
-        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-
-        def split_heads(states: torch.Tensor) -> torch.Tensor:
-            return states.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-
-        query, key, value = (
-            split_heads(projection(states))
-            for projection, states in (
-                (attn.to_q, hidden_states),
-                (attn.to_k, context),
-                (attn.to_v, context),
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with _attention_by(self._hook, self._layer) as taken:
+            output = self._processor(*args, **kwargs)
+        if taken.calls != 1:
+            raise PiebenchError(
+                f"{type(self._processor).__name__} called scaled_dot_product_attention {taken.calls} times, "
+                "not once, so that no method can control it; use diffusers' default attention processors and "
+                "attention backend (DIFFUSERS_ATTN_BACKEND=native)"
             )
+        return output
+
+
+def _attention_by(hook: AttentionHook, layer: AttentionLayer) -> Any:
+    """A context in which the hook computes ``scaled_dot_product_attention``; it counts the calls."""
+    from torch.nn.functional import scaled_dot_product_attention
+    from torch.overrides import TorchFunctionMode
+
+    class TakeOver(TorchFunctionMode):
+        calls = 0
+
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if function is not scaled_dot_product_attention:
+                return function(*args, **(kwargs or {}))
+            self.calls += 1
+            return _attend(hook, layer, *args, **(kwargs or {}))
+
+    return TakeOver()
+
+
+def _attend(
+    hook: AttentionHook,
+    layer: AttentionLayer,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    **options: Any,
+) -> torch.Tensor:
+    """What a hook makes of a call of ``scaled_dot_product_attention``."""
+    if attn_mask is not None or is_causal or dropout_p or any(options.values()):
+        raise PiebenchError(
+            "this model's attention has a mask, dropout or a scale of its own, which no method can control"
         )
-        attended = self._hook.attend(self._layer, query, key, value)
-        attended = attended.transpose(1, 2).flatten(2).to(query.dtype)
-        for module in attn.to_out:
-            attended = module(attended)
-        return attended
+    return hook.attend(layer, query, key, value)
 
 
 def plain_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

@@ -1,9 +1,10 @@
-"""A Stable Diffusion 1.x model as the inversions and the edit loop see it."""
+"""A diffusion model as the inversions and the edit loop see it; each family has a file with its own."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,38 +15,86 @@ from piebench_eval.models.nfe import EvaluationCounter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Self
 
     from numpy.typing import NDArray
 
+    from piebench_eval.models.conditioning import Conditioning
+    from piebench_eval.models.families import Family
 
-@dataclass
-class DiffusionModel:
-    """UNet, autoencoder, text encoder and tokenizer of one model on one device.
 
-    Latents and all arithmetic between UNet calls stay in float32 whatever the precision: half precision is
-    for the UNet and the text encoder alone, and the autoencoder always runs in float32, because a bfloat16
-    autoencoder cannot tell neighbouring grey levels apart and would cost every method PSNR.
+@dataclass(kw_only=True)
+class DiffusionModel(ABC):
+    """A denoiser, an autoencoder, text encoders and tokenizers of one model on one device.
+
+    Latents and all arithmetic between calls stay in float32 whatever the precision: half precision is
+    for the denoiser and the text encoders alone, and the autoencoder always runs in float32, because a
+    bfloat16 autoencoder cannot tell neighbouring grey levels apart and would cost every method PSNR.
 
     Attributes:
-        unet: ``UNet2DConditionModel``.
+        family: the family, which says what its outputs mean.
         vae: ``AutoencoderKL``.
-        text_encoder: ``CLIPTextModel``.
-        tokenizer: ``CLIPTokenizer``.
+        tokenizer: the ``CLIPTokenizer`` whose tokens the cross-attention maps are of.
         alphas_cumprod: cumulative alphas of the 1000 training timesteps: numbers of the host, which
-            schedules are made of.
+            schedules are made of; empty for flow models.
         device: where the weights lie.
         evaluations: evaluations counted since the counter was last replaced.
         cache: where ``cached`` keeps results for the next combination; without one everything is computed.
     """
 
-    unet: Any
+    family: ClassVar[Family]
     vae: Any
-    text_encoder: Any
     tokenizer: Any
-    alphas_cumprod: Sequence[float]
     device: torch.device
+    alphas_cumprod: Sequence[float] = ()
     evaluations: EvaluationCounter = field(default_factory=EvaluationCounter)
     cache: Cache | None = None
+
+    @classmethod
+    def from_parts(cls, index: Mapping[str, Any], **parts: Any) -> Self:
+        """Put a loaded model together.
+
+        Args:
+            index: its ``model_index.json``; empty where there is none.
+            parts: networks and tokenizers by the names of their folders, and this class's own fields.
+        """
+        return cls(**parts)
+
+    @property
+    @abstractmethod
+    def denoiser(self) -> Any:
+        """The network that is called in every step: a UNet or a transformer."""
+
+    @property
+    @abstractmethod
+    def text_encoders(self) -> dict[str, Any]:
+        """The text encoders by the names of their parts."""
+
+    @abstractmethod
+    def embed_prompts(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
+        """Encode prompts, padded and truncated to the tokenizer's length.
+
+        Args:
+            prompts: the prompts.
+            size: height and width in pixels of the images to make, for models that are conditioned on it;
+                the model's own resolution if None.
+
+        Returns:
+            One row per prompt, float32.
+        """
+
+    def embed_uncond(self, count: int, size: tuple[int, int] | None = None) -> Conditioning:
+        """What unconditional rows are conditioned on, so many times: the empty prompt unless overridden."""
+        return self.embed_prompts([""] * count, size)
+
+    @property
+    def uncond_is_empty_prompt(self) -> bool:
+        """Whether ``embed_uncond`` is the embedding of the empty prompt."""
+        return True
+
+    @abstractmethod
+    def denoise(self, latents: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
+        """Call the denoiser, see ``predict``; latents and conditioning are converted to its type."""
 
     @property
     def vae_factor(self) -> int:
@@ -54,38 +103,12 @@ class DiffusionModel:
 
     @property
     def native_resolution(self) -> int:
-        """Side in pixels of the images the UNet was trained on (512 for Stable Diffusion 1.x)."""
-        return int(self.unet.config.sample_size) * self.vae_factor
-
-    def embed_prompts(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Encode prompts, padded and truncated to the tokenizer's length.
-
-        Returns:
-            Last hidden states after the final layer norm, shape ``[prompts, 77, width]``, float32: what is
-            optimised or added up between calls has all its digits, whatever the precision.
-        """
-        # One by one: a prompt has the same embedding, to the last bit, whatever else is in the batch.
-        embeddings = {prompt: self._embed(prompt) for prompt in dict.fromkeys(prompts)}
-        return torch.cat([embeddings[prompt] for prompt in prompts])
-
-    @torch.no_grad()
-    def _embed(self, prompt: str) -> torch.Tensor:
-        tokens = self.tokenizer(
-            [prompt],
-            padding="max_length",
-            max_length=self.tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        ).input_ids
-
-        def encode() -> dict[str, torch.Tensor]:
-            return {"states": self.text_encoder(tokens.to(self.device)).last_hidden_state}
-
-        return self.cached("text", encode, {}, [tokens])["states"].float()
+        """Side in pixels of the images it was trained on (512 for Stable Diffusion 1.x, 1024 for XL)."""
+        return int(self.denoiser.config.sample_size) * self.vae_factor
 
     @torch.no_grad()
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-        """Encode images ``[height, width, 3]`` to the posterior mean, scaled as the UNet expects it.
+        """Encode images ``[height, width, 3]`` to the posterior mean, scaled as the denoiser expects it.
 
         Returns:
             Latents of shape ``[images, 4, height / 8, width / 8]``, float32.
@@ -173,23 +196,27 @@ class DiffusionModel:
             self.cache.put(key, CacheEntry(of_sample, forward, backward))
         return result
 
-    def predict_noise(
-        self, latents: torch.Tensor, timestep: int, embeddings: torch.Tensor, samples: Sequence[int]
+    def predict(
+        self,
+        latents: torch.Tensor,
+        timestep: float,
+        conditioning: Conditioning,
+        samples: Sequence[int],
     ) -> torch.Tensor:
-        """Call the UNet: the one place that does, so that every evaluation is counted.
+        """Call the denoiser: the one place that does, so that every evaluation is counted.
 
         Args:
-            latents: ``[rows, 4, h, w]``; a row is one latent with one text.
-            timestep: training timestep, the same for all rows.
-            embeddings: text embeddings ``[rows, 77, width]``.
+            latents: ``[rows, channels, h, w]``; a row is one latent with one text.
+            timestep: the model's time, the same for all rows; a whole number stays one.
+            conditioning: of each row.
             samples: for each row, the place in the batch of the sample that its evaluation is counted for.
 
         Returns:
-            Predicted noise, shape and dtype of ``latents``.
+            What the model predicts, see ``Family.predicts``; shape and dtype of ``latents``.
         """
-        dtype = self.unet.dtype
         # Filled on the device: diffusers would copy a number there, and wait for it.
-        time = torch.full((), timestep, dtype=torch.int64, device=latents.device)
-        noise = self.unet(latents.to(dtype), time, embeddings.to(dtype), return_dict=False)[0]
-        self.evaluations.count(samples, noise)
-        return noise.to(latents.dtype)
+        kind = torch.int64 if isinstance(timestep, int) else torch.float32
+        time = torch.full((), timestep, dtype=kind, device=latents.device)
+        output = self.denoise(latents, time, conditioning)
+        self.evaluations.count(samples, output)
+        return output.to(latents.dtype)

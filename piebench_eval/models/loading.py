@@ -1,8 +1,11 @@
-"""Loading a diffusers Stable Diffusion 1.x model from a directory or the hub."""
+"""Loading a diffusers model from a directory or the hub."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +13,27 @@ import torch
 
 from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.errors import PiebenchError
-from piebench_eval.models.base import DiffusionModel
+from piebench_eval.files import read_json_object
 from piebench_eval.models.deterministic import use_deterministic_layers
-from piebench_eval.models.family import check_family
+from piebench_eval.models.family_checks import check_family
 from piebench_eval.models.from_pretrained import explained_loading, load_complete
 from piebench_eval.models.hub import require_hub
-from piebench_eval.models.location import check_deterministic, check_device_name, check_model_location
+from piebench_eval.models.location import (
+    check_deterministic,
+    check_device_name,
+    check_model_location,
+    find_family,
+)
 from piebench_eval.models.precision import use_exact_float32
 from piebench_eval.models.vocabulary import check_tokenizer
 from piebench_eval.models.weight_files import find_weight_files
 from piebench_eval.models.weights import IF_PICKLED, use_safetensors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from piebench_eval.models.base import DiffusionModel
+    from piebench_eval.models.families import Family
 
 PRECISIONS = {
     "fp32": torch.float32,
@@ -89,6 +100,7 @@ def load_model(
     precision: str = "fp32",
     allow_pickle: bool = False,
     deterministic: bool | None = None,
+    family: str = "auto",
 ) -> DiffusionModel:
     """Load the parts of a model that editing needs; no safety checker, no pipeline.
 
@@ -96,62 +108,147 @@ def load_model(
         model: a diffusers directory, a hub id, or ``demo`` for the embedded model.
         revision: branch, tag or commit on the hub.
         device: where to put it; the CPU by default.
-        precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``, of the UNet and the text encoder.
+        precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``, of the denoiser and the text encoders.
         allow_pickle: accept weights in pickle files, see ``piebench_eval.models.weights``.
         deterministic: see ``uses_deterministic_layers``.
+        family: see ``find_family``.
 
     Raises:
         PiebenchError: a part that cannot be loaded, a model of another family, or ``deterministic`` on a GPU
             or in half precision.
     """
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
     device = device or torch.device("cpu")
     deterministic = uses_deterministic_layers(model, device, precision, deterministic)
     use_exact_float32()
-    check_model_location(model, allow_pickle, revision)
+    check_model_location(model, allow_pickle, revision, family)
     location = locate("model", model)
     require_hub("--model", location, "unet/config.json")
-
-    def part(loader: Callable[..., Any], name: str, **options: Any) -> Any:
-        wanted = f"a Stable Diffusion 1.x directory or hub id {IF_PICKLED}"
-        with explained_loading("--model", f"{model}, {name}", wanted):
-            return loader(location, subfolder=name, revision=revision, **options)
-
-    def weights(loader: Any, name: str, dtype: torch.dtype) -> Any:
-        files = find_weight_files(Path(location) / name, name)
-        options = {"device": device, "use_safetensors": use_safetensors(allow_pickle), "torch_dtype": dtype}
-        if files is not None or Path(location).is_dir():
-            variant = files.variant if files else None
-            return part(partial(load_complete, loader), name, variant=variant, **options)
-        return part(partial(_load_whichever_variant, loader), name, **options)
-
-    configs = {
-        "unet": part(UNet2DConditionModel.load_config, "unet"),
-        "vae": part(AutoencoderKL.load_config, "vae"),
-        "text_encoder": part(CLIPTextConfig.from_pretrained, "text_encoder").to_dict(),
-        "scheduler": part(DDIMScheduler.load_config, "scheduler"),
+    if not Path(location).is_dir():
+        _fetch_configs(location, revision)
+    found = find_family(model, revision, family)
+    parts = _Parts(model, location, revision, found, allow_pickle)
+    configs = parts.configs()
+    check_family(configs, model, found)
+    tokenizers = {name: parts.tokenizer(name, configs) for name in found.tokenizers}
+    weights = {
+        name: parts.weights(name, device, torch.float32 if name == "vae" else PRECISIONS[precision])
+        for name in found.weights
     }
-    check_family(configs, model)
-    tokenizer = part(CLIPTokenizer.from_pretrained, "tokenizer")
-    check_tokenizer("--model", model, tokenizer, configs["text_encoder"]["vocab_size"])
-    _check_length(tokenizer.model_max_length, configs["text_encoder"]["max_position_embeddings"], model)
-    diffusion_model = DiffusionModel(
-        unet=weights(UNet2DConditionModel, "unet", PRECISIONS[precision]),
-        vae=weights(AutoencoderKL, "vae", torch.float32),
-        text_encoder=weights(CLIPTextModel, "text_encoder", PRECISIONS[precision]),
-        tokenizer=tokenizer,
-        alphas_cumprod=DDIMScheduler.from_config(configs["scheduler"]).alphas_cumprod.tolist(),
+    diffusion_model = implementation(found).from_parts(
+        **weights,
+        **tokenizers,
+        index=parts.index(),
+        alphas_cumprod=training_alphas(configs["scheduler"]),
         device=device,
     )
     if device.type == "cuda" and precision != "fp32":
         # Tensor cores convolve channels-last; without them there is nothing to gain.
-        diffusion_model.unet.to(memory_format=torch.channels_last)
+        diffusion_model.denoiser.to(memory_format=torch.channels_last)
     if deterministic:
-        for network in (diffusion_model.unet, diffusion_model.vae, diffusion_model.text_encoder):
+        for network in weights.values():
             use_deterministic_layers(network)
     return diffusion_model
+
+
+def implementation(family: Family) -> type[DiffusionModel]:
+    """The class of a family's models."""
+    module, _, name = family.implementation.partition(":")
+    found: type[DiffusionModel] = getattr(import_module(module), name)
+    return found
+
+
+def training_alphas(scheduler: Mapping[str, Any]) -> list[float]:
+    """Cumulative alphas of the training timesteps, by the betas of a scheduler's configuration."""
+    from diffusers import DDIMScheduler
+
+    alphas: list[float] = DDIMScheduler.from_config(scheduler).alphas_cumprod.tolist()
+    return alphas
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Loads the parts of one model."""
+
+    model: str
+    location: str
+    revision: str | None
+    family: Family
+    allow_pickle: bool
+
+    def configs(self) -> dict[str, dict[str, Any]]:
+        """The configuration of every part."""
+        from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+        from transformers import CLIPTextConfig
+
+        loaders = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "scheduler": DDIMScheduler}
+        return {
+            name: self._load(CLIPTextConfig.from_pretrained, name).to_dict()
+            if name.startswith("text_encoder")
+            else self._load(loaders[name].load_config, name)
+            for name in (*self.family.weights, "scheduler")
+        }
+
+    def index(self) -> dict[str, Any]:
+        """``model_index.json``; empty where there is none."""
+        file = Path(self.location) / "model_index.json"
+        if not Path(self.location).is_dir():
+            from huggingface_hub import try_to_load_from_cache
+
+            cached = try_to_load_from_cache(self.location, file.name, revision=self.revision)
+            file = Path(cached) if isinstance(cached, str) else file
+        return read_json_object(file, set(), "restore the file") if file.is_file() else {}
+
+    def tokenizer(self, name: str, configs: Mapping[str, Mapping[str, Any]]) -> Any:
+        """A tokenizer that fits its text encoder."""
+        from transformers import CLIPTokenizer
+
+        config = configs[name.replace("tokenizer", "text_encoder")]
+        tokenizer = self._load(CLIPTokenizer.from_pretrained, name)
+        check_tokenizer("--model", self.model, tokenizer, config["vocab_size"])
+        _check_length(tokenizer.model_max_length, config["max_position_embeddings"], self.model)
+        return tokenizer
+
+    def weights(self, name: str, device: torch.device, dtype: torch.dtype) -> Any:
+        """A network."""
+        files = find_weight_files(Path(self.location) / name, name)
+        options = {
+            "device": device,
+            "use_safetensors": use_safetensors(self.allow_pickle),
+            "torch_dtype": dtype,
+        }
+        loader = _network_class(name)
+        if files is not None or Path(self.location).is_dir():
+            variant = files.variant if files else None
+            return self._load(partial(load_complete, loader), name, variant=variant, **options)
+        return self._load(partial(_load_whichever_variant, loader), name, **options)
+
+    def _load(self, loader: Callable[..., Any], name: str, **options: Any) -> Any:
+        wanted = f"a {self.family.title} directory or hub id {IF_PICKLED}"
+        with explained_loading("--model", f"{self.model}, {name}", wanted):
+            return loader(self.location, subfolder=name, revision=self.revision, **options)
+
+
+def _network_class(name: str) -> Any:
+    """The library's class of a part."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    return {
+        "unet": UNet2DConditionModel,
+        "vae": AutoencoderKL,
+        "text_encoder": CLIPTextModel,
+        "text_encoder_2": CLIPTextModelWithProjection,
+    }[name]
+
+
+def _fetch_configs(model: str, revision: str | None) -> None:
+    """Download the few lines that say what a hub id's model is, if its repository has them."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    for file in ("model_index.json", "unet/config.json"):
+        with suppress(HfHubHTTPError, LocalEntryNotFoundError, OSError):  # its loader says what is wrong
+            hf_hub_download(model, file, revision=revision)
 
 
 def _load_whichever_variant(loader: Any, location: str, device: torch.device, **options: Any) -> Any:

@@ -11,7 +11,8 @@ from typing import Any
 from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_json_object
-from piebench_eval.models.family import check_family, check_shapes
+from piebench_eval.models.families import FAMILIES, Family
+from piebench_eval.models.family_checks import check_family, check_shapes
 from piebench_eval.models.hub import looks_like_hub_id
 from piebench_eval.models.vocabulary import check_vocabulary_files
 from piebench_eval.models.weight_files import STEMS, find_weight_files, read_shapes
@@ -20,14 +21,6 @@ from piebench_eval.models.weights import SUFFIX, require_safetensors
 LATENT_DIVISOR = 8
 """What the sides of latents are multiples of: a UNet halves them three times."""
 
-WEIGHT_COMPONENTS = ("unet", "vae", "text_encoder")
-_CONFIGS = (
-    "unet/config.json",
-    "vae/config.json",
-    "text_encoder/config.json",
-    "tokenizer/tokenizer_config.json",
-    "scheduler/scheduler_config.json",
-)
 _CONVERT = "convert the checkpoint with diffusers' convert_original_stable_diffusion_to_diffusers.py"
 
 
@@ -61,8 +54,43 @@ def image_sizes(model: str, revision: str | None = None) -> ImageSizes | None:
     return ImageSizes(side * factor, LATENT_DIVISOR * factor)
 
 
-def check_model_location(model: str, allow_pickle: bool = False, revision: str | None = None) -> None:
-    """Refuse a model that cannot be a Stable Diffusion 1.x directory or hub id, before any weight is read.
+def find_family(model: str, revision: str | None = None, family: str = "auto") -> Family:
+    """The family of a model, by ``model_index.json``, or by the parts in its folder.
+
+    Args:
+        model: a diffusers directory, a hub id, or ``demo``.
+        revision: branch, tag or commit on the hub.
+        family: its name, if the recipe says; else ``auto``.
+
+    Returns:
+        The family; Stable Diffusion 1.x for a hub id of which nothing is on this machine yet.
+    """
+    if family != "auto":
+        return FAMILIES[family]
+    folder = _folder_of(model, revision)
+    if folder is None:
+        return FAMILIES["sd1"]
+    index = folder / "model_index.json"
+    pipeline = _read(index).get("_class_name") if index.is_file() else None
+    for known in FAMILIES.values():
+        if pipeline in known.pipelines and known.name != "sd1":
+            return known
+    return FAMILIES["sdxl" if (folder / "text_encoder_2").is_dir() else "sd1"]
+
+
+def config_files(family: Family) -> list[str]:
+    """The configuration files of a model of a family, in its folder."""
+    return [
+        *(f"{part}/config.json" for part in family.weights),
+        *(f"{part}/tokenizer_config.json" for part in family.tokenizers),
+        "scheduler/scheduler_config.json",
+    ]
+
+
+def check_model_location(
+    model: str, allow_pickle: bool = False, revision: str | None = None, family: str = "auto"
+) -> None:
+    """Refuse a model that cannot be a directory or hub id of a known family, before any weight is read.
 
     A hub id ("owner/name") is looked up when the model is loaded; what the local cache has of it is checked
     here. ``demo`` is the embedded model.
@@ -71,12 +99,12 @@ def check_model_location(model: str, allow_pickle: bool = False, revision: str |
         PiebenchError: a path that does not exist, a directory with parts missing, weights in pickle files
             without ``allow_pickle``, or a model of another family.
     """
-    folder = Path(locate("model", model))
+    folder, found = Path(locate("model", model)), find_family(model, revision, family)
     if folder.is_dir():
-        _check_complete(folder, model)
-        for component in WEIGHT_COMPONENTS:
+        _check_complete(folder, model, found)
+        for component in found.weights:
             require_safetensors("--model", model, folder / component, allow_pickle, f"{component}/")
-        _check_content(folder, model, allow_pickle)
+        _check_content(folder, model, allow_pickle, found)
         return
     if folder.is_file():
         raise PiebenchError(
@@ -88,21 +116,21 @@ def check_model_location(model: str, allow_pickle: bool = False, revision: str |
             "Stable Diffusion 1.x or an id such as CompVis/stable-diffusion-v1-4"
         )
     snapshot = _cached_snapshot(model, revision)
-    if snapshot is not None and all((snapshot / name).is_file() for name in _CONFIGS):
-        _check_content(snapshot, model, allow_pickle)
+    if snapshot is not None and all((snapshot / name).is_file() for name in config_files(found)):
+        _check_content(snapshot, model, allow_pickle, found)
 
 
-def read_configs(folder: Path) -> dict[str, dict[str, Any]]:
+def read_configs(folder: Path, family: Family) -> dict[str, dict[str, Any]]:
     """The configuration of every part of a directory, by part.
 
     Raises:
         PiebenchError: one cannot be read.
     """
-    return {Path(name).parent.name: _read(folder / name) for name in _CONFIGS}
+    return {Path(name).parent.name: _read(folder / name) for name in config_files(family)}
 
 
-def _check_complete(folder: Path, model: str) -> None:
-    missing = [name for name in _CONFIGS if not (folder / name).is_file()]
+def _check_complete(folder: Path, model: str, family: Family) -> None:
+    missing = [name for name in config_files(family) if not (folder / name).is_file()]
     if not missing:
         return
     index = folder / "model_index.json"
@@ -124,14 +152,15 @@ def _check_complete(folder: Path, model: str) -> None:
     raise PiebenchError(f"--model {model}: {why}")
 
 
-def _check_content(folder: Path, model: str, allow_pickle: bool) -> None:
+def _check_content(folder: Path, model: str, allow_pickle: bool, family: Family) -> None:
     """Check what the configurations and the headers of the weights say."""
-    configs = read_configs(folder)
-    check_family(configs, model)
-    tokens = configs["text_encoder"].get("vocab_size")
-    embeddings = tokens if isinstance(tokens, int) else None
-    check_vocabulary_files("--model", model, folder / "tokenizer", embeddings)
-    for component in WEIGHT_COMPONENTS:
+    configs = read_configs(folder, family)
+    check_family(configs, model, family)
+    for tokenizer in family.tokenizers:
+        tokens = configs[tokenizer.replace("tokenizer", "text_encoder")].get("vocab_size")
+        embeddings = tokens if isinstance(tokens, int) else None
+        check_vocabulary_files("--model", model, folder / tokenizer, embeddings)
+    for component in family.weights:
         found = find_weight_files(folder / component, component)
         if found is not None:
             check_shapes(component, read_shapes(found.files), configs[component], model)
@@ -177,8 +206,8 @@ def model_fingerprint(model: str, revision: str | None = None) -> str | None:
     folder = _folder_of(model, revision)
     if folder is None or not Path(locate("model", model)).is_dir():
         return folder.name if folder is not None else None
-    digest = hashlib.sha256()
-    for component in (*WEIGHT_COMPONENTS, "tokenizer", "scheduler"):
+    digest, family = hashlib.sha256(), find_family(model, revision)
+    for component in (*family.weights, *family.tokenizers, "scheduler"):
         for file in sorted((folder / component).iterdir()):
             if file.is_file():
                 digest.update(file.relative_to(folder).as_posix().encode())
@@ -190,7 +219,9 @@ def model_fingerprint(model: str, revision: str | None = None) -> str | None:
 def _folder_of(model: str, revision: str | None) -> Path | None:
     """Where a model's files are on this machine; None for a hub id of which the cache has nothing."""
     folder = Path(locate("model", model))
-    return folder if folder.is_dir() else _cached_snapshot(model, revision)
+    if folder.is_dir():
+        return folder
+    return _cached_snapshot(model, revision) if looks_like_hub_id(model) else None
 
 
 def _cached_snapshot(model: str, revision: str | None) -> Path | None:

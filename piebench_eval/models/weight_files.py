@@ -16,6 +16,7 @@ STEMS = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
     "text_encoder": "model",
+    "text_encoder_2": "model",
 }
 """By part: how diffusers and transformers name its file of weights."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from piebench_eval.data.images import ImageLoader  # noqa: TC001 (pydantic reads annotations at run time)
 from piebench_eval.inversions import INVERSIONS
@@ -13,11 +14,18 @@ from piebench_eval.methods import METHODS
 from piebench_eval.quirks import Quirks, without_effect
 from piebench_eval.settings import Settings
 
+if TYPE_CHECKING:
+    from typing import Self
+
 
 class CommonSettings(Settings):
     """The settings that inversions and methods share; a combination can override each of them."""
 
-    model: str = Field(description="diffusers directory or hub id of a Stable Diffusion 1.x model")
+    model: str = Field(description="diffusers directory or hub id of a model")
+    family: Literal["auto", "sd1", "sdxl", "instaflow", "lcm"] = Field(
+        default="auto",
+        description="what kind of model it is; auto: as its model_index.json says",
+    )
     revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
         default="fp32", description="of UNet and text encoder; tf32: float32 that a GPU multiplies faster"
@@ -29,7 +37,20 @@ class CommonSettings(Settings):
     set_alpha_to_one: bool = Field(
         default=False, description="cumulative alpha of the image: 1, or that of training timestep 0"
     )
-    guidance: float = Field(default=7.5, ge=0, description="classifier-free guidance scale of the edit")
+    timesteps: list[Annotated[int, Field(ge=0, le=999)]] | None = Field(
+        default=None,
+        description="training timesteps, descending, one per step; spaced evenly, or as the model was "
+        "distilled, if empty",
+    )
+    guidance: float = Field(default=7.5, ge=0, description="guidance scale of the edit")
+    source_guidance: float | None = Field(
+        default=None, ge=0, description="guidance scale of the source branch; that of the edit if empty"
+    )
+    guidance_policy: Literal["auto", "classifier_free", "embedded"] = Field(
+        default="auto",
+        description="classifier_free: by an unconditional row; embedded: the scale is an input of the model; "
+        "auto: as models of its family take it",
+    )
     seed: int = Field(
         default=1234, ge=0, description="seed of each sample's noise, where an inversion draws any"
     )
@@ -44,6 +65,18 @@ class CommonSettings(Settings):
         description="habits of single repositories that only reproduce published numbers; see piebench "
         "methods",
     )
+
+    @model_validator(mode="after")
+    def _timesteps_are_the_steps(self) -> Self:
+        if self.timesteps is None:
+            return self
+        if any(a <= b for a, b in pairwise(self.timesteps)):
+            raise ValueError("timesteps: must descend, the noisiest first")
+        if len(self.timesteps) != self.steps:
+            raise ValueError(
+                f"timesteps: are {len(self.timesteps)}, but steps is {self.steps}; make them equal"
+            )
+        return self
 
 
 @dataclass(frozen=True)

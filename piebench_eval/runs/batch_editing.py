@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from piebench_eval.data.images import load_image, read_image
-from piebench_eval.diffusion.loop import EditInputs, edit
-from piebench_eval.diffusion.schedules import ddim_schedule
-from piebench_eval.diffusion.words import same_text
+from piebench_eval.diffusion.guidance import Guidance
+from piebench_eval.diffusion.loop import edit
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
@@ -20,6 +19,7 @@ from piebench_eval.models.location import LATENT_DIVISOR
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.models.precision import tf32
 from piebench_eval.recipes.plugins import plugin_errors
+from piebench_eval.runs.edit_inputs import embed_inputs, plan_guidance, plan_schedule
 from piebench_eval.runs.runner import EditResult
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.data.images import ImageLoader
     from piebench_eval.data.sample import Sample
+    from piebench_eval.diffusion.loop import EditInputs
     from piebench_eval.methods.base import Prompts
     from piebench_eval.models.base import DiffusionModel
     from piebench_eval.recipes.combination import Combination
@@ -106,21 +107,21 @@ def edit_latents(
     """
     common = combination.common
     inversion, method = INVERSIONS.get(combination.inversion), METHODS.get(combination.method)
-    schedule = ddim_schedule(model.alphas_cumprod, common.steps, common.steps_offset, common.set_alpha_to_one)
+    schedule = plan_schedule(model, common)
     inputs = encode_inputs(
         model,
         samples,
         working_resolution(model, common.resolution),
         [method.prompts(sample, combination.method_settings) for sample in samples],
         common.image_loader,
-        common.guidance,
+        plan_guidance(model, common),
         common.seed,
         read,
     )
     inverted = inversion.invert(model, inputs, schedule, combination.inversion_settings)
     prepared = method.prepare(samples, model, common.steps, combination.method_settings)
     first_step = schedule.steps - inverted.steps if common.quirks.count_skipped_steps else 0
-    latents = edit(model, inputs, inverted, prepared.controller, schedule, common.guidance, first_step)
+    latents = edit(model, inputs, inverted, prepared.controller, schedule, first_step)
     inversion_notes = inverted.notes or [[] for _ in samples]
     return latents, [[*pair[0], *pair[1]] for pair in zip(inversion_notes, prepared.notes, strict=True)]
 
@@ -131,7 +132,7 @@ def encode_inputs(
     resolution: int,
     prompts: Sequence[Prompts] | None = None,
     loader: ImageLoader = "crop",
-    guidance: float = 7.5,
+    guidance: Guidance | None = None,
     seed: int = 1234,
     read: Callable[[Path], NDArray[np.uint8]] = read_image,
 ) -> EditInputs:
@@ -159,19 +160,8 @@ def encode_inputs(
                 f"{sample.file}: is {image.shape[1]}x{image.shape[0]} after image_loader={loader}; all sizes "
                 f"of a batch must be equal and multiples of {divisor}: use image_loader=crop"
             )
-    tokenizer = model.tokenizer
-    return EditInputs(
-        latents=model.encode_images(images),
-        inversion_embeds=model.embed_prompts([text.inversion for text in texts]),
-        source_embeds=model.embed_prompts([text.source for text in texts]),
-        target_embeds=model.embed_prompts([text.target for text in texts]),
-        uncond_embeds=model.embed_prompts([""] * len(texts)),
-        negative_embeds=model.embed_prompts([text.negative for text in texts]),
-        source_is_empty=[same_text(text.source, "", tokenizer) for text in texts],
-        source_is_inversion=[same_text(text.source, text.inversion, tokenizer) for text in texts],
-        guidance=guidance,
-        seed=seed,
-    )
+    size = images[0].shape[:2]
+    return embed_inputs(model, model.encode_images(images), texts, size, guidance or Guidance(), seed)
 
 
 def working_resolution(model: DiffusionModel, resolution: int | None) -> int:

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from piebench_eval.demo.embedded import DEMO, locate
-from piebench_eval.diffusion.loop import EditInputs, plan_edit
-from piebench_eval.diffusion.schedules import ddim_schedule
-from piebench_eval.diffusion.words import same_text
+from piebench_eval.diffusion.loop import plan_edit
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.cache import Cache
+from piebench_eval.models.conditioning import Conditioning
+from piebench_eval.models.location import find_family
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.plugins import plugin_errors
+from piebench_eval.runs.edit_inputs import embed_inputs, plan_guidance, plan_schedule
 from piebench_eval.runs.estimates.edit_costs import computed_evaluations
 from piebench_eval.runs.jobs import model_spec
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.diffusion.rows import StepRows
     from piebench_eval.methods.base import Prompts
+    from piebench_eval.models.families import Family
     from piebench_eval.recipes.combination import Combination
     from piebench_eval.recipes.recipe import Recipe
     from piebench_eval.runs.store.folder import Scan
@@ -183,7 +185,8 @@ def sampling_rows(combination: Combination, sample: Sample) -> list[StepRows]:
 def _cost(dummy: _DummyModel, combination: Combination, sample: Sample) -> PlannedEvaluations:
     """Count the evaluations of inverting a sample with the dummy model, and those of its planned edit."""
     inverted, steps = _plan_edit(dummy, combination, sample)
-    evaluations, sampling = dummy.evaluations, sum(len(step.rows) for step in steps)
+    evaluations = dummy.evaluations
+    sampling = inverted.solver.stages * sum(len(step.rows) for step in steps)
     return PlannedEvaluations(
         evaluations.forward[0] + sampling, evaluations.backward[0], evaluations.reused[0], inverted.steps
     )
@@ -197,30 +200,17 @@ def _plan_edit(
     dummy.evaluations = EvaluationCounter()
     dummy.cache = dummy.caches.setdefault(model_spec(combination), Cache({}))
     method = METHODS.get(combination.method)
-    schedule = ddim_schedule(dummy.alphas_cumprod, common.steps, common.steps_offset, common.set_alpha_to_one)
+    dummy.family = find_family(common.model, common.revision, common.family)
+    schedule = plan_schedule(dummy, common)
     with plugin_errors(combination.inversion, combination.method):
         texts = method.prompts(sample, combination.method_settings)
-        uncond, *embedded = (
-            dummy.embed_prompts([text])
-            for text in ("", texts.inversion, texts.source, texts.target, texts.negative)
-        )
-        inversion_text, source, target, negative = embedded
-        inputs = EditInputs(
-            latents=torch.ones(1, 4, 8, 8),
-            inversion_embeds=inversion_text,
-            source_embeds=source,
-            target_embeds=target,
-            uncond_embeds=uncond,
-            negative_embeds=negative,
-            source_is_empty=[same_text(texts.source, "", dummy.tokenizer)],
-            source_is_inversion=[same_text(texts.source, texts.inversion, dummy.tokenizer)],
-            guidance=common.guidance,
-        )
+        guidance = plan_guidance(dummy, common)
+        inputs = embed_inputs(dummy, torch.ones(1, 4, 8, 8), [texts], (64, 64), guidance, common.seed)
         invert = INVERSIONS.get(combination.inversion).invert
         inverted = invert(dummy, inputs, schedule, combination.inversion_settings)
         controller = method.prepare([sample], dummy, common.steps, combination.method_settings).controller
         first_step = schedule.steps - inverted.steps if common.quirks.count_skipped_steps else 0
-        (steps,) = plan_edit(inputs, inverted, controller, common.guidance, first_step)
+        (steps,) = plan_edit(inputs, inverted, controller, first_step)
     return inverted, steps
 
 
@@ -233,7 +223,7 @@ class _Missing:
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
             f"evaluations are counted on a dummy model, which has no {self._part} (.{name} was read); "
-            "use model.predict_noise, and the shapes of latents and embeddings"
+            "use model.predict, and the shapes of latents and embeddings"
         )
 
 
@@ -243,6 +233,7 @@ class _DummyModel(DiffusionModel):
     ``piebench_eval.inversions.base.Inversion`` says what an inversion can use of it.
     """
 
+    family: Family  # type: ignore[misc]
     caches: dict[Any, Cache]
     numbers: dict[str, int]
 
@@ -250,24 +241,37 @@ class _DummyModel(DiffusionModel):
     def load(cls) -> _DummyModel:
         from transformers import CLIPTokenizer
 
-        tokenizer = CLIPTokenizer.from_pretrained(locate("model", DEMO), subfolder="tokenizer")
-        alphas = torch.linspace(0.999, 0.005, 1000).tolist()
-        unet, vae, text_encoder = (_Missing(part) for part in ("UNet", "autoencoder", "text encoder"))
-        dummy = cls(unet, vae, text_encoder, tokenizer, alphas, torch.device("cpu"))
+        dummy = cls(
+            vae=_Missing("autoencoder"),
+            tokenizer=CLIPTokenizer.from_pretrained(locate("model", DEMO), subfolder="tokenizer"),
+            device=torch.device("cpu"),
+            alphas_cumprod=torch.linspace(0.999, 0.005, 1000).tolist(),
+        )
         dummy.caches, dummy.numbers = {}, {}
         return dummy
 
-    def embed_prompts(self, prompts: Sequence[str]) -> torch.Tensor:
-        numbers = [self.numbers.setdefault(prompt, len(self.numbers)) for prompt in prompts]
-        return torch.tensor(numbers, dtype=torch.float32)[:, None, None].expand(-1, 77, 1).contiguous()
+    @property
+    def denoiser(self) -> Any:
+        return _Missing("denoiser")
 
-    def predict_noise(
-        self, latents: torch.Tensor, timestep: int, embeddings: torch.Tensor, samples: Sequence[int]
-    ) -> torch.Tensor:
-        # The embeddings take part, so that what is optimised through them can be differentiated.
-        noise = torch.randn_like(latents) + 0 * embeddings.mean(dim=(1, 2))[:, None, None, None]
-        self.evaluations.count(samples, noise)
-        return noise
+    unet = denoiser
+
+    @property
+    def text_encoders(self) -> dict[str, Any]:
+        return {"text_encoder": _Missing("text encoder")}
+
+    @property
+    def uncond_is_empty_prompt(self) -> bool:
+        return not self.family.zeros_for_empty_prompt
+
+    def embed_prompts(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
+        numbers = [self.numbers.setdefault(prompt, len(self.numbers)) for prompt in prompts]
+        tokens = torch.tensor(numbers, dtype=torch.float32)[:, None, None].expand(-1, 77, 1).contiguous()
+        return Conditioning(tokens)
+
+    def denoise(self, latents: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
+        # The tokens take part, so that what is optimised through them can be differentiated.
+        return torch.randn_like(latents) + 0 * conditioning.tokens.mean(dim=(1, 2))[:, None, None, None]
 
 
 def _seconds_per_evaluation(done: Mapping[EditKey, dict[str, Any]]) -> dict[str | None, float]:

@@ -25,6 +25,7 @@ class ModelSpec(NamedTuple):
     name: str
     revision: str | None
     precision: str
+    family: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _problems(combination: Combination, samples: Sequence[Sample]) -> list[str]:
 def model_spec(combination: Combination) -> ModelSpec:
     """The model of a combination."""
     common = combination.common
-    return ModelSpec(common.model, common.revision, common.precision)
+    return ModelSpec(common.model, common.revision, common.precision, common.family)
 
 
 def model_specs(recipe: Recipe) -> list[ModelSpec]:

@@ -97,7 +97,13 @@ class ModelRunner:
         asked = self._machine.deterministic
         self._deterministic = uses_deterministic_layers(model.name, self.device, model.precision, asked)
         diffusion_model = load_model(
-            model.name, model.revision, self.device, model.precision, self._machine.allow_pickle, asked
+            model.name,
+            model.revision,
+            self.device,
+            model.precision,
+            self._machine.allow_pickle,
+            asked,
+            model.family,
         )
         for combination in (self._recipe.combination(*pair) for pair in self._recipe.pairs):
             if model_spec(combination) == model:
@@ -105,9 +111,9 @@ class ModelRunner:
         fingerprint = model_fingerprint(model.name, model.revision)
         diffusion_model.cache = Cache(self._identity(model, fingerprint), self._machine.cache)
         if self._machine.checkpointing:
-            diffusion_model.unet.enable_gradient_checkpointing()
+            diffusion_model.denoiser.enable_gradient_checkpointing()
         if self._machine.compile:
-            compile_blocks(diffusion_model.unet)
+            compile_blocks(diffusion_model.denoiser)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
             self._weights_bytes = torch.cuda.memory_allocated(self.device)
@@ -129,6 +135,7 @@ class ModelRunner:
             # A model without a fingerprint is identified by its name.
             "model": fingerprint or [model.name, model.revision],
             "precision": model.precision,
+            "family": model.family,
             "device": [self.device.type, processor_name(self.device)],
             "threads": torch.get_num_threads() if threads_matter else None,
             "compiled": self._machine.compile,

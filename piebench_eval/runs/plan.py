@@ -122,7 +122,7 @@ def plan_run(
     machine = machine or MachineOptions()
     devices = split_devices(machine.devices)  # refuses names that no device of any machine has
     for model in model_specs(recipe):
-        check_model_location(model.name, machine.allow_pickle, model.revision)
+        check_model_location(model.name, machine.allow_pickle, model.revision, model.family)
         for device in devices if machine.deterministic else ():
             check_deterministic(model.precision, "cpu" if device == "auto" else device)
     check_resolutions(recipe)

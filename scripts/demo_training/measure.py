@@ -12,9 +12,11 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 from piebench_eval.demo.draw import draw
 from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.demo.scene import Scene, caption
-from piebench_eval.diffusion.ddim_sampling import ddim_invert, guide
+from piebench_eval.diffusion.guidance import guide
+from piebench_eval.diffusion.ode import invert_ode
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.models.base import DiffusionModel
+from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.models.loading import load_model
 from scripts.demo_training.data import scene
 from scripts.demo_training.recognise import Seen, recognise
@@ -99,8 +101,8 @@ def sample(model: DiffusionModel, prompts: Sequence[str], seed: int = 0) -> NDAr
     shape = (len(prompts), 4, model.unet.config.sample_size, model.unet.config.sample_size)
     latents = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(model.device)
     for level in reversed(range(1, schedule.steps + 1)):
-        both = torch.cat([uncond, cond])
-        noise = model.predict_noise(latents.repeat(2, 1, 1, 1), schedule.timestep(level), both, [0])
+        both = Conditioning.cat([uncond, cond])
+        noise = model.predict(latents.repeat(2, 1, 1, 1), schedule.timestep(level), both, [0])
         guided = guide(*noise.chunk(2), GUIDANCE)
         latents = schedule.step(latents, guided, level)
     return decode(model, latents)
@@ -112,9 +114,9 @@ def inversion_psnr(model: DiffusionModel, scenes: Sequence[Scene]) -> float:
     schedule = ddim_schedule(model.alphas_cumprod, INVERSION_STEPS)
     start = model.encode_images([draw(shown) for shown in scenes])
     cond = model.embed_prompts([caption(shown) for shown in scenes])
-    latents = ddim_invert(model, start, cond, cond, schedule)[-1]
+    latents = invert_ode(model, start, cond, cond, schedule)[-1]
     for level in reversed(range(1, schedule.steps + 1)):
-        noise = model.predict_noise(latents, schedule.timestep(level), cond, [0])
+        noise = model.predict(latents, schedule.timestep(level), cond, [0])
         latents = schedule.step(latents, noise, level)
     pairs = zip(decode(model, start), decode(model, latents), strict=True)
     return float(np.mean([psnr(one, other) for one, other in pairs]))

@@ -170,7 +170,7 @@ def beside_plain(
     side = working_resolution(diffusion_model, common.resolution)
 
     def embed(prompts: Sequence[str]) -> torch.Tensor:
-        return diffusion_model.embed_prompts(prompts).float()
+        return diffusion_model.embed_prompts(prompts).tokens
 
     def in_steps(steps: int) -> tuple[torch.Tensor, PlainModel]:
         schedule = ddim_schedule(

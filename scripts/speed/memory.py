@@ -21,8 +21,9 @@ from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.diffusion.controller import controlled
 from piebench_eval.diffusion.rows import RowBatch
 from piebench_eval.methods import METHODS
-from piebench_eval.models.base import DiffusionModel
+from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.models.decoding import GPU_BATCH
+from piebench_eval.models.sd1 import StableDiffusion
 from piebench_eval.recipes.combination import Combination
 from piebench_eval.runs.forecast import sampling_rows
 from scripts.speed.models import Size, new_text_encoder, new_unet, new_vae
@@ -95,11 +96,11 @@ def calculate_memory(
     for network in (unet, text_encoder):
         torch.nn.Module.to(network, dtype)  # diffusers' own warns of weights, and there are none
     tokenizer = CLIPTokenizer.from_pretrained(locate("model", DEMO), subfolder="tokenizer")
-    model = DiffusionModel(unet, vae, None, tokenizer, torch.empty(0), meta)
+    model = StableDiffusion(unet=unet, vae=vae, text_encoder=None, tokenizer=tokenizer, device=meta)
     latents = torch.empty(len(samples), 4, side // 8, side // 8, device=meta)
 
-    def texts(rows: int) -> torch.Tensor:
-        return torch.empty(rows, tokenizer.model_max_length, size.text, device=meta)
+    def texts(rows: int) -> Conditioning:
+        return Conditioning(torch.empty(rows, tokenizer.model_max_length, size.text, device=meta))
 
     method = METHODS.get(combination.method)
     steps = combination.common.steps
@@ -108,8 +109,8 @@ def calculate_memory(
     controller.begin_step(index, rows, (side // 8, side // 8))
 
     def step() -> None:
-        with controlled(unet, controller):
-            model.predict_noise(latents[rows.owners], 1, texts(len(rows.owners)), rows.owners)
+        with controlled(unet, controller, (side // 8, side // 8)):
+            model.predict(latents[rows.owners], 1, texts(len(rows.owners)), rows.owners)
 
     def decode() -> None:
         vae.decode(latents[:GPU_BATCH])
@@ -117,8 +118,9 @@ def calculate_memory(
     def update() -> None:
         unet.requires_grad_(False)
         with torch.enable_grad():
-            uncond = texts(len(samples)).requires_grad_()
-            model.predict_noise(latents, 1, uncond, range(len(samples))).sum().backward()
+            uncond = texts(len(samples))
+            uncond.tokens.requires_grad_()
+            model.predict(latents, 1, uncond, range(len(samples))).sum().backward()
 
     networks = (unet, vae, text_encoder)
     return Calculated(

@@ -49,7 +49,7 @@ def test_our_own_recordings(tiny, photo_bench, inversion, record_property):
     entry = INVERSIONS.get(inversion)
     inverted = entry.invert(tiny, inputs, schedule, entry.settings())
     controller = METHODS.get("p2p").prepare(samples, tiny, record_own.STEPS, record_own.SETTINGS).controller
-    edited = edit(tiny, inputs, inverted, controller, schedule, 7.5)
+    edited = edit(tiny, inputs, inverted, controller, schedule)
     trajectory = (recordings.TRAJECTORY_TOLERANCE,) * 2
     for what, found, tolerance in (
         ("z0", inputs.latents, trajectory),

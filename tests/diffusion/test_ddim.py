@@ -3,7 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piebench_eval.diffusion.ddim_sampling import ddim_invert
+from piebench_eval.diffusion.guidance import Guidance
+from piebench_eval.diffusion.ode import invert_ode
 from piebench_eval.diffusion.schedules import ddim_schedule, ddim_step
 from piebench_eval.runs.batch_editing import encode_inputs
 from scripts.demo_training.unet import sd_scheduler
@@ -59,8 +60,8 @@ def test_inversion_spends_a_row_per_step_and_two_when_guided(model, samples):
     schedule = ddim_schedule(model.alphas_cumprod, 5)
     for guidance, rows in ((1.0, 5), (2.5, 10)):
         model.evaluations = EvaluationCounter()
-        trajectory = ddim_invert(
-            model, inputs.latents, inputs.source_embeds, inputs.uncond_embeds, schedule, guidance
+        trajectory = invert_ode(
+            model, inputs.latents, inputs.source_embeds, inputs.uncond_embeds, schedule, Guidance(guidance)
         )
         assert trajectory.shape == (6, 2, 4, 16, 16)
         assert model.evaluations.forward == {0: rows, 1: rows}

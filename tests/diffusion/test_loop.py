@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from piebench_eval.diffusion.controller import AttentionController, controlled
+from piebench_eval.diffusion.guidance import Guidance
 from piebench_eval.diffusion.loop import edit
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.errors import PiebenchError
@@ -30,7 +31,7 @@ def run_edit(model, samples, inversion, steps, settings=SETTINGS):
     entry = INVERSIONS.get(inversion)
     inverted = entry.invert(model, inputs, schedule, entry.settings())
     controller = METHODS.get("p2p").prepare(samples, model, steps, settings).controller
-    return edit(model, inputs, inverted, controller, schedule, 7.5)
+    return edit(model, inputs, inverted, controller, schedule)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_processors_are_put_back_after_an_error(model, samples):
     entry = INVERSIONS.get("direct")
     inverted = entry.invert(model, inputs, schedule, entry.settings())
     with pytest.raises(Broken):
-        edit(model, inputs, inverted, BrokenController(num_samples=1), schedule, 7.5)
+        edit(model, inputs, inverted, BrokenController(num_samples=1), schedule)
     assert model.unet.attn_processors == before
     assert not model.unet.mid_block._forward_hooks
 
@@ -145,18 +146,21 @@ def test_a_module_that_the_unet_lacks_is_named(model, samples):
     class Hopeful(AttentionController):
         hooked_modules = ("up_blocks.9",)
 
-    with pytest.raises(PiebenchError, match=r"no module up_blocks\.9"), controlled(model.unet, Hopeful(1)):
+    with (
+        pytest.raises(PiebenchError, match=r"no module up_blocks\.9"),
+        controlled(model.unet, Hopeful(1), (16, 16)),
+    ):
         pass
 
 
 def test_guidance_one_needs_no_unconditional_row(model, samples):
     schedule = ddim_schedule(model.alphas_cumprod, 10)
-    inputs = encode_inputs(model, [samples[UNBLENDED]], 128)
+    inputs = encode_inputs(model, [samples[UNBLENDED]], 128, guidance=Guidance(1.0))
     entry = INVERSIONS.get("direct")
     inverted = entry.invert(model, inputs, schedule, entry.settings())
     controller = METHODS.get("p2p").prepare([samples[UNBLENDED]], model, 10, SETTINGS).controller
     model.evaluations = EvaluationCounter()
-    edit(model, inputs, inverted, controller, schedule, 1.0)
+    edit(model, inputs, inverted, controller, schedule)
     assert model.evaluations.forward[0] == 6 * 2 + 4
 
 
@@ -168,6 +172,6 @@ def test_other_resolutions(model, samples, resolution):
     entry = INVERSIONS.get("ddim")
     inverted = entry.invert(model, inputs, schedule, entry.settings())
     controller = METHODS.get("p2p").prepare(samples[:2], model, 3, SETTINGS).controller
-    edited = edit(model, inputs, inverted, controller, schedule, 7.5)
+    edited = edit(model, inputs, inverted, controller, schedule)
     assert edited.shape == (2, 4, resolution // 8, resolution // 8)
     assert edited.isfinite().all()

@@ -1,34 +1,36 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piebench_eval.diffusion.rows import Row, RowBatch, SourceReads, plan_rows
+from piebench_eval.diffusion.rows import GuidedBranches, Row, RowBatch, SourceReads, plan_rows
 
 READS = st.lists(
     st.builds(SourceReads, uncond=st.booleans(), cond=st.booleans(), latent=st.booleans()), max_size=12
 )
-GUIDANCE = st.sampled_from([1.0, 7.5])
+GUIDED = st.builds(GuidedBranches, source=st.booleans(), target=st.booleans())
+BOTH = GuidedBranches(True, True)
 
 
-@given(READS, st.booleans(), GUIDANCE, st.booleans(), st.booleans())
+@given(READS, st.booleans(), GUIDED, st.booleans(), st.sampled_from([1, 2]))
 def test_everything_that_is_read_is_computed_and_nothing_else(
-    reads, known, guidance, source_uncond_is_cond, bends
+    reads, known, guided, source_uncond_is_cond, stages
 ):
-    plan = plan_rows(reads, known, guidance, source_uncond_is_cond, bends)
+    plan = plan_rows(reads, known, guided, source_uncond_is_cond, stages)
     for step, (read, computed) in enumerate(zip(reads, plan, strict=True)):
         later = read.latent or any(any(other) for other in reads[step + 1 :])
-        assert computed.moves_source == (later and not known)
-        guided = guidance != 1 or bends
-        needs_uncond = guided and (read.uncond or computed.moves_source)
+        # Between the levels a source that is read is where its own output leads.
+        within = stages == 2 and (read.uncond or read.cond)
+        assert computed.moves_source == ((later and not known) or within)
+        needs_uncond = (guided.target and read.uncond) or (guided.source and computed.moves_source)
         needs_cond = read.cond or computed.moves_source or (source_uncond_is_cond and needs_uncond)
         assert (Row.SOURCE_COND in computed.rows) == needs_cond
         assert (Row.SOURCE_UNCOND in computed.rows) == (needs_uncond and not source_uncond_is_cond)
         assert Row.TARGET_COND in computed.rows
-        assert (Row.TARGET_UNCOND in computed.rows) == guided
+        assert (Row.TARGET_UNCOND in computed.rows) == guided.target
 
 
 @given(st.lists(READS.filter(lambda reads: len(reads) >= 1), min_size=1, max_size=5))
 def test_positions_find_every_row(reads):
-    steps = [plan_rows(of_sample, False, 7.5)[0] for of_sample in reads]
+    steps = [plan_rows(of_sample, False, BOTH)[0] for of_sample in reads]
     batch = RowBatch.of_step(steps)
     assert len(batch.owners) == sum(len(step.rows) for step in steps)
     for row, samples in batch.samples_by_row.items():
@@ -41,7 +43,7 @@ def test_positions_find_every_row(reads):
 def test_one_source_row_stands_for_both_halves():
     read = [SourceReads(uncond=True, cond=True)]
     alone, shared = (
-        plan_rows(read, True, 7.5, source_uncond_is_cond)[0] for source_uncond_is_cond in (False, True)
+        plan_rows(read, True, BOTH, source_uncond_is_cond)[0] for source_uncond_is_cond in (False, True)
     )
     batch = RowBatch.of_step([alone, shared])
     assert len(batch.owners) == 4 + 3

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from piebench_eval.data.pie_bench import load_pie_bench
-from piebench_eval.diffusion.ddim_sampling import ddim_invert
+from piebench_eval.diffusion.ode import invert_ode
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.methods.p2p import P2PSettings
 from piebench_eval.models.loading import load_model
@@ -32,7 +32,7 @@ def record(folder: Path) -> dict[str, np.ndarray]:
     arrays = {}
     for sample in load_pie_bench(save_photo_bench(folder / "data")):
         inputs = encode_inputs(model, [sample], RESOLUTION)
-        trajectory = ddim_invert(model, inputs.latents, inputs.source_embeds, inputs.uncond_embeds, schedule)
+        trajectory = invert_ode(model, inputs.latents, inputs.source_embeds, inputs.uncond_embeds, schedule)
         arrays[f"{sample.id}/z0"] = inputs.latents.numpy()
         arrays[f"{sample.id}/xT"] = trajectory[-1].numpy()
         for inversion in ("ddim", "direct"):

@@ -24,7 +24,7 @@ def test_latents(deterministic_model, samples, recording, inversion):
     entry = INVERSIONS.get(inversion)
     inverted = entry.invert(model, inputs, schedule, entry.settings())
     controller = METHODS.get("p2p").prepare(samples, model, STEPS, SETTINGS).controller
-    edited = edit(model, inputs, inverted, controller, schedule, 7.5)
+    edited = edit(model, inputs, inverted, controller, schedule)
     for place, sample in enumerate(samples):
         np.testing.assert_allclose(inputs.latents[place], recording[f"{sample.id}/z0"][0], atol=5e-5)
         np.testing.assert_allclose(inverted.trajectory[-1][place], recording[f"{sample.id}/xT"][0], atol=5e-5)

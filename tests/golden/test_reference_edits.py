@@ -13,6 +13,7 @@ from piebench_eval.inversions import INVERSIONS
 from piebench_eval.inversions.null_text import NullTextSettings, SourceStep, optimise_step
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.p2p import P2PSettings
+from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
 from tests.golden.recordings import (
@@ -119,7 +120,8 @@ def test_edit_friendly_latents(golden, reference, case):
     found, expected = inverted.trajectory[1:, 0], recording["xts"][1 : inverted.steps + 1]
     np.testing.assert_allclose(found, expected, atol=TRAJECTORY_TOLERANCE, rtol=0)
     np.testing.assert_array_equal(recording["xT"], expected[-1])
-    maps = inverted.variance_noise[:, 0, :, ::8, ::8]
+    sigmas = torch.tensor([schedule.sigma(level) or 1 for level in range(1, inverted.steps + 1)])
+    maps = (inverted.offsets / sigmas[:, None, None, None, None])[:, 0, :, ::8, ::8]
     np.testing.assert_allclose(maps, recording["zs_strided"][: inverted.steps], atol=2e-4, rtol=0)
 
 
@@ -192,8 +194,8 @@ def test_blend_mask(golden, reference, paper, monkeypatch):
 
 def test_text_embeddings_are_padded_and_truncated(reference):
     embeddings = reference.embed_prompts(["", "a cat", "a cat " * 100])
-    assert embeddings.shape == (3, 77, 32)
-    assert torch.isfinite(embeddings).all()
+    assert embeddings.tokens.shape == (3, 77, 32)
+    assert torch.isfinite(embeddings.tokens).all()
 
 
 def test_null_text_begins_alike(golden, reference, paper):
@@ -205,13 +207,15 @@ def test_null_text_begins_alike(golden, reference, paper):
     wanted = ddim.invert(reference, inputs, schedule, ddim.settings()).trajectory
     timestep = schedule.timesteps[STEPS - 1]
     with torch.no_grad():
-        cond = reference.predict_noise(wanted[-1], timestep, inputs.inversion_embeds, [0])
-    step = SourceStep(reference, wanted[-1], cond, schedule, STEPS, inputs.guidance)
+        cond = reference.predict(wanted[-1], timestep, inputs.inversion_embeds, [0])
+    step = SourceStep(
+        reference, wanted[-1], cond, inputs.uncond_embeds, schedule, STEPS, inputs.guidance.of_source
+    )
     reference.evaluations = EvaluationCounter()
     settings = paper.combination("null_text", "p2p").inversion_settings
-    found = optimise_step(step, inputs.uncond_embeds, wanted[STEPS - 1], 0, settings)
+    found = optimise_step(step, inputs.uncond_embeds.tokens, wanted[STEPS - 1], 0, settings)
     assert reference.evaluations.backward[0] == recording["null_n_inner"][0]
-    moved = (found - inputs.uncond_embeds)[0, :, :8]
+    moved = (found - inputs.uncond_embeds.tokens)[0, :, :8]
     assert moved.abs().max() > 1e-2
     expected = torch.from_numpy(recording["uncond_embeddings_first8"][0])
     torch.testing.assert_close(found[0, :, :8], expected, atol=1e-4, rtol=0)
@@ -226,13 +230,13 @@ def test_null_text_stops_early(golden, reference, steps):
     recording = np.load(golden / "extra" / "null_text_early_stop.npz")
     schedule = ddim_schedule(reference.alphas_cumprod, STEPS)
     trajectory = torch.from_numpy(recording["trajectory"])[:, None]
-    cond_text = torch.from_numpy(recording["cond"])
+    cond_text = Conditioning(torch.from_numpy(recording["cond"]))
     embeddings, latents = torch.from_numpy(recording["uncond_init"]), trajectory[-1]
     for index, expected in enumerate(recording["n_inner"][:steps]):
         level = STEPS - index
         with torch.no_grad():
-            cond = reference.predict_noise(latents, schedule.timesteps[level - 1], cond_text, [0])
-        step = SourceStep(reference, latents, cond, schedule, level, guidance=7.5)
+            cond = reference.predict(latents, schedule.timesteps[level - 1], cond_text, [0])
+        step = SourceStep(reference, latents, cond, cond_text, schedule, level, guidance=7.5)
         reference.evaluations = EvaluationCounter()
         optimise_step(step, embeddings, trajectory[level - 1], index, NullTextSettings())
         assert abs(reference.evaluations.backward[0] - int(expected)) <= 1

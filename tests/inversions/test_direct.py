@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from piebench_eval.diffusion.ddim_sampling import guide
+from piebench_eval.diffusion.guidance import guide
 from piebench_eval.diffusion.schedules import ddim_step
 from piebench_eval.inversions.ddim import TrajectorySettings, ddim_trajectory
 from piebench_eval.inversions.direct import DirectSettings, direct
@@ -48,11 +48,11 @@ def test_a_part_of_it_leads_where_the_equation_says(
     for share, level in zip(shares, range(STEPS, 0, -1), strict=True):
         time = schedule.timesteps[level - 1]
         cond, uncond = (
-            model.predict_noise(latents, time, text, everyone)
+            model.predict(latents, time, text, everyone)
             for text in (inputs.source_embeds, inputs.uncond_embeds)
         )
         alphas = schedule.alphas[level], schedule.alphas[level - 1]
-        step = ddim_step(latents, guide(uncond, cond, inputs.guidance), *alphas)
+        step = ddim_step(latents, guide(uncond, cond, inputs.guidance.of_source), *alphas)
         latents = step + share * (inverted[level - 1] - step)
         torch.testing.assert_close(result.trajectory[level - 1], latents, atol=1e-4, rtol=0)
 

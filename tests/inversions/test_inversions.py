@@ -5,15 +5,16 @@ import dataclasses
 import pytest
 import torch
 
-from piebench_eval.diffusion.ddim_sampling import guide
+from piebench_eval.diffusion.guidance import Guidance, guide
 from piebench_eval.diffusion.loop import edit
-from piebench_eval.diffusion.schedules import ddim_schedule, ddim_step
+from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.runs.batch_editing import encode_inputs
 from tests.inversions.conftest import STEPS
+from tests.support.sampling import step_along
 
 GUIDANCE = 7.5
 
@@ -30,10 +31,9 @@ def source_end(model, inputs, schedule, inverted, guidance=GUIDANCE):
     for level in reversed(range(1, inverted.steps + 1)):
         uncond = inputs.uncond_embeds if inverted.uncond_embeds is None else inverted.uncond_embeds[level - 1]
         timestep = schedule.timesteps[level - 1]
-        cond = model.predict_noise(latents, timestep, inputs.source_embeds, everyone)
-        noise = guide(model.predict_noise(latents, timestep, uncond, everyone), cond, guidance)
-        fresh = None if inverted.variance_noise is None else inverted.variance_noise[level - 1]
-        latents = ddim_step(latents, noise, schedule.alphas[level], schedule.alphas[level - 1], fresh)
+        cond = model.predict(latents, timestep, inputs.source_embeds, everyone)
+        noise = guide(model.predict(latents, timestep, uncond, everyone), cond, guidance)
+        latents = step_along(inverted, schedule, latents, noise, level)
     return latents
 
 
@@ -66,7 +66,10 @@ def test_null_text_in_a_batch_is_null_text_alone(model, samples, inputs, schedul
     for place, sample in enumerate(samples[:2]):
         alone = invert("null_text", model, encode_inputs(model, [sample], 128), schedule)
         torch.testing.assert_close(
-            together.uncond_embeds[:, place], alone.uncond_embeds[:, 0], atol=2e-2, rtol=0
+            torch.stack([step.tokens[place] for step in together.uncond_embeds]),
+            torch.stack([step.tokens[0] for step in alone.uncond_embeds]),
+            atol=2e-2,
+            rtol=0,
         )
 
 
@@ -80,8 +83,8 @@ def test_edit_friendly_retraces_its_noised_pictures(model, inputs, schedule):
     inverted = invert("edit_friendly", model, inputs, schedule)
     end = source_end(model, inputs, schedule, inverted, guidance=1.0)
     torch.testing.assert_close(end, inverted.trajectory[0], atol=1e-4, rtol=0)
-    assert inverted.variance_noise[0].count_nonzero() == 0
-    assert all(noise.count_nonzero() for noise in inverted.variance_noise[1:])
+    assert inverted.offsets[0].count_nonzero() == 0
+    assert all(noise.count_nonzero() for noise in inverted.offsets[1:])
 
 
 @pytest.mark.parametrize(("steps", "kept"), [(50, 38), (10, 8), (20, 16), (2, 2)])
@@ -97,11 +100,11 @@ def test_with_equal_prompts_and_no_guidance_edit_friendly_changes_nothing(model,
         type(sample)(**{**vars(sample), "marked_target_prompt": sample.marked_source_prompt})
         for sample in samples[:2]
     ]
-    equal = encode_inputs(model, same, 128)
+    equal = encode_inputs(model, same, 128, guidance=Guidance(1.0))
     inverted = invert("edit_friendly", model, equal, schedule)
     method = METHODS.get("p2p")
     controller = method.prepare(same, model, STEPS, method.settings(blend_word_weight=1)).controller
-    target = edit(model, equal, inverted, controller, schedule, guidance=1.0)
+    target = edit(model, equal, inverted, controller, schedule)
     torch.testing.assert_close(target, inverted.trajectory[0], atol=1e-4, rtol=0)
 
 
@@ -123,7 +126,9 @@ def test_a_cache_tells_guidance_scales_of_the_edit_apart(model, inputs, schedule
     model.cache = Cache({})
     try:
         found = [
-            invert(name, model, dataclasses.replace(inputs, guidance=guidance), schedule, **settings)
+            invert(
+                name, model, dataclasses.replace(inputs, guidance=Guidance(guidance)), schedule, **settings
+            )
             for guidance in (2.5, 7.5)
         ]
     finally:

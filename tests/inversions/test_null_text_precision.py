@@ -15,7 +15,8 @@ from piebench_eval.inversions.null_text import (
     null_text,
     optimise_step,
 )
-from piebench_eval.models.base import DiffusionModel
+from piebench_eval.models.conditioning import Conditioning
+from piebench_eval.models.sd1 import StableDiffusion
 from scripts.demo_training.unet import sd_scheduler
 from tests.support.weights import fill
 
@@ -55,10 +56,12 @@ def tensors():
 def step_at(unet, dtype, latents, cond):
     schedule = ddim_schedule(sd_scheduler().alphas_cumprod.tolist(), 10)
     half = torch.nn.Module.to(copy.deepcopy(unet), dtype)  # diffusers' own warns of layers that are not there
-    model = DiffusionModel(half, None, None, None, (), torch.device("cpu"))
+    model = StableDiffusion(
+        unet=half, vae=None, text_encoder=None, tokenizer=None, device=torch.device("cpu")
+    )
     with torch.no_grad():
-        noise = model.predict_noise(latents, schedule.timesteps[LEVEL - 1], cond, EVERYONE)
-    return SourceStep(model, latents, noise, schedule, LEVEL, 7.5)
+        noise = model.predict(latents, schedule.timesteps[LEVEL - 1], Conditioning(cond), EVERYONE)
+    return SourceStep(model, latents, noise, Conditioning(cond), schedule, LEVEL, 7.5)
 
 
 def losses_of(step, embeddings, wanted):
@@ -113,6 +116,7 @@ def test_an_update_whose_gradient_is_not_finite_is_skipped_for_its_sample_alone(
 def test_skipped_updates_are_told(unet, tensors, monkeypatch):
     latents, uncond, cond = tensors
     model = step_at(unet, torch.float16, latents, cond).model
+    cond, uncond = Conditioning(cond), Conditioning(uncond)
     inputs = EditInputs(latents, cond, cond, cond, uncond, uncond, [False] * 2, [True] * 2)
     monkeypatch.setattr(LossScale, "of_model", lambda unet, latents: LossScale(2.0**60, 2, latents.device))
     schedule = ddim_schedule(sd_scheduler().alphas_cumprod.tolist(), 1)

@@ -4,7 +4,7 @@ import dataclasses
 
 import torch
 
-from piebench_eval.diffusion.rows import RowBatch, plan_rows
+from piebench_eval.diffusion.rows import GuidedBranches, RowBatch, plan_rows
 from piebench_eval.methods.pnp import FEATURE_MODULE, PNP, PnPController, PnPSettings
 from piebench_eval.models.attention import AttentionLayer, plain_attention
 from piebench_eval.quirks import Quirks
@@ -13,7 +13,7 @@ from piebench_eval.quirks import Quirks
 def control_at(step):
     controller = PnPController(num_samples=2, feature_steps=8, attention_steps=5)
     reads = [[read] for read in controller.source_reads(step)]
-    rows = RowBatch.of_step([plan_rows(read, True, 7.5)[0] for read in reads])
+    rows = RowBatch.of_step([plan_rows(read, True, GuidedBranches(True, True))[0] for read in reads])
     controller.begin_step(step, rows, (8, 8))
     return controller
 
@@ -28,10 +28,12 @@ def test_features_and_attention_come_from_the_source_in_their_steps():
     query, key, value = (states(seed) for seed in (1, 2, 3))
     copied = [0, 1, 0, 1, 0, 1]
     injected = plain_attention(query[copied], key[copied], value)
-    assert torch.equal(control_at(4).attend(AttentionLayer("self", 8), query, key, value), injected)
+    assert torch.equal(
+        control_at(4).attend(AttentionLayer("self", 8, 1, (8, 8)), query, key, value), injected
+    )
     own = plain_attention(query, key, value)
     for step, layer in ((5, ("self", 8)), (4, ("self", 7)), (4, ("cross", 9))):
-        assert torch.equal(control_at(step).attend(AttentionLayer(*layer), query, key, value), own)
+        assert torch.equal(control_at(step).attend(AttentionLayer(*layer, 1, (8, 8)), query, key, value), own)
 
 
 def test_after_the_windows_the_source_is_not_read():

@@ -8,6 +8,7 @@ from diffusers.models.resnet import ResnetBlock2D
 
 from piebench_eval.diffusion.controller import AttentionController, controlled
 from piebench_eval.models.compile import compile_blocks
+from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.models.loading import load_model
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.batch_editing import edit_latents
@@ -96,10 +97,10 @@ def test_a_hook_in_a_compiled_block_is_heeded_and_leaves_nothing_behind(compiled
 
     latents, text = torch.ones(1, 4, 16, 16), torch.ones(1, 77, compiled.unet.config.cross_attention_dim)
     with torch.no_grad():
-        plain = compiled.predict_noise(latents, 1, text, [0])
-        with controlled(compiled.unet, Hooked(1)):
-            hooked = compiled.predict_noise(latents, 1, text, [0])
-        again = compiled.predict_noise(latents, 1, text, [0])
+        plain = compiled.predict(latents, 1, Conditioning(text), [0])
+        with controlled(compiled.unet, Hooked(1), (16, 16)):
+            hooked = compiled.predict(latents, 1, Conditioning(text), [0])
+        again = compiled.predict(latents, 1, Conditioning(text), [0])
     assert not torch.equal(plain, hooked)
     assert torch.equal(plain, again)
     assert compiled.unet.up_blocks[1].resnets[1]._compiled_call_impl is not None

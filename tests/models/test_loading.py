@@ -166,8 +166,8 @@ def test_half_precision_is_for_the_unet_only(tiny_model, model, precision):
     half = load_model(str(tiny_model), precision=precision)
     assert half.unet.dtype != torch.float32 and half.vae.dtype == torch.float32
     latents, embeddings = torch.randn(1, 4, 16, 16), model.embed_prompts(["a cat"])
-    noise = half.predict_noise(latents, 1, half.embed_prompts(["a cat"]), [0])
-    expected = model.predict_noise(latents, 1, embeddings, [0])
+    noise = half.predict(latents, 1, half.embed_prompts(["a cat"]), [0])
+    expected = model.predict(latents, 1, embeddings, [0])
     assert noise.dtype == torch.float32
     assert 0 < (noise - expected).abs().max() < 0.1 * expected.abs().max()
 

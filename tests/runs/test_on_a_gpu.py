@@ -53,7 +53,7 @@ class OnAGpu:
         settings = of_method.settings(**OF_METHODS.get(method, {}))
         controller = of_method.prepare(self.samples, self.model, STEPS, settings).controller
         with HostToDevice() as traffic:
-            latents = edit(self.model, self.inputs, inverted, controller, self.schedule, 7.5)
+            latents = edit(self.model, self.inputs, inverted, controller, self.schedule)
         return latents, dict(traffic.copies)
 
 
@@ -88,7 +88,8 @@ def test_a_combination_stays_on_the_device(on_a_gpu, inversion, method):
 @pytest.mark.parametrize("inversion", INVERSIONS.names())
 def test_an_inversion_stays_on_the_device(on_a_gpu, inversion):
     inverted, copied, _ = on_a_gpu.invert(inversion)
-    tensors = [inverted.trajectory, inverted.uncond_embeds, inverted.variance_noise]
+    tokens = [step.tokens for step in inverted.uncond_embeds or ()]
+    tensors = [inverted.trajectory, inverted.offsets, *tokens]
     assert {(t.device, t.dtype) for t in tensors if t is not None} == {(CUDA, torch.float32)}
     # Noise is drawn on the host, for all levels, and copied as a whole.
     assert copied == ({"_to_copy": 1} if inversion == "edit_friendly" else {})

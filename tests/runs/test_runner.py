@@ -72,13 +72,13 @@ def test_tf32_is_of_the_recipe(recipe, precision, photo_bench, tmp_path, monkeyp
 
     chosen = build_recipe({**json.loads(recipe.model_dump_json()), "precision": precision}, {}, "test")
     assert (chosen.hash != recipe.hash) == (precision == "tf32")
-    seen, predict = set(), DiffusionModel.predict_noise
+    seen, predict = set(), DiffusionModel.predict
 
     def watched(*arguments):
         seen.add(switches())
         return predict(*arguments)
 
-    monkeypatch.setattr(DiffusionModel, "predict_noise", watched)
+    monkeypatch.setattr(DiffusionModel, "predict", watched)
     run(chosen, photo_bench, tmp_path / "run", ONE)
     assert seen == {(precision == "tf32",) * 2}
     assert switches() == (False, False)

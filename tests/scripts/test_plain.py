@@ -27,7 +27,9 @@ def plainly(diffusion_model, combination, sample):
     """Edited latents, and the rows forward and backward."""
     z0 = encode_inputs(diffusion_model, [sample], SIDE, loader=combination.common.image_loader).latents
     schedule = ddim_schedule(diffusion_model.alphas_cumprod, STEPS)
-    with plain_model(diffusion_model.unet, diffusion_model.embed_prompts) as model:
+    with plain_model(
+        diffusion_model.unet, lambda prompts: diffusion_model.embed_prompts(prompts).tokens
+    ) as model:
         edited = plain_edit(model, combination, sample, z0, schedule, diffusion_model.tokenizer)
     return edited, (model.forward, model.backward)
 

@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from piebench_eval.models.base import DiffusionModel
+from piebench_eval.models.sd1 import StableDiffusion
 from scripts.demo_training.unet import sd_scheduler
 from scripts.speed.models import SIZES, new_text_encoder, new_vae
 
@@ -27,7 +27,14 @@ def fake_model(tokenizer, dtype):
         unet = _make(_new_unet, dtype)
         text_encoder = _make(lambda: new_text_encoder(SIZES["tiny"]), dtype)
         vae = _make(lambda: new_vae(SIZES["tiny"]), torch.float32)
-        yield DiffusionModel(unet, vae, text_encoder, tokenizer, _ALPHAS, CUDA)
+        yield StableDiffusion(
+            unet=unet,
+            vae=vae,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            alphas_cumprod=_ALPHAS,
+            device=CUDA,
+        )
 
 
 def _make(new, dtype):

@@ -15,4 +15,7 @@ def marked(inversion, method, *arguments):
     return pytest.param(inversion, method, *arguments, marks=pytest.mark.slow if repeats else [])
 
 
+CONTROLLING = [name for name in METHODS.names() if METHODS.get(name).attention]
+"""Methods that read the source branch."""
+
 EVERY_PAIR = [marked(inversion, method) for inversion in INVERSIONS.names() for method in METHODS.names()]

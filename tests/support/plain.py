@@ -12,5 +12,7 @@ def plain_edit(diffusion_model, schedule, sample, z0, inversion, settings):
     combination = Combination(
         inversion, "p2p", found, settings, CommonSettings(model="demo", steps=schedule.steps)
     )
-    with plain_model(diffusion_model.unet, diffusion_model.embed_prompts) as model:
+    with plain_model(
+        diffusion_model.unet, lambda prompts: diffusion_model.embed_prompts(prompts).tokens
+    ) as model:
         return edit.plain_edit(model, combination, sample, z0, schedule, diffusion_model.tokenizer)

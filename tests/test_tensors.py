@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piebench_eval.diffusion.indexing import device_index, take
+from piebench_eval.tensors import device_index, take
 
 PLACES = st.lists(st.integers(0, 6), max_size=9)
 

@@ -1,4 +1,4 @@
-"""Whether a model is a Stable Diffusion 1.x: known from its configurations and the headers of its weights."""
+"""Whether a model is of a family: known from its configurations and the headers of its weights."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from piebench_eval.errors import PiebenchError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from piebench_eval.models.families import Family
+
 _INPUTS = {7: "an upscaler", 8: "InstructPix2Pix", 9: "an inpainting model"}
 """What takes more channels than a latent's four."""
 
@@ -16,21 +18,24 @@ _LORA = (".lora_A.", ".lora_B.", ".lora.down.", ".lora.up.", ".lora_down.", ".lo
 """How names go on where a LoRA is attached."""
 
 
-def check_family(configs: Mapping[str, Mapping[str, Any]], model: str) -> None:
-    """Refuse a model that the inputs and the noise schedule of Stable Diffusion 1.x do not fit.
+def check_family(configs: Mapping[str, Mapping[str, Any]], model: str, family: Family) -> None:
+    """Refuse a model that the inputs and the noise schedule of its family do not fit.
 
     Args:
         configs: by part (``unet``, ``vae``, ``text_encoder``, ``scheduler``) its configuration.
         model: what ``--model`` says.
+        family: the family that it is taken for.
 
     Raises:
         PiebenchError: it names the file, the field and what is wrong with it.
     """
-    for problem in _problems(configs):
-        raise PiebenchError(
-            f"--model {model}: {problem}; give a Stable Diffusion 1.x model, such as "
-            "CompVis/stable-diffusion-v1-4"
-        )
+    for problem in _problems(configs, family):
+        raise PiebenchError(f"--model {model}: {problem}; give {wanted_model(family)}")
+
+
+def wanted_model(family: Family) -> str:
+    """What to give in place of a model that is not of a family."""
+    return f"a {family.title} model, such as {family.example}"
 
 
 def check_shapes(
@@ -76,7 +81,7 @@ _TELLING = {
 """Tensors whose shape a field of the configuration gives: the name's end, the axis, the field."""
 
 
-def _problems(configs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _problems(configs: Mapping[str, Mapping[str, Any]], family: Family) -> Iterator[str]:
     unet, text_encoder = configs["unet"], configs["text_encoder"]
     channels, width = unet.get("in_channels", 4), unet.get("cross_attention_dim")
     for part, field, wanted in (
@@ -88,15 +93,15 @@ def _problems(configs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     kind = str(text_encoder.get("model_type", "clip_text_model"))
     if not kind.startswith("clip"):
         yield f"text_encoder/config.json says model_type {kind}, which is not CLIP's"
-    if unet.get("addition_embed_type"):
+    if unet.get("addition_embed_type") and family.name != "sdxl":
         yield (
             f"unet/config.json says addition_embed_type {unet['addition_embed_type']}: the UNet wants more "
             "than a timestep and a text embedding (Stable Diffusion XL?)"
         )
-    if unet.get("time_cond_proj_dim"):
+    if unet.get("time_cond_proj_dim") and family.name != "lcm":
         yield (
             f"unet/config.json says time_cond_proj_dim {unet['time_cond_proj_dim']}: the UNet takes the "
-            "guidance scale as an input (a latent consistency model?)"
+            "guidance scale as an input (a latent consistency model? then set family=lcm)"
         )
     for field in ("class_embed_type", "num_class_embeds", "encoder_hid_dim"):
         if unet.get(field):
@@ -108,6 +113,8 @@ def _problems(configs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     if latents != 4:
         yield f"vae/config.json says latent_channels {latents}, not 4"
     hidden = text_encoder.get("hidden_size", width)
+    if family.name == "sdxl":
+        hidden += configs["text_encoder_2"].get("hidden_size", 0)
     if width is not None and width != hidden:
         yield (
             f"unet/config.json says cross_attention_dim {width}, but text_encoder/config.json hidden_size "
@@ -117,7 +124,7 @@ def _problems(configs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     if activation not in ("quick_gelu", "gelu"):
         yield f"text_encoder/config.json says hidden_act {activation}, which no CLIP has"
     prediction = configs["scheduler"].get("prediction_type", "epsilon")
-    if prediction != "epsilon":
+    if prediction != family.predicts and family.predicts == "epsilon":
         yield (
             f"scheduler/scheduler_config.json says prediction_type {prediction!r}, and the inversions here "
             "need a model that predicts epsilon"

@@ -1,0 +1,119 @@
+"""Inversion and sampling along a schedule's ordinary differential equation: DDIM's, or a flow's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from piebench_eval.diffusion.guidance import Guidance, guide
+
+if TYPE_CHECKING:
+    from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.models.base import DiffusionModel
+    from piebench_eval.models.conditioning import Conditioning
+
+UNGUIDED = Guidance(1.0)
+
+
+def predict_guided(
+    model: DiffusionModel,
+    latents: torch.Tensor,
+    timestep: float,
+    cond: Conditioning,
+    uncond: Conditioning,
+    guidance: Guidance,
+) -> torch.Tensor:
+    """What the model predicts for latents of the source branch under guidance.
+
+    Args:
+        model: the model.
+        latents: ``[samples, channels, h, w]``.
+        timestep: the model's time.
+        cond: of each sample.
+        uncond: of each sample, unconditional; read only if the guidance needs it.
+        guidance: its source scale is applied.
+
+    Returns:
+        Shape of ``latents``.
+    """
+    samples = range(len(latents))
+    scale = guidance.of_source
+    if guidance.policy == "embedded":
+        return model.predict(latents, timestep, cond.with_guidance(scale), samples)
+    output = model.predict(latents, timestep, cond, samples)
+    if not guidance.needs_uncond(scale):
+        return output
+    return guide(model.predict(latents, timestep, uncond, samples), output, scale)
+
+
+@torch.no_grad()
+def invert_ode(
+    model: DiffusionModel,
+    latents: torch.Tensor,
+    cond: Conditioning,
+    uncond: Conditioning,
+    schedule: Schedule,
+    guidance: Guidance = UNGUIDED,
+    evaluate_at: Literal["next", "own"] = "next",
+    refinements: int = 0,
+) -> torch.Tensor:
+    """Invert images to noise: the step of DDIM (section 4.3) or Euler, reversed.
+
+    The output for the step from level k - 1 to k is predicted on the latent of level k - 1: the approximation
+    that makes the inversion inexact. Refinements predict it on the latent of level k found so far instead;
+    their fixed point is the exact inverse of sampling (Pan et al., AIDI, ICCV 2023).
+
+    Args:
+        model: the model.
+        latents: encoded images ``[samples, channels, h, w]``.
+        cond: of the source prompts, one row per sample.
+        uncond: unconditional, likewise; read only if the guidance needs it.
+        schedule: the noise schedule.
+        guidance: its source scale is applied.
+        evaluate_at: the model's time in that step: of the ``next`` level, k, or of the latent's ``own``.
+        refinements: fixed-point iterations per step.
+
+    Returns:
+        The trajectory ``[steps + 1, samples, channels, h, w]``, from level 0 (the image) to level N.
+    """
+    trajectory = [latents]
+    for k in range(1, schedule.steps + 1):
+        time = schedule.timestep(k if evaluate_at == "next" else k - 1)
+        z = trajectory[-1]
+        output = predict_guided(model, z, time, cond, uncond, guidance)
+        found = schedule.inverse_step(z, output, k)
+        for _ in range(refinements):
+            output = predict_guided(model, found, schedule.timestep(k), cond, uncond, guidance)
+            found = schedule.inverse_step(z, output, k)
+        trajectory.append(found)
+    return torch.stack(trajectory)
+
+
+@torch.no_grad()
+def sample_ode(
+    model: DiffusionModel,
+    noise: torch.Tensor,
+    cond: Conditioning,
+    uncond: Conditioning,
+    schedule: Schedule,
+    guidance: Guidance = UNGUIDED,
+) -> torch.Tensor:
+    """Sample latents, by default unguided: from inverted latents, reconstructions with the inversion's error.
+
+    Args:
+        model: the model.
+        noise: latents of level N ``[samples, channels, h, w]``.
+        cond: of the prompts, one row per sample.
+        uncond: unconditional, likewise; read only if the guidance needs it.
+        schedule: the noise schedule.
+        guidance: its source scale is applied.
+
+    Returns:
+        The trajectory ``[steps + 1, samples, channels, h, w]``, again from level 0 to level N.
+    """
+    trajectory = [noise]
+    for k in reversed(range(1, schedule.steps + 1)):
+        output = predict_guided(model, trajectory[-1], schedule.timestep(k), cond, uncond, guidance)
+        trajectory.append(schedule.step(trajectory[-1], output, k))
+    return torch.stack(trajectory[::-1])

@@ -1,0 +1,107 @@
+"""Inversions without inversion: the source is noised independently at each level, and offsets retrace it.
+
+For given source latents s_k and a solver's step S, the target receives the source's offset:
+
+    target' = S(target) + (s_{k-1} - S(s_k))
+
+With independently noised s_k this is edit-friendly DDPM inversion (S: DDPM's mean), TurboEdit (the same at
+shifted levels), InfEdit's virtual inversion (S: a consistency step) and FlowEdit (S: Euler's step).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from piebench_eval.diffusion.guidance import Guidance
+    from piebench_eval.diffusion.loop import EditInputs
+    from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.diffusion.solvers import Solver
+    from piebench_eval.models.base import DiffusionModel
+
+
+def drawn_noise(inputs: EditInputs, count: int) -> torch.Tensor:
+    """Standard normal noise ``[count, samples, channels, h, w]``, on the device of the latents.
+
+    It is drawn on the CPU, sample by sample, so that it depends on the seed alone.
+    """
+    import torch
+
+    shape = (1, *inputs.latents.shape[1:])
+    generators = [torch.Generator().manual_seed(inputs.seed) for _ in inputs.latents]
+    draws = [torch.cat([torch.randn(shape, generator=one) for one in generators]) for _ in range(count)]
+    return torch.stack(draws).to(inputs.latents)  # one copy to the device
+
+
+def source_step(
+    model: DiffusionModel,
+    inputs: EditInputs,
+    schedule: Schedule,
+    solver: Solver,
+    latents: torch.Tensor,
+    level: int,
+    guidance: Guidance,
+) -> torch.Tensor:
+    """S: where a solver's step leads the source from given latents.
+
+    Args:
+        model: the model.
+        inputs: the batch.
+        schedule: the noise schedule.
+        solver: the solver.
+        latents: the source's at ``level`` ``[samples, channels, h, w]``.
+        level: a level from 1.
+        guidance: its source scale is applied.
+
+    Returns:
+        Latents of the level below, same shape.
+    """
+    import torch
+
+    from piebench_eval.diffusion.ode import predict_guided
+
+    walk = solver.step(schedule, latents, level)
+    at, timestep = next(walk)
+    while True:
+        with torch.no_grad():
+            output = predict_guided(
+                model, at, timestep, inputs.inversion_embeds, inputs.uncond_embeds, guidance
+            )
+        try:
+            at, timestep = walk.send(output)
+        except StopIteration as end:
+            found: torch.Tensor = end.value
+            return found
+
+
+def retracing_offsets(
+    model: DiffusionModel,
+    inputs: EditInputs,
+    schedule: Schedule,
+    solver: Solver,
+    levels: list[torch.Tensor],
+    guidance: Guidance,
+) -> torch.Tensor:
+    """The offsets that make the source retrace given latents.
+
+    Args:
+        model: the model.
+        inputs: the batch.
+        schedule: the noise schedule.
+        solver: how both branches step.
+        levels: the source's latents by level, each ``[samples, channels, h, w]``.
+        guidance: its source scale is applied.
+
+    Returns:
+        Offsets ``[steps, samples, channels, h, w]``, entry k for the step from level k + 1 to level k.
+    """
+    import torch
+
+    return torch.stack(
+        [
+            levels[k - 1] - source_step(model, inputs, schedule, solver, levels[k], k, guidance)
+            for k in range(1, len(levels))
+        ]
+    )

@@ -1,0 +1,80 @@
+"""What an edit begins with besides its pictures: schedule, guidance and embedded prompts of a combination."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from piebench_eval.diffusion.guidance import Guidance
+from piebench_eval.diffusion.loop import EditInputs
+from piebench_eval.diffusion.schedules import ddim_schedule, lcm_schedule, uniform_flow_schedule
+from piebench_eval.diffusion.words import same_text
+from piebench_eval.models.conditioning import Conditioning
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.methods.base import Prompts
+    from piebench_eval.models.base import DiffusionModel
+    from piebench_eval.recipes.combination import CommonSettings
+
+
+def plan_schedule(model: DiffusionModel, common: CommonSettings) -> Schedule:
+    """The schedule of a combination, as its model's family chooses timesteps."""
+    family, alphas = model.family, model.alphas_cumprod
+    if family.schedule == "uniform":
+        return uniform_flow_schedule(common.steps, family.velocity)
+    if family.schedule == "lcm" and common.timesteps is None:
+        return lcm_schedule(alphas, common.steps)
+    return ddim_schedule(alphas, common.steps, common.steps_offset, common.set_alpha_to_one, common.timesteps)
+
+
+def plan_guidance(model: DiffusionModel, common: CommonSettings) -> Guidance:
+    """The guidance of a combination, as its model takes it unless the recipe says otherwise."""
+    policy = model.family.guidance if common.guidance_policy == "auto" else common.guidance_policy
+    return Guidance(common.guidance, common.source_guidance, policy)
+
+
+def embed_inputs(
+    model: DiffusionModel,
+    latents: torch.Tensor,
+    texts: Sequence[Prompts],
+    size: tuple[int, int],
+    guidance: Guidance,
+    seed: int,
+) -> EditInputs:
+    """Embed the prompts of a batch.
+
+    Args:
+        model: the model.
+        latents: encoded images ``[samples, channels, h, w]``.
+        texts: the prompts that a method edits each sample with.
+        size: height and width of the images in pixels.
+        guidance: see ``EditInputs``.
+        seed: see ``EditInputs``.
+    """
+    tokenizer = model.tokenizer
+    uncond = model.embed_uncond(len(texts), size)
+
+    def is_uncond(prompt: str) -> bool:
+        return model.uncond_is_empty_prompt and same_text(prompt, "", tokenizer)
+
+    return EditInputs(
+        latents=latents,
+        inversion_embeds=model.embed_prompts([text.inversion for text in texts], size),
+        source_embeds=model.embed_prompts([text.source for text in texts], size),
+        target_embeds=model.embed_prompts([text.target for text in texts], size),
+        uncond_embeds=uncond,
+        negative_embeds=Conditioning.cat(
+            [
+                uncond.take([place]) if text.negative == "" else model.embed_prompts([text.negative], size)
+                for place, text in enumerate(texts)
+            ]
+        ),
+        source_is_uncond=[is_uncond(text.source) for text in texts],
+        source_is_inversion=[same_text(text.source, text.inversion, tokenizer) for text in texts],
+        guidance=guidance,
+        seed=seed,
+    )
