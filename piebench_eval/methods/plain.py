@@ -23,8 +23,8 @@ class PlainSettings(Settings):
 
     negative_prompt: Literal["empty", "source"] = Field(
         default="empty",
-        description="what the target is guided away from: the empty prompt, or the source prompt (TurboEdit's "
-        "pseudo-guidance, whose weight w is then the guidance scale)",
+        description="what the target is guided away from: the empty prompt, or the source prompt (TurboEdit's"
+        " pseudo-guidance, whose weight w is then the guidance scale)",
     )
 
 
