@@ -26,8 +26,8 @@ MAX_PIXELS = 64_000_000
 Size = tuple[int, int]
 """Width and height in pixels."""
 
-ImageLoader = Literal["crop", "stretch", "shorter_side"]
-"""How an image is brought to a resolution; all three agree on images that have it already."""
+ImageLoader = Literal["crop", "stretch", "shorter_side", "resize"]
+"""How an image is brought to a resolution; all of them agree on square images that have it already."""
 
 WHOLE_IMAGE: ImageLoader = "shorter_side"
 """The loader that leaves an image as it is if no resolution is given."""
@@ -117,7 +117,9 @@ def load_image(
         resolution: length in pixels of the result's shorter side; None keeps that of the image.
         loader: ``crop`` crops the central square and resizes it with PIL's default filter; ``stretch``
             samples the nearest pixels of the whole image on a square grid; ``shorter_side`` resizes the whole
-            image bilinearly until its shorter side fits (the only loader whose result need not be square).
+            image bilinearly until its shorter side fits (the only loader whose result need not be square);
+            ``resize`` resizes the whole image to a square with PIL's default filter (bicubic), aspect ratio
+            lost, as TurboEdit does (Deutch et al., SIGGRAPH Asia 2024).
         read: returns the pixels of a file, ``[height, width, 3]``.
 
     Returns:

@@ -37,7 +37,7 @@ class CommonSettings(Settings):
     image_loader: ImageLoader = Field(
         default="crop",
         description="crop: central square, PIL's filter; stretch: nearest pixels, aspect ratio lost; "
-        "shorter_side: bilinear, not cropped",
+        "shorter_side: bilinear, not cropped; resize: PIL's filter, aspect ratio lost",
     )
     quirks: Quirks = Field(
         default=Quirks(),

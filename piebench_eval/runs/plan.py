@@ -251,7 +251,7 @@ def _warn_of_cropping(data: Path, samples: Sequence[Sample]) -> None:
     if wide := sum(width != height for width, height in sizes):
         _warn_once(
             f"{data}: {wide} of {len(sizes)} pictures are not square: their central squares are edited, and "
-            "the rest is cropped; image_loader=stretch takes them whole"
+            "the rest is cropped; image_loader=resize takes them whole, without their aspect ratio"
         )
 
 
