@@ -58,6 +58,18 @@ def golden() -> Path:
 
 
 @pytest.fixture(scope="session")
+def golden_flow_b() -> Path:
+    """Recordings of flow-matching editors, InstaFlow and InfEdit."""
+    return recordings("PIEBENCH_GOLDEN_FLOW_B", "golden-flow-b", needs="cases.json")
+
+
+@pytest.fixture(scope="session")
+def golden_flow_c() -> Path:
+    """Recordings of TurboEdit, FlowAlign, DNAEdit and plain SDXL."""
+    return recordings("PIEBENCH_GOLDEN_FLOW_C", "golden-flow-c", needs="cases.json")
+
+
+@pytest.fixture(scope="session")
 def golden_metrics() -> Path:
     """Recordings of the reference's evaluator."""
     return recordings("PIEBENCH_GOLDEN_METRICS", "golden-metrics", needs="metrics_golden.csv")

@@ -56,7 +56,7 @@ def edit(
 
     Args:
         image: a file, a PIL picture, or an array ``[height, width, 3]`` of grey levels 0..255. The central
-            square is edited, at the model's resolution.
+            square is edited, at the model's resolution, unless ``settings`` say otherwise.
         source_prompt: describes the picture.
         target_prompt: describes the edit.
         inversion: name of the inversion, see ``piebench methods``.
@@ -70,7 +70,8 @@ def edit(
         deterministic: the same bits for any number of CPU threads, in fp32; None: for the demo's model alone.
 
     Returns:
-        The edited picture, at the model's resolution.
+        The edited picture, at the recipe's ``output_resolution``; if that is empty, as it was made: at its
+        ``resolution``, or the model's own.
 
     Raises:
         PiebenchError: an argument is missing, unknown or does not fit.

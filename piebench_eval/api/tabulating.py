@@ -54,7 +54,8 @@ def table(
         types: editing types that count; all by default.
 
     Returns:
-        Labels, then numbers in full precision. ``attrs["remarks"]`` lists what a reader must know: values
+        Labels, then numbers in full precision; for edits of runs also resolution, image loader and output
+        resolution. ``attrs["remarks"]`` lists what a reader must know: values
         left out of the means, and why a verdict is missing.
 
     Raises:
@@ -120,6 +121,7 @@ def make_view(
     intervals: bool = False,
     by_type: bool = False,
     several: bool = False,
+    exact: bool = True,
 ) -> View:
     """Make the selected table, labelled if it is the demo's, with all remarks.
 
@@ -131,6 +133,7 @@ def make_view(
         intervals: see ``table``.
         by_type: see ``table``.
         several: whether the scores are of several runs and folders.
+        exact: for programs; adds the resolutions that the edits were made and saved at.
     """
     if versus is not None:
         view = views.paired_comparison_view(score_table, versus, metrics)
@@ -146,7 +149,8 @@ def make_view(
         *score_remarks(score_table.rows, score_table.provenance, score_table.rules),
         *view.remarks,
     ]
-    return replace(view, table=score_table.labelled(view.table), remarks=remarks)
+    table = score_table.with_resolutions(view.table) if exact else view.table
+    return replace(view, table=score_table.labelled(table), remarks=remarks)
 
 
 def save_means(run: Path, score_table: ScoreTable) -> None:
@@ -155,4 +159,5 @@ def save_means(run: Path, score_table: ScoreTable) -> None:
     Raises:
         PiebenchError: the disk is full, or the folder cannot be written to.
     """
-    write_whole(run / TABLE_FILE, to_text(score_table.labelled(score_table.means), "csv").encode())
+    means = score_table.labelled(score_table.with_resolutions(score_table.means))
+    write_whole(run / TABLE_FILE, to_text(means, "csv").encode())

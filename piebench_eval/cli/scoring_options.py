@@ -17,6 +17,7 @@ class ImageLoaderName(StrEnum):
     crop = "crop"
     stretch = "stretch"
     shorter_side = "shorter_side"
+    resize = "resize"
 
 
 DinoOption = Annotated[

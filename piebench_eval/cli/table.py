@@ -130,9 +130,11 @@ def print_table(
     )
     paths = [scores] if isinstance(scores, Path) else list(scores)
     score_table = tabulating.load_scores(paths, types)
-    metrics = score_table.metrics(every=output in _EXACT)
-    several = len(paths) > 1
-    view = tabulating.make_view(score_table, metrics, compare_paper, versus, intervals, by_type, several)
+    exact, several = output in _EXACT, len(paths) > 1
+    metrics = score_table.metrics(every=exact)
+    view = tabulating.make_view(
+        score_table, metrics, compare_paper, versus, intervals, by_type, several, exact
+    )
     if not several and paths[0].is_dir() and versus is None and not by_type and types is None:
         tabulating.save_means(paths[0], score_table)
     print_view(view, output, {metric.key: metric.title for metric in metrics})

@@ -26,8 +26,8 @@ MAX_PIXELS = 64_000_000
 Size = tuple[int, int]
 """Width and height in pixels."""
 
-ImageLoader = Literal["crop", "stretch", "shorter_side"]
-"""How an image is brought to a resolution; all three agree on images that have it already."""
+ImageLoader = Literal["crop", "stretch", "shorter_side", "resize"]
+"""How an image is brought to a resolution; all of them agree on square images that have it already."""
 
 WHOLE_IMAGE: ImageLoader = "shorter_side"
 """The loader that leaves an image as it is if no resolution is given."""
@@ -117,7 +117,9 @@ def load_image(
         resolution: length in pixels of the result's shorter side; None keeps that of the image.
         loader: ``crop`` crops the central square and resizes it with PIL's default filter; ``stretch``
             samples the nearest pixels of the whole image on a square grid; ``shorter_side`` resizes the whole
-            image bilinearly until its shorter side fits (the only loader whose result need not be square).
+            image bilinearly until its shorter side fits (the only loader whose result need not be square);
+            ``resize`` resizes the whole image to a square with PIL's default filter (bicubic), aspect ratio
+            lost, as TurboEdit does (Deutch et al., SIGGRAPH Asia 2024).
         read: returns the pixels of a file, ``[height, width, 3]``.
 
     Returns:
@@ -177,6 +179,24 @@ def resize(
         )
         return np.array(image)[rows[:, None], columns]
     return np.array(image.resize(size, resample))
+
+
+def resample(image: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """Bring a finished picture to another size.
+
+    By Lanczos' filter, the default of diffusers' pipelines: like bicubic's it is antialiased in PIL, so that
+    fine structure does not become noise, and it keeps more of the detail.
+
+    Args:
+        image: ``[height, width, 3]``.
+        size: width and height of the result.
+
+    Returns:
+        The picture in this size; the given one if it has it.
+    """
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    return np.array(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
 
 
 def center_crop(image: Image.Image) -> Image.Image:

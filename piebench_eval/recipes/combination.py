@@ -58,7 +58,13 @@ class CommonSettings(Settings):
     image_loader: ImageLoader = Field(
         default="crop",
         description="crop: central square, PIL's filter; stretch: nearest pixels, aspect ratio lost; "
-        "shorter_side: bilinear, not cropped",
+        "shorter_side: bilinear, not cropped; resize: PIL's filter, aspect ratio lost",
+    )
+    output_resolution: int | None = Field(
+        default=None,
+        ge=8,
+        description="shorter side in pixels of the saved edits, resized by PIL's Lanczos filter; as they are "
+        "made if empty",
     )
     quirks: Quirks = Field(
         default=Quirks(),
@@ -77,6 +83,10 @@ class CommonSettings(Settings):
                 f"timesteps: are {len(self.timesteps)}, but steps is {self.steps}; make them equal"
             )
         return self
+
+
+LATER_SETTINGS: dict[str, Any] = {"output_resolution": None}
+"""Settings that recipes of earlier versions lack, with the value that says the same as their absence."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from piebench_eval.data.images import ImageLoader  # noqa: TC001 (pydantic reads
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_yaml_mapping
 from piebench_eval.quirks import quirks_apart
-from piebench_eval.recipes.combination import flat_quirks
+from piebench_eval.recipes.combination import LATER_SETTINGS, flat_quirks
 from piebench_eval.settings import explain_invalid
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class _CombinationSettings(BaseModel):
     method: dict[str, Any] | None = None
     quirks: dict[str, Any] | None = None
     image_loader: ImageLoader | None = None
+    output_resolution: int | None = None
 
 
 class _Schema(BaseModel):
@@ -53,6 +54,7 @@ class _Schema(BaseModel):
     inversions: _Sections = Field(min_length=1)
     methods: _Sections = Field(min_length=1)
     combinations: dict[str, _CombinationSettings] | None
+    output_resolution: int | None = None
     quirks: dict[str, Any] = Field(default_factory=dict)  # absent from recipes of before it was a section
 
 
@@ -134,13 +136,22 @@ class StoredRecipe:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over all fields; equal recipes have equal hashes."""
-        canonical = json.dumps(self.fields, sort_keys=True)
+        """SHA-256 over all fields; equal recipes have equal hashes, whichever version stored them."""
+        canonical = json.dumps(self._without_later_settings, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def _without_later_settings(self) -> dict[str, Any]:
+        """The fields but for those whose value says the same as their absence."""
+        return {
+            field: value
+            for field, value in self.fields.items()
+            if field not in LATER_SETTINGS or value != LATER_SETTINGS[field]
+        }
 
     def differences(self, other: StoredRecipe) -> list[str]:
         """Fields in which another recipe differs, as ``field: this -> other``."""
-        mine, theirs = flatten(self.fields), flatten(other.fields)
+        mine, theirs = flatten(self._without_later_settings), flatten(other._without_later_settings)
         return [
             f"{key}: {mine.get(key, '(absent)')} -> {theirs.get(key, '(absent)')}"
             for key in dict.fromkeys([*mine, *theirs])

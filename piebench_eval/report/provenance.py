@@ -24,6 +24,7 @@ _SETTINGS = {
     "precision": "precision of editing",
     "resolution": "resolution",
     "image_loader": "image loader",
+    "output_resolution": "output resolution",
 }
 """Names on the page of the settings that all inversions and methods share."""
 
@@ -94,6 +95,7 @@ def run_provenance(
     settings = {"+".join(pair): recipe.settings(*pair) for pair in recipe.pairs}
     facts = {"model": _models(settings, manifest["models"])}
     facts |= {title: _shared(settings, name) for name, title in _SETTINGS.items()}
+    facts["resolution"] = facts["resolution"] or _listed(each.get("resolution") for each in records.values())
     sessions: Sequence[Mapping[str, Any]] = manifest["sessions"]
     times = sorted(str(record["finished"])[:10] for record in records.values())
     facts |= {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from piebench_eval.data.images import load_image, read_image
+from piebench_eval.data.images import image_size, load_image, loaded_size, read_image, resample
 from piebench_eval.diffusion.guidance import Guidance
 from piebench_eval.diffusion.loop import edit
 from piebench_eval.errors import PiebenchError
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.loop import EditInputs
     from piebench_eval.methods.base import Prompts
     from piebench_eval.models.base import DiffusionModel
-    from piebench_eval.recipes.combination import Combination
+    from piebench_eval.recipes.combination import Combination, CommonSettings
 
 
 try:
@@ -49,7 +49,7 @@ def edit_batch(
     combination: Combination,
     read: Callable[[Path], NDArray[np.uint8]] = read_image,
 ) -> list[EditResult]:
-    """Edit a batch of samples by one combination: load, encode, invert, edit, decode.
+    """Edit a batch of samples by one combination: load, encode, invert, edit, decode, resize.
 
     Args:
         model: the model.
@@ -78,7 +78,7 @@ def edit_batch(
     return [
         EditResult(
             sample=sample,
-            image=images[place],
+            image=_as_saved(images[place], sample, combination.common),
             latents=latents[place],
             seconds=seconds,
             nfe_forward=model.evaluations.forward[place],
@@ -86,6 +86,7 @@ def edit_batch(
             nfe_reused=model.evaluations.reused[place],
             peak_memory=_peak_memory(model.device),
             notes=notes[place] + decoding_notes,
+            resolution=working_resolution(model, combination.common.resolution),
         )
         for place, sample in enumerate(samples)
     ]
@@ -178,6 +179,14 @@ def working_resolution(model: DiffusionModel, resolution: int | None) -> int:
     if resolution % (divisor := _size_divisor(model)):
         raise PiebenchError(f"resolution {resolution}: must be a multiple of {divisor} with this model")
     return resolution
+
+
+def _as_saved(image: NDArray[np.uint8], sample: Sample, common: CommonSettings) -> NDArray[np.uint8]:
+    """An edit in the size that its source has when it is loaded at the recipe's output resolution."""
+    if common.output_resolution is None:
+        return image
+    size = loaded_size(image_size(sample.file), common.image_loader, common.output_resolution)
+    return resample(image, size)
 
 
 def _size_divisor(model: DiffusionModel) -> int:

@@ -143,6 +143,7 @@ def plan_run(
     check_edits(recipe, samples)
     if any(recipe.stored.image_loader(*pair) == "crop" for pair in recipe.pairs):
         _warn_of_cropping(data, samples)
+    _warn_of_larger_edits(recipe, data, samples)
     shard = shard or Shard()
     return RunPlan(recipe, data, out, samples, about, machine, shard, retry_failed, max_failures, made_for)
 
@@ -251,8 +252,22 @@ def _warn_of_cropping(data: Path, samples: Sequence[Sample]) -> None:
     if wide := sum(width != height for width, height in sizes):
         _warn_once(
             f"{data}: {wide} of {len(sizes)} pictures are not square: their central squares are edited, and "
-            "the rest is cropped; image_loader=stretch takes them whole"
+            "the rest is cropped; image_loader=resize takes them whole, without their aspect ratio"
         )
+
+
+def _warn_of_larger_edits(recipe: Recipe, data: Path, samples: Sequence[Sample]) -> None:
+    """Warn if edits are saved with more pixels than any source has: they will be scored so."""
+    largest = max((min(image_size(sample.file)) for sample in samples), default=0)
+    sizes = {model.name: image_sizes(model.name, model.revision) for model in model_specs(recipe)}
+    for common in (recipe.combination(*pair).common for pair in recipe.pairs):
+        of_model = sizes.get(common.model)
+        working = common.resolution or (of_model.native if of_model else 0)
+        if common.output_resolution is None and working > largest:
+            _warn_once(
+                f"{data}: its pictures have {largest} pixels, and edits are made, saved and scored at "
+                f"{working}; --set output_resolution={largest} saves them in the pictures' size"
+            )
 
 
 @cache

@@ -23,7 +23,7 @@ class EditResult:
 
     Attributes:
         sample: the sample.
-        image: the edit, ``[height, width, 3]``.
+        image: the edit as it is saved, ``[height, width, 3]``.
         latents: the edit before decoding, ``[4, h, w]``.
         seconds: wall time, the batch's divided by its size.
         nfe_forward: model evaluations that the edit needs, in rows of a batch.
@@ -32,6 +32,7 @@ class EditResult:
         peak_memory: bytes in use at the batch's peak on the GPU; on the CPU the process's peak so far,
             and 0 on Windows, which does not report it.
         notes: for the user, about this edit.
+        resolution: shorter side in pixels that it was made with; None if unknown.
     """
 
     sample: Sample
@@ -43,6 +44,7 @@ class EditResult:
     nfe_reused: int
     peak_memory: int
     notes: list[str]
+    resolution: int | None = None
 
     def costs(self) -> dict[str, Any]:
         """The fields of an edit's record as run folders name them: ``unet_rows_*`` are model evaluations."""

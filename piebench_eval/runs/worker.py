@@ -182,7 +182,7 @@ class Worker:
         outcomes = [
             Outcome(
                 job.key(edit.sample.id),
-                {"finished": now(), **edit.costs(), **execution},
+                {"finished": now(), "resolution": edit.resolution, **edit.costs(), **execution},
                 encode_image(edit.image, self._image_format),
                 self._name,
             )

@@ -133,6 +133,6 @@ def _remedy(edited_image: EditedImage, size: Size, source: Size, has_sources_sha
         return f", and image_loader={edited_image.loader} does not give this size; {way_out}"
     remedy = "; save the edit in the source's size"
     if has_sources_shape:
-        return f"{remedy}, or pass --resize"
+        return f"{remedy} (piebench run does by output_resolution={min(source)}), or pass --resize"
     fits = [loader for loader in get_args(ImageLoader) if fitting_size(size, source, loader)]
     return f"{remedy}, or pass the --image-loader that made it: {' or '.join(fits)}" if fits else remedy

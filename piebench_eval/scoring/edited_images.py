@@ -15,6 +15,7 @@ from piebench_eval.data.pie_bench import IMAGES_FOLDER
 from piebench_eval.demo.benchmark import IDEAL_FOLDER
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.store.dataset import dataset_of_run
+from piebench_eval.runs.store.records import EditKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,6 +40,7 @@ class EditedImage:
         may_be_strip: whether the file may be a strip of panels with the edit last, as the reference's
             scripts save them; a run's own images never are.
         ideal: file of the ideal edit, which only drawn benchmarks have.
+        resolution: shorter side in pixels that it was made with; None if unknown.
     """
 
     sample: Sample
@@ -47,6 +49,7 @@ class EditedImage:
     loader: ImageLoader | None = None
     may_be_strip: bool = True
     ideal: Path | None = None
+    resolution: int | None = None
 
     @property
     def geometry(self) -> str:
@@ -76,8 +79,9 @@ def edited_images_of_run(store: RunStore, data: Path | None = None) -> tuple[lis
         for (inversion, method), loader in loaders.items():
             file = store.image_file(inversion, method, sample)
             labels = {"inversion": inversion, "method": method}
-            if (inversion, method, sample.id) in done:
-                edited_images.append(EditedImage(sample, labels, file, loader, False, ideal))
+            if record := done.get(EditKey(inversion, method, sample.id)):
+                made_at = record.get("resolution")
+                edited_images.append(EditedImage(sample, labels, file, loader, False, ideal, made_at))
             else:
                 missing.append(f"{inversion}+{method}: {file}")
         if ideal is not None:

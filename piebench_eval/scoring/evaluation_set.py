@@ -23,6 +23,7 @@ from piebench_eval.metrics.columns import COLUMNS, IDEAL_COLUMNS
 from piebench_eval.metrics.networks.metric_models import networks_for
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.scoring.edited_images import edited_images_at, edited_images_of_run, ideal_of
+from piebench_eval.scoring.resolutions import with_resolutions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,11 +132,12 @@ def evaluation_set_of_run(run: Path, data: Path | None = None) -> EvaluationSet:
     store = RunStore.read(run)
     edited_images, missing = edited_images_of_run(store, data)
     recipe = store.recipe
+    combinations = {"+".join(pair): recipe.settings(*pair) for pair in recipe.pairs}
     about = {
         "recipe_hash": recipe.hash,
         "model": recipe.model,
         "image_format": recipe.image_format,
-        "combinations": {"+".join(pair): recipe.settings(*pair) for pair in recipe.pairs},
+        "combinations": with_resolutions(combinations, edited_images),
     }
     return EvaluationSet(edited_images, missing, about | _remarks(edited_images), store.scores_file)
 

@@ -9,6 +9,7 @@ from piebench_eval.data.summary import full_mask_remark
 from piebench_eval.metrics.columns import BACKGROUND_COLUMNS
 from piebench_eval.tables.layout import type_label
 from piebench_eval.tables.provenance import lower_precision, protocol_differences, protocol_of
+from piebench_eval.tables.resolutions import resolution_remarks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,6 +67,7 @@ def score_remarks(scores: pd.DataFrame, provenance: dict[str, Any], rules: Avera
         _protocol(provenance),
         _types(rules),
         _loader(provenance),
+        *resolution_remarks(provenance),
         _count(provenance, "resized", "was resized before scoring", "were resized before scoring"),
         _unknown(scores, provenance),
         _sources(provenance),

@@ -13,6 +13,7 @@ from piebench_eval.tables.combined import RunScores
 from piebench_eval.tables.layout import displayed_metrics, metrics_in
 from piebench_eval.tables.paper.published import PAPERS
 from piebench_eval.tables.provenance import is_demo, protocol_of, provenance_of_rows, read_provenance
+from piebench_eval.tables.resolutions import with_resolutions
 from piebench_eval.tables.scores import RUN, read_scores, require_types, select_types, with_uniform_labels
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ class ScoreTable:
         """The metrics that were scored: all, or those that are shown where width is limited."""
         metrics = metrics_in(self.rows.columns)
         return metrics if every else displayed_metrics(metrics)
+
+    def with_resolutions(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Add how each row's edits got in and out, see ``tables.resolutions``; for programs."""
+        return with_resolutions(table, self.provenance)
 
     def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
         """Mark the rows of a demo's table in a column ``model``; other tables are returned as they are."""

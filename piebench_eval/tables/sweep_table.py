@@ -36,7 +36,7 @@ class SweepTable:
     @property
     def means(self) -> pd.DataFrame:
         """A row per run and combination, with intervals and counts in full precision."""
-        return self._joined(lambda score_table: score_table.means, _exact)
+        return self._joined(lambda score_table: score_table.with_resolutions(score_table.means), _exact)
 
     def metrics(self, exact: bool) -> tuple[TableMetric, ...]:
         """The metrics of ``view``."""
@@ -50,8 +50,12 @@ class SweepTable:
         """
         metrics = self.metrics(exact)
         show = _exact if exact else _text
-        table = self._joined(lambda score_table: means_view(score_table, metrics).table, show)
-        return View(table, self._remarks(metrics))
+
+        def means(score_table: ScoreTable) -> pd.DataFrame:
+            table = means_view(score_table, metrics).table
+            return score_table.with_resolutions(table) if exact else table
+
+        return View(self._joined(means, show), self._remarks(metrics))
 
     def _joined(
         self, table_of: Callable[[ScoreTable], pd.DataFrame], show: Callable[[Any], Any]

@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from piebench_eval.cli.app import app
-from piebench_eval.data.images import load_image
+from piebench_eval.cli.scoring_options import ImageLoaderName
+from piebench_eval.data.images import ImageLoader, load_image
 from piebench_eval.metrics.columns import COLUMNS
 
 
@@ -293,3 +295,7 @@ def documented_metric():
     text = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
     start = text.index("from piebench_eval.metrics.base import Metric")
     return text[start : text.index("```", start)]
+
+
+def test_the_option_names_every_loader():
+    assert tuple(ImageLoaderName) == get_args(ImageLoader)

@@ -55,6 +55,13 @@ def test_shorter_side_is_torchvisions_resize(wide):
     assert found.shape == (12, 20, 3)
 
 
+def test_resize_takes_the_whole_picture_with_pillows_default(wide):
+    for side in (None, 3, 12):
+        found = load_image(wide, side, "resize")
+        expected = Image.open(wide).resize((side or 6, side or 6), Image.Resampling.BICUBIC)
+        np.testing.assert_array_equal(found, np.asarray(expected))
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "CMYK"])
 def test_every_mode_becomes_rgb(tmp_path, mode):
     Image.new(mode, (8, 8)).save(tmp_path / "picture.tiff")
@@ -93,7 +100,7 @@ def test_full_masks_are_put_into_words():
 
 
 @pytest.mark.parametrize("side", [None, 6, 9, 12, 128])
-@pytest.mark.parametrize("loader", ["crop", "stretch", "shorter_side"])
+@pytest.mark.parametrize("loader", ["crop", "stretch", "shorter_side", "resize"])
 def test_a_mask_goes_where_its_picture_goes(tmp_path, loader, side):
     """Half of the picture, upright or lying, in every shape: the mask's edge is where the picture's is."""
     for height, width in ((6, 10), (10, 6), (7, 7)):

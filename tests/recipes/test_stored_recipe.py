@@ -34,6 +34,16 @@ def test_what_is_equal_keeps_the_recipes_hash():
     assert shipped("paper").hash == "e858eff553c9df54c1b9846ff808d695756db84ed5d76504c27e80a951dac2cc"
 
 
+def test_a_setting_that_came_later_is_part_of_the_hash_where_it_says_something():
+    plain, saved = (build_recipe(QUOTED, later, "test") for later in ({}, {"output_resolution": 512}))
+    fields = yaml.safe_load(plain.to_yaml())
+    assert fields.pop("output_resolution", "absent") is None
+    before = StoredRecipe(fields)
+    assert before.hash == plain.hash != saved.hash and not before.differences(plain.stored)
+    assert before.differences(saved.stored) == ["output_resolution: (absent) -> 512"]
+    assert saved.combination("direct", "p2p").flat()["output_resolution"] == 512
+
+
 def test_a_recipe_of_before_quirks_were_a_section_says_the_same():
     """As an earlier version of the package stored it."""
     recipe = build_recipe({**QUOTED, "combinations": None}, {"quirks.pixel_overflow": "wrap"}, "test")

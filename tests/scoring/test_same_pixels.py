@@ -88,6 +88,7 @@ def recipe(tiny_model):
         "ddim+p2p": {"image_loader": "stretch"},
         "direct+p2p": {"image_loader": "shorter_side"},
         "negative_prompt+p2p": {},
+        "edit_friendly+p2p": {"image_loader": "resize"},
     }
     fields = {"model": str(tiny_model), "methods": ["p2p"], "combinations": own, "resolution": SIDE}
     fields["inversions"] = [name.partition("+")[0] for name in own]
@@ -107,7 +108,7 @@ def reconstructions(recipe, shapes, tmp_path_factory):
 
 def test_a_runs_perfect_reconstructions_are_perfect_under_every_loader(reconstructions, networks):
     scores = pb.score(reconstructions, metrics=list(PERFECT), progress=False, **networks)
-    assert len(scores) == 3 * 3 and is_perfect(scores)
+    assert len(scores) == 3 * len(LOADERS) and is_perfect(scores)
 
 
 def test_what_changes_inside_the_mask_of_the_loaded_source_is_no_change_outside(
@@ -175,13 +176,17 @@ def test_a_square_edit_of_another_shape_needs_the_loader_that_made_it(shapes, tm
     def sizes(loader):
         return check_sizes(edited_images_at(edits, samples, "mine", loader)[0], resize=True)
 
-    with pytest.raises(PiebenchError, match=r"pass the --image-loader that made it: crop or stretch"):
+    with pytest.raises(
+        PiebenchError, match=r"pass the --image-loader that made it: crop or stretch or resize"
+    ):
         sizes(None)
     with pytest.raises(PiebenchError, match="image_loader=shorter_side does not give this size; give"):
         sizes("shorter_side")
-    with pytest.raises(PiebenchError, match="--image-loader squeeze: use crop, stretch, shorter_side"):
+    with pytest.raises(
+        PiebenchError, match="--image-loader squeeze: use crop, stretch, shorter_side, resize"
+    ):
         sizes("squeeze")
-    assert sizes("stretch") == sizes("crop") == []
+    assert sizes("stretch") == sizes("crop") == sizes("resize") == []
 
 
 def test_a_run_knows_its_own_loaders(reconstructions):
@@ -219,11 +224,12 @@ def test_what_a_score_rests_on_says_the_loader(reconstructions, networks):
         "ddim+p2p": "stretch",
         "direct+p2p": "shorter_side",
         "negative_prompt+p2p": "crop",
+        "edit_friendly+p2p": "resize",
     }
 
 
 def test_a_report_shows_every_edit_beside_what_it_is_an_edit_of(reconstructions, networks):
-    """Three loaders show three parts of a source; a pair has one shape, and one part of the picture."""
+    """Each loader shows a source in its own way; a pair has one shape, and one part of the picture."""
     pb.score(reconstructions, metrics="mse", progress=False)
     shown = read_content([reconstructions])
     report = build_report(shown, reconstructions / "report").page.parent
@@ -243,6 +249,6 @@ def test_a_contact_sheet_shows_a_source_for_each_loader(reconstructions, shapes,
     (wide,) = [sample for sample in load_pie_bench(shapes) if sample.id == "wide"]
     sheet = np.asarray(run_sheet(RunStore.read(reconstructions), [wide], tmp_path, side=192)).astype(float)
     top, step = 16 + 6 + 2 * 16, 192 + 6
-    columns = [sheet[top : top + 128, 6 + step * column :][:, :192] for column in range(6)]
-    for source, edit in zip(columns[:3], columns[3:], strict=True):
+    columns = [sheet[top : top + 128, 6 + step * column :][:, :192] for column in range(2 * len(LOADERS))]
+    for source, edit in zip(columns[: len(LOADERS)], columns[len(LOADERS) :], strict=True):
         assert np.abs(source - edit).mean() < 8

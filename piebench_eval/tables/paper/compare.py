@@ -15,6 +15,7 @@ from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.networks.metric_models import MetricModels
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.recipes.builtin import recipe_file
+from piebench_eval.recipes.combination import LATER_SETTINGS
 from piebench_eval.recipes.recipe import Recipe, build_recipe, read_recipe_fields
 from piebench_eval.tables.layout import TABLE_METRICS
 from piebench_eval.tables.paper.published import load_published
@@ -147,7 +148,7 @@ def comparison_obstacles(
     combination = recipe.combination(inversion, method)
     wanted = {**combination.flat(), "image_format": recipe.image_format}
     given = provenance.get("combinations", {}).get(name or combination.name, {})
-    given = {"image_format": provenance.get("image_format", "unknown"), **given}
+    given = {**LATER_SETTINGS, "image_format": provenance.get("image_format", "unknown"), **given}
     return reasons + [
         f"{field} is {given.get(field, 'unknown')}, the paper's is {value}"
         for field, value in wanted.items()

@@ -1,0 +1,56 @@
+"""The resolutions that a run's edits were made, saved and scored at, as part of what a score rests on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.data.images import image_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from piebench_eval.scoring.edited_images import EditedImage
+
+WORKING, SAVED, SOURCES = "working_resolution", "saved_resolution", "source_resolution"
+"""What is added to each combination's settings, as shorter sides in pixels.
+
+Of the edits as they were made, as they were saved (and are scored), and of the benchmark's pictures. The
+first is None if it is unknown, the last if the pictures differ.
+"""
+
+
+def with_resolutions(
+    combinations: Mapping[str, dict[str, Any]], edited_images: Iterable[EditedImage]
+) -> dict[str, dict[str, Any]]:
+    """Add the resolutions of each combination to its settings.
+
+    A loader brings all pictures to one shorter side, so the first edit of a combination stands for all.
+    Settings of recipes from before there was an output resolution, and of combinations without an edit, are
+    left as they are.
+
+    Args:
+        combinations: the settings of a run's combinations, by name.
+        edited_images: the edits of the run; reference images among them are passed over.
+
+    Raises:
+        PiebenchError: an image is missing or damaged.
+    """
+    firsts: dict[str, EditedImage] = {}
+    sources: set[Path] = set()
+    for edited_image in edited_images:
+        name = "{inversion}+{method}".format(**edited_image.labels)
+        if "output_resolution" in combinations.get(name, {}):
+            firsts.setdefault(name, edited_image)
+            sources.add(edited_image.sample.file)
+    sides = {min(image_size(file)) for file in sources}
+    of_sources = sides.pop() if len(sides) == 1 else None
+    found = dict(combinations)
+    for name, first in firsts.items():
+        settings = combinations[name]
+        saved = min(image_size(first.file))
+        made = settings["resolution"] or (
+            saved if settings["output_resolution"] is None else first.resolution
+        )
+        found[name] = {**settings, WORKING: made, SAVED: saved, SOURCES: of_sources}
+    return found
