@@ -17,6 +17,8 @@ ABSENT = "absent"
 CHOSEN: Mapping[str, Sequence[Any]] = {
     "steps_offset": (1, 0),
     "guidance": (7.5, 1.0, 0.0),
+    # Resize, which leads to squares as crop does, is edited with in tests/runs/test_output_resolution.py.
+    "image_loader": ("crop", "stretch", "shorter_side"),
     "image_format": ("png", "jpeg:75"),
     "inversion.guidance": (1.0, 2.0),
     "inversion.scale": (1.0, 0.5),
