@@ -85,7 +85,13 @@ class CommonSettings(Settings):
         return self
 
 
-LATER_SETTINGS: dict[str, Any] = {"output_resolution": None}
+LATER_SETTINGS: dict[str, Any] = {
+    "output_resolution": None,
+    "family": "auto",
+    "timesteps": None,
+    "source_guidance": None,
+    "guidance_policy": "auto",
+}
 """Settings that recipes of earlier versions lack, with the value that says the same as their absence."""
 
 
