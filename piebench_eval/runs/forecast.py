@@ -252,7 +252,7 @@ class _DummyModel(DiffusionModel):
 
     @property
     def denoiser(self) -> Any:
-        return _Missing("denoiser")
+        return _Missing("UNet")
 
     unet = denoiser
 
