@@ -15,6 +15,9 @@ ABSENT = "absent"
 """The value of a setting that the row's inversion or method does not have."""
 
 CHOSEN: Mapping[str, Sequence[Any]] = {
+    # The matrix edits with a model of one family; the others are edited with in test_combinations.py.
+    "family": ("auto",),
+    "guidance_policy": ("auto",),
     "steps_offset": (1, 0),
     "guidance": (7.5, 1.0, 0.0),
     # Resize, which leads to squares as crop does, is edited with in tests/runs/test_output_resolution.py.
