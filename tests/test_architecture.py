@@ -32,6 +32,7 @@ SHARED = {
     "quirks",
     "registry",
     "settings",
+    "tensors",
     "thread_waiting",
     "version",
     "warning_filters",
