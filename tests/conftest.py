@@ -83,10 +83,47 @@ def tiny_model(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_sdxl(tmp_path_factory) -> Path:
+    from tests.support.tiny_sdxl import save_tiny_sdxl
+
+    return save_tiny_sdxl(tmp_path_factory.mktemp("models") / "sdxl")
+
+
+@pytest.fixture(scope="session")
+def tiny_instaflow(tmp_path_factory) -> Path:
+    from tests.support.tiny_model import save_tiny_instaflow
+
+    return save_tiny_instaflow(tmp_path_factory.mktemp("models") / "instaflow")
+
+
+@pytest.fixture(scope="session")
+def tiny_lcm(tmp_path_factory) -> Path:
+    from tests.support.tiny_model import save_tiny_lcm
+
+    return save_tiny_lcm(tmp_path_factory.mktemp("models") / "lcm")
+
+
+@pytest.fixture(scope="session")
 def model(tiny_model):
     from piebench_eval.models.loading import load_model
 
     return load_model(str(tiny_model))
+
+
+@pytest.fixture(scope="session")
+def model_of(request):
+    """A function that gives the small model of a family, loaded once."""
+    from functools import cache
+
+    from piebench_eval.models.loading import load_model
+
+    @cache
+    def load(family):
+        if family == "sd1":
+            return request.getfixturevalue("model")
+        return load_model(str(request.getfixturevalue(f"tiny_{family}")))
+
+    return load
 
 
 @pytest.fixture(scope="session")

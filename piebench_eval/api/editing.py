@@ -19,6 +19,7 @@ from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.loading import load_model, resolve_device
 from piebench_eval.recipes.builtin import DEMO_RECIPE
+from piebench_eval.recipes.compatibility import require_compatible
 from piebench_eval.recipes.plugins import code_of
 from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.runs.batch_editing import edit_batch
@@ -63,7 +64,7 @@ def edit(
         method: name of the editing method.
         blended_word: words of the source and of the target prompt that local blend limits the edit to,
             separated by a blank, or phrases separated by "|"; empty edits the whole picture.
-        model: diffusers directory or hub id of a Stable Diffusion 1.x model, or ``demo``.
+        model: diffusers directory or hub id of a model of a family in ``piebench methods``, or ``demo``.
         config: a recipe file, or ``paper`` or ``table1``; None for the defaults.
         settings: overrides of the recipe's fields: ``{"steps": 20, "method.cross_replace_steps": 0.8}``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
@@ -87,11 +88,13 @@ def edit(
     )
     recipe, _ = run_config.build()
     combination = recipe.combination(inversion, method)
+    require_compatible([combination])
     with tempfile.TemporaryDirectory() as folder:
         sample = _sample(_file(image, Path(folder)), source_prompt, target_prompt, blended_word)
         check_edits(recipe, [sample])
         code = code_of([inversion], [method])
         loaded = _loaded(model_spec(combination), device, deterministic)
+        require_compatible([combination], loaded.family)
         (result,) = edit_batch(_with_cache_of(loaded, sample.file, code), [sample], combination)
     for note in result.notes:
         warnings.warn(note, PiebenchWarning, stacklevel=2)

@@ -60,7 +60,7 @@ def run(
     Args:
         out: the run folder; the same one again resumes the run.
         data: benchmark folder, or ``demo``.
-        model: diffusers directory or hub id of a Stable Diffusion 1.x model, or ``demo``.
+        model: diffusers directory or hub id of a model of a family in ``piebench methods``, or ``demo``.
         inversion: names, in a list or separated by commas; None for all of the recipe.
         method: likewise.
         config: a recipe file; or ``paper``, ``table1`` or another recipe of the package.

@@ -1,4 +1,4 @@
-"""``piebench methods``: list inversions, editing methods and fields of a recipe."""
+"""``piebench methods``: list inversions, editing methods, families of models and fields of a recipe."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def methods(
 
     A setting is changed with --set, for example: piebench run ... --set method.cross_replace_steps=0.8
     Quirks are habits of single repositories: they serve to reproduce published numbers.
-    Every inversion can be combined with every method. Installed plugins are listed too.
+    Every inversion can be combined with every method; a table at the end says which families of models each
+    of them goes with. Installed plugins are listed too.
     --recipe lists the settings that all share: model, steps, seed, resolution, ...
 
     Examples:
@@ -55,8 +56,9 @@ def methods(
         }
         for registry in (INVERSIONS, METHODS)
     }
+    families = _families(listed)
     if as_json:
-        out.print_json(data=listed)
+        out.print_json(data={**listed, "family": families})
         return
     for kind, entries in listed.items():
         for name, entry in entries.items():
@@ -69,6 +71,48 @@ def methods(
             for quirk, about in entry["quirks"].items():
                 out.print(f"  quirks.{quirk} = {about['default']}: {about['description']}", markup=False)
             out.print()
+    _print_families(families, listed)
+
+
+def _families(listed: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Each family of models, and why inversions and methods do not go with it, None where they do."""
+    from piebench_eval.models.families import FAMILIES
+    from piebench_eval.recipes.compatibility import inversion_misfit, method_misfit
+
+    misfits = {"inversion": inversion_misfit, "method": method_misfit}
+    return {
+        name: {
+            "title": family.title,
+            "example": family.example,
+            "predicts": family.predicts,
+            "guidance": family.guidance,
+            **{
+                kind: {entry: misfit(entry, family, family.guidance) for entry in listed[kind]}
+                for kind, misfit in misfits.items()
+            },
+        }
+        for name, family in FAMILIES.items()
+    }
+
+
+def _print_families(families: Mapping[str, Any], listed: Mapping[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    for name, family in families.items():
+        print_entry(f"family {name}", family["title"])
+        guidance = family["guidance"].replace("_", "-")
+        out.print(f"  such as {family['example']}; predicts {family['predicts']}; {guidance} guidance")
+    grid = Table("goes with the family", *families, box=SIMPLE_HEAD)
+    for kind, entries in listed.items():
+        for entry in entries:
+            marks = ("no" if family[kind][entry] else "yes" for family in families.values())
+            grid.add_row(f"{kind} {entry}", *marks)
+    out.print(grid)
+    for why in dict.fromkeys(
+        why for family in families.values() for kind in listed for why in family[kind].values() if why
+    ):
+        out.print(f"- {why}")
 
 
 def _print_recipe(as_json: bool) -> None:

@@ -40,7 +40,8 @@ def run(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Stable Diffusion 1.x: diffusers directory or hub id; demo for the embedded model.",
+            help="Diffusers directory or hub id of a model of a family in piebench methods; demo for the "
+            "embedded model.",
             show_default=False,
             rich_help_panel=_RECIPE,
         ),

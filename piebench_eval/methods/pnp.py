@@ -125,4 +125,5 @@ PNP = Method(
     settings=PnPSettings,
     prepare=prepare,
     prompts=prompts,
+    attention=("self",),
 )

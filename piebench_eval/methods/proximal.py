@@ -110,4 +110,5 @@ PROXIMAL = Method(
     settings=ProximalSettings,
     prepare=prepare,
     problem=problem,
+    policies=("classifier_free",),
 )

@@ -29,6 +29,7 @@ class Family:
         guidance: how it takes a guidance scale, see ``Guidance``.
         weights: its parts that have weights, the denoiser first.
         tokenizers: its parts that turn prompts into tokens.
+        most_steps: how many timesteps its schedule chooses from, if it was distilled with a few.
         zeros_for_empty_prompt: unconditional rows are conditioned on zeros, not on the empty prompt, unless
             its ``model_index.json`` says otherwise.
         attention: kinds of its denoiser's attention layers.
@@ -44,6 +45,7 @@ class Family:
     velocity: Literal["noise", "image"] = "noise"
     schedule: Literal["leading", "lcm", "uniform"] = "leading"
     guidance: GuidancePolicy = "classifier_free"
+    most_steps: int | None = None
     weights: tuple[str, ...] = ("unet", "vae", "text_encoder")
     tokenizers: tuple[str, ...] = ("tokenizer",)
     zeros_for_empty_prompt: bool = False
@@ -82,11 +84,12 @@ FAMILIES = {
         ),
         Family(
             "lcm",
-            "Latent consistency model",
+            "LCM",
             "piebench_eval.models.sd1:LatentConsistency",
             ("LatentConsistencyModelPipeline",),
             "SimianLuo/LCM_Dreamshaper_v7",
             schedule="lcm",
+            most_steps=50,
             guidance="embedded",
         ),
     )

@@ -55,6 +55,11 @@ def image_sizes(model: str, revision: str | None = None) -> ImageSizes | None:
 
 
 def find_family(model: str, revision: str | None = None, family: str = "auto") -> Family:
+    """As ``known_family``; Stable Diffusion 1.x where nothing is known."""
+    return known_family(model, revision, family) or FAMILIES["sd1"]
+
+
+def known_family(model: str, revision: str | None = None, family: str = "auto") -> Family | None:
     """The family of a model, by ``model_index.json``, or by the parts in its folder.
 
     Args:
@@ -63,19 +68,26 @@ def find_family(model: str, revision: str | None = None, family: str = "auto") -
         family: its name, if the recipe says; else ``auto``.
 
     Returns:
-        The family; Stable Diffusion 1.x for a hub id of which nothing is on this machine yet.
+        The family; None for a hub id of which nothing is on this machine yet, unless it is the example of a
+        family.
     """
     if family != "auto":
         return FAMILIES[family]
     folder = _folder_of(model, revision)
     if folder is None:
-        return FAMILIES["sd1"]
-    index = folder / "model_index.json"
-    pipeline = _read(index).get("_class_name") if index.is_file() else None
+        return next((known for known in FAMILIES.values() if known.example == model), None)
+    pipeline = model_index(model, revision).get("_class_name")
     for known in FAMILIES.values():
         if pipeline in known.pipelines and known.name != "sd1":
             return known
     return FAMILIES["sdxl" if (folder / "text_encoder_2").is_dir() else "sd1"]
+
+
+def model_index(model: str, revision: str | None = None) -> dict[str, Any]:
+    """What a model's ``model_index.json`` says; empty where there is none, or nothing is on this machine."""
+    folder = _folder_of(model, revision)
+    index = None if folder is None else folder / "model_index.json"
+    return _read(index) if index is not None and index.is_file() else {}
 
 
 def config_files(family: Family) -> list[str]:

@@ -17,6 +17,8 @@ from piebench_eval.settings import Settings
 if TYPE_CHECKING:
     from typing import Self
 
+    from piebench_eval.models.families import Family, GuidancePolicy
+
 
 class CommonSettings(Settings):
     """The settings that inversions and methods share; a combination can override each of them."""
@@ -71,6 +73,10 @@ class CommonSettings(Settings):
         description="habits of single repositories that only reproduce published numbers; see piebench "
         "methods",
     )
+
+    def policy_of(self, family: Family) -> GuidancePolicy:
+        """How a model of a family is guided: as such models are, unless the recipe says otherwise."""
+        return family.guidance if self.guidance_policy == "auto" else self.guidance_policy
 
     @model_validator(mode="after")
     def _timesteps_are_the_steps(self) -> Self:

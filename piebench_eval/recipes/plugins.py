@@ -92,7 +92,21 @@ def plugin_errors(inversion: str, method: str) -> Iterator[None]:
         place, plugin = _find_source(error, plugins)
         raise PiebenchError(
             f"{plugin}: failed in {inversion}+{method} with {type(error).__name__}: {error} ({place})"
+            f"{_CHANGED if _asks_for_an_old_name(error) else ''}"
         ) from error
+
+
+_CHANGED = "; CHANGELOG.md has the names that changed since it was written"
+
+
+def _asks_for_an_old_name(error: Exception) -> bool:
+    """Whether an error comes of a name that the package does not have, and perhaps had."""
+    if isinstance(error, AttributeError):
+        of_package = type(error.obj).__module__.startswith("piebench_eval")
+        return "piebench_eval" in str(error) or (of_package and "has no attribute" in str(error))
+    if isinstance(error, TypeError):
+        return "unexpected keyword argument" in str(error)
+    return isinstance(error, ImportError) and "piebench_eval" in str(error)
 
 
 @contextmanager
@@ -127,8 +141,7 @@ def _execute(module: ModuleType, file: Path, plugin: str, source: bytes) -> None
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if Path(frame.filename) == file]
         where = f", line {lines[-1]}" if lines else ""
-        moved = isinstance(error, ImportError | AttributeError) and "piebench_eval" in str(error)
-        remedy = "; CHANGELOG.md has the names that changed since it was written" if moved else ""
+        remedy = _CHANGED if _asks_for_an_old_name(error) else ""
         raise PiebenchError(f"{plugin}{where}: {type(error).__name__}: {error}{remedy}") from error
 
 

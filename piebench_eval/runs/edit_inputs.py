@@ -33,8 +33,7 @@ def plan_schedule(model: DiffusionModel, common: CommonSettings) -> Schedule:
 
 def plan_guidance(model: DiffusionModel, common: CommonSettings) -> Guidance:
     """The guidance of a combination, as its model takes it unless the recipe says otherwise."""
-    policy = model.family.guidance if common.guidance_policy == "auto" else common.guidance_policy
-    return Guidance(common.guidance, common.source_guidance, policy)
+    return Guidance(common.guidance, common.source_guidance, common.policy_of(model.family))
 
 
 def embed_inputs(

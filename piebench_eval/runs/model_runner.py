@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.data.prefetch import ImagePrefetcher
+from piebench_eval.recipes.compatibility import require_compatible
 from piebench_eval.recipes.plugins import code_of
 from piebench_eval.runs.jobs import model_spec
 
@@ -83,7 +84,8 @@ class ModelRunner:
         """Load a model in place of the one before, and return its fingerprint.
 
         Raises:
-            PiebenchError: it cannot be loaded, or cannot work at a resolution of the recipe.
+            PiebenchError: it cannot be loaded, or a combination or a resolution of the recipe does not
+                go with it.
         """
         import torch
 
@@ -105,9 +107,11 @@ class ModelRunner:
             asked,
             model.family,
         )
-        for combination in (self._recipe.combination(*pair) for pair in self._recipe.pairs):
-            if model_spec(combination) == model:
-                working_resolution(diffusion_model, combination.common.resolution)
+        combinations = [self._recipe.combination(*pair) for pair in self._recipe.pairs]
+        of_model = [combination for combination in combinations if model_spec(combination) == model]
+        require_compatible(of_model, diffusion_model.family)
+        for combination in of_model:
+            working_resolution(diffusion_model, combination.common.resolution)
         fingerprint = model_fingerprint(model.name, model.revision)
         diffusion_model.cache = Cache(self._identity(model, fingerprint), self._machine.cache)
         if self._machine.checkpointing:

@@ -150,15 +150,33 @@ def test_validate(photo_bench):
 
 def test_methods_tell_paper_and_defaults():
     listed = json.loads(piebench("methods", "--json").stdout)
+    del listed["family"]
     inversions = {"ddim", "null_text", "negative_prompt", "edit_friendly", "direct"}
-    assert set(listed["inversion"]) == inversions
-    assert set(listed["method"]) == {"p2p", "pnp", "masactrl", "proximal"}
+    assert set(listed["inversion"]) >= inversions
+    assert set(listed["method"]) >= {"p2p", "pnp", "masactrl", "proximal", "plain"}
     assert all(entry["plugin"] is None for entries in listed.values() for entry in entries.values())
     p2p = listed["method"]["p2p"]
     assert "Hertz" in p2p["paper"] and p2p["settings"]["cross_replace_steps"]["default"] == 0.4
     for entries in listed.values():
         for entry in entries.values():
             assert all(setting["description"] for setting in entry["settings"].values())
+
+
+def test_methods_tell_which_families_they_go_with():
+    families = json.loads(piebench("methods", "--json").stdout)["family"]
+    assert families["sdxl"]["example"] == "stabilityai/stable-diffusion-xl-base-1.0"
+    assert (families["instaflow"]["predicts"], families["lcm"]["guidance"]) == ("velocity", "embedded")
+    assert not any(families["sd1"]["method"].values())
+    assert "unconditional rows" in families["lcm"]["inversion"]["null_text"]
+    assert families["lcm"]["inversion"]["direct"] is None
+    printed = piebench("methods").stdout
+    for family in families.values():
+        assert family["title"] in printed and family["example"] in printed
+    (row,) = (line for line in printed.splitlines() if line.strip().startswith("method proximal "))
+    marks = dict(zip(families, row.split()[2:], strict=True))
+    assert marks["sd1"] == "yes" and marks["lcm"] == "no"
+    (light,) = in_a_new_process(["methods"])
+    assert light.returncode == 0 and light.heavy == ()
 
 
 def test_table_formats_and_comparison(tmp_path):

@@ -16,7 +16,7 @@ PAIR = ["--inversion", "ddim", "--method", "p2p"]
 
 
 @pytest.fixture
-def mistakes(photo_bench, tiny_model, tmp_path):
+def mistakes(photo_bench, tiny_model, tiny_lcm, tmp_path):
     out = ["--out", tmp_path / "run"]
     run = ["run", "--data", photo_bench, "--model", tiny_model, *PAIR]
     things = tmp_path / "things"
@@ -44,6 +44,10 @@ def mistakes(photo_bench, tiny_model, tmp_path):
         "steps twice": ([*run, *out, "--steps", "20", "--set", "steps=10"], "--steps says 20"),
         "a setting twice": ([*run, *out, "--set", "seed=1", "--set", "seed=2"], "give seed once"),
         "a type that is none": ([*run, *out, "--types", "styles"], "9 change style"),
+        "an inversion that the model does not go with": (
+            ["run", "--data", photo_bench, "--model", tiny_lcm, "--inversion", "null_text", *PAIR[2:], *out],
+            "null_text+p2p: null_text needs unconditional rows",
+        ),
         "names that are no ids": (
             ["score", "--images", numbered, "--data", photo_bench, "--name", "mine"],
             "10 pictures match no id (0.png, 1.png, 2.png, ...); the ids look like 000000000001",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from piebench_eval.diffusion.loop import InversionResult
 from piebench_eval.errors import PiebenchError
 from piebench_eval.methods import METHODS
 from piebench_eval.recipes.plugins import load_plugins, plugin_errors
@@ -200,6 +201,19 @@ def test_an_error_while_planning_names_the_plugin_too(tiny_model, photo_bench, t
     recipe = recipe_with(write(tmp_path, broken), tiny_model)
     with pytest.raises(PiebenchError, match=r"shared\.py.*ZeroDivisionError"):
         plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1), MachineOptions(devices="cpu"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda model: model.predict_noise(None),
+        lambda model: InversionResult(None, "fixed", variance_noise=None),
+    ],
+)
+def test_a_plugin_that_asks_for_an_old_name_is_told_where_the_names_are(tmp_path, model, wrong):
+    load_plugins([write(tmp_path, example_plugin())])
+    with pytest.raises(PiebenchError, match=r"CHANGELOG\.md has the names"), plugin_errors("ddim", "shared"):
+        wrong(model)
 
 
 def test_too_little_memory_is_no_plugins_fault(monkeypatch):

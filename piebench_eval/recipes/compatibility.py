@@ -1,0 +1,142 @@
+"""Which inversions and methods go with which families of models: asked before any weight is read."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.errors import PiebenchError
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.methods import METHODS
+from piebench_eval.models.location import known_family
+from piebench_eval.recipes.combination import CommonSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from piebench_eval.models.families import Family, GuidancePolicy
+    from piebench_eval.recipes.combination import Combination
+    from piebench_eval.registry import Registry
+
+_STEPS_ALONG = {"epsilon": "a diffusion schedule", "velocity": "a flow"}
+_PREDICTS = {"epsilon": "noise", "velocity": "a velocity"}
+_NEEDS = {
+    "classifier_free": "needs unconditional rows (classifier-free guidance)",
+    "embedded": "needs a model that takes the guidance scale as an input",
+}
+_TAKES = {
+    "classifier_free": "is guided by unconditional rows",
+    "embedded": "takes the guidance scale as an input and has none",
+}
+
+
+def inversion_misfit(name: str, family: Family, policy: GuidancePolicy) -> str | None:
+    """Why an inversion does not go with a family of models under a way of guidance; None if it does.
+
+    Raises:
+        PiebenchError: no inversion has that name.
+    """
+    inversion = INVERSIONS.get(name)
+    if family.predicts not in inversion.predicts:
+        along = " or ".join(_STEPS_ALONG[kind] for kind in inversion.predicts)
+        return f"{name} steps along {along}, and {family.title} predicts {_PREDICTS[family.predicts]}"
+    return _policy_misfit(name, inversion.policies, family, policy)
+
+
+def method_misfit(name: str, family: Family, policy: GuidancePolicy) -> str | None:
+    """Why a method does not go with a family of models under a way of guidance; None if it does.
+
+    Raises:
+        PiebenchError: no method has that name.
+    """
+    method = METHODS.get(name)
+    if lacking := [kind for kind in method.attention if kind not in family.attention]:
+        read, had = "- and ".join(lacking), "- and ".join(family.attention)
+        return f"{name} controls {read}-attention, and {family.title} has {had}-attention"
+    return _policy_misfit(name, method.policies, family, policy)
+
+
+def _policy_misfit(
+    name: str, policies: tuple[GuidancePolicy, ...], family: Family, policy: GuidancePolicy
+) -> str | None:
+    if policy in policies:
+        return None
+    return f"{name} {' or '.join(_NEEDS[known] for known in policies)}, and {family.title} {_TAKES[policy]}"
+
+
+def require_compatible(combinations: Iterable[Combination], loaded: Family | None = None) -> None:
+    """Refuse combinations that do not go with their models.
+
+    Args:
+        combinations: of a recipe.
+        loaded: the family of their model, where it is loaded. Otherwise it is looked up, and a combination
+            whose model is not on this machine passes.
+
+    Raises:
+        PiebenchError: names every combination that does not fit, with the reasons and remedies.
+    """
+    look_up = cache(known_family)
+    refused: dict[str, list[str]] = {}
+    for combination in combinations:
+        common = combination.common
+        family = loaded or look_up(common.model, common.revision, common.family)
+        for reason in misfits(combination, family) if family is not None else ():
+            refused.setdefault(reason, []).append(combination.name)
+    if refused:
+        raise PiebenchError("\n".join(f"{', '.join(names)}: {why}" for why, names in refused.items()))
+
+
+def misfits(combination: Combination, family: Family) -> list[str]:
+    """Everything for which a combination does not go with a family of models, each with its remedy."""
+    policy = combination.common.policy_of(family)
+    found = []
+    for name, misfit, registry in (
+        (combination.inversion, inversion_misfit, INVERSIONS),
+        (combination.method, method_misfit, METHODS),
+    ):
+        if (why := misfit(name, family, policy)) is not None:
+            found.append(f"{why}; {_alternatives(registry, misfit, family, policy)}")
+    return [*found, *_settings_misfits(combination.common, family)]
+
+
+def _alternatives(
+    registry: Registry[Any],
+    misfit: Callable[[str, Family, GuidancePolicy], str | None],
+    family: Family,
+    policy: GuidancePolicy,
+) -> str:
+    names = [
+        name for name in registry.names() if registry.is_own(name) and misfit(name, family, policy) is None
+    ]
+    if not names:
+        return "use a model of another family, see piebench methods"
+    *others, last = names
+    return f"use {', '.join(others)} or {last}" if others else f"use {last}"
+
+
+def _settings_misfits(common: CommonSettings, family: Family) -> list[str]:
+    """Settings that a family's schedule or way of guidance has no use for."""
+    found = []
+    if common.guidance_policy == "embedded" != family.guidance:
+        found.append(
+            f"guidance_policy=embedded: {family.title} does not take the guidance scale as an input; "
+            "leave it at auto"
+        )
+    unused: tuple[str, ...] = ()
+    if family.predicts == "velocity":
+        unused = ("steps_offset", "set_alpha_to_one", "timesteps")
+    elif family.schedule == "lcm" and common.timesteps is None:
+        unused = ("steps_offset", "set_alpha_to_one")
+    for name in unused:
+        value, default = getattr(common, name), CommonSettings.model_fields[name].default
+        if value != default:
+            found.append(
+                f"{name}={value} has no effect, since {family.title} has timesteps of its own; "
+                f"{'leave it out' if default is None else f'leave it at {default}'}"
+            )
+    if family.most_steps is not None and common.timesteps is None and common.steps > family.most_steps:
+        found.append(
+            f"steps={common.steps}: {family.title} has {family.most_steps} timesteps; use "
+            f"{family.most_steps} steps or fewer"
+        )
+    return found

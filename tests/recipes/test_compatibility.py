@@ -1,0 +1,151 @@
+"""What does not go with a model is refused before its weights are read, with the reason and the remedy."""
+
+from dataclasses import replace
+
+import pytest
+
+import piebench_eval as pb
+from piebench_eval.errors import PiebenchError
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.methods import METHODS
+from piebench_eval.models.families import FAMILIES
+from piebench_eval.recipes.compatibility import inversion_misfit, method_misfit, require_compatible
+from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.runs.jobs import model_specs
+from piebench_eval.runs.machine import MachineOptions, WorkerSpec
+from piebench_eval.runs.model_runner import ModelRunner
+from piebench_eval.runs.plan import Selection, plan_run
+from tests.support.commands import piebench
+
+HUB_ID = "nobody/known"
+OF_NOISE = "along_noise"
+
+
+@pytest.fixture(autouse=True)
+def an_inversion_of_noise(monkeypatch):
+    """One that steps along a diffusion schedule only."""
+    of_noise = replace(INVERSIONS.get("ddim"), predicts=("epsilon",))
+    monkeypatch.setattr(INVERSIONS, "_plugins", {OF_NOISE: (of_noise, "plugin")})
+
+
+def recipe_of(model, inversions, methods, **fields):
+    fields = {"model": str(model), "inversions": inversions, "methods": methods, "steps": 4, **fields}
+    return build_recipe(fields, {}, "test")
+
+
+def refused(recipe, loaded=None):
+    with pytest.raises(PiebenchError) as caught:
+        require_compatible([recipe.combination(*pair) for pair in recipe.pairs], loaded)
+    return str(caught.value).split("\n")
+
+
+def remedies(line):
+    """The names that a refusal offers."""
+    return set(line.partition("; use ")[2].replace(" or ", ", ").split(", "))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", ["null_text", "negative_prompt", "proximal"])
+def test_what_needs_unconditional_rows_goes_where_they_are(family, name):
+    misfit = inversion_misfit if name in INVERSIONS.names() else method_misfit
+    family = FAMILIES[family]
+    why = misfit(name, family, family.guidance)
+    if family.guidance == "classifier_free":
+        assert why is None
+    else:
+        assert why == (
+            f"{name} needs unconditional rows (classifier-free guidance), and LCM takes the guidance scale "
+            "as an input and has none"
+        )
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS.names() if METHODS.get(name).attention])
+def test_methods_go_where_the_layers_are_that_they_control(name):
+    joint = replace(FAMILIES["sd1"], title="A transformer", attention=("joint",))
+    why = method_misfit(name, joint, joint.guidance)
+    assert why.startswith(f"{name} controls self-") and why.endswith("A transformer has joint-attention")
+    assert method_misfit("plain", joint, joint.guidance) is None
+
+
+def test_all_of_a_recipe_is_refused_in_one_message(tiny_lcm):
+    recipe = recipe_of(tiny_lcm, ["null_text", "direct"], ["p2p", "proximal"], steps=51, steps_offset=0)
+    null_text, offset, steps, proximal = refused(recipe)
+    assert null_text.startswith("null_text+p2p, null_text+proximal: null_text needs unconditional rows")
+    assert {"ddim", "direct", "edit_friendly"} <= remedies(null_text)
+    assert "negative_prompt" not in remedies(null_text)
+    assert proximal.startswith("null_text+proximal, direct+proximal: proximal needs unconditional rows")
+    assert {"p2p", "masactrl", "pnp"} <= remedies(proximal)
+    everywhere = "null_text+p2p, null_text+proximal, direct+p2p, direct+proximal: "
+    assert offset == (
+        f"{everywhere}steps_offset=0 has no effect, since LCM has timesteps of its own; leave it at 1"
+    )
+    assert steps == f"{everywhere}steps=51: LCM has 50 timesteps; use 50 steps or fewer"
+
+
+def test_an_inversion_along_noise_is_refused_for_a_velocity(tiny_instaflow):
+    (line,) = refused(recipe_of(tiny_instaflow, [OF_NOISE], ["p2p"]))
+    assert line.startswith(
+        f"{OF_NOISE}+p2p: {OF_NOISE} steps along a diffusion schedule, and InstaFlow predicts a velocity; "
+        "use "
+    )
+    assert "direct" in remedies(line)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"timesteps": [800, 600, 400, 200]}, "leave it out"),
+        ({"steps_offset": 0}, "leave it at 1"),
+        ({"set_alpha_to_one": True}, "leave it at False"),
+        ({"guidance_policy": "embedded"}, "leave it at auto"),
+    ],
+)
+def test_settings_that_a_flow_has_no_use_for(tiny_instaflow, fields, words):
+    (line,) = refused(recipe_of(tiny_instaflow, ["direct"], ["p2p"], **fields))
+    assert next(iter(fields)) in line and "InstaFlow" in line and line.endswith(words)
+
+
+def test_given_timesteps_are_what_an_lcm_is_sampled_at(tiny_lcm):
+    recipe = recipe_of(tiny_lcm, ["direct"], ["p2p"], timesteps=[999, 759, 499, 259], set_alpha_to_one=True)
+    require_compatible([recipe.combination("direct", "p2p")])
+
+
+def test_a_run_and_a_sweep_are_refused_at_planning(tiny_lcm, photo_bench, tmp_path, monkeypatch):
+    monkeypatch.setattr("piebench_eval.models.loading.load_model", None)
+    recipe = recipe_of(tiny_lcm, ["null_text"], ["p2p"])
+    with pytest.raises(PiebenchError, match=r"null_text\+p2p: .* use ddim"):
+        plan_run(recipe, photo_bench, tmp_path / "run", Selection())
+    command = ["run", "--data", photo_bench, "--model", tiny_lcm, "--inversion", "direct", "--method", "p2p"]
+    swept = piebench(*command, "--sweep", "steps=4,51", "--out", tmp_path / "sweep")
+    assert swept.returncode == 2 and "steps=51: LCM has 50 timesteps" in swept.stderr
+    assert not (tmp_path / "run").exists() and not (tmp_path / "sweep/steps=4/images").exists()
+
+
+def test_a_picture_is_refused_before_the_model_is_loaded(tiny_lcm, samples, monkeypatch):
+    monkeypatch.setattr("piebench_eval.api.editing.load_model", None)
+    with pytest.raises(PiebenchError, match=r"direct\+proximal: proximal needs unconditional rows"):
+        pb.edit(samples[0].file, "a cat", "a dog", method="proximal", model=str(tiny_lcm))
+
+
+def test_what_only_the_loaded_model_says_is_refused_then(tiny_lcm, samples, monkeypatch):
+    """A hub id of which nothing is on this machine is of no family until it is loaded."""
+    from piebench_eval.models.loading import load_model
+
+    recipe = recipe_of(HUB_ID, ["null_text", "direct"], ["p2p"])
+    require_compatible([recipe.combination(*pair) for pair in recipe.pairs])
+    monkeypatch.setattr(
+        "piebench_eval.models.loading.load_model", lambda *arguments, **options: load_model(str(tiny_lcm))
+    )
+    monkeypatch.setattr(
+        "piebench_eval.api.editing.load_model", lambda *arguments, **options: load_model(str(tiny_lcm))
+    )
+    runner = ModelRunner(WorkerSpec(MachineOptions(), "cpu", None, 1, None, "session"), recipe)
+    with pytest.raises(PiebenchError, match=r"^null_text\+p2p: null_text needs unconditional rows"):
+        runner.load(model_specs(recipe)[0])
+    with pytest.raises(PiebenchError, match=r"null_text\+p2p: null_text needs unconditional rows"):
+        pb.edit(samples[0].file, "a cat", "a dog", inversion="null_text", model=HUB_ID, device="cpu")
+
+
+def test_an_example_of_a_family_is_known_by_its_id():
+    recipe = recipe_of(FAMILIES["instaflow"].example, [OF_NOISE], ["p2p"])
+    assert "InstaFlow" in refused(recipe)[0]
