@@ -146,6 +146,7 @@ def load_model(
         diffusion_model.denoiser.to(memory_format=torch.channels_last)
     if deterministic:
         for network in weights.values():
+        check_model_location(model, allow_pickle, revision, family)
             use_deterministic_layers(network)
     return diffusion_model
 
@@ -205,7 +206,7 @@ class _Parts:
         config = configs[name.replace("tokenizer", "text_encoder")]
         tokenizer = self._load(CLIPTokenizer.from_pretrained, name)
         check_tokenizer("--model", self.model, tokenizer, config["vocab_size"])
-        _check_length(tokenizer.model_max_length, config["max_position_embeddings"], self.model)
+        _check_length(name, tokenizer.model_max_length, config["max_position_embeddings"], self.model)
         return tokenizer
 
     def weights(self, name: str, device: torch.device, dtype: torch.dtype) -> Any:
@@ -263,10 +264,10 @@ def _load_whichever_variant(loader: Any, location: str, device: torch.device, **
         raise
 
 
-def _check_length(of_tokenizer: int, of_text_encoder: int, model: str) -> None:
+def _check_length(name: str, of_tokenizer: int, of_text_encoder: int, model: str) -> None:
     """Refuse a tokenizer that would make longer prompts than the text encoder reads."""
     if of_tokenizer > of_text_encoder:
         raise PiebenchError(
-            f"--model {model}: tokenizer/tokenizer_config.json says model_max_length {of_tokenizer}, but the "
+            f"--model {model}: {name}/tokenizer_config.json says model_max_length {of_tokenizer}, but the "
             f"text encoder reads {of_text_encoder} tokens; set it to {of_text_encoder}"
         )
