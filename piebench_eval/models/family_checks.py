@@ -44,7 +44,7 @@ def check_shapes(
     """Refuse weights that a part's configuration does not fit, or that hold a LoRA.
 
     Args:
-        part: ``unet``, ``vae`` or ``text_encoder``.
+        part: ``unet``, ``vae``, ``text_encoder`` or ``text_encoder_2``.
         shapes: by name the shape of each of its tensors.
         config: its configuration.
         model: what ``--model`` says.
@@ -69,63 +69,130 @@ def check_shapes(
             )
 
 
+_OF_TEXT = (
+    ("token_embedding.weight", 0, "vocab_size"),
+    ("token_embedding.weight", 1, "hidden_size"),
+    ("position_embedding.weight", 0, "max_position_embeddings"),
+)
+
 _TELLING = {
-    "unet": (("conv_in.weight", 1, "in_channels"), ("attn2.to_k.weight", 1, "cross_attention_dim")),
-    "vae": (("decoder.conv_in.weight", 1, "latent_channels"),),
-    "text_encoder": (
-        ("token_embedding.weight", 0, "vocab_size"),
-        ("token_embedding.weight", 1, "hidden_size"),
-        ("position_embedding.weight", 0, "max_position_embeddings"),
+    "unet": (
+        ("conv_in.weight", 1, "in_channels"),
+        ("attn2.to_k.weight", 1, "cross_attention_dim"),
+        ("add_embedding.linear_1.weight", 1, "projection_class_embeddings_input_dim"),
     ),
+    "vae": (("decoder.conv_in.weight", 1, "latent_channels"),),
+    "text_encoder": _OF_TEXT,
+    "text_encoder_2": (*_OF_TEXT, ("text_projection.weight", 0, "projection_dim")),
 }
 """Tensors whose shape a field of the configuration gives: the name's end, the axis, the field."""
 
 
 def _problems(configs: Mapping[str, Mapping[str, Any]], family: Family) -> Iterator[str]:
-    unet, text_encoder = configs["unet"], configs["text_encoder"]
-    channels, width = unet.get("in_channels", 4), unet.get("cross_attention_dim")
+    yield from _of_parts(configs, family)
+    yield from _of_unet_inputs(configs["unet"], family)
+    if family.name == "sdxl":
+        yield from _of_sdxl(configs)
+    else:
+        yield from _of_text_width(configs["unet"], {"text_encoder": configs["text_encoder"]})
+    yield from _of_values(configs, family)
+
+
+def _of_parts(configs: Mapping[str, Mapping[str, Any]], family: Family) -> Iterator[str]:
+    """Parts of other kinds."""
     for part, field, wanted in (
         ("unet", "_class_name", "UNet2DConditionModel"),
         ("vae", "_class_name", "AutoencoderKL"),
     ):
         if (kind := configs[part].get(field, wanted)) != wanted:
             yield f"{part}/config.json says {field} {kind}, not {wanted}"
-    kind = str(text_encoder.get("model_type", "clip_text_model"))
-    if not kind.startswith("clip"):
-        yield f"text_encoder/config.json says model_type {kind}, which is not CLIP's"
+    for part in (name for name in family.weights if name.startswith("text_encoder")):
+        kind = str(configs[part].get("model_type", "clip_text_model"))
+        if not kind.startswith("clip"):
+            yield f"{part}/config.json says model_type {kind}, which is not CLIP's"
+
+
+def _of_unet_inputs(unet: Mapping[str, Any], family: Family) -> Iterator[str]:
+    """Inputs that the family does not have."""
     if unet.get("addition_embed_type") and family.name != "sdxl":
         yield (
             f"unet/config.json says addition_embed_type {unet['addition_embed_type']}: the UNet wants more "
             "than a timestep and a text embedding (Stable Diffusion XL?)"
         )
     if unet.get("time_cond_proj_dim") and family.name != "lcm":
+        remedy = "" if family.name == "sdxl" else " then set family=lcm"
         yield (
             f"unet/config.json says time_cond_proj_dim {unet['time_cond_proj_dim']}: the UNet takes the "
-            "guidance scale as an input (a latent consistency model? then set family=lcm)"
+            f"guidance scale as an input (a latent consistency model?{remedy})"
         )
     for field in ("class_embed_type", "num_class_embeds", "encoder_hid_dim"):
         if unet.get(field):
             yield f"unet/config.json says {field} {unet[field]}: the UNet wants more than a text embedding"
+    channels = unet.get("in_channels", 4)
     if channels != 4:
         kind = _INPUTS.get(channels, "a model of another kind")
         yield f"unet/config.json says in_channels {channels}, not 4: {kind}"
+
+
+def _of_sdxl(configs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What SDXL's UNet is conditioned on besides a text embedding (Podell et al., section 2.2)."""
+    unet, second = configs["unet"], configs["text_encoder_2"]
+    if (kind := unet.get("addition_embed_type")) != "text_time":
+        yield (
+            f"unet/config.json says addition_embed_type {kind}, not text_time: the UNet takes neither a "
+            "pooled text embedding nor the image's size, as SDXL's does"
+        )
+    if "CLIPTextModelWithProjection" not in (second.get("architectures") or ["CLIPTextModelWithProjection"]):
+        yield (
+            f"text_encoder_2/config.json says architectures {second['architectures']}, not "
+            "CLIPTextModelWithProjection: it has no pooled embedding"
+        )
+    yield from _of_text_width(unet, {name: configs[name] for name in ("text_encoder", "text_encoder_2")})
+    found = unet.get("projection_class_embeddings_input_dim")
+    pooled, of_number = second.get("projection_dim"), unet.get("addition_time_embed_dim")
+    if None not in (found, pooled, of_number) and found != pooled + 6 * of_number:
+        refiner = " (SDXL's refiner takes 5 numbers)" if found == pooled + 5 * of_number else ""
+        yield (
+            f"unet/config.json says projection_class_embeddings_input_dim {found}, but text_encoder_2's "
+            f"projection_dim {pooled} and 6 times addition_time_embed_dim {of_number} make "
+            f"{pooled + 6 * of_number}{refiner}"
+        )
+
+
+def _of_text_width(unet: Mapping[str, Any], encoders: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """A UNet that reads embeddings of another width than the text encoders make."""
+    width = unet.get("cross_attention_dim")
+    widths = [config.get("hidden_size") for config in encoders.values()]
+    known = [hidden for hidden in widths if hidden is not None]
+    if width is None or len(known) < len(widths) or width == sum(known):
+        return
+    files = " and ".join(f"{name}/config.json" for name in encoders)
+    yield (
+        f"unet/config.json says cross_attention_dim {width}, but {files} hidden_size "
+        f"{' and '.join(map(str, known))}: they are not of one model"
+    )
+
+
+def _of_values(configs: Mapping[str, Mapping[str, Any]], family: Family) -> Iterator[str]:
+    """Latents, activations and noise schedules that the package would get wrong."""
     latents = configs["vae"].get("latent_channels", 4)
     if latents != 4:
         yield f"vae/config.json says latent_channels {latents}, not 4"
-    hidden = text_encoder.get("hidden_size", width)
-    if family.name == "sdxl":
-        hidden += configs["text_encoder_2"].get("hidden_size", 0)
-    if width is not None and width != hidden:
-        yield (
-            f"unet/config.json says cross_attention_dim {width}, but text_encoder/config.json hidden_size "
-            f"{hidden}: they are not of one model"
-        )
-    activation = text_encoder.get("hidden_act", "quick_gelu")
-    if activation not in ("quick_gelu", "gelu"):
-        yield f"text_encoder/config.json says hidden_act {activation}, which no CLIP has"
-    prediction = configs["scheduler"].get("prediction_type", "epsilon")
+    if configs["vae"].get("latents_mean") is not None:
+        yield "vae/config.json says latents_mean: its latents are not merely scaled by scaling_factor"
+    for part in (name for name in family.weights if name.startswith("text_encoder")):
+        activation = configs[part].get("hidden_act", "quick_gelu")
+        if activation not in ("quick_gelu", "gelu"):
+            yield f"{part}/config.json says hidden_act {activation}, which no CLIP has"
+    scheduler = configs["scheduler"]
+    prediction = scheduler.get("prediction_type", "epsilon")
     if prediction != family.predicts and family.predicts == "epsilon":
         yield (
             f"scheduler/scheduler_config.json says prediction_type {prediction!r}, and the inversions here "
             "need a model that predicts epsilon"
+        )
+    if str(scheduler.get("_class_name")).startswith("EDM"):
+        yield (
+            f"scheduler/scheduler_config.json says _class_name {scheduler['_class_name']}: the model takes "
+            "noise levels of another kind"
         )

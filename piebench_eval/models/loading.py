@@ -23,6 +23,7 @@ from piebench_eval.models.location import (
     check_device_name,
     check_model_location,
     find_family,
+    model_index,
 )
 from piebench_eval.models.precision import use_exact_float32
 from piebench_eval.models.vocabulary import check_tokenizer
@@ -137,7 +138,7 @@ def load_model(
     diffusion_model = implementation(found).from_parts(
         **weights,
         **tokenizers,
-        index=parts.index(),
+        index=model_index(model, revision),
         alphas_cumprod=training_alphas(configs["scheduler"]),
         device=device,
     )
@@ -146,6 +147,7 @@ def load_model(
         diffusion_model.denoiser.to(memory_format=torch.channels_last)
     if deterministic:
         for network in weights.values():
+        check_model_location(model, allow_pickle, revision, family)
             use_deterministic_layers(network)
     return diffusion_model
 
@@ -188,16 +190,6 @@ class _Parts:
             for name in (*self.family.weights, "scheduler")
         }
 
-    def index(self) -> dict[str, Any]:
-        """``model_index.json``; empty where there is none."""
-        file = Path(self.location) / "model_index.json"
-        if not Path(self.location).is_dir():
-            from huggingface_hub import try_to_load_from_cache
-
-            cached = try_to_load_from_cache(self.location, file.name, revision=self.revision)
-            file = Path(cached) if isinstance(cached, str) else file
-        return read_json_object(file, set(), "restore the file") if file.is_file() else {}
-
     def tokenizer(self, name: str, configs: Mapping[str, Mapping[str, Any]]) -> Any:
         """A tokenizer that fits its text encoder."""
         from transformers import CLIPTokenizer
@@ -205,7 +197,7 @@ class _Parts:
         config = configs[name.replace("tokenizer", "text_encoder")]
         tokenizer = self._load(CLIPTokenizer.from_pretrained, name)
         check_tokenizer("--model", self.model, tokenizer, config["vocab_size"])
-        _check_length(tokenizer.model_max_length, config["max_position_embeddings"], self.model)
+        _check_length(name, tokenizer.model_max_length, config["max_position_embeddings"], self.model)
         return tokenizer
 
     def weights(self, name: str, device: torch.device, dtype: torch.dtype) -> Any:
@@ -263,10 +255,10 @@ def _load_whichever_variant(loader: Any, location: str, device: torch.device, **
         raise
 
 
-def _check_length(of_tokenizer: int, of_text_encoder: int, model: str) -> None:
+def _check_length(name: str, of_tokenizer: int, of_text_encoder: int, model: str) -> None:
     """Refuse a tokenizer that would make longer prompts than the text encoder reads."""
     if of_tokenizer > of_text_encoder:
         raise PiebenchError(
-            f"--model {model}: tokenizer/tokenizer_config.json says model_max_length {of_tokenizer}, but the "
+            f"--model {model}: {name}/tokenizer_config.json says model_max_length {of_tokenizer}, but the "
             f"text encoder reads {of_text_encoder} tokens; set it to {of_text_encoder}"
         )

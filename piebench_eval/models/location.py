@@ -12,7 +12,7 @@ from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_json_object
 from piebench_eval.models.families import FAMILIES, Family
-from piebench_eval.models.family_checks import check_family, check_shapes
+from piebench_eval.models.family_checks import check_family, check_shapes, wanted_model
 from piebench_eval.models.hub import looks_like_hub_id
 from piebench_eval.models.vocabulary import check_vocabulary_files
 from piebench_eval.models.weight_files import STEMS, find_weight_files, read_shapes
@@ -86,8 +86,7 @@ def known_family(model: str, revision: str | None = None, family: str = "auto") 
 def model_index(model: str, revision: str | None = None) -> dict[str, Any]:
     """What a model's ``model_index.json`` says; empty where there is none, or nothing is on this machine."""
     folder = _folder_of(model, revision)
-    index = None if folder is None else folder / "model_index.json"
-    return _read(index) if index is not None and index.is_file() else {}
+    return {} if folder is None else _read_index(folder)
 
 
 def config_files(family: Family) -> list[str]:
@@ -113,6 +112,7 @@ def check_model_location(
     """
     folder, found = Path(locate("model", model)), find_family(model, revision, family)
     if folder.is_dir():
+        _refuse_refiner(folder, model)
         _check_complete(folder, model, found)
         for component in found.weights:
             require_safetensors("--model", model, folder / component, allow_pickle, f"{component}/")
@@ -124,11 +124,14 @@ def check_model_location(
         )
     if not looks_like_hub_id(model):
         raise PiebenchError(
-            f"--model {model}: no such directory, and not a hub id; give a diffusers directory of "
-            "Stable Diffusion 1.x or an id such as CompVis/stable-diffusion-v1-4"
+            f"--model {model}: no such directory, and not a hub id; give a diffusers directory or an id such "
+            f"as {' or '.join(FAMILIES[name].example for name in ('sd1', 'sdxl'))}"
         )
     snapshot = _cached_snapshot(model, revision)
-    if snapshot is not None and all((snapshot / name).is_file() for name in config_files(found)):
+    if snapshot is None:
+        return
+    _refuse_refiner(snapshot, model)
+    if all((snapshot / name).is_file() for name in config_files(found)):
         _check_content(snapshot, model, allow_pickle, found)
 
 
@@ -141,19 +144,30 @@ def read_configs(folder: Path, family: Family) -> dict[str, dict[str, Any]]:
     return {Path(name).parent.name: _read(folder / name) for name in config_files(family)}
 
 
+def _refuse_refiner(folder: Path, model: str) -> None:
+    """Refuse SDXL's refiner by its index: it lacks parts that a complete model has."""
+    index = _read_index(folder)
+    of_sdxl = str(index.get("_class_name")).startswith("StableDiffusionXL")
+    if of_sdxl and (index.get("requires_aesthetics_score") or index.get("text_encoder") == [None, None]):
+        raise PiebenchError(
+            f"--model {model}: model_index.json is that of SDXL's refiner, which has no first text encoder "
+            f"and only continues what the base model began; give {wanted_model(FAMILIES['sdxl'])}"
+        )
+
+
 def _check_complete(folder: Path, model: str, family: Family) -> None:
     missing = [name for name in config_files(family) if not (folder / name).is_file()]
     if not missing:
         return
-    index = folder / "model_index.json"
-    pipeline = _read(index).get("_class_name") if index.is_file() else None
+    pipeline = _read_index(folder).get("_class_name")
     if (folder / "pytorch_lora_weights.safetensors").is_file():
         why = (
             "holds a LoRA, and no model; load its base model with diffusers, fuse_lora(), "
             "unload_lora_weights() and save_pretrained(FOLDER), and give that folder"
         )
-    elif "unet/config.json" in missing and pipeline not in (None, "StableDiffusionPipeline"):
-        why = f"model_index.json says {pipeline}, and there is no unet/; give a Stable Diffusion 1.x model"
+    elif "unet/config.json" in missing and pipeline not in (None, *family.pipelines):
+        titles = ", ".join(known.title for known in FAMILIES.values())
+        why = f"model_index.json says {pipeline}, and there is no unet/; give a model of one of: {titles}"
     elif (folder / "unet").is_dir():
         why = (
             f"not a complete diffusers directory, {', '.join(missing)} missing; copy them from where the "
@@ -181,6 +195,12 @@ def _check_content(folder: Path, model: str, allow_pickle: bool, family: Family)
                 f"--model {model}: {component}/ has no {STEMS[component]}{SUFFIX}, and no "
                 f"{STEMS[component]}.fp16{SUFFIX}; rename its weights"
             )
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    """``model_index.json``; empty where there is none."""
+    index = folder / "model_index.json"
+    return _read(index) if index.is_file() else {}
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -225,6 +245,8 @@ def model_fingerprint(model: str, revision: str | None = None) -> str | None:
                 digest.update(file.relative_to(folder).as_posix().encode())
                 with file.open("rb") as stream:
                     digest.update(hashlib.file_digest(stream, "sha256").digest())
+    if family.zeros_for_empty_prompt:
+        digest.update(str(_read_index(folder).get("force_zeros_for_empty_prompt", True)).encode())
     return digest.hexdigest()
 
 

@@ -12,6 +12,7 @@ from piebench_eval.cli.app import app
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.loading import load_model
 from piebench_eval.models.location import check_model_location
+from tests.support.model_files import change, in_hubs_cache, refused, weights
 
 FILES = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 
@@ -19,20 +20,6 @@ FILES = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "t
 @pytest.fixture
 def model(tiny_model, tmp_path):
     return shutil.copytree(tiny_model, tmp_path / "model")
-
-
-def change(file, **fields):
-    file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
-
-
-def weights(model, part):
-    return model / part / f"{FILES[part]}.safetensors"
-
-
-def refused(model):
-    with pytest.raises(PiebenchError) as caught:
-        check_model_location(str(model))
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -139,11 +126,6 @@ def test_a_model_of_another_kind_is_called_by_its_name(model):
 
 def test_what_the_hubs_cache_has_is_checked(model, tmp_path, monkeypatch):
     change(model / "unet" / "config.json", in_channels=9)
-    commit = "0123456789abcdef0123456789abcdef01234567"
-    cached = tmp_path / "models--someone--tiny"
-    shutil.copytree(model, cached / "snapshots" / commit)
-    (cached / "refs").mkdir()
-    (cached / "refs" / "main").write_text(commit)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    name = in_hubs_cache(model, tmp_path, monkeypatch)
     with pytest.raises(PiebenchError, match="inpainting"):
-        check_model_location("someone/tiny")
+        check_model_location(name)
