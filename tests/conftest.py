@@ -134,13 +134,6 @@ def deterministic_model(tiny_model):
 
 
 @pytest.fixture(scope="session")
-def tiny_sdxl(tmp_path_factory) -> Path:
-    from tests.support.tiny_sdxl import save_tiny_sdxl
-
-    return save_tiny_sdxl(tmp_path_factory.mktemp("models") / "tiny-sdxl")
-
-
-@pytest.fixture(scope="session")
 def sdxl(tiny_sdxl):
     from piebench_eval.models.loading import load_model
 

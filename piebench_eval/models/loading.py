@@ -13,7 +13,6 @@ import torch
 
 from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.errors import PiebenchError
-from piebench_eval.files import read_json_object
 from piebench_eval.models.deterministic import use_deterministic_layers
 from piebench_eval.models.family_checks import check_family
 from piebench_eval.models.from_pretrained import explained_loading, load_complete
@@ -126,6 +125,7 @@ def load_model(
     require_hub("--model", location, "unet/config.json")
     if not Path(location).is_dir():
         _fetch_configs(location, revision)
+        check_model_location(model, allow_pickle, revision, family)
     found = find_family(model, revision, family)
     parts = _Parts(model, location, revision, found, allow_pickle)
     configs = parts.configs()
@@ -147,7 +147,6 @@ def load_model(
         diffusion_model.denoiser.to(memory_format=torch.channels_last)
     if deterministic:
         for network in weights.values():
-        check_model_location(model, allow_pickle, revision, family)
             use_deterministic_layers(network)
     return diffusion_model
 
