@@ -31,6 +31,14 @@ def load_case(golden: Path, case: str) -> Sample:
     return Sample(case, about["image"], file, *prompts, "", "0", about["blended_word"], ())
 
 
+def load_flow_case(folder: Path, case: str) -> Sample:
+    """A case of the recordings of flow-matching and distilled models."""
+    cases = json.loads((folder / "cases.json").read_text())
+    (about,) = [each for each in cases if each["id"] == case]
+    prompts = about["source_prompt"], about["target_prompt"]
+    return Sample(case, about["image"], folder / about["image"], *prompts, "", "0", "", ())
+
+
 def check_final(final, recording, largest=FINAL_MAX, rms=FINAL_RMS):
     error = np.abs(final.numpy() - recording["final_latent"])
     assert error.max() <= largest

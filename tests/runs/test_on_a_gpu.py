@@ -92,7 +92,7 @@ def test_an_inversion_stays_on_the_device(on_a_gpu, inversion):
     tensors = [inverted.trajectory, inverted.offsets, *tokens]
     assert {(t.device, t.dtype) for t in tensors if t is not None} == {(CUDA, torch.float32)}
     # Noise is drawn on the host, for all levels, and copied as a whole.
-    assert copied == ({"_to_copy": 1} if inversion == "edit_friendly" else {})
+    assert copied == ({"_to_copy": 1} if inversion in ("edit_friendly", "turboedit") else {})
 
 
 def test_a_sample_that_stopped_early_costs_no_more(on_a_gpu):

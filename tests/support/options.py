@@ -28,6 +28,7 @@ CHOSEN: Mapping[str, Sequence[Any]] = {
     "inversion.interval": (1, 2),
     "inversion.skip": (None, 1),
     "inversion.inner_steps": (2,),
+    "inversion.max_norm": (15.5, None),
     "method.quantile": (0.75, 0.0),
     "method.blend_threshold": (0.8,),
     "method.start_step": (0,),
