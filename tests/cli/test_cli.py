@@ -150,7 +150,7 @@ def test_validate(photo_bench):
 
 def test_methods_tell_paper_and_defaults():
     listed = json.loads(piebench("methods", "--json").stdout)
-    inversions = {"ddim", "null_text", "negative_prompt", "edit_friendly", "direct"}
+    inversions = {"ddim", "euler", "null_text", "negative_prompt", "edit_friendly", "direct"}
     assert set(listed["inversion"]) == inversions
     assert set(listed["method"]) == {"p2p", "pnp", "masactrl", "proximal"}
     assert all(entry["plugin"] is None for entries in listed.values() for entry in entries.values())
