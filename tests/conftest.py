@@ -173,3 +173,12 @@ def fake_recipe(tiny_model):
 
     fields = {"model": str(tiny_model), "inversions": ["ddim", "direct"], "methods": ["p2p"], "steps": 4}
     return build_recipe(fields, {}, "test")
+
+
+@pytest.fixture(scope="session")
+def instaflow(tmp_path_factory):
+    """A model that predicts a velocity."""
+    from piebench_eval.models.loading import load_model
+    from tests.support.tiny_model import save_tiny_instaflow
+
+    return load_model(str(save_tiny_instaflow(tmp_path_factory.mktemp("models") / "flow")))

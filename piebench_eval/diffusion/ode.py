@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from piebench_eval.diffusion.guidance import Guidance, guide
+from piebench_eval.diffusion.solvers import DETERMINISTIC, Solver
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.diffusion.solvers import Walk
     from piebench_eval.models.base import DiffusionModel
     from piebench_eval.models.conditioning import Conditioning
 
@@ -47,6 +51,28 @@ def predict_guided(
     return guide(model.predict(latents, timestep, uncond, samples), output, scale)
 
 
+def follow(
+    walk: Walk, predict: Callable[[torch.Tensor, float], torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Evaluate a model wherever a solver asks for it in one step.
+
+    Args:
+        walk: a solver's step.
+        predict: what the model predicts for latents at its time.
+
+    Returns:
+        The latents that the step leads to, and the output that the solver was sent last; both
+        ``[samples, channels, h, w]``.
+    """
+    at, time = next(walk)
+    while True:
+        output = predict(at, time)
+        try:
+            at, time = walk.send(output)
+        except StopIteration as end:
+            return end.value, output
+
+
 @torch.no_grad()
 def invert_ode(
     model: DiffusionModel,
@@ -57,12 +83,13 @@ def invert_ode(
     guidance: Guidance = UNGUIDED,
     evaluate_at: Literal["next", "own"] = "next",
     refinements: int = 0,
+    solver: Solver = DETERMINISTIC,
 ) -> torch.Tensor:
-    """Invert images to noise: the step of DDIM (section 4.3) or Euler, reversed.
+    """Invert images to noise: the step of DDIM (section 4.3), Euler or the midpoint rule, reversed.
 
     The output for the step from level k - 1 to k is predicted on the latent of level k - 1: the approximation
-    that makes the inversion inexact. Refinements predict it on the latent of level k found so far instead;
-    their fixed point is the exact inverse of sampling (Pan et al., AIDI, ICCV 2023).
+    that makes the inversion inexact. Refinements predict it as sampling would, from the latent of level k
+    found so far; their fixed point is the exact inverse of sampling (Pan et al., AIDI, ICCV 2023).
 
     Args:
         model: the model.
@@ -71,20 +98,25 @@ def invert_ode(
         uncond: unconditional, likewise; read only if the guidance needs it.
         schedule: the noise schedule.
         guidance: its source scale is applied.
-        evaluate_at: the model's time in that step: of the ``next`` level, k, or of the latent's ``own``.
-        refinements: fixed-point iterations per step.
+        evaluate_at: the model's time at that latent: of the ``next`` level, k, or of its ``own``.
+        refinements: fixed-point iterations per step; each has as many evaluations as a step.
+        solver: how sampling steps; one that has an inverse.
 
     Returns:
         The trajectory ``[steps + 1, samples, channels, h, w]``, from level 0 (the image) to level N.
     """
+
+    def predict(at: torch.Tensor, time: float) -> torch.Tensor:
+        return predict_guided(model, at, time, cond, uncond, guidance)
+
+    assert solver.inverse is not None
     trajectory = [latents]
     for k in range(1, schedule.steps + 1):
         time = schedule.timestep(k if evaluate_at == "next" else k - 1)
         z = trajectory[-1]
-        output = predict_guided(model, z, time, cond, uncond, guidance)
-        found = schedule.inverse_step(z, output, k)
+        found, _ = follow(solver.inverse(schedule, z, k, time), predict)
         for _ in range(refinements):
-            output = predict_guided(model, found, schedule.timestep(k), cond, uncond, guidance)
+            _, output = follow(solver.step(schedule, found, k), predict)
             found = schedule.inverse_step(z, output, k)
         trajectory.append(found)
     return torch.stack(trajectory)
@@ -98,6 +130,7 @@ def sample_ode(
     uncond: Conditioning,
     schedule: Schedule,
     guidance: Guidance = UNGUIDED,
+    solver: Solver = DETERMINISTIC,
 ) -> torch.Tensor:
     """Sample latents, by default unguided: from inverted latents, reconstructions with the inversion's error.
 
@@ -108,12 +141,16 @@ def sample_ode(
         uncond: unconditional, likewise; read only if the guidance needs it.
         schedule: the noise schedule.
         guidance: its source scale is applied.
+        solver: how to step.
 
     Returns:
         The trajectory ``[steps + 1, samples, channels, h, w]``, again from level 0 to level N.
     """
+
+    def predict(at: torch.Tensor, time: float) -> torch.Tensor:
+        return predict_guided(model, at, time, cond, uncond, guidance)
+
     trajectory = [noise]
     for k in reversed(range(1, schedule.steps + 1)):
-        output = predict_guided(model, trajectory[-1], schedule.timestep(k), cond, uncond, guidance)
-        trajectory.append(schedule.step(trajectory[-1], output, k))
+        trajectory.append(follow(solver.step(schedule, trajectory[-1], k), predict)[0])
     return torch.stack(trajectory[::-1])

@@ -1,7 +1,8 @@
 """Solvers of a sampling step: where the model is evaluated between two levels, and what follows from it.
 
 A solver is a generator. It yields latents and the model's time there, is sent the (guided) output, and
-returns the latents of the level below. Solvers of one stage evaluate at the step's beginning alone.
+returns the latents of the level below. Solvers of one stage evaluate at the step's beginning alone. Those of
+an ordinary differential equation lead upwards too, for its inversion.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ class _Step(Protocol):
     def __call__(self, schedule: Schedule, latents: torch.Tensor, level: int) -> Walk: ...
 
 
+class _InverseStep(Protocol):
+    def __call__(self, schedule: Schedule, latents: torch.Tensor, level: int, time: float) -> Walk: ...
+
+
 @dataclass(frozen=True)
 class Solver:
     """How a step leads from a level to the one below it.
@@ -30,18 +35,28 @@ class Solver:
     Attributes:
         name: its name in messages and cache keys.
         stages: evaluations of the model in a step.
-        step: ``(schedule, latents, level)``, a generator as above.
+        step: ``(schedule, latents, level)``, a generator as above. If the solver has an ``inverse``, the
+            whole step is taken along the output that it is sent last.
+        inverse: the same from the level below up to ``level``: ``(schedule, latents, level, time)``, with
+            the model's time at the first evaluation. None where a step adds noise.
     """
 
     name: str
     stages: int
     step: _Step
+    inverse: _InverseStep | None = None
 
 
 def deterministic(schedule: Schedule, latents: torch.Tensor, level: int) -> Walk:
     """The schedule's own step: DDIM's with eta 0, or Euler's."""
     output = yield latents, schedule.timestep(level)
     return schedule.step(latents, output, level)
+
+
+def inverse_deterministic(schedule: Schedule, latents: torch.Tensor, level: int, time: float) -> Walk:
+    """The schedule's own step, reversed."""
+    output = yield latents, time
+    return schedule.inverse_step(latents, output, level)
 
 
 def ancestral(schedule: DDIMSchedule, latents: torch.Tensor, level: int) -> Walk:
@@ -64,7 +79,15 @@ def midpoint(schedule: FlowSchedule, latents: torch.Tensor, level: int) -> Walk:
     return schedule.step(latents, middle, level)
 
 
-DETERMINISTIC = Solver("deterministic", 1, deterministic)
+def inverse_midpoint(schedule: FlowSchedule, latents: torch.Tensor, level: int, time: float) -> Walk:
+    """The midpoint rule upwards: half a step, and a whole one along the velocity found there."""
+    halves = schedule.between(level)
+    output = yield latents, time
+    middle = yield halves.inverse_step(latents, output, 1), halves.timestep(1)
+    return schedule.inverse_step(latents, middle, level)
+
+
+DETERMINISTIC = Solver("deterministic", 1, deterministic, inverse_deterministic)
 ANCESTRAL = Solver("ancestral", 1, ancestral)  # type: ignore[arg-type]
 CONSISTENCY = Solver("consistency", 1, consistency)
-MIDPOINT = Solver("midpoint", 2, midpoint)  # type: ignore[arg-type]
+MIDPOINT = Solver("midpoint", 2, midpoint, inverse_midpoint)  # type: ignore[arg-type]

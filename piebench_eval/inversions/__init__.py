@@ -12,6 +12,7 @@ INVERSIONS: Registry[Inversion] = Registry(
     Inversion,
     {
         "ddim": "piebench_eval.inversions.ddim:DDIM",
+        "euler": "piebench_eval.inversions.euler:EULER",
         "null_text": "piebench_eval.inversions.null_text:NULL_TEXT",
         "negative_prompt": "piebench_eval.inversions.negative_prompt:NEGATIVE_PROMPT",
         "edit_friendly": "piebench_eval.inversions.edit_friendly:EDIT_FRIENDLY",

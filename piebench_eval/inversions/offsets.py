@@ -60,20 +60,15 @@ def source_step(
     """
     import torch
 
-    from piebench_eval.diffusion.ode import predict_guided
+    from piebench_eval.diffusion.ode import follow, predict_guided
 
-    walk = solver.step(schedule, latents, level)
-    at, timestep = next(walk)
-    while True:
+    def predict(at: torch.Tensor, timestep: float) -> torch.Tensor:
         with torch.no_grad():
-            output = predict_guided(
+            return predict_guided(
                 model, at, timestep, inputs.inversion_embeds, inputs.uncond_embeds, guidance
             )
-        try:
-            at, timestep = walk.send(output)
-        except StopIteration as end:
-            found: torch.Tensor = end.value
-            return found
+
+    return follow(solver.step(schedule, latents, level), predict)[0]
 
 
 def retracing_offsets(

@@ -6,7 +6,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def recipe_file(name: str) -> Path:
-    """The file of one of the package's recipes: ``table1``, ``paper`` or ``demo``."""
+    """The file of one of the package's recipes, such as ``table1``."""
     return _folder() / f"{name}.yaml"
 
 

@@ -97,8 +97,11 @@ LATER_SETTINGS: dict[str, Any] = {
     "timesteps": None,
     "source_guidance": None,
     "guidance_policy": "auto",
+    "inversion.evaluate_at": "next",
+    "inversion.refinements": 0,
 }
-"""Settings that recipes of earlier versions lack, with the value that says the same as their absence."""
+"""Settings that recipes of earlier versions lack, by their names in ``Combination.flat``, with the value that
+says the same as their absence."""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ TABLE_METRICS = (
 """Table 1's metrics; their factors and directions are the registry's."""
 
 METHOD_ORDER = ("p2p", "masactrl", "pnp")
-INVERSION_ORDER = ("ddim", "null_text", "negative_prompt", "edit_friendly", "direct")
+INVERSION_ORDER = ("ddim", "euler", "null_text", "negative_prompt", "edit_friendly", "direct")
 
 
 def metrics_in(found: Iterable[str]) -> tuple[TableMetric, ...]:

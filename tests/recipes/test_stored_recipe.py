@@ -44,6 +44,18 @@ def test_a_setting_that_came_later_is_part_of_the_hash_where_it_says_something()
     assert saved.combination("direct", "p2p").flat()["output_resolution"] == 512
 
 
+def test_an_inversions_setting_that_came_later_is_part_of_the_hash_where_it_says_something():
+    plain, changed = (
+        build_recipe(QUOTED, later, "test") for later in ({}, {"inversion.ddim.refinements": 2})
+    )
+    fields = yaml.safe_load(plain.to_yaml())
+    for settings in fields["inversions"].values():
+        assert (settings.pop("evaluate_at"), settings.pop("refinements")) == ("next", 0)
+    before = StoredRecipe(fields)
+    assert before.hash == plain.hash != changed.hash and not before.differences(plain.stored)
+    assert before.differences(changed.stored) == ["inversions.ddim.refinements: (absent) -> 2"]
+
+
 def test_a_recipe_of_before_quirks_were_a_section_says_the_same():
     """As an earlier version of the package stored it."""
     recipe = build_recipe({**QUOTED, "combinations": None}, {"quirks.pixel_overflow": "wrap"}, "test")

@@ -18,7 +18,7 @@ from piebench_eval.recipes.subset import select_combinations
 from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
 from piebench_eval.runs.forecast import count_evaluations
 from piebench_eval.runs.store.records import EditKey
-from tests.support.pairs import CONTROLLING, EVERY_PAIR, marked
+from tests.support.pairs import CONTROLLING, EVERY_PAIR, OF_NOISE, marked
 from tests.support.sampling import step_along
 
 STEPS, SIDE = 6, 128
@@ -44,7 +44,7 @@ WITH_SAMPLES_PROMPT = {
     "plain": {},
 }
 EVERY_METHOD = METHODS.names()
-WITHOUT_OPTIMISER = [name for name in INVERSIONS.names() if name != "null_text"]
+WITHOUT_OPTIMISER = [name for name in OF_NOISE if name != "null_text"]
 
 
 def run(model, samples, inversion, method, guidance=7.5, inversion_settings=None, **settings):

@@ -14,7 +14,7 @@ from piebench_eval.models import base as base_module
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.runs.batch_editing import encode_inputs
 from tests.support.fake_cuda import CUDA, HostToDevice, fake_model
-from tests.support.pairs import EVERY_PAIR
+from tests.support.pairs import EVERY_PAIR, OF_NOISE
 
 STEPS, UPDATES = 2, 2
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -85,7 +85,7 @@ def test_a_combination_stays_on_the_device(on_a_gpu, inversion, method):
     assert not copied
 
 
-@pytest.mark.parametrize("inversion", INVERSIONS.names())
+@pytest.mark.parametrize("inversion", OF_NOISE)
 def test_an_inversion_stays_on_the_device(on_a_gpu, inversion):
     inverted, copied, _ = on_a_gpu.invert(inversion)
     tokens = [step.tokens for step in inverted.uncond_embeds or ()]

@@ -9,6 +9,7 @@ from piebench_eval.quirks import Quirks, quirks_read_by
 from piebench_eval.recipes.overrides import SECTIONS
 from piebench_eval.recipes.recipe import Recipe
 from piebench_eval.settings import Settings
+from tests.support.pairs import OF_NOISE
 from tests.support.pairwise import Item
 
 ABSENT = "absent"
@@ -24,6 +25,7 @@ CHOSEN: Mapping[str, Sequence[Any]] = {
     "image_loader": ("crop", "stretch", "shorter_side"),
     "image_format": ("png", "jpeg:75"),
     "inversion.guidance": (1.0, 2.0),
+    "inversion.refinements": (0, 1),
     "inversion.scale": (1.0, 0.5),
     "inversion.interval": (1, 2),
     "inversion.skip": (None, 1),
@@ -43,10 +45,10 @@ _APART = {frozenset([("method.mask_guided", True), ("method.source_prompt", "emp
 
 def recipe_options() -> dict[str, list[Any]]:
     """Every enumeration and boolean of a recipe, and the numbers of ``CHOSEN``, by name as in ``--set``."""
-    options = {section: registry.names() for section, (_, registry) in SECTIONS.items()}
+    options: dict[str, list[Any]] = {section: _names(section) for section in SECTIONS}
     options |= _of_every_edit()
-    for section, (_, registry) in SECTIONS.items():
-        of_entries = [_own(section, name) for name in registry.names()]
+    for section in SECTIONS:
+        of_entries = [_own(section, name) for name in _names(section)]
         for setting in dict.fromkeys(setting for own in of_entries for setting in own):
             values = [value for own in of_entries for value in own.get(setting, [ABSENT])]
             options[setting] = list(dict.fromkeys(values))
@@ -88,6 +90,11 @@ def recipe_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def _names(section: str) -> list[str]:
+    """The inversions or methods of Stable Diffusion 1.x."""
+    return OF_NOISE if section == "inversion" else SECTIONS[section][1].names()
+
+
 def _own(section: str, name: str) -> dict[str, list[Any]]:
     """The options of one inversion or method, and of the quirks that it reads."""
     _, registry = SECTIONS[section]
@@ -99,7 +106,7 @@ def _own(section: str, name: str) -> dict[str, list[Any]]:
 @cache
 def _of_section(section: str) -> set[str]:
     """The options that some inversions, or some methods, have."""
-    return {setting for name in SECTIONS[section][1].names() for setting in _own(section, name)}
+    return {setting for name in _names(section) for setting in _own(section, name)}
 
 
 def _of_every_edit() -> dict[str, list[Any]]:

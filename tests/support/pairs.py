@@ -18,4 +18,7 @@ def marked(inversion, method, *arguments):
 CONTROLLING = [name for name in METHODS.names() if METHODS.get(name).attention]
 """Methods that read the source branch."""
 
-EVERY_PAIR = [marked(inversion, method) for inversion in INVERSIONS.names() for method in METHODS.names()]
+OF_NOISE = [name for name in INVERSIONS.names() if "epsilon" in INVERSIONS.get(name).predicts]
+"""Inversions of models that predict noise, as the small Stable Diffusion does."""
+
+EVERY_PAIR = [marked(inversion, method) for inversion in OF_NOISE for method in METHODS.names()]
