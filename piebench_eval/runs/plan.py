@@ -15,7 +15,12 @@ from piebench_eval.data.selection import select_samples
 from piebench_eval.demo.benchmark import embedded_benchmark
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError, PiebenchWarning
-from piebench_eval.models.location import check_deterministic, check_model_location, image_sizes
+from piebench_eval.models.location import (
+    check_deterministic,
+    check_guidance_policy,
+    check_model_location,
+    image_sizes,
+)
 from piebench_eval.runs.engines.devices import split_devices
 from piebench_eval.runs.jobs import check_edits, model_specs
 from piebench_eval.runs.machine import MachineOptions
@@ -125,6 +130,8 @@ def plan_run(
         check_model_location(model.name, machine.allow_pickle, model.revision, model.family)
         for device in devices if machine.deterministic else ():
             check_deterministic(model.precision, "cpu" if device == "auto" else device)
+    for common in (recipe.combination(*pair).common for pair in recipe.pairs):
+        check_guidance_policy(common.model, common.guidance_policy, common.revision, common.family)
     check_resolutions(recipe)
     check_out(out)
     if machine.cache is not None:
