@@ -16,5 +16,6 @@ INVERSIONS: Registry[Inversion] = Registry(
         "negative_prompt": "piebench_eval.inversions.negative_prompt:NEGATIVE_PROMPT",
         "edit_friendly": "piebench_eval.inversions.edit_friendly:EDIT_FRIENDLY",
         "direct": "piebench_eval.inversions.direct:DIRECT",
+        "ddcm": "piebench_eval.inversions.ddcm:DDCM",
     },
 )
