@@ -18,5 +18,6 @@ INVERSIONS: Registry[Inversion] = Registry(
         "edit_friendly": "piebench_eval.inversions.edit_friendly:EDIT_FRIENDLY",
         "direct": "piebench_eval.inversions.direct:DIRECT",
         "turboedit": "piebench_eval.inversions.turboedit:TURBOEDIT",
+        "ddcm": "piebench_eval.inversions.ddcm:DDCM",
     },
 )

@@ -17,6 +17,12 @@ _INPUTS = {7: "an upscaler", 8: "InstructPix2Pix", 9: "an inpainting model"}
 _LORA = (".lora_A.", ".lora_B.", ".lora.down.", ".lora.up.", ".lora_down.", ".lora_up.", ".base_layer.")
 """How names go on where a LoRA is attached."""
 
+NO_GUIDANCE_INPUT = (
+    "unet/config.json has no time_cond_proj_dim: the UNet does not take the guidance scale as an input; set "
+    "guidance_policy=classifier_free"
+)
+"""What is wrong with the policy ``embedded`` for such a model."""
+
 
 def check_family(configs: Mapping[str, Mapping[str, Any]], model: str, family: Family) -> None:
     """Refuse a model that the inputs and the noise schedule of its family do not fit.

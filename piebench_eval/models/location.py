@@ -12,7 +12,12 @@ from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_json_object
 from piebench_eval.models.families import FAMILIES, Family
-from piebench_eval.models.family_checks import check_family, check_shapes, wanted_model
+from piebench_eval.models.family_checks import (
+    NO_GUIDANCE_INPUT,
+    check_family,
+    check_shapes,
+    wanted_model,
+)
 from piebench_eval.models.hub import looks_like_hub_id
 from piebench_eval.models.vocabulary import check_vocabulary_files
 from piebench_eval.models.weight_files import STEMS, find_weight_files, read_shapes
@@ -133,6 +138,27 @@ def check_model_location(
     _refuse_refiner(snapshot, model)
     if all((snapshot / name).is_file() for name in config_files(found)):
         _check_content(snapshot, model, allow_pickle, found)
+
+
+def check_guidance_policy(model: str, policy: str, revision: str | None = None, family: str = "auto") -> None:
+    """Refuse a guidance scale as an input of a model that takes none, as far as its files are on disk.
+
+    Args:
+        model: a diffusers directory, a hub id, or ``demo``.
+        policy: ``auto``, or as in ``Family.guidance``.
+        revision: branch, tag or commit on the hub.
+        family: see ``find_family``.
+
+    Raises:
+        PiebenchError: the policy is ``embedded``, and the UNet has no input for the scale.
+    """
+    asked = find_family(model, revision, family).guidance if policy == "auto" else policy
+    folder = _folder_of(model, revision)
+    config = None if folder is None else folder / "unet" / "config.json"
+    if asked != "embedded" or config is None or not config.is_file():
+        return
+    if not _read(config).get("time_cond_proj_dim"):
+        raise PiebenchError(f"--model {model}: {NO_GUIDANCE_INPUT}")
 
 
 def read_configs(folder: Path, family: Family) -> dict[str, dict[str, Any]]:

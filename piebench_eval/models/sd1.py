@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from piebench_eval.errors import PiebenchError
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.models.families import FAMILIES
+from piebench_eval.models.family_checks import NO_GUIDANCE_INPUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +78,42 @@ class LatentConsistency(StableDiffusion):
     """A latent consistency model (Luo et al., 2023) of SD 1.x's architecture."""
 
     family = FAMILIES["lcm"]
+
+    def denoise(self, latents: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
+        """Call the UNet; a guidance scale in the conditioning enters it as an embedding.
+
+        Raises:
+            PiebenchError: there is a guidance scale, and the UNet has no input for it.
+        """
+        dtype, scales = self.unet.dtype, conditioning.vectors.get("guidance")
+        if scales is not None and not self.unet.config.time_cond_proj_dim:
+            raise PiebenchError(NO_GUIDANCE_INPUT)
+        embedded = None if scales is None else embed_scales(scales, self.unet.config.time_cond_proj_dim)
+        return self.unet(
+            latents.to(dtype),
+            time,
+            conditioning.tokens.to(dtype),
+            timestep_cond=None if embedded is None else embedded.to(dtype),
+            return_dict=False,
+        )[0]
+
+
+def embed_scales(scales: torch.Tensor, width: int) -> torch.Tensor:
+    """Sinusoidal embeddings of guidance scales (Luo et al., LCM, 2023, section 4.2).
+
+    A scale w of Ho & Salimans' equation as everywhere here, where 1 is no guidance, is w - 1 of theirs; it is
+    multiplied by 1000 as in diffusers' ``LatentConsistencyModelPipeline``.
+
+    Args:
+        scales: ``[rows]``.
+        width: of the embeddings, the UNet's ``time_cond_proj_dim``.
+
+    Returns:
+        ``[rows, width]``, float32: sines, then cosines.
+    """
+    from diffusers.models.embeddings import get_timestep_embedding
+
+    return get_timestep_embedding((scales - 1) * 1000, width)
 
 
 def padded_tokens(tokenizer: Any, prompt: str) -> torch.Tensor:

@@ -15,7 +15,12 @@ from piebench_eval.data.selection import select_samples
 from piebench_eval.demo.benchmark import embedded_benchmark
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError, PiebenchWarning
-from piebench_eval.models.location import check_deterministic, check_model_location, image_sizes
+from piebench_eval.models.location import (
+    check_deterministic,
+    check_guidance_policy,
+    check_model_location,
+    image_sizes,
+)
 from piebench_eval.recipes.compatibility import require_compatible
 from piebench_eval.runs.engines.devices import split_devices
 from piebench_eval.runs.jobs import check_edits, model_specs
@@ -127,6 +132,8 @@ def plan_run(
         for device in devices if machine.deterministic else ():
             check_deterministic(model.precision, "cpu" if device == "auto" else device)
     require_compatible(recipe.combination(*pair) for pair in recipe.pairs)
+    for common in (recipe.combination(*pair).common for pair in recipe.pairs):
+        check_guidance_policy(common.model, common.guidance_policy, common.revision, common.family)
     check_resolutions(recipe)
     check_out(out)
     if machine.cache is not None:
