@@ -30,9 +30,8 @@ def euler(
 ) -> InversionResult:
     """Invert along the flow; the source branch is sampled with the guidance of the edit.
 
-    A model of one or few steps is trained at those steps' times alone. ``evaluate_at: next`` asks it at no
-    other; with one step that is once, and at the image in place of the noise, so that only refinements make
-    the inversion exact (``docs/inversion-study.md``).
+    A model of one or few steps is trained at those steps' times alone; ``evaluate_at: next`` asks it at no
+    other. ``docs/inversion-study.md`` has the errors that remain, step count by step count.
     """
     from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.diffusion.solvers import DETERMINISTIC, MIDPOINT
