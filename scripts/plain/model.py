@@ -41,10 +41,15 @@ class PlainModel:
         """Predicted noise of ``[rows, 4, h, w]``."""
         self.control = control or Control()
         self.forward += len(latents)
-        added = None
-        if texts.pooled is not None:
-            added = {"text_embeds": texts.pooled, "time_ids": texts.vectors["time_ids"]}
-        return self.unet(latents, timestep, texts.tokens, added_cond_kwargs=added).sample
+        return call_unet(self.unet, latents, timestep, texts)
+
+
+def call_unet(unet: Any, latents: torch.Tensor, timestep: int, texts: Conditioning) -> torch.Tensor:
+    """Call a UNet of Stable Diffusion 1.x, or of XL, whose rows have more than tokens."""
+    added = None
+    if texts.pooled is not None:
+        added = {"text_embeds": texts.pooled, "time_ids": texts.vectors["time_ids"]}
+    return unet(latents, timestep, texts.tokens, added_cond_kwargs=added).sample
 
 
 @contextmanager
