@@ -2,6 +2,7 @@
 
 python scripts/bench.py --combinations direct+p2p,ddim+p2p
 python scripts/bench.py --size sd1 --device cuda --precision bf16 --batch-sizes 1,4,8 --steps 50
+python scripts/bench.py --size sdxl --device cuda --precision bf16 --no-baseline --combinations direct+p2p
 """
 
 import json
@@ -25,11 +26,12 @@ def _numbers(text: str) -> list[int]:
 
 def main(
     size: Annotated[
-        Literal["tiny", "sd1"],
-        typer.Option(help="A model of random weights: tiny, or of Stable Diffusion v1's own size."),
+        Literal["tiny", "sd1", "tiny-sdxl", "sdxl"],
+        typer.Option(help="A model of random weights: tiny, or of Stable Diffusion's own size."),
     ] = "tiny",
     model: Annotated[
-        str | None, typer.Option(help="Or a model: diffusers directory, hub id, or demo.")
+        str | None,
+        typer.Option(help="Or a model of Stable Diffusion 1.x or XL: diffusers directory, hub id, or demo."),
     ] = None,
     combinations: Annotated[
         str | None, typer.Option(help="Combinations of Table 1, with commas between them; all by default.")
@@ -41,7 +43,10 @@ def main(
     batch_sizes: Annotated[str, typer.Option(help="Images per batch, with commas between them.")] = "1,2",
     precision: Annotated[
         Literal["fp32", "tf32", "bf16", "fp16"],
-        typer.Option(help="Other than fp32: what it changes in the metrics is measured, on the demo world."),
+        typer.Option(
+            help="Other than fp32: what it changes in the metrics is measured, on the demo world; of Stable "
+            "Diffusion 1.x alone."
+        ),
     ] = "fp32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,

@@ -1,11 +1,27 @@
 """What the three methods change in a call of rows [source, target] x [unconditional, conditional]."""
 
+from dataclasses import dataclass
+
 import torch
 from torch.nn import functional
 
 from piebench_eval.methods.masactrl import MasaCtrlSettings
 from piebench_eval.methods.p2p import P2PSettings, WordPlan
 from piebench_eval.methods.pnp import PnPSettings
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Where methods act in a UNet, if their settings do not say; by default as in Stable Diffusion 1.x.
+
+    ``mutual``: the first self-attention that looks at the source in MasaCtrl, counted over the whole UNet;
+    ``features``: the residual block's layer whose output Plug-and-Play takes, and ``queries`` the first
+    self-attention whose queries and keys it takes.
+    """
+
+    mutual: int = 10
+    features: str = "up_blocks.1.resnets.1.conv2"
+    queries: int = 8
 
 
 class Control:
@@ -21,8 +37,8 @@ class Control:
         """Attention maps of any layer, ``[rows, heads, positions, tokens]``."""
         return maps
 
-    def features(self, output):
-        """Output of the decoder's residual layer that Plug-and-Play takes, ``[rows, channels, h, w]``."""
+    def features(self, output, name):
+        """Output of any residual block before its shortcut is added, ``[rows, channels, h, w]``."""
         return output
 
     def after(self, latents):
@@ -73,11 +89,12 @@ class P2P(Control):
 class MasaCtrl(Control):
     """Mutual self-attention on rows [su, tu, sc, tc]: targets look at the source's keys and values."""
 
-    def __init__(self, settings: MasaCtrlSettings):
-        self.settings = settings
+    def __init__(self, settings: MasaCtrlSettings, layers: Layers):
+        self.start_step = settings.start_step
+        self.start_layer = layers.mutual if settings.start_layer is None else settings.start_layer
 
     def states(self, q, k, v, layer):
-        if self.step < self.settings.start_step or layer < self.settings.start_layer:
+        if self.step < self.start_step or layer < self.start_layer:
             return q, k, v
         return q, k[[0, 0, 2, 2]], v[[0, 0, 2, 2]]
 
@@ -85,14 +102,16 @@ class MasaCtrl(Control):
 class PlugAndPlay(Control):
     """Feature and attention injection on rows [source, tu, tc]."""
 
-    def __init__(self, settings: PnPSettings, steps: int):
+    def __init__(self, settings: PnPSettings, layers: Layers, steps: int):
+        self.layers = layers
         self.features_end = int(settings.feature_steps * steps)
         self.attention_end = int(settings.attention_steps * steps)
 
     def states(self, q, k, v, layer):
-        if self.step >= self.attention_end or layer < 8:
+        if self.step >= self.attention_end or layer < self.layers.queries:
             return q, k, v
         return q[[0, 0, 0]], k[[0, 0, 0]], v
 
-    def features(self, output):
-        return output[[0, 0, 0]] if self.step < self.features_end else output
+    def features(self, output, name):
+        taken = name == self.layers.features and self.step < self.features_end
+        return output[[0, 0, 0]] if taken else output

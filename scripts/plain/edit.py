@@ -1,6 +1,6 @@
 """Edit from the encoded image to the edited latents, pass by pass as in the published scripts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -9,9 +9,10 @@ from piebench_eval.data.sample import Sample
 from piebench_eval.diffusion.schedules import Schedule
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.p2p import plan_words
+from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.recipes.combination import Combination
 from scripts.plain import walks
-from scripts.plain.controls import P2P, Control, MasaCtrl, PlugAndPlay
+from scripts.plain.controls import P2P, Control, Layers, MasaCtrl, PlugAndPlay
 from scripts.plain.model import PlainModel
 
 
@@ -19,34 +20,35 @@ from scripts.plain.model import PlainModel
 class Inverted:
     """What an inversion found.
 
-    Latents by level, and per step (from level 1 up) the unconditional embedding, if it is another than the
-    method's, and the noise to add, if any; offsets of the source, by level.
+    Latents by level, and per step (from level 1 up) what unconditional rows are conditioned on, if it is
+    another than the method's, and the noise to add, if any; offsets of the source, by level.
     """
 
     levels: Any
-    unconds: list[torch.Tensor] | None = None
+    unconds: list[Conditioning] | None = None
     maps: list[torch.Tensor] | None = None
     offset: dict[int, torch.Tensor] | None = None
 
 
 @dataclass
 class Edit:
-    """One sample, one combination, and the embeddings of its prompts, each ``[1, 77, width]``."""
+    """One sample, one combination, and the embeddings of its prompts, each of one row."""
 
     model: PlainModel
     combination: Combination
     sample: Sample
     z0: torch.Tensor
     schedule: Schedule
-    tokenizer: Any
+    layers: Layers = field(default_factory=Layers)
 
     def __post_init__(self):
         settings = self.combination.method_settings
         prompts = METHODS.get(self.combination.method).prompts(self.sample, settings)
-        texts = ("", prompts.inversion, prompts.source, prompts.target, prompts.negative)
-        self.empty, self.inversion, self.source, self.target, self.negative = (
-            self.model.embed([text]) for text in texts
+        self.inversion, self.source, self.target = map(
+            self.model.embed, (prompts.inversion, prompts.source, prompts.target)
         )
+        self.empty = self.model.embed_uncond()
+        self.negative = self.model.embed(prompts.negative) if prompts.negative else self.empty
         self.guidance = self.combination.common.guidance
         self.method, self.method_settings = self.combination.method, settings
         self.is_pnp = self.method == "pnp"
@@ -56,7 +58,7 @@ class Edit:
         if name == "edit_friendly":
             return self._edit_friendly(settings)
         guidance = settings.guidance
-        if (name, self.method) == ("ddim", "masactrl"):
+        if (name, self.method) == ("ddim", "masactrl") and self.inversion.equals(self.empty):
             guidance = self.guidance  # from the empty prompt to itself: twice the cost, no guidance
         uncond = None if guidance == 1 else self.empty
         walked = walks.inverted(self.model, self.z0, self.schedule, self.inversion, uncond, guidance)
@@ -71,7 +73,7 @@ class Edit:
             )
         elif name == "direct" and not self.is_pnp:
             unconds = self._unconds(found)
-            texts = torch.cat([self.source, self.target])
+            texts = Conditioning.cat([self.source, self.target])
             found.offset = walks.offsets(self.model, walked, self.schedule, unconds, texts, self.guidance)
         return found
 
@@ -83,18 +85,18 @@ class Edit:
         )
         return Inverted(levels, maps=maps)
 
-    def _unconds(self, found: Inverted) -> list[torch.Tensor]:
-        """Per step, the unconditional embeddings of both branches."""
+    def _unconds(self, found: Inverted) -> list[Conditioning]:
+        """Per step, the unconditional rows of both branches."""
         if found.unconds is not None:
-            return [uncond.repeat(2, 1, 1) for uncond in found.unconds]
-        return [torch.cat([self.empty, self.negative])] * (len(found.levels) - 1)
+            return [Conditioning.cat([uncond, uncond]) for uncond in found.unconds]
+        return [Conditioning.cat([self.empty, self.negative])] * (len(found.levels) - 1)
 
-    def _guided(self, found: Inverted, *texts: torch.Tensor) -> torch.Tensor:
+    def _guided(self, found: Inverted, *texts: Conditioning) -> torch.Tensor:
         """Sample some branches with guidance and no control."""
-        unconds = [uncond[: len(texts)] for uncond in self._unconds(found)]
+        unconds = [uncond.take(range(len(texts))) for uncond in self._unconds(found)]
         start = found.levels[len(unconds)].repeat(len(texts), 1, 1, 1)
         return walks.guided(
-            self.model, start, self.schedule, unconds, torch.cat(texts), self.guidance, found.maps
+            self.model, start, self.schedule, unconds, Conditioning.cat(texts), self.guidance, found.maps
         )
 
     def reconstruct(self, found: Inverted) -> None:
@@ -116,7 +118,7 @@ class Edit:
             found.levels[len(found.levels) - 1],
             self.schedule,
             self._unconds(found),
-            torch.cat([self.source, self.target]),
+            Conditioning.cat([self.source, self.target]),
             [1.0 if found.maps is not None else self.guidance, self.guidance],
             self._control(),
             found.offset,
@@ -126,8 +128,8 @@ class Edit:
 
     def _control(self) -> Control:
         if self.method == "masactrl":
-            return MasaCtrl(self.method_settings)
-        plan = plan_words(self.sample, self.tokenizer, self.method_settings)
+            return MasaCtrl(self.method_settings, self.layers)
+        plan = plan_words(self.sample, self.model.texts.tokenizer, self.method_settings)
         return P2P(plan, self.method_settings, self.schedule.steps, self.z0.shape[-1], self.z0.device)
 
     def _plug_and_play(self, found: Inverted) -> torch.Tensor:
@@ -142,10 +144,10 @@ class Edit:
             start,
             sources,
             self.schedule,
-            [uncond[1:] for uncond in self._unconds(found)],
-            torch.cat([self.source, self.target]),
+            [uncond.take([1]) for uncond in self._unconds(found)],
+            Conditioning.cat([self.source, self.target]),
             self.guidance,
-            PlugAndPlay(self.method_settings, self.schedule.steps),
+            PlugAndPlay(self.method_settings, self.layers, self.schedule.steps),
             found.maps,
         )
 
@@ -157,15 +159,17 @@ def plain_edit(
     sample: Sample,
     z0: torch.Tensor,
     schedule: Schedule,
-    tokenizer: Any,
+    layers: Layers | None = None,
 ) -> torch.Tensor:
     """Edited latents ``[1, 4, h, w]`` of one sample whose encoded picture is ``z0``, same shape.
+
+    ``layers``: where methods act, if their settings do not say; as in Stable Diffusion 1.x by default.
 
     Raises:
         ValueError: a setting whose equations are not written here.
     """
     refuse_unwritten(combination)
-    edit = Edit(model, combination, sample, z0, schedule, tokenizer)
+    edit = Edit(model, combination, sample, z0, schedule, layers or Layers())
     return edit.edit(edit.invert())
 
 

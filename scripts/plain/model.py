@@ -1,43 +1,68 @@
 """The UNet with explicit softmax attention, and a count of its rows."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from piebench_eval.models.base import DiffusionModel
+from piebench_eval.models.conditioning import Conditioning
 from scripts.plain.controls import Control
-
-FEATURES = "up_blocks.1.resnets.1.conv2"
 
 
 @dataclass
 class PlainModel:
-    """A UNet and what turns prompts into embeddings ``[prompts, 77, width]``.
+    """A UNet, and the model that embeds prompts for it.
 
-    ``forward`` and ``backward`` count UNet rows; ``control`` acts in the calls that are made with it.
+    ``size``: height and width of the images in pixels. ``forward`` and ``backward`` count UNet rows;
+    ``control`` acts in the calls that are made with it.
     """
 
     unet: Any
-    embed: Callable[[Sequence[str]], torch.Tensor]
+    texts: DiffusionModel
+    size: tuple[int, int]
     control: Control = field(default_factory=Control)
     forward: int = 0
     backward: int = 0
 
+    def embed(self, prompt: str) -> Conditioning:
+        """One row."""
+        return self.texts.embed_prompts([prompt], self.size)
+
+    def embed_uncond(self) -> Conditioning:
+        """The empty prompt; of Stable Diffusion XL zeros."""
+        return self.texts.embed_uncond(1, self.size)
+
     def noise(
-        self, latents: torch.Tensor, timestep: int, texts: torch.Tensor, control: Control | None = None
+        self, latents: torch.Tensor, timestep: int, texts: Conditioning, control: Control | None = None
     ) -> torch.Tensor:
         """Predicted noise of ``[rows, 4, h, w]``."""
         self.control = control or Control()
         self.forward += len(latents)
-        return self.unet(latents, timestep, texts).sample
+        return call_unet(self.unet, latents, timestep, texts)
+
+
+def call_unet(unet: Any, latents: torch.Tensor, timestep: int, texts: Conditioning) -> torch.Tensor:
+    """Call a UNet of Stable Diffusion 1.x, or of XL, whose rows have more than tokens."""
+    added = None
+    if texts.pooled is not None:
+        added = {"text_embeds": texts.pooled, "time_ids": texts.vectors["time_ids"]}
+    return unet(latents, timestep, texts.tokens, added_cond_kwargs=added).sample
 
 
 @contextmanager
-def plain_model(unet: Any, embed: Callable[[Sequence[str]], torch.Tensor]) -> Iterator[PlainModel]:
-    """Call a UNet plainly; afterwards it is as it was."""
-    model = PlainModel(unet, embed)
+def plain_model(texts: DiffusionModel, size: tuple[int, int], unet: Any = None) -> Iterator[PlainModel]:
+    """Call a UNet plainly; afterwards it is as it was.
+
+    Args:
+        texts: the model that embeds prompts.
+        size: height and width of the images in pixels.
+        unet: in float32; that of ``texts`` by default.
+    """
+    unet = texts.denoiser if unet is None else unet
+    model = PlainModel(unet, texts, size)
     original = dict(unet.attn_processors)
     in_order = [name for place in ("down", "mid", "up") for name in original if name.startswith(place)]
     kinds = {kind: [name for name in in_order if kind in name] for kind in ("attn1", "attn2")}
@@ -47,13 +72,18 @@ def plain_model(unet: Any, embed: Callable[[Sequence[str]], torch.Tensor]) -> It
         for layer, name in enumerate(names)
     }
     unet.set_attn_processor(processors)
-    hook = unet.get_submodule(FEATURES).register_forward_hook(
-        lambda _module, _inputs, output: model.control.features(output)
-    )
+    hooks = [
+        module.register_forward_hook(
+            lambda _module, _inputs, output, name=name: model.control.features(output, name)
+        )
+        for name, module in unet.named_modules()
+        if name.endswith(".conv2")
+    ]
     try:
         yield model
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
         unet.set_attn_processor(original)
 
 

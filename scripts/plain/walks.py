@@ -5,6 +5,7 @@ from torch.nn import functional
 
 from piebench_eval.diffusion.schedules import Schedule
 from piebench_eval.inversions.null_text import NullTextSettings
+from piebench_eval.models.conditioning import Conditioning
 from scripts.plain.controls import Control
 from scripts.plain.model import PlainModel
 
@@ -47,7 +48,7 @@ def unguided(model: PlainModel, start, schedule: Schedule, steps: int, text):
 
 def guided_noise(model: PlainModel, x, t, unconds, texts, guidance, control=None):
     """Both halves in one call, for one or two branches."""
-    noise = model.noise(torch.cat([x, x]), t, torch.cat([unconds, texts]), control)
+    noise = model.noise(torch.cat([x, x]), t, Conditioning.cat([unconds, texts]), control)
     uncond, cond = noise.chunk(2)
     return uncond + guidance * (cond - uncond)
 
@@ -55,7 +56,7 @@ def guided_noise(model: PlainModel, x, t, unconds, texts, guidance, control=None
 def guided(model: PlainModel, start, schedule: Schedule, unconds, texts, guidance, maps=None):
     """Guided sampling of one or two branches without any control, down to the image.
 
-    ``unconds``: per step, from level 1 up, ``[branches, 77, width]``. ``maps``: noise of each step, likewise.
+    ``unconds``: per step, from level 1 up, a row per branch. ``maps``: noise of each step, likewise.
     """
     x = start
     for k in range(len(unconds), 0, -1):
@@ -77,17 +78,17 @@ def offsets(model: PlainModel, levels, schedule: Schedule, unconds, texts, guida
 def null_texts(
     model: PlainModel, levels, schedule: Schedule, text, uncond, guidance, settings: NullTextSettings
 ):
-    """Null-text optimisation: latents that are reached, by level, and an embedding per step, from level 1."""
-    x, reached, found = levels[-1], {schedule.steps: levels[-1]}, {}
+    """Null-text optimisation: latents that are reached, by level, and a row per step, from level 1."""
+    x, reached, found, tokens = levels[-1], {schedule.steps: levels[-1]}, {}, uncond.tokens
     for i, k in enumerate(range(schedule.steps, 0, -1)):
         t, alphas = schedule.timesteps[k - 1], (schedule.alphas[k], schedule.alphas[k - 1])
-        uncond = uncond.clone().requires_grad_()
+        tokens = tokens.clone().requires_grad_()
         cond = model.noise(x, t, text)
         rate = settings.learning_rate * (1 - i / settings.quirks.rate_steps)
-        optimizer = torch.optim.Adam([uncond], lr=rate)
+        optimizer = torch.optim.Adam([tokens], lr=rate)
         for _ in range(settings.inner_steps):
             with torch.enable_grad():
-                noise = model.noise(x, t, uncond)
+                noise = model.noise(x, t, uncond.with_tokens(tokens))
                 moved = move(x, noise + guidance * (cond - noise), *alphas)
                 loss = functional.mse_loss(moved, levels[k - 1])
             optimizer.zero_grad()
@@ -96,9 +97,10 @@ def null_texts(
             optimizer.step()
             if loss.item() < settings.stop_loss + settings.stop_loss_growth * i:
                 break
-        uncond = uncond.detach()
-        x = move(x, guided_noise(model, x, t, uncond, text, guidance), *alphas)
-        reached[k - 1], found[k - 1] = x, uncond
+        tokens = tokens.detach()
+        found[k - 1] = uncond.with_tokens(tokens)
+        x = move(x, guided_noise(model, x, t, found[k - 1], text, guidance), *alphas)
+        reached[k - 1] = x
     model.unet.zero_grad()  # the weights' gradients were computed all along
     return reached, [found[k] for k in range(schedule.steps)]
 
@@ -145,7 +147,7 @@ def both_branches(
     scales = torch.tensor(scales, device=x.device).reshape(2, 1, 1, 1)
     for step in range(len(unconds)):
         control.step, k = step, len(unconds) - step
-        rows = torch.cat([unconds[k - 1], texts])
+        rows = Conditioning.cat([unconds[k - 1], texts])
         noise = model.noise(torch.cat([x, x]), schedule.timesteps[k - 1], rows, control)
         uncond, cond = noise.chunk(2)
         difference = cond - uncond
@@ -167,7 +169,7 @@ def beside_a_source(
     x = start
     for step in range(len(unconds)):
         control.step, k = step, len(unconds) - step
-        rows = torch.cat([texts[:1], unconds[k - 1], texts[1:]])
+        rows = Conditioning.cat([texts.take([0]), unconds[k - 1], texts.take([1])])
         noise = model.noise(torch.cat([sources[k], x, x]), schedule.timesteps[k - 1], rows, control)
         _, uncond, cond = noise.chunk(3)
         noise = uncond + guidance * (cond - uncond)

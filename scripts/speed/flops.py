@@ -7,6 +7,9 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch.utils.flop_counter import FlopCounterMode
 
+from scripts.plain.model import call_unet
+from scripts.speed.empty import META, empty_texts
+
 _SECONDS = 0.3
 """About what the products of one size take, and the longest that a single one may."""
 
@@ -17,12 +20,11 @@ def flops_of_row(unet: UNet2DConditionModel, latent_side: int, tokens: int = 77)
 
     Backward towards an embedding, without gradients of the weights, costs about as many again.
     """
-    with torch.device("meta"):
+    with META:
         empty = UNet2DConditionModel.from_config(unet.config).eval()
         latents = torch.empty(1, 4, latent_side, latent_side)
-        texts = torch.empty(1, tokens, unet.config.cross_attention_dim)
         with FlopCounterMode(display=False) as counter:
-            empty(latents, 1, texts)
+            call_unet(empty, latents, 1, empty_texts(empty, 1, tokens))
     return counter.get_total_flops()
 
 

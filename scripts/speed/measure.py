@@ -169,16 +169,14 @@ def beside_plain(
     diffusion_model.cache = None
     side = working_resolution(diffusion_model, common.resolution)
 
-    def embed(prompts: Sequence[str]) -> torch.Tensor:
-        return diffusion_model.embed_prompts(prompts).tokens
-
     def in_steps(steps: int) -> tuple[torch.Tensor, PlainModel]:
         schedule = ddim_schedule(
             diffusion_model.alphas_cumprod, steps, common.steps_offset, common.set_alpha_to_one
         )
         z0 = encode_inputs(diffusion_model, [edited.sample], side, loader=common.image_loader).latents
-        with plain_model(unet, embed) as model:
-            latents = plain_edit(model, combination, edited.sample, z0, schedule, diffusion_model.tokenizer)
+        size = tuple(side * diffusion_model.vae_factor for side in z0.shape[2:])
+        with plain_model(diffusion_model, size, unet) as model:
+            latents = plain_edit(model, combination, edited.sample, z0, schedule)
         diffusion_model.decode_latents(latents)
         synchronize(diffusion_model.device)
         return latents, model

@@ -14,19 +14,17 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import CLIPTokenizer
 
 from piebench_eval.data.sample import Sample
-from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.diffusion.controller import controlled
 from piebench_eval.diffusion.rows import RowBatch
 from piebench_eval.methods import METHODS
-from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.models.decoding import GPU_BATCH
-from piebench_eval.models.sd1 import StableDiffusion
 from piebench_eval.recipes.combination import Combination
 from piebench_eval.runs.forecast import sampling_rows
-from scripts.speed.models import Size, new_text_encoder, new_unet, new_vae
+from scripts.speed.empty import META, empty_model, empty_texts
+from scripts.speed.models import Size
+from scripts.speed.sdxl import XLSize
 
 
 class PeakMemory:
@@ -70,65 +68,75 @@ def _of_process(field: str) -> int:
 
 @dataclass(frozen=True)
 class Calculated:
-    """Bytes: of all weights, and the most that a step, decoding, and null-text's update take besides."""
+    """Bytes: of all weights, and the most that a step, decoding, and null-text's update take besides.
+
+    ``text_encoders``: what of the weights is theirs.
+    """
 
     weights: int
+    text_encoders: int
     step: int
     decoding: int
     update: int
 
     @property
+    def besides(self) -> int:
+        return max(self.step, self.decoding, self.update)
+
+    @property
     def total(self) -> int:
-        return self.weights + max(self.step, self.decoding, self.update)
+        return self.weights + self.besides
+
+    @property
+    def offloaded(self) -> int:
+        """The most where text encoders leave the device once prompts are embedded."""
+        return max(self.weights, self.total - self.text_encoders)
 
 
 def calculate_memory(
-    size: Size, combination: Combination, samples: Sequence[Sample], dtype: torch.dtype, side: int
+    size: Size | XLSize, combination: Combination, samples: Sequence[Sample], dtype: torch.dtype, side: int
 ) -> Calculated:
     """Add up the tensors that live at a time, on tensors that have no data.
 
     The step is the first of those with the most rows. Not counted are what a fused attention kernel keeps
     inside, and what an allocator loses between tensors.
     """
-    meta = torch.device("meta")
-    with meta:
-        unet, vae, text_encoder = new_unet(size), new_vae(size), new_text_encoder(size)
-    for network in (unet, text_encoder):
-        torch.nn.Module.to(network, dtype)  # diffusers' own warns of weights, and there are none
-    tokenizer = CLIPTokenizer.from_pretrained(locate("model", DEMO), subfolder="tokenizer")
-    model = StableDiffusion(unet=unet, vae=vae, text_encoder=None, tokenizer=tokenizer, device=meta)
-    latents = torch.empty(len(samples), 4, side // 8, side // 8, device=meta)
-
-    def texts(rows: int) -> Conditioning:
-        return Conditioning(torch.empty(rows, tokenizer.model_max_length, size.text, device=meta))
-
+    model = empty_model(size, dtype)
+    unet, shape = model.denoiser, (side // model.vae_factor,) * 2
+    latents = torch.empty(len(samples), 4, *shape, device=META)
     method = METHODS.get(combination.method)
     steps = combination.common.steps
     controller = method.prepare(samples, model, steps, combination.method_settings).controller
     index, rows = largest_step(combination, samples)
-    controller.begin_step(index, rows, (side // 8, side // 8))
+    controller.begin_step(index, rows, shape)
 
     def step() -> None:
-        with controlled(unet, controller, (side // 8, side // 8)):
-            model.predict(latents[rows.owners], 1, texts(len(rows.owners)), rows.owners)
+        with controlled(unet, controller, shape):
+            model.predict(latents[rows.owners], 1, empty_texts(unet, len(rows.owners)), rows.owners)
 
     def decode() -> None:
-        vae.decode(latents[:GPU_BATCH])
+        model.vae.decode(latents[:GPU_BATCH])
 
     def update() -> None:
         unet.requires_grad_(False)
         with torch.enable_grad():
-            uncond = texts(len(samples))
+            uncond = empty_texts(unet, len(samples))
             uncond.tokens.requires_grad_()
             model.predict(latents, 1, uncond, range(len(samples))).sum().backward()
 
-    networks = (unet, vae, text_encoder)
+    text_encoders = list(model.text_encoders.values())
+    networks = [unet, model.vae, *text_encoders]
     return Calculated(
-        sum(weight.numel() * weight.element_size() for net in networks for weight in net.parameters()),
+        _bytes_of_weights(networks),
+        _bytes_of_weights(text_encoders),
         _most_alive(step, networks),
         _most_alive(decode, networks),
         _most_alive(update, networks) if combination.inversion == "null_text" else 0,
     )
+
+
+def _bytes_of_weights(networks: Sequence[torch.nn.Module]) -> int:
+    return sum(weight.numel() * weight.element_size() for net in networks for weight in net.parameters())
 
 
 def largest_step(combination: Combination, samples: Sequence[Sample]) -> tuple[int, RowBatch]:

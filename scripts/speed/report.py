@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from piebench_eval.models.families import FAMILIES, Family
 from piebench_eval.runs.forecast import Forecast
 from piebench_eval.runs.store.manifest import describe_device, library_versions
 from scripts.speed import tables
@@ -75,6 +76,7 @@ class Findings:
         calculated: memory, by combination and number format, of a batch that is described.
         changes: what the precision changes in the metrics.
         reference: evaluations of the reference for an edit, forward and backward, by combination.
+        family: of the model.
     """
 
     options: Options
@@ -92,6 +94,16 @@ class Findings:
     calculated: tuple[Mapping[str, Mapping[str, Calculated]], str] | None = None
     changes: pd.DataFrame | None = None
     reference: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
+    family: Family = FAMILIES["sd1"]
+
+    @property
+    def judges_metrics(self) -> bool:
+        """Whether what the precision changes in the metrics is asked for, and the demo's model can tell."""
+        return self._asks_for_metrics and self.family.name == "sd1"
+
+    @property
+    def _asks_for_metrics(self) -> bool:
+        return self.options.precision != "fp32" and not self.options.quick
 
     @property
     def _judged(self) -> bool:
@@ -119,6 +131,8 @@ class Findings:
         sections += self.failed
         if self.changes is not None:
             sections.append(tables.metric_table(self.changes, self.options.precision))
+        if self._asks_for_metrics and not self.judges_metrics:
+            sections.append(tables.no_metrics(self.family.title, self.options.precision))
         return sections
 
     def _data(self) -> dict[str, Any]:
@@ -139,6 +153,8 @@ class Findings:
             data["projected_table1"] = {**found, "combinations": [asdict(one) for one in projected]}
         if self.grid is not None:
             data["grid"] = {"batch": max(self.options.batch_sizes), "seconds": self.grid}
+        if self.calculated is not None:
+            data["calculated_memory"] = tables.calculated_bytes(*self.calculated)
         if self.changes is not None:
             data["metrics"] = {
                 name: row.unstack().to_dict(orient="index") for name, row in self.changes.iterrows()

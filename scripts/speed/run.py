@@ -14,6 +14,7 @@ from piebench_eval.data.sample import Sample
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.compile import compile_blocks
+from piebench_eval.models.families import FAMILIES
 from piebench_eval.models.loading import PRECISIONS, load_model, resolve_device
 from piebench_eval.models.precision import tf32
 from piebench_eval.recipes.builtin import recipe_file
@@ -30,8 +31,9 @@ from scripts.speed.quality import metric_changes
 from scripts.speed.reference_evaluations import reference_evaluations
 from scripts.speed.report import Findings, Options, Report
 from scripts.speed.samples import save_samples
+from scripts.speed.sdxl import XLSize
 
-CALCULATED_BATCH = 8
+MEASURED_FAMILIES = ("sd1", "sdxl")
 
 
 def bench(options: Options, console: Console, keep: Callable[[Report], None] = lambda report: None) -> Report:
@@ -57,10 +59,11 @@ def bench(options: Options, console: Console, keep: Callable[[Report], None] = l
         folder = Path(scratch)
         model = options.model or str(save_model(folder / options.size, SIZES[options.size]))
         diffusion_model = load_model(model, device=device, precision=options.precision)
+        _check_family(model, diffusion_model)
         if options.compile:
-            compile_blocks(diffusion_model.unet)
+            compile_blocks(diffusion_model.denoiser)
         side = working_resolution(diffusion_model, options.resolution)
-        samples = save_samples(folder, max([*options.batch_sizes, CALCULATED_BATCH]), side)
+        samples = save_samples(folder, max([*options.batch_sizes, _calculated_batch(options)]), side)
         _page_in(diffusion_model)
         plain = plain_unet(model, device) if options.baseline else None
         findings = _begin(options, recipe, combinations[0], diffusion_model, samples, status.update)
@@ -87,7 +90,7 @@ def bench(options: Options, console: Console, keep: Callable[[Report], None] = l
             done = {one.combination for one in findings.measured}
             in_a_row = [combination for combination in combinations if combination.name in done]
             findings.grid = time_grid(diffusion_model, samples[: max(options.batch_sizes)], in_a_row)
-        if options.precision != "fp32" and not options.quick:
+        if findings.judges_metrics:
             status.update(f"metrics in float32 and {options.precision}")
             findings.changes = metric_changes(options.precision, recipe.pairs, options.device)
     report = findings.report()
@@ -105,7 +108,7 @@ def _begin(
 ) -> Findings:
     """What is known before any combination: plans, and what the device gives."""
     side, batch = working_resolution(model, options.resolution), max(options.batch_sizes)
-    table1 = _table1({"model": options.model or options.size})
+    table1 = _table1({"model": options.model or options.size, "family": model.family.name})
     tell("matrix products")
     with tf32(options.precision == "tf32"):
         peak = matrix_peak(model.device, PRECISIONS[options.precision])
@@ -118,10 +121,11 @@ def _begin(
         planned=forecast(recipe, [samples[batch - 1]], Scan()),
         planned_table1=forecast(table1, samples, Scan()),
         table1_steps=table1.combination(*table1.pairs[0]).common.steps,
-        per_row=flops_of_row(model.unet, side // model.vae_factor),
+        per_row=flops_of_row(model.denoiser, side // model.vae_factor),
         peak=peak,
         ends=ends,
-        reference=_reference(recipe, samples[batch - 1]),
+        reference=_reference(recipe, samples[batch - 1]) if model.family.name == "sd1" else {},
+        family=model.family,
     )
 
 
@@ -133,6 +137,17 @@ def _reference(recipe: Recipe, sample: Sample) -> dict[str, tuple[int, int] | No
         skipped = combination.common.steps - cost.steps
         found[combination.name] = reference_evaluations(combination, skipped)
     return found
+
+
+def _check_family(name: str, model: DiffusionModel) -> None:
+    """Refuse a model that the plain implementation and Table 1's combinations are not written for.
+
+    Raises:
+        PiebenchError: it is of another family than Stable Diffusion 1.x and XL.
+    """
+    if model.family.name not in MEASURED_FAMILIES:
+        titles = " or ".join(FAMILIES[family].title for family in MEASURED_FAMILIES)
+        raise PiebenchError(f"--model {name}: is of the family {model.family.title}; use one of {titles}")
 
 
 def _warms_up(options: Options, model: DiffusionModel) -> bool:
@@ -156,7 +171,7 @@ def _measure(
 
 def _page_in(model: DiffusionModel) -> None:
     """Read all weights, which are only mapped to their file: the first edit's memory is not to hold them."""
-    for network in (model.unet, model.vae, model.text_encoder):
+    for network in (model.denoiser, model.vae, *model.text_encoders.values()):
         for weight in network.parameters():
             weight.sum()
 
@@ -172,6 +187,8 @@ def _recipe(options: Options) -> Recipe:
     """Table 1's recipe, narrowed to the combinations that are asked for."""
     overrides = {"model": options.model or options.size, "steps": options.steps}
     overrides |= {"precision": options.precision, "resolution": options.resolution}
+    if not options.model:
+        overrides["family"] = "sdxl" if isinstance(SIZES[options.size], XLSize) else "sd1"
     return _table1(overrides, options.combinations)
 
 
@@ -189,13 +206,18 @@ def _table1(overrides: Mapping[str, Any], chosen: Sequence[str] | None = None) -
 def _calculated(
     options: Options, combinations: Sequence[Combination], samples: Sequence[Sample], side: int
 ) -> tuple[Mapping[str, Mapping[str, Calculated]], str]:
-    """The memory of each combination's batch of eight, for a model whose size is known."""
-    batch, size = samples[:CALCULATED_BATCH], SIZES[options.size]
-    formats = {"fp32": torch.float32, "fp16": torch.float16}
+    """The memory of each combination's batch, for a model whose size is known."""
+    number, size = _calculated_batch(options), SIZES[options.size]
+    batch, formats = samples[:number], {"fp32": torch.float32, "bf16 or fp16": torch.bfloat16}
     calculated = {
         combination.name: {
             name: calculate_memory(size, combination, batch, dtype, side) for name, dtype in formats.items()
         }
         for combination in combinations
     }
-    return calculated, f"batch {CALCULATED_BATCH}, {side} pixels"
+    return calculated, f"batch {number}, {side} pixels"
+
+
+def _calculated_batch(options: Options) -> int:
+    """Pictures in a batch whose memory is calculated: one where pictures are large."""
+    return 1 if isinstance(SIZES[options.size], XLSize) else 8

@@ -1,6 +1,7 @@
 """Markdown tables of the benchmark report."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -85,23 +86,42 @@ def memory_table(measured: list[Measured]) -> str:
 
 
 def calculated_memory(calculated: Mapping[str, Mapping[str, Calculated]], what: str) -> str:
-    """Gigabytes at most, by combination and number format.
+    """Gigabytes at most, by combination and number format, with and without the text encoders' weights.
 
     Args:
         calculated: by combination and number format.
         what: which batch.
     """
-    formats = list(next(iter(calculated.values())))
     header = [f"GB by calculation, {what}"]
-    header += [f"{name}: weights + the most besides" for name in formats]
+    for name in next(iter(calculated.values())):
+        header += [f"{name}: weights + the most besides", "text encoders offloaded"]
     rows = []
     for combination, by_format in calculated.items():
-        cells = (
-            f"{found.weights / 1e9:.2g} + {(found.total - found.weights) / 1e9:.2g} = {found.total / 1e9:.2g}"
-            for found in by_format.values()
-        )
+        cells = []
+        for found in by_format.values():
+            parts = f"{_gigabytes(found.weights)} + {_gigabytes(found.besides)}"
+            cells += [f"{parts} = {_gigabytes(found.total)}", _gigabytes(found.offloaded)]
         rows.append([combination, *cells])
     return _markdown(header, rows)
+
+
+def _gigabytes(number: int) -> str:
+    """Two digits, or all before the point."""
+    return f"{number / 1e9:.2g}" if number < 1e11 else f"{number / 1e9:.0f}"
+
+
+def calculated_bytes(
+    calculated: Mapping[str, Mapping[str, Calculated]], what: str
+) -> dict[str, str | dict[str, dict[str, dict[str, int]]]]:
+    """What ``calculated_memory`` shows, as numbers."""
+    found = {
+        combination: {
+            name: {**asdict(one), "total": one.total, "offloaded": one.offloaded}
+            for name, one in by_format.items()
+        }
+        for combination, by_format in calculated.items()
+    }
+    return {"of": what, "bytes": found}
 
 
 def batch_table(batches: Sequence[Mapping[str, Any]], per_row: int, peak: float, precision: str) -> str:
@@ -169,6 +189,14 @@ def projection_table(projected: Sequence[Projected], hours: float, steps: int, p
         "rows by the plan, time per row as measured, and what is not in the steps for each combination anew."
     )
     return f"{_markdown(header, rows)}\n\n{text}"
+
+
+def no_metrics(family: str, precision: str) -> str:
+    """Why what a precision changes in the metrics is left out."""
+    return (
+        f"What {precision} changes in the metrics is not measured for {family}: the demo world's model is "
+        "one of Stable Diffusion 1.x."
+    )
 
 
 def metric_table(changes: pd.DataFrame, precision: str) -> str:

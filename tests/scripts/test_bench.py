@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from scripts import bench
 from scripts.speed import run
-from scripts.speed.measure import Measured, Plain, Timing
+from scripts.speed.measure import TOLERANCE, Measured, Plain, Timing
+from tests.support.tiny_model import save_tiny_instaflow
 
 app = Typer()
 app.command()(bench.main)
@@ -41,6 +42,34 @@ def test_rows_times_and_latents_stand_beside_the_plain_implementation(tmp_path):
         line for line in result.stdout.splitlines() if line.startswith("| direct+p2p") and " 52 " in line
     ]
     assert [cell.strip() for cell in rows.split("|")[2:-1]] == ["16", "16", "4", "52", "52"]
+
+
+def test_latents_of_stable_diffusion_xl_are_the_plain_ones(tmp_path):
+    out = tmp_path / "bench.json"
+    few = ["--size", "tiny-sdxl", "--resolution", "128", "--steps", "3", "--combinations", "direct+p2p"]
+    result = invoke(*few, "--batch-sizes", "2", "--quick", "--out", str(out))
+    assert result.exit_code == 0, result.output
+    data = json.loads(out.read_text())
+    (found,) = data["combinations"]
+    # Table 1's rows are those of Stable Diffusion 1.x.
+    assert (found["forward"], found["plain"]["forward"]) == (12, 39)
+    assert found["plain"]["max_difference"] < TOLERANCE[0] and found["plain"]["rms_difference"] < TOLERANCE[1]
+    assert data["calculated_memory"]["of"] == "batch 1, 128 pixels"
+    assert "text encoders offloaded" in result.stdout
+
+
+@pytest.mark.slow
+def test_the_demo_s_metrics_are_not_taken_for_stable_diffusion_xl_s():
+    few = ["--size", "tiny-sdxl", "--combinations", "direct+pnp", "--no-baseline", "--precision", "bf16"]
+    result = invoke(*few, "--batch-sizes", "1")
+    assert result.exit_code == 0, result.output
+    assert "not measured for Stable Diffusion XL" in result.stdout
+
+
+def test_a_model_of_another_family_is_refused(tmp_path):
+    result = invoke("--model", str(save_tiny_instaflow(tmp_path)), "--combinations", "direct+p2p")
+    assert result.exit_code == 2
+    assert "is of the family InstaFlow; use one of Stable Diffusion 1.x" in " ".join(result.output.split())
 
 
 @pytest.mark.slow

@@ -6,13 +6,16 @@ import pytest
 import torch
 
 from piebench_eval.diffusion.schedules import ddim_schedule
+from piebench_eval.models.loading import load_model
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
+from scripts.plain.controls import Layers
 from scripts.plain.edit import plain_edit
 from scripts.plain.model import plain_model
 from scripts.speed.reference_evaluations import reference_evaluations
 from tests.support.pairs import marked
 from tests.support.recipes import shipped
+from tests.support.tiny_sdxl import save_tiny_sdxl
 
 STEPS, SIDE = 10, 128
 # The tiny model's maps are flat and 4x4: at this threshold a blend's mask is a part of the picture.
@@ -23,14 +26,12 @@ def recipe(name):
     return shipped(name, OVERRIDES)
 
 
-def plainly(diffusion_model, combination, sample):
+def plainly(diffusion_model, combination, sample, layers=None):
     """Edited latents, and the rows forward and backward."""
     z0 = encode_inputs(diffusion_model, [sample], SIDE, loader=combination.common.image_loader).latents
-    schedule = ddim_schedule(diffusion_model.alphas_cumprod, STEPS)
-    with plain_model(
-        diffusion_model.unet, lambda prompts: diffusion_model.embed_prompts(prompts).tokens
-    ) as model:
-        edited = plain_edit(model, combination, sample, z0, schedule, diffusion_model.tokenizer)
+    schedule = ddim_schedule(diffusion_model.alphas_cumprod, combination.common.steps)
+    with plain_model(diffusion_model, (SIDE, SIDE)) as model:
+        edited = plain_edit(model, combination, sample, z0, schedule, layers)
     return edited, (model.forward, model.backward)
 
 
@@ -64,6 +65,35 @@ def test_beyond_table_1(model, samples, pair):
     expected, _ = edit_latents(model, samples[:1], combination)
     torch.testing.assert_close(edited, expected, atol=5e-4, rtol=0)
     assert rows == reference_evaluations(combination)
+
+
+@pytest.fixture(scope="module")
+def sdxl(tmp_path_factory):
+    return load_model(str(save_tiny_sdxl(tmp_path_factory.mktemp("sdxl"))))
+
+
+PAIRS_OF_SDXL = [*recipe("table1").pairs, ("negative_prompt", "p2p"), ("negative_prompt", "proximal")]
+
+
+@pytest.mark.parametrize(("inversion", "method"), [marked(*pair) for pair in PAIRS_OF_SDXL])
+def test_so_are_edits_by_stable_diffusion_xl(sdxl, samples, inversion, method):
+    """Unconditional rows are zeros, and rows have pooled embeddings and sizes besides their tokens."""
+    name = "table1" if (inversion, method) in recipe("table1").pairs else "paper"
+    few = {"steps": 5, "inversion.inner_steps": 2, "method.start_step": 1, "method.start_layer": 6}
+    combination = shipped(name, {**OVERRIDES, "family": "sdxl", **few}).combination(inversion, method)
+    edited, rows = plainly(sdxl, combination, samples[1])
+    expected, _ = edit_latents(sdxl, samples[1:2], combination)
+    tolerance = 1e-2 if inversion == "null_text" else 5e-4
+    torch.testing.assert_close(edited, expected, atol=tolerance, rtol=0)
+    if (inversion, method) == ("direct", "p2p"):
+        assert rows == reference_evaluations(combination)
+
+
+def test_where_plug_and_play_acts_is_told(sdxl, samples):
+    combination = shipped("table1", {**OVERRIDES, "family": "sdxl", "steps": 2}).combination("direct", "pnp")
+    places = [Layers(), Layers(features="up_blocks.0.resnets.1.conv2"), Layers(queries=5)]
+    default, features, queries = (plainly(sdxl, combination, samples[0], layers)[0] for layers in places)
+    assert (features - default).abs().max() > 1e-3 and (queries - default).abs().max() > 1e-3
 
 
 def test_what_is_not_written_is_refused(model, samples):

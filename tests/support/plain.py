@@ -12,7 +12,6 @@ def plain_edit(diffusion_model, schedule, sample, z0, inversion, settings):
     combination = Combination(
         inversion, "p2p", found, settings, CommonSettings(model="demo", steps=schedule.steps)
     )
-    with plain_model(
-        diffusion_model.unet, lambda prompts: diffusion_model.embed_prompts(prompts).tokens
-    ) as model:
-        return edit.plain_edit(model, combination, sample, z0, schedule, diffusion_model.tokenizer)
+    size = tuple(side * diffusion_model.vae_factor for side in z0.shape[2:])
+    with plain_model(diffusion_model, size) as model:
+        return edit.plain_edit(model, combination, sample, z0, schedule)

@@ -3,6 +3,7 @@ from diffusers import UNet2DConditionModel
 
 from scripts.speed.flops import flops_of_row, matrix_peak
 from scripts.speed.models import SIZES, new_unet
+from scripts.speed.sdxl import new_xl_unet
 
 
 def test_stable_diffusion_takes_its_known_operations():
@@ -11,6 +12,14 @@ def test_stable_diffusion_takes_its_known_operations():
     # Published counts are about 0.34e12 multiplications and additions without attention's own products,
     # which are another 0.06e12 at 64x64.
     assert 0.7e12 < flops_of_row(unet, 64) < 0.9e12
+
+
+def test_so_does_stable_diffusion_xl():
+    with torch.device("meta"):
+        unet = new_xl_unet(SIZES["sdxl"])
+    # Self-attention's own products: 10 layers of 640 channels at 64x64, and 60 of 1280 at 32x32.
+    products = 4 * (10 * 4096**2 * 640 + 60 * 1024**2 * 1280)
+    assert 6e12 + products < flops_of_row(unet, 128) < 6.1e12 + products
 
 
 def test_operations_are_counted_by_hand():

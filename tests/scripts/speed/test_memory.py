@@ -35,6 +35,18 @@ def test_a_batch_of_eight_on_stable_diffusion_in_half_precision(tmp_path, combin
     assert found.update == 0
 
 
+def test_a_picture_of_stable_diffusion_xl_in_half_precision(tmp_path):
+    samples = save_samples(tmp_path, 1, 64)
+    combination = shipped("table1", {"family": "sdxl"}).combination("direct", "p2p")
+    found = calculate_memory(SIZES["sdxl"], combination, samples, torch.bfloat16, 1024)
+    encoders = (123_060_480 + 694_659_840) * 2
+    assert (found.weights, found.text_encoders) == (2_567_463_684 * 2 + encoders + 83_653_863 * 4, encoders)
+    assert found.total - found.offloaded == encoders
+    one_map_of_three_rows = 3 * 10 * 4096 * 4096 * 2
+    assert 0 < found.step < one_map_of_three_rows
+    assert 10e9 < found.total < 11e9
+
+
 def test_a_step_takes_memory_by_its_rows(tmp_path, combination):
     samples = save_samples(tmp_path, 8, 64)
     steps = [
