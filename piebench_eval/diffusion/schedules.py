@@ -214,20 +214,28 @@ def ddim_schedule(
     return DDIMSchedule(chosen, (image_alpha, *(float(alphas_cumprod[t]) for t in chosen)))
 
 
-def lcm_schedule(alphas_cumprod: Sequence[float], steps: int, original_steps: int = 50) -> DDIMSchedule:
+LCM_STEPS = 50
+"""Timesteps that latent consistency models are distilled with, evenly spaced from the noisiest."""
+
+
+def lcm_schedule(
+    alphas_cumprod: Sequence[float], steps: int, timesteps: Sequence[int] | None = None
+) -> DDIMSchedule:
     """Timesteps of a latent consistency model: some of those that it was distilled with (Luo et al., 2023).
+
+    Level 0 has alpha 1: the last step ends at the predicted image.
 
     Args:
         alphas_cumprod: cumulative alphas of the training timesteps, 1000 of them.
-        steps: number of sampling steps, ``original_steps`` at most.
-        original_steps: number of timesteps that it was distilled with.
+        steps: number of sampling steps, ``LCM_STEPS`` at most.
+        timesteps: training timesteps, descending, in place of some of these.
 
     >>> lcm_schedule([0.5] * 1000, 4).timesteps
     (259, 499, 759, 999)
     """
-    stride = len(alphas_cumprod) // original_steps
-    original = [k * stride - 1 for k in range(original_steps, 0, -1)]
-    timesteps = [original[i * original_steps // steps] for i in range(steps)]
+    stride = len(alphas_cumprod) // LCM_STEPS
+    original = [k * stride - 1 for k in range(LCM_STEPS, 0, -1)]
+    timesteps = timesteps or [original[i * LCM_STEPS // steps] for i in range(steps)]
     return ddim_schedule(alphas_cumprod, steps, set_alpha_to_one=True, timesteps=timesteps)
 
 

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from piebench_eval.settings import Settings
 
 
+def goes_with_every_step_count(steps: int, settings: Any) -> str | None:
+    """The default ``Inversion.problem``: None."""
+    return None
+
+
 @dataclass(frozen=True)
 class Inversion:
     """An inversion: its name in print, its settings and its function.
@@ -27,6 +32,7 @@ class Inversion:
         invert: ``(model, inputs, schedule, settings) -> InversionResult`` for a batch; its settings are an
             instance of ``settings``. It evaluates the model by ``model.predict`` alone, and shares expensive
             work by ``model.cached``.
+        problem: ``(steps, settings)`` -> why it cannot invert with so many sampling steps, or None.
         predicts: what the models predict that it works with.
         policies: the ways of guidance that it works with.
 
@@ -41,5 +47,6 @@ class Inversion:
     equation: str
     settings: type[Settings]
     invert: Callable[[DiffusionModel, EditInputs, Schedule, Any], InversionResult]
+    problem: Callable[[int, Any], str | None] = goes_with_every_step_count
     predicts: tuple[Predicts, ...] = ("epsilon", "velocity")
     policies: tuple[GuidancePolicy, ...] = ("classifier_free", "embedded")

@@ -52,8 +52,8 @@ def edit_friendly(
     from piebench_eval.diffusion.solvers import ANCESTRAL, DETERMINISTIC
 
     skip = int(_SKIPPED_SHARE * schedule.steps) if settings.skip is None else settings.skip
-    if skip >= schedule.steps:
-        raise PiebenchError(f"inversion.edit_friendly.skip={skip}: leaves none of {schedule.steps} steps")
+    if why := problem(schedule.steps, settings):
+        raise PiebenchError(why)
     steps = schedule.steps - skip
 
     def extract() -> dict[str, torch.Tensor]:
@@ -72,6 +72,14 @@ def edit_friendly(
     found = model.cached("edit_friendly", extract, determinants, tensors, axis=1)
     solver = ANCESTRAL if isinstance(schedule, DDIMSchedule) else DETERMINISTIC
     return InversionResult(found["levels"], "fixed", offsets=found["offsets"], solver=solver)
+
+
+def problem(steps: int, settings: EditFriendlySettings) -> str | None:
+    """A ``skip`` that leaves no step."""
+    skip = settings.skip
+    if skip is None or skip < steps:
+        return None
+    return f"inversion.edit_friendly.skip={skip}: leaves none of {steps} steps"
 
 
 def noise_maps(
@@ -112,4 +120,5 @@ EDIT_FRIENDLY = Inversion(
     equation="equations 5 and 6, algorithm 1",
     settings=EditFriendlySettings,
     invert=edit_friendly,
+    problem=problem,
 )

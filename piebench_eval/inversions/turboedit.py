@@ -66,11 +66,8 @@ def turboedit(
     timesteps = settings.noise_timesteps
     if timesteps is None:
         timesteps = [*(int(t) for t in reversed(schedule.timesteps[:-1])), 0]
-    if len(timesteps) != schedule.steps:
-        raise PiebenchError(
-            f"inversion.turboedit.noise_timesteps: are {len(timesteps)}, but steps is {schedule.steps}; "
-            "make them equal"
-        )
+    if why := problem(schedule.steps, settings):
+        raise PiebenchError(why)
 
     def extract() -> dict[str, torch.Tensor]:
         levels = noised_levels(model, inputs, timesteps)
@@ -86,6 +83,14 @@ def turboedit(
     if settings.max_norm is not None:
         offsets = torch.cat([within_norm(offsets[0], settings.max_norm)[None], offsets[1:]])
     return InversionResult(found["levels"], "fixed", offsets=offsets, solver=ANCESTRAL)
+
+
+def problem(steps: int, settings: TurboEditSettings) -> str | None:
+    """Noise timesteps that are not one per step."""
+    timesteps = settings.noise_timesteps
+    if timesteps is None or len(timesteps) == steps:
+        return None
+    return f"inversion.turboedit.noise_timesteps: are {len(timesteps)}, but steps is {steps}; make them equal"
 
 
 def noised_levels(model: DiffusionModel, inputs: EditInputs, timesteps: Sequence[int]) -> list[torch.Tensor]:
@@ -124,5 +129,6 @@ TURBOEDIT = Inversion(
     equation="its shifted noise schedule, and the norm limit of its code",
     settings=TurboEditSettings,
     invert=turboedit,
+    problem=problem,
     predicts=("epsilon",),
 )

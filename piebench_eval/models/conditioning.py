@@ -69,10 +69,17 @@ class Conditioning:
 
     @staticmethod
     def cat(batches: Sequence[Conditioning]) -> Conditioning:
-        """The rows of several batches, one after another; all have the same parts."""
+        """The rows of several batches, one after another.
+
+        Raises:
+            ValueError: they do not have the same parts.
+        """
         if len(batches) == 1:
             return batches[0]
         first = batches[0]
+        kinds = {(batch.pooled is None, frozenset(batch.vectors)) for batch in batches}
+        if len(kinds) > 1:
+            raise ValueError(f"conditionings of different parts cannot be one batch: {kinds}")
         pooled = [batch.pooled for batch in batches if batch.pooled is not None]
         return Conditioning(
             torch.cat([batch.tokens for batch in batches]),

@@ -96,6 +96,9 @@ def misfits(combination: Combination, family: Family) -> list[str]:
     ):
         if (why := misfit(name, family, policy)) is not None:
             found.append(f"{why}; {_alternatives(registry, misfit, family, policy)}")
+    steps, settings = combination.common.steps, combination.inversion_settings
+    if (problem := INVERSIONS.get(combination.inversion).problem(steps, settings)) is not None:
+        found.append(problem)
     return [*found, *_settings_misfits(combination.common, family)]
 
 
@@ -125,7 +128,7 @@ def _settings_misfits(common: CommonSettings, family: Family) -> list[str]:
     unused: tuple[str, ...] = ()
     if family.predicts == "velocity":
         unused = ("steps_offset", "set_alpha_to_one", "timesteps")
-    elif family.schedule == "lcm" and common.timesteps is None:
+    elif family.schedule == "lcm":
         unused = ("steps_offset", "set_alpha_to_one")
     for name in unused:
         value, default = getattr(common, name), CommonSettings.model_fields[name].default

@@ -26,8 +26,8 @@ def plan_schedule(model: DiffusionModel, common: CommonSettings) -> Schedule:
     family, alphas = model.family, model.alphas_cumprod
     if family.schedule == "uniform":
         return uniform_flow_schedule(common.steps, family.velocity)
-    if family.schedule == "lcm" and common.timesteps is None:
-        return lcm_schedule(alphas, common.steps)
+    if family.schedule == "lcm":
+        return lcm_schedule(alphas, common.steps, common.timesteps)
     return ddim_schedule(alphas, common.steps, common.steps_offset, common.set_alpha_to_one, common.timesteps)
 
 

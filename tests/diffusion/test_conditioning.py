@@ -105,5 +105,5 @@ def test_other_tokens_leave_the_rest(batch):
 
 def test_batches_with_other_parts_cannot_be_joined():
     plain, guided = Conditioning(torch.zeros(1, 3, 4)), Conditioning(torch.zeros(1, 3, 4)).with_guidance(2)
-    with pytest.raises(KeyError, match="guidance"):
+    with pytest.raises(ValueError, match="guidance"):
         Conditioning.cat([guided, plain])

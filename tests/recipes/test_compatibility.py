@@ -106,7 +106,7 @@ def test_settings_that_a_flow_has_no_use_for(tiny_instaflow, fields, words):
 
 
 def test_given_timesteps_are_what_an_lcm_is_sampled_at(tiny_lcm):
-    recipe = recipe_of(tiny_lcm, ["direct"], ["p2p"], timesteps=[999, 759, 499, 259], set_alpha_to_one=True)
+    recipe = recipe_of(tiny_lcm, ["direct"], ["p2p"], timesteps=[999, 759, 499, 259])
     require_compatible([recipe.combination("direct", "p2p")])
 
 
@@ -149,3 +149,18 @@ def test_what_only_the_loaded_model_says_is_refused_then(tiny_lcm, samples, monk
 def test_an_example_of_a_family_is_known_by_its_id():
     recipe = recipe_of(FAMILIES["instaflow"].example, [OF_NOISE], ["p2p"])
     assert "InstaFlow" in refused(recipe)[0]
+
+
+@pytest.mark.parametrize(
+    ("inversion", "setting", "value", "said"),
+    [
+        ("edit_friendly", "skip", 50, "leaves none of 50 steps"),
+        ("turboedit", "noise_timesteps", [599, 0], "are 2, but steps is 50"),
+    ],
+)
+def test_an_inversion_that_does_not_go_with_the_step_count_is_refused(
+    tiny_model, inversion, setting, value, said
+):
+    fields = {"model": str(tiny_model), "inversions": {inversion: {setting: value}}, "methods": ["plain"]}
+    (line,) = refused(build_recipe(fields, {}, "test"))
+    assert f"inversion.{inversion}.{setting}" in line and said in line
