@@ -85,8 +85,13 @@ class CommonSettings(Settings):
         return self
 
 
-LATER_SETTINGS: dict[str, Any] = {"output_resolution": None}
-"""Settings that recipes of earlier versions lack, with the value that says the same as their absence."""
+LATER_SETTINGS: dict[str, Any] = {
+    "output_resolution": None,
+    "method.feature_module": None,
+    "method.first_attention_layer": None,
+}
+"""Settings that recipes of earlier versions lack, by their names in ``Combination.flat``, with the value that
+says the same as their absence."""
 
 
 @dataclass(frozen=True)

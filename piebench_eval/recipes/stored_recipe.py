@@ -143,11 +143,11 @@ class StoredRecipe:
     @property
     def _without_later_settings(self) -> dict[str, Any]:
         """The fields but for those whose value says the same as their absence."""
-        return {
-            field: value
-            for field, value in self.fields.items()
-            if field not in LATER_SETTINGS or value != LATER_SETTINGS[field]
+        sections = {
+            section: {name: _without_later(own, prefix) for name, own in self.fields[section].items()}
+            for section, prefix in (("inversions", "inversion."), ("methods", "method."))
         }
+        return {**_without_later(self.fields), **sections}
 
     def differences(self, other: StoredRecipe) -> list[str]:
         """Fields in which another recipe differs, as ``field: this -> other``."""
@@ -157,6 +157,14 @@ class StoredRecipe:
             for key in dict.fromkeys([*mine, *theirs])
             if mine.get(key, _ABSENT) != theirs.get(key, _ABSENT)
         ]
+
+
+def _without_later(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    return {
+        field: value
+        for field, value in fields.items()
+        if (name := f"{prefix}{field}") not in LATER_SETTINGS or value != LATER_SETTINGS[name]
+    }
 
 
 def pairs_of(

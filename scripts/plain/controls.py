@@ -75,9 +75,10 @@ class MasaCtrl(Control):
 
     def __init__(self, settings: MasaCtrlSettings):
         self.settings = settings
+        self.start_layer = 10 if settings.start_layer is None else settings.start_layer
 
     def states(self, q, k, v, layer):
-        if self.step < self.settings.start_step or layer < self.settings.start_layer:
+        if self.step < self.settings.start_step or layer < self.start_layer:
             return q, k, v
         return q, k[[0, 0, 2, 2]], v[[0, 0, 2, 2]]
 
