@@ -104,6 +104,7 @@ class ModelRunner:
             self._machine.allow_pickle,
             asked,
             model.family,
+            self._machine.offload_text_encoders,
         )
         for combination in (self._recipe.combination(*pair) for pair in self._recipe.pairs):
             if model_spec(combination) == model:
