@@ -49,6 +49,7 @@ def edit(
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
     deterministic: bool | None = None,
+    offload_text_encoders: bool | None = None,
 ) -> Image.Image:
     """Edit one picture.
 
@@ -69,6 +70,8 @@ def edit(
         settings: overrides of the recipe's fields: ``{"steps": 20, "method.cross_replace_steps": 0.8}``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         deterministic: the same bits for any number of CPU threads, in fp32; None: for the demo's model alone.
+        offload_text_encoders: text encoders leave the GPU once prompts are embedded, for the same picture;
+            None: where it has less than 24 GB of memory.
 
     Returns:
         The edited picture, at the recipe's ``output_resolution``; if that is empty, as it was made: at its
@@ -93,7 +96,7 @@ def edit(
         sample = _sample(_file(image, Path(folder)), source_prompt, target_prompt, blended_word)
         check_edits(recipe, [sample])
         code = code_of([inversion], [method])
-        loaded = _loaded(model_spec(combination), device, deterministic)
+        loaded = _loaded(model_spec(combination), device, deterministic, offload_text_encoders)
         require_compatible([combination], loaded.family)
         (result,) = edit_batch(_with_cache_of(loaded, sample.file, code), [sample], combination)
     for note in result.notes:
@@ -133,7 +136,9 @@ def _with_cache_of(model: DiffusionModel, picture: Path, code: dict[str, str]) -
 
 
 @lru_cache(maxsize=1)
-def _loaded(model: ModelSpec, device: str, deterministic: bool | None) -> DiffusionModel:
+def _loaded(
+    model: ModelSpec, device: str, deterministic: bool | None, offload_text_encoders: bool | None
+) -> DiffusionModel:
     place = resolve_device(device)
     return load_model(
         model.name,
@@ -142,4 +147,5 @@ def _loaded(model: ModelSpec, device: str, deterministic: bool | None) -> Diffus
         model.precision,
         deterministic=deterministic,
         family=model.family,
+        offload_text_encoders=offload_text_encoders,
     )

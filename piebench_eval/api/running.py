@@ -48,6 +48,7 @@ def run(
     compile: bool = False,
     checkpointing: bool = False,
     deterministic: bool | None = None,
+    offload_text_encoders: bool | None = None,
     retry_failed: bool = False,
     max_failures: int = 20,
     progress: bool = True,
@@ -79,6 +80,8 @@ def run(
         compile: compile the UNet's blocks.
         checkpointing: recompute activations in null-text's backward passes instead of keeping them.
         deterministic: the same bits for any number of CPU threads, in fp32; None: for the demo's model alone.
+        offload_text_encoders: text encoders leave the GPU once prompts are embedded, for the same pictures;
+            None: where it has less than 24 GB of memory.
         retry_failed: make failed edits again.
         max_failures: stop when more edits have failed.
         progress: show a bar.
@@ -110,6 +113,7 @@ def run(
             compile=compile,
             checkpointing=checkpointing,
             deterministic=deterministic,
+            offload_text_encoders=offload_text_encoders,
         ),
         retry_failed=retry_failed,
         max_failures=max_failures,

@@ -13,6 +13,7 @@ from piebench_eval.diffusion.attention_store import AttentionStore
 from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.rows import Row, SourceReads
 from piebench_eval.methods.base import Method, PreparedController, Prompts
+from piebench_eval.methods.family_layers import missing_layer_notes, of_family
 from piebench_eval.models.attention import attention_maps, plain_attention
 from piebench_eval.quirks import SettingsWithQuirks
 
@@ -35,8 +36,12 @@ class MasaCtrlSettings(SettingsWithQuirks):
     start_step: int = Field(
         default=4, ge=0, description="first step that looks at the source, whatever the number of steps (S)"
     )
-    start_layer: int = Field(
-        default=10, ge=0, description="first self-attention that does, counted over the whole UNet (L)"
+    start_layer: int | None = Field(
+        default=None,
+        ge=0,
+        description="first self-attention that does, counted over the whole UNet (L); if empty, 10 of "
+        "Stable Diffusion 1.x's 16, and 44 of XL's 70, the first of the layers that its authors try there "
+        "(run_synthesis_sdxl.py)",
     )
     source_prompt: Literal["empty", "sample"] = Field(
         default="empty",
@@ -61,6 +66,10 @@ class MasaCtrlSettings(SettingsWithQuirks):
         return self
 
 
+START_LAYERS = {"sd1": 10, "instaflow": 10, "lcm": 10, "sdxl": 44}
+"""By family, the first self-attention that looks at the source: the authors' own (TencentARC/MasaCtrl)."""
+
+
 def prompts(sample: Sample, settings: MasaCtrlSettings) -> Prompts:
     """The source prompt is empty, at inversion and after it, unless the settings say otherwise."""
     source = "" if settings.source_prompt == "empty" else sample.source_prompt
@@ -76,11 +85,13 @@ def prepare(
     """Find the words of the masks, if any, and set up the controller of a batch."""
     import torch
 
+    start_layer = of_family("start_layer", settings.start_layer, START_LAYERS, model.family)
+    of_layer = missing_layer_notes("start_layer", start_layer, model)
     notes, found = [], {}
     for place, sample in enumerate(samples):
         texts = prompts(sample, settings)
         branches = {"source": texts.source, "target": texts.target}
-        notes.append(words.truncation_notes(branches, model.tokenizer))
+        notes.append(words.truncation_notes(branches, model.tokenizer) + of_layer)
         if settings.mask_guided:
             notes[place] += dropped_word_notes(sample.blended_word)
             masked = _mask_words(sample, texts, model.tokenizer)
@@ -89,7 +100,9 @@ def prepare(
             else:
                 notes[place].append("edited without masks, since a blended word is not in its prompt")
     of_words = torch.stack(list(found.values())).to(model.device) if found else torch.empty(0)
-    controller = MasaCtrlController(len(samples), AttentionStore(list(found), of_words), settings)
+    controller = MasaCtrlController(
+        len(samples), AttentionStore(list(found), of_words), settings, start_layer
+    )
     return PreparedController(controller, notes)
 
 
@@ -111,12 +124,16 @@ class MasaCtrlController(AttentionController):
     Attributes:
         word_maps: where the foreground's words are, for the samples that are edited with masks.
         settings: the method's section of the recipe.
+        start_layer: its ``start_layer``, or the default of the model's family.
     """
 
-    def __init__(self, num_samples: int, word_maps: AttentionStore, settings: MasaCtrlSettings):
+    def __init__(
+        self, num_samples: int, word_maps: AttentionStore, settings: MasaCtrlSettings, start_layer: int
+    ):
         super().__init__(num_samples)
         self.word_maps = word_maps
         self.settings = settings
+        self.start_layer = start_layer
 
     def source_reads(self, step: int) -> list[SourceReads]:
         """Both halves, each for the same half of the target."""
@@ -136,7 +153,7 @@ class MasaCtrlController(AttentionController):
             return plain_attention(query, key, value)
         if layer.kind == "cross":
             self._collect(layer, query, key)
-        elif layer.index >= self.settings.start_layer:
+        elif layer.index >= self.start_layer:
             return self._mutual(layer, query, key, value)
         return plain_attention(query, key, value)
 

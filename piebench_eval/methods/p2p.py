@@ -44,7 +44,8 @@ class P2PSettings(SettingsWithQuirks):
     self_replace_downsampling: int = Field(
         default=2,
         ge=1,
-        description="self-attention is taken where the latent is downsampled at least this much",
+        description="self-attention is taken where the latent is downsampled at least this much: at 2, all "
+        "of Stable Diffusion XL's, and at 4 that of its port (RoyiRa/prompt-to-prompt-with-sdxl)",
     )
     blend_word_weight: float = Field(
         default=2.0, ge=0, description="factor on the attention to the target's blended word (equaliser)"

@@ -11,6 +11,7 @@ from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.rows import Row, SourceReads
 from piebench_eval.diffusion.words import truncation_notes
 from piebench_eval.methods.base import Method, PreparedController, Prompts
+from piebench_eval.methods.family_layers import missing_layer_notes, of_family
 from piebench_eval.models.attention import plain_attention
 from piebench_eval.quirks import SettingsWithQuirks
 
@@ -33,6 +34,21 @@ class PnPSettings(SettingsWithQuirks):
     attention_steps: float = Field(
         default=0.5, ge=0, le=1, description="share of the steps that take its self-attention (tau_A)"
     )
+    feature_module: str | None = Field(
+        default=None,
+        min_length=1,
+        description="UNet module whose output is taken over as features; if empty, the second residual "
+        "block of the decoder's first level with attention, before the shortcut is added: "
+        "up_blocks.1.resnets.1.conv2 of Stable Diffusion 1.x, as published, and up_blocks.0.resnets.1.conv2 "
+        "of XL, by analogy",
+    )
+    first_attention_layer: int | None = Field(
+        default=None,
+        ge=0,
+        description="first self-attention that is taken over, counted over the whole UNet; if empty, all of "
+        "the decoder's but those beside its first residual block: from 8 on of Stable Diffusion 1.x's 16, as "
+        "published, and from 44 on of XL's 70, by analogy",
+    )
     source_prompt: Literal["empty", "sample"] = Field(
         default="empty",
         description="prompt of the source branch: empty as in the paper, or the sample's; the inversion "
@@ -42,6 +58,19 @@ class PnPSettings(SettingsWithQuirks):
         default="ugly, blurry, black, low res, unrealistic",
         description="what the target is guided away from",
     )
+
+
+FEATURE_MODULES = {
+    **dict.fromkeys(("sd1", "instaflow", "lcm"), "up_blocks.1.resnets.1.conv2"),
+    "sdxl": "up_blocks.0.resnets.1.conv2",
+}
+"""By family, the decoder's residual block that features are taken of, before the shortcut is added: its 4th
+layer in Stable Diffusion 1.x (MichalGeyer/pnp-diffusers). In XL, for which the authors published nothing, the
+same place: the 2nd block of the decoder's first level with attention, at a quarter of the latent's side."""
+
+FIRST_ATTENTION_LAYERS = {"sd1": 8, "instaflow": 8, "lcm": 8, "sdxl": 44}
+"""By family, the first self-attention that is taken over, counted over the whole UNet: the decoder's layers 4
+to 11 in Stable Diffusion 1.x. In XL likewise those of ``up_blocks`` but ``up_blocks.0.attentions.0``."""
 
 
 def prompts(sample: Sample, settings: PnPSettings) -> Prompts:
@@ -57,21 +86,21 @@ def prepare(
     samples: Sequence[Sample], model: DiffusionModel, steps: int, settings: PnPSettings
 ) -> PreparedController:
     """Set up the injection of a batch; the samples differ in their prompts alone."""
+    module = of_family("feature_module", settings.feature_module, FEATURE_MODULES, model.family)
+    layer = of_family(
+        "first_attention_layer", settings.first_attention_layer, FIRST_ATTENTION_LAYERS, model.family
+    )
     controller = PnPController(
         len(samples),
         feature_steps=int(settings.feature_steps * steps),
         attention_steps=int(settings.attention_steps * steps),
+        feature_module=module,
+        first_attention_layer=layer,
     )
+    of_layer = missing_layer_notes("first_attention_layer", layer, model)
     texts = [prompts(sample, settings) for sample in samples]
     notes = [truncation_notes({"source": t.inversion, "target": t.target}, model.tokenizer) for t in texts]
-    return PreparedController(controller, notes)
-
-
-FEATURE_MODULE = "up_blocks.1.resnets.1.conv2"
-"""The decoder's 4th layer: its residual block before the shortcut is added."""
-
-FIRST_ATTENTION_LAYER = 8
-"""First self-attention of the decoder's layers 4 to 11, counted over the whole UNet."""
+    return PreparedController(controller, [of_sample + of_layer for of_sample in notes])
 
 
 class PnPController(AttentionController):
@@ -80,12 +109,20 @@ class PnPController(AttentionController):
     Attributes:
         feature_steps: features are taken in steps ``0 .. feature_steps - 1``.
         attention_steps: queries and keys of self-attention, likewise.
+        first_attention_layer: the first self-attention whose queries and keys are taken.
     """
 
-    hooked_modules = (FEATURE_MODULE,)
-
-    def __init__(self, num_samples: int, feature_steps: int, attention_steps: int):
+    def __init__(
+        self,
+        num_samples: int,
+        feature_steps: int,
+        attention_steps: int,
+        feature_module: str,
+        first_attention_layer: int,
+    ):
         super().__init__(num_samples)
+        self.hooked_modules = (feature_module,)
+        self.first_attention_layer = first_attention_layer
         self.feature_steps = feature_steps
         self.attention_steps = attention_steps
 
@@ -98,7 +135,8 @@ class PnPController(AttentionController):
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> torch.Tensor:
         """Attention of the target's values by the source's queries and keys, in the decoder's layers."""
-        if layer.kind == "self" and layer.index >= FIRST_ATTENTION_LAYER and self.step < self.attention_steps:
+        taken_over = layer.kind == "self" and layer.index >= self.first_attention_layer
+        if taken_over and self.step < self.attention_steps:
             query, key = self._from_source(query), self._from_source(key)
         return plain_attention(query, key, value)
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from piebench_eval.models.families import Family
 
 
+HOST = torch.device("cpu")
+
+
 @dataclass(kw_only=True)
 class DiffusionModel(ABC):
     """A denoiser, an autoencoder, text encoders and tokenizers of one model on one device.
@@ -40,6 +43,8 @@ class DiffusionModel(ABC):
         device: where the weights lie.
         evaluations: evaluations counted since the counter was last replaced.
         cache: where ``cached`` keeps results for the next combination; without one everything is computed.
+        offload_text_encoders: text encoders are on the device only from a new prompt to the next prediction,
+            and on the CPU else.
     """
 
     family: ClassVar[Family]
@@ -49,6 +54,7 @@ class DiffusionModel(ABC):
     alphas_cumprod: Sequence[float] = ()
     evaluations: EvaluationCounter = field(default_factory=EvaluationCounter)
     cache: Cache | None = None
+    offload_text_encoders: bool = False
 
     @classmethod
     def from_parts(cls, index: Mapping[str, Any], **parts: Any) -> Self:
@@ -95,6 +101,14 @@ class DiffusionModel(ABC):
     @abstractmethod
     def denoise(self, latents: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Call the denoiser, see ``predict``; latents and conditioning are converted to its type."""
+
+    def place_text_encoders(self, device: torch.device) -> None:
+        """Move text encoders to a device, if they are offloaded and not there; no bit of them changes."""
+        if not self.offload_text_encoders:
+            return
+        for encoder in self.text_encoders.values():
+            if encoder.device != device:
+                encoder.to(device)
 
     @property
     def vae_factor(self) -> int:
@@ -214,6 +228,7 @@ class DiffusionModel(ABC):
         Returns:
             What the model predicts, see ``Family.predicts``; shape and dtype of ``latents``.
         """
+        self.place_text_encoders(HOST)
         # Filled on the device: diffusers would copy a number there, and wait for it.
         kind = torch.int64 if isinstance(timestep, int) else torch.float32
         time = torch.full((), timestep, dtype=kind, device=latents.device)

@@ -154,15 +154,21 @@ def _of_sdxl(configs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             "CLIPTextModelWithProjection: it has no pooled embedding"
         )
     yield from _of_text_width(unet, {name: configs[name] for name in ("text_encoder", "text_encoder_2")})
+    yield from _of_added_width(unet, second)
+
+
+def _of_added_width(unet: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:
+    """A UNet that is conditioned on another width than a pooled embedding and six numbers make."""
     found = unet.get("projection_class_embeddings_input_dim")
     pooled, of_number = second.get("projection_dim"), unet.get("addition_time_embed_dim")
-    if None not in (found, pooled, of_number) and found != pooled + 6 * of_number:
-        refiner = " (SDXL's refiner takes 5 numbers)" if found == pooled + 5 * of_number else ""
-        yield (
-            f"unet/config.json says projection_class_embeddings_input_dim {found}, but text_encoder_2's "
-            f"projection_dim {pooled} and 6 times addition_time_embed_dim {of_number} make "
-            f"{pooled + 6 * of_number}{refiner}"
-        )
+    if found is None or pooled is None or of_number is None or found == pooled + 6 * of_number:
+        return
+    refiner = " (SDXL's refiner takes 5 numbers)" if found == pooled + 5 * of_number else ""
+    yield (
+        f"unet/config.json says projection_class_embeddings_input_dim {found}, but text_encoder_2's "
+        f"projection_dim {pooled} and 6 times addition_time_embed_dim {of_number} make "
+        f"{pooled + 6 * of_number}{refiner}"
+    )
 
 
 def _of_text_width(unet: Mapping[str, Any], encoders: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

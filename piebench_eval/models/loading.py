@@ -13,6 +13,7 @@ import torch
 
 from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.errors import PiebenchError
+from piebench_eval.models.base import HOST
 from piebench_eval.models.deterministic import use_deterministic_layers
 from piebench_eval.models.family_checks import check_family
 from piebench_eval.models.from_pretrained import explained_loading, load_complete
@@ -41,6 +42,9 @@ PRECISIONS = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
+
+SMALL_GPU_BYTES = 24 * 10**9
+"""On a GPU with less memory, text encoders make room for the rest; cards sold as 24 GB have a little more."""
 
 
 def resolve_device(device: str) -> torch.device:
@@ -93,6 +97,21 @@ def uses_deterministic_layers(
     return exist and (model == DEMO if deterministic is None else deterministic)
 
 
+def offloads_text_encoders(device: torch.device, asked: bool | None = None) -> bool:
+    """Whether a model's text encoders leave a device once prompts are embedded.
+
+    Args:
+        device: where the model lies.
+        asked: whether they should; None: where a GPU has less than 24 GB of memory. Elsewhere there is
+            nothing to leave.
+    """
+    if device.type != "cuda":
+        return False
+    if asked is None:
+        return torch.cuda.get_device_properties(device).total_memory < SMALL_GPU_BYTES
+    return asked
+
+
 def load_model(
     model: str,
     revision: str | None = None,
@@ -101,6 +120,7 @@ def load_model(
     allow_pickle: bool = False,
     deterministic: bool | None = None,
     family: str = "auto",
+    offload_text_encoders: bool | None = None,
 ) -> DiffusionModel:
     """Load the parts of a model that editing needs; no safety checker, no pipeline.
 
@@ -112,6 +132,7 @@ def load_model(
         allow_pickle: accept weights in pickle files, see ``piebench_eval.models.weights``.
         deterministic: see ``uses_deterministic_layers``.
         family: see ``find_family``.
+        offload_text_encoders: see ``offloads_text_encoders``.
 
     Raises:
         PiebenchError: a part that cannot be loaded, a model of another family, or ``deterministic`` on a GPU
@@ -131,8 +152,13 @@ def load_model(
     configs = parts.configs()
     check_family(configs, model, found)
     tokenizers = {name: parts.tokenizer(name, configs) for name in found.tokenizers}
+    offload = offloads_text_encoders(device, offload_text_encoders)
     weights = {
-        name: parts.weights(name, device, torch.float32 if name == "vae" else PRECISIONS[precision])
+        name: parts.weights(
+            name,
+            HOST if offload and name.startswith("text_encoder") else device,
+            torch.float32 if name == "vae" else PRECISIONS[precision],
+        )
         for name in found.weights
     }
     diffusion_model = implementation(found).from_parts(
@@ -141,6 +167,7 @@ def load_model(
         index=model_index(model, revision),
         alphas_cumprod=training_alphas(configs["scheduler"]),
         device=device,
+        offload_text_encoders=offload,
     )
     if device.type == "cuda" and precision != "fp32":
         # Tensor cores convolve channels-last; without them there is nothing to gain.

@@ -58,6 +58,7 @@ class StableDiffusion(DiffusionModel):
         tokens = padded_tokens(self.tokenizer, prompt)
 
         def encode() -> dict[str, torch.Tensor]:
+            self.place_text_encoders(self.device)
             return {"states": self.text_encoder(tokens.to(self.device)).last_hidden_state}
 
         return self.cached("text", encode, {}, [tokens])["states"].float()

@@ -84,6 +84,7 @@ class StableDiffusionXL(DiffusionModel):
         ids = [padded_tokens(tokenizer, prompt) for tokenizer in (self.tokenizer, self.tokenizer_2)]
 
         def encode() -> dict[str, torch.Tensor]:
+            self.place_text_encoders(self.device)
             first, second = (
                 encoder(of_encoder.to(self.device), output_hidden_states=True)
                 for encoder, of_encoder in zip(self.text_encoders.values(), ids, strict=True)

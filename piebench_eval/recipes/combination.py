@@ -99,6 +99,8 @@ LATER_SETTINGS: dict[str, Any] = {
     "guidance_policy": "auto",
     "inversion.evaluate_at": "next",
     "inversion.refinements": 0,
+    "method.feature_module": None,
+    "method.first_attention_layer": None,
 }
 """Settings that recipes of earlier versions lack, by their names in ``Combination.flat``, with the value that
 says the same as their absence."""

@@ -143,11 +143,11 @@ class StoredRecipe:
     @property
     def _without_later_settings(self) -> dict[str, Any]:
         """The fields but for those whose value says the same as their absence."""
-        inversions = {
-            name: _without_later(settings, "inversion.")
-            for name, settings in self.fields["inversions"].items()
+        sections = {
+            section: {name: _without_later(own, prefix) for name, own in self.fields[section].items()}
+            for section, prefix in (("inversions", "inversion."), ("methods", "method."))
         }
-        return {**_without_later(self.fields), "inversions": inversions}
+        return {**_without_later(self.fields), **sections}
 
     def differences(self, other: StoredRecipe) -> list[str]:
         """Fields in which another recipe differs, as ``field: this -> other``."""

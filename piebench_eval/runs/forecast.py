@@ -156,6 +156,9 @@ def count_evaluations(recipe: Recipe, samples: Sequence[Sample]) -> dict[EditKey
 def _signatures(dummy: _DummyModel, combination: Combination, samples: Sequence[Sample]) -> list[Any]:
     """For each sample, what its cost depends on."""
     method, steps = METHODS.get(combination.method), combination.common.steps
+    dummy.family = find_family(
+        combination.common.model, combination.common.revision, combination.common.family
+    )
     with plugin_errors(combination.inversion, combination.method):
         controller = method.prepare(samples, dummy, steps, combination.method_settings).controller
         reads = zip(*(controller.source_reads(step) for step in range(steps)), strict=True)

@@ -31,6 +31,8 @@ class MachineOptions:
         checkpointing: recompute activations in null-text's backward passes instead of keeping them.
         deterministic: on a CPU in float32, layers whose results do not depend on the number of threads; None:
             for the demo's model alone.
+        offload_text_encoders: text encoders leave the GPU once prompts are embedded; None: where it has less
+            than 24 GB of memory.
         ray_address: of the Ray cluster; Ray's own choice if None.
         gpus_per_actor: share of GPUs that each actor takes; 1 where the cluster has any if None.
         shared_files: whether Ray's actors see the same files as this process.
@@ -47,6 +49,7 @@ class MachineOptions:
     compile: bool = False
     checkpointing: bool = False
     deterministic: bool | None = None
+    offload_text_encoders: bool | None = None
     ray_address: str | None = None
     gpus_per_actor: float | None = None
     shared_files: bool = True

@@ -106,6 +106,7 @@ class ModelRunner:
             self._machine.allow_pickle,
             asked,
             model.family,
+            self._machine.offload_text_encoders,
         )
         combinations = [self._recipe.combination(*pair) for pair in self._recipe.pairs]
         of_model = [combination for combination in combinations if model_spec(combination) == model]

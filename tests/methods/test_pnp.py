@@ -5,13 +5,19 @@ import dataclasses
 import torch
 
 from piebench_eval.diffusion.rows import GuidedBranches, RowBatch, plan_rows
-from piebench_eval.methods.pnp import FEATURE_MODULE, PNP, PnPController, PnPSettings
+from piebench_eval.methods.pnp import (
+    FEATURE_MODULES,
+    FIRST_ATTENTION_LAYERS,
+    PNP,
+    PnPController,
+    PnPSettings,
+)
 from piebench_eval.models.attention import AttentionLayer, plain_attention
 from piebench_eval.quirks import Quirks
 
 
 def control_at(step):
-    controller = PnPController(num_samples=2, feature_steps=8, attention_steps=5)
+    controller = PnPController(2, 8, 5, FEATURE_MODULES["sd1"], FIRST_ATTENTION_LAYERS["sd1"])
     reads = [[read] for read in controller.source_reads(step)]
     rows = RowBatch.of_step([plan_rows(read, True, GuidedBranches(True, True))[0] for read in reads])
     controller.begin_step(step, rows, (8, 8))
@@ -24,7 +30,7 @@ def states(seed):
 
 def test_features_and_attention_come_from_the_source_in_their_steps():
     rows = states(0)  # sources, then unconditional, then conditional targets of two samples
-    assert torch.equal(control_at(7).module_output(FEATURE_MODULE, rows), rows[[0, 1, 0, 1, 0, 1]])
+    assert torch.equal(control_at(7).module_output(FEATURE_MODULES["sd1"], rows), rows[[0, 1, 0, 1, 0, 1]])
     query, key, value = (states(seed) for seed in (1, 2, 3))
     copied = [0, 1, 0, 1, 0, 1]
     injected = plain_attention(query[copied], key[copied], value)
@@ -37,7 +43,7 @@ def test_features_and_attention_come_from_the_source_in_their_steps():
 
 
 def test_after_the_windows_the_source_is_not_read():
-    assert not any(any(read) for read in PnPController(2, 8, 5).source_reads(8))
+    assert not any(any(read) for read in control_at(7).source_reads(8))
 
 
 def test_prompts(samples):

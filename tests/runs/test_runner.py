@@ -45,6 +45,20 @@ def test_checkpointing_recomputes_and_changes_nothing(recipe, photo_bench, plain
     assert recomputed and digests(tmp_path / "run") == plain
 
 
+def test_offloading_is_asked_of_the_loader_and_changes_nothing(
+    recipe, photo_bench, plain, tmp_path, monkeypatch
+):
+    asked = []
+
+    def offloads(device, wanted=None):
+        asked.append(wanted)
+        return True  # as if the CPU were a GPU: what is moved is there already
+
+    monkeypatch.setattr(loading, "offloads_text_encoders", offloads)
+    run(recipe, photo_bench, tmp_path / "run", ONE, offload_text_encoders=False)
+    assert asked == [False] and digests(tmp_path / "run") == plain
+
+
 @pytest.mark.slow  # compiled blocks are tested in tests/models/test_compile.py
 def test_a_compiled_run_says_so(recipe, photo_bench, plain, tmp_path, monkeypatch):
     blocks = functools.partial(compiled.compile_blocks, backend="eager")
