@@ -255,7 +255,8 @@ class UnifiedAttentionController(AttentionController):
         if not self.region.samples or step < 1 or self._level == 1 or self.mutual_latents is None:
             return target
         threshold = max(_NOISY_THRESHOLD / self._signal, self.settings.blend_threshold)
-        inside, index = self.region.mask(*target.shape[-2:], threshold), self.region.index
+        height, width = target.shape[-2:]
+        inside, index = self.region.mask(height, width, threshold), self.region.index
         blended = torch.where(inside, target[index], self.mutual_latents[index])
         return target.index_copy(0, index, blended)
 
