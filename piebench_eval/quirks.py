@@ -56,13 +56,24 @@ class Quirks(Settings):
         "edit",
         "where neither blended word is in its prompt: edit without blend, or let an empty mask turn the edit "
         "into the source branch, as the paper's code does silently",
-        ("p2p", "proximal"),
+        ("p2p", "proximal", "infedit"),
     )
     shifted_reconstruction: bool = _quirk(
         False,
         "with source_latents=reconstruction, start both branches one step too clean, as the paper's script "
         "of ddim+pnp, whose list of latents lacks the first",
         ("ddim",),
+    )
+    keep_brackets: bool = _quirk(
+        False,
+        "leave the benchmark's [ and ] in the prompts, as InfEdit's script does",
+        ("infedit",),
+    )
+    swapped_states: bool = _quirk(
+        False,
+        "pair words without a counterpart by the source prompt's states at the target's places and the "
+        "target prompt's at the source's, as InfEdit's code looks them up",
+        ("infedit",),
     )
     rate_steps: int = Field(
         default=100,

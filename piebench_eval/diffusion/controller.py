@@ -6,13 +6,13 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.diffusion.rows import SourceReads
+from piebench_eval.diffusion.rows import Branch, SourceReads
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.attention import controlled_attention, plain_attention, unet_attention_layers
 from piebench_eval.models.compile import uncompiled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import torch
 
@@ -34,25 +34,33 @@ class AttentionController:
             its own steps unless the inversion fixes it.
         modifies_target_guidance: whether to call ``modify_target_guidance``, at any guidance scale; it needs
             no row of the source.
+        mutual_branch: whether there is a third branch, see ``Branch``; ``mutual_reads`` says where it counts.
         step: index of the current step.
         stage: index of the current evaluation in the step; 0 unless the solver has several.
         rows: the rows of the current UNet call.
         latent_shape: height and width of the latents.
+        mutual_latents: at a step's end, the mutual branch's latents ``[samples, 4, h, w]``; None without one.
     """
 
     hooked_modules: Sequence[str] = ()
     modifies_guidance: bool = False
     modifies_target_guidance: bool = False
+    mutual_branch: bool = False
     step: int
     stage: int
     rows: RowBatch
     latent_shape: tuple[int, int]
+    mutual_latents: torch.Tensor | None = None
 
     def __init__(self, num_samples: int):
         self.num_samples = num_samples
 
     def source_reads(self, step: int) -> Sequence[SourceReads]:
         """What the method reads of the source in a step, for each sample."""
+        return [SourceReads()] * self.num_samples
+
+    def mutual_reads(self, step: int) -> Sequence[SourceReads]:
+        """What the method reads of the mutual branch in a step, for each sample."""
         return [SourceReads()] * self.num_samples
 
     def begin_step(self, step: int, rows: RowBatch, latent_shape: tuple[int, int], stage: int = 0) -> None:
@@ -95,6 +103,11 @@ class AttentionController:
     def on_step_end(self, step: int, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the target latents after the step, given both branches' ``[samples, 4, h, w]``."""
         return target
+
+    def end_step(self, step: int, latents: Mapping[Branch, torch.Tensor]) -> torch.Tensor:
+        """Note the mutual branch's latents, if there are any, and return what ``on_step_end`` does."""
+        self.mutual_latents = latents.get(Branch.MUTUAL)
+        return self.on_step_end(step, latents[Branch.SOURCE], latents[Branch.TARGET])
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The edit loop: source and target branch are denoised together.
+"""The edit loop: source and target branch are denoised together, and a mutual one for methods that want it.
 
 Controllers count steps, from the noise. Inversions count levels, from the image. With N steps::
 
@@ -22,19 +22,19 @@ import torch
 
 from piebench_eval.diffusion.controller import AttentionController, controlled
 from piebench_eval.diffusion.guidance import Guidance, guide
-from piebench_eval.diffusion.rows import GuidedBranches, Row, RowBatch, StepRows, plan_rows
+from piebench_eval.diffusion.rows import Branch, GuidedBranches, Row, RowBatch, StepRows, plan_rows
 from piebench_eval.diffusion.solvers import DETERMINISTIC, Solver
 from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.tensors import device_index, take
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.models.base import DiffusionModel
 
-_SOURCE = (Row.SOURCE_UNCOND, Row.SOURCE_COND)
-_TARGET = (Row.TARGET_UNCOND, Row.TARGET_COND)
+_HALVES = {branch: tuple(row for row in Row if row.branch is branch) for branch in Branch}
+"""Each branch's rows, the unconditional one first."""
 
 
 @dataclass(frozen=True)
@@ -130,36 +130,36 @@ def edit(
     """
     known = _source_is_known(inverted, controller)
     rows_of_steps = list(zip(*plan_edit(inputs, inverted, controller, first_step), strict=True))
-    source = target = inverted.trajectory[-1]
-    everyone = list(range(len(target)))
-    latent_shape = (target.shape[-2], target.shape[-1])
+    latents = dict.fromkeys(_branches(controller), inverted.trajectory[-1])
+    latent_shape = (inputs.latents.shape[-2], inputs.latents.shape[-1])
     # Steps with the same rows share their indices.
-    batches = {planned: RowBatch.of_step(planned, target.device) for planned in rows_of_steps}
+    batches = {planned: RowBatch.of_step(planned, inputs.latents.device) for planned in rows_of_steps}
     with controlled(model.denoiser, controller, latent_shape):
         for step, rows_of_samples in enumerate(rows_of_steps, start=first_step):
             level = first_step + inverted.steps - step
-            rows, embeddings = batches[rows_of_samples], _embeddings(inputs, inverted, level)
-            moving = [sample for sample, of_sample in enumerate(rows_of_samples) if of_sample.moves_source]
-            source_step = BranchStep(inverted, schedule, level, source, moving)
-            target_step = BranchStep(inverted, schedule, level, target, everyone)
+            rows = batches[rows_of_samples]
+            moving = {
+                branch: [sample for sample, planned in enumerate(rows_of_samples) if planned.moves(branch)]
+                for branch in latents
+            }
+            steps = {
+                branch: BranchStep(inverted, schedule, level, latents[branch], moving[branch])
+                for branch in latents
+            }
             for stage in range(inverted.solver.stages):
                 controller.begin_step(step, rows, latent_shape, stage)
-                at = {row: (source_step if row in _SOURCE else target_step).latents for row in Row}
-                output = model.predict(
-                    torch.cat([take(at[row], samples) for row, samples in rows.samples_by_row.items()]),
-                    target_step.timestep,
-                    Conditioning.cat(
-                        [embeddings[row].take(samples) for row, samples in rows.samples_by_row.items()]
-                    ),
-                    rows.owners,
+                output = _predict(model, steps, rows, _embeddings(inputs, inverted, level))
+                outputs = _guided_outputs(output, rows, moving, controller, inputs.guidance)
+                outputs[Branch.TARGET] = controller.after_prediction(
+                    steps[Branch.TARGET].latents, outputs[Branch.TARGET], schedule, level
                 )
-                of_source, of_target = _guided_outputs(output, rows, moving, controller, inputs.guidance)
-                of_target = controller.after_prediction(target_step.latents, of_target, schedule, level)
-                source_step.follow(of_source)
-                target_step.follow(of_target)
-            source = inverted.trajectory[level - 1] if known else source_step.latents
-            target = controller.on_step_end(step, source, target_step.latents)
-    return target
+                for branch, of_branch in outputs.items():
+                    steps[branch].follow(of_branch)
+            latents = {branch: of_branch.latents for branch, of_branch in steps.items()}
+            if known:
+                latents[Branch.SOURCE] = inverted.trajectory[level - 1]
+            latents[Branch.TARGET] = controller.end_step(step, latents)
+    return latents[Branch.TARGET]
 
 
 class BranchStep:
@@ -210,7 +210,9 @@ def plan_edit(
 ) -> list[list[StepRows]]:
     """The rows that ``edit`` evaluates in every stage of a step: for each sample, step by step."""
     known = _source_is_known(inverted, controller)
-    reads = [controller.source_reads(first_step + step) for step in range(inverted.steps)]
+    steps = range(first_step, first_step + inverted.steps)
+    reads = zip(*(controller.source_reads(step) for step in steps), strict=True)
+    mutual = zip(*(controller.mutual_reads(step) for step in steps), strict=True)
     return [
         plan_rows(
             reads_of_sample,
@@ -218,11 +220,17 @@ def plan_edit(
             _guided_branches(inputs.guidance, controller),
             uncond_is_cond,
             inverted.solver.stages,
+            mutual_reads,
         )
-        for reads_of_sample, uncond_is_cond in zip(
-            zip(*reads, strict=True), _source_uncond_is_cond(inputs, inverted), strict=True
+        for reads_of_sample, mutual_reads, uncond_is_cond in zip(
+            reads, mutual, _source_uncond_is_cond(inputs, inverted), strict=True
         )
     ]
+
+
+def _branches(controller: AttentionController) -> list[Branch]:
+    """The branches that are denoised."""
+    return [branch for branch in Branch if branch is not Branch.MUTUAL or controller.mutual_branch]
 
 
 def _source_is_known(inverted: InversionResult, controller: AttentionController) -> bool:
@@ -260,38 +268,55 @@ def _embeddings(inputs: EditInputs, inverted: InversionResult, level: int) -> di
         Row.SOURCE_COND: source,
         Row.TARGET_UNCOND: inputs.negative_embeds if replaced is None else replaced,
         Row.TARGET_COND: target,
+        Row.MUTUAL_UNCOND: inputs.uncond_embeds if replaced is None else replaced,
+        Row.MUTUAL_COND: source,
     }
+
+
+def _predict(
+    model: DiffusionModel,
+    steps: Mapping[Branch, BranchStep],
+    rows: RowBatch,
+    embeddings: Mapping[Row, Conditioning],
+) -> torch.Tensor:
+    """Call the model on all rows of a step, where their branches are."""
+    kinds = rows.samples_by_row.items()
+    return model.predict(
+        torch.cat([take(steps[row.branch].latents, samples) for row, samples in kinds]),
+        steps[Branch.TARGET].timestep,
+        Conditioning.cat([embeddings[row].take(samples) for row, samples in kinds]),
+        rows.owners,
+    )
 
 
 def _guided_outputs(
     output: torch.Tensor,
     rows: RowBatch,
-    moving: list[int],
+    moving: Mapping[Branch, list[int]],
     controller: AttentionController,
     guidance: Guidance,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The guided output of the moving sources and of every target, from the rows of a call."""
-    everyone = list(range(controller.num_samples))
-    if controller.modifies_guidance:
-        halves = [[output[rows.index(row, everyone)] for row in branch] for branch in (_SOURCE, _TARGET)]
-        differences = controller.modify_guidance(*(cond - uncond for uncond, cond in halves))
-        scales = (guidance.of_source, guidance.target)
-        source, target = (
-            uncond + scale * difference
-            for (uncond, _), scale, difference in zip(halves, scales, differences, strict=True)
-        )
-        return take(source, moving), target
+) -> dict[Branch, torch.Tensor]:
+    """The guided output of the samples of each branch that move, from the rows of a call."""
+    scales = dict.fromkeys(moving, guidance.of_source) | {Branch.TARGET: guidance.target}
     guided = _guided_branches(guidance, controller)
 
-    def of_branch(branch: tuple[Row, Row], samples: list[int], scale: float, is_guided: bool) -> torch.Tensor:
-        if not is_guided:
-            return output[rows.index(branch[1], samples)]
-        uncond, cond = (output[rows.index(row, samples)] for row in branch)
-        if branch is _TARGET and controller.modifies_target_guidance:
-            return uncond + scale * controller.modify_target_guidance(cond - uncond)
-        return guide(uncond, cond, scale)
+    def of_branch(branch: Branch) -> torch.Tensor:
+        samples, (uncond_row, cond_row) = moving[branch], _HALVES[branch]
+        if not (guided.target if branch is Branch.TARGET else guided.source):
+            return output[rows.index(cond_row, samples)]
+        uncond, cond = (output[rows.index(row, samples)] for row in (uncond_row, cond_row))
+        if branch is Branch.TARGET and controller.modifies_target_guidance:
+            return uncond + scales[branch] * controller.modify_target_guidance(cond - uncond)
+        return guide(uncond, cond, scales[branch])
 
-    return (
-        of_branch(_SOURCE, moving, guidance.of_source, guided.source),
-        of_branch(_TARGET, everyone, guidance.target, guided.target),
+    if not controller.modifies_guidance:
+        return {branch: of_branch(branch) for branch in moving}
+    everyone, both = list(range(controller.num_samples)), (Branch.SOURCE, Branch.TARGET)
+    halves = [[output[rows.index(row, everyone)] for row in _HALVES[branch]] for branch in both]
+    differences = controller.modify_guidance(*(cond - uncond for uncond, cond in halves))
+    source, target = (
+        uncond + scales[branch] * difference
+        for branch, (uncond, _), difference in zip(both, halves, differences, strict=True)
     )
+    others = {branch: of_branch(branch) for branch in moving if branch not in both}
+    return {Branch.SOURCE: take(source, moving[Branch.SOURCE]), Branch.TARGET: target, **others}

@@ -19,22 +19,41 @@ if TYPE_CHECKING:
     import torch
 
 
+class Branch(IntEnum):
+    """What is denoised together.
+
+    The mutual branch is there for methods that declare it. It begins and steps as the target does, but with
+    the source's prompt and guidance, and takes what it attends to from the source.
+    """
+
+    SOURCE = 0
+    TARGET = 1
+    MUTUAL = 2
+
+
 class Row(IntEnum):
-    """The four kinds of row: branch (source or target) x half (unconditional or conditional)."""
+    """The kinds of row: branch x half (unconditional or conditional)."""
 
     SOURCE_UNCOND = 0
     SOURCE_COND = 1
     TARGET_UNCOND = 2
     TARGET_COND = 3
+    MUTUAL_UNCOND = 4
+    MUTUAL_COND = 5
+
+    @property
+    def branch(self) -> Branch:
+        """The branch that it belongs to."""
+        return Branch(self // 2)
 
 
 class SourceReads(NamedTuple):
-    """What a method reads of the source branch in one step.
+    """What a method reads of the source branch, or of the mutual one, in one step.
 
     Attributes:
         uncond: features inside the UNet, in the unconditional half.
         cond: features inside the UNet, in the conditional half.
-        latent: the source latent after the step.
+        latent: the branch's latent after the step.
     """
 
     uncond: bool = False
@@ -46,7 +65,7 @@ class GuidedBranches(NamedTuple):
     """Which branches are guided by unconditional rows.
 
     Attributes:
-        source: the source branch.
+        source: the source branch, and the mutual one.
         target: the target branch.
     """
 
@@ -62,11 +81,17 @@ class StepRows(NamedTuple):
         moves_source: whether the source latent takes its own step.
         source_uncond_is_cond: the source's conditional row serves as its unconditional one too, since both
             halves have the same text.
+        moves_mutual: whether the mutual branch's latent takes its step.
     """
 
     rows: frozenset[Row]
     moves_source: bool
     source_uncond_is_cond: bool = False
+    moves_mutual: bool = False
+
+    def moves(self, branch: Branch) -> bool:
+        """Whether a branch's latent takes its own step."""
+        return branch is Branch.TARGET or (self.moves_source, False, self.moves_mutual)[branch]
 
 
 def plan_rows(
@@ -75,6 +100,7 @@ def plan_rows(
     guided: GuidedBranches,
     source_uncond_is_cond: bool = False,
     stages: int = 1,
+    mutual_reads: Sequence[SourceReads] = (),
 ) -> list[StepRows]:
     """Decide, for one sample, which rows each step of the edit loop computes.
 
@@ -83,6 +109,9 @@ def plan_rows(
     guided by unconditional rows needs none, unless the method reads the source's; nor is one needed for the
     source where both its halves have the same text.
 
+    The mutual branch, of latents that nobody knows, costs rows where it is read or has to be sampled for a
+    latent that is read later; where it has a row, so has the source, whose same half it reads.
+
     Args:
         reads: what the method reads of the source, step by step.
         source_known: the inversion says where the source latent is at every step.
@@ -90,25 +119,50 @@ def plan_rows(
         source_uncond_is_cond: the source's unconditional conditioning is its conditional one.
         stages: evaluations in a step. After the first, a source that is read is where its own output leads,
             even if its latents are known at the levels.
+        mutual_reads: what the method reads of the mutual branch, step by step; nothing if empty.
 
     >>> plan = plan_rows([SourceReads(cond=True), SourceReads()], True, GuidedBranches(True, True))
     >>> [len(step.rows) for step in plan]
     [3, 2]
     """
+    mutual = _plan_mutual(mutual_reads, guided, stages) or [_NO_MUTUAL] * len(reads)
+    reads = [
+        SourceReads(read.uncond, read.cond or Row.MUTUAL_COND in rows, read.latent)
+        for read, (rows, _) in zip(reads, mutual, strict=True)
+    ]
     read_from = [any(any(read) for read in reads[step:]) for step in range(len(reads) + 1)]
     plan = []
-    for step, read in enumerate(reads):
+    for step, (read, (of_mutual, moves_mutual)) in enumerate(zip(reads, mutual, strict=True)):
         moves_source = not source_known and (read.latent or read_from[step + 1])
         moves_source = moves_source or (stages > 1 and (read.uncond or read.cond))
-        reads_uncond = (read.uncond and guided.target) or (moves_source and guided.source)
-        rows = {Row.TARGET_COND}
+        mutual_uncond = Row.MUTUAL_UNCOND in of_mutual
+        reads_uncond = (read.uncond and guided.target) or (moves_source and guided.source) or mutual_uncond
+        rows = {Row.TARGET_COND, *of_mutual}
         if read.cond or moves_source or (reads_uncond and source_uncond_is_cond):
             rows.add(Row.SOURCE_COND)
         if reads_uncond and not source_uncond_is_cond:
             rows.add(Row.SOURCE_UNCOND)
-        if guided.target:
+        if guided.target or mutual_uncond:
             rows.add(Row.TARGET_UNCOND)
-        plan.append(StepRows(frozenset(rows), moves_source, source_uncond_is_cond))
+        plan.append(StepRows(frozenset(rows), moves_source, source_uncond_is_cond, moves_mutual))
+    return plan
+
+
+_NO_MUTUAL: tuple[frozenset[Row], bool] = (frozenset(), False)
+
+
+def _plan_mutual(
+    reads: Sequence[SourceReads], guided: GuidedBranches, stages: int
+) -> list[tuple[frozenset[Row], bool]]:
+    """The mutual branch's rows in each step, and whether it moves."""
+    plan = []
+    for step, read in enumerate(reads):
+        moves = read.latent or any(any(later) for later in reads[step + 1 :])
+        moves = moves or (stages > 1 and any(read))
+        rows = {Row.MUTUAL_COND} if moves or read.cond else set()
+        if (moves and guided.source) or read.uncond:
+            rows.add(Row.MUTUAL_UNCOND)
+        plan.append((frozenset(rows), moves))
     return plan
 
 

@@ -50,6 +50,10 @@ class Schedule(ABC):
         """
 
     @abstractmethod
+    def signal(self, level: int) -> float:
+        """The image's share in latents of a level: what ``noised`` multiplies it by."""
+
+    @abstractmethod
     def predicted_image(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
         """The image that an output of the model implies for latents of a level, same shape."""
 
@@ -85,6 +89,10 @@ class DDIMSchedule(Schedule):
         """As in ``Schedule`` (Ho et al., 2020, equation 4)."""
         alpha = self.alphas[level]
         return alpha**0.5 * latents + (1 - alpha) ** 0.5 * noise
+
+    def signal(self, level: int) -> float:
+        """As in ``Schedule``."""
+        return self.alphas[level] ** 0.5
 
     def predicted_image(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
         """As in ``Schedule`` (Song et al., equation 9)."""
@@ -134,6 +142,10 @@ class FlowSchedule(Schedule):
         """As in ``Schedule`` (equation 1)."""
         sigma = self.sigmas[level]
         return (1 - sigma) * latents + sigma * noise
+
+    def signal(self, level: int) -> float:
+        """As in ``Schedule``."""
+        return 1 - self.sigmas[level]
 
     def predicted_image(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
         """As in ``Schedule``: the straight line's end."""

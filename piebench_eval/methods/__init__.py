@@ -16,5 +16,6 @@ METHODS: Registry[Method] = Registry(
         "masactrl": "piebench_eval.methods.masactrl:MASACTRL",
         "proximal": "piebench_eval.methods.proximal:PROXIMAL",
         "plain": "piebench_eval.methods.plain:PLAIN",
+        "infedit": "piebench_eval.methods.infedit:INFEDIT",
     },
 )

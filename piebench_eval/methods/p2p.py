@@ -16,6 +16,7 @@ from piebench_eval.diffusion.rows import Row, SourceReads
 from piebench_eval.methods.base import Method, PreparedController
 from piebench_eval.models.attention import attention_maps, plain_attention
 from piebench_eval.quirks import SettingsWithQuirks
+from piebench_eval.tensors import take
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -220,6 +221,12 @@ class CrossAttentionEdit:
     matrix: torch.Tensor
     use_source_map: torch.Tensor
     equalizer: torch.Tensor
+
+    def take(self, samples: Sequence[int]) -> CrossAttentionEdit:
+        """The edit of some of the samples."""
+        return CrossAttentionEdit(
+            take(self.matrix, samples), take(self.use_source_map, samples), take(self.equalizer, samples)
+        )
 
     def __call__(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Edit the target's maps (section 3.2, equations for word swap, new phrase and re-weighting).

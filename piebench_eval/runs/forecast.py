@@ -161,7 +161,13 @@ def _signatures(dummy: _DummyModel, combination: Combination, samples: Sequence[
     )
     with plugin_errors(combination.inversion, combination.method):
         controller = method.prepare(samples, dummy, steps, combination.method_settings).controller
-        reads = zip(*(controller.source_reads(step) for step in range(steps)), strict=True)
+        reads = zip(
+            *(
+                zip(controller.source_reads(step), controller.mutual_reads(step), strict=True)
+                for step in range(steps)
+            ),
+            strict=True,
+        )
         prompts = [method.prompts(sample, combination.method_settings) for sample in samples]
     return [
         (of_sample, _equalities(texts)) for of_sample, texts in zip(map(tuple, reads), prompts, strict=True)

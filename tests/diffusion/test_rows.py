@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piebench_eval.diffusion.rows import GuidedBranches, Row, RowBatch, SourceReads, plan_rows
+from piebench_eval.diffusion.rows import Branch, GuidedBranches, Row, RowBatch, SourceReads, plan_rows
 
 READS = st.lists(
     st.builds(SourceReads, uncond=st.booleans(), cond=st.booleans(), latent=st.booleans()), max_size=12
@@ -26,6 +26,33 @@ def test_everything_that_is_read_is_computed_and_nothing_else(
         assert (Row.SOURCE_UNCOND in computed.rows) == (needs_uncond and not source_uncond_is_cond)
         assert Row.TARGET_COND in computed.rows
         assert (Row.TARGET_UNCOND in computed.rows) == guided.target
+
+
+@given(READS, st.data(), st.booleans(), GUIDED, st.sampled_from([1, 2]))
+def test_the_mutual_branch_has_what_is_read_of_it_and_the_sources_rows_beside(
+    mutual, data, known, guided, stages
+):
+    reads = data.draw(st.lists(st.builds(SourceReads), min_size=len(mutual), max_size=len(mutual)))
+    plan = plan_rows(reads, known, guided, stages=stages, mutual_reads=mutual)
+    for step, (read, computed) in enumerate(zip(mutual, plan, strict=True)):
+        later = read.latent or any(any(other) for other in mutual[step + 1 :])
+        assert computed.moves_mutual == (later or (stages == 2 and any(read)))
+        assert (Row.MUTUAL_COND in computed.rows) == (read.cond or computed.moves_mutual)
+        uncond = read.uncond or (guided.source and computed.moves_mutual)
+        assert (Row.MUTUAL_UNCOND in computed.rows) == uncond
+        for of_mutual, of_source in ((4, 0), (5, 1)):
+            assert Row(of_mutual) not in computed.rows or Row(of_source) in computed.rows
+        assert (Row.TARGET_UNCOND in computed.rows) == (guided.target or uncond)
+        assert [computed.moves(branch) for branch in Branch] == [
+            computed.moves_source,
+            True,
+            computed.moves_mutual,
+        ]
+
+
+def test_without_a_mutual_branch_nothing_changes():
+    read = [SourceReads(cond=True), SourceReads(latent=True)]
+    assert plan_rows(read, False, BOTH) == plan_rows(read, False, BOTH, mutual_reads=[SourceReads()] * 2)
 
 
 @given(st.lists(READS.filter(lambda reads: len(reads) >= 1), min_size=1, max_size=5))

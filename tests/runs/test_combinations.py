@@ -35,6 +35,7 @@ SWITCHED_OFF = {
     "pnp": {"feature_steps": 0, "attention_steps": 0},
     "masactrl": {"start_step": STEPS},
     "plain": {},
+    "infedit": {"cross_replace_steps": 0, "self_replace_steps": 0, "local_blend": False},
 }
 WITH_SAMPLES_PROMPT = {
     "p2p": {"blend_word_weight": 1},
@@ -42,6 +43,7 @@ WITH_SAMPLES_PROMPT = {
     "pnp": {"source_prompt": "sample"},
     "masactrl": {"source_prompt": "sample", "start_step": 1},
     "plain": {},
+    "infedit": {},
 }
 EVERY_METHOD = METHODS.names()
 WITHOUT_OPTIMISER = [name for name in OF_NOISE if name != "null_text"]
