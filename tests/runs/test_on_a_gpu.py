@@ -40,7 +40,7 @@ MODELS = [
 ]
 SLOW = [pytest.mark.slow]
 OF_OTHER_FAMILIES = {("direct", "p2p"), ("edit_friendly", "plain")}
-OF_SDXL = {("direct", "masactrl"), ("direct", "pnp"), ("direct", "proximal"), ("null_text", "plain")}
+OF_SDXL = {("direct", "masactrl"), ("direct", "pnp"), ("direct", "proximal")}
 """What is not slow beside Stable Diffusion 1.x's: what a family does in its own way."""
 
 
@@ -64,7 +64,7 @@ INVERTED = [
     pytest.param(
         *of_model.values,
         inversion,
-        marks=[*of_model.marks, *([] if family in ("sd1", "sdxl") or inversion != "null_text" else SLOW)],
+        marks=[*of_model.marks, *([] if family == "sd1" or inversion != "null_text" else SLOW)],
     )
     for of_model in MODELS
     for family in of_model.values[:1]
