@@ -88,9 +88,9 @@ def loads_once():
     """What loads a model, each precision's once; it begins without checkpointing."""
     load, loaded = load_model, {}
 
-    def load_or_take(model, revision, device, precision, allow_pickle, deterministic):
+    def load_or_take(model, revision, device, precision, *options):
         if precision not in loaded:
-            loaded[precision] = load(model, revision, device, precision, allow_pickle, deterministic)
+            loaded[precision] = load(model, revision, device, precision, *options)
         loaded[precision].unet.disable_gradient_checkpointing()
         return loaded[precision]
 

@@ -15,6 +15,8 @@ ABSENT = "absent"
 """The value of a setting that the row's inversion or method does not have."""
 
 CHOSEN: Mapping[str, Sequence[Any]] = {
+    "family": ("auto", "sd1"),  # that of the small model
+    "guidance_policy": ("auto", "classifier_free"),
     "steps_offset": (1, 0),
     "guidance": (7.5, 1.0, 0.0),
     "image_format": ("png", "jpeg:75"),
@@ -29,7 +31,8 @@ CHOSEN: Mapping[str, Sequence[Any]] = {
     "method.start_layer": (4,),
 }
 """Values of numbers and texts: those that take another way through the code, or suit a small model of random
-weights and few steps: there, only words above a high threshold blend a part of the picture."""
+weights and few steps: there, only words above a high threshold blend a part of the picture. The family is
+that of the model."""
 
 _APART = {frozenset([("method.mask_guided", True), ("method.source_prompt", "empty")])}
 """What a recipe refuses."""
