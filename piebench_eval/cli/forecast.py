@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.api.duration import duration
-from piebench_eval.cli.console import out
+from piebench_eval.cli.console import out, print_warning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +25,19 @@ _JSON_NAMES = {
 
 def print_forecast(plan: RunPlan, as_json: bool) -> None:
     """Print a plan and its cost; no model is loaded, nothing is edited."""
+    from piebench_eval.models.families import FAMILIES
+    from piebench_eval.models.location import find_family, known_family
     from piebench_eval.runs.engines.choice import count_workers
     from piebench_eval.runs.forecast import forecast
+    from piebench_eval.runs.jobs import model_specs
 
+    for model, revision, _, family in model_specs(plan.recipe):
+        if known_family(model, revision, family) is None:
+            counted_as = find_family(model, revision).title
+            print_warning(
+                f"--model {model}: is not on this machine, and counted as {counted_as}; --set family=NAME "
+                f"says what it is, one of {', '.join(FAMILIES)}"
+            )
     scan = plan.scan()
     found = forecast(plan.recipe, plan.samples, scan)
     workers = count_workers(plan.machine)

@@ -16,7 +16,7 @@ from piebench_eval.methods import METHODS
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.conditioning import Conditioning
-from piebench_eval.models.location import find_family
+from piebench_eval.models.location import find_family, model_index
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.plugins import plugin_errors
 from piebench_eval.runs.edit_inputs import embed_inputs, plan_guidance, plan_schedule
@@ -156,9 +156,7 @@ def count_evaluations(recipe: Recipe, samples: Sequence[Sample]) -> dict[EditKey
 def _signatures(dummy: _DummyModel, combination: Combination, samples: Sequence[Sample]) -> list[Any]:
     """For each sample, what its cost depends on."""
     method, steps = METHODS.get(combination.method), combination.common.steps
-    dummy.family = find_family(
-        combination.common.model, combination.common.revision, combination.common.family
-    )
+    dummy.stand_in_for(combination)
     with plugin_errors(combination.inversion, combination.method):
         controller = method.prepare(samples, dummy, steps, combination.method_settings).controller
         reads = zip(
@@ -207,9 +205,8 @@ def _plan_edit(
     """Invert one sample with the dummy model, and plan its edit."""
     common = combination.common
     dummy.evaluations = EvaluationCounter()
-    dummy.cache = dummy.caches.setdefault(model_spec(combination), Cache({}))
+    dummy.stand_in_for(combination)
     method = METHODS.get(combination.method)
-    dummy.family = find_family(common.model, common.revision, common.family)
     schedule = plan_schedule(dummy, common)
     with plugin_errors(combination.inversion, combination.method):
         texts = method.prompts(sample, combination.method_settings)
@@ -243,6 +240,7 @@ class _DummyModel(DiffusionModel):
     """
 
     family: Family  # type: ignore[misc]
+    zeros_for_empty_prompt: bool
     caches: dict[Any, Cache]
     numbers: dict[str, int]
 
@@ -259,11 +257,22 @@ class _DummyModel(DiffusionModel):
         dummy.caches, dummy.numbers = {}, {}
         return dummy
 
+    def stand_in_for(self, combination: Combination) -> None:
+        """Be the model of a combination, as far as its files on this machine say."""
+        name, revision, _, family = spec = model_spec(combination)
+        self.family = find_family(name, revision, family)
+        self.zeros_for_empty_prompt = model_index(name, revision).get(
+            "force_zeros_for_empty_prompt", self.family.zeros_for_empty_prompt
+        )
+        self.cache = self.caches.setdefault(spec, Cache({}))
+
     @property
     def denoiser(self) -> Any:
         return _Missing("UNet")
 
-    unet = denoiser
+    @property
+    def unet(self) -> Any:
+        return _Missing("UNet")
 
     @property
     def text_encoders(self) -> dict[str, Any]:
@@ -271,7 +280,7 @@ class _DummyModel(DiffusionModel):
 
     @property
     def uncond_is_empty_prompt(self) -> bool:
-        return not self.family.zeros_for_empty_prompt
+        return not self.zeros_for_empty_prompt
 
     def embed_prompts(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
         numbers = [self.numbers.setdefault(prompt, len(self.numbers)) for prompt in prompts]

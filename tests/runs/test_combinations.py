@@ -1,24 +1,29 @@
-"""What holds for every inversion with every method, those without reference code included."""
+"""What holds for every inversion with every method and every family of models that they go with.
+
+Those without reference code are included.
+"""
 
 import dataclasses
 
 import pytest
 import torch
 
-from piebench_eval.diffusion.guidance import Guidance, guide
+from piebench_eval.diffusion.guidance import guide
 from piebench_eval.diffusion.loop import edit
-from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models.cache import Cache
+from piebench_eval.models.families import FAMILIES
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.builtin import recipe_file
+from piebench_eval.recipes.combination import CommonSettings
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
 from piebench_eval.recipes.subset import select_combinations
 from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
+from piebench_eval.runs.edit_inputs import plan_guidance, plan_schedule
 from piebench_eval.runs.forecast import count_evaluations
 from piebench_eval.runs.store.records import EditKey
-from tests.support.pairs import CONTROLLING, EVERY_PAIR, OF_NOISE, marked
+from tests.support.pairs import CONTROLLING, PAIRS_OF_FAMILIES, goes_with, marked, methods_of_families
 from tests.support.sampling import step_along
 
 STEPS, SIDE = 6, 128
@@ -33,7 +38,7 @@ SWITCHED_OFF = {
         "shrink": "hard",
     },
     "pnp": {"feature_steps": 0, "attention_steps": 0},
-    "masactrl": {"start_step": STEPS},
+    "masactrl": {"start_step": STEPS},  # or more than there are
     "plain": {},
     "infedit": {"cross_replace_steps": 0, "self_replace_steps": 0, "local_blend": False},
 }
@@ -46,18 +51,28 @@ WITH_SAMPLES_PROMPT = {
     "infedit": {},
 }
 EVERY_METHOD = METHODS.names()
-WITHOUT_OPTIMISER = [name for name in OF_NOISE if name != "null_text"]
+WITHOUT_OPTIMISER = [name for name in INVERSIONS.names() if name != "null_text"]
+LAYERS_OF_SMALL_MODELS = {"masactrl": {"start_layer": 5}}
+"""The models of other families than Stable Diffusion 1.x are half as deep."""
+
+
+def common_settings(model, guidance=7.5):
+    """The settings of the tests; fewer steps with other families than Stable Diffusion 1.x."""
+    steps = STEPS if model.family.name == "sd1" else 4
+    return CommonSettings(model="small", steps=steps, guidance=guidance)
 
 
 def run(model, samples, inversion, method, guidance=7.5, inversion_settings=None, **settings):
     """Edit; return edited latents, the inversion's result, the inputs and the source latents by step."""
-    schedule = ddim_schedule(model.alphas_cumprod, STEPS)
+    common = common_settings(model, guidance)
+    schedule = plan_schedule(model, common)
     entry, of_method = INVERSIONS.get(inversion), METHODS.get(method)
-    chosen = of_method.settings(**settings)
+    of_layers = {} if model.family.name == "sd1" else LAYERS_OF_SMALL_MODELS.get(method, {})
+    chosen = of_method.settings(**of_layers, **settings)
     texts = [of_method.prompts(sample, chosen) for sample in samples]
-    inputs = encode_inputs(model, samples, SIDE, texts, guidance=Guidance(guidance))
+    inputs = encode_inputs(model, samples, SIDE, texts, guidance=plan_guidance(model, common))
     inverted = entry.invert(model, inputs, schedule, entry.settings(**inversion_settings or {}))
-    controller = of_method.prepare(samples, model, STEPS, chosen).controller
+    controller = of_method.prepare(samples, model, schedule.steps, chosen).controller
     sources = []
     on_step_end = controller.on_step_end
 
@@ -73,25 +88,31 @@ def same_prompts(sample):
     return dataclasses.replace(sample, marked_target_prompt=sample.marked_source_prompt)
 
 
-@pytest.mark.parametrize("method", EVERY_METHOD)
-def test_under_direct_the_source_ends_at_the_picture(model, samples, method):
-    _, _, inputs, sources = run(model, samples[:2], "direct", method)
+@pytest.mark.parametrize(("family", "method"), methods_of_families("direct"))
+def test_under_direct_the_source_ends_at_the_picture(model_of, samples, family, method):
+    _, _, inputs, sources = run(model_of(family), samples[:2], "direct", method)
     assert (sources[-1] - inputs.latents).abs().max() <= 1e-4
 
 
-@pytest.mark.parametrize("method", EVERY_METHOD)
-def test_under_edit_friendly_the_source_retraces_the_noised_pictures(model, samples, method):
-    _, inverted, _, sources = run(model, samples[:2], "edit_friendly", method)
+@pytest.mark.parametrize(("family", "method"), methods_of_families("edit_friendly"))
+def test_under_edit_friendly_the_source_retraces_the_noised_pictures(model_of, samples, family, method):
+    model = model_of(family)
+    _, inverted, inputs, sources = run(model, samples[:2], "edit_friendly", method)
     for source, noised in zip(sources, inverted.trajectory[:-1].flip(0), strict=True):
         assert (source - noised).abs().max() <= 1e-4
-    assert inverted.offsets[0].count_nonzero() == 0
+    if model.family.predicts == "epsilon":
+        assert inverted.offsets[0].count_nonzero() == 0
+    else:  # the last step has its offset too, so the branch ends at the picture
+        assert (sources[-1] - inputs.latents).abs().max() <= 1e-4
 
 
-@pytest.mark.parametrize("method", EVERY_METHOD)
-def test_with_equal_prompts_and_no_guidance_edit_friendlys_target_is_its_source(model, samples, method):
+@pytest.mark.parametrize(("family", "method"), methods_of_families("edit_friendly"))
+def test_with_equal_prompts_and_no_guidance_edit_friendlys_target_is_its_source(
+    model_of, samples, family, method
+):
     same = [same_prompts(sample) for sample in samples[:3]]
     target, _, _, sources = run(
-        model, same, "edit_friendly", method, guidance=1.0, **WITH_SAMPLES_PROMPT[method]
+        model_of(family), same, "edit_friendly", method, guidance=1.0, **WITH_SAMPLES_PROMPT[method]
     )
     torch.testing.assert_close(target, sources[-1], atol=2e-4, rtol=0)
 
@@ -99,21 +120,24 @@ def test_with_equal_prompts_and_no_guidance_edit_friendlys_target_is_its_source(
 @torch.no_grad()
 def plainly_sampled(model, inverted, inputs):
     """The target branch by guidance alone, from the start of sampling."""
-    schedule = ddim_schedule(model.alphas_cumprod, STEPS)
+    schedule = plan_schedule(model, common_settings(model))
     latents, everyone = inverted.trajectory[-1], range(len(inputs.latents))
     for level in reversed(range(1, inverted.steps + 1)):
         timestep = schedule.timesteps[level - 1]
-        uncond = (
-            inputs.negative_embeds if inverted.uncond_embeds is None else inverted.uncond_embeds[level - 1]
-        )
-        noises = (model.predict(latents, timestep, text, everyone) for text in (uncond, inputs.target_embeds))
-        latents = step_along(inverted, schedule, latents, guide(*noises, 7.5), level)
+        if model.family.guidance == "embedded":  # one row, which is told the scale
+            output = model.predict(latents, timestep, inputs.target_embeds.with_guidance(7.5), everyone)
+        else:
+            replaced = inverted.uncond_embeds
+            uncond = inputs.negative_embeds if replaced is None else replaced[level - 1]
+            texts = (uncond, inputs.target_embeds)
+            output = guide(*(model.predict(latents, timestep, text, everyone) for text in texts), 7.5)
+        latents = step_along(inverted, schedule, latents, output, level)
     return latents
 
 
-@pytest.mark.parametrize(("inversion", "method"), EVERY_PAIR)
-def test_without_injection_a_method_is_plain_guided_sampling(model, samples, inversion, method):
-    settings = {"inner_steps": 2} if inversion == "null_text" else {}
+@pytest.mark.parametrize(("family", "inversion", "method"), PAIRS_OF_FAMILIES)
+def test_without_injection_a_method_is_plain_guided_sampling(model_of, samples, family, inversion, method):
+    model, settings = model_of(family), {"inner_steps": 2} if inversion == "null_text" else {}
     chosen = samples[UNBLENDED : UNBLENDED + 1]  # no blended word, so nothing is re-weighted
     arguments = model, chosen, inversion, method
     off, inverted, inputs, _ = run(*arguments, inversion_settings=settings, **SWITCHED_OFF[method])
@@ -124,16 +148,25 @@ def test_without_injection_a_method_is_plain_guided_sampling(model, samples, inv
     assert method not in CONTROLLING or (on - off).abs().max() > 1e-2
 
 
+TOLERANCES_OF_BATCHES = [
+    *(marked(inversion, method, 1e-4) for inversion in WITHOUT_OPTIMISER for method in EVERY_METHOD),
+    # Adam turns the sign of a tiny gradient, which is noise, into a whole step.
+    pytest.param("null_text", "p2p", 1e-3),
+]
+
+
 @pytest.mark.slow  # test_matrix.py compares batches of every option
 @pytest.mark.parametrize(
-    ("inversion", "method", "tolerance"),
+    ("family", "inversion", "method", "tolerance"),
     [
-        *(marked(inversion, method, 1e-4) for inversion in WITHOUT_OPTIMISER for method in EVERY_METHOD),
-        # Adam turns the sign of a tiny gradient, which is noise, into a whole step.
-        ("null_text", "p2p", 1e-3),
+        pytest.param(family, *case.values, marks=case.marks)
+        for family in FAMILIES
+        for case in TOLERANCES_OF_BATCHES
+        if goes_with(family, *case.values[:2])
     ],
 )
-def test_a_batch_gives_what_its_samples_give_alone(model, samples, inversion, method, tolerance):
+def test_a_batch_gives_what_its_samples_give_alone(model_of, samples, family, inversion, method, tolerance):
+    model = model_of(family)
     arguments = {
         "inversion_settings": {"inner_steps": 2} if inversion == "null_text" else {},
         **({"start_step": 1} if method == "masactrl" else {}),

@@ -1,18 +1,30 @@
 """What a dry run foretells is what a run then counts."""
 
+import json
+import shutil
+from dataclasses import replace
+
 import pytest
 
 from piebench_eval.demo.embedded import DEMO
+from piebench_eval.diffusion.solvers import MIDPOINT
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS as REGISTRY
+from piebench_eval.models.cache import Cache
+from piebench_eval.models.families import FAMILIES
+from piebench_eval.models.loading import load_model
+from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.builtin import DEMO_RECIPE
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
 from piebench_eval.recipes.subset import select_combinations
+from piebench_eval.runs.batch_editing import edit_latents
 from piebench_eval.runs.forecast import count_evaluations, forecast
 from piebench_eval.runs.jobs import plan_jobs
 from piebench_eval.runs.plan import Selection
 from piebench_eval.runs.store.folder import RunStore, Scan
 from piebench_eval.runs.store.records import EditKey
+from tests.support.commands import piebench
+from tests.support.pairs import goes_with
 from tests.support.runs import run
 
 INVERSIONS = ["ddim", "edit_friendly", "negative_prompt", "direct"]
@@ -36,6 +48,124 @@ def test_every_edit_costs_the_foretold_rows(recipe, photo_bench, samples, tmp_pa
         cost = foretold[EditKey(*key)]
         counted = [record[f"unet_rows_{kind}"] for kind in ("forward", "backward", "reused")]
         assert [cost.forward, cost.backward, cost.reused] == counted, key
+
+
+REPRESENTATIVE = {
+    "direct+p2p": {},
+    "direct+plain": {"guidance": 1.0},
+    "ddim+pnp": {},  # whose source branch has the empty prompt
+    "ddim+p2p": {"source_guidance": 1.0},
+    "direct+masactrl": {"method": {"start_step": 1, "start_layer": 5}},
+    "null_text+p2p": {},
+    "negative_prompt+proximal": {},
+    "edit_friendly+plain": {},
+}
+NEVER_STOPS = {"null_text": {"inner_steps": 1, "stop_loss": 0, "stop_loss_growth": 0}}
+
+
+def recipe_of_family(model, family):
+    """The representative combinations that go with a family."""
+    pairs = {name: own for name, own in REPRESENTATIVE.items() if goes_with(family, *name.split("+"))}
+    inversions = dict.fromkeys(name.split("+")[0] for name in pairs)
+    fields = {
+        "model": str(model),
+        "steps": 3,
+        "inversions": {name: NEVER_STOPS.get(name, {}) for name in inversions},
+        "methods": list(dict.fromkeys(name.split("+")[1] for name in pairs)),
+        "combinations": pairs,
+    }
+    return build_recipe(fields, {}, "test")
+
+
+def taken(model, recipe, sample):
+    """Forward, backward and reused evaluations of each combination's edit, one after another."""
+    model.cache = Cache({"model": recipe.model})
+    try:
+        counts = {}
+        for pair in recipe.pairs:
+            model.evaluations = EvaluationCounter()
+            edit_latents(model, [sample], recipe.combination(*pair))
+            found = model.evaluations
+            counts[pair] = found.forward[0], found.backward[0], found.reused[0]
+        return counts
+    finally:
+        model.cache = None
+
+
+def foretold(recipe, sample):
+    costs = count_evaluations(recipe, [sample])
+    return {key[:2]: (cost.forward, cost.backward, cost.reused) for key, cost in costs.items()}
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "sd1"])
+def test_edits_of_every_family_take_the_foretold_evaluations(model_of, request, samples, family):
+    recipe = recipe_of_family(request.getfixturevalue(f"tiny_{family}"), family)
+    assert taken(model_of(family), recipe, samples[0]) == foretold(recipe, samples[0])
+
+
+@pytest.mark.parametrize("zeros", [True, False])
+def test_an_sdxl_whose_unconditional_rows_have_the_empty_prompt(tiny_sdxl, samples, tmp_path, zeros):
+    """Then Plug-and-Play's source branch, whose prompt is empty too, needs one row less."""
+    folder = shutil.copytree(tiny_sdxl, tmp_path / "model")
+    index = folder / "model_index.json"
+    said = {**json.loads(index.read_text()), "force_zeros_for_empty_prompt": zeros}
+    index.write_text(json.dumps(said))
+    fields = {"model": str(folder), "inversions": ["ddim"], "methods": ["pnp"], "steps": 2}
+    recipe = build_recipe(fields, {"method.feature_steps": 1}, "test")
+    assert taken(load_model(str(folder)), recipe, samples[0]) == foretold(recipe, samples[0])
+    assert foretold(recipe, samples[0])["ddim", "pnp"][0] == 2 + 2 * 2 + (1 + zeros) + 1
+
+
+def test_models_of_several_families_in_one_recipe(tiny_model, tiny_sdxl, tiny_lcm, samples):
+    """Each combination is counted as its own model's."""
+    fields = {
+        "model": str(tiny_model),
+        "inversions": ["ddim", "direct"],
+        "methods": ["pnp", "plain"],
+        "steps": 2,
+        "combinations": {
+            "ddim+pnp": {},
+            "direct+pnp": {"model": str(tiny_lcm)},
+            "ddim+plain": {"model": str(tiny_sdxl)},
+            "direct+plain": {"model": str(tiny_lcm)},
+        },
+    }
+    of_all = foretold(build_recipe(fields, {}, "test"), samples[0])
+    assert {"+".join(pair): forward for pair, (forward, *_) in of_all.items()} == {
+        "ddim+pnp": 2 + 2 * 2 + 1,  # in the first of two steps a source row
+        "direct+pnp": 2 + 2 + 1,
+        "ddim+plain": 2 + 2 * 2,
+        "direct+plain": 2 + 2,
+    }
+    reused = {"+".join(pair) for pair, (*_, reused) in of_all.items() if reused}
+    assert reused == {"direct+plain"}  # of the same model alone
+
+
+def test_a_model_that_is_not_here_is_counted_as_said(photo_bench, tmp_path):
+    command = ["run", "--data", photo_bench, "--model", "nobody/nothing", "--inversion", "ddim"]
+    command += ["--method", "pnp", "--steps", "2", "--set", "method.feature_steps=1"]
+    command += ["--out", tmp_path / "run", "--dry-run", "--json"]
+    unknown, told = piebench(*command), piebench(*command, "--set", "family=sdxl")
+    assert "--model nobody/nothing: is not on this machine, and counted as Stable Diffusion 1.x" in " ".join(
+        unknown.stderr.split()
+    )
+    assert not told.stderr
+    rows = [json.loads(done.stdout)["plan"][0]["rows_forward"] for done in (unknown, told)]
+    assert rows[0] < rows[1]  # Plug-and-Play's empty prompt is no unconditional row of SDXL's
+
+
+def test_a_solver_of_two_stages_is_counted_twice(tiny_instaflow, model_of, samples, monkeypatch):
+    def invert(model, inputs, schedule, settings):
+        found = REGISTRY.get("direct").invert(model, inputs, schedule, settings)
+        return replace(found, solver=MIDPOINT)
+
+    halves = replace(REGISTRY.get("direct"), invert=invert)
+    monkeypatch.setattr(REGISTRY, "_plugins", {"halves": (halves, "plugin")})
+    fields = {"model": str(tiny_instaflow), "inversions": ["halves"], "methods": ["pnp", "plain"], "steps": 2}
+    recipe = build_recipe(fields, {}, "test")
+    counts = taken(model_of("instaflow"), recipe, samples[0])
+    assert counts == foretold(recipe, samples[0])
+    assert counts["halves", "plain"][0] == 2 + 2 * 2 * 2
 
 
 def test_an_optimisation_counts_as_if_it_never_stopped_early(tiny_model, samples):

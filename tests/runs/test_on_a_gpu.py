@@ -1,4 +1,7 @@
-"""Every combination on a GPU that is not there: devices and types meet, and no step copies from the host."""
+"""Every combination on a GPU that is not there: devices and types meet, and no step copies from the host.
+
+Every family of models, with all combinations that go with it.
+"""
 
 import functools
 
@@ -6,15 +9,17 @@ import pytest
 import torch
 
 from piebench_eval.diffusion.loop import edit
-from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS, null_text
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.pnp import PnPController
 from piebench_eval.models import base as base_module
+from piebench_eval.models.families import FAMILIES
 from piebench_eval.models.nfe import EvaluationCounter
+from piebench_eval.recipes.combination import CommonSettings
 from piebench_eval.runs.batch_editing import encode_inputs
-from tests.support.fake_cuda import CUDA, HostToDevice, fake_model
-from tests.support.pairs import EVERY_PAIR, OF_NOISE
+from piebench_eval.runs.edit_inputs import plan_guidance, plan_schedule
+from tests.support.fake_cuda import CUDA, HostToDevice, fake_device, fake_model
+from tests.support.pairs import PAIRS_OF_FAMILIES, goes_with
 
 STEPS, UPDATES = 2, 2
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -28,6 +33,44 @@ OF_METHODS = {
 PRECISIONS_TO_RUN = [
     name if name == "bf16" else pytest.param(name, marks=pytest.mark.slow) for name in PRECISIONS
 ]
+MODELS = [
+    pytest.param(family, precision, marks=[] if precision == "bf16" else pytest.mark.slow)
+    for family in FAMILIES
+    for precision in (PRECISIONS if family == "sd1" else ["bf16"])
+]
+SLOW = [pytest.mark.slow]
+OF_OTHER_FAMILIES = {("direct", "p2p"), ("edit_friendly", "plain")}
+OF_SDXL = {("direct", "masactrl"), ("direct", "pnp"), ("direct", "proximal")}
+"""What is not slow beside Stable Diffusion 1.x's: what a family does in its own way."""
+
+
+def _marks(family, *pair):
+    of_family = OF_OTHER_FAMILIES | (OF_SDXL if family == "sdxl" else set())
+    return [] if pair in of_family else SLOW
+
+
+COMBINATIONS = [
+    pytest.param(
+        *of_model.values,
+        *pair,
+        marks=[*of_model.marks, *(case.marks if family == "sd1" else _marks(family, *pair))],
+    )
+    for of_model in MODELS
+    for case in PAIRS_OF_FAMILIES
+    for family, *pair in [case.values]
+    if family == of_model.values[0]
+]
+INVERTED = [
+    pytest.param(
+        *of_model.values,
+        inversion,
+        marks=[*of_model.marks, *([] if family == "sd1" or inversion != "null_text" else SLOW)],
+    )
+    for of_model in MODELS
+    for family in of_model.values[:1]
+    for inversion in INVERSIONS.names()
+    if goes_with(family, inversion)
+]
 
 
 class OnAGpu:
@@ -35,8 +78,9 @@ class OnAGpu:
 
     def __init__(self, model, samples):
         self.model, self.samples = model, samples
-        self.schedule = ddim_schedule(model.alphas_cumprod, STEPS)
-        self.inputs = encode_inputs(model, samples, 128)
+        common = CommonSettings(model="fake", steps=STEPS)
+        self.schedule = plan_schedule(model, common)
+        self.inputs = encode_inputs(model, samples, 128, guidance=plan_guidance(model, common))
         self.invert = functools.cache(self._invert)
 
     def _invert(self, name):
@@ -71,51 +115,62 @@ def updates_without_numbers():
         yield
 
 
-@pytest.fixture(scope="module", params=PRECISIONS_TO_RUN)
-def on_a_gpu(request, tokenizer, samples, updates_without_numbers):
-    with fake_model(tokenizer, PRECISIONS[request.param]) as model:
-        yield OnAGpu(model, samples[:2])
+@pytest.fixture(scope="module")
+def on_a_gpu(tokenizer, samples, updates_without_numbers):
+    """A function that gives two samples with a family's model at a precision."""
+
+    @functools.cache
+    def with_model(family, precision):
+        return OnAGpu(fake_model(tokenizer, PRECISIONS[precision], family), samples[:2])
+
+    with fake_device():
+        yield with_model
 
 
-@pytest.mark.parametrize(("inversion", "method"), EVERY_PAIR)
-def test_a_combination_stays_on_the_device(on_a_gpu, inversion, method):
-    latents, copied = on_a_gpu.edit(inversion, method)
+@pytest.fixture(params=PRECISIONS_TO_RUN)
+def with_sd1(request, on_a_gpu):
+    return on_a_gpu("sd1", request.param)
+
+
+@pytest.mark.parametrize(("family", "precision", "inversion", "method"), COMBINATIONS)
+def test_a_combination_stays_on_the_device(on_a_gpu, family, precision, inversion, method):
+    latents, copied = on_a_gpu(family, precision).edit(inversion, method)
     assert latents.shape == (2, 4, 16, 16)
     assert (latents.device, latents.dtype) == (CUDA, torch.float32)
     assert not copied
 
 
-@pytest.mark.parametrize("inversion", OF_NOISE)
-def test_an_inversion_stays_on_the_device(on_a_gpu, inversion):
-    inverted, copied, _ = on_a_gpu.invert(inversion)
-    tokens = [step.tokens for step in inverted.uncond_embeds or ()]
-    tensors = [inverted.trajectory, inverted.offsets, *tokens]
+@pytest.mark.parametrize(("family", "precision", "inversion"), INVERTED)
+def test_an_inversion_stays_on_the_device(on_a_gpu, family, precision, inversion):
+    inverted, copied, _ = on_a_gpu(family, precision).invert(inversion)
+    conditions = [part for step in inverted.uncond_embeds or () for part in step.parts]
+    tensors = [inverted.trajectory, inverted.offsets, *conditions]
     assert {(t.device, t.dtype) for t in tensors if t is not None} == {(CUDA, torch.float32)}
     # Noise is drawn on the host, for all levels, and copied as a whole.
-    assert copied == ({"_to_copy": 1} if inversion in ("edit_friendly", "turboedit") else {})
+    assert copied == ({} if inverted.offsets is None else {"_to_copy": 1})
 
 
-def test_a_sample_that_stopped_early_costs_no_more(on_a_gpu):
-    first, second = on_a_gpu.invert("null_text")[2]
+def test_a_sample_that_stopped_early_costs_no_more(with_sd1):
+    first, second = with_sd1.invert("null_text")[2]
     assert first - second == STEPS * (UPDATES - 1)
 
 
-def test_pictures_are_decoded_on_the_device(on_a_gpu, monkeypatch):
+def test_pictures_are_decoded_on_the_device(with_sd1, monkeypatch):
     monkeypatch.setattr(base_module, "to_host", lambda tensor: tensor)
     monkeypatch.setattr(torch.Tensor, "numpy", lambda tensor: tensor)
-    pictures = on_a_gpu.model.decode_latents(on_a_gpu.inputs.latents)
+    pictures = with_sd1.model.decode_latents(with_sd1.inputs.latents)
     assert (pictures.device, pictures.dtype, pictures.shape) == (CUDA, torch.uint8, (2, 128, 128, 3))
 
 
-def test_a_control_that_visits_the_host_is_caught(on_a_gpu, monkeypatch):
+def test_a_control_that_visits_the_host_is_caught(with_sd1, monkeypatch):
     monkeypatch.setattr(PnPController, "_from_source", lambda controller, states: states.cpu())
     with pytest.raises(RuntimeError, match=r"(?i)device"):
-        on_a_gpu.edit("direct", "pnp")
+        with_sd1.edit("direct", "pnp")
 
 
-def test_a_copy_from_the_host_is_counted(on_a_gpu, monkeypatch):
+def test_a_copy_from_the_host_is_counted(with_sd1, monkeypatch):
     def with_a_list(controller, states):
         return states[list(range(len(states)))]
 
     monkeypatch.setattr(PnPController, "_from_source", with_a_list)
-    assert on_a_gpu.edit("direct", "pnp")[1]
+    assert with_sd1.edit("direct", "pnp")[1]

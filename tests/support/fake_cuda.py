@@ -1,7 +1,6 @@
 """A CUDA device without one: PyTorch's fake tensors know device, type and shape, and no numbers."""
 
 from collections import Counter
-from contextlib import contextmanager
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -9,32 +8,62 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from piebench_eval.models.sd1 import StableDiffusion
+from piebench_eval.models.families import FAMILIES
+from piebench_eval.models.loading import implementation
 from scripts.demo_training.unet import sd_scheduler
 from scripts.speed.models import SIZES, new_text_encoder, new_vae
+from scripts.speed.sdxl import TextSize, XLSize, new_xl_text_encoders, new_xl_unet
 
 CUDA = torch.device("cuda:0")
 _ALPHAS = sd_scheduler().alphas_cumprod.tolist()
 
 
-@contextmanager
-def fake_model(tokenizer, dtype):
-    """A model of Stable Diffusion 1.x's shape on a GPU that is not there, at a precision.
+_XL = XLSize(
+    unet=(32, 64, 64),
+    transformer_layers=(1, 1, 2),
+    heads=(1, 2, 2),
+    groups=8,
+    time_width=8,
+    text=TextSize(16, 3, 2),
+    text_2=TextSize(24, 3, 2),
+    vae=(16, 16, 32, 32),
+    vae_groups=8,
+    side=128,
+    layers=1,
+)
 
-    Inside, an operation on tensors of two devices or of two types raises, as it does on a real GPU.
-    """
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        unet = _make(_new_unet, dtype)
-        text_encoder = _make(lambda: new_text_encoder(SIZES["tiny"]), dtype)
-        vae = _make(lambda: new_vae(SIZES["tiny"]), torch.float32)
-        yield StableDiffusion(
-            unet=unet,
-            vae=vae,
-            text_encoder=text_encoder,
-            tokenizer=tokenizer,
-            alphas_cumprod=_ALPHAS,
-            device=CUDA,
-        )
+
+def fake_device():
+    """A context in which tensors are fakes: an operation on two devices or two types raises, as on a GPU."""
+    return FakeTensorMode(allow_non_fake_inputs=True)
+
+
+def fake_model(tokenizer, dtype, family="sd1"):
+    """Inside ``fake_device``: a model of a family's structure on a GPU that is not there, at a precision."""
+    return implementation(FAMILIES[family])(
+        vae=_make(lambda: new_vae(SIZES["tiny"]), torch.float32),
+        tokenizer=tokenizer,
+        alphas_cumprod=_ALPHAS,
+        device=CUDA,
+        **(_xl_parts if family == "sdxl" else _parts)(tokenizer, dtype, family),
+    )
+
+
+def _parts(tokenizer, dtype, family):
+    options = {"time_cond_proj_dim": 256} if family == "lcm" else {}
+    return {
+        "unet": _make(lambda: _new_unet(**options), dtype),
+        "text_encoder": _make(lambda: new_text_encoder(SIZES["tiny"]), dtype),
+    }
+
+
+def _xl_parts(tokenizer, dtype, family):
+    return {
+        "unet": _make(lambda: new_xl_unet(_XL), dtype),
+        "text_encoder": _make(lambda: new_xl_text_encoders(_XL)[0], dtype),
+        "text_encoder_2": _make(lambda: new_xl_text_encoders(_XL)[1], dtype),
+        "tokenizer_2": tokenizer,
+    }
 
 
 def _make(new, dtype):
@@ -47,7 +76,7 @@ def _make(new, dtype):
         torch.set_default_dtype(before)
 
 
-def _new_unet():
+def _new_unet(**options):
     """Half as deep as Stable Diffusion's: every operation takes the fake a fifth of a millisecond."""
     return UNet2DConditionModel(
         sample_size=16,
@@ -56,6 +85,7 @@ def _new_unet():
         attention_head_dim=2,
         cross_attention_dim=SIZES["tiny"].text,
         norm_num_groups=8,
+        **options,
     ).eval()
 
 

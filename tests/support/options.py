@@ -37,7 +37,8 @@ CHOSEN: Mapping[str, Sequence[Any]] = {
     "method.start_layer": (4,),
 }
 """Values of numbers and texts: those that take another way through the code, or suit a small model of random
-weights and few steps: there, only words above a high threshold blend a part of the picture."""
+weights and few steps: there, only words above a high threshold blend a part of the picture. The family is
+that of the model."""
 
 _APART = {frozenset([("method.mask_guided", True), ("method.source_prompt", "empty")])}
 """What a recipe refuses."""

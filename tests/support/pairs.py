@@ -4,6 +4,8 @@ import pytest
 
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
+from piebench_eval.models.families import FAMILIES
+from piebench_eval.recipes.compatibility import inversion_misfit, method_misfit
 
 
 def marked(inversion, method, *arguments):
@@ -21,4 +23,30 @@ CONTROLLING = [name for name in METHODS.names() if METHODS.get(name).attention]
 OF_NOISE = [name for name in INVERSIONS.names() if "epsilon" in INVERSIONS.get(name).predicts]
 """Inversions of models that predict noise, as the small Stable Diffusion does."""
 
-EVERY_PAIR = [marked(inversion, method) for inversion in OF_NOISE for method in METHODS.names()]
+EVERY_PAIR = [marked(inversion, method) for inversion in INVERSIONS.names() for method in METHODS.names()]
+
+
+def goes_with(family, inversion=None, method=None):
+    """Whether an inversion or a method goes with a family, as its models take guidance."""
+    of_family = FAMILIES[family], FAMILIES[family].guidance
+    return (inversion is None or inversion_misfit(inversion, *of_family) is None) and (
+        method is None or method_misfit(method, *of_family) is None
+    )
+
+
+PAIRS_OF_FAMILIES = [
+    pytest.param(family, *pair.values, marks=pair.marks)
+    for family in FAMILIES
+    for pair in EVERY_PAIR
+    if goes_with(family, *pair.values)
+]
+
+
+def methods_of_families(inversion):
+    """Every method of every family under an inversion; Stable Diffusion 1.x has all of them always."""
+    return [
+        pytest.param(family, *case.values[1:], marks=[] if family == "sd1" else case.marks)
+        for family in FAMILIES
+        for case in (marked(inversion, method) for method in METHODS.names())
+        if goes_with(family, *case.values)
+    ]
