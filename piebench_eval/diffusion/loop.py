@@ -86,6 +86,9 @@ class InversionResult:
         offsets: what both branches add to their steps ``[steps, samples, channels, h, w]``, likewise; nothing
             if None. Where the source is at given latents s, the offset s_k - S(s_{k + 1}) of the solver's
             step S makes its branch retrace them (noise maps of edit-friendly DDPM inversion, for example).
+        retraces_by_rows: where a step computes the source's rows for the method anyway, the offset is taken
+            from them, not from ``offsets``: then rounding errors of the branches cancel, which a call with
+            other rows makes differently.
         solver: how both branches step, and what the offsets belong to.
         uncond_embeds_are_source: for each sample, whether ``uncond_embeds`` are the source branch's
             ``source_embeds`` at every step, so that one row serves both halves; nowhere if None.
@@ -96,6 +99,7 @@ class InversionResult:
     source_mode: Literal["fixed", "sampled", "replayed"]
     uncond_embeds: Sequence[Conditioning] | None = None
     offsets: torch.Tensor | None = None
+    retraces_by_rows: bool = False
     solver: Solver = DETERMINISTIC
     uncond_embeds_are_source: Sequence[bool] | None = None
     notes: list[list[str]] | None = None
@@ -142,8 +146,10 @@ def edit(
                 branch: [sample for sample, planned in enumerate(rows_of_samples) if planned.moves(branch)]
                 for branch in latents
             }
+            retraced = _retraced_by_rows(inputs, inverted, controller, rows_of_samples)
+            moving[Branch.SOURCE] = moving[Branch.SOURCE] or retraced
             steps = {
-                branch: BranchStep(inverted, schedule, level, latents[branch], moving[branch])
+                branch: BranchStep(inverted.solver, schedule, level, latents[branch], moving[branch])
                 for branch in latents
             }
             for stage in range(inverted.solver.stages):
@@ -155,7 +161,8 @@ def edit(
                 )
                 for branch, of_branch in outputs.items():
                     steps[branch].follow(of_branch)
-            latents = {branch: of_branch.latents for branch, of_branch in steps.items()}
+            offsets = _offsets(inverted, level, steps[Branch.SOURCE].latents, retraced)
+            latents = {branch: of_branch.ended(offsets) for branch, of_branch in steps.items()}
             if known:
                 latents[Branch.SOURCE] = inverted.trajectory[level - 1]
             latents[Branch.TARGET] = controller.end_step(step, latents)
@@ -172,17 +179,11 @@ class BranchStep:
     """
 
     def __init__(
-        self,
-        inverted: InversionResult,
-        schedule: Schedule,
-        level: int,
-        latents: torch.Tensor,
-        moving: list[int],
+        self, solver: Solver, schedule: Schedule, level: int, latents: torch.Tensor, moving: list[int]
     ):
         self.latents = latents
         self._moving = moving
-        self._offsets = None if inverted.offsets is None else take(inverted.offsets[level - 1], moving)
-        self._walk = inverted.solver.step(schedule, take(latents, moving), level)
+        self._walk = solver.step(schedule, take(latents, moving), level)
         at, self.timestep = next(self._walk)
         self._move(at)
 
@@ -191,8 +192,14 @@ class BranchStep:
         try:
             at, self.timestep = self._walk.send(output)
         except StopIteration as end:
-            at = end.value if self._offsets is None else end.value + self._offsets
+            at = end.value
         self._move(at)
+
+    def ended(self, offsets: torch.Tensor | None) -> torch.Tensor:
+        """The latents of the level below, with the offsets ``[samples, ...]`` of the samples that move."""
+        if offsets is not None and self._moving:
+            self._move(take(self.latents, self._moving) + take(offsets, self._moving))
+        return self.latents
 
     def _move(self, latents: torch.Tensor) -> None:
         if len(self._moving) == len(self.latents):
@@ -200,6 +207,45 @@ class BranchStep:
         elif self._moving:
             index = device_index(self._moving, latents.device)
             self.latents = self.latents.index_copy(0, index, latents)
+
+
+def _retraced_by_rows(
+    inputs: EditInputs,
+    inverted: InversionResult,
+    controller: AttentionController,
+    rows_of_samples: Sequence[StepRows],
+) -> list[int]:
+    """The samples whose offset of a step is taken from the source's rows in the call."""
+    if not inverted.retraces_by_rows:
+        return []
+    needed = {Row.SOURCE_COND}
+    if _guided_branches(inputs.guidance, controller).source:
+        needed.add(Row.SOURCE_UNCOND)
+    return [
+        sample
+        for sample, planned in enumerate(rows_of_samples)
+        if inputs.source_is_inversion[sample] and needed <= planned.rows
+    ]
+
+
+def _offsets(
+    inverted: InversionResult, level: int, stepped: torch.Tensor, retraced: list[int]
+) -> torch.Tensor | None:
+    """What all branches add to the step from a level.
+
+    Args:
+        inverted: from an inversion.
+        level: the level.
+        stepped: where the source's own step leads ``[samples, channels, h, w]``.
+        retraced: the samples to which that matters.
+    """
+    if inverted.offsets is None or not retraced:
+        return None if inverted.offsets is None else inverted.offsets[level - 1]
+    found = inverted.trajectory[level - 1] - stepped
+    if len(retraced) == len(found):
+        return found
+    index = device_index(retraced, found.device)
+    return inverted.offsets[level - 1].index_copy(0, index, take(found, retraced))
 
 
 def plan_edit(

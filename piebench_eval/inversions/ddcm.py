@@ -50,7 +50,13 @@ def ddcm(
     determinants = {"schedule": schedule.key, "seed": inputs.seed, **source}
     tensors = [inputs.latents, *inputs.inversion_embeds.parts, *inputs.uncond_embeds.parts]
     found = model.cached("ddcm", retrace, determinants, tensors, axis=1)
-    return InversionResult(found["levels"], "fixed", offsets=found["offsets"], solver=CONSISTENCY)
+    return InversionResult(
+        found["levels"],
+        "fixed",
+        offsets=found["offsets"],
+        retraces_by_rows=True,  # edits enlarge rounding errors some hundred times
+        solver=CONSISTENCY,
+    )
 
 
 DDCM = Inversion(

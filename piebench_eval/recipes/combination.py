@@ -101,6 +101,8 @@ LATER_SETTINGS: dict[str, Any] = {
     "inversion.refinements": 0,
     "method.feature_module": None,
     "method.first_attention_layer": None,
+    "quirks.keep_brackets": False,
+    "quirks.swapped_states": False,
 }
 """Settings that recipes of earlier versions lack, by their names in ``Combination.flat``, with the value that
 says the same as their absence."""

@@ -147,7 +147,8 @@ class StoredRecipe:
             section: {name: _without_later(own, prefix) for name, own in self.fields[section].items()}
             for section, prefix in (("inversions", "inversion."), ("methods", "method."))
         }
-        return {**_without_later(self.fields), **sections}
+        quirks = {"quirks": _without_later(self.fields["quirks"], "quirks.")} if self.has_quirks else {}
+        return {**_without_later(self.fields), **sections, **quirks}
 
     def differences(self, other: StoredRecipe) -> list[str]:
         """Fields in which another recipe differs, as ``field: this -> other``."""

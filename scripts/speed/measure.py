@@ -11,12 +11,16 @@ from diffusers import UNet2DConditionModel
 from piebench_eval.data.sample import Sample
 from piebench_eval.demo.embedded import locate
 from piebench_eval.diffusion.schedules import ddim_schedule
+from piebench_eval.methods.masactrl import START_LAYERS
+from piebench_eval.methods.pnp import FEATURE_MODULES, FIRST_ATTENTION_LAYERS
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.cache import Cache
+from piebench_eval.models.families import Family
 from piebench_eval.models.from_pretrained import load_complete
 from piebench_eval.recipes.combination import Combination
 from piebench_eval.runs.batch_editing import edit_batch, encode_inputs, working_resolution
 from piebench_eval.runs.runner import EditResult
+from scripts.plain.controls import Layers
 from scripts.plain.edit import plain_edit
 from scripts.plain.model import PlainModel, plain_model
 from scripts.speed.flops import synchronize
@@ -176,7 +180,8 @@ def beside_plain(
         z0 = encode_inputs(diffusion_model, [edited.sample], side, loader=common.image_loader).latents
         size = tuple(side * diffusion_model.vae_factor for side in z0.shape[2:])
         with plain_model(diffusion_model, size, unet) as model:
-            latents = plain_edit(model, combination, edited.sample, z0, schedule)
+            layers = layers_of(diffusion_model.family)
+            latents = plain_edit(model, combination, edited.sample, z0, schedule, layers)
         diffusion_model.decode_latents(latents)
         synchronize(diffusion_model.device)
         return latents, model
@@ -189,6 +194,15 @@ def beside_plain(
     off = (latents[0] - edited.latents.to(latents)).abs()
     found = Plain(seconds, model.forward, model.backward, float(off.max()), float(off.square().mean().sqrt()))
     return replace(measured, plain=found)
+
+
+def layers_of(family: Family) -> Layers:
+    """Where the package's methods act in a family's UNet, if their settings do not say."""
+    return Layers(
+        mutual=START_LAYERS[family.name],
+        features=FEATURE_MODULES[family.name],
+        queries=FIRST_ATTENTION_LAYERS[family.name],
+    )
 
 
 def plain_unet(model: str, device: torch.device) -> UNet2DConditionModel:

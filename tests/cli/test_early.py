@@ -38,7 +38,10 @@ def mistakes(photo_bench, tiny_model, tiny_lcm, tmp_path):
         "the demo's model at 512 pixels": ([*demo, "--set", "resolution=512"], "leave resolution out"),
         "below a file": ([*run, "--out", tmp_path / "file" / "run"], "is a file"),
         "a folder of other things": ([*run, "--out", things], "thesis.tex"),
-        "a recipe that is none": (["run", "--config", "papr", *out], "demo, paper, table1"),
+        "a recipe that is none": (
+            ["run", "--config", "papr", *out],
+            "demo, infedit, instaflow, paper, table1, turboedit",
+        ),
         "a misspelt field beside missing ones": (["run", "--config", misspelt, *out], "is steps meant?"),
         "a misspelt setting": ([*run, *out, "--set", "method.blend_strat=0.1"], "blend_start"),
         "steps twice": ([*run, *out, "--steps", "20", "--set", "steps=10"], "--steps says 20"),

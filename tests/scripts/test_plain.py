@@ -12,6 +12,7 @@ from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
 from scripts.plain.controls import Layers
 from scripts.plain.edit import plain_edit
 from scripts.plain.model import plain_model
+from scripts.speed.measure import layers_of
 from scripts.speed.reference_evaluations import reference_evaluations
 from tests.support.pairs import marked
 from tests.support.recipes import shipped
@@ -81,7 +82,7 @@ def test_so_are_edits_by_stable_diffusion_xl(sdxl, samples, inversion, method):
     name = "table1" if (inversion, method) in recipe("table1").pairs else "paper"
     few = {"steps": 5, "inversion.inner_steps": 2, "method.start_step": 1, "method.start_layer": 6}
     combination = shipped(name, {**OVERRIDES, "family": "sdxl", **few}).combination(inversion, method)
-    edited, rows = plainly(sdxl, combination, samples[1])
+    edited, rows = plainly(sdxl, combination, samples[1], layers_of(sdxl.family))
     expected, _ = edit_latents(sdxl, samples[1:2], combination)
     tolerance = 1e-2 if inversion == "null_text" else 5e-4
     torch.testing.assert_close(edited, expected, atol=tolerance, rtol=0)
