@@ -147,7 +147,7 @@ def edit(
                 for branch in latents
             }
             retraced = _retraced_by_rows(inputs, inverted, controller, rows_of_samples)
-            moving[Branch.SOURCE] = moving[Branch.SOURCE] or retraced
+            moving[Branch.SOURCE] = sorted({*moving[Branch.SOURCE], *retraced})
             steps = {
                 branch: BranchStep(inverted.solver, schedule, level, latents[branch], moving[branch])
                 for branch in latents
@@ -215,16 +215,22 @@ def _retraced_by_rows(
     controller: AttentionController,
     rows_of_samples: Sequence[StepRows],
 ) -> list[int]:
-    """The samples whose offset of a step is taken from the source's rows in the call."""
-    if not inverted.retraces_by_rows:
+    """The samples whose offset of a step is taken from the source's rows in the call.
+
+    Not under a method that modifies the source's guidance: its step would be another than the offset's.
+    """
+    if not inverted.retraces_by_rows or controller.modifies_guidance:
         return []
-    needed = {Row.SOURCE_COND}
-    if _guided_branches(inputs.guidance, controller).source:
-        needed.add(Row.SOURCE_UNCOND)
+    guided = _guided_branches(inputs.guidance, controller).source
+
+    def has_rows(planned: StepRows) -> bool:
+        of_uncond = Row.SOURCE_COND if planned.source_uncond_is_cond else Row.SOURCE_UNCOND
+        return Row.SOURCE_COND in planned.rows and (not guided or of_uncond in planned.rows)
+
     return [
         sample
         for sample, planned in enumerate(rows_of_samples)
-        if inputs.source_is_inversion[sample] and needed <= planned.rows
+        if inputs.source_is_inversion[sample] and has_rows(planned)
     ]
 
 

@@ -34,7 +34,8 @@ class Inversion:
             work by ``model.cached``.
         problem: ``(steps, settings)`` -> why it cannot invert with so many sampling steps, or None.
         predicts: what the models predict that it works with.
-        policies: the ways of guidance that it works with.
+        policies: the ways of guidance that it works with; ``embedded`` if its evaluations give the model a
+            scale, as ``diffusion.ode.predict_guided`` does.
 
     To count evaluations before a run (``--dry-run``, time left), ``invert`` is called with a dummy model: on
     the CPU, without denoiser, autoencoder and text encoder. Its ``predict`` returns random noise, latents are
@@ -49,4 +50,4 @@ class Inversion:
     invert: Callable[[DiffusionModel, EditInputs, Schedule, Any], InversionResult]
     problem: Callable[[int, Any], str | None] = goes_with_every_step_count
     predicts: tuple[Predicts, ...] = ("epsilon", "velocity")
-    policies: tuple[GuidancePolicy, ...] = ("classifier_free", "embedded")
+    policies: tuple[GuidancePolicy, ...] = ("classifier_free",)

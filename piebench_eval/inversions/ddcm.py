@@ -65,4 +65,5 @@ DDCM = Inversion(
     equation="virtual inversion: the consistency step of DDCM, between independently noised sources",
     settings=DdcmSettings,
     invert=ddcm,
+    policies=("classifier_free", "embedded"),
 )

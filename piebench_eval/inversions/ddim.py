@@ -124,5 +124,6 @@ DDIM = Inversion(
     equation="section 4.3, equation 12 reversed",
     settings=DDIMSettings,
     invert=ddim,
+    policies=("classifier_free", "embedded"),
     predicts=("epsilon",),
 )

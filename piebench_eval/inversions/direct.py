@@ -102,4 +102,5 @@ DIRECT = Inversion(
     equation="the offset z*_{t-1} - z_{t-1}, added to the source branch after each step",
     settings=DirectSettings,
     invert=direct,
+    policies=("classifier_free", "embedded"),
 )

@@ -43,7 +43,8 @@ def edit_friendly(
     to them. The map of the last step is zero, so the branch does not end exactly at the image.
 
     Along a flow the maps are the offsets of Euler's steps, that of the last step included: FlowEdit's update
-    (Kulikov et al., ICCV 2025, equation 6) with one draw per level.
+    (Kulikov et al., ICCV 2025, equation 6) with one draw per level. There the source has a guidance scale of
+    its own, 1 unless the recipe says another.
     """
     import torch
 
@@ -56,21 +57,26 @@ def edit_friendly(
         raise PiebenchError(why)
     steps = schedule.steps - skip
 
+    along_flow = not isinstance(schedule, DDIMSchedule)
+    of_flow = inputs.guidance if inputs.guidance.source is not None else replace(inputs.guidance, source=1.0)
+
     def extract() -> dict[str, torch.Tensor]:
         noise = drawn_noise(inputs, steps)
         levels = [inputs.latents, *(schedule.noised(inputs.latents, n, t) for t, n in enumerate(noise, 1))]
         if isinstance(schedule, DDIMSchedule):
             xs, offsets = noise_maps(model, inputs, schedule, levels)
             return {"levels": xs, "offsets": offsets}
-        unguided = replace(inputs.guidance, source=1.0)
-        offsets = retracing_offsets(model, inputs, schedule, DETERMINISTIC, levels, unguided)
+        offsets = retracing_offsets(model, inputs, schedule, DETERMINISTIC, levels, of_flow)
         return {"levels": torch.stack(levels), "offsets": offsets}
 
     determinants = {"schedule": schedule.key, "seed": inputs.seed, "steps": steps}
     determinants["policy"] = inputs.guidance.policy
     tensors = [inputs.latents, *inputs.inversion_embeds.parts]
+    if along_flow:
+        determinants["source_guidance"] = of_flow.source
+        tensors += inputs.uncond_embeds.parts
     found = model.cached("edit_friendly", extract, determinants, tensors, axis=1)
-    solver = ANCESTRAL if isinstance(schedule, DDIMSchedule) else DETERMINISTIC
+    solver = DETERMINISTIC if along_flow else ANCESTRAL
     return InversionResult(found["levels"], "fixed", offsets=found["offsets"], solver=solver)
 
 
@@ -120,5 +126,6 @@ EDIT_FRIENDLY = Inversion(
     equation="equations 5 and 6, algorithm 1",
     settings=EditFriendlySettings,
     invert=edit_friendly,
+    policies=("classifier_free", "embedded"),
     problem=problem,
 )

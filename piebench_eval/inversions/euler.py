@@ -48,5 +48,6 @@ EULER = Inversion(
     equation="section 2.1: the flow's equation, followed from the image to the noise",
     settings=EulerSettings,
     invert=euler,
+    policies=("classifier_free", "embedded"),
     predicts=("velocity",),
 )

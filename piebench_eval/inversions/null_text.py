@@ -271,5 +271,4 @@ NULL_TEXT = Inversion(
     equation="section 3.2, algorithm 1",
     settings=NullTextSettings,
     invert=null_text,
-    policies=("classifier_free",),
 )

@@ -129,6 +129,7 @@ TURBOEDIT = Inversion(
     equation="its shifted noise schedule, and the norm limit of its code",
     settings=TurboEditSettings,
     invert=turboedit,
+    policies=("classifier_free", "embedded"),
     problem=problem,
     predicts=("epsilon",),
 )

@@ -229,11 +229,11 @@ class UnifiedAttentionController(AttentionController):
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Self-attention's inputs: the source's layout for all, then the target's for the mutual branch."""
-        layout, everyone = self._has_sources_layout(self.step), range(self.num_samples)
+        layout = self._has_sources_layout(self.step)
         query, key, value = query.clone(), key.clone(), value.clone()
         for half in _HALVES:
-            if layout and half[1] in self.rows.samples_by_row:
-                source, target = (self.rows.index(row, everyone) for row in half[:2])
+            if layout and (samples := self.rows.samples_by_row.get(half[1], [])):
+                source, target = (self.rows.index(row, samples) for row in half[:2])
                 query[target], key[target] = query[source], key[source]
             if samples := self.rows.samples_by_row.get(half[2], []):
                 source, target, mutual = (self.rows.index(row, samples) for row in half)

@@ -56,7 +56,8 @@ class PnPSettings(SettingsWithQuirks):
     )
     negative_prompt: str = Field(
         default="ugly, blurry, black, low res, unrealistic",
-        description="what the target is guided away from",
+        description="what the target is guided away from; without effect where the guidance scale is an "
+        "input of the model",
     )
 
 

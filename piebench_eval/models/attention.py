@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial, update_wrapper
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from piebench_eval.errors import PiebenchError
@@ -124,12 +124,11 @@ class _HookedProcessor:
 
     def __init__(self, processor: Any, layer: AttentionLayer, hook: AttentionHook):
         self._processor, self._layer, self._hook = processor, layer, hook
-        # diffusers drops keyword arguments that ``processor.__call__`` does not name.
-        named = partial(type(self).__call__, self)
-        self.__call__ = update_wrapper(named, processor.__call__)  # type: ignore[method-assign]
+        # diffusers reads its signature, and drops keyword arguments that it does not name.
+        self.__call__ = processor.__call__  # type: ignore[method-assign]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with _attention_by(self._hook, self._layer) as taken:
+        with _take_over()(self._hook, self._layer) as taken:
             output = self._processor(*args, **kwargs)
         if taken.calls != 1:
             raise PiebenchError(
@@ -140,21 +139,24 @@ class _HookedProcessor:
         return output
 
 
-def _attention_by(hook: AttentionHook, layer: AttentionLayer) -> Any:
-    """A context in which the hook computes ``scaled_dot_product_attention``; it counts the calls."""
+@cache
+def _take_over() -> Any:
+    """The class of contexts in which a hook computes ``scaled_dot_product_attention``; calls are counted."""
     from torch.nn.functional import scaled_dot_product_attention
     from torch.overrides import TorchFunctionMode
 
     class TakeOver(TorchFunctionMode):
-        calls = 0
+        def __init__(self, hook: AttentionHook, layer: AttentionLayer):
+            super().__init__()
+            self.hook, self.layer, self.calls = hook, layer, 0
 
         def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if function is not scaled_dot_product_attention:
                 return function(*args, **(kwargs or {}))
             self.calls += 1
-            return _attend(hook, layer, *args, **(kwargs or {}))
+            return _attend(self.hook, self.layer, *args, **(kwargs or {}))
 
-    return TakeOver()
+    return TakeOver
 
 
 def _attend(

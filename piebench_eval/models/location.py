@@ -271,6 +271,8 @@ def model_fingerprint(model: str, revision: str | None = None) -> str | None:
                 digest.update(file.relative_to(folder).as_posix().encode())
                 with file.open("rb") as stream:
                     digest.update(hashlib.file_digest(stream, "sha256").digest())
+    if family.name != "sd1":
+        digest.update(family.name.encode())  # the same files may be taken for another family
     if family.zeros_for_empty_prompt:
         digest.update(str(_read_index(folder).get("force_zeros_for_empty_prompt", True)).encode())
     return digest.hexdigest()

@@ -99,6 +99,11 @@ def misfits(combination: Combination, family: Family) -> list[str]:
     steps, settings = combination.common.steps, combination.inversion_settings
     if (problem := INVERSIONS.get(combination.inversion).problem(steps, settings)) is not None:
         found.append(problem)
+    if policy == "embedded" and getattr(combination.method_settings, "negative_prompt", "") == "source":
+        found.append(
+            f"method.negative_prompt=source: {family.title} {_TAKES[policy]}, so that nothing is guided away "
+            "from it; set guidance_policy=classifier_free, or leave it at empty"
+        )
     return [*found, *_settings_misfits(combination.common, family)]
 
 

@@ -105,7 +105,7 @@ def _asks_for_an_old_name(error: Exception) -> bool:
         of_package = type(error.obj).__module__.startswith("piebench_eval")
         return "piebench_eval" in str(error) or (of_package and "has no attribute" in str(error))
     if isinstance(error, TypeError):
-        return "unexpected keyword argument" in str(error)
+        return "unexpected keyword argument" in str(error) or "positional argument" in str(error)
     return isinstance(error, ImportError) and "piebench_eval" in str(error)
 
 

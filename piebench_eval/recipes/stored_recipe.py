@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from piebench_eval.data.images import ImageLoader  # noqa: TC001 (pydantic reads annotations at run time)
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_yaml_mapping
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.methods import METHODS
 from piebench_eval.quirks import quirks_apart
 from piebench_eval.recipes.combination import LATER_SETTINGS, flat_quirks
 from piebench_eval.settings import explain_invalid
@@ -144,8 +146,15 @@ class StoredRecipe:
     def _without_later_settings(self) -> dict[str, Any]:
         """The fields but for those whose value says the same as their absence."""
         sections = {
-            section: {name: _without_later(own, prefix) for name, own in self.fields[section].items()}
-            for section, prefix in (("inversions", "inversion."), ("methods", "method."))
+            section: {
+                # A plugin's own settings may have the same names.
+                name: _without_later(own, prefix) if registry.is_own(name) else own
+                for name, own in self.fields[section].items()
+            }
+            for section, prefix, registry in (
+                ("inversions", "inversion.", INVERSIONS),
+                ("methods", "method.", METHODS),
+            )
         }
         quirks = {"quirks": _without_later(self.fields["quirks"], "quirks.")} if self.has_quirks else {}
         return {**_without_later(self.fields), **sections, **quirks}

@@ -285,7 +285,9 @@ class _DummyModel(DiffusionModel):
     def embed_prompts(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
         numbers = [self.numbers.setdefault(prompt, len(self.numbers)) for prompt in prompts]
         tokens = torch.tensor(numbers, dtype=torch.float32)[:, None, None].expand(-1, 77, 1).contiguous()
-        return Conditioning(tokens)
+        if "text_encoder_2" not in self.family.weights:
+            return Conditioning(tokens)
+        return Conditioning(tokens, tokens[:, 0], {"time_ids": torch.zeros(len(prompts), 6)})
 
     def denoise(self, latents: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         # The tokens take part, so that what is optimised through them can be differentiated.

@@ -9,6 +9,8 @@ from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.protocol import PAPER, Protocol, parse_protocol
 from piebench_eval.quirks import quirks_apart
+from piebench_eval.recipes.combination import LATER_SETTINGS
+from piebench_eval.scoring.resolutions import SAVED, SOURCES, WORKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,6 +166,24 @@ def _union(provenances: Sequence[dict[str, Any]], field: str, conflict: str, rem
     union: dict[str, Any] = {}
     for provenance in provenances:
         for key, value in provenance.get(field, {}).items():
-            if union.setdefault(key, value) != value:
+            known = union.setdefault(key, value)
+            if _chosen(known) != _chosen(value):
                 raise PiebenchError(f"the rows were {conflict} ({key}); {remedy}")
+            if known != value:
+                differing = [size for size in _SIZES if known.get(size) != value.get(size)]
+                union[key] = known | dict.fromkeys(differing)
     return union
+
+
+_SIZES = (WORKING, SAVED, SOURCES)
+
+
+def _chosen(value: Any) -> Any:
+    """What was chosen of a combination's settings: without measured sizes, and what is not said otherwise."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: of_name
+        for name, of_name in value.items()
+        if name not in _SIZES and (name not in LATER_SETTINGS or of_name != LATER_SETTINGS[name])
+    }

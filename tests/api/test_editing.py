@@ -92,3 +92,14 @@ def test_what_does_not_fit_is_said(edit, samples, tmp_path):
     ):
         with pytest.raises(pb.PiebenchError, match=needle):
             wrong()
+
+
+@pytest.mark.parametrize("family", ["sdxl", "instaflow", "lcm"])
+def test_models_of_other_families_are_edited_with_alike(edit, samples, request, family):
+    folder = str(request.getfixturevalue(f"tiny_{family}"))
+    settings = {**STEPS, "output_resolution": 64}
+    edited, other = (
+        edit(samples[0].file, *PROMPTS[:1], target, model=folder, settings=settings)
+        for target in (PROMPTS[1], "a dog")
+    )
+    assert edited.shape == (64, 64, 3) and not np.array_equal(edited, other)

@@ -37,6 +37,11 @@ def combination(method, settings=None, **fields):
     return recipe, recipe.combination("euler", method)
 
 
+def slow_unless(*fast):
+    """Every method; the solver knows none, so that the others repeat one with and one without control."""
+    return [pytest.param(name, marks=[] if name in fast else pytest.mark.slow) for name in METHODS.names()]
+
+
 def walked(solver, schedule, latents, *, upwards=False):
     """Where dx/dsigma = x leads, from the noise to the image or back."""
     for level in sorted(range(1, schedule.steps + 1), reverse=not upwards):
@@ -110,7 +115,7 @@ def test_sampling_by_the_midpoint_rule_written_out(instaflow, samples):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("method", METHODS.names())
+@pytest.mark.parametrize("method", slow_unless("p2p", "plain"))
 def test_two_evaluations_per_step_without_injection_are_plain_sampling(instaflow, samples, method):
     """And with it, they are not, unless the method injects nothing."""
     chosen = [samples[UNBLENDED]]
@@ -133,7 +138,7 @@ def test_two_evaluations_per_step_without_injection_are_plain_sampling(instaflow
         assert (edit_latents(instaflow, chosen, on)[0] - edited).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("method", METHODS.names())
+@pytest.mark.parametrize("method", slow_unless("p2p", "plain", "infedit"))
 def test_two_evaluations_per_step_are_planned_and_counted(instaflow, samples, method):
     """Of samples with and without a blend; each in a batch costs and gives what it does alone."""
     chosen = [samples[BLENDED], samples[UNBLENDED]]

@@ -174,7 +174,8 @@ def test_plain_sampling(golden_flow_c, model, schedule, noise, case, monkeypatch
     near(of_rows[..., ::4, ::4], recording["plain_unet_out_strided"], STRIDED_TOLERANCE)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.slow  # tests/models/test_sdxl.py compares both with the pipeline
+@pytest.mark.parametrize("case", ["case1", "case2"])
 def test_plain_sampling_away_from_the_empty_prompt(golden_flow_c, model, schedule, noise, case):
     """As of a model whose model_index.json says force_zeros_for_empty_prompt false."""
     empty = replace(model, zeros_for_empty_prompt=False).embed_uncond(1, SIZE)

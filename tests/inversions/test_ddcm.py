@@ -126,3 +126,49 @@ def test_along_a_flow_too(samples, tmp_path):
     )
     other = encode_inputs(model, samples[:1], 128, guidance=Guidance(1.0))
     assert (plainly_edited(model, samples[:1], other, schedule) - inputs.latents).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("method", "by_rows"), [("p2p", True), ("plain", False), ("pnp", False), ("masactrl", True)]
+)
+def test_offsets_are_taken_from_the_sources_rows_where_they_are_of_the_same_prompt(
+    model, samples, schedule, method, by_rows
+):
+    """Plug-and-Play's source branch has the empty prompt, and plain sampling has none."""
+    entry = METHODS.get(method)
+    chosen = entry.settings(**({"start_step": 1, "start_layer": 4} if method == "masactrl" else {}))
+    texts = [entry.prompts(sample, chosen) for sample in samples[:2]]
+    inputs = encode_inputs(model, samples[:2], 128, texts, guidance=GUIDANCE)
+    inverted = invert(model, inputs, schedule)
+
+    def edited(result):
+        controller = entry.prepare(samples[:2], model, STEPS, chosen).controller
+        return edit(model, inputs, result, controller, schedule)
+
+    expected = edited(inverted)
+    torch.testing.assert_close(
+        edited(dataclasses.replace(inverted, retraces_by_rows=False)), expected, atol=2e-3, rtol=0
+    )
+    # Stored offsets that are wrong show where they are used.
+    wrong = dataclasses.replace(inverted, offsets=inverted.offsets + 1)
+    stored_only = dataclasses.replace(wrong, retraces_by_rows=False)
+    assert torch.equal(edited(wrong), edited(stored_only)) != by_rows
+
+
+def test_a_method_that_modifies_guidance_takes_the_stored_offsets(model, samples, schedule):
+    entry = METHODS.get("proximal")
+    chosen = entry.settings()
+    texts = [entry.prompts(sample, chosen) for sample in samples[:2]]
+    inputs = encode_inputs(model, samples[:2], 128, texts, guidance=Guidance(3.0, source=2.0))
+    inverted = invert(model, inputs, schedule)
+    edits = [
+        edit(
+            model,
+            inputs,
+            dataclasses.replace(inverted, retraces_by_rows=by_rows),
+            entry.prepare(samples[:2], model, STEPS, chosen).controller,
+            schedule,
+        )
+        for by_rows in (False, True)
+    ]
+    assert torch.equal(*edits)

@@ -86,7 +86,7 @@ def test_midpoint_inverts_by_the_rule_that_it_samples_with(instaflow, inputs, ev
 
 
 @pytest.mark.parametrize("solver", ["euler", "midpoint"])
-@pytest.mark.parametrize("steps", [2, 4])
+@pytest.mark.parametrize("steps", [2, pytest.param(4, marks=pytest.mark.slow)])  # 4 repeats 2
 def test_refinements_make_the_inversion_exact(instaflow, inputs, steps, solver):
     texts, errors = (inputs.source_embeds, inputs.uncond_embeds), []
     for refinements in (0, 3, 20):

@@ -95,7 +95,8 @@ def losses(unet, tensors, wanted):
         }
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, pytest.param(torch.bfloat16, marks=pytest.mark.slow)])
+@pytest.mark.slow  # the next test holds float16's loss to less than unscaled updates reach
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_reaches_the_loss_of_float32(losses, dtype):
     assert (losses[torch.float32] < 0.5 * losses[None]).all(), "there is something to reach"
     assert (losses[dtype] <= ALLOWED * losses[torch.float32]).all()
@@ -103,7 +104,7 @@ def test_half_precision_reaches_the_loss_of_float32(losses, dtype):
 
 def test_an_update_whose_gradient_is_not_finite_is_skipped_for_its_sample_alone(unet, tensors, wanted):
     latents, uncond, cond = tensors
-    step = step_at(unet, torch.float16, latents, cond)
+    exact, step = (step_at(unet, dtype, latents, cond) for dtype in (torch.float32, torch.float16))
     scale = LossScale.of_model(step.model.unet, latents)
     right = scale.factors[0].item()
     scale.factors[1] = right * 2**60
@@ -111,6 +112,8 @@ def test_an_update_whose_gradient_is_not_finite_is_skipped_for_its_sample_alone(
     assert scale.skipped.tolist() == [0, SETTINGS.inner_steps]
     assert scale.factors.tolist() == [right, right * 2 ** (60 - SETTINGS.inner_steps)]
     assert torch.equal(tuned[1], uncond[1]) and not torch.equal(tuned[0], uncond[0])
+    before, after = (losses_of(exact, found, wanted)[0] for found in (uncond, tuned))
+    assert after < 0.35 * before, "float32 leaves 0.29 of the loss, and unscaled float16 0.42"
 
 
 def test_skipped_updates_are_told(unet, tensors, monkeypatch):

@@ -7,6 +7,7 @@ import torch
 
 from piebench_eval.models.nfe import EvaluationCounter
 from tests.runs.test_combinations import STEPS, run
+from tests.support.pairs import marked
 
 METHODS = {
     "p2p": {"self_replace_downsampling": 4},
@@ -61,8 +62,14 @@ def test_edit_friendlys_noise_maps_retrace_its_noised_pictures(sdxl, samples):
     torch.testing.assert_close(edits, inverted.trajectory[0], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("inversion", ["ddim", "direct", "null_text", "negative_prompt", "edit_friendly"])
+@pytest.mark.parametrize(
+    ("inversion", "method"),
+    [
+        marked(inversion, method)
+        for inversion in ("ddim", "direct", "null_text", "negative_prompt", "edit_friendly")
+        for method in METHODS
+    ],
+)
 def test_every_inversion_goes_with_every_method(sdxl, samples, inversion, method):
     """A finite edit that the method's control changes; both samples of a batch are edited."""
     options = {"inner_steps": 1} if inversion == "null_text" else {}

@@ -16,7 +16,8 @@ from piebench_eval.methods.infedit import INFEDIT, InfEditSettings, plan_words
 from piebench_eval.models.attention import AttentionLayer, attention_maps, plain_attention
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.quirks import Quirks
-from piebench_eval.runs.batch_editing import encode_inputs
+from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
 
 BLENDED, INSERTED, UNBLENDED, HALF_FOUND = range(4)
 STEPS = 6
@@ -162,3 +163,15 @@ def test_the_blend_keeps_the_mutual_branch_outside_the_word(model, samples):
 def test_it_goes_with_other_inversions(model, samples, inversion):
     latents, _, _ = run(model, samples[:2], Guidance(7.5), inversion)
     assert latents.isfinite().all() and latents.std() > 0.1
+
+
+def test_samples_with_and_without_a_blended_word_share_a_batch(model, samples):
+    """A source scale other than 1 needs unconditional rows, which the sample without a word lacks."""
+    chosen = [dataclasses.replace(samples[0]), dataclasses.replace(samples[1], blended_word="")]
+    common = {"model": "m", "steps": 4, "guidance": 1.0, "source_guidance": 3.0, "resolution": 128}
+    fields = {**common, "inversions": ["direct"], "methods": ["infedit"]}
+    combination = build_recipe(fields, {}, "test").combination("direct", "infedit")
+    together, _ = edit_latents(model, chosen, combination)
+    for place, sample in enumerate(chosen):
+        alone, _ = edit_latents(model, [sample], combination)
+        torch.testing.assert_close(together[place], alone[0], atol=1e-4, rtol=0)

@@ -44,7 +44,13 @@ def test_a_full_mask_has_a_region_and_no_background(networks, picture):
     assert np.isnan(scores["mse_unedit_part"]) and scores["mse"] == scores["mse_edit_part"] > 0
 
 
-@pytest.mark.parametrize(("role", "features"), [("lpips_alex", "alexnet"), ("lpips_vgg", "vgg16")])
+@pytest.mark.parametrize(
+    ("role", "features"),
+    [
+        ("lpips_alex", "alexnet"),
+        pytest.param("lpips_vgg", "vgg16", marks=pytest.mark.slow),  # repeats it, with a larger network
+    ],
+)
 def test_other_backbones_of_lpips(metric_networks, picture, half_mask, tmp_path, role, features):
     network = fill(getattr(torchvision.models, features)(weights=None).features, seed=7)
     save_file(network.state_dict(), tmp_path / "features.safetensors")

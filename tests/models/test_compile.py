@@ -76,8 +76,12 @@ def test_edits_are_the_same(compiled, model, combinations, samples, method):
     one, _ = edit_latents(model, samples[:2], combinations[method])
     other, _ = edit_latents(compiled, samples[:2], combinations[method])
     torch.testing.assert_close(other, one, atol=1e-4, rtol=0)
+    before = graphs()
+    edit_latents(compiled, samples[:2], combinations[method])
+    assert graphs() == before > 0, "nothing is compiled twice"
 
 
+@pytest.mark.slow  # of one method after the other; of one alone the test above
 def test_nothing_is_compiled_from_step_to_step(compiled, combinations, samples):
     for method in METHODS:
         edit_latents(compiled, samples[:2], combinations[method])

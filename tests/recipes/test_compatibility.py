@@ -164,3 +164,17 @@ def test_an_inversion_that_does_not_go_with_the_step_count_is_refused(
     fields = {"model": str(tiny_model), "inversions": {inversion: {setting: value}}, "methods": ["plain"]}
     (line,) = refused(build_recipe(fields, {}, "test"))
     assert f"inversion.{inversion}.{setting}" in line and said in line
+
+
+def test_a_negative_prompt_without_unconditional_rows_is_refused(tiny_lcm):
+    fields = {"inversions": ["direct"], "methods": {"plain": {"negative_prompt": "source"}}}
+    recipe = build_recipe({**fields, "model": str(tiny_lcm)}, {}, "test")
+    (line,) = refused(recipe)
+    assert "negative_prompt=source" in line and "guidance_policy=classifier_free" in line
+    require_compatible(
+        [
+            build_recipe(recipe.model_dump(), {"guidance_policy": "classifier_free"}, "test").combination(
+                "direct", "plain"
+            )
+        ]
+    )

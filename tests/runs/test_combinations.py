@@ -68,7 +68,7 @@ def run(model, samples, inversion, method, guidance=7.5, inversion_settings=None
     schedule = plan_schedule(model, common)
     entry, of_method = INVERSIONS.get(inversion), METHODS.get(method)
     of_layers = {} if model.family.name == "sd1" else LAYERS_OF_SMALL_MODELS.get(method, {})
-    chosen = of_method.settings(**of_layers, **settings)
+    chosen = of_method.settings(**{**of_layers, **settings})
     texts = [of_method.prompts(sample, chosen) for sample in samples]
     inputs = encode_inputs(model, samples, SIDE, texts, guidance=plan_guidance(model, common))
     inverted = entry.invert(model, inputs, schedule, entry.settings(**inversion_settings or {}))

@@ -40,9 +40,13 @@ MODELS = [
     for precision in (PRECISIONS if family == "sd1" else ["bf16"])
 ]
 SLOW = [pytest.mark.slow]
-OF_OTHER_FAMILIES = {("direct", "p2p"), ("edit_friendly", "plain")}
-OF_SDXL = {("direct", "masactrl"), ("direct", "pnp"), ("direct", "proximal")}
-"""What is not slow beside Stable Diffusion 1.x's: what a family does in its own way."""
+OF_OTHER_FAMILIES = {("direct", "p2p")}
+OF_SDXL = {("direct", "masactrl")}
+OTHER_INVERSIONS = ("direct", "edit_friendly")
+"""What is not slow beside Stable Diffusion 1.x's: an inversion with offsets and one without, and a control.
+
+The code that moves tensors is one for all families.
+"""
 
 
 def _marks(family, *pair):
@@ -65,7 +69,7 @@ INVERTED = [
     pytest.param(
         *of_model.values,
         inversion,
-        marks=[*of_model.marks, *([] if family == "sd1" or inversion != "null_text" else SLOW)],
+        marks=[*of_model.marks, *([] if family == "sd1" or inversion in OTHER_INVERSIONS else SLOW)],
     )
     for of_model in MODELS
     for family in of_model.values[:1]

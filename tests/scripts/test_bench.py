@@ -44,6 +44,7 @@ def test_rows_times_and_latents_stand_beside_the_plain_implementation(tmp_path):
     assert [cell.strip() for cell in rows.split("|")[2:-1]] == ["16", "16", "4", "52", "52"]
 
 
+@pytest.mark.slow  # test_plain.py compares these latents, and the test above goes through the bench
 def test_latents_of_stable_diffusion_xl_are_the_plain_ones(tmp_path):
     out = tmp_path / "bench.json"
     few = ["--size", "tiny-sdxl", "--resolution", "128", "--steps", "3", "--combinations", "direct+p2p"]
@@ -129,6 +130,7 @@ def test_one_combination_that_fails_leaves_the_others(monkeypatch):
     assert "direct+pnp: CUDA out of memory" in result.stdout
 
 
+@pytest.mark.slow  # as the one above: how a bench ends that fails halfway
 def test_what_is_known_is_on_the_disk_before_all_is(tmp_path, monkeypatch):
     """Neither a kernel that fails nor a combination that never ends takes the others' numbers with it."""
 

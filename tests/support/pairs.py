@@ -34,19 +34,34 @@ def goes_with(family, inversion=None, method=None):
     )
 
 
+def _is_fast_of_family(family, inversion, method):
+    """Whether a pair shows what a family does in its own way; the others repeat Stable Diffusion 1.x's.
+
+    Stable Diffusion XL's inversions with Prompt-to-Prompt are in tests/inversions/test_sdxl.py.
+    """
+    if family == "sdxl":
+        return inversion == "direct" or method == "plain"
+    if inversion == "direct":
+        return method in ("p2p", "masactrl", "plain")
+    return inversion in ("edit_friendly", "euler", "ddim") and method == "plain"
+
+
+def _of_family(family, pair):
+    is_fast = not pair.marks if family == "sd1" else _is_fast_of_family(family, *pair.values)
+    return pytest.param(family, *pair.values, marks=[] if is_fast else pytest.mark.slow)
+
+
 PAIRS_OF_FAMILIES = [
-    pytest.param(family, *pair.values, marks=pair.marks)
-    for family in FAMILIES
-    for pair in EVERY_PAIR
-    if goes_with(family, *pair.values)
+    _of_family(family, pair) for family in FAMILIES for pair in EVERY_PAIR if goes_with(family, *pair.values)
 ]
 
 
 def methods_of_families(inversion):
     """Every method of every family under an inversion; Stable Diffusion 1.x has all of them always."""
     return [
-        pytest.param(family, *case.values[1:], marks=[] if family == "sd1" else case.marks)
+        pytest.param(family, method, marks=[] if is_fast else pytest.mark.slow)
         for family in FAMILIES
-        for case in (marked(inversion, method) for method in METHODS.names())
-        if goes_with(family, *case.values)
+        for method in METHODS.names()
+        if goes_with(family, inversion, method)
+        for is_fast in [family == "sd1" or _is_fast_of_family(family, inversion, method)]
     ]

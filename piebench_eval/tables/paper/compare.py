@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.methods.masactrl import START_LAYERS
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.networks.metric_models import MetricModels
 from piebench_eval.metrics.protocol import PAPER
@@ -149,6 +150,8 @@ def comparison_obstacles(
     wanted = {**combination.flat(), "image_format": recipe.image_format}
     given = provenance.get("combinations", {}).get(name or combination.name, {})
     given = {**LATER_SETTINGS, "image_format": provenance.get("image_format", "unknown"), **given}
+    if given.get("method.start_layer", "unknown") is None:
+        given["method.start_layer"] = START_LAYERS["sd1"]  # the paper's models are of that family
     return reasons + [
         f"{field} is {given.get(field, 'unknown')}, the paper's is {value}"
         for field, value in wanted.items()

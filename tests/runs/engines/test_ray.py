@@ -71,7 +71,8 @@ def run_on(cluster, *arguments, **options):
     return run(*arguments, engine="ray", ray_address=cluster, **options)
 
 
-@pytest.mark.parametrize("shared_files", [True, False])
+# With files shared, the test of a killed driver makes the same pictures.
+@pytest.mark.parametrize("shared_files", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_actors_make_what_one_process_makes(
     cluster, fake_recipe, photo_bench, undisturbed, tmp_path, shared_files
 ):
@@ -85,6 +86,7 @@ def test_actors_make_what_one_process_makes(
     assert any("session" in name for name in logs) != shared_files
 
 
+@pytest.mark.slow  # an edit that kills its actors, below, brings them back too
 def test_a_killed_actor_comes_back_and_its_job_is_done(
     cluster, fake_recipe, photo_bench, undisturbed, tmp_path
 ):
