@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from piebench_eval.errors import PiebenchError
 from piebench_eval.tensors import device_index
 
 if TYPE_CHECKING:
     import torch
+
+
+def require_maps(attention: torch.Tensor | None) -> torch.Tensor:
+    """The maps that a local blend has collected.
+
+    Raises:
+        PiebenchError: there are none.
+    """
+    if attention is None:
+        raise PiebenchError(
+            "this UNet has no cross-attention at the local blend's resolution; "
+            "change method.blend_downsampling, or set method.local_blend=false"
+        )
+    return attention
 
 
 class AttentionStore:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from piebench_eval.diffusion.attention_store import AttentionStore
-from piebench_eval.errors import PiebenchError
+from piebench_eval.diffusion.attention_store import AttentionStore, require_maps
 
 if TYPE_CHECKING:
     import torch
@@ -35,12 +34,8 @@ class LocalBlend(AttentionStore):
         """
         from torch.nn import functional
 
-        if self.attention is None:
-            raise PiebenchError(
-                "this UNet has no cross-attention at the local blend's resolution; "
-                "change method.blend_downsampling, or set method.local_blend=false"
-            )
-        spread = functional.max_pool2d(self.attention, kernel_size=3, stride=1, padding=1)
+        maps = require_maps(self.attention)
+        spread = functional.max_pool2d(maps, kernel_size=3, stride=1, padding=1)
         spread = functional.interpolate(spread, size=(height, width))
         # A word without tokens has the map 0 everywhere; 0 / 0 is nan, and nan exceeds nothing.
         return spread / spread.amax(dim=(2, 3), keepdim=True) > self.threshold

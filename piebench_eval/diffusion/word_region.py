@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from piebench_eval.errors import PiebenchError
+from piebench_eval.diffusion.attention_store import require_maps
 from piebench_eval.tensors import device_index
 
 if TYPE_CHECKING:
@@ -51,11 +51,7 @@ class WordRegion:
         """
         from torch.nn import functional
 
-        if self.attention is None:
-            raise PiebenchError(
-                "this UNet has no cross-attention at the local blend's resolution; "
-                "change method.blend_downsampling, or set method.local_blend=false"
-            )
-        strongest = functional.interpolate(self.attention.amax(dim=1, keepdim=True), size=(height, width))
+        strongest = require_maps(self.attention).amax(dim=1, keepdim=True)
+        strongest = functional.interpolate(strongest, size=(height, width))
         # Without tokens the map is 0 everywhere; 0 / 0 is nan, and nan exceeds nothing.
         return strongest / strongest.amax(dim=(2, 3), keepdim=True) > threshold

@@ -1,13 +1,11 @@
 """Plain SDXL: diffusers' own pipeline with DDIM, and DDIM inversion, recorded on a small model."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from piebench_eval.data.sample import Sample
 from piebench_eval.diffusion.guidance import Guidance
 from piebench_eval.diffusion.ode import invert_ode, sample_ode
 from piebench_eval.inversions import INVERSIONS
@@ -20,7 +18,7 @@ from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
 from piebench_eval.runs.edit_inputs import plan_schedule
 from piebench_eval.runs.forecast import count_evaluations
-from tests.golden.recordings import GREY_LEVELS, SHARE_OF_VALUES
+from tests.golden.recordings import GREY_LEVELS, SHARE_OF_VALUES, load_flow_case
 
 pytestmark = pytest.mark.golden
 
@@ -77,12 +75,6 @@ def recording_of(folder, case, name="ddim_sdxl"):
     return np.load(folder / "npz" / f"{name}__{case}.npz")
 
 
-def sample_of(folder, case):
-    about = next(one for one in json.loads((folder / "cases.json").read_text()) if one["id"] == case)
-    prompts = about["source_prompt"], about["target_prompt"]
-    return Sample(case, about["image"], folder / about["image"], *prompts, "", "0", "", ())
-
-
 def near(found, expected, tolerance):
     np.testing.assert_allclose(found, expected, atol=tolerance, rtol=0)
 
@@ -99,12 +91,12 @@ def strided(trajectory):
 
 
 def inputs_of(folder, case, model):
-    return encode_inputs(model, [sample_of(folder, case)], SIZE[0], loader="resize")
+    return encode_inputs(model, [load_flow_case(folder, case)], SIZE[0], loader="resize")
 
 
 @pytest.mark.parametrize("case", ["case1", "case2"])
 def test_token_ids_of_both_tokenizers(golden_flow_c, model, units, case):
-    sample = sample_of(golden_flow_c, case)
+    sample = load_flow_case(golden_flow_c, case)
     texts = {f"{case}_source": sample.source_prompt, f"{case}_target": sample.target_prompt, "empty": ""}
     for name in model.family.tokenizers:
         for key, text in texts.items():
@@ -115,7 +107,7 @@ def test_token_ids_of_both_tokenizers(golden_flow_c, model, units, case):
 @pytest.mark.parametrize("case", ["case1", "case2"])
 def test_embeddings(golden_flow_c, model, case):
     recording = recording_of(golden_flow_c, case)
-    sample = sample_of(golden_flow_c, case)
+    sample = load_flow_case(golden_flow_c, case)
     found = model.embed_prompts([sample.source_prompt, sample.target_prompt, ""], SIZE)
     for row, name in enumerate(("{}src_{}", "{}tar_{}", "{}neg_{}_quoted_empty")):
         near(found.tokens[row : row + 1], recording[name.format("", "embeds")], UNIT_TOLERANCE)
@@ -146,7 +138,7 @@ def test_decoded_picture(golden_flow_c, model, units):
 
 def test_unet(golden_flow_c, model, units):
     z0 = torch.from_numpy(recording_of(golden_flow_c, "case2")["z0"])
-    source = model.embed_prompts([sample_of(golden_flow_c, "case2").source_prompt], SIZE)
+    source = model.embed_prompts([load_flow_case(golden_flow_c, "case2").source_prompt], SIZE)
     for timestep, expected in zip(units["unet_z0_t"].tolist(), units["unet_z0"], strict=True):
         with torch.no_grad():
             near(model.predict(z0, timestep, source, [0])[0], expected, UNIT_TOLERANCE)
@@ -164,7 +156,7 @@ def test_plain_sampling(golden_flow_c, model, schedule, noise, case, monkeypatch
 
     monkeypatch.setattr(model, "predict", recorded)
     assert list(schedule.timesteps[::-1]) == recording["timesteps"].tolist()
-    source = model.embed_prompts([sample_of(golden_flow_c, case).source_prompt], SIZE)
+    source = model.embed_prompts([load_flow_case(golden_flow_c, case).source_prompt], SIZE)
     model.evaluations = EvaluationCounter()
     found = sample_ode(model, noise, source, model.embed_uncond(1, SIZE), schedule, GUIDED)
     assert model.evaluations.forward[0] == ROWS["plain"]
@@ -180,7 +172,7 @@ def test_plain_sampling_away_from_the_empty_prompt(golden_flow_c, model, schedul
     """As of a model whose model_index.json says force_zeros_for_empty_prompt false."""
     empty = replace(model, zeros_for_empty_prompt=False).embed_uncond(1, SIZE)
     assert empty.equals(model.embed_prompts([""], SIZE))
-    source = model.embed_prompts([sample_of(golden_flow_c, case).source_prompt], SIZE)
+    source = model.embed_prompts([load_flow_case(golden_flow_c, case).source_prompt], SIZE)
     found = sample_ode(model, noise, source, empty, schedule, GUIDED)
     check_latent(found[0], recording_of(golden_flow_c, case)["plain_latent_negempty"])
 
@@ -208,7 +200,7 @@ def test_inversion_and_reconstruction(golden_flow_c, model, combination, schedul
 def test_edit(golden_flow_c, model, combination, case):
     """By a recipe, and at the recorded cost, which the dry run knows before."""
     recipe, ddim_and_plain = combination
-    recording, sample = recording_of(golden_flow_c, case), sample_of(golden_flow_c, case)
+    recording, sample = recording_of(golden_flow_c, case), load_flow_case(golden_flow_c, case)
     model.evaluations = EvaluationCounter()
     final, _ = edit_latents(model, [sample], ddim_and_plain)
     check_latent(final, recording["final_latent"])
