@@ -38,6 +38,7 @@ def plan(device: str, quick: bool) -> list[Section]:
             "test_precisions.py",
             "test_batches.py",
         ),
+        tests("families", "Stable Diffusion XL, InstaFlow and LCM, against a CPU", 75, "test_families.py"),
         speed(device, quick),
         tests(
             "runs",
