@@ -60,7 +60,7 @@ def speed(device: str, quick: bool) -> Section:
     what = ("--combinations", COMBINATIONS, "--precision", "bf16", "--no-baseline", "--quick")
     command = python("scripts/bench.py", "--device", device, *size, *what, *files)
     title = "images and operations per second, memory, hours of Table 1, in bf16"
-    return Section("speed", title, command, 150, tell_speed)
+    return Section("speed", title, command, 200, tell_speed)
 
 
 def tell_machine(folder: Path) -> Told:
