@@ -6,8 +6,8 @@
 Checks, each in a separate process with a time limit: the device and the libraries; edits in float32 against
 recordings made on a CPU; bf16 and fp16 against float32; models of every family; speed, memory and FLOP/s at
 Stable Diffusion's size; batches, saving, two processes on one GPU, running out of memory; --compile. The
-files gpu-check.md and gpu-check.json are written anew whenever a part has ended. Exit code 0: nothing went wrong;
-1: something did, or was not come to; 2: a requirement is missing.
+files gpu-check.md and gpu-check.json are written anew whenever a part has ended. Exit code 0: nothing went
+wrong; 1: something did, or was not come to; 2: a requirement is missing.
 """
 
 import argparse

@@ -152,9 +152,10 @@ def edit(
                 branch: BranchStep(inverted.solver, schedule, level, latents[branch], moving[branch])
                 for branch in latents
             }
+            embeddings = _embeddings(inputs, inverted, level)
             for stage in range(inverted.solver.stages):
                 controller.begin_step(step, rows, latent_shape, stage)
-                output = _predict(model, steps, rows, _embeddings(inputs, inverted, level))
+                output = _predict(model, steps, rows, embeddings)
                 outputs = _guided_outputs(output, rows, moving, controller, inputs.guidance)
                 outputs[Branch.TARGET] = controller.after_prediction(
                     steps[Branch.TARGET].latents, outputs[Branch.TARGET], schedule, level

@@ -261,10 +261,12 @@ def _network_class(name: str) -> Any:
 
 def _fetch_configs(model: str, revision: str | None) -> None:
     """Download the few lines that say what a hub id's model is, if its repository has them."""
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     for file in ("model_index.json", "unet/config.json"):
+        if try_to_load_from_cache(model, file, revision=revision) is not None:
+            continue  # it is here, or is known not to be there
         with suppress(HfHubHTTPError, LocalEntryNotFoundError, OSError):  # its loader says what is wrong
             hf_hub_download(model, file, revision=revision)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
-from piebench_eval.models.location import known_family
+from piebench_eval.models.location import check_guidance_policy, known_family
 from piebench_eval.recipes.combination import CommonSettings
 
 if TYPE_CHECKING:
@@ -80,8 +80,11 @@ def require_compatible(combinations: Iterable[Combination], loaded: Family | Non
     for combination in combinations:
         common = combination.common
         family = loaded or look_up(common.model, common.revision, common.family)
-        for reason in misfits(combination, family) if family is not None else ():
+        reasons = misfits(combination, family) if family is not None else []
+        for reason in reasons:
             refused.setdefault(reason, []).append(combination.name)
+        if not reasons:
+            check_guidance_policy(common.model, common.guidance_policy, common.revision, common.family)
     if refused:
         raise PiebenchError("\n".join(f"{', '.join(names)}: {why}" for why, names in refused.items()))
 

@@ -92,7 +92,7 @@ class ModelRunner:
         from piebench_eval.models.cache import Cache
         from piebench_eval.models.compile import compile_blocks
         from piebench_eval.models.loading import load_model, uses_deterministic_layers
-        from piebench_eval.models.location import check_guidance_policy, model_fingerprint
+        from piebench_eval.models.location import model_fingerprint
         from piebench_eval.runs.batch_editing import working_resolution
 
         self._diffusion_model = None
@@ -112,7 +112,6 @@ class ModelRunner:
         of_model = [combination for combination in combinations if model_spec(combination) == model]
         require_compatible(of_model, diffusion_model.family)
         for common in (combination.common for combination in of_model):
-            check_guidance_policy(common.model, common.guidance_policy, common.revision, common.family)
             working_resolution(diffusion_model, common.resolution)
         fingerprint = model_fingerprint(model.name, model.revision)
         diffusion_model.cache = Cache(self._identity(model, fingerprint), self._machine.cache)

@@ -17,7 +17,6 @@ from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.models.location import (
     check_deterministic,
-    check_guidance_policy,
     check_model_location,
     image_sizes,
 )
@@ -132,8 +131,6 @@ def plan_run(
         for device in devices if machine.deterministic else ():
             check_deterministic(model.precision, "cpu" if device == "auto" else device)
     require_compatible(recipe.combination(*pair) for pair in recipe.pairs)
-    for common in (recipe.combination(*pair).common for pair in recipe.pairs):
-        check_guidance_policy(common.model, common.guidance_policy, common.revision, common.family)
     check_resolutions(recipe)
     check_out(out)
     if machine.cache is not None:
