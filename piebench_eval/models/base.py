@@ -120,12 +120,17 @@ class DiffusionModel(ABC):
         """Side in pixels of the images it was trained on (512 for Stable Diffusion 1.x, 1024 for XL)."""
         return int(self.denoiser.config.sample_size) * self.vae_factor
 
+    @property
+    def _latent_range(self) -> tuple[float, float]:
+        """What is taken from the autoencoder's latents, and what they are then multiplied by."""
+        return getattr(self.vae.config, "shift_factor", None) or 0.0, self.vae.config.scaling_factor
+
     @torch.no_grad()
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
         """Encode images ``[height, width, 3]`` to the posterior mean, scaled as the denoiser expects it.
 
         Returns:
-            Latents of shape ``[images, 4, height / 8, width / 8]``, float32.
+            Latents of shape ``[images, channels, height / 8, width / 8]``, float32.
         """
         # Contiguous: PyTorch's CPU group norm loses three digits on large channels-last images.
         pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
@@ -134,7 +139,8 @@ class DiffusionModel(ABC):
             scaled = pixels.to(self.device).float() / 127.5 - 1
             # One by one: the autoencoder needs the most memory of all, and gains little from a batch.
             means = [self.vae.encode(image[None]).latent_dist.mean for image in scaled]
-            return {"latents": torch.cat(means) * self.vae.config.scaling_factor}
+            shift, scale = self._latent_range
+            return {"latents": (torch.cat(means) - shift) * scale}
 
         return self.cached("image", encode, {}, [pixels])["latents"]
 
@@ -156,7 +162,8 @@ class DiffusionModel(ABC):
         Returns:
             Images of shape ``[images, 8 h, 8 w, 3]``.
         """
-        unscaled = latents / self.vae.config.scaling_factor
+        shift, scale = self._latent_range
+        unscaled = latents / scale + shift
         # One by one on a CPU, where a batch gains nothing and moves the last bits.
         batch = GPU_BATCH if self.device.type == "cuda" else 1
         pixels = decode_with_fallback(self.vae, unscaled, batch, notify)
