@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.diffusion.rows import RowBatch
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.models.attention import AttentionLayer
@@ -55,6 +56,9 @@ class AttentionController:
     def __init__(self, num_samples: int):
         self.num_samples = num_samples
 
+    def begin_edit(self, inverted: InversionResult) -> None:
+        """Note what the edit begins from; called once, before the first step."""
+
     def source_reads(self, step: int) -> Sequence[SourceReads]:
         """What the method reads of the source in a step, for each sample."""
         return [SourceReads()] * self.num_samples
@@ -93,7 +97,8 @@ class AttentionController:
         """Return the target's (guided) output of the model, before it is followed.
 
         Args:
-            latents: the target latents that it was predicted for ``[samples, 4, h, w]``.
+            latents: the target latents that it was predicted for ``[samples, 4, h, w]``, without what an
+                inversion adds to them there.
             output: what the model predicts, under guidance, same shape.
             schedule: the noise schedule, which knows what an output means.
             level: the level that the step leads from.

@@ -99,6 +99,7 @@ LATER_SETTINGS: dict[str, Any] = {
     "guidance_policy": "auto",
     "inversion.evaluate_at": "next",
     "inversion.refinements": 0,
+    "inversion.solver": "euler",
     "method.feature_module": None,
     "method.first_attention_layer": None,
     "quirks.keep_brackets": False,

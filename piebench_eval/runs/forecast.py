@@ -193,7 +193,10 @@ def _cost(dummy: _DummyModel, combination: Combination, sample: Sample) -> Plann
     """Count the evaluations of inverting a sample with the dummy model, and those of its planned edit."""
     inverted, steps = _plan_edit(dummy, combination, sample)
     evaluations = dummy.evaluations
-    sampling = inverted.solver.stages * sum(len(step.rows) for step in steps)
+    sampling = sum(
+        inverted.solver.stages_at(level, inverted.steps) * len(step.rows)
+        for level, step in zip(reversed(range(1, inverted.steps + 1)), steps, strict=True)
+    )
     return PlannedEvaluations(
         evaluations.forward[0] + sampling, evaluations.backward[0], evaluations.reused[0], inverted.steps
     )
