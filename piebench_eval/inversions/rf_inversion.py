@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions.base import Inversion
 from piebench_eval.inversions.offsets import drawn_noise
 from piebench_eval.settings import Settings
@@ -51,8 +50,6 @@ def rf_inversion(
     """Invert along the controlled flow; the source branch is sampled back with the guidance of the edit."""
     from piebench_eval.diffusion.loop import InversionResult
 
-    if why := problem(schedule.steps, settings):
-        raise PiebenchError(why)
     guidance = replace(inputs.guidance, source=settings.guidance)
 
     def invert() -> dict[str, torch.Tensor]:
@@ -105,19 +102,12 @@ def controlled_trajectory(
 
 
 def inverted_steps(steps: int, settings: RFInversionSettings) -> int:
-    """How many of the steps are inverted, rounded as in the published code.
+    """How many of the steps are inverted, rounded up as in the published code.
 
     >>> inverted_steps(12, RFInversionSettings(strength=0.75))
     9
     """
     return steps - int(max(steps - min(steps * settings.strength, steps), 0))
-
-
-def problem(steps: int, settings: RFInversionSettings) -> str | None:
-    """A ``strength`` that leaves no step."""
-    if inverted_steps(steps, settings):
-        return None
-    return f"inversion.rf_inversion.strength={settings.strength}: leaves none of {steps} steps"
 
 
 RF_INVERSION = Inversion(
@@ -128,6 +118,5 @@ RF_INVERSION = Inversion(
     settings=RFInversionSettings,
     invert=rf_inversion,  # type: ignore[arg-type]
     policies=("classifier_free", "embedded"),
-    problem=problem,
     predicts=("velocity",),
 )
