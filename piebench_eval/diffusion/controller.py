@@ -140,7 +140,8 @@ def controlled(
             stack.enter_context(uncompiled(denoiser, name))
             handle = module.register_forward_hook(partial(_pass_output, controller, name))
             stack.callback(handle.remove)
-        layers = unet_attention_layers(denoiser, latent_shape)
+        is_unet = hasattr(denoiser, "mid_block")  # other denoisers have no layers to describe yet
+        layers = unet_attention_layers(denoiser, latent_shape) if is_unet else {}
         stack.enter_context(controlled_attention(denoiser, controller, layers))
         yield
 
