@@ -76,6 +76,11 @@ class DiffusionModel(ABC):
     def text_encoders(self) -> dict[str, Any]:
         """The text encoders by the names of their parts."""
 
+    @property
+    def text_tokenizers(self) -> list[tuple[Any, int]]:
+        """The tokenizers whose tokens stand in the sequence of text, in order, each with their number."""
+        return [(self.tokenizer, self.tokenizer.model_max_length)]
+
     @abstractmethod
     def embed_prompts(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
         """Encode prompts, padded and truncated to the tokenizer's length.
