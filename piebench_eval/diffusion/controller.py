@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.diffusion.rows import Branch, SourceReads
 from piebench_eval.errors import PiebenchError
-from piebench_eval.models.attention import controlled_attention, plain_attention, unet_attention_layers
+from piebench_eval.models.attention import attention_layers, controlled_attention, plain_attention
 from piebench_eval.models.compile import uncompiled
 
 if TYPE_CHECKING:
@@ -140,8 +140,7 @@ def controlled(
             stack.enter_context(uncompiled(denoiser, name))
             handle = module.register_forward_hook(partial(_pass_output, controller, name))
             stack.callback(handle.remove)
-        is_unet = hasattr(denoiser, "mid_block")  # other denoisers have no layers to describe yet
-        layers = unet_attention_layers(denoiser, latent_shape) if is_unet else {}
+        layers = attention_layers(denoiser, latent_shape)
         stack.enter_context(controlled_attention(denoiser, controller, layers))
         yield
 
