@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What has been imported stays, and is passed over by searches for garbage: one follows every failed edit."""
+    """What has been imported stays: searches for garbage pass it over, of which one follows every failed edit."""
     gc.collect()
     gc.freeze()
 
