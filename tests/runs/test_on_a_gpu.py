@@ -37,11 +37,12 @@ PRECISIONS_TO_RUN = [
 MODELS = [
     pytest.param(family, precision, marks=[] if precision == "bf16" else pytest.mark.slow)
     for family in FAMILIES
-    for precision in (PRECISIONS if family == "sd1" else ["bf16"])
+    for precision in (PRECISIONS if family in ("sd1", "sd3") else ["bf16"])
 ]
 SLOW = [pytest.mark.slow]
 OF_OTHER_FAMILIES = {("direct", "p2p")}
 OF_SDXL = {("direct", "masactrl")}
+OF_SD3 = {("euler", "plain"), ("edit_friendly", "plain")}
 OTHER_INVERSIONS = ("direct", "edit_friendly")
 """What is not slow beside Stable Diffusion 1.x's: an inversion with offsets and one without, and a control.
 
@@ -50,7 +51,7 @@ The code that moves tensors is one for all families.
 
 
 def _marks(family, *pair):
-    of_family = OF_OTHER_FAMILIES | (OF_SDXL if family == "sdxl" else set())
+    of_family = OF_OTHER_FAMILIES | {"sdxl": OF_SDXL, "sd3": OF_SD3}.get(family, set())
     return [] if pair in of_family else SLOW
 
 
@@ -145,7 +146,7 @@ def with_sd1(request, on_a_gpu):
 @pytest.mark.parametrize(("family", "precision", "inversion", "method"), COMBINATIONS)
 def test_a_combination_stays_on_the_device(on_a_gpu, family, precision, inversion, method):
     latents, copied = on_a_gpu(family, precision).edit(inversion, method)
-    assert latents.shape == (2, 4, 16, 16)
+    assert latents.shape == (2, FAMILIES[family].latent_channels, 16, 16)
     assert (latents.device, latents.dtype) == (CUDA, torch.float32)
     assert not copied
 
