@@ -118,6 +118,13 @@ def tiny_lcm(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_sd3(tmp_path_factory) -> Path:
+    from tests.support.tiny_sd3 import save_tiny_sd3
+
+    return save_tiny_sd3(tmp_path_factory.mktemp("models") / "sd3")
+
+
+@pytest.fixture(scope="session")
 def model(tiny_model):
     from piebench_eval.models.loading import load_model
 

@@ -37,11 +37,12 @@ PRECISIONS_TO_RUN = [
 MODELS = [
     pytest.param(family, precision, marks=[] if precision == "bf16" else pytest.mark.slow)
     for family in FAMILIES
-    for precision in (PRECISIONS if family == "sd1" else ["bf16"])
+    for precision in (PRECISIONS if family in ("sd1", "sd3") else ["bf16"])
 ]
 SLOW = [pytest.mark.slow]
 OF_SD1 = {"direct": METHODS.names(), "ddim": ["p2p"], "null_text": ["p2p"], "edit_friendly": ["p2p"]}
 OF_SDXL = {"direct": ["p2p", "masactrl"]}
+OF_SD3 = {"direct": ["p2p", "masactrl"], "euler": ["plain"], "flowedit": ["plain"], "dnaedit": ["dnaedit"]}
 OF_OTHER_FAMILIES = {"direct": ["p2p"]}
 OTHER_INVERSIONS = ("direct", "edit_friendly")
 """What is not slow: every control, and edits from a trajectory alone, with offsets, and with embeddings.
@@ -52,7 +53,7 @@ one for all families.
 
 
 def _marks(family, inversion, method):
-    of_family = {"sd1": OF_SD1, "sdxl": OF_SDXL}.get(family, OF_OTHER_FAMILIES)
+    of_family = {"sd1": OF_SD1, "sdxl": OF_SDXL, "sd3": OF_SD3}.get(family, OF_OTHER_FAMILIES)
     return [] if method in of_family.get(inversion, []) else SLOW
 
 
@@ -147,7 +148,7 @@ def with_sd1(request, on_a_gpu):
 @pytest.mark.parametrize(("family", "precision", "inversion", "method"), COMBINATIONS)
 def test_a_combination_stays_on_the_device(on_a_gpu, family, precision, inversion, method):
     latents, copied = on_a_gpu(family, precision).edit(inversion, method)
-    assert latents.shape == (2, 4, 16, 16)
+    assert latents.shape == (2, FAMILIES[family].latent_channels, 16, 16)
     assert (latents.device, latents.dtype) == (CUDA, torch.float32)
     assert not copied
 
