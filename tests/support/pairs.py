@@ -40,7 +40,8 @@ def _is_fast_of_family(family, inversion, method):
     Stable Diffusion XL's inversions with Prompt-to-Prompt are in tests/inversions/test_sdxl.py.
     """
     if family == "sdxl":
-        return inversion == "direct" or method == "plain"
+        others = inversion in ("null_text", "edit_friendly") and method == "plain"
+        return others if inversion != "direct" else method in ("p2p", "masactrl", "pnp", "plain")
     if inversion == "direct":
         return method in ("p2p", "masactrl", "plain")
     return inversion in ("edit_friendly", "euler", "ddim") and method == "plain"
