@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What has been imported stays: searches for garbage pass it over, of which one follows every failed edit."""
+    """What has been imported stays: searches for garbage, one after every failed edit, pass it over."""
     gc.collect()
     gc.freeze()
 

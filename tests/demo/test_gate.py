@@ -1,6 +1,6 @@
 """The gate on the demo: faults are caught, and the same run made otherwise passes.
 
-A small recipe, direct+p2p on three samples in ten steps, makes its own baseline here, so that a run takes a
+A small recipe, direct+p2p on three samples in six steps, makes its own baseline here, so that a run takes a
 second. That twenty of twenty such runs pass with the whole of ``piebench demo --quick`` is what
 ``python scripts/gate_repeats.py`` shows.
 """
@@ -41,7 +41,7 @@ def benchmark(tmp_path_factory):
 def make(benchmark):
     """Make and score a run of the small recipe, with so many samples per batch, by so many shards."""
     fields = select_combinations(read_recipe_fields(DEMO_RECIPE), ["direct"], ["p2p"], str(DEMO_RECIPE))
-    recipe = build_recipe(fields, {"steps": 10}, str(DEMO_RECIPE))
+    recipe = build_recipe(fields, {"steps": 6}, str(DEMO_RECIPE))
 
     def scored(folder, batch_size=SAMPLES, shards=1):
         for index in range(shards):

@@ -14,7 +14,7 @@ def edits(type_id, number=40):
 
 @pytest.mark.parametrize("type_id", TYPE_NAMES)
 def test_every_edit_shows_in_words_and_picture(type_id):
-    for edit in edits(type_id):
+    for edit in edits(type_id, 10):
         opening = "a drawing of"
         assert caption(edit.source, opening) != caption(edit.target, opening)
         assert (draw(edit.source) != draw(edit.target)).any()

@@ -68,7 +68,7 @@ def test_layers_are_described_as_they_run(model_of, family, halvings):
     for kind in ("self", "cross"):
         of_kind = [layer for layer, *_ in hook.seen if layer.kind == kind]
         assert [layer.index for layer in of_kind] == list(range(len(of_kind)))
-        assert len(of_kind) == {"sd1": 16, "sdxl": 11}[family]
+        assert len(of_kind) == {"sd1": 10, "sdxl": 11}[family]  # with one layer per block
     for layer, queries, keys in hook.seen:
         rows, columns = layer.grid
         assert (rows * layer.downsampling, columns * layer.downsampling) == (16, 24)

@@ -32,7 +32,7 @@ def test_training_and_measuring_scenes_differ():
 
 def test_latents_get_mean_0_and_size_1():
     vae = autoencoder.new_autoencoder().eval()
-    pictures = data.to_unit(np.stack([draw(data.scene("train", index)) for index in range(40)]))
+    pictures = data.to_unit(np.stack([draw(data.scene("train", index)) for index in range(16)]))
     before = vae.decode(vae.encode(pictures).latent_dist.mean).sample
     autoencoder._normalise(vae, pictures)
     latents = vae.encode(pictures).latent_dist.mean * autoencoder.SCALE

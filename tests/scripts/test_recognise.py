@@ -6,7 +6,7 @@ from scripts.demo_training.recognise import recognise
 
 
 def test_drawings_are_recognised():
-    scenes = [random_scene(np.random.default_rng(seed), 1) for seed in range(120)]
+    scenes = [random_scene(np.random.default_rng(seed), 1) for seed in range(60)]
     scenes = [scene for scene in scenes if not scene.sketch]
     right = 0
     for scene in scenes:

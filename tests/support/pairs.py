@@ -42,7 +42,8 @@ def _is_fast_of_family(family, inversion, method):
     if family == "sd3":
         return method == "plain" and inversion in ("direct", "edit_friendly", "euler")
     if family == "sdxl":
-        return inversion == "direct" or method == "plain"
+        others = inversion in ("null_text", "edit_friendly") and method == "plain"
+        return others if inversion != "direct" else method in ("p2p", "masactrl", "pnp", "plain")
     if inversion == "direct":
         return method in ("p2p", "masactrl", "plain")
     return inversion in ("edit_friendly", "euler", "ddim") and method == "plain"

@@ -86,7 +86,10 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
         find_devices("cuda", in_this_process=False)
 
 
-def test_pytorch_is_asked_for_its_devices():
+def test_pytorch_is_asked_for_its_devices(monkeypatch):
+    """And diffusers, which takes seconds to import, is not needed for that."""
+    light = "import sys; assert 'diffusers' not in sys.modules"
+    monkeypatch.setattr(devices, "_QUERY", devices._QUERY + light)
     gpus, best = devices._query_torch()
     assert gpus >= 0 and best in ("cpu", "cuda:0", "mps")
     assert find_devices("auto", in_this_process=True) == [best]
