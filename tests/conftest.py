@@ -58,6 +58,12 @@ def golden() -> Path:
 
 
 @pytest.fixture(scope="session")
+def golden_flow() -> Path:
+    """Recordings of FlowEdit, RF-Inversion and Euler's inversion."""
+    return recordings("PIEBENCH_GOLDEN_FLOW", "golden-flow", needs="cases.json")
+
+
+@pytest.fixture(scope="session")
 def golden_flow_b() -> Path:
     """Recordings of flow-matching editors, InstaFlow and InfEdit."""
     return recordings("PIEBENCH_GOLDEN_FLOW_B", "golden-flow-b", needs="cases.json")
