@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from piebench_eval.pictures import PixelOverflow  # noqa: TC001 (pydantic reads annotations at run time)
 from piebench_eval.settings import MOVED_FIELDS, Settings
 
 if TYPE_CHECKING:
@@ -30,10 +31,11 @@ class Quirks(Settings):
     "The paper's code" is the Direct Inversion paper's repository, whose numbers Table 1 holds.
     """
 
-    pixel_overflow: Literal["clamp", "wrap"] = _quirk(
+    pixel_overflow: PixelOverflow = _quirk(
         "clamp",
         "grey levels outside 0..255: the nearest of them, or the remainder modulo 256 (bright and dark "
-        "specks), as the paper's script of edit_friendly+p2p has them",
+        "specks), as the paper's script of edit_friendly+p2p has them; min_max: each picture's levels are "
+        "stretched to 0..255, outside or not, as FlowAlign's code saves them",
     )
     count_skipped_steps: bool = _quirk(
         False,

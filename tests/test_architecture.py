@@ -29,6 +29,7 @@ PACKAGES = [
 SHARED = {
     "errors",
     "files",
+    "pictures",
     "quirks",
     "registry",
     "settings",

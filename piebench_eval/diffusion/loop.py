@@ -55,6 +55,8 @@ class EditInputs:
         source_is_inversion: for each sample, whether it is the prompt that the image is inverted with.
         guidance: guidance of both branches.
         seed: seed of each sample's noise, for inversions that draw any.
+        draws_before: how often noise of the shape of the latents has been drawn by this seed already, for the
+            posterior: inversions draw on from there.
     """
 
     latents: torch.Tensor
@@ -67,6 +69,7 @@ class EditInputs:
     source_is_inversion: Sequence[bool]
     guidance: Guidance = field(default_factory=Guidance)
     seed: int = 1234
+    draws_before: int = 0
 
 
 @dataclass(frozen=True)

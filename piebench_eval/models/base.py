@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 
 from piebench_eval.models.cache import Cache, CacheEntry
-from piebench_eval.models.decoding import GPU_BATCH, decode_with_fallback, to_host, warn
+from piebench_eval.models.decoding import GPU_BATCH, decode_with_fallback, grey_levels, to_host, warn
 from piebench_eval.models.nfe import EvaluationCounter
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.models.conditioning import Conditioning
     from piebench_eval.models.families import Family
+    from piebench_eval.pictures import GreyLevels, PixelOverflow, Posterior
 
 
 HOST = torch.device("cpu")
@@ -141,8 +142,16 @@ class DiffusionModel(ABC):
         return getattr(self.vae.config, "shift_factor", None) or 0.0, self.vae.config.scaling_factor
 
     @torch.no_grad()
-    def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-        """Encode images ``[height, width, 3]`` to the posterior mean, scaled as the denoiser expects it.
+    def encode_images(
+        self, images: Sequence[NDArray[np.uint8]], posterior: Posterior = "mean", seed: int = 0
+    ) -> torch.Tensor:
+        """Encode images to the autoencoder's posterior, scaled as the denoiser expects it.
+
+        Args:
+            images: each ``[height, width, 3]``.
+            posterior: its mean, or a sample: mean + exp(logvar / 2) noise, where diffusers clamps logvar to
+                -30 to 20 (Kingma and Welling, Auto-Encoding Variational Bayes, 2014).
+            seed: of each image's noise, the first that a generator on the CPU draws.
 
         Returns:
             Latents of shape ``[images, channels, height / 8, width / 8]``, float32.
@@ -153,26 +162,29 @@ class DiffusionModel(ABC):
         def encode() -> dict[str, torch.Tensor]:
             scaled = pixels.to(self.device).float() / 127.5 - 1
             # One by one: the autoencoder needs the most memory of all, and gains little from a batch.
-            means = [self.vae.encode(image[None]).latent_dist.mean for image in scaled]
+            posteriors = [self.vae.encode(image[None]).latent_dist for image in scaled]
+            latents = [each.mean if posterior == "mean" else _sample(each, seed) for each in posteriors]
             shift, scale = self._latent_range
-            return {"latents": (torch.cat(means) - shift) * scale}
+            return {"latents": (torch.cat(latents) - shift) * scale}
 
-        return self.cached("image", encode, {}, [pixels])["latents"]
+        determinants = {} if posterior == "mean" else {"posterior": posterior, "seed": seed}
+        return self.cached("image", encode, determinants, [pixels])["latents"]
 
     @torch.no_grad()
     def decode_latents(
         self,
         latents: torch.Tensor,
-        overflow: Literal["clamp", "wrap"] = "clamp",
+        overflow: PixelOverflow = "clamp",
         notify: Callable[[str], None] = warn,
+        whole: GreyLevels = "truncate",
     ) -> NDArray[np.uint8]:
-        """Decode latents; pixels are truncated to whole grey levels, as the reference does.
+        """Decode latents to images of whole grey levels.
 
         Args:
             latents: ``[images, 4, h, w]``.
-            overflow: grey levels outside 0..255 become the nearest of them, or the remainder
-                modulo 256.
+            overflow: see ``grey_levels``.
             notify: called with a note for the user; warns by default.
+            whole: see ``grey_levels``.
 
         Returns:
             Images of shape ``[images, 8 h, 8 w, 3]``.
@@ -182,12 +194,7 @@ class DiffusionModel(ABC):
         # One by one on a CPU, where a batch gains nothing and moves the last bits.
         batch = GPU_BATCH if self.device.type == "cuda" else 1
         pixels = decode_with_fallback(self.vae, unscaled, batch, notify)
-        grey_levels = (pixels / 2 + 0.5) * 255
-        if overflow == "clamp":
-            grey_levels = grey_levels.clamp(0, 255)
-        # By way of whole numbers: what a negative float is as uint8 depends on the processor.
-        images = grey_levels.long().bitwise_and(255).byte().permute(0, 2, 3, 1)
-        return to_host(images).numpy()
+        return to_host(grey_levels(pixels, overflow, whole).permute(0, 2, 3, 1)).numpy()
 
     def cached(
         self,
@@ -257,3 +264,13 @@ class DiffusionModel(ABC):
         output = self.denoise(latents, time, conditioning)
         self.evaluations.count(samples, output)
         return output.to(latents.dtype)
+
+
+def _sample(posterior: Any, seed: int) -> torch.Tensor:
+    """A sample ``[1, channels, h, w]`` of diffusers' ``DiagonalGaussianDistribution``.
+
+    The noise is drawn on the CPU, so that it depends on the seed alone.
+    """
+    noise = torch.randn(posterior.mean.shape, generator=torch.Generator().manual_seed(seed))
+    sample: torch.Tensor = posterior.mean + posterior.std * noise.to(posterior.mean)
+    return sample

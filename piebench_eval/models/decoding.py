@@ -13,8 +13,13 @@ from piebench_eval.models.device_errors import is_out_of_memory, release_memory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from piebench_eval.pictures import GreyLevels, PixelOverflow
+
 GPU_BATCH = 4
 """Number of images that a GPU decodes together."""
+
+_SMALLEST_RANGE = 1e-5
+"""What an image of one colour is divided by, as torchvision's ``save_image`` does."""
 
 _OVERLAPPING_TILES = 2
 """Tiles along a side, when an image does not fit as a whole."""
@@ -54,6 +59,34 @@ def decode_with_fallback(
                 decode_with_fallback(vae, part, halved, notify) if halved else _in_tiles(vae, part, notify)
             )
     return torch.cat(decoded)
+
+
+def grey_levels(
+    pixels: torch.Tensor, overflow: PixelOverflow = "clamp", whole: GreyLevels = "truncate"
+) -> torch.Tensor:
+    """Whole grey levels of decoded pixels.
+
+    Args:
+        pixels: ``[images, 3, height, width]``, about -1 to 1.
+        overflow: grey levels outside 0..255 become the nearest of them (``clamp``), or the remainder modulo
+            256 (``wrap``); or each image's lowest pixel becomes 0, and its highest 255 (``min_max``).
+        whole: levels are truncated, as Stable Diffusion 1.x's reference scripts do, or rounded half to even,
+            as diffusers does.
+
+    Returns:
+        ``[images, 3, height, width]``, uint8.
+    """
+    if overflow == "min_max":
+        lowest, highest = pixels.amin(dim=(1, 2, 3), keepdim=True), pixels.amax(dim=(1, 2, 3), keepdim=True)
+        levels = (pixels - lowest) / (highest - lowest).clamp(min=_SMALLEST_RANGE) * 255
+    else:
+        levels = (pixels / 2 + 0.5) * 255
+    if overflow == "clamp":
+        levels = levels.clamp(0, 255)
+    if whole == "round":
+        levels = levels.round()
+    # By way of whole numbers: what a negative float is as uint8 depends on the processor.
+    return levels.long().bitwise_and(255).byte()
 
 
 def _in_tiles(vae: Any, latent: torch.Tensor, notify: Callable[[str], None]) -> torch.Tensor:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from piebench_eval.data.images import ImageLoader  # noqa: TC001 (pydantic reads annotations at run time)
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
+from piebench_eval.pictures import GreyLevels, Posterior  # noqa: TC001 (likewise)
 from piebench_eval.quirks import Quirks, without_effect
 from piebench_eval.settings import Settings
 
@@ -68,7 +69,7 @@ class CommonSettings(Settings):
     seed: int = Field(
         default=1234,
         ge=0,
-        description="seed of each sample's noise, where an inversion draws any",
+        description="seed of each sample's noise, where an inversion or the posterior draws any",
     )
     resolution: int | None = Field(default=None, ge=8, description="side in pixels; the model's own if empty")
     image_loader: ImageLoader = Field(
@@ -77,6 +78,16 @@ class CommonSettings(Settings):
         "shorter_side: bilinear, not cropped; resize: PIL's filter, aspect ratio lost; resize_bilinear: so "
         "with PIL's bilinear filter; crop_to_multiple: in its own size, cut at the bottom and right to "
         "multiples of what the model takes",
+    )
+    posterior: Posterior = Field(
+        default="mean",
+        description="what a picture is encoded to: the mean of the autoencoder's posterior, or a sample by "
+        "the seed's first noise",
+    )
+    grey_levels: GreyLevels = Field(
+        default="truncate",
+        description="whole grey levels of an edit: truncate as Stable Diffusion 1.x's reference scripts, or "
+        "round as diffusers",
     )
     output_resolution: int | None = Field(
         default=None,
@@ -115,6 +126,8 @@ LATER_SETTINGS: dict[str, Any] = {
     "timesteps": None,
     "source_guidance": None,
     "guidance_policy": "auto",
+    "posterior": "mean",
+    "grey_levels": "truncate",
     "inversion.evaluate_at": "next",
     "inversion.refinements": 0,
     "inversion.solver": "euler",

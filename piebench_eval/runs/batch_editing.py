@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.loop import EditInputs
     from piebench_eval.methods.base import Prompts
     from piebench_eval.models.base import DiffusionModel
+    from piebench_eval.pictures import Posterior
     from piebench_eval.recipes.combination import Combination, CommonSettings
 
 
@@ -79,12 +81,15 @@ def edit_batch(
             "use --precision fp32 or bf16, or a lower --guidance"
         )
     decoding_notes: list[str] = []
-    images = model.decode_latents(latents, combination.common.quirks.pixel_overflow, decoding_notes.append)
+    common = combination.common
+    images = model.decode_latents(
+        latents, common.quirks.pixel_overflow, decoding_notes.append, common.grey_levels
+    )
     seconds = (time.perf_counter() - started) / len(samples)
     return [
         EditResult(
             sample=sample,
-            image=_as_saved(images[place], sample, combination.common),
+            image=_as_saved(images[place], sample, common),
             latents=latents[place],
             seconds=seconds,
             nfe_forward=model.evaluations.forward[place],
@@ -124,6 +129,7 @@ def edit_latents(
         plan_guidance(model, common),
         common.seed,
         read,
+        common.posterior,
     )
     inverted = inversion.invert(model, inputs, schedule, combination.inversion_settings)
     prepared = method.prepare(samples, model, common.steps, combination.method_settings)
@@ -142,6 +148,7 @@ def encode_inputs(
     guidance: Guidance | None = None,
     seed: int = 1234,
     read: Callable[[Path], NDArray[np.uint8]] = read_image,
+    posterior: Posterior = "mean",
 ) -> EditInputs:
     """Load and encode images and prompts of a batch.
 
@@ -154,6 +161,7 @@ def encode_inputs(
         guidance: see ``EditInputs``.
         seed: see ``EditInputs``.
         read: reads an image file; from disk by default.
+        posterior: see ``DiffusionModel.encode_images``; a sample is the seed's first draw.
 
     Raises:
         PiebenchError: images that the loader leaves in different sizes, or in one that does not divide.
@@ -161,7 +169,9 @@ def encode_inputs(
     texts = prompts or [prompts_of_sample(sample, None) for sample in samples]
     images = _load_batch(samples, resolution, loader, read, _size_divisor(model))
     size = images[0].shape[:2]
-    return embed_inputs(model, model.encode_images(images), texts, size, guidance or Guidance(), seed)
+    latents = model.encode_images(images, posterior, seed)
+    inputs = embed_inputs(model, latents, texts, size, guidance or Guidance(), seed)
+    return inputs if posterior == "mean" else replace(inputs, draws_before=1)
 
 
 def _load_batch(
