@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.diffusion.rows import Branch, SourceReads
 from piebench_eval.errors import PiebenchError
-from piebench_eval.models.attention import controlled_attention, plain_attention, unet_attention_layers
+from piebench_eval.models.attention import attention_layers, controlled_attention, plain_attention
 from piebench_eval.models.compile import uncompiled
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.diffusion.rows import RowBatch
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.models.attention import AttentionLayer
@@ -55,6 +56,9 @@ class AttentionController:
     def __init__(self, num_samples: int):
         self.num_samples = num_samples
 
+    def begin_edit(self, inverted: InversionResult) -> None:
+        """Note what the edit begins from; called once, before the first step."""
+
     def source_reads(self, step: int) -> Sequence[SourceReads]:
         """What the method reads of the source in a step, for each sample."""
         return [SourceReads()] * self.num_samples
@@ -93,7 +97,8 @@ class AttentionController:
         """Return the target's (guided) output of the model, before it is followed.
 
         Args:
-            latents: the target latents that it was predicted for ``[samples, 4, h, w]``.
+            latents: the target latents that it was predicted for ``[samples, 4, h, w]``, without what an
+                inversion adds to them there.
             output: what the model predicts, under guidance, same shape.
             schedule: the noise schedule, which knows what an output means.
             level: the level that the step leads from.
@@ -135,7 +140,7 @@ def controlled(
             stack.enter_context(uncompiled(denoiser, name))
             handle = module.register_forward_hook(partial(_pass_output, controller, name))
             stack.callback(handle.remove)
-        layers = unet_attention_layers(denoiser, latent_shape)
+        layers = attention_layers(denoiser, latent_shape)
         stack.enter_context(controlled_attention(denoiser, controller, layers))
         yield
 

@@ -86,6 +86,8 @@ class InversionResult:
         offsets: what both branches add to their steps ``[steps, samples, channels, h, w]``, likewise; nothing
             if None. Where the source is at given latents s, the offset s_k - S(s_{k + 1}) of the solver's
             step S makes its branch retrace them (noise maps of edit-friendly DDPM inversion, for example).
+        input_offsets: what is added to the latents of both branches where the model is evaluated, stage by
+            stage ``[steps, samples, stages, channels, h, w]``, likewise; nothing if None.
         retraces_by_rows: where a step computes the source's rows for the method anyway, the offset is taken
             from them, not from ``offsets``: then rounding errors of the branches cancel, which a call with
             other rows makes differently.
@@ -99,6 +101,7 @@ class InversionResult:
     source_mode: Literal["fixed", "sampled", "replayed"]
     uncond_embeds: Sequence[Conditioning] | None = None
     offsets: torch.Tensor | None = None
+    input_offsets: torch.Tensor | None = None
     retraces_by_rows: bool = False
     solver: Solver = DETERMINISTIC
     uncond_embeds_are_source: Sequence[bool] | None = None
@@ -108,6 +111,15 @@ class InversionResult:
     def steps(self) -> int:
         """Number of steps from the start of sampling to the image."""
         return len(self.trajectory) - 1
+
+    def source_step(self, level: int) -> torch.Tensor:
+        """How far the model's own output takes the source from a level to the one below it.
+
+        Its offset is left out. Where the source is at the trajectory, this is what the solver makes of the
+        output; ``[samples, channels, h, w]``.
+        """
+        way = self.trajectory[level - 1] - self.trajectory[level]
+        return way if self.offsets is None else way - self.offsets[level - 1]
 
 
 @torch.no_grad()
@@ -135,9 +147,11 @@ def edit(
     known = _source_is_known(inverted, controller)
     rows_of_steps = list(zip(*plan_edit(inputs, inverted, controller, first_step), strict=True))
     latents = dict.fromkeys(_branches(controller), inverted.trajectory[-1])
+    previous: dict[Branch, torch.Tensor | None] = dict.fromkeys(latents)
     latent_shape = (inputs.latents.shape[-2], inputs.latents.shape[-1])
     # Steps with the same rows share their indices.
     batches = {planned: RowBatch.of_step(planned, inputs.latents.device) for planned in rows_of_steps}
+    controller.begin_edit(inverted)
     with controlled(model.denoiser, controller, latent_shape):
         for step, rows_of_samples in enumerate(rows_of_steps, start=first_step):
             level = first_step + inverted.steps - step
@@ -149,13 +163,15 @@ def edit(
             retraced = _retraced_by_rows(inputs, inverted, controller, rows_of_samples)
             moving[Branch.SOURCE] = sorted({*moving[Branch.SOURCE], *retraced})
             steps = {
-                branch: BranchStep(inverted.solver, schedule, level, latents[branch], moving[branch])
+                branch: BranchStep(
+                    inverted.solver, schedule, level, latents[branch], moving[branch], previous[branch]
+                )
                 for branch in latents
             }
             embeddings = _embeddings(inputs, inverted, level)
-            for stage in range(inverted.solver.stages):
+            for stage in range(inverted.solver.stages_at(level, inverted.steps)):
                 controller.begin_step(step, rows, latent_shape, stage)
-                output = _predict(model, steps, rows, embeddings)
+                output = _predict(model, steps, rows, embeddings, _input_offset(inverted, level, stage))
                 outputs = _guided_outputs(output, rows, moving, controller, inputs.guidance)
                 outputs[Branch.TARGET] = controller.after_prediction(
                     steps[Branch.TARGET].latents, outputs[Branch.TARGET], schedule, level
@@ -164,6 +180,8 @@ def edit(
                     steps[branch].follow(of_branch)
             offsets = _offsets(inverted, level, steps[Branch.SOURCE].latents, retraced)
             latents = {branch: of_branch.ended(offsets) for branch, of_branch in steps.items()}
+            if inverted.solver.keeps_output:
+                previous = {branch: of_branch.output for branch, of_branch in steps.items()}
             if known:
                 latents[Branch.SOURCE] = inverted.trajectory[level - 1]
             latents[Branch.TARGET] = controller.end_step(step, latents)
@@ -177,19 +195,31 @@ class BranchStep:
         latents: where the model is evaluated next ``[samples, channels, h, w]``; in the end, those of the
             level below. Samples that do not move stay where they are.
         timestep: the model's time there.
+        output: what was followed last, same shape, if the solver keeps it; of samples that do not move,
+            whatever it was before.
     """
 
     def __init__(
-        self, solver: Solver, schedule: Schedule, level: int, latents: torch.Tensor, moving: list[int]
+        self,
+        solver: Solver,
+        schedule: Schedule,
+        level: int,
+        latents: torch.Tensor,
+        moving: list[int],
+        previous: torch.Tensor | None = None,
     ):
-        self.latents = latents
-        self._moving = moving
-        self._walk = solver.step(schedule, take(latents, moving), level)
+        self.latents, self.output = latents, previous
+        self._moving, self._keeps_output = moving, solver.keeps_output
+        kept = None if previous is None else take(previous, moving)
+        self._walk = solver.walk(schedule, take(latents, moving), level, kept)
         at, self.timestep = next(self._walk)
         self._move(at)
 
     def follow(self, output: torch.Tensor) -> None:
         """Go on along the (guided) output of the samples that move."""
+        if self._keeps_output:
+            before = self.latents if self.output is None else self.output
+            self.output = self._with_moving(before, output)
         try:
             at, self.timestep = self._walk.send(output)
         except StopIteration as end:
@@ -203,11 +233,16 @@ class BranchStep:
         return self.latents
 
     def _move(self, latents: torch.Tensor) -> None:
-        if len(self._moving) == len(self.latents):
-            self.latents = latents
-        elif self._moving:
-            index = device_index(self._moving, latents.device)
-            self.latents = self.latents.index_copy(0, index, latents)
+        self.latents = self._with_moving(self.latents, latents)
+
+    def _with_moving(self, of_all: torch.Tensor, of_moving: torch.Tensor) -> torch.Tensor:
+        """Values of all samples ``[samples, ...]`` with those of the samples that move replaced."""
+        if len(self._moving) == len(of_all):
+            return of_moving
+        if not self._moving:
+            return of_all
+        index = device_index(self._moving, of_all.device)
+        return of_all.index_copy(0, index, of_moving)
 
 
 def _retraced_by_rows(
@@ -255,6 +290,11 @@ def _offsets(
     return inverted.offsets[level - 1].index_copy(0, index, take(found, retraced))
 
 
+def _input_offset(inverted: InversionResult, level: int, stage: int) -> torch.Tensor | None:
+    """What is added to the latents of both branches at an evaluation in the step from a level."""
+    return None if inverted.input_offsets is None else inverted.input_offsets[level - 1][:, stage]
+
+
 def plan_edit(
     inputs: EditInputs,
     inverted: InversionResult,
@@ -266,14 +306,17 @@ def plan_edit(
     steps = range(first_step, first_step + inverted.steps)
     reads = zip(*(controller.source_reads(step) for step in steps), strict=True)
     mutual = zip(*(controller.mutual_reads(step) for step in steps), strict=True)
+    levels = reversed(range(1, inverted.steps + 1))
+    stages = [inverted.solver.stages_at(level, inverted.steps) for level in levels]
     return [
         plan_rows(
             reads_of_sample,
             known,
             _guided_branches(inputs.guidance, controller),
             uncond_is_cond,
-            inverted.solver.stages,
+            stages,
             mutual_reads,
+            inverted.solver.keeps_output,
         )
         for reads_of_sample, mutual_reads, uncond_is_cond in zip(
             reads, mutual, _source_uncond_is_cond(inputs, inverted), strict=True
@@ -331,11 +374,15 @@ def _predict(
     steps: Mapping[Branch, BranchStep],
     rows: RowBatch,
     embeddings: Mapping[Row, Conditioning],
+    input_offset: torch.Tensor | None,
 ) -> torch.Tensor:
     """Call the model on all rows of a step, where their branches are."""
     kinds = rows.samples_by_row.items()
+    at = {branch: of_branch.latents for branch, of_branch in steps.items()}
+    if input_offset is not None:
+        at = {branch: latents + input_offset for branch, latents in at.items()}
     return model.predict(
-        torch.cat([take(steps[row.branch].latents, samples) for row, samples in kinds]),
+        torch.cat([take(at[row.branch], samples) for row, samples in kinds]),
         steps[Branch.TARGET].timestep,
         Conditioning.cat([embeddings[row].take(samples) for row, samples in kinds]),
         rows.owners,

@@ -84,8 +84,9 @@ def invert_ode(
     evaluate_at: Literal["next", "own"] = "next",
     refinements: int = 0,
     solver: Solver = DETERMINISTIC,
+    levels: int | None = None,
 ) -> torch.Tensor:
-    """Invert images to noise: the step of DDIM (section 4.3), Euler or the midpoint rule, reversed.
+    """Invert images to noise: the step of DDIM (section 4.3), or of a solver along a flow, reversed.
 
     The output for the step from level k - 1 to k is predicted on the latent of level k - 1: the approximation
     that makes the inversion inexact. Refinements predict it as sampling would, from the latent of level k
@@ -101,22 +102,22 @@ def invert_ode(
         evaluate_at: the model's time at that latent: of the ``next`` level, k, or of its ``own``.
         refinements: fixed-point iterations per step; each has as many evaluations as a step.
         solver: how sampling steps; one that has an inverse.
+        levels: up to which level; to the schedule's last if None.
 
     Returns:
-        The trajectory ``[steps + 1, samples, channels, h, w]``, from level 0 (the image) to level N.
+        The trajectory ``[levels + 1, samples, channels, h, w]``, from level 0 (the image) on.
     """
 
     def predict(at: torch.Tensor, time: float) -> torch.Tensor:
         return predict_guided(model, at, time, cond, uncond, guidance)
 
-    assert solver.inverse is not None
-    trajectory = [latents]
-    for k in range(1, schedule.steps + 1):
+    trajectory, output = [latents], None
+    for k in range(1, (schedule.steps if levels is None else levels) + 1):
         time = schedule.timestep(k if evaluate_at == "next" else k - 1)
         z = trajectory[-1]
-        found, _ = follow(solver.inverse(schedule, z, k, time), predict)
+        found, output = follow(solver.inverse_walk(schedule, z, k, time, output), predict)
         for _ in range(refinements):
-            _, output = follow(solver.step(schedule, found, k), predict)
+            _, output = follow(solver.walk(schedule, found, k), predict)
             found = schedule.inverse_step(z, output, k)
         trajectory.append(found)
     return torch.stack(trajectory)
@@ -150,7 +151,8 @@ def sample_ode(
     def predict(at: torch.Tensor, time: float) -> torch.Tensor:
         return predict_guided(model, at, time, cond, uncond, guidance)
 
-    trajectory = [noise]
+    trajectory, output = [noise], None
     for k in reversed(range(1, schedule.steps + 1)):
-        trajectory.append(follow(solver.step(schedule, trajectory[-1], k), predict)[0])
+        latents, output = follow(solver.walk(schedule, trajectory[-1], k, output), predict)
+        trajectory.append(latents)
     return torch.stack(trajectory[::-1])

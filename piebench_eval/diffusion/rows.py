@@ -99,8 +99,9 @@ def plan_rows(
     source_known: bool,
     guided: GuidedBranches,
     source_uncond_is_cond: bool = False,
-    stages: int = 1,
+    stages: Sequence[int] = (),
     mutual_reads: Sequence[SourceReads] = (),
+    keeps_output: bool = False,
 ) -> list[StepRows]:
     """Decide, for one sample, which rows each step of the edit loop computes.
 
@@ -117,15 +118,18 @@ def plan_rows(
         source_known: the inversion says where the source latent is at every step.
         guided: the branches whose unconditional rows count.
         source_uncond_is_cond: the source's unconditional conditioning is its conditional one.
-        stages: evaluations in a step. After the first, a source that is read is where its own output leads,
-            even if its latents are known at the levels.
+        stages: evaluations in each step; one if empty. After the first, a source that is read is where its
+            own output leads, even if its latents are known at the levels.
         mutual_reads: what the method reads of the mutual branch, step by step; nothing if empty.
+        keeps_output: a step goes on from the output of the step before, so that a branch moves in all steps
+            up to the last in which it is read.
 
     >>> plan = plan_rows([SourceReads(cond=True), SourceReads()], True, GuidedBranches(True, True))
     >>> [len(step.rows) for step in plan]
     [3, 2]
     """
-    mutual = _plan_mutual(mutual_reads, guided, stages) or [_NO_MUTUAL] * len(reads)
+    several = [count > 1 or keeps_output for count in stages] or [keeps_output] * len(reads)
+    mutual = _plan_mutual(mutual_reads, guided, several) or [_NO_MUTUAL] * len(reads)
     reads = [
         SourceReads(read.uncond, read.cond or Row.MUTUAL_COND in rows, read.latent)
         for read, (rows, _) in zip(reads, mutual, strict=True)
@@ -134,7 +138,8 @@ def plan_rows(
     plan = []
     for step, (read, (of_mutual, moves_mutual)) in enumerate(zip(reads, mutual, strict=True)):
         moves_source = not source_known and (read.latent or read_from[step + 1])
-        moves_source = moves_source or (stages > 1 and (read.uncond or read.cond))
+        moves_source = moves_source or (several[step] and (read.uncond or read.cond))
+        moves_source = moves_source or (keeps_output and read_from[step + 1])
         mutual_uncond = Row.MUTUAL_UNCOND in of_mutual
         reads_uncond = (read.uncond and guided.target) or (moves_source and guided.source) or mutual_uncond
         rows = {Row.TARGET_COND, *of_mutual}
@@ -152,13 +157,13 @@ _NO_MUTUAL: tuple[frozenset[Row], bool] = (frozenset(), False)
 
 
 def _plan_mutual(
-    reads: Sequence[SourceReads], guided: GuidedBranches, stages: int
+    reads: Sequence[SourceReads], guided: GuidedBranches, several: Sequence[bool]
 ) -> list[tuple[frozenset[Row], bool]]:
     """The mutual branch's rows in each step, and whether it moves."""
     plan = []
     for step, read in enumerate(reads):
         moves = read.latent or any(any(later) for later in reads[step + 1 :])
-        moves = moves or (stages > 1 and any(read))
+        moves = moves or (several[step] and any(read))
         rows = {Row.MUTUAL_COND} if moves or read.cond else set()
         if (moves and guided.source) or read.uncond:
             rows.add(Row.MUTUAL_UNCOND)

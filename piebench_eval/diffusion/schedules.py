@@ -58,6 +58,10 @@ class Schedule(ABC):
         """The image that an output of the model implies for latents of a level, same shape."""
 
     @abstractmethod
+    def implied_output(self, latents: torch.Tensor, image: torch.Tensor, level: int) -> torch.Tensor:
+        """The output for latents of a level that would predict an image: ``predicted_image`` reversed."""
+
+    @abstractmethod
     def step(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
         """Take latents from a level to the one below it, along the model's output of the same shape."""
 
@@ -97,6 +101,10 @@ class DDIMSchedule(Schedule):
     def predicted_image(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
         """As in ``Schedule`` (Song et al., equation 9)."""
         return _predicted_image(latents, output, self.alphas[level])
+
+    def implied_output(self, latents: torch.Tensor, image: torch.Tensor, level: int) -> torch.Tensor:
+        """As in ``Schedule``: the noise between them."""
+        return (latents - self.signal(level) * image) / (1 - self.alphas[level]) ** 0.5
 
     def step(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
         """As in ``Schedule``: equation 12 with eta 0."""
@@ -151,6 +159,11 @@ class FlowSchedule(Schedule):
         """As in ``Schedule``: the straight line's end."""
         return self._move(latents, output, self.sigmas[level], 0.0)
 
+    def implied_output(self, latents: torch.Tensor, image: torch.Tensor, level: int) -> torch.Tensor:
+        """As in ``Schedule``: the velocity of the line between them."""
+        way = latents - image if self.towards == "noise" else image - latents
+        return way / self.sigmas[level]
+
     def step(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
         """As in ``Schedule``."""
         return self._move(latents, output, self.sigmas[level], self.sigmas[level - 1])
@@ -162,6 +175,15 @@ class FlowSchedule(Schedule):
     def consistency_mean(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
         """As in ``Schedule``."""
         return (1 - self.sigmas[level - 1]) * self.predicted_image(latents, output, level)
+
+    def time_of(self, sigma: float) -> float:
+        """The model's time at a share of noise: 1000 times that, as at all levels."""
+        return 1000 * sigma
+
+    def velocity(self, latents: torch.Tensor, noise: torch.Tensor, sigma: float) -> torch.Tensor:
+        """The velocity of the line from latents with a share of noise to noise alone, same shape."""
+        way = noise - latents if self.towards == "noise" else latents - noise
+        return way / (1 - sigma)
 
     def between(self, level: int) -> FlowSchedule:
         """The schedule of two half steps between a level and the one below it, for solvers of two stages."""
@@ -249,6 +271,30 @@ def lcm_schedule(
     original = [k * stride - 1 for k in range(LCM_STEPS, 0, -1)]
     timesteps = timesteps or [original[i * LCM_STEPS // steps] for i in range(steps)]
     return ddim_schedule(alphas_cumprod, steps, set_alpha_to_one=True, timesteps=timesteps)
+
+
+def shifted_flow_schedule(steps: int, shift: float) -> FlowSchedule:
+    """Sigmas moved towards the noise, as those of Stable Diffusion 3 (Esser et al., 2024, equation 23).
+
+    With f(u) = shift u / (1 + (shift - 1) u), sigmas are f of evenly spaced numbers from 1 to f(1/1000), both
+    included: diffusers' ``FlowMatchEulerDiscreteScheduler`` shifts the smallest one twice. Below it is 0, so
+    that the last step is a short one.
+
+    Args:
+        steps: number of sampling steps.
+        shift: of the scheduler's configuration, 3 for Stable Diffusion 3.
+
+    >>> [round(sigma, 4) for sigma in shifted_flow_schedule(5, 3.0).sigmas]
+    [0.0, 0.0089, 0.503, 0.7511, 0.9004, 1.0]
+    """
+
+    def shifted(share: float) -> float:
+        return shift * share / (1 + (shift - 1) * share)
+
+    smallest = shifted(1 / 1000)
+    gap = (1 - smallest) / max(1, steps - 1)
+    sigmas = [0.0, *(shifted(1 - k * gap) for k in reversed(range(steps)))]
+    return FlowSchedule(tuple(1000 * sigma for sigma in sigmas[1:]), tuple(sigmas))
 
 
 def uniform_flow_schedule(steps: int, towards: Literal["noise", "image"] = "noise") -> FlowSchedule:

@@ -39,12 +39,47 @@ class Solver:
             whole step is taken along the output that it is sent last.
         inverse: the same from the level below up to ``level``: ``(schedule, latents, level, time)``, with
             the model's time at the first evaluation. None where a step adds noise.
+        keeps_output: ``step`` has one more argument, the output that was sent last in the step before; None
+            in the first of a walk's steps.
+        inverse_keeps_output: so has ``inverse``.
+        first_stages: evaluations in the first step, if others than ``stages``.
+        one_stage_from: steps from this level and those below it have one evaluation.
     """
 
     name: str
     stages: int
     step: _Step
     inverse: _InverseStep | None = None
+    keeps_output: bool = False
+    inverse_keeps_output: bool = False
+    first_stages: int | None = None
+    one_stage_from: int = 0
+
+    def stages_at(self, level: int, start: int) -> int:
+        """Evaluations in the step from ``level``, of a walk down that starts at the level ``start``."""
+        if level <= self.one_stage_from:
+            return 1
+        return self.first_stages or self.stages if level == start else self.stages
+
+    def walk(
+        self, schedule: Schedule, latents: torch.Tensor, level: int, previous: torch.Tensor | None = None
+    ) -> Walk:
+        """Begin a step from ``level``; ``previous`` is the output that was sent last in the step before."""
+        return self.step(schedule, latents, level, *([previous] if self.keeps_output else ()))
+
+    def inverse_walk(
+        self,
+        schedule: Schedule,
+        latents: torch.Tensor,
+        level: int,
+        time: float,
+        previous: torch.Tensor | None = None,
+    ) -> Walk:
+        """Begin a step up to ``level``, see ``inverse``; ``previous`` as in ``walk``."""
+        assert self.inverse is not None, f"{self.name} has no inverse"
+        return self.inverse(
+            schedule, latents, level, time, *([previous] if self.inverse_keeps_output else ())
+        )
 
 
 def deterministic(schedule: Schedule, latents: torch.Tensor, level: int) -> Walk:
@@ -87,7 +122,108 @@ def inverse_midpoint(schedule: FlowSchedule, latents: torch.Tensor, level: int, 
     return schedule.inverse_step(latents, middle, level)
 
 
+def reusing_midpoint(
+    schedule: FlowSchedule, latents: torch.Tensor, level: int, previous: torch.Tensor | None
+) -> Walk:
+    """The midpoint rule, its half step along the step before's middle velocity (Deng et al., FireFlow)."""
+    halves = schedule.between(level)
+    if previous is None:
+        previous = yield latents, halves.timestep(2)
+    middle = yield halves.step(latents, previous, 2), halves.timestep(1)
+    return schedule.step(latents, middle, level)
+
+
+def inverse_reusing_midpoint(
+    schedule: FlowSchedule, latents: torch.Tensor, level: int, time: float, previous: torch.Tensor | None
+) -> Walk:
+    """The same upwards."""
+    halves = schedule.between(level)
+    if previous is None:
+        previous = yield latents, time
+    middle = yield halves.inverse_step(latents, previous, 1), halves.timestep(1)
+    return schedule.inverse_step(latents, middle, level)
+
+
+def inverse_predicted(
+    schedule: Schedule, latents: torch.Tensor, level: int, time: float, previous: torch.Tensor | None
+) -> Walk:
+    """Uni-Inv: evaluated where the last velocity would lead (Jiao et al., 2025)."""
+    if previous is None:
+        previous = yield latents, time
+    output = yield schedule.inverse_step(latents, previous, level), schedule.timestep(level)
+    return schedule.inverse_step(latents, output, level)
+
+
+def inverse_predicted_from_zero(
+    schedule: Schedule, latents: torch.Tensor, level: int, time: float, previous: torch.Tensor | None
+) -> Walk:
+    """The same, with a velocity of zero before the first step."""
+    at = latents if previous is None else schedule.inverse_step(latents, previous, level)
+    output = yield at, schedule.timestep(level)
+    return schedule.inverse_step(latents, output, level)
+
+
+def averaged(stages: int, one_stage_from: int) -> Solver:
+    """The schedule's own step along a mean of outputs, as FlowEdit's over several draws of noise.
+
+    All are asked for at the step's beginning: what tells them apart is an inversion's ``input_offsets``.
+
+    Args:
+        stages: how many outputs.
+        one_stage_from: the level from which steps take one output.
+    """
+
+    def step(schedule: Schedule, latents: torch.Tensor, level: int) -> Walk:
+        outputs = []
+        for _ in range(1 if level <= one_stage_from else stages):
+            outputs.append((yield latents, schedule.timestep(level)))
+        return schedule.step(latents, sum(outputs[1:], outputs[0]) / len(outputs), level)
+
+    return Solver(f"averaged_{stages}", stages, step, one_stage_from=one_stage_from)
+
+
+def aligned(weight: float) -> Solver:
+    """The schedule's own step, less a share of the predicted image (FlowAlign, Kim et al., 2025).
+
+    What is taken from the target's step and given back by the source's offset is a pull of the target's
+    predicted image to the source's.
+
+    Args:
+        weight: the share.
+    """
+
+    def step(schedule: Schedule, latents: torch.Tensor, level: int) -> Walk:
+        output = yield latents, schedule.timestep(level)
+        image = schedule.predicted_image(latents, output, level)
+        return schedule.step(latents, output, level) - weight * image
+
+    return Solver(f"aligned_{weight}", 1, step)
+
+
 DETERMINISTIC = Solver("deterministic", 1, deterministic, inverse_deterministic)
 ANCESTRAL = Solver("ancestral", 1, ancestral)  # type: ignore[arg-type]
 CONSISTENCY = Solver("consistency", 1, consistency)
 MIDPOINT = Solver("midpoint", 2, midpoint, inverse_midpoint)  # type: ignore[arg-type]
+FIREFLOW = Solver(
+    "fireflow",
+    1,
+    reusing_midpoint,  # type: ignore[arg-type]
+    inverse_reusing_midpoint,  # type: ignore[arg-type]
+    keeps_output=True,
+    inverse_keeps_output=True,
+    first_stages=2,
+)
+UNI_INV = Solver(
+    "uni_inv",
+    1,
+    deterministic,
+    inverse_predicted,  # type: ignore[arg-type]
+    inverse_keeps_output=True,
+)
+UNI_INV_FROM_ZERO = Solver(
+    "uni_inv_from_zero",
+    1,
+    deterministic,
+    inverse_predicted_from_zero,  # type: ignore[arg-type]
+    inverse_keeps_output=True,
+)

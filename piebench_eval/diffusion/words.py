@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def token_ids(prompt: str, tokenizer: Any) -> list[int]:
-    """Token ids with start and end, truncated to the tokenizer's length."""
-    return tokenizer(prompt, truncation=True, max_length=tokenizer.model_max_length).input_ids
+def token_ids(prompt: str, tokenizer: Any, length: int | None = None) -> list[int]:
+    """Token ids with start and end, truncated to a length, or to the tokenizer's."""
+    return tokenizer(prompt, truncation=True, max_length=length or tokenizer.model_max_length).input_ids
 
 
-def same_text(prompt: str, other: str, tokenizer: Any) -> bool:
+def same_text(prompt: str, other: str, tokenizer: Any, length: int | None = None) -> bool:
     """Whether two prompts are the same to the text encoder: equal tokens, as far as it reads."""
-    return token_ids(prompt, tokenizer) == token_ids(other, tokenizer)
+    return token_ids(prompt, tokenizer, length) == token_ids(other, tokenizer, length)
 
 
 def is_truncated(prompt: str, tokenizer: Any) -> bool:

@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.ddim import TrajectorySettings, ddim_trajectory
+from piebench_eval.inversions.trajectory import (
+    FlowSolver,
+    TrajectorySettings,
+    flow_solver,
+    inverted_trajectory,
+)
 
 if TYPE_CHECKING:
+    from typing import Self
+
     import torch
 
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
@@ -25,6 +32,17 @@ class DirectSettings(TrajectorySettings):
     interval: int = Field(
         default=1, ge=1, description="the offset is added in one of so many steps, from the first"
     )
+    solver: FlowSolver = Field(
+        default="euler",
+        description="along a flow, of the inversion and of both branches' steps; the published codes of the "
+        "others go with evaluate_at=own",
+    )
+
+    @model_validator(mode="after")
+    def _refinements_are_of_single_steps(self) -> Self:
+        if self.refinements and self.solver == "fireflow":
+            raise ValueError("refinements: fireflow's steps go on from one another; set refinements=0")
+        return self
 
     def offset_weight(self, index: int) -> float:
         """The weight of the offset in a step, counted from the noise: 1 adds all of it, 0 nothing."""
@@ -41,9 +59,10 @@ def direct(
     """
     from piebench_eval.diffusion.loop import InversionResult
 
-    trajectory = ddim_trajectory(model, inputs, schedule, settings)
+    solver = flow_solver(settings.solver)
+    trajectory = inverted_trajectory(model, inputs, schedule, settings, solver)
     if all(settings.offset_weight(index) == 1 for index in range(schedule.steps)):
-        return InversionResult(trajectory, "fixed")
+        return InversionResult(trajectory, "fixed", solver=solver)
 
     def sample() -> dict[str, torch.Tensor]:
         return {"latents": sample_with_offsets(model, inputs, trajectory, schedule, settings)}
@@ -54,7 +73,8 @@ def direct(
         "settings": settings.model_dump(),  # apart: they have a guidance too, the inversion's
     }
     tensors = [trajectory.transpose(0, 1), *inputs.source_embeds.parts, *inputs.uncond_embeds.parts]
-    return InversionResult(model.cached("direct", sample, determinants, tensors, axis=1)["latents"], "fixed")
+    latents = model.cached("direct", sample, determinants, tensors, axis=1)["latents"]
+    return InversionResult(latents, "fixed", solver=solver)
 
 
 def sample_with_offsets(
@@ -80,18 +100,20 @@ def sample_with_offsets(
     """
     import torch
 
-    from piebench_eval.diffusion.ode import predict_guided
+    from piebench_eval.diffusion.ode import follow, predict_guided
 
-    zs = [trajectory[-1]]
-    for index, k in enumerate(reversed(range(1, schedule.steps + 1))):
-        z_star, a = trajectory[k - 1], settings.offset_weight(index)
-        if a == 1:  # whatever the step, the sum is z*
-            zs.append(z_star)
-            continue
+    def predict(at: torch.Tensor, time: float) -> torch.Tensor:
         texts = inputs.source_embeds, inputs.uncond_embeds
         with torch.no_grad():
-            output = predict_guided(model, zs[-1], schedule.timestep(k), *texts, inputs.guidance)
-        z = schedule.step(zs[-1], output, k)
+            return predict_guided(model, at, time, *texts, inputs.guidance)
+
+    solver, zs, output = flow_solver(settings.solver), [trajectory[-1]], None
+    for index, k in enumerate(reversed(range(1, schedule.steps + 1))):
+        z_star, a = trajectory[k - 1], settings.offset_weight(index)
+        if a == 1 and not solver.keeps_output:  # whatever the step, the sum is z*
+            zs.append(z_star)
+            continue
+        z, output = follow(solver.walk(schedule, zs[-1], k, output), predict)
         zs.append(z + a * (z_star - z))
     return torch.stack(zs[::-1])
 

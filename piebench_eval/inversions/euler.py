@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.ddim import TrajectorySettings, ddim_trajectory
+from piebench_eval.inversions.trajectory import TrajectorySettings, flow_solver, inverted_trajectory
 
 if TYPE_CHECKING:
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
@@ -34,10 +34,9 @@ def euler(
     other. ``docs/inversion-study.md`` has the errors that remain, step count by step count.
     """
     from piebench_eval.diffusion.loop import InversionResult
-    from piebench_eval.diffusion.solvers import DETERMINISTIC, MIDPOINT
 
-    solver = MIDPOINT if settings.solver == "midpoint" else DETERMINISTIC
-    trajectory = ddim_trajectory(model, inputs, schedule, settings, solver)
+    solver = flow_solver(settings.solver)
+    trajectory = inverted_trajectory(model, inputs, schedule, settings, solver)
     return InversionResult(trajectory, "sampled", solver=solver)
 
 

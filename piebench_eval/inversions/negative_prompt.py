@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.ddim import TrajectorySettings, ddim_trajectory
+from piebench_eval.inversions.trajectory import TrajectorySettings, inverted_trajectory
 
 if TYPE_CHECKING:
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
@@ -27,7 +27,7 @@ def negative_prompt(
     """
     from piebench_eval.diffusion.loop import InversionResult
 
-    trajectory = ddim_trajectory(model, inputs, schedule, settings)
+    trajectory = inverted_trajectory(model, inputs, schedule, settings)
     prompts = [inputs.inversion_embeds] * schedule.steps
     return InversionResult(
         trajectory, "sampled", uncond_embeds=prompts, uncond_embeds_are_source=inputs.source_is_inversion

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.ddim import TrajectorySettings, ddim_trajectory
+from piebench_eval.inversions.trajectory import TrajectorySettings, inverted_trajectory
 from piebench_eval.quirks import SettingsWithQuirks
 from piebench_eval.tensors import device_index, take
 
@@ -39,7 +39,7 @@ def null_text(
     """Invert by DDIM, then find for each step the embedding whose guided step follows the inversion."""
     from piebench_eval.diffusion.loop import InversionResult
 
-    trajectory = ddim_trajectory(model, inputs, schedule, settings)
+    trajectory = inverted_trajectory(model, inputs, schedule, settings)
 
     def optimise() -> dict[str, torch.Tensor]:
         reached, embeddings, skipped = optimise_uncond(model, inputs, trajectory, schedule, settings)

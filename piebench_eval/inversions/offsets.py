@@ -43,6 +43,7 @@ def source_step(
     latents: torch.Tensor,
     level: int,
     guidance: Guidance,
+    input_offsets: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """S: where a solver's step leads the source from given latents.
 
@@ -54,6 +55,7 @@ def source_step(
         latents: the source's at ``level`` ``[samples, channels, h, w]``.
         level: a level from 1.
         guidance: its source scale is applied.
+        input_offsets: what is added to the latents at each evaluation ``[samples, stages, ...]``.
 
     Returns:
         Latents of the level below, same shape.
@@ -62,13 +64,16 @@ def source_step(
 
     from piebench_eval.diffusion.ode import follow, predict_guided
 
+    added = iter(() if input_offsets is None else input_offsets.unbind(1))
+
     def predict(at: torch.Tensor, timestep: float) -> torch.Tensor:
+        at = at + next(added, 0)
         with torch.no_grad():
             return predict_guided(
                 model, at, timestep, inputs.inversion_embeds, inputs.uncond_embeds, guidance
             )
 
-    return follow(solver.step(schedule, latents, level), predict)[0]
+    return follow(solver.walk(schedule, latents, level), predict)[0]
 
 
 def retracing_offsets(

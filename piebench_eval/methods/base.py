@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.data.sample import Sample
     from piebench_eval.diffusion.controller import AttentionController
-    from piebench_eval.models.families import AttentionKind, GuidancePolicy
+    from piebench_eval.models.families import AttentionKind, GuidancePolicy, Predicts
     from piebench_eval.settings import Settings
 
 
@@ -69,6 +69,7 @@ class Method:
         problem: ``(sample, settings)`` -> why the method cannot edit the sample, or None.
         attention: the kinds of attention layers that it takes part in.
         policies: the ways of guidance that it works with.
+        predicts: what the models predict that it works with.
     """
 
     title: str
@@ -80,3 +81,4 @@ class Method:
     problem: Callable[[Sample, Any], str | None] = edits_every_sample
     attention: tuple[AttentionKind, ...] = ("self", "cross")
     policies: tuple[GuidancePolicy, ...] = ("classifier_free", "embedded")
+    predicts: tuple[Predicts, ...] = ("epsilon", "velocity")

@@ -25,7 +25,8 @@ class AttentionLayer:
         index: position among the layers of its kind, in the order in which they run.
         downsampling: side of the latent divided by the side of the layer's grid.
         grid: rows and columns of the image's positions, which follow each other row by row.
-        text: where the text's tokens are in a joint sequence; None elsewhere.
+        text: where the text's tokens are in a joint sequence, before the image's positions or behind them;
+            None elsewhere.
     """
 
     kind: Literal["self", "cross", "joint"]
@@ -33,6 +34,12 @@ class AttentionLayer:
     downsampling: int
     grid: tuple[int, int]
     text: slice | None = None
+
+    @property
+    def image(self) -> slice:
+        """Where the image's positions are in the sequence of a self- or joint attention."""
+        begin = self.text.stop if self.text is not None and self.text.start == 0 else 0
+        return slice(begin, begin + self.grid[0] * self.grid[1])
 
 
 class AttentionHook(Protocol):
@@ -68,7 +75,7 @@ def controlled_attention(
     Args:
         denoiser: a diffusers model with ``attn_processors``.
         hook: computes their attention.
-        layers: the layers by the names of their processors; see ``unet_attention_layers``.
+        layers: the layers by the names of their processors; see ``attention_layers``.
     """
     original = dict(denoiser.attn_processors)
     hooked = {
@@ -80,6 +87,17 @@ def controlled_attention(
         yield
     finally:
         denoiser.set_attn_processor(original)
+
+
+def attention_layers(denoiser: Any, latent_shape: tuple[int, int]) -> dict[str, AttentionLayer]:
+    """Describe a denoiser's attention layers by the names of their processors, in order as they run.
+
+    Args:
+        denoiser: ``UNet2DConditionModel`` or ``SD3Transformer2DModel``.
+        latent_shape: height and width of the latents.
+    """
+    describe = unet_attention_layers if hasattr(denoiser, "down_blocks") else joint_attention_layers
+    return describe(denoiser, latent_shape)
 
 
 def unet_attention_layers(unet: Any, latent_shape: tuple[int, int]) -> dict[str, AttentionLayer]:
@@ -101,6 +119,33 @@ def unet_attention_layers(unet: Any, latent_shape: tuple[int, int]) -> dict[str,
                 layers[name] = AttentionLayer(kind, count[kind], factor, grid)
                 count[kind] += 1
     return layers
+
+
+def joint_attention_layers(transformer: Any, latent_shape: tuple[int, int]) -> dict[str, AttentionLayer]:
+    """Describe the attention layers of a transformer whose sequence is the image, then the text.
+
+    Blocks of dual attention (Stable Diffusion 3.5's first ones) have a second layer, of the image alone.
+
+    Args:
+        transformer: ``SD3Transformer2DModel``.
+        latent_shape: height and width of the latents.
+    """
+    patch = transformer.config.patch_size
+    grid = (latent_shape[0] // patch, latent_shape[1] // patch)
+    text = slice(grid[0] * grid[1], None)
+    count = {"self": 0, "joint": 0}
+    layers = {}
+    for block in range(len(transformer.transformer_blocks)):
+        for part, kind in _OF_JOINT_BLOCKS.items():
+            name = f"transformer_blocks.{block}.{part}.processor"
+            if name in transformer.attn_processors:
+                behind = text if kind == "joint" else None
+                layers[name] = AttentionLayer(kind, count[kind], patch, grid, behind)
+                count[kind] += 1
+    return layers
+
+
+_OF_JOINT_BLOCKS: dict[str, Literal["joint", "self"]] = {"attn": "joint", "attn2": "self"}
 
 
 def _halvings(unet: Any) -> dict[str, int]:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
+from piebench_eval.models.families import length_problems
 from piebench_eval.models.location import check_guidance_policy, known_family
 from piebench_eval.recipes.combination import CommonSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from piebench_eval.models.families import Family, GuidancePolicy
+    from piebench_eval.models.families import Family, GuidancePolicy, Predicts
     from piebench_eval.recipes.combination import Combination
     from piebench_eval.registry import Registry
 
@@ -37,9 +38,8 @@ def inversion_misfit(name: str, family: Family, policy: GuidancePolicy) -> str |
         PiebenchError: no inversion has that name.
     """
     inversion = INVERSIONS.get(name)
-    if family.predicts not in inversion.predicts:
-        along = " or ".join(_STEPS_ALONG[kind] for kind in inversion.predicts)
-        return f"{name} steps along {along}, and {family.title} predicts {_PREDICTS[family.predicts]}"
+    if misfit := _prediction_misfit(name, inversion.predicts, family):
+        return misfit
     return _policy_misfit(name, inversion.policies, family, policy)
 
 
@@ -50,10 +50,19 @@ def method_misfit(name: str, family: Family, policy: GuidancePolicy) -> str | No
         PiebenchError: no method has that name.
     """
     method = METHODS.get(name)
+    if misfit := _prediction_misfit(name, method.predicts, family):
+        return misfit
     if lacking := [kind for kind in method.attention if kind not in family.attention]:
         read, had = "- and ".join(lacking), "- and ".join(family.attention)
         return f"{name} controls {read}-attention, and {family.title} has {had}-attention"
     return _policy_misfit(name, method.policies, family, policy)
+
+
+def _prediction_misfit(name: str, predicts: tuple[Predicts, ...], family: Family) -> str | None:
+    if family.predicts in predicts:
+        return None
+    along = " or ".join(_STEPS_ALONG[kind] for kind in predicts)
+    return f"{name} steps along {along}, and {family.title} predicts {_PREDICTS[family.predicts]}"
 
 
 def _policy_misfit(
@@ -107,6 +116,9 @@ def misfits(combination: Combination, family: Family) -> list[str]:
             f"method.negative_prompt=source: {family.title} {_TAKES[policy]}, so that nothing is guided away "
             "from it; set guidance_policy=classifier_free, or leave it at empty"
         )
+    solver = getattr(settings, "solver", "euler")
+    if solver != "euler" and family.predicts == "epsilon":
+        found.append(f"inversion.solver={solver}: {family.title} is stepped by DDIM; leave it at euler")
     return [*found, *_settings_misfits(combination.common, family)]
 
 
@@ -150,4 +162,4 @@ def _settings_misfits(common: CommonSettings, family: Family) -> list[str]:
             f"steps={common.steps}: {family.title} has {family.most_steps} timesteps; use "
             f"{family.most_steps} steps or fewer"
         )
-    return found
+    return [*found, *length_problems(family, common.clip_length, common.t5_length)]

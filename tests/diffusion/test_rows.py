@@ -14,7 +14,7 @@ BOTH = GuidedBranches(True, True)
 def test_everything_that_is_read_is_computed_and_nothing_else(
     reads, known, guided, source_uncond_is_cond, stages
 ):
-    plan = plan_rows(reads, known, guided, source_uncond_is_cond, stages)
+    plan = plan_rows(reads, known, guided, source_uncond_is_cond, [stages] * len(reads))
     for step, (read, computed) in enumerate(zip(reads, plan, strict=True)):
         later = read.latent or any(any(other) for other in reads[step + 1 :])
         # Between the levels a source that is read is where its own output leads.
@@ -33,7 +33,7 @@ def test_the_mutual_branch_has_what_is_read_of_it_and_the_sources_rows_beside(
     mutual, data, known, guided, stages
 ):
     reads = data.draw(st.lists(st.builds(SourceReads), min_size=len(mutual), max_size=len(mutual)))
-    plan = plan_rows(reads, known, guided, stages=stages, mutual_reads=mutual)
+    plan = plan_rows(reads, known, guided, stages=[stages] * len(reads), mutual_reads=mutual)
     for step, (read, computed) in enumerate(zip(mutual, plan, strict=True)):
         later = read.latent or any(any(other) for other in mutual[step + 1 :])
         assert computed.moves_mutual == (later or (stages == 2 and any(read)))

@@ -5,8 +5,8 @@ import torch
 
 from piebench_eval.diffusion.guidance import guide
 from piebench_eval.diffusion.schedules import ddim_step
-from piebench_eval.inversions.ddim import TrajectorySettings, ddim_trajectory
 from piebench_eval.inversions.direct import DirectSettings, direct
+from piebench_eval.inversions.trajectory import TrajectorySettings, inverted_trajectory
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
@@ -15,7 +15,7 @@ from tests.inversions.conftest import STEPS
 
 @pytest.fixture(scope="module")
 def inverted(model, inputs, schedule):
-    return ddim_trajectory(model, inputs, schedule, TrajectorySettings())
+    return inverted_trajectory(model, inputs, schedule, TrajectorySettings())
 
 
 def result_and_rows(model, inputs, schedule, **settings):

@@ -4,16 +4,18 @@ import copy
 
 import pytest
 import torch
-from diffusers import FluxTransformer2DModel, SD3Transformer2DModel
+from diffusers import FluxTransformer2DModel
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.attention import (
     AttentionLayer,
+    attention_layers,
     controlled_attention,
     plain_attention,
     unet_attention_layers,
 )
+from tests.support.joint_attention import TEXT_WIDTH, new_transformer
 from tests.support.weights import fill
 
 PROMPT = "a cat sitting next to a mirror"
@@ -47,7 +49,7 @@ def predict(model, shape=(16, 16), hook=None):
 
     if hook is None:
         return call()
-    with controlled_attention(model.denoiser, hook, unet_attention_layers(model.denoiser, shape)):
+    with controlled_attention(model.denoiser, hook, attention_layers(model.denoiser, shape)):
         return call()
 
 
@@ -96,47 +98,67 @@ def draw(*shape):
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
-def test_sd3_is_left_as_it_is():
-    """Image first, then text; SD3.5's first blocks have a second attention, of the image alone."""
-    transformer = fill(
-        SD3Transformer2DModel(
-            sample_size=16,
-            num_layers=3,
-            attention_head_dim=8,
-            num_attention_heads=2,
-            joint_attention_dim=16,
-            caption_projection_dim=16,
-            pooled_projection_dim=16,
-            in_channels=4,
-            out_channels=4,
-            pos_embed_max_size=16,
-            dual_attention_layers=(0, 1),
-            qk_norm="rms_norm",
-        ),
-        seed=1,
-    )
-    positions = GRID[0] * GRID[1]
-    layers = {
-        f"transformer_blocks.{index}.attn.processor": joint(index, slice(positions, positions + TEXT))
-        for index in range(3)
-    } | {
-        f"transformer_blocks.{index}.attn2.processor": AttentionLayer("self", index, 2, GRID)
-        for index in range(2)
+def sd3_inputs():
+    return {
+        "hidden_states": draw(2, 4, 2 * GRID[0], 2 * GRID[1]),
+        "encoder_hidden_states": draw(2, TEXT, TEXT_WIDTH),
+        "pooled_projections": draw(2, 16),
+        "timestep": torch.tensor([500.0, 500.0]),
     }
+
+
+@pytest.mark.parametrize("options", [{}, {"dual_attention_layers": (0, 1), "qk_norm": "rms_norm"}])
+def test_sd3_is_left_as_it_is(options):
+    """Image first, then text; SD3.5's first blocks have a second attention, of the image alone."""
+    transformer = new_transformer(blocks=3, **options)
+    positions = GRID[0] * GRID[1]
+    layers = attention_layers(transformer, (2 * GRID[0], 2 * GRID[1]))
     assert layers.keys() == transformer.attn_processors.keys()
-    hooked, without, seen = hooked_and_not(
-        transformer,
-        layers,
-        hidden_states=draw(2, 4, 2 * GRID[0], 2 * GRID[1]),
-        encoder_hidden_states=draw(2, TEXT, 16),
-        pooled_projections=draw(2, 16),
-        timestep=torch.tensor([500.0, 500.0]),
-    )
-    torch.testing.assert_close(hooked, without, atol=1e-6, rtol=0)
+    for name, layer in layers.items():
+        is_joint = ".attn." in name
+        assert layer.kind == ("joint" if is_joint else "self")
+        assert layer.index == int(name.split(".")[1])
+        assert (layer.downsampling, layer.grid) == (2, GRID)
+        assert layer.text == (slice(positions, None) if is_joint else None)
+        assert layer.image == slice(0, positions)
+    hooked, without, seen = hooked_and_not(transformer, layers, **sd3_inputs())
+    assert torch.equal(hooked, without)
+    duals = len(options.get("dual_attention_layers", ()))
     assert [(layer.kind, queries) for layer, queries, _ in seen] == [
-        *[("joint", positions + TEXT), ("self", positions)] * 2,
-        ("joint", positions + TEXT),
+        *[("joint", positions + TEXT), ("self", positions)] * duals,
+        *[("joint", positions + TEXT)] * (3 - duals),
     ]
+
+
+class TextShifted:
+    """Adds to a joint layer's values at the text's places, or at the image's."""
+
+    def __init__(self, block, part):
+        self.block, self.part = block, part
+
+    def attend(self, layer, query, key, value):
+        if layer.kind == "joint" and layer.index == self.block:
+            value = value.clone()
+            value[:, :, getattr(layer, self.part)] += 1
+        return plain_attention(query, key, value)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("block", [0, 2])
+def test_the_texts_places_are_the_texts(block):
+    """What the text adds to values is what its projection's bias adds, in the last block too."""
+    transformer, inputs = new_transformer(blocks=3), sd3_inputs()
+    layers = attention_layers(transformer, (2 * GRID[0], 2 * GRID[1]))
+    attention = transformer.transformer_blocks[block].attn
+    assert attention.context_pre_only == (block == 2)
+    for part, projection in (("text", attention.add_v_proj), ("image", attention.to_v)):
+        with controlled_attention(transformer, TextShifted(block, part), layers):
+            shifted = transformer(**inputs).sample
+        projection.bias += 1
+        expected = transformer(**inputs).sample
+        projection.bias -= 1
+        torch.testing.assert_close(shifted, expected, atol=1e-5, rtol=0)
+        assert (shifted - transformer(**inputs).sample).abs().max() > 1e-3
 
 
 def test_flux_is_left_as_it_is():
@@ -167,6 +189,7 @@ def test_flux_is_left_as_it_is():
     hooked, without, seen = hooked_and_not(transformer, layers, **inputs, img_ids=places)
     torch.testing.assert_close(hooked, without, atol=1e-6, rtol=0)
     assert [queries for _, queries, _ in seen] == [TEXT + len(places)] * 2
+    assert all(layer.image == slice(TEXT, TEXT + len(places)) for layer in layers.values())
     moved, *_ = hooked_and_not(transformer, layers, **inputs, img_ids=places * 3)
     assert (moved - hooked).abs().max() > 1e-3
 

@@ -1,0 +1,69 @@
+"""FlowAlign: FlowEdit with a pull of the target's predicted picture to the source's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from piebench_eval.inversions.base import Inversion
+from piebench_eval.inversions.offsets import drawn_noise, retracing_offsets
+from piebench_eval.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+    from piebench_eval.diffusion.loop import EditInputs, InversionResult
+    from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.models.base import DiffusionModel
+
+
+class FlowAlignSettings(Settings):
+    """Settings of FlowAlign."""
+
+    weight: float = Field(
+        default=0.01,
+        ge=0,
+        description="share of the difference between the predicted pictures that each step adds",
+    )
+
+
+def flow_align(
+    model: DiffusionModel, inputs: EditInputs, schedule: Schedule, settings: FlowAlignSettings
+) -> InversionResult:
+    """Noise the image independently to every level, and let the offsets of FlowAlign's step retrace that.
+
+    Its step is x + D v - w x0, with the predicted picture x0. Of target p and source q, with the source's
+    offset: D (v_p - v_q) + w (x0_q - x0_p), as published. There the source is not guided, and the target is
+    guided away from the source prompt: ``source_guidance: 1``, method ``plain`` with its
+    ``negative_prompt: source``.
+    """
+    import torch
+
+    from piebench_eval.diffusion.loop import InversionResult
+    from piebench_eval.diffusion.solvers import aligned
+
+    solver = aligned(settings.weight)
+
+    def retrace() -> dict[str, torch.Tensor]:
+        noise = drawn_noise(inputs, schedule.steps).flip(0)  # the noisiest level's is drawn first
+        levels = [inputs.latents, *(schedule.noised(inputs.latents, n, k) for k, n in enumerate(noise, 1))]
+        offsets = retracing_offsets(model, inputs, schedule, solver, levels, inputs.guidance)
+        return {"levels": torch.stack(levels), "offsets": offsets}
+
+    source = {"scale": inputs.guidance.of_source, "policy": inputs.guidance.policy}
+    determinants = {"schedule": schedule.key, "seed": inputs.seed, "weight": settings.weight, **source}
+    tensors = [inputs.latents, *inputs.inversion_embeds.parts, *inputs.uncond_embeds.parts]
+    found = model.cached("flow_align", retrace, determinants, tensors, axis=1)
+    return InversionResult(found["levels"], "fixed", offsets=found["offsets"], solver=solver)
+
+
+FLOW_ALIGN = Inversion(
+    title="FlowAlign",
+    paper="Kim et al., FlowAlign: Trajectory-Regularized, Inversion-Free Flow-based Image Editing, 2025",
+    equation="its update with source consistency, as offsets",
+    settings=FlowAlignSettings,
+    invert=flow_align,
+    policies=("classifier_free", "embedded"),
+    predicts=("velocity",),
+)

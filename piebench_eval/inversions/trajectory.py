@@ -1,0 +1,94 @@
+"""The sampling trajectory reversed, DDIM's or a flow's: where most inversions begin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from piebench_eval.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+    from piebench_eval.diffusion.loop import EditInputs
+    from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.diffusion.solvers import Solver
+    from piebench_eval.models.base import DiffusionModel
+
+FlowSolver = Literal["euler", "midpoint", "fireflow", "uni_inv"]
+"""Solvers of a flow's equation, by their names in recipes."""
+
+
+class TrajectorySettings(Settings):
+    """Settings of inversions that begin with the reversed sampling trajectory."""
+
+    guidance: float = Field(default=1.0, ge=0, description="guidance scale while inverting; 1 is unguided")
+    evaluate_at: Literal["next", "own"] = Field(
+        default="next",
+        description="the model's time in a step of the inversion: that of the level it leads to, as in "
+        "sampling, or the latent's own",
+    )
+    refinements: int = Field(
+        default=0,
+        ge=0,
+        description="fixed-point iterations per step of the inversion, which make it exact where they "
+        "converge; each costs as much as the step",
+    )
+
+
+def flow_solver(name: FlowSolver) -> Solver:
+    """A solver by its name in recipes."""
+    from piebench_eval.diffusion import solvers
+
+    found: dict[str, Solver] = {
+        "euler": solvers.DETERMINISTIC,
+        "midpoint": solvers.MIDPOINT,
+        "fireflow": solvers.FIREFLOW,
+        "uni_inv": solvers.UNI_INV,
+    }
+    return found[name]
+
+
+def inverted_trajectory(
+    model: DiffusionModel,
+    inputs: EditInputs,
+    schedule: Schedule,
+    settings: TrajectorySettings,
+    solver: Solver | None = None,
+    levels: int | None = None,
+) -> torch.Tensor:
+    """The inverted trajectory of a batch, shared through the model's cache.
+
+    Args:
+        model: the model.
+        inputs: the batch.
+        schedule: the noise schedule: DDIM's, or a flow's.
+        settings: how to invert.
+        solver: how sampling steps; one evaluation per step if None.
+        levels: up to which level; to the schedule's last if None.
+
+    Returns:
+        Latents ``[levels + 1, samples, channels, h, w]``, from level 0 (the image) on.
+    """
+    from piebench_eval.diffusion.ode import invert_ode
+    from piebench_eval.diffusion.solvers import DETERMINISTIC
+
+    solver = solver or DETERMINISTIC
+    latents, cond, uncond = inputs.latents, inputs.inversion_embeds, inputs.uncond_embeds
+    guidance = replace(inputs.guidance, source=settings.guidance)
+
+    def invert() -> dict[str, torch.Tensor]:
+        how = settings.evaluate_at, settings.refinements, solver, levels
+        return {"latents": invert_ode(model, latents, cond, uncond, schedule, guidance, *how)}
+
+    determinants = {
+        "schedule": schedule.key,
+        "policy": guidance.policy,
+        "solver": solver.name,
+        "levels": levels,
+        **settings.model_dump(include=set(TrajectorySettings.model_fields)),
+    }
+    texts = [*cond.parts, *(uncond.parts if guidance.needs_uncond(settings.guidance) else ())]
+    return model.cached("ddim", invert, determinants, [latents, *texts], axis=1)["latents"]
