@@ -59,9 +59,9 @@ def score(
         metrics: columns; ``official`` stands for the eight. None for these, and for a drawn benchmark (the
             demo's) also those that compare with its ideal edits.
         protocol: ``paper``, ``modern`` or a YAML file.
-        image_loader: how the sources of ``images`` were loaded when they were edited, ``crop``, ``stretch``,
-            ``shorter_side`` or ``resize`` as in a recipe; they are brought to the edits' sizes in the same
-            way. None for edits of whole sources, in the sources' own sizes. A run knows its own.
+        image_loader: how the sources of ``images`` were loaded when they were edited, by a recipe's names
+            (``crop``, ``crop_to_multiple``, ...); they are brought to the edits' sizes in the same way. None
+            for edits of whole sources, in the sources' own sizes. A run knows its own.
         mask_size: side (``512``) or size (``640x480``) of the pictures that the masks of ``data`` are made
             for, where it is not the pictures' own; they are scaled by the nearest pixels. A run knows
             its own.

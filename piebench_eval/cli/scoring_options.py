@@ -18,6 +18,8 @@ class ImageLoaderName(StrEnum):
     stretch = "stretch"
     shorter_side = "shorter_side"
     resize = "resize"
+    resize_bilinear = "resize_bilinear"
+    crop_to_multiple = "crop_to_multiple"
 
 
 DinoOption = Annotated[

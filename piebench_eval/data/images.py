@@ -26,8 +26,13 @@ MAX_PIXELS = 64_000_000
 Size = tuple[int, int]
 """Width and height in pixels."""
 
-ImageLoader = Literal["crop", "stretch", "shorter_side", "resize"]
+ImageLoader = Literal["crop", "stretch", "shorter_side", "resize", "resize_bilinear", "crop_to_multiple"]
 """How an image is brought to a resolution; all of them agree on square images that have it already."""
+
+KEEPS_SIZE: ImageLoader = "crop_to_multiple"
+"""The loader that resizes nothing, and therefore takes no resolution."""
+
+_BILINEAR: tuple[ImageLoader, ...] = ("shorter_side", "resize_bilinear")
 
 WHOLE_IMAGE: ImageLoader = "shorter_side"
 """The loader that leaves an image as it is if no resolution is given."""
@@ -109,6 +114,7 @@ def load_image(
     resolution: int | None = None,
     loader: ImageLoader = "crop",
     read: Callable[[Path], NDArray[np.uint8]] = read_image,
+    multiple: int = 1,
 ) -> NDArray[np.uint8]:
     """Read an image as RGB at a resolution.
 
@@ -117,10 +123,14 @@ def load_image(
         resolution: length in pixels of the result's shorter side; None keeps that of the image.
         loader: ``crop`` crops the central square and resizes it with PIL's default filter; ``stretch``
             samples the nearest pixels of the whole image on a square grid; ``shorter_side`` resizes the whole
-            image bilinearly until its shorter side fits (the only loader whose result need not be square);
-            ``resize`` resizes the whole image to a square with PIL's default filter (bicubic), aspect ratio
-            lost, as TurboEdit does (Deutch et al., SIGGRAPH Asia 2024).
+            image bilinearly until its shorter side fits; ``resize`` resizes the whole image to a square with
+            PIL's default filter (bicubic), aspect ratio lost, as TurboEdit does (Deutch et al., SIGGRAPH Asia
+            2024); ``resize_bilinear`` does so with PIL's bilinear filter, as FlowAlign does (Kim et al.,
+            2025); ``crop_to_multiple`` leaves the image in its own size, whatever the resolution, and cuts it
+            at the bottom and at the right to multiples of ``multiple``, as FlowEdit does (Kulikov et al.,
+            ICCV 2025).
         read: returns the pixels of a file, ``[height, width, 3]``.
+        multiple: what the sides are cut to multiples of by ``crop_to_multiple``; 1 cuts nothing.
 
     Returns:
         Array of shape ``[height, width, 3]``.
@@ -128,16 +138,20 @@ def load_image(
     Raises:
         PiebenchError: the image is missing, damaged or has no unique RGB form.
     """
-    resample = Image.Resampling.BILINEAR if loader == "shorter_side" else None
-    return resize(Image.fromarray(read(file)), resolution, loader, resample)
+    resample = Image.Resampling.BILINEAR if loader in _BILINEAR else None
+    return resize(Image.fromarray(read(file)), resolution, loader, resample, multiple)
 
 
-def loaded_size(size: Size, loader: ImageLoader, resolution: int | None = None) -> Size:
+def loaded_size(size: Size, loader: ImageLoader, resolution: int | None = None, multiple: int = 1) -> Size:
     """Width and height of an image after ``load_image``, from its own width and height.
 
     >>> loaded_size((640, 480), "crop", 512), loaded_size((640, 480), "shorter_side", 512)
     ((512, 512), (682, 512))
+    >>> loaded_size((500, 333), "crop_to_multiple", multiple=16)
+    (496, 320)
     """
+    if loader == KEEPS_SIZE:
+        return size[0] // multiple * multiple, size[1] // multiple * multiple
     shorter = min(size)
     resolution = resolution or shorter
     if loader != "shorter_side":
@@ -164,10 +178,16 @@ def distinct_loaders(loaders: Iterable[ImageLoader], files: Iterable[Path]) -> l
 
 
 def resize(
-    image: Image.Image, resolution: int | None, loader: ImageLoader, resample: Image.Resampling | None
+    image: Image.Image,
+    resolution: int | None,
+    loader: ImageLoader,
+    resample: Image.Resampling | None,
+    multiple: int = 1,
 ) -> NDArray[Any]:
     """Bring an image or a mask to a resolution; see ``load_image``. ``stretch`` ignores the filter."""
-    size = loaded_size(image.size, loader, resolution)
+    size = loaded_size(image.size, loader, resolution, multiple)
+    if loader == KEEPS_SIZE:
+        return np.array(image)[: size[1], : size[0]]
     if loader == "crop":
         image = center_crop(image)
     if image.size == size:

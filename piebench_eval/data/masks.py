@@ -124,7 +124,11 @@ def scale_rle(rle: Sequence[int], made_for: Size, size: Size) -> tuple[int, ...]
 
 
 def load_mask(
-    sample: Sample, resolution: int | None = None, loader: ImageLoader = "crop", frame: bool = False
+    sample: Sample,
+    resolution: int | None = None,
+    loader: ImageLoader = "crop",
+    frame: bool = False,
+    multiple: int = 1,
 ) -> BoolMask:
     """Decode a sample's mask and bring it to a resolution like its image, by the nearest pixels.
 
@@ -133,6 +137,7 @@ def load_mask(
         resolution: see ``load_image``.
         loader: how the image is brought to the resolution.
         frame: whether the outermost pixels are set as well; see ``decode_rle``.
+        multiple: see ``load_image``.
 
     Returns:
         Mask ``[height, width]`` of the loaded image, True where it should be edited.
@@ -142,7 +147,7 @@ def load_mask(
     """
     width, height = image_size(sample.file)
     stored = Image.fromarray(decode_rle(sample.mask_rle, height, width))
-    mask = resize(stored, resolution, loader, Image.Resampling.NEAREST)
+    mask = resize(stored, resolution, loader, Image.Resampling.NEAREST, multiple)
     return set_frame(mask) if frame else mask
 
 

@@ -66,13 +66,17 @@ class CommonSettings(Settings):
         "auto: as models of its family take it",
     )
     seed: int = Field(
-        default=1234, ge=0, description="seed of each sample's noise, where an inversion draws any"
+        default=1234,
+        ge=0,
+        description="seed of each sample's noise, where an inversion draws any",
     )
     resolution: int | None = Field(default=None, ge=8, description="side in pixels; the model's own if empty")
     image_loader: ImageLoader = Field(
         default="crop",
         description="crop: central square, PIL's filter; stretch: nearest pixels, aspect ratio lost; "
-        "shorter_side: bilinear, not cropped; resize: PIL's filter, aspect ratio lost",
+        "shorter_side: bilinear, not cropped; resize: PIL's filter, aspect ratio lost; resize_bilinear: so "
+        "with PIL's bilinear filter; crop_to_multiple: in its own size, cut at the bottom and right to "
+        "multiples of what the model takes",
     )
     output_resolution: int | None = Field(
         default=None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.data.images import KEEPS_SIZE
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
@@ -89,13 +90,28 @@ def require_compatible(combinations: Iterable[Combination], loaded: Family | Non
     for combination in combinations:
         common = combination.common
         family = loaded or look_up(common.model, common.revision, common.family)
-        reasons = misfits(combination, family) if family is not None else []
+        reasons = [
+            *_sizes_of_pictures_that_keep_theirs(common),
+            *(misfits(combination, family) if family is not None else []),
+        ]
         for reason in reasons:
             refused.setdefault(reason, []).append(combination.name)
         if not reasons:
             check_guidance_policy(common.model, common.guidance_policy, common.revision, common.family)
     if refused:
         raise PiebenchError("\n".join(f"{', '.join(names)}: {why}" for why, names in refused.items()))
+
+
+def _sizes_of_pictures_that_keep_theirs(common: CommonSettings) -> list[str]:
+    """Sizes that a recipe asks for beside a loader that resizes nothing, each with its remedy."""
+    if common.image_loader != KEEPS_SIZE:
+        return []
+    return [
+        f"{name}={value} has no effect, since image_loader={KEEPS_SIZE} edits and saves pictures in their "
+        "own size; leave it empty, or use image_loader=shorter_side"
+        for name in ("resolution", "output_resolution")
+        if (value := getattr(common, name)) is not None
+    ]
 
 
 def misfits(combination: Combination, family: Family) -> list[str]:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from piebench_eval.data.images import image_size, load_image, loaded_size, read_image, resample
+from piebench_eval.data.images import (
+    image_size,
+    load_image,
+    loaded_size,
+    read_image,
+    resample,
+    size_text,
+)
 from piebench_eval.diffusion.guidance import Guidance
 from piebench_eval.diffusion.loop import edit
 from piebench_eval.errors import PiebenchError
@@ -85,7 +92,7 @@ def edit_batch(
             nfe_reused=model.evaluations.reused[place],
             peak_memory=_peak_memory(model.device),
             notes=notes[place] + decoding_notes,
-            resolution=working_resolution(model, combination.common.resolution),
+            resolution=min(images[place].shape[:2]),
         )
         for place, sample in enumerate(samples)
     ]
@@ -141,7 +148,7 @@ def encode_inputs(
     Args:
         model: the model.
         samples: the batch.
-        resolution: side in pixels.
+        resolution: side in pixels, for loaders that bring images to one.
         prompts: the prompts that a method edits each sample with; the sample's own by default.
         loader: how images are brought to the resolution.
         guidance: see ``EditInputs``.
@@ -152,16 +159,35 @@ def encode_inputs(
         PiebenchError: images that the loader leaves in different sizes, or in one that does not divide.
     """
     texts = prompts or [prompts_of_sample(sample, None) for sample in samples]
-    images = [load_image(sample.file, resolution, loader, read) for sample in samples]
-    divisor = _size_divisor(model)
-    for sample, image in zip(samples, images, strict=True):
-        if any(side % divisor for side in image.shape[:2]) or image.shape != images[0].shape:
-            raise PiebenchError(
-                f"{sample.file}: is {image.shape[1]}x{image.shape[0]} after image_loader={loader}; all sizes "
-                f"of a batch must be equal and multiples of {divisor}: use image_loader=crop"
-            )
+    images = _load_batch(samples, resolution, loader, read, _size_divisor(model))
     size = images[0].shape[:2]
     return embed_inputs(model, model.encode_images(images), texts, size, guidance or Guidance(), seed)
+
+
+def _load_batch(
+    samples: Sequence[Sample],
+    resolution: int,
+    loader: ImageLoader,
+    read: Callable[[Path], NDArray[np.uint8]],
+    divisor: int,
+) -> list[NDArray[np.uint8]]:
+    """Load images as the model takes them: sides are multiples of the divisor, and the same for all."""
+    images = [load_image(sample.file, resolution, loader, read, divisor) for sample in samples]
+    for sample, image in zip(samples, images, strict=True):
+        height, width, _ = image.shape
+        size = f"{sample.file}: is {size_text((width, height))} after image_loader={loader}"
+        if not width or not height:
+            raise PiebenchError(
+                f"{size}, which cuts sides to multiples of {divisor}; use image_loader=crop, which resizes"
+            )
+        if width % divisor or height % divisor:
+            raise PiebenchError(f"{size}; sides must be multiples of {divisor}: use image_loader=crop")
+        if image.shape != images[0].shape:
+            raise PiebenchError(
+                f"{size}, and others of its batch have another size; edit them one at a time "
+                "(--batch-size 1), or use image_loader=crop"
+            )
+    return images
 
 
 def working_resolution(model: DiffusionModel, resolution: int | None) -> int:

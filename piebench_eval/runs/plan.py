@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.data.images import image_size
+from piebench_eval.data.images import KEEPS_SIZE, image_size
 from piebench_eval.data.mask_size import parse_mask_size
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.data.selection import select_samples
@@ -277,7 +277,8 @@ def _warn_of_larger_edits(recipe: Recipe, data: Path, samples: Sequence[Sample])
     for common in (recipe.combination(*pair).common for pair in recipe.pairs):
         of_model = sizes.get(common.model)
         working = common.resolution or (of_model.native if of_model else 0)
-        if common.output_resolution is None and working > largest:
+        keeps_size = common.image_loader == KEEPS_SIZE
+        if common.output_resolution is None and working > largest and not keeps_size:
             _warn_once(
                 f"{data}: its pictures have {largest} pixels, and edits are made, saved and scored at "
                 f"{working}; --set output_resolution={largest} saves them in the pictures' size"

@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
-from piebench_eval.data.images import WHOLE_IMAGE, ImageLoader, loaded_size, size_text
+from piebench_eval.data.images import KEEPS_SIZE, WHOLE_IMAGE, ImageLoader, loaded_size, size_text
 from piebench_eval.errors import PiebenchError
-from piebench_eval.scoring.strips import last_panel
+from piebench_eval.scoring.strips import cut_multiple, last_panel
 
 if TYPE_CHECKING:
     from piebench_eval.data.images import Size
@@ -35,6 +35,7 @@ class EditLayout:
         resolution: shorter side that the source is loaded at; None for its own.
         loader: how the source is loaded; ``WHOLE_IMAGE`` where that leaves it as it is, so that all such
             edits share a source.
+        multiple: what the source's sides are cut to multiples of, by a loader that keeps sizes.
     """
 
     file_size: Size
@@ -43,6 +44,7 @@ class EditLayout:
     is_cut_out: bool
     resolution: int | None
     loader: ImageLoader
+    multiple: int = 1
 
     @property
     def is_strip(self) -> bool:
@@ -88,6 +90,7 @@ def edit_layout(edited_image: EditedImage, size: Size, source: Size, resize: boo
         is_cut_out=cut_out is not None,
         resolution=None if is_whole else min(panel),
         loader=WHOLE_IMAGE if is_whole or loader is None else loader,
+        multiple=1 if is_whole else cut_multiple(source, panel) or 1,
     )
 
 
@@ -114,8 +117,11 @@ def fitting_size(size: Size, source: Size, loader: ImageLoader | None = None, pa
         same_shape = width * source[1] == panels * height * source[0]
         return (panels * source[0], source[1]) if same_shape else None
     panel = (width // panels, height)
-    is_loaded = width % panels == 0 and loaded_size(source, loader, min(panel)) == panel
-    return size if is_loaded else None
+    if loader == KEEPS_SIZE:
+        is_loaded = cut_multiple(source, panel) is not None
+    else:
+        is_loaded = loaded_size(source, loader, min(panel)) == panel
+    return size if is_loaded and width % panels == 0 else None
 
 
 def _panel_count(size: Size, source: Size, loader: ImageLoader | None) -> int:

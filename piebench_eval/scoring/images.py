@@ -53,7 +53,11 @@ class LoadedEdit:
 
 
 def load_source(
-    sample: Sample, resolution: int | None = None, loader: ImageLoader = "crop", ideal: Path | None = None
+    sample: Sample,
+    resolution: int | None = None,
+    loader: ImageLoader = "crop",
+    ideal: Path | None = None,
+    multiple: int = 1,
 ) -> SourceImage:
     """Load a sample's source image, mask and ideal edit at a resolution.
 
@@ -64,15 +68,16 @@ def load_source(
         resolution: see ``load_image``.
         loader: likewise.
         ideal: file of its ideal edit, if a metric needs it.
+        multiple: see ``load_image``.
     """
     from piebench_eval.metrics.scoring_batch import SourceImage
 
     return SourceImage(
-        image=load_image(sample.file, resolution, loader),
-        mask=load_mask(sample, resolution, loader),
+        image=load_image(sample.file, resolution, loader, multiple=multiple),
+        mask=load_mask(sample, resolution, loader, multiple=multiple),
         source_prompt=sample.marked_source_prompt,
         target_prompt=sample.marked_target_prompt,
-        ideal=None if ideal is None else load_image(ideal, resolution, loader),
+        ideal=None if ideal is None else load_image(ideal, resolution, loader, multiple=multiple),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.data.images import image_size
+from piebench_eval.data.images import KEEPS_SIZE, image_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,7 +16,8 @@ WORKING, SAVED, SOURCES = "working_resolution", "saved_resolution", "source_reso
 """What is added to each combination's settings, as shorter sides in pixels.
 
 Of the edits as they were made, as they were saved (and are scored), and of the benchmark's pictures. The
-first is None if it is unknown, the last if the pictures differ.
+first is None if it is unknown, the last if the pictures differ; all are where edits in their sources' sizes
+differ.
 """
 
 
@@ -25,7 +26,8 @@ def with_resolutions(
 ) -> dict[str, dict[str, Any]]:
     """Add the resolutions of each combination to its settings.
 
-    A loader brings all pictures to one shorter side, so the first edit of a combination stands for all.
+    A loader brings all pictures to one shorter side, so the first edit of a combination stands for all; under
+    the one that keeps their sizes, all of them are looked at.
     Settings of recipes from before there was an output resolution, and of combinations without an edit, are
     left as they are.
 
@@ -36,21 +38,27 @@ def with_resolutions(
     Raises:
         PiebenchError: an image is missing or damaged.
     """
-    firsts: dict[str, EditedImage] = {}
+    of_names: dict[str, list[EditedImage]] = {}
     sources: set[Path] = set()
     for edited_image in edited_images:
         name = "{inversion}+{method}".format(**edited_image.labels)
         if "output_resolution" in combinations.get(name, {}):
-            firsts.setdefault(name, edited_image)
+            of_names.setdefault(name, []).append(edited_image)
             sources.add(edited_image.sample.file)
-    sides = {min(image_size(file)) for file in sources}
-    of_sources = sides.pop() if len(sides) == 1 else None
+    of_sources = _shorter_side(sources)
     found = dict(combinations)
-    for name, first in firsts.items():
+    for name, edits in of_names.items():
         settings = combinations[name]
-        saved = min(image_size(first.file))
+        of_all = settings.get("image_loader") == KEEPS_SIZE
+        saved = _shorter_side(edit.file for edit in (edits if of_all else edits[:1]))
         made = settings["resolution"] or (
-            saved if settings["output_resolution"] is None else first.resolution
+            saved if settings["output_resolution"] is None else edits[0].resolution
         )
         found[name] = {**settings, WORKING: made, SAVED: saved, SOURCES: of_sources}
     return found
+
+
+def _shorter_side(files: Iterable[Path]) -> int | None:
+    """The shorter side in pixels of all these images; None if they differ."""
+    sides = {min(image_size(file)) for file in files}
+    return sides.pop() if len(sides) == 1 else None

@@ -249,11 +249,13 @@ def _load_with_sources(of_sample: Sequence[ScoringJob], resize: bool) -> list[_E
     """
     ideal = next((job.ideal for job in of_sample if job.ideal is not None), None)
     sample = of_sample[0].edited_image.sample
-    source_at = cache(lambda resolution, loader: load_source(sample, resolution, loader, ideal))
+    source_at = cache(
+        lambda resolution, loader, multiple: load_source(sample, resolution, loader, ideal, multiple)
+    )
     loaded = []
     for job in of_sample:
         edit = load_edit(job.edited_image, resize)
-        source = source_at(edit.layout.resolution, edit.layout.loader)
+        source = source_at(edit.layout.resolution, edit.layout.loader, edit.layout.multiple)
         loaded.append(_EditWithSource(job, edit.pixels, source))
         for file, state in job.file_states.items():
             if file_state(file) != state:

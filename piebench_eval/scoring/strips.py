@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from piebench_eval.data.images import loaded_size
+from piebench_eval.data.images import KEEPS_SIZE, loaded_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from piebench_eval.data.images import ImageLoader, Size
+
+
+_MULTIPLES = tuple(2**power for power in range(8))
+"""What models take sides in multiples of: 16 pixels, or 64; up to 128."""
+
+
+def cut_multiple(source: Size, size: Size) -> int | None:
+    """What a source's sides were cut to multiples of, by a loader that keeps sizes.
+
+    Args:
+        source: the source's width and height.
+        size: those of the cut source. Several multiples can lead to them, by the same cut.
+
+    Returns:
+        The smallest such multiple; None if there is none.
+
+    >>> cut_multiple((500, 333), (496, 320)), cut_multiple((500, 333), (500, 320))
+    (16, None)
+    """
+    return next(
+        (multiple for multiple in _MULTIPLES if loaded_size(source, KEEPS_SIZE, None, multiple) == size), None
+    )
 
 
 def last_panel(size: Size, source: Size, loader: ImageLoader | None) -> Size | None:
@@ -44,6 +66,11 @@ def last_panel(size: Size, source: Size, loader: ImageLoader | None) -> Size | N
 def _panels_of_height(source: Size, loader: ImageLoader | None, height: int) -> Iterator[Size]:
     """Possible sizes of a panel: as high as the image, and as loaded at the source's resolution."""
     if loader is None:
+        yield source
+        return
+    if loader == KEEPS_SIZE:
+        cuts = (loaded_size(source, loader, None, multiple) for multiple in _MULTIPLES)
+        yield from (panel for panel in dict.fromkeys(cuts) if panel[1] == height)
         yield source
         return
     shorter = (

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from piebench_eval.data.images import KEEPS_SIZE
 from piebench_eval.scoring.resolutions import SAVED, SOURCES, WORKING
 from piebench_eval.tables.scores import combination_name, label_columns
 
@@ -63,9 +64,17 @@ def resolution_remarks(provenance: Mapping[str, Any]) -> list[str]:
 
 
 def _combinations(provenance: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The settings of the combinations whose saved resolution is known."""
+    """The settings of the combinations whose saved resolution is known, or is each source's own."""
     combinations = provenance.get("combinations", {})
-    return {name: each for name, each in combinations.items() if isinstance(each, dict) and each.get(SAVED)}
+    return {
+        name: each
+        for name, each in combinations.items()
+        if isinstance(each, dict) and (each.get(SAVED) or (SAVED in each and _keeps_size(each)))
+    }
+
+
+def _keeps_size(settings: Mapping[str, Any]) -> bool:
+    return settings.get("image_loader") == KEEPS_SIZE
 
 
 def _lines(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -75,6 +84,11 @@ def _lines(settings: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"edits were made at {working} pixels (image_loader={loader}), and resized to {saved} "
             "(output_resolution) before they were saved and scored"
+        )
+    if saved is None and _keeps_size(settings):
+        yield (
+            f"sources of several sizes were cut as their edits, by image_loader={loader}, where their sides "
+            "are not multiples of what the model takes"
         )
     if sources == saved:
         return

@@ -1,10 +1,11 @@
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from piebench_eval.data.images import load_image, loaded_size
+from piebench_eval.data.images import ImageLoader, load_image, loaded_size
 from piebench_eval.data.masks import encode_rle, load_mask
 from piebench_eval.data.sample import Sample
 from piebench_eval.data.summary import full_mask_remark, summarise
@@ -62,6 +63,26 @@ def test_resize_takes_the_whole_picture_with_pillows_default(wide):
         np.testing.assert_array_equal(found, np.asarray(expected))
 
 
+def test_the_whole_picture_as_a_square_is_torchvisions_resize_of_both_sides(wide):
+    from torchvision.transforms import Resize
+
+    for side in (3, 12):
+        found = load_image(wide, side, "resize_bilinear")
+        np.testing.assert_array_equal(found, np.asarray(Resize((side, side))(Image.open(wide))))
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 10, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(wide)
+    assert (load_image(wide, 12, "resize_bilinear") != load_image(wide, 12, "resize")).any()
+
+
+def test_a_picture_in_its_own_size_is_cut_at_the_bottom_and_at_the_right(wide):
+    whole = np.asarray(Image.open(wide))
+    for resolution in (None, 12):
+        np.testing.assert_array_equal(load_image(wide, resolution, "crop_to_multiple"), whole)
+        cut = load_image(wide, resolution, "crop_to_multiple", multiple=4)
+        np.testing.assert_array_equal(cut, whole[:4, :8])
+    assert load_image(wide, loader="crop_to_multiple", multiple=16).shape == (0, 0, 3)
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "CMYK"])
 def test_every_mode_becomes_rgb(tmp_path, mode):
     Image.new(mode, (8, 8)).save(tmp_path / "picture.tiff")
@@ -100,7 +121,7 @@ def test_full_masks_are_put_into_words():
 
 
 @pytest.mark.parametrize("side", [None, 6, 9, 12, 128])
-@pytest.mark.parametrize("loader", ["crop", "stretch", "shorter_side", "resize"])
+@pytest.mark.parametrize("loader", get_args(ImageLoader))
 def test_a_mask_goes_where_its_picture_goes(tmp_path, loader, side):
     """Half of the picture, upright or lying, in every shape: the mask's edge is where the picture's is."""
     for height, width in ((6, 10), (10, 6), (7, 7)):
@@ -108,8 +129,8 @@ def test_a_mask_goes_where_its_picture_goes(tmp_path, loader, side):
         mask[: height // 2], mask[:, : width // 3] = True, True
         Image.fromarray(np.uint8(mask)[..., None].repeat(3, axis=2) * 255).save(tmp_path / "picture.png")
         sample = make_sample(tmp_path / "picture.png", tuple(encode_rle(mask)))
-        picture = load_image(sample.file, side, loader)[..., 0]
-        found = load_mask(sample, side, loader=loader)
-        assert found.shape == picture.shape == loaded_size((width, height), loader, side)[::-1]
+        picture = load_image(sample.file, side, loader, multiple=3)[..., 0]
+        found = load_mask(sample, side, loader=loader, multiple=3)
+        assert found.shape == picture.shape == loaded_size((width, height), loader, side, 3)[::-1]
         sharp = (picture == 0) | (picture == 255)
         assert sharp.mean() > 0.2 and (found[sharp] == (picture[sharp] == 255)).all()

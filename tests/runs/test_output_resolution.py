@@ -24,7 +24,7 @@ def build(model, **settings):
     return build_recipe(fields, {}, "test")
 
 
-@pytest.mark.parametrize("loader", ["crop", "stretch", "shorter_side", "resize"])
+@pytest.mark.parametrize("loader", ["crop", "stretch", "shorter_side", "resize", "resize_bilinear"])
 def test_an_edit_has_its_sources_size_at_the_output_resolution(model, tmp_path, loader):
     """100 pixels do not divide: the size is that of the loaded source, not of what was made."""
     (sample,) = [each for each in load_pie_bench(save_shapes_bench(tmp_path)) if each.id == "wide"]

@@ -31,6 +31,9 @@ from tests.support.runs import run
 
 LOADERS = get_args(ImageLoader)
 SIDE = 128
+MULTIPLE = 16
+"""What a model takes: it is cut from pictures of 130 pixels alone."""
+
 PERFECT = {
     "psnr_unedit_part": math.inf,
     "mse_unedit_part": 0,
@@ -50,14 +53,14 @@ def networks(metric_networks):
     return {"dino": metric_networks.dino, "lpips_weights": metric_networks.lpips_weights}
 
 
-def reconstructed(sample, loader):
-    return load_image(sample.file, SIDE, loader)
+def reconstructed(sample, loader, multiple=1):
+    return load_image(sample.file, SIDE, loader, multiple=multiple)
 
 
 def inpainted(sample, loader):
     """Noise inside the mask, and nothing outside."""
-    image = reconstructed(sample, loader)
-    mask = load_mask(sample, SIDE, loader=loader)
+    image = reconstructed(sample, loader, MULTIPLE)
+    mask = load_mask(sample, SIDE, loader=loader, multiple=MULTIPLE)
     noise = np.random.default_rng(0).integers(0, 256, image.shape, dtype=np.uint8)
     return np.where(mask[..., None], noise, image)
 
@@ -89,6 +92,8 @@ def recipe(tiny_model):
         "direct+p2p": {"image_loader": "shorter_side"},
         "negative_prompt+p2p": {},
         "edit_friendly+p2p": {"image_loader": "resize"},
+        "null_text+p2p": {"image_loader": "resize_bilinear"},
+        "turboedit+p2p": {"image_loader": "crop_to_multiple", "resolution": None},
     }
     fields = {"model": str(tiny_model), "methods": ["p2p"], "combinations": own, "resolution": SIDE}
     fields["inversions"] = [name.partition("+")[0] for name in own]
@@ -122,7 +127,7 @@ def test_what_changes_inside_the_mask_of_the_loaded_source_is_no_change_outside(
 def save_edits(folder, samples, loader, panels=1):
     folder.mkdir()
     for sample in samples:
-        image = reconstructed(sample, loader)
+        image = reconstructed(sample, loader, MULTIPLE)
         Image.fromarray(np.concatenate([image // 2] * (panels - 1) + [image], axis=1)).save(
             folder / f"{sample.id}.png"
         )
@@ -225,6 +230,8 @@ def test_what_a_score_rests_on_says_the_loader(reconstructions, networks):
         "direct+p2p": "shorter_side",
         "negative_prompt+p2p": "crop",
         "edit_friendly+p2p": "resize",
+        "null_text+p2p": "resize_bilinear",
+        "turboedit+p2p": "crop_to_multiple",
     }
 
 
