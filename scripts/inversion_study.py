@@ -182,7 +182,8 @@ def main(
     console = Console(stderr=True, highlight=False, markup=False)
     try:
         from piebench_eval.data.pie_bench import load_pie_bench
-        from piebench_eval.models.loading import load_model, resolve_device
+        from piebench_eval.models.device import resolve_device
+        from piebench_eval.models.loading import load_model
         from piebench_eval.runs.batch_editing import working_resolution
         from piebench_eval.tables.formats.cells import json_number
 

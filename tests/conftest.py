@@ -1,5 +1,6 @@
 """Shared fixtures: the small model, the small benchmark, and the reference recordings where they are."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -39,6 +40,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(("tests/golden/", "tests/demo/")))
 
 
+def pytest_collection_finish() -> None:
+    """What has been imported stays: searches for garbage pass it over, of which one follows every failed edit."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def no_plugins_from_other_files():
     """What a file's tests register is not there for the next file's."""
@@ -55,6 +62,12 @@ def no_plugins_from_other_files():
 def golden() -> Path:
     """Recordings of the reference's edits."""
     return recordings("PIEBENCH_GOLDEN", "golden", needs="cases.json")
+
+
+@pytest.fixture(scope="session")
+def golden_flow() -> Path:
+    """Recordings of FlowEdit, RF-Inversion and Euler's inversion."""
+    return recordings("PIEBENCH_GOLDEN_FLOW", "golden-flow", needs="cases.json")
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +92,8 @@ def golden_metrics() -> Path:
 def tiny_model(tmp_path_factory) -> Path:
     from tests.support.tiny_model import save_tiny_model
 
-    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+    # With one layer per block, every method finds what it needs; two take more than half as long again.
+    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny", layers=1)
 
 
 @pytest.fixture(scope="session")

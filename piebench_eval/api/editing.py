@@ -17,7 +17,8 @@ from piebench_eval.data.sample import Sample
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.models.cache import Cache
-from piebench_eval.models.loading import load_model, resolve_device
+from piebench_eval.models.device import resolve_device
+from piebench_eval.models.loading import load_model
 from piebench_eval.recipes.builtin import DEMO_RECIPE
 from piebench_eval.recipes.compatibility import require_compatible
 from piebench_eval.recipes.plugins import code_of

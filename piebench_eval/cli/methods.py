@@ -109,10 +109,14 @@ def _print_families(families: Mapping[str, Any], listed: Mapping[str, Any]) -> N
             marks = ("no" if family[kind][entry] else "yes" for family in families.values())
             grid.add_row(f"{kind} {entry}", *marks)
     out.print(grid)
-    for why in dict.fromkeys(
-        why for family in families.values() for kind in listed for why in family[kind].values() if why
-    ):
-        out.print(f"- {why}")
+    refused: dict[str, list[str]] = {}
+    for family in families.values():
+        for kind in listed:
+            for entry, why in family[kind].items():
+                if why:
+                    refused.setdefault(why.removeprefix(f"{entry} "), []).append(entry)
+    for why, entries in refused.items():
+        out.print(f"- {', '.join(dict.fromkeys(entries))}: {why}")
 
 
 def _print_recipe(as_json: bool) -> None:

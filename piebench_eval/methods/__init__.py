@@ -17,6 +17,7 @@ METHODS: Registry[Method] = Registry(
         "proximal": "piebench_eval.methods.proximal:PROXIMAL",
         "plain": "piebench_eval.methods.plain:PLAIN",
         "infedit": "piebench_eval.methods.infedit:INFEDIT",
+        "uni_edit": "piebench_eval.methods.uni_edit:UNI_EDIT",
         "dnaedit": "piebench_eval.methods.dnaedit:DNAEDIT",
         "rf_inversion": "piebench_eval.methods.rf_inversion:RF_INVERSION",
     },

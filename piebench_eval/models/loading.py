@@ -22,7 +22,6 @@ from piebench_eval.models.hub import require_hub
 from piebench_eval.models.location import (
     DENOISER_CONFIGS,
     check_deterministic,
-    check_device_name,
     check_model_location,
     found_parts,
     model_index,
@@ -47,34 +46,6 @@ PRECISIONS = {
 
 SMALL_GPU_BYTES = 24 * 10**9
 """On a GPU with less memory, text encoders make room for the rest; cards sold as 24 GB have a little more."""
-
-
-def resolve_device(device: str) -> torch.device:
-    """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` into a device that is there.
-
-    Returns:
-        The device; a CUDA device with its index, without which ``torch.cuda.set_device`` refuses it.
-
-    Raises:
-        PiebenchError: a name that is none of these, or a device that this machine does not have.
-    """
-    check_device_name(device)
-    if device == "auto":
-        if not torch.cuda.is_available():
-            return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-        device = "cuda"
-    resolved = torch.device(device)
-    if resolved.type == "cuda":
-        if resolved.index is None:
-            # Before anything has begun to use CUDA, its current device is the first; asking would begin to.
-            current = torch.cuda.current_device() if torch.cuda.is_initialized() else 0
-            resolved = torch.device("cuda", current)
-        if resolved.index >= torch.cuda.device_count():
-            count = torch.cuda.device_count()
-            raise PiebenchError(f"--device {device}: this machine has {count} CUDA devices")
-    if resolved.type == "mps" and not torch.backends.mps.is_available():
-        raise PiebenchError("--device mps: this machine has no Metal device")
-    return resolved
 
 
 def uses_deterministic_layers(

@@ -33,7 +33,7 @@ class ModelRunner:
     def __init__(self, spec: WorkerSpec, recipe: Recipe):
         import torch
 
-        from piebench_eval.models.loading import resolve_device
+        from piebench_eval.models.device import resolve_device
 
         if spec.threads:
             torch.set_num_threads(spec.threads)

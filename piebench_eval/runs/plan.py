@@ -224,7 +224,7 @@ def check_devices(wanted: str) -> None:
         PiebenchError: it lacks one.
     """
     if named := [device for device in split_devices(wanted) if device not in ("auto", "all", "cpu")]:
-        from piebench_eval.models.loading import resolve_device
+        from piebench_eval.models.device import resolve_device
 
         for device in named:
             resolve_device(device)

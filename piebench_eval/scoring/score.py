@@ -83,7 +83,7 @@ class Scoring:
             PiebenchError: this machine has no such device.
         """
         from piebench_eval.metrics.networks.metric_networks import MetricNetworks
-        from piebench_eval.models.loading import resolve_device
+        from piebench_eval.models.device import resolve_device
 
         place = resolve_device(device)
         batch_size = batch_size or _BATCH_SIZES.get(place.type, _OTHER_BATCH_SIZE)

@@ -28,7 +28,7 @@ def describe(name: str) -> dict[str, Any]:
     import torch
 
     from piebench_eval import __version__
-    from piebench_eval.models.loading import resolve_device
+    from piebench_eval.models.device import resolve_device
 
     device = resolve_device(name)
     about: dict[str, Any] = {"device": name, "system": platform.platform()}

@@ -14,8 +14,9 @@ from piebench_eval.data.sample import Sample
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.compile import compile_blocks
+from piebench_eval.models.device import resolve_device
 from piebench_eval.models.families import FAMILIES
-from piebench_eval.models.loading import PRECISIONS, load_model, resolve_device
+from piebench_eval.models.loading import PRECISIONS, load_model
 from piebench_eval.models.precision import tf32
 from piebench_eval.recipes.builtin import recipe_file
 from piebench_eval.recipes.combination import Combination

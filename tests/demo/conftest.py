@@ -27,8 +27,14 @@ class DemoRun:
 
 @pytest.fixture(scope="session")
 def quick_run(tmp_path_factory) -> DemoRun:
-    """Direct Inversion against DDIM inversion, on ten samples."""
-    return run_demo(tmp_path_factory.mktemp("demo") / "quick", "--quick")
+    """Direct Inversion against DDIM inversion, on four samples."""
+    return run_demo(tmp_path_factory.mktemp("demo") / "quick", "--quick", "--samples", "4")
+
+
+@pytest.fixture(scope="session")
+def quick_run_of_10(tmp_path_factory) -> DemoRun:
+    """The same on as many samples as the demo has by itself."""
+    return run_demo(tmp_path_factory.mktemp("demo") / "of-10", "--quick")
 
 
 @pytest.fixture(scope="session")

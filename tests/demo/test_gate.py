@@ -89,8 +89,9 @@ def test_a_fault_is_caught(fault, make, baseline, tmp_path, monkeypatch):
     assert set(cases) == {"direct+p2p", "oracle", "source-copy"}
 
 
-def test_the_quick_demos_baseline_holds(quick_run):
-    code, printed = piebench("check", quick_run.folder, "--baseline", BASELINES / "demo-quick.csv")
+@pytest.mark.slow  # the workflow of every change does so; the tests above gate a smaller run
+def test_the_quick_demos_baseline_holds(quick_run_of_10):
+    code, printed = piebench("check", quick_run_of_10.folder, "--baseline", BASELINES / "demo-quick.csv")
     assert code == 0, printed
     recipe = json.loads((BASELINES / "demo-quick.json").read_text())["recipe"]
     assert set(recipe["combinations"]) == {"ddim+p2p", "direct+p2p"}

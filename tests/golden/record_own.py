@@ -14,6 +14,7 @@ from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.diffusion.ode import invert_ode
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.methods.p2p import P2PSettings
+from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.loading import load_model
 from piebench_eval.runs.batch_editing import encode_inputs
 from tests.support.photos import save_photo_bench
@@ -25,9 +26,14 @@ STEPS, RESOLUTION = 10, 128
 SETTINGS = P2PSettings(controller="auto", blend_threshold=0.8)
 
 
+def recorded_model(folder: Path) -> DiffusionModel:
+    """The model of the recordings, written to a folder and loaded."""
+    return load_model(str(save_tiny_model(folder)), deterministic=True)
+
+
 def record(folder: Path) -> dict[str, np.ndarray]:
     """Latents of every photograph: encoded, inverted, and edited by each combination."""
-    model = load_model(str(save_tiny_model(folder / "model")), deterministic=True)
+    model = recorded_model(folder / "model")
     schedule = ddim_schedule(model.alphas_cumprod, STEPS)
     arrays = {}
     for sample in load_pie_bench(save_photo_bench(folder / "data")):

@@ -8,7 +8,7 @@ from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.runs.batch_editing import encode_inputs
-from tests.golden.record_own import FILE, RESOLUTION, SETTINGS, STEPS
+from tests.golden.record_own import FILE, RESOLUTION, SETTINGS, STEPS, recorded_model
 
 
 @pytest.fixture(scope="module")
@@ -16,9 +16,13 @@ def recording():
     return np.load(FILE)
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return recorded_model(tmp_path_factory.mktemp("models") / "recorded")
+
+
 @pytest.mark.parametrize("inversion", ["ddim", "direct"])
-def test_latents(deterministic_model, samples, recording, inversion):
-    model = deterministic_model
+def test_latents(model, samples, recording, inversion):
     inputs = encode_inputs(model, samples, RESOLUTION)
     schedule = ddim_schedule(model.alphas_cumprod, STEPS)
     entry = INVERSIONS.get(inversion)

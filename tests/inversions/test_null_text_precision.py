@@ -118,6 +118,7 @@ def test_an_update_whose_gradient_is_not_finite_is_skipped_for_its_sample_alone(
 
 def test_skipped_updates_are_told(unet, tensors, monkeypatch):
     latents, uncond, cond = tensors
+    latents = latents[:, :, :16, :16]  # whatever the size, such a scale leaves no number
     model = step_at(unet, torch.float16, latents, cond).model
     cond, uncond = Conditioning(cond), Conditioning(uncond)
     inputs = EditInputs(latents, cond, cond, cond, uncond, uncond, [False] * 2, [True] * 2)

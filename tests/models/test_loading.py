@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.deterministic import DeterministicLinear
-from piebench_eval.models.loading import load_model, resolve_device, uses_deterministic_layers
+from piebench_eval.models.device import resolve_device
+from piebench_eval.models.loading import load_model, uses_deterministic_layers
 from piebench_eval.models.location import check_model_location, model_fingerprint
 from piebench_eval.models.nfe import EvaluationCounter
 

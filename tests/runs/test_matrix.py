@@ -260,7 +260,11 @@ def test_any_two_options_together(wide, model, cache_folder, plain, inversion, m
         check(row, wide, model, cache_folder, plain)
 
 
-@pytest.mark.parametrize("method", METHODS.names())
+# The whole matrix, which is slow, has batches of three with every method.
+@pytest.mark.parametrize(
+    "method",
+    [name if name == "p2p" else pytest.param(name, marks=pytest.mark.slow) for name in METHODS.names()],
+)
 def test_a_batch_of_three_by_default(wide, model, cache_folder, plain, method):
     check({**defaults("direct", method), **PLAINLY, "batch": 3}, wide, model, cache_folder, plain)
 

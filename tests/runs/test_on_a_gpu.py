@@ -40,25 +40,27 @@ MODELS = [
     for precision in (PRECISIONS if family == "sd1" else ["bf16"])
 ]
 SLOW = [pytest.mark.slow]
-OF_OTHER_FAMILIES = {("direct", "p2p")}
-OF_SDXL = {("direct", "masactrl")}
+OF_SD1 = {"direct": METHODS.names(), "ddim": ["p2p"], "null_text": ["p2p"], "edit_friendly": ["p2p"]}
+OF_SDXL = {"direct": ["p2p", "masactrl"]}
+OF_OTHER_FAMILIES = {"direct": ["p2p"]}
 OTHER_INVERSIONS = ("direct", "edit_friendly")
-"""What is not slow beside Stable Diffusion 1.x's: an inversion with offsets and one without, and a control.
+"""What is not slow: every control, and edits from a trajectory alone, with offsets, and with embeddings.
 
-The code that moves tensors is one for all families.
+Other inversions, each of which is tested by itself, hand over no more, and the code that moves tensors is
+one for all families.
 """
 
 
-def _marks(family, *pair):
-    of_family = OF_OTHER_FAMILIES | (OF_SDXL if family == "sdxl" else set())
-    return [] if pair in of_family else SLOW
+def _marks(family, inversion, method):
+    of_family = {"sd1": OF_SD1, "sdxl": OF_SDXL}.get(family, OF_OTHER_FAMILIES)
+    return [] if method in of_family.get(inversion, []) else SLOW
 
 
 COMBINATIONS = [
     pytest.param(
         *of_model.values,
         *pair,
-        marks=[*of_model.marks, *(case.marks if family == "sd1" else _marks(family, *pair))],
+        marks=[*of_model.marks, *_marks(family, *pair)],
     )
     for of_model in MODELS
     for case in PAIRS_OF_FAMILIES

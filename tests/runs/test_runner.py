@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from piebench_eval.models import compile as compiled
+from piebench_eval.models import device as devices
 from piebench_eval.models import loading
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.recipes.recipe import build_recipe
@@ -71,7 +72,7 @@ def test_a_compiled_run_says_so(recipe, photo_bench, plain, tmp_path, monkeypatc
 
 def test_a_shared_gpu_has_what_nobody_else_has(recipe, monkeypatch):
     gpu = torch.device("cuda:1")
-    monkeypatch.setattr(loading, "resolve_device", lambda name: gpu)
+    monkeypatch.setattr(devices, "resolve_device", lambda name: gpu)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     monkeypatch.setattr(torch.cuda, "mem_get_info", {gpu: (5_000, 80_000)}.__getitem__)
     monkeypatch.setattr(torch.cuda, "memory_reserved", {gpu: 2_000}.__getitem__)

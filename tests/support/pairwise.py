@@ -1,6 +1,6 @@
 """Few rows that show every pair of values of many options: a covering array of strength two."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 Item = tuple[str, Hashable]
@@ -37,7 +37,7 @@ class _Search:
         items: every option with every value.
         options: the items of each option.
         fitting: for each item, those that may stand beside it.
-        fits_all: for each item, whether it fits whatever is in the row.
+        fit_all: the items that fit whatever is in the row.
         missing: for each item, those that it has to stand beside in some row yet.
     """
 
@@ -50,10 +50,12 @@ class _Search:
             for own in self.items
         ]
         self.missing = list(self.fitting)
-        self.fits_all = [
-            fitting.bit_count() == len(self.items) - sum(name == own for name, _ in self.items)
-            for fitting, (own, _) in zip(self.fitting, self.items, strict=True)
-        ]
+        self.fit_all = sum(
+            1 << number
+            for number, (own, _) in numbered
+            if self.fitting[number].bit_count()
+            == len(self.items) - sum(name == own for name, _ in self.items)
+        )
 
     def rows(self) -> list[dict[str, Hashable]]:
         """All rows."""
@@ -78,6 +80,7 @@ class _Search:
         row, together, allowed = [], 0, (1 << len(self.items)) - 1
         others = [numbers for numbers in self.options if not set(numbers) & set(pair)]
         ordered = [[number] for number in pair] + others[start:] + others[:start]
+        sets = [sum(1 << number for number in numbers) for numbers in ordered]
         for place, numbers in enumerate(ordered):
 
             def merit(number: int, together: int = together) -> tuple[int, int]:
@@ -85,7 +88,7 @@ class _Search:
 
             for number in sorted(numbers, key=merit, reverse=True):  # equals keep their order
                 still = allowed & self.fitting[number]
-                if allowed >> number & 1 and self._can_follow(still, ordered[place + 1 :]):
+                if allowed >> number & 1 and self._can_follow(still, sets[place + 1 :]):
                     break
             else:
                 return []
@@ -94,17 +97,17 @@ class _Search:
             allowed = still
         return row
 
-    def _can_follow(self, allowed: int, options: Sequence[Sequence[int]]) -> bool:
+    def _can_follow(self, allowed: int, options: Sequence[int]) -> bool:
         """Whether a value of each of the options is allowed and fits all the others' values."""
-        narrowest: list[int] | None = None
-        others = []
-        for numbers in options:
-            left = [number for number in numbers if allowed >> number & 1]
-            if not any(self.fits_all[number] for number in left):
-                others.append(left)
-                if narrowest is None or len(left) < len(narrowest):
-                    narrowest = left
-        if narrowest is None:
+        left = [option & allowed for option in options if not option & allowed & self.fit_all]
+        if not left:
             return True
-        others = [left for left in others if left is not narrowest]
-        return any(self._can_follow(allowed & self.fitting[number], others) for number in narrowest)
+        narrowest = min(left, key=int.bit_count)
+        others = [option for option in left if option != narrowest]
+        return any(self._can_follow(allowed & self.fitting[number], others) for number in _members(narrowest))
+
+
+def _members(items: int) -> Iterator[int]:
+    while items:
+        yield (items & -items).bit_length() - 1
+        items &= items - 1

@@ -11,7 +11,7 @@ from piebench_eval.models.location import check_device_name
 
 _QUERY = """
 import torch
-from piebench_eval.models.loading import resolve_device
+from piebench_eval.models.device import resolve_device
 print(torch.cuda.device_count() if torch.cuda.is_available() else 0, resolve_device("auto"))
 """
 
@@ -61,7 +61,7 @@ def find_devices(wanted: str, in_this_process: bool) -> list[str]:
     # Launchers such as torchrun start one process per GPU of a node, and number them.
     rank = os.environ.get("LOCAL_RANK", "") if "WORLD_SIZE" in os.environ else ""
     if names != ["all"] and in_this_process and not rank.isdigit():
-        from piebench_eval.models.loading import resolve_device
+        from piebench_eval.models.device import resolve_device
 
         return [str(resolve_device(names[0]))]
     gpus, best = _query_torch()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.models.loading import resolve_device
+from piebench_eval.models.device import resolve_device
 from piebench_eval.runs.engines import devices
 from piebench_eval.runs.engines.devices import find_devices, split_devices
 

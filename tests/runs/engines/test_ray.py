@@ -86,7 +86,6 @@ def test_actors_make_what_one_process_makes(
     assert any("session" in name for name in logs) != shared_files
 
 
-@pytest.mark.slow  # an edit that kills its actors, below, brings them back too
 def test_a_killed_actor_comes_back_and_its_job_is_done(
     cluster, fake_recipe, photo_bench, undisturbed, tmp_path
 ):
@@ -131,6 +130,7 @@ def test_a_killed_driver_is_begun_again(cluster, fake_recipe, photo_bench, undis
     assert len(set(recorded_edits(out))) == len(recorded_edits(out)) == 8
 
 
+@pytest.mark.slow  # a killed actor comes back above; test_multiprocess.py has such an edit
 def test_an_edit_that_kills_its_actors_fails_and_the_rest_is_made(
     cluster, fake_recipe, photo_bench, samples, tmp_path
 ):

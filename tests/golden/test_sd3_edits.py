@@ -1,0 +1,223 @@
+"""The numbers of FlowEdit, DNAEdit and Euler's inversion on Stable Diffusion 3, by their published codes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from piebench_eval.diffusion.ode import sample_ode
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.models.cache import Cache
+from piebench_eval.models.loading import load_model
+from piebench_eval.models.nfe import EvaluationCounter
+from piebench_eval.recipes.combination import Combination
+from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
+from piebench_eval.runs.edit_inputs import plan_guidance, plan_schedule
+from tests.golden.recordings import check_final, load_flow_case
+
+pytestmark = pytest.mark.golden
+
+# The recordings' own recommendation.
+FINAL_MAX, FINAL_RMS, INVERTED, BETWEEN = 2e-4, 2e-5, 1e-4, 3e-4
+SIGMAS, TIMESTEPS = 1e-6, 1e-3
+
+FLOWEDIT = {
+    "steps": 12,
+    "guidance": 13.5,
+    "source_guidance": 3.5,
+    "seed": 42,
+    "inversions": {"flowedit": {"n_max": 8}},
+    "methods": ["plain"],
+}
+DNAEDIT = {
+    "steps": 12,
+    "guidance": 3.5,
+    "source_guidance": 1,
+    "seed": 0,
+    "inversions": {"dnaedit": {"skip": 4}},
+    "methods": {"dnaedit": {"mvg": 0.8}},
+}
+EULER = {
+    "steps": 12,
+    "guidance": 7,
+    "inversions": {"euler": {"evaluate_at": "own"}},
+    "methods": ["plain"],
+}
+RECORDED = {
+    # name: the recipe, what it changes, and which folder it is in
+    "flowedit_sd3": (FLOWEDIT, {}, "golden_flow"),
+    "flowedit_sd3_navg2": (FLOWEDIT, {"inversion.n_avg": 2}, "golden_flow"),
+    "flowedit_sd3_nmin3": (FLOWEDIT, {"inversion.n_min": 3}, "golden_flow"),
+    "euler_sd3": (EULER, {}, "golden_flow"),
+    "dna_sd3": (DNAEDIT, {}, "golden_flow_c"),
+    "dna_sd3_srccfg": (DNAEDIT, {"source_guidance": 2}, "golden_flow_c"),
+}
+FAST = [
+    ("flowedit_sd3", "case2"),  # the picture is cropped
+    ("flowedit_sd3_navg2", "case1"),
+    ("flowedit_sd3_nmin3", "case2"),
+    ("euler_sd3", "case3"),  # an odd number of rows, and prompts that CLIP reads only in part
+    ("dna_sd3", "case2"),
+    ("dna_sd3_srccfg", "case1"),
+]
+SLOW = [
+    ("flowedit_sd3", "case1"),
+    ("flowedit_sd3", "case3"),
+    ("euler_sd3", "case1"),
+    ("euler_sd3", "case2"),
+    ("dna_sd3", "case1"),
+]
+
+
+@dataclass
+class Edit:
+    """An edit beside its recording; ``calls``: time and output of each call of the transformer."""
+
+    recording: Any
+    combination: Combination
+    model: Any
+    final: torch.Tensor
+    inputs: Any
+    schedule: Any
+    inverted: Any
+    rows: int
+    calls: list[tuple[float, torch.Tensor, torch.Tensor]]
+
+    @property
+    def name(self):
+        return self.combination.inversion
+
+
+@pytest.fixture(scope="module")
+def model(golden_flow):
+    return load_model(str(golden_flow / "tiny-sd3"))
+
+
+@pytest.fixture(
+    scope="module",
+    params=[*FAST, *(pytest.param(pair, marks=pytest.mark.slow) for pair in SLOW)],
+    ids="-".join,
+)
+def edit(request, golden_flow, model):
+    name, case = request.param
+    recipe, overrides, folder = RECORDED[name]
+    folder = request.getfixturevalue(folder)
+    fields = {"model": str(golden_flow / "tiny-sd3"), "image_loader": "crop_to_multiple", **recipe}
+    built = build_recipe(fields, overrides, "test")
+    combination = built.combination(*built.pairs[0])
+    sample = load_flow_case(folder, case)
+    model.cache, model.evaluations, calls = Cache({}), EvaluationCounter(), []
+    denoise = model.denoise
+
+    def recorded(latents, time, conditioning):
+        output = denoise(latents, time, conditioning)
+        calls.append((time.item(), latents, output))
+        return output
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "denoise", recorded)
+        final, _ = edit_latents(model, [sample], combination)
+    common, schedule = combination.common, plan_schedule(model, combination.common)
+    rows = model.evaluations.forward[0]
+    loaded = common.resolution, None, common.image_loader
+    inputs = encode_inputs(model, [sample], *loaded, plan_guidance(model, common), common.seed)
+    inverted = INVERSIONS.get(combination.inversion).invert(
+        model, inputs, schedule, combination.inversion_settings
+    )
+    recording = dict(np.load(folder / "npz" / f"{name}__{case}.npz"))
+    if "z0" not in recording:
+        recording["z0"] = np.load(folder / "npz" / f"{name.rsplit('_', 1)[0]}__{case}.npz")["z0"]
+    return Edit(recording, combination, model, final, inputs, schedule, inverted, rows, calls)
+
+
+def near(found, recorded, tolerance):
+    np.testing.assert_allclose(np.asarray(found), recorded, rtol=0, atol=tolerance)
+
+
+def strided(latents):
+    return torch.stack(list(latents)).squeeze(1)[..., ::4, ::4]
+
+
+def test_edited_latents(edit):
+    check_final(edit.final, edit.recording, FINAL_MAX, FINAL_RMS)
+
+
+def test_picture_and_schedule(edit):
+    near(edit.inputs.latents, edit.recording["z0"], INVERTED)
+    near(edit.schedule.sigmas[::-1], edit.recording["sigmas"], SIGMAS)
+    near(edit.schedule.timesteps[::-1], edit.recording["timesteps"], TIMESTEPS)
+
+
+def test_inverted_latents(edit):
+    """Euler's, and DNAEdit's with the aligned noise; FlowEdit inverts nothing."""
+    wanted = {"euler": "xT", "dnaedit": "inverted"}.get(edit.name)
+    if wanted is None:
+        assert edit.inverted.source_mode == "fixed"
+    else:
+        near(edit.inverted.trajectory[-1], edit.recording[wanted], INVERTED)
+
+
+def test_velocities_after_guidance(edit):
+    """Of the source in the inversion, and of the target in the edit."""
+    recording, guidance = edit.recording, edit.inputs.guidance
+    of_target = [output for _, latents, output in edit.calls if len(latents) == 2]
+    guided = [uncond + guidance.target * (cond - uncond) for uncond, cond in of_target]
+    if edit.name == "flowedit":
+        # FlowEdit's n_min steps are recorded apart, with the target's velocity alone.
+        differing = len(recording["v_tar_strided"])
+        near(strided(v[None] for v in guided[:differing]), recording["v_tar_strided"], BETWEEN)
+        if len(guided) > differing:
+            near(strided(v[None] for v in guided[differing:]), recording["xt_v_tar_strided"], BETWEEN)
+    elif edit.name == "dnaedit":
+        near(strided(cond[None] for _, cond in of_target), recording["edit_v_cond_strided"], BETWEEN)
+        near(strided(uncond[None] for uncond, _ in of_target), recording["edit_v_uncond_strided"], BETWEEN)
+        near([time for time, latents, _ in edit.calls if len(latents) == 2], recording["edit_t"], TIMESTEPS)
+    else:
+        near(strided(edit.inverted.trajectory), recording["inv_traj_strided"], BETWEEN)
+        assert len(of_target) == edit.inverted.steps
+
+
+def test_evaluations_beside_the_published_codes(edit):
+    """FlowEdit's script computes four rows in each step of each edit, half of them of the source.
+
+    Those are found once for all target prompts of a picture. In its n_min steps, two rows of four are unread.
+    """
+    assert edit.rows == sum(len(latents) for _, latents, _ in edit.calls)
+    if edit.name == "flowedit":
+        settings = edit.combination.inversion_settings
+        assert edit.recording["transformer_rows"] - edit.rows == 2 * settings.n_min
+        of_source = 2 * (8 - settings.n_min) * settings.n_avg
+        assert edit.model.evaluations.reused[0] == of_source  # inverting again took nothing new
+        assert edit.rows - of_source == of_source + 2 * settings.n_min
+    elif edit.name == "dnaedit":
+        # The script computes an unguided source twice.
+        duplicates = edit.inverted.steps if edit.inputs.guidance.of_source == 1 else 0
+        assert edit.recording["rows"] - edit.rows == duplicates
+    else:
+        assert edit.rows == 12 + 2 * 12
+
+
+@pytest.mark.parametrize(
+    "case", ["case2", *(pytest.param(c, marks=pytest.mark.slow) for c in ("case1", "case3"))]
+)
+def test_reconstruction_by_diffusers_pipeline_and_the_other_time_of_the_inversion(model, golden_flow, case):
+    """Sampling back from Euler's latent without guidance; evaluating at the level that a step leads to."""
+    recording = np.load(golden_flow / "npz" / f"euler_sd3__{case}.npz")
+    fields = {"model": str(golden_flow / "tiny-sd3"), "image_loader": "crop_to_multiple", **EULER}
+    combination = build_recipe(fields, {}, "test").combination("euler", "plain")
+    common, schedule = combination.common, plan_schedule(model, combination.common)
+    sample = load_flow_case(golden_flow, case)
+    inputs = encode_inputs(model, [sample], common.resolution, None, common.image_loader)
+    entry, texts = INVERSIONS.get("euler"), (inputs.source_embeds, inputs.uncond_embeds)
+    for way, suffix in (("own", ""), ("next", "_next_strided")):
+        inverted = entry.invert(model, inputs, schedule, entry.settings(evaluate_at=way))
+        again = sample_ode(model, inverted.trajectory[-1], *texts, schedule)
+        step = 4 if suffix else 1
+        near(inverted.trajectory[-1][..., ::step, ::step], recording["xT" + suffix], INVERTED)
+        wanted = recording["recon_latent" if way == "own" else "recon_next_strided"]
+        near(again[0][..., ::step, ::step], wanted, FINAL_MAX)
+        if way == "own":
+            near(strided(again.flip(0)), recording["recon_traj_strided"], BETWEEN)
