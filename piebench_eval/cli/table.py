@@ -83,6 +83,8 @@ def table(
     difference is green where the number agrees with the published one, within
     the reproduction tolerance beside it, and red where it differs. A
     column says whether the published number lies inside the run's 95% interval.
+    Combinations beyond Table 1 stand beside their own authors' numbers and the
+    range of those who ran the method again, where both are known for the model.
 
     Means follow the averaging rules of the protocol of the scores; intervals
     are bootstrapped over images. A run folder also gets the means, with

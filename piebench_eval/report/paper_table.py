@@ -25,7 +25,7 @@ class PaperCell:
 
     Attributes:
         measured: the mean.
-        paper: the published one.
+        paper: the published one, of Table 1 or of the method's own authors.
         difference: measured - paper, with its sign; empty if not comparable.
         verdict: ``agrees`` or ``differs``; empty if none.
     """
@@ -38,7 +38,7 @@ class PaperCell:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """The report's combinations that are in Table 1.
+    """The report's combinations that are in Table 1, or whose authors' own numbers are known.
 
     Attributes:
         headings: metrics.

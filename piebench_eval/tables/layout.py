@@ -56,6 +56,10 @@ TABLE_METRICS = (
 )
 """Table 1's metrics; their factors and directions are the registry's."""
 
+_NAMES = ("structure", "PSNR", "LPIPS", "MSE", "SSIM", "CLIP whole", "CLIP edited")
+METRIC_NAMES = {metric.key: name for metric, name in zip(TABLE_METRICS, _NAMES, strict=True)}
+"""Names of Table 1's metrics in a sentence, by their keys, in their order."""
+
 METHOD_ORDER = ("p2p", "masactrl", "pnp")
 INVERSION_ORDER = ("ddim", "euler", "null_text", "negative_prompt", "edit_friendly", "direct")
 

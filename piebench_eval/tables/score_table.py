@@ -11,7 +11,7 @@ from piebench_eval.demo.embedded import DEMO
 from piebench_eval.tables.aggregate import aggregate
 from piebench_eval.tables.combined import RunScores
 from piebench_eval.tables.layout import displayed_metrics, metrics_in
-from piebench_eval.tables.paper.published import PAPERS
+from piebench_eval.tables.paper.published import is_published
 from piebench_eval.tables.provenance import is_demo, protocol_of, provenance_of_rows, read_provenance
 from piebench_eval.tables.resolutions import with_resolutions
 from piebench_eval.tables.scores import RUN, read_scores, require_types, select_types, with_uniform_labels
@@ -65,7 +65,7 @@ class ScoreTable:
             table = table.copy()
             table.insert(0, "model", DEMO)
             if RUN in table.columns:
-                table.loc[table[RUN] == PAPERS, "model"] = ""
+                table.loc[table[RUN].map(is_published), "model"] = ""
         return table
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from piebench_eval.tables.layout import TABLE_METRICS
+from piebench_eval.tables.layout import METRIC_NAMES, TABLE_METRICS
 from piebench_eval.tables.paper.published import load_published
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 MIN_COMBINATIONS = 3
 """Two combinations agree by chance in half of all cases."""
-
-_NAMES = ("structure", "PSNR", "LPIPS", "MSE", "SSIM", "CLIP whole", "CLIP edited")
-"""Names of Table 1's metrics in the line, in their order."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +67,9 @@ def agreement_line(means: pd.DataFrame) -> str | None:
     found = rank_agreement(means)
     if not found:
         return None
-    names = {metric.key: name for metric, name in zip(TABLE_METRICS, _NAMES, strict=True)}
     counts = sorted({agreement.combinations for agreement in found})
     number = " to ".join(str(count) for count in dict.fromkeys([counts[0], counts[-1]]))
-    taus = ", ".join(f"{names[agreement.metric]} {agreement.tau:.2f}" for agreement in found)
+    taus = ", ".join(f"{METRIC_NAMES[agreement.metric]} {agreement.tau:.2f}" for agreement in found)
     return f"Rank agreement with the paper (Kendall's tau, {number} combinations): {taus}"
 
 

@@ -10,7 +10,7 @@ from piebench_eval.tables.formats.marks import Mark
 from piebench_eval.tables.layout import TABLE_METRICS, row_order
 from piebench_eval.tables.paper.agreement import agreement_line
 from piebench_eval.tables.paper.compare import PAPER_IMAGES, compare_with_paper
-from piebench_eval.tables.paper.published import PAPERS, load_published
+from piebench_eval.tables.paper.published import PAPERS, load_published, published_run
 from piebench_eval.tables.scores import RUN, combination_name, label_columns
 
 if TYPE_CHECKING:
@@ -30,18 +30,19 @@ def with_paper_rows(score_table: ScoreTable) -> tuple[pd.DataFrame, list[str], M
         score_table: the scores.
 
     Returns:
-        A row per combination and per row of Table 1, sorted as Table 1 is: method, inversion, run, images,
-        and the means of Table 1's metrics; remarks on missing verdicts and on how many metrics agree; and
-        marks of the means that agree or differ.
+        A row per combination, per row of Table 1, and per published row beyond it that fits a combination,
+        sorted as Table 1 is: method, inversion, run, images (missing where it is not printed), and the means
+        of Table 1's metrics; remarks on missing verdicts and on how many metrics agree; and marks of the
+        means that agree or differ.
 
     Raises:
         PiebenchError: the scores hold no metric of Table 1.
     """
     comparison = compare_with_paper(score_table.means, score_table.provenance, score_table.rules)
     metrics = [metric.key for metric in TABLE_METRICS if metric.key in score_table.means.columns]
-    rows = [*_measured(score_table.means, metrics), *_published(metrics)]
+    rows = [*_measured(score_table.means, metrics), *_published(metrics), *_further(comparison, metrics)]
     rows.sort(key=lambda row: (*row_order(row)[:3], row[RUN] != PAPERS, row[RUN]))
-    table = pd.DataFrame(rows)[[*_PAIR, RUN, "images", *metrics]]
+    table = pd.DataFrame(rows)[[*_PAIR, RUN, "images", *metrics]].astype({"images": "Int64"})
     verdicts = _verdicts(comparison)
     marks = {
         (position, metric): verdict
@@ -72,6 +73,27 @@ def _published(metrics: Sequence[str]) -> list[dict[str, object]]:
     rows = table.dropna(how="all").reset_index().to_dict(orient="records")
     return [
         {**{str(key): value for key, value in row.items()}, RUN: PAPERS, "images": PAPER_IMAGES}
+        for row in rows
+    ]
+
+
+def _further(comparison: PaperComparison, metrics: Sequence[str]) -> list[dict[str, object]]:
+    """The published rows beyond Table 1, once each; with the model's name if a combination ran on several."""
+    rows = [row for found in comparison.further.values() for row in found.counted]
+    rows = [row for number, row in enumerate(rows) if row not in rows[:number]]
+    models = {(row.method, row.inversion, row.model) for row in rows}
+    pairs = [pair for *pair, _ in models]
+    return [
+        {
+            "method": row.method,
+            "inversion": row.inversion,
+            RUN: published_run(
+                None if row.is_authors else row.printed_in,
+                row.model if pairs.count([row.method, row.inversion]) > 1 else None,
+            ),
+            "images": row.images,
+            **{metric: row.numbers.get(metric, float("nan")) for metric in metrics},
+        }
         for row in rows
     ]
 

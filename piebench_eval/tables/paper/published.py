@@ -9,6 +9,31 @@ import pandas as pd
 PAPERS = "(paper)"
 """Value of the column ``run`` in the paper's rows; parentheses distinguish it from a folder's name."""
 
+_RERUN = "run again in "
+
+
+def published_run(printed_in: str | None, model: str | None = None) -> str:
+    """The column ``run`` of a published row beyond Table 1.
+
+    Args:
+        printed_in: who ran the method again; None for its authors.
+        model: the model, where it has to be said.
+
+    >>> published_run("DNAEdit", "sdxl-turbo"), published_run(None), published_run(None, "sdxl-turbo")
+    ('(run again in DNAEdit, sdxl-turbo)', '(paper)', '(paper, sdxl-turbo)')
+    """
+    parts = [f"{_RERUN}{printed_in}" if printed_in else PAPERS.strip("()"), *([model] if model else [])]
+    return f"({', '.join(parts)})"
+
+
+def is_published(run: str) -> bool:
+    """Whether a value of the column ``run`` is a published row's.
+
+    >>> [is_published(run) for run in (PAPERS, published_run("DNAEdit"), "paper")]
+    [True, True, False]
+    """
+    return run.endswith(")") and run.startswith((PAPERS[:-1], f"({_RERUN}"))
+
 
 def load_published() -> pd.DataFrame:
     """Load the numbers of the paper and of a published reproduction, in printed units, with errata applied.
