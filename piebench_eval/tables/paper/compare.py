@@ -16,7 +16,7 @@ from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.networks.metric_models import MetricModels
 from piebench_eval.metrics.protocol import PAPER
 from piebench_eval.recipes.builtin import recipe_file
-from piebench_eval.recipes.combination import LATER_SETTINGS
+from piebench_eval.recipes.combination import LATER_SETTINGS, with_former_defaults
 from piebench_eval.recipes.recipe import Recipe, build_recipe, read_recipe_fields
 from piebench_eval.tables.layout import TABLE_METRICS
 from piebench_eval.tables.paper.published import load_published
@@ -147,9 +147,10 @@ def comparison_obstacles(
         reasons.append(f"only editing types {', '.join(rules.types)} count")
     reasons += _scoring_obstacles(provenance, metrics)
     combination = recipe.combination(inversion, method)
-    wanted = {**combination.flat(), "image_format": recipe.image_format}
+    wanted = {**with_former_defaults(combination.flat()), "image_format": recipe.image_format}
     given = provenance.get("combinations", {}).get(name or combination.name, {})
     given = {**LATER_SETTINGS, "image_format": provenance.get("image_format", "unknown"), **given}
+    given = with_former_defaults(given)
     if given.get("method.start_layer", "unknown") is None:
         given["method.start_layer"] = START_LAYERS["sd1"]  # the paper's models are of that family
     return reasons + [
