@@ -58,6 +58,12 @@ def golden() -> Path:
 
 
 @pytest.fixture(scope="session")
+def golden_flow() -> Path:
+    """Recordings of FlowEdit, RF-Inversion and Euler's inversion."""
+    return recordings("PIEBENCH_GOLDEN_FLOW", "golden-flow", needs="cases.json")
+
+
+@pytest.fixture(scope="session")
 def golden_flow_b() -> Path:
     """Recordings of flow-matching editors, InstaFlow and InfEdit."""
     return recordings("PIEBENCH_GOLDEN_FLOW_B", "golden-flow-b", needs="cases.json")
@@ -101,6 +107,13 @@ def tiny_lcm(tmp_path_factory) -> Path:
     from tests.support.tiny_model import save_tiny_lcm
 
     return save_tiny_lcm(tmp_path_factory.mktemp("models") / "lcm")
+
+
+@pytest.fixture(scope="session")
+def tiny_sd3(tmp_path_factory) -> Path:
+    from tests.support.tiny_sd3 import save_tiny_sd3
+
+    return save_tiny_sd3(tmp_path_factory.mktemp("models") / "sd3")
 
 
 @pytest.fixture(scope="session")

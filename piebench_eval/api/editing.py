@@ -148,4 +148,6 @@ def _loaded(
         deterministic=deterministic,
         family=model.family,
         offload_text_encoders=offload_text_encoders,
+        clip_length=model.clip_length,
+        t5_length=model.t5_length,
     )

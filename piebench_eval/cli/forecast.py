@@ -31,12 +31,12 @@ def print_forecast(plan: RunPlan, as_json: bool) -> None:
     from piebench_eval.runs.forecast import forecast
     from piebench_eval.runs.jobs import model_specs
 
-    for model, revision, _, family in model_specs(plan.recipe):
-        if known_family(model, revision, family) is None:
-            counted_as = find_family(model, revision).title
+    for model in model_specs(plan.recipe):
+        if known_family(model.name, model.revision, model.family) is None:
+            counted_as = find_family(model.name, model.revision).title
             print_warning(
-                f"--model {model}: is not on this machine, and counted as {counted_as}; --set family=NAME "
-                f"says what it is, one of {', '.join(FAMILIES)}"
+                f"--model {model.name}: is not on this machine, and counted as {counted_as}; --set "
+                f"family=NAME says what it is, one of {', '.join(FAMILIES)}"
             )
     scan = plan.scan()
     found = forecast(plan.recipe, plan.samples, scan)

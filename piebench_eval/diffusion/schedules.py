@@ -251,6 +251,30 @@ def lcm_schedule(
     return ddim_schedule(alphas_cumprod, steps, set_alpha_to_one=True, timesteps=timesteps)
 
 
+def shifted_flow_schedule(steps: int, shift: float) -> FlowSchedule:
+    """Sigmas moved towards the noise, as those of Stable Diffusion 3 (Esser et al., 2024, equation 23).
+
+    With f(u) = shift u / (1 + (shift - 1) u), sigmas are f of evenly spaced numbers from 1 to f(1/1000), both
+    included: diffusers' ``FlowMatchEulerDiscreteScheduler`` shifts the smallest one twice. Below it is 0, so
+    that the last step is a short one.
+
+    Args:
+        steps: number of sampling steps.
+        shift: of the scheduler's configuration, 3 for Stable Diffusion 3.
+
+    >>> [round(sigma, 4) for sigma in shifted_flow_schedule(5, 3.0).sigmas]
+    [0.0, 0.0089, 0.503, 0.7511, 0.9004, 1.0]
+    """
+
+    def shifted(share: float) -> float:
+        return shift * share / (1 + (shift - 1) * share)
+
+    smallest = shifted(1 / 1000)
+    gap = (1 - smallest) / max(1, steps - 1)
+    sigmas = [0.0, *(shifted(1 - k * gap) for k in reversed(range(steps)))]
+    return FlowSchedule(tuple(1000 * sigma for sigma in sigmas[1:]), tuple(sigmas))
+
+
 def uniform_flow_schedule(steps: int, towards: Literal["noise", "image"] = "noise") -> FlowSchedule:
     """Evenly spaced times from 1000 / N to 1000, as InstaFlow's (Liu et al., ICLR 2024).
 

@@ -39,7 +39,8 @@ class DiffusionModel(ABC):
         vae: ``AutoencoderKL``.
         tokenizer: the ``CLIPTokenizer`` whose tokens the cross-attention maps are of.
         alphas_cumprod: cumulative alphas of the 1000 training timesteps: numbers of the host, which
-            schedules are made of; empty for flow models.
+            schedules are made of; empty where they are made of something else.
+        scheduler: the configuration of its scheduler.
         device: where the weights lie.
         evaluations: evaluations counted since the counter was last replaced.
         cache: where ``cached`` keeps results for the next combination; without one everything is computed.
@@ -52,6 +53,7 @@ class DiffusionModel(ABC):
     tokenizer: Any
     device: torch.device
     alphas_cumprod: Sequence[float] = ()
+    scheduler: Mapping[str, Any] = field(default_factory=dict)
     evaluations: EvaluationCounter = field(default_factory=EvaluationCounter)
     cache: Cache | None = None
     offload_text_encoders: bool = False
@@ -78,7 +80,10 @@ class DiffusionModel(ABC):
 
     @property
     def text_tokenizers(self) -> list[tuple[Any, int]]:
-        """The tokenizers whose tokens stand in the sequence of text, in order, each with their number."""
+        """The tokenizers whose tokens a prompt's embeddings are of, in their order, and how many of each.
+
+        Two that have the same tokens stand here as one. Embeddings behind all these are of no word.
+        """
         return [(self.tokenizer, self.tokenizer.model_max_length)]
 
     @abstractmethod

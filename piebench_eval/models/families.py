@@ -5,7 +5,7 @@ Nothing heavy is imported here, so that a plan can be checked before any weight 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Predicts = Literal["epsilon", "velocity"]
@@ -25,10 +25,18 @@ class Family:
         predicts: what the denoiser's output is: the noise of a ``DDIMSchedule``, or the velocity of a
             ``FlowSchedule``.
         velocity: where the velocity points, if it predicts one.
-        schedule: how timesteps are chosen from a number of steps.
+        schedule: how timesteps are chosen from a number of steps; ``shifted`` by the shift in the scheduler's
+            configuration.
         guidance: how it takes a guidance scale, see ``Guidance``.
         weights: its parts that have weights, the denoiser first.
-        tokenizers: its parts that turn prompts into tokens.
+        tokenizers: its parts that turn prompts into tokens, each of the text encoder of the same number.
+        denoiser_class: diffusers' class of the denoiser.
+        projected: text encoders with a projection, which embed whole prompts.
+        t5: the text encoder that is T5's, if it has one; a model can do without.
+        t5_length: how many of T5's tokens it is given unless the recipe says otherwise; 0 for none.
+        latent_channels: of the autoencoder.
+        latent_divisor: what the sides of latents are multiples of: a UNet halves them three times, and a
+            transformer cuts them into patches.
         most_steps: how many timesteps its schedule chooses from, if it was distilled with a few.
         zeros_for_empty_prompt: unconditional rows are conditioned on zeros, not on the empty prompt, unless
             its ``model_index.json`` says otherwise.
@@ -43,13 +51,57 @@ class Family:
     example: str
     predicts: Predicts = "epsilon"
     velocity: Literal["noise", "image"] = "noise"
-    schedule: Literal["leading", "lcm", "uniform"] = "leading"
+    schedule: Literal["leading", "lcm", "uniform", "shifted"] = "leading"
     guidance: GuidancePolicy = "classifier_free"
     most_steps: int | None = None
     weights: tuple[str, ...] = ("unet", "vae", "text_encoder")
     tokenizers: tuple[str, ...] = ("tokenizer",)
+    denoiser_class: str = "UNet2DConditionModel"
+    projected: tuple[str, ...] = ()
+    t5: str | None = None
+    t5_length: int = 0
+    latent_channels: int = 4
+    latent_divisor: int = 8
     zeros_for_empty_prompt: bool = False
     attention: tuple[AttentionKind, ...] = ("self", "cross")
+
+    @property
+    def denoiser(self) -> str:
+        """The part that is called in every step."""
+        return self.weights[0]
+
+    @property
+    def text_encoders(self) -> tuple[str, ...]:
+        """The parts that embed prompts."""
+        return tuple(part for part in self.weights if part.startswith("text_encoder"))
+
+    def without_t5(self) -> Family:
+        """The family of a model that goes without T5."""
+        return replace(
+            self,
+            weights=tuple(part for part in self.weights if part != self.t5),
+            tokenizers=tuple(part for part in self.tokenizers if encoder_of(part) != self.t5),
+        )
+
+
+def length_problems(family: Family, clip_length: int | None, t5_length: int | None) -> list[str]:
+    """Why a family cannot be given other numbers of tokens than its own; empty if it can, or is not."""
+    asked = {"clip_length": clip_length, "t5_length": t5_length}
+    return [
+        f"{name}={length}: {family.title} has no T5, and reads as many tokens as its tokenizer says; "
+        "leave it out"
+        for name, length in asked.items()
+        if length is not None and not family.t5_length
+    ]
+
+
+def encoder_of(tokenizer: str) -> str:
+    """The text encoder that a tokenizer makes tokens for.
+
+    >>> encoder_of("tokenizer_2")
+    'text_encoder_2'
+    """
+    return tokenizer.replace("tokenizer", "text_encoder")
 
 
 FAMILIES = {
@@ -70,6 +122,7 @@ FAMILIES = {
             "stabilityai/stable-diffusion-xl-base-1.0",
             weights=("unet", "vae", "text_encoder", "text_encoder_2"),
             tokenizers=("tokenizer", "tokenizer_2"),
+            projected=("text_encoder_2",),
             zeros_for_empty_prompt=True,
         ),
         Family(
@@ -91,6 +144,28 @@ FAMILIES = {
             schedule="lcm",
             most_steps=50,
             guidance="embedded",
+        ),
+        Family(
+            "sd3",
+            "Stable Diffusion 3",
+            "piebench_eval.models.sd3:StableDiffusion3",
+            (
+                "StableDiffusion3Pipeline",
+                "StableDiffusion3Img2ImgPipeline",
+                "StableDiffusion3InpaintPipeline",
+            ),
+            "stabilityai/stable-diffusion-3-medium-diffusers",
+            predicts="velocity",
+            schedule="shifted",
+            weights=("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"),
+            tokenizers=("tokenizer", "tokenizer_2", "tokenizer_3"),
+            denoiser_class="SD3Transformer2DModel",
+            projected=("text_encoder", "text_encoder_2"),
+            t5="text_encoder_3",
+            t5_length=256,
+            latent_channels=16,
+            latent_divisor=2,
+            attention=("joint",),
         ),
     )
 }

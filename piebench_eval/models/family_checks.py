@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.models.sd3_checks import sd3_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,7 +29,7 @@ def check_family(configs: Mapping[str, Mapping[str, Any]], model: str, family: F
     """Refuse a model that the inputs and the noise schedule of its family do not fit.
 
     Args:
-        configs: by part (``unet``, ``vae``, ``text_encoder``, ``scheduler``) its configuration.
+        configs: by part (``unet``, ``vae``, ``text_encoder``, ``scheduler``, ...) its configuration.
         model: what ``--model`` says.
         family: the family that it is taken for.
 
@@ -50,7 +51,7 @@ def check_shapes(
     """Refuse weights that a part's configuration does not fit, or that hold a LoRA.
 
     Args:
-        part: ``unet``, ``vae``, ``text_encoder`` or ``text_encoder_2``.
+        part: a part with weights, see ``Family.weights``.
         shapes: by name the shape of each of its tensors.
         config: its configuration.
         model: what ``--model`` says.
@@ -87,19 +88,28 @@ _TELLING = {
         ("attn2.to_k.weight", 1, "cross_attention_dim"),
         ("add_embedding.linear_1.weight", 1, "projection_class_embeddings_input_dim"),
     ),
+    "transformer": (
+        ("pos_embed.proj.weight", 1, "in_channels"),
+        ("context_embedder.weight", 1, "joint_attention_dim"),
+        ("text_embedder.linear_1.weight", 1, "pooled_projection_dim"),
+    ),
     "vae": (("decoder.conv_in.weight", 1, "latent_channels"),),
     "text_encoder": _OF_TEXT,
     "text_encoder_2": (*_OF_TEXT, ("text_projection.weight", 0, "projection_dim")),
+    "text_encoder_3": (("shared.weight", 0, "vocab_size"), ("shared.weight", 1, "d_model")),
 }
 """Tensors whose shape a field of the configuration gives: the name's end, the axis, the field."""
 
 
 def _problems(configs: Mapping[str, Mapping[str, Any]], family: Family) -> Iterator[str]:
     yield from _of_parts(configs, family)
-    yield from _of_unet_inputs(configs["unet"], family)
-    if family.name == "sdxl":
+    if family.name == "sd3":
+        yield from sd3_problems(configs, family)
+    elif family.name == "sdxl":
+        yield from _of_unet_inputs(configs["unet"], family)
         yield from _of_sdxl(configs)
     else:
+        yield from _of_unet_inputs(configs["unet"], family)
         yield from _of_text_width(configs["unet"], {"text_encoder": configs["text_encoder"]})
     yield from _of_values(configs, family)
 
@@ -107,15 +117,23 @@ def _problems(configs: Mapping[str, Mapping[str, Any]], family: Family) -> Itera
 def _of_parts(configs: Mapping[str, Mapping[str, Any]], family: Family) -> Iterator[str]:
     """Parts of other kinds."""
     for part, field, wanted in (
-        ("unet", "_class_name", "UNet2DConditionModel"),
+        (family.denoiser, "_class_name", family.denoiser_class),
         ("vae", "_class_name", "AutoencoderKL"),
     ):
         if (kind := configs[part].get(field, wanted)) != wanted:
             yield f"{part}/config.json says {field} {kind}, not {wanted}"
-    for part in (name for name in family.weights if name.startswith("text_encoder")):
-        kind = str(configs[part].get("model_type", "clip_text_model"))
-        if not kind.startswith("clip"):
-            yield f"{part}/config.json says model_type {kind}, which is not CLIP's"
+    for part in family.text_encoders:
+        encoder = "t5" if part == family.t5 else "clip"
+        kind = str(configs[part].get("model_type", encoder))
+        if not kind.startswith(encoder):
+            yield f"{part}/config.json says model_type {kind}, which is not {encoder.upper()}'s"
+    for part in family.projected:
+        made = configs[part].get("architectures") or ["CLIPTextModelWithProjection"]
+        if "CLIPTextModelWithProjection" not in made:
+            yield (
+                f"{part}/config.json says architectures {made}, not CLIPTextModelWithProjection: it has no "
+                "pooled embedding"
+            )
 
 
 def _of_unet_inputs(unet: Mapping[str, Any], family: Family) -> Iterator[str]:
@@ -147,11 +165,6 @@ def _of_sdxl(configs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield (
             f"unet/config.json says addition_embed_type {kind}, not text_time: the UNet takes neither a "
             "pooled text embedding nor the image's size, as SDXL's does"
-        )
-    if "CLIPTextModelWithProjection" not in (second.get("architectures") or ["CLIPTextModelWithProjection"]):
-        yield (
-            f"text_encoder_2/config.json says architectures {second['architectures']}, not "
-            "CLIPTextModelWithProjection: it has no pooled embedding"
         )
     yield from _of_text_width(unet, {name: configs[name] for name in ("text_encoder", "text_encoder_2")})
     yield from _of_added_width(unet, second)
@@ -188,11 +201,11 @@ def _of_text_width(unet: Mapping[str, Any], encoders: Mapping[str, Mapping[str, 
 def _of_values(configs: Mapping[str, Mapping[str, Any]], family: Family) -> Iterator[str]:
     """Latents, activations and noise schedules that the package would get wrong."""
     latents = configs["vae"].get("latent_channels", 4)
-    if latents != 4:
-        yield f"vae/config.json says latent_channels {latents}, not 4"
+    if latents != family.latent_channels:
+        yield f"vae/config.json says latent_channels {latents}, not {family.latent_channels}"
     if configs["vae"].get("latents_mean") is not None:
         yield "vae/config.json says latents_mean: its latents are not merely scaled by scaling_factor"
-    for part in (name for name in family.weights if name.startswith("text_encoder")):
+    for part in family.text_encoders:
         activation = configs[part].get("hidden_act", "quick_gelu")
         if activation not in ("quick_gelu", "gelu"):
             yield f"{part}/config.json says hidden_act {activation}, which no CLIP has"

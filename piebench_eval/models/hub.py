@@ -23,7 +23,7 @@ def looks_like_hub_id(name: str) -> bool:
     return len(parts) == 2 and all(part and not part.startswith((".", "~")) for part in parts)
 
 
-def require_hub(option: str, name: str, file: str) -> None:
+def require_hub(option: str, name: str, *files: str) -> None:
     """Refuse a hub id that would have to be downloaded where there is no network.
 
     Whoever has a proxy or has set ``HF_HUB_OFFLINE`` is left to huggingface_hub, and so is a network that is
@@ -32,7 +32,7 @@ def require_hub(option: str, name: str, file: str) -> None:
     Args:
         option: the option that names the model.
         name: its value; nothing is asked for a folder.
-        file: a file that the local cache has if it has the model.
+        files: of which the local cache has one if it has the model.
 
     Raises:
         PiebenchError: the Hub's name is not known here, or it refuses to be connected to.
@@ -41,7 +41,7 @@ def require_hub(option: str, name: str, file: str) -> None:
 
     if Path(name).exists() or not looks_like_hub_id(name) or constants.HF_HUB_OFFLINE or getproxies():
         return
-    if isinstance(try_to_load_from_cache(name, file), str):
+    if any(isinstance(try_to_load_from_cache(name, file), str) for file in files):
         return
     address = urlsplit(constants.ENDPOINT)
     port = address.port or (80 if address.scheme == "http" else 443)

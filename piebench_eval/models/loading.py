@@ -15,14 +15,16 @@ from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.base import HOST
 from piebench_eval.models.deterministic import use_deterministic_layers
+from piebench_eval.models.families import encoder_of, length_problems
 from piebench_eval.models.family_checks import check_family
 from piebench_eval.models.from_pretrained import explained_loading, load_complete
 from piebench_eval.models.hub import require_hub
 from piebench_eval.models.location import (
+    DENOISER_CONFIGS,
     check_deterministic,
     check_device_name,
     check_model_location,
-    find_family,
+    found_parts,
     model_index,
 )
 from piebench_eval.models.precision import use_exact_float32
@@ -121,6 +123,8 @@ def load_model(
     deterministic: bool | None = None,
     family: str = "auto",
     offload_text_encoders: bool | None = None,
+    clip_length: int | None = None,
+    t5_length: int | None = None,
 ) -> DiffusionModel:
     """Load the parts of a model that editing needs; no safety checker, no pipeline.
 
@@ -133,25 +137,29 @@ def load_model(
         deterministic: see ``uses_deterministic_layers``.
         family: see ``find_family``.
         offload_text_encoders: see ``offloads_text_encoders``.
+        clip_length: how many of CLIP's tokens a prompt has, in families with T5; the tokenizer's if None.
+        t5_length: how many of T5's tokens it has there; what the family says if None.
 
     Raises:
-        PiebenchError: a part that cannot be loaded, a model of another family, or ``deterministic`` on a GPU
-            or in half precision.
+        PiebenchError: a part that cannot be loaded, a model of another family, ``deterministic`` on a GPU
+            or in half precision, or lengths that the model does not take.
     """
     device = device or torch.device("cpu")
     deterministic = uses_deterministic_layers(model, device, precision, deterministic)
     use_exact_float32()
     check_model_location(model, allow_pickle, revision, family)
     location = locate("model", model)
-    require_hub("--model", location, "unet/config.json")
+    require_hub("--model", location, *DENOISER_CONFIGS)
     if not Path(location).is_dir():
         _fetch_configs(location, revision)
         check_model_location(model, allow_pickle, revision, family)
-    found = find_family(model, revision, family)
+    found = found_parts(model, revision, family)
+    if problems := length_problems(found, clip_length, t5_length):
+        raise PiebenchError("\n".join(problems))
     parts = _Parts(model, location, revision, found, allow_pickle)
     configs = parts.configs()
     check_family(configs, model, found)
-    tokenizers = {name: parts.tokenizer(name, configs) for name in found.tokenizers}
+    tokenizers = {name: parts.tokenizer(name, configs, clip_length) for name in found.tokenizers}
     offload = offloads_text_encoders(device, offload_text_encoders)
     weights = {
         name: parts.weights(
@@ -164,12 +172,14 @@ def load_model(
     diffusion_model = implementation(found).from_parts(
         **weights,
         **tokenizers,
+        **({"clip_length": clip_length, "t5_length": t5_length} if found.t5 else {}),
         index=model_index(model, revision),
-        alphas_cumprod=training_alphas(configs["scheduler"]),
+        alphas_cumprod=() if found.schedule == "shifted" else training_alphas(configs["scheduler"]),
+        scheduler=configs["scheduler"],
         device=device,
         offload_text_encoders=offload,
     )
-    if device.type == "cuda" and precision != "fp32":
+    if device.type == "cuda" and precision != "fp32" and found.denoiser == "unet":
         # Tensor cores convolve channels-last; without them there is nothing to gain.
         diffusion_model.denoiser.to(memory_format=torch.channels_last)
     if deterministic:
@@ -205,25 +215,34 @@ class _Parts:
 
     def configs(self) -> dict[str, dict[str, Any]]:
         """The configuration of every part."""
-        from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-        from transformers import CLIPTextConfig
+        from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
+        from transformers import CLIPTextConfig, T5Config
 
-        loaders = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "scheduler": DDIMScheduler}
-        return {
-            name: self._load(CLIPTextConfig.from_pretrained, name).to_dict()
-            if name.startswith("text_encoder")
-            else self._load(loaders[name].load_config, name)
-            for name in (*self.family.weights, "scheduler")
-        }
+        found = {}
+        for name in self.family.weights:
+            if name in self.family.text_encoders:
+                kind = T5Config if name == self.family.t5 else CLIPTextConfig
+                found[name] = self._load(kind.from_pretrained, name).to_dict()
+            else:
+                found[name] = self._load(_network_class(name, self.family).load_config, name)
+        shifted = self.family.schedule == "shifted"
+        scheduler = FlowMatchEulerDiscreteScheduler if shifted else DDIMScheduler
+        return {**found, "scheduler": self._load(scheduler.load_config, "scheduler")}
 
-    def tokenizer(self, name: str, configs: Mapping[str, Mapping[str, Any]]) -> Any:
+    def tokenizer(
+        self, name: str, configs: Mapping[str, Mapping[str, Any]], clip_length: int | None = None
+    ) -> Any:
         """A tokenizer that fits its text encoder."""
-        from transformers import CLIPTokenizer
+        from transformers import CLIPTokenizer, T5Tokenizer
 
-        config = configs[name.replace("tokenizer", "text_encoder")]
-        tokenizer = self._load(CLIPTokenizer.from_pretrained, name)
+        encoder = encoder_of(name)
+        config, is_t5 = configs[encoder], encoder == self.family.t5
+        tokenizer = self._load((T5Tokenizer if is_t5 else CLIPTokenizer).from_pretrained, name)
         check_tokenizer("--model", self.model, tokenizer, config["vocab_size"])
-        _check_length(name, tokenizer.model_max_length, config["max_position_embeddings"], self.model)
+        if not is_t5:  # T5 knows no positions, only distances
+            positions = config["max_position_embeddings"]
+            _check_length(name, tokenizer.model_max_length, positions, self.model)
+            _check_clip_length(clip_length, encoder, positions, self.model)
         return tokenizer
 
     def weights(self, name: str, device: torch.device, dtype: torch.dtype) -> Any:
@@ -234,7 +253,7 @@ class _Parts:
             "use_safetensors": use_safetensors(self.allow_pickle),
             "torch_dtype": dtype,
         }
-        loader = _network_class(name)
+        loader = _network_class(name, self.family)
         if files is not None or Path(self.location).is_dir():
             variant = files.variant if files else None
             return self._load(partial(load_complete, loader), name, variant=variant, **options)
@@ -246,17 +265,20 @@ class _Parts:
             return loader(self.location, subfolder=name, revision=self.revision, **options)
 
 
-def _network_class(name: str) -> Any:
+def _network_class(name: str, family: Family) -> Any:
     """The library's class of a part."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+    import diffusers
+    import transformers
 
-    return {
-        "unet": UNet2DConditionModel,
-        "vae": AutoencoderKL,
-        "text_encoder": CLIPTextModel,
-        "text_encoder_2": CLIPTextModelWithProjection,
-    }[name]
+    if name == family.denoiser:
+        return getattr(diffusers, family.denoiser_class)
+    if name == "vae":
+        return diffusers.AutoencoderKL
+    if name == family.t5:
+        return transformers.T5EncoderModel
+    return (
+        transformers.CLIPTextModelWithProjection if name in family.projected else transformers.CLIPTextModel
+    )
 
 
 def _fetch_configs(model: str, revision: str | None) -> None:
@@ -264,11 +286,16 @@ def _fetch_configs(model: str, revision: str | None) -> None:
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    for file in ("model_index.json", "unet/config.json"):
-        if try_to_load_from_cache(model, file, revision=revision) is not None:
-            continue  # it is here, or is known not to be there
+    def fetch(file: str) -> bool:
+        if (cached := try_to_load_from_cache(model, file, revision=revision)) is not None:
+            return isinstance(cached, str)  # it is here, or is known not to be there
         with suppress(HfHubHTTPError, LocalEntryNotFoundError, OSError):  # its loader says what is wrong
             hf_hub_download(model, file, revision=revision)
+            return True
+        return False
+
+    fetch("model_index.json")
+    any(fetch(file) for file in DENOISER_CONFIGS)
 
 
 def _load_whichever_variant(loader: Any, location: str, device: torch.device, **options: Any) -> Any:
@@ -289,4 +316,13 @@ def _check_length(name: str, of_tokenizer: int, of_text_encoder: int, model: str
         raise PiebenchError(
             f"--model {model}: {name}/tokenizer_config.json says model_max_length {of_tokenizer}, but the "
             f"text encoder reads {of_text_encoder} tokens; set it to {of_text_encoder}"
+        )
+
+
+def _check_clip_length(asked: int | None, encoder: str, positions: int, model: str) -> None:
+    """Refuse more tokens than a text encoder has positions for."""
+    if asked is not None and asked > positions:
+        raise PiebenchError(
+            f"--model {model}: clip_length={asked}, but {encoder}/config.json says max_position_embeddings "
+            f"{positions}; set clip_length to {positions} at most, or leave it out"
         )

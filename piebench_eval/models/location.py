@@ -11,7 +11,7 @@ from typing import Any
 from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_json_object
-from piebench_eval.models.families import FAMILIES, Family
+from piebench_eval.models.families import FAMILIES, Family, encoder_of
 from piebench_eval.models.family_checks import (
     NO_GUIDANCE_INPUT,
     check_family,
@@ -19,12 +19,12 @@ from piebench_eval.models.family_checks import (
     wanted_model,
 )
 from piebench_eval.models.hub import looks_like_hub_id
-from piebench_eval.models.vocabulary import check_vocabulary_files
+from piebench_eval.models.vocabulary import TokenizerKind, check_vocabulary_files
 from piebench_eval.models.weight_files import STEMS, find_weight_files, read_shapes
 from piebench_eval.models.weights import SUFFIX, require_safetensors
 
-LATENT_DIVISOR = 8
-"""What the sides of latents are multiples of: a UNet halves them three times."""
+DENOISER_CONFIGS = tuple(dict.fromkeys(f"{family.denoiser}/config.json" for family in FAMILIES.values()))
+"""The configurations of denoisers: a model has one of them."""
 
 _CONVERT = "convert the checkpoint with diffusers' convert_original_stable_diffusion_to_diffusers.py"
 
@@ -42,8 +42,13 @@ class ImageSizes:
     multiple: int
 
 
-def image_sizes(model: str, revision: str | None = None) -> ImageSizes | None:
+def image_sizes(model: str, revision: str | None = None, family: str = "auto") -> ImageSizes | None:
     """The sizes of a model, from its configurations; None where they are not on this machine.
+
+    Args:
+        model: a diffusers directory, a hub id, or ``demo``.
+        revision: branch, tag or commit on the hub.
+        family: see ``find_family``.
 
     Raises:
         PiebenchError: a configuration cannot be read.
@@ -51,12 +56,13 @@ def image_sizes(model: str, revision: str | None = None) -> ImageSizes | None:
     folder = _folder_of(model, revision)
     if folder is None:
         return None
-    unet, vae = (_read(folder / part / "config.json") for part in ("unet", "vae"))
-    widths, side = vae.get("block_out_channels"), unet.get("sample_size")
+    found = find_family(model, revision, family)
+    denoiser, vae = (_read(folder / part / "config.json") for part in (found.denoiser, "vae"))
+    widths, side = vae.get("block_out_channels"), denoiser.get("sample_size")
     if not isinstance(widths, list) or not isinstance(side, int):
         return None
     factor = int(2 ** (len(widths) - 1))
-    return ImageSizes(side * factor, LATENT_DIVISOR * factor)
+    return ImageSizes(side * factor, found.latent_divisor * factor)
 
 
 def find_family(model: str, revision: str | None = None, family: str = "auto") -> Family:
@@ -85,7 +91,26 @@ def known_family(model: str, revision: str | None = None, family: str = "auto") 
     for known in FAMILIES.values():
         if pipeline in known.pipelines and known.name != "sd1":
             return known
+    if (folder / "transformer").is_dir() and not (folder / "unet").is_dir():
+        return FAMILIES["sd3"]
     return FAMILIES["sdxl" if (folder / "text_encoder_2").is_dir() else "sd1"]
+
+
+def found_parts(model: str, revision: str | None = None, family: str = "auto") -> Family:
+    """As ``find_family``, without the parts that a model of it can do without and this one has not."""
+    found, folder = find_family(model, revision, family), _folder_of(model, revision)
+    return found if folder is None else _of_folder(found, folder)
+
+
+def _of_folder(family: Family, folder: Path) -> Family:
+    """The family with those of its optional parts that a folder has; its index says which, if it has one.
+
+    What an index names and the folder lacks was not downloaded: that is an error, and no choice.
+    """
+    if family.t5 is None:
+        return family
+    named = _read_index(folder).get(family.t5, (folder / family.t5).is_dir())
+    return family if named and named != [None, None] else family.without_t5()
 
 
 def model_index(model: str, revision: str | None = None) -> dict[str, Any]:
@@ -136,7 +161,7 @@ def check_model_location(
     if snapshot is None:
         return
     _refuse_refiner(snapshot, model)
-    if all((snapshot / name).is_file() for name in config_files(found)):
+    if all((snapshot / name).is_file() for name in config_files(_of_folder(found, snapshot))):
         _check_content(snapshot, model, allow_pickle, found)
 
 
@@ -152,9 +177,9 @@ def check_guidance_policy(model: str, policy: str, revision: str | None = None, 
     Raises:
         PiebenchError: the policy is ``embedded``, and the UNet has no input for the scale.
     """
-    asked = find_family(model, revision, family).guidance if policy == "auto" else policy
-    folder = _folder_of(model, revision)
-    config = None if folder is None else folder / "unet" / "config.json"
+    found, folder = find_family(model, revision, family), _folder_of(model, revision)
+    asked = found.guidance if policy == "auto" else policy
+    config = None if folder is None else folder / found.denoiser / "config.json"
     if asked != "embedded" or config is None or not config.is_file():
         return
     if not _read(config).get("time_cond_proj_dim"):
@@ -182,7 +207,8 @@ def _refuse_refiner(folder: Path, model: str) -> None:
 
 
 def _check_complete(folder: Path, model: str, family: Family) -> None:
-    missing = [name for name in config_files(family) if not (folder / name).is_file()]
+    found, denoiser = _of_folder(family, folder), family.denoiser
+    missing = [name for name in config_files(found) if not (folder / name).is_file()]
     if not missing:
         return
     pipeline = _read_index(folder).get("_class_name")
@@ -191,10 +217,16 @@ def _check_complete(folder: Path, model: str, family: Family) -> None:
             "holds a LoRA, and no model; load its base model with diffusers, fuse_lora(), "
             "unload_lora_weights() and save_pretrained(FOLDER), and give that folder"
         )
-    elif "unet/config.json" in missing and pipeline not in (None, *family.pipelines):
+    elif pipeline not in (None, *family.pipelines) and not (folder / "unet").is_dir():
         titles = ", ".join(known.title for known in FAMILIES.values())
-        why = f"model_index.json says {pipeline}, and there is no unet/; give a model of one of: {titles}"
-    elif (folder / "unet").is_dir():
+        part = missing[0].split("/")[0]
+        why = f"model_index.json says {pipeline}, and there is no {part}/; give a model of one of: {titles}"
+    elif family.t5 is not None and all(encoder_of(name.split("/")[0]) == family.t5 for name in missing):
+        why = (
+            f"model_index.json names {family.t5}, but {', '.join(missing)} missing; copy them from where the "
+            f"model comes from, or set {family.t5} in model_index.json to [null, null] to go without T5"
+        )
+    elif (folder / denoiser).is_dir():
         why = (
             f"not a complete diffusers directory, {', '.join(missing)} missing; copy them from where the "
             "model comes from"
@@ -206,12 +238,15 @@ def _check_complete(folder: Path, model: str, family: Family) -> None:
 
 def _check_content(folder: Path, model: str, allow_pickle: bool, family: Family) -> None:
     """Check what the configurations and the headers of the weights say."""
+    family = _of_folder(family, folder)
     configs = read_configs(folder, family)
     check_family(configs, model, family)
     for tokenizer in family.tokenizers:
-        tokens = configs[tokenizer.replace("tokenizer", "text_encoder")].get("vocab_size")
+        encoder = encoder_of(tokenizer)
+        tokens = configs[encoder].get("vocab_size")
         embeddings = tokens if isinstance(tokens, int) else None
-        check_vocabulary_files("--model", model, folder / tokenizer, embeddings)
+        kind: TokenizerKind = "T5" if encoder == family.t5 else "CLIP"
+        check_vocabulary_files("--model", model, folder / tokenizer, embeddings, kind)
     for component in family.weights:
         found = find_weight_files(folder / component, component)
         if found is not None:
@@ -264,7 +299,7 @@ def model_fingerprint(model: str, revision: str | None = None) -> str | None:
     folder = _folder_of(model, revision)
     if folder is None or not Path(locate("model", model)).is_dir():
         return folder.name if folder is not None else None
-    digest, family = hashlib.sha256(), find_family(model, revision)
+    digest, family = hashlib.sha256(), found_parts(model, revision)
     for component in (*family.weights, *family.tokenizers, "scheduler"):
         for file in sorted((folder / component).iterdir()):
             if file.is_file():
@@ -290,5 +325,5 @@ def _cached_snapshot(model: str, revision: str | None) -> Path | None:
     """The folder of the local cache that holds a hub id's files and is named as its commit."""
     from huggingface_hub import try_to_load_from_cache
 
-    cached = try_to_load_from_cache(model, "unet/config.json", revision=revision)
-    return Path(cached).parents[1] if isinstance(cached, str) else None
+    cached = (try_to_load_from_cache(model, file, revision=revision) for file in DENOISER_CONFIGS)
+    return next((Path(file).parents[1] for file in cached if isinstance(file, str)), None)

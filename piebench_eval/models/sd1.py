@@ -117,12 +117,18 @@ def embed_scales(scales: torch.Tensor, width: int) -> torch.Tensor:
     return get_timestep_embedding((scales - 1) * 1000, width)
 
 
-def padded_tokens(tokenizer: Any, prompt: str) -> torch.Tensor:
-    """Token ids of a prompt, padded and truncated to the tokenizer's length, int64 ``[1, 77]``."""
+def padded_tokens(tokenizer: Any, prompt: str, length: int | None = None) -> torch.Tensor:
+    """Token ids of a prompt, padded and truncated to a length, int64 ``[1, length]``.
+
+    Args:
+        tokenizer: a tokenizer of transformers.
+        prompt: the prompt.
+        length: the length; the tokenizer's by default.
+    """
     encoded = tokenizer(
         [prompt],
         padding="max_length",
-        max_length=tokenizer.model_max_length,
+        max_length=tokenizer.model_max_length if length is None else length,
         truncation=True,
         return_tensors="pt",
     )

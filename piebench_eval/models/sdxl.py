@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from piebench_eval.models.base import DiffusionModel
+from piebench_eval.models.clip_pair import embed_one_by_one, encode_by_both
 from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.models.families import FAMILIES
 from piebench_eval.models.sd1 import padded_tokens
@@ -66,10 +67,7 @@ class StableDiffusionXL(DiffusionModel):
             second's projected embedding, pooled ``[prompts, width]``; and ``time_ids [prompts, 6]``: original
             size, crop and target size (section 2.2), as of an image that was neither resized nor cropped.
         """
-        embeddings = {prompt: self._embed(prompt) for prompt in dict.fromkeys(prompts)}
-        tokens, pooled = (
-            torch.cat([embeddings[prompt][name] for prompt in prompts]) for name in ("tokens", "pooled")
-        )
+        tokens, pooled = embed_one_by_one(prompts, self._embed)
         return Conditioning(tokens, pooled, {"time_ids": self._time_ids(len(prompts), size)})
 
     def embed_uncond(self, count: int, size: tuple[int, int] | None = None) -> Conditioning:
@@ -85,12 +83,8 @@ class StableDiffusionXL(DiffusionModel):
 
         def encode() -> dict[str, torch.Tensor]:
             self.place_text_encoders(self.device)
-            first, second = (
-                encoder(of_encoder.to(self.device), output_hidden_states=True)
-                for encoder, of_encoder in zip(self.text_encoders.values(), ids, strict=True)
-            )
-            states = [output.hidden_states[-2].float() for output in (first, second)]
-            return {"tokens": torch.cat(states, dim=-1), "pooled": second.text_embeds.float()}
+            states, (_, second) = encode_by_both([*self.text_encoders.values()], ids, self.device)
+            return {"tokens": states, "pooled": second.text_embeds.float()}
 
         return self.cached("text", encode, {}, ids)
 

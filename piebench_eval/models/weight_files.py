@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 STEMS = {
     "unet": "diffusion_pytorch_model",
+    "transformer": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
     "text_encoder": "model",
     "text_encoder_2": "model",
+    "text_encoder_3": "model",
 }
 """By part: how diffusers and transformers name its file of weights."""
 

@@ -25,11 +25,23 @@ class CommonSettings(Settings):
     """The settings that inversions and methods share; a combination can override each of them."""
 
     model: str = Field(description="diffusers directory or hub id of a model")
-    family: Literal["auto", "sd1", "sdxl", "instaflow", "lcm"] = Field(
+    family: Literal["auto", "sd1", "sdxl", "instaflow", "lcm", "sd3"] = Field(
         default="auto",
         description="what kind of model it is; auto: as its model_index.json says",
     )
     revision: str | None = Field(default=None, description="branch, tag or commit on the hub")
+    clip_length: int | None = Field(
+        default=None,
+        ge=2,
+        description="tokens of CLIP that a prompt has, padded or cut, in models with T5; the tokenizer's, "
+        "77, if empty",
+    )
+    t5_length: int | None = Field(
+        default=None,
+        ge=1,
+        le=512,
+        description="tokens of T5 that a prompt has, padded or cut; 256 for Stable Diffusion 3 if empty",
+    )
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
         default="fp32", description="of UNet and text encoder; tf32: float32 that a GPU multiplies faster"
     )
@@ -95,6 +107,8 @@ class CommonSettings(Settings):
 LATER_SETTINGS: dict[str, Any] = {
     "output_resolution": None,
     "family": "auto",
+    "clip_length": None,
+    "t5_length": None,
     "timesteps": None,
     "source_guidance": None,
     "guidance_policy": "auto",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
+from piebench_eval.models.families import length_problems
 from piebench_eval.models.location import check_guidance_policy, known_family
 from piebench_eval.recipes.combination import CommonSettings
 
@@ -155,4 +156,4 @@ def _settings_misfits(common: CommonSettings, family: Family) -> list[str]:
             f"steps={common.steps}: {family.title} has {family.most_steps} timesteps; use "
             f"{family.most_steps} steps or fewer"
         )
-    return found
+    return [*found, *length_problems(family, common.clip_length, common.t5_length)]

@@ -15,7 +15,6 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.base import prompts_of_sample
-from piebench_eval.models.location import LATENT_DIVISOR
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.models.precision import tf32
 from piebench_eval.recipes.plugins import plugin_errors
@@ -173,7 +172,7 @@ def working_resolution(model: DiffusionModel, resolution: int | None) -> int:
         resolution: what the recipe asks for; None is the model's own.
 
     Raises:
-        PiebenchError: its latents do not divide by 8.
+        PiebenchError: its latents do not divide as the model needs.
     """
     resolution = resolution or model.native_resolution
     if resolution % (divisor := _size_divisor(model)):
@@ -190,7 +189,7 @@ def _as_saved(image: NDArray[np.uint8], sample: Sample, common: CommonSettings) 
 
 
 def _size_divisor(model: DiffusionModel) -> int:
-    return model.vae_factor * LATENT_DIVISOR
+    return model.vae_factor * model.family.latent_divisor
 
 
 def _reset_peak_memory(device: torch.device) -> None:

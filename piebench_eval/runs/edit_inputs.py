@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 from piebench_eval.diffusion.guidance import Guidance
 from piebench_eval.diffusion.loop import EditInputs
-from piebench_eval.diffusion.schedules import ddim_schedule, lcm_schedule, uniform_flow_schedule
+from piebench_eval.diffusion.schedules import (
+    ddim_schedule,
+    lcm_schedule,
+    shifted_flow_schedule,
+    uniform_flow_schedule,
+)
 from piebench_eval.diffusion.words import same_text
 from piebench_eval.models.conditioning import Conditioning
 
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
 def plan_schedule(model: DiffusionModel, common: CommonSettings) -> Schedule:
     """The schedule of a combination, as its model's family chooses timesteps."""
     family, alphas = model.family, model.alphas_cumprod
+    if family.schedule == "shifted":
+        return shifted_flow_schedule(common.steps, model.scheduler["shift"])
     if family.schedule == "uniform":
         return uniform_flow_schedule(common.steps, family.velocity)
     if family.schedule == "lcm":
@@ -54,11 +61,13 @@ def embed_inputs(
         guidance: see ``EditInputs``.
         seed: see ``EditInputs``.
     """
-    tokenizer = model.tokenizer
     uncond = model.embed_uncond(len(texts), size)
 
+    def same(prompt: str, other: str) -> bool:
+        return all(same_text(prompt, other, tokenizer, length) for tokenizer, length in model.text_tokenizers)
+
     def is_uncond(prompt: str) -> bool:
-        return model.uncond_is_empty_prompt and same_text(prompt, "", tokenizer)
+        return model.uncond_is_empty_prompt and same(prompt, "")
 
     return EditInputs(
         latents=latents,
@@ -73,7 +82,7 @@ def embed_inputs(
             ]
         ),
         source_is_uncond=[is_uncond(text.source) for text in texts],
-        source_is_inversion=[same_text(text.source, text.inversion, tokenizer) for text in texts],
+        source_is_inversion=[same(text.source, text.inversion) for text in texts],
         guidance=guidance,
         seed=seed,
     )

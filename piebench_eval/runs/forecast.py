@@ -253,22 +253,23 @@ class _DummyModel(DiffusionModel):
             tokenizer=CLIPTokenizer.from_pretrained(locate("model", DEMO), subfolder="tokenizer"),
             device=torch.device("cpu"),
             alphas_cumprod=torch.linspace(0.999, 0.005, 1000).tolist(),
+            scheduler={"shift": 3.0},
         )
         dummy.caches, dummy.numbers = {}, {}
         return dummy
 
     def stand_in_for(self, combination: Combination) -> None:
         """Be the model of a combination, as far as its files on this machine say."""
-        name, revision, _, family = spec = model_spec(combination)
-        self.family = find_family(name, revision, family)
-        self.zeros_for_empty_prompt = model_index(name, revision).get(
+        spec = model_spec(combination)
+        self.family = find_family(spec.name, spec.revision, spec.family)
+        self.zeros_for_empty_prompt = model_index(spec.name, spec.revision).get(
             "force_zeros_for_empty_prompt", self.family.zeros_for_empty_prompt
         )
         self.cache = self.caches.setdefault(spec, Cache({}))
 
     @property
     def denoiser(self) -> Any:
-        return _Missing("UNet")
+        return _Missing("transformer" if self.family.denoiser == "transformer" else "UNet")
 
     @property
     def unet(self) -> Any:
@@ -285,9 +286,10 @@ class _DummyModel(DiffusionModel):
     def embed_prompts(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
         numbers = [self.numbers.setdefault(prompt, len(self.numbers)) for prompt in prompts]
         tokens = torch.tensor(numbers, dtype=torch.float32)[:, None, None].expand(-1, 77, 1).contiguous()
-        if "text_encoder_2" not in self.family.weights:
+        if not self.family.projected:
             return Conditioning(tokens)
-        return Conditioning(tokens, tokens[:, 0], {"time_ids": torch.zeros(len(prompts), 6)})
+        vectors = {"time_ids": torch.zeros(len(prompts), 6)} if self.family.name == "sdxl" else {}
+        return Conditioning(tokens, tokens[:, 0], vectors)
 
     def denoise(self, latents: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         # The tokens take part, so that what is optimised through them can be differentiated.

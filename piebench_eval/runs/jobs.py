@@ -26,6 +26,8 @@ class ModelSpec(NamedTuple):
     revision: str | None
     precision: str
     family: str = "auto"
+    clip_length: int | None = None
+    t5_length: int | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,9 @@ def _problems(combination: Combination, samples: Sequence[Sample]) -> list[str]:
 def model_spec(combination: Combination) -> ModelSpec:
     """The model of a combination."""
     common = combination.common
-    return ModelSpec(common.model, common.revision, common.precision, common.family)
+    return ModelSpec(
+        common.model, common.revision, common.precision, common.family, common.clip_length, common.t5_length
+    )
 
 
 def model_specs(recipe: Recipe) -> list[ModelSpec]:

@@ -107,6 +107,8 @@ class ModelRunner:
             asked,
             model.family,
             self._machine.offload_text_encoders,
+            model.clip_length,
+            model.t5_length,
         )
         combinations = [self._recipe.combination(*pair) for pair in self._recipe.pairs]
         of_model = [combination for combination in combinations if model_spec(combination) == model]

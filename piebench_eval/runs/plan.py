@@ -16,6 +16,7 @@ from piebench_eval.demo.benchmark import embedded_benchmark
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.models.location import (
+    ImageSizes,
     check_deterministic,
     check_model_location,
     image_sizes,
@@ -236,7 +237,7 @@ def check_resolutions(recipe: Recipe) -> None:
         PiebenchError: it is not a multiple of the model's size divisor, or not the native resolution of the
             demo's model.
     """
-    sizes = {model.name: image_sizes(model.name, model.revision) for model in model_specs(recipe)}
+    sizes = _sizes(recipe)
     for common in (recipe.combination(*pair).common for pair in recipe.pairs):
         resolution, of_model = common.resolution, sizes.get(common.model)
         if resolution is None or of_model is None:
@@ -252,6 +253,13 @@ def check_resolutions(recipe: Recipe) -> None:
             )
 
 
+def _sizes(recipe: Recipe) -> dict[str, ImageSizes | None]:
+    """The image sizes of a recipe's models, by their names."""
+    return {
+        model.name: image_sizes(model.name, model.revision, model.family) for model in model_specs(recipe)
+    }
+
+
 def _warn_of_cropping(data: Path, samples: Sequence[Sample]) -> None:
     """Warn if images are not square: the crop loader edits their central squares only."""
     sizes = [image_size(sample.file) for sample in samples]
@@ -265,7 +273,7 @@ def _warn_of_cropping(data: Path, samples: Sequence[Sample]) -> None:
 def _warn_of_larger_edits(recipe: Recipe, data: Path, samples: Sequence[Sample]) -> None:
     """Warn if edits are saved with more pixels than any source has: they will be scored so."""
     largest = max((min(image_size(sample.file)) for sample in samples), default=0)
-    sizes = {model.name: image_sizes(model.name, model.revision) for model in model_specs(recipe)}
+    sizes = _sizes(recipe)
     for common in (recipe.combination(*pair).common for pair in recipe.pairs):
         of_model = sizes.get(common.model)
         working = common.resolution or (of_model.native if of_model else 0)

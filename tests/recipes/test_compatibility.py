@@ -44,8 +44,13 @@ def remedies(line):
     return set(line.partition("; use ")[2].replace(" or ", ", ").split(", "))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("name", ["null_text", "negative_prompt", "proximal"])
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        *((family, name) for family in FAMILIES for name in ("null_text", "negative_prompt")),
+        *((name, "proximal") for name, family in FAMILIES.items() if "cross" in family.attention),
+    ],
+)
 def test_what_needs_unconditional_rows_goes_where_they_are(family, name):
     misfit = inversion_misfit if name in INVERSIONS.names() else method_misfit
     family = FAMILIES[family]

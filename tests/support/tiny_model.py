@@ -64,12 +64,12 @@ def _new_unet(layers: int, width: int, **options: Any) -> UNet2DConditionModel:
     )
 
 
-def new_vae(**options: Any) -> AutoencoderKL:
+def new_vae(latent_channels: int = 4, **options: Any) -> AutoencoderKL:
     return AutoencoderKL(
         block_out_channels=(8, 8, 16, 16),
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
-        latent_channels=4,
+        latent_channels=latent_channels,
         norm_num_groups=4,
         sample_size=128,
         **options,
