@@ -9,12 +9,25 @@ import numpy as np
 from piebench_eval.data.prompts import occurrences, word_spans
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
 def token_ids(prompt: str, tokenizer: Any, length: int | None = None) -> list[int]:
-    """Token ids with start and end, truncated to a length, or to the tokenizer's."""
-    return tokenizer(prompt, truncation=True, max_length=length or tokenizer.model_max_length).input_ids
+    """Token ids with the tokenizer's own tokens, such as start and end, truncated.
+
+    Args:
+        prompt: the text.
+        tokenizer: CLIP's or T5's.
+        length: so many tokens are read; as many as the tokenizer says if None.
+    """
+    return _encode(prompt, tokenizer, length).input_ids
+
+
+def _encode(prompt: str, tokenizer: Any, length: int | None, **options: bool) -> Any:
+    length = tokenizer.model_max_length if length is None else length
+    return tokenizer(prompt, truncation=True, max_length=length, **options)
 
 
 def same_text(prompt: str, other: str, tokenizer: Any, length: int | None = None) -> bool:
@@ -22,45 +35,51 @@ def same_text(prompt: str, other: str, tokenizer: Any, length: int | None = None
     return token_ids(prompt, tokenizer, length) == token_ids(other, tokenizer, length)
 
 
-def is_truncated(prompt: str, tokenizer: Any) -> bool:
+def is_truncated(prompt: str, tokenizer: Any, length: int | None = None) -> bool:
     """Whether a prompt has more tokens than the text encoder reads."""
-    return len(tokenizer(prompt, truncation=False, verbose=False).input_ids) > tokenizer.model_max_length
+    length = tokenizer.model_max_length if length is None else length
+    return len(tokenizer(prompt, truncation=False, verbose=False).input_ids) > length
 
 
-def truncation_notes(prompts: dict[str, str], tokenizer: Any) -> list[str]:
-    """Notes for the user on prompts that are longer than the text encoder reads.
+def truncation_notes(prompts: dict[str, str], tokenizers: Sequence[tuple[Any, int]]) -> list[str]:
+    """Notes for the user on prompts that are longer than the text encoders read.
 
     Args:
         prompts: which prompt ("source", say) to its text.
-        tokenizer: the model's.
+        tokenizers: ``DiffusionModel.text_tokenizers``.
     """
-    length = tokenizer.model_max_length
-    notes = [
-        f"the {which} prompt has more than {length} tokens and was truncated"
-        for which, prompt in prompts.items()
-        if is_truncated(prompt, tokenizer)
-    ]
-    if notes and len({tuple(token_ids(prompt, tokenizer)) for prompt in prompts.values()}) < len(prompts):
-        notes.append(f"the prompts do not differ in the {length} tokens that are read: no edit is asked for")
+    notes, differ = [], False
+    for tokenizer, length in tokenizers:
+        of_which = f" of {type(tokenizer).__name__}" if len(tokenizers) > 1 else ""
+        notes += [
+            f"the {which} prompt has more than {length} tokens{of_which} and was truncated"
+            for which, prompt in prompts.items()
+            if is_truncated(prompt, tokenizer, length)
+        ]
+        read = {tuple(token_ids(prompt, tokenizer, length)) for prompt in prompts.values()}
+        differ = differ or len(read) == len(prompts)
+    if notes and not differ:
+        lengths = " and ".join(str(length) for _, length in tokenizers)
+        notes.append(f"the prompts do not differ in the {lengths} tokens that are read: no edit is asked for")
     return notes
 
 
-def tokens_of_words(prompt: str, tokenizer: Any) -> list[list[int]]:
+def tokens_of_words(prompt: str, tokenizer: Any, length: int | None = None) -> list[list[int]]:
     """Positions of the tokens of each word, by the tokenizer's offsets.
 
     Returns:
-        For each word of ``prompt.split()`` its token positions (0 is the start token); none for words beyond
-        the text encoder's length.
+        For each word of ``prompt.split()`` its token positions, counted with the tokenizer's own tokens (0 is
+        CLIP's start token; T5 has none); none for words beyond the text encoder's length.
     """
-    return _tokens_in(prompt, word_spans(prompt), tokenizer)
+    return _tokens_in(prompt, word_spans(prompt), tokenizer, length)
 
 
-def tokens_of_word(prompt: str, word: str, tokenizer: Any) -> list[int]:
+def tokens_of_word(prompt: str, word: str, tokenizer: Any, length: int | None = None) -> list[int]:
     """Token positions of every occurrence of a word or phrase; empty if the prompt does not contain it.
 
     "cat," is not "cat": words are compared as they are between white space.
     """
-    found = _tokens_in(prompt, occurrences(prompt, word), tokenizer)
+    found = _tokens_in(prompt, occurrences(prompt, word), tokenizer, length)
     return sorted({position for positions in found for position in positions})
 
 
@@ -75,11 +94,12 @@ def tokens_of_word_as_in_p2p_code(prompt: str, word: str, tokenizer: Any) -> lis
     words = prompt.split(" ")
     positions: list[list[int]] = [[] for _ in words]
     current, characters = 0, 0  # the word that gets tokens, and how many characters it has so far
-    for position, token in enumerate(token_ids(prompt, tokenizer)[1:-1], start=1):
+    encoded = _encode(prompt, tokenizer, None, return_special_tokens_mask=True)
+    for position in _of_the_prompt(encoded):
         if current == len(words):
             break
         positions[current].append(position)
-        characters += len(tokenizer.decode([token]).strip())
+        characters += len(tokenizer.decode([encoded.input_ids[position]]).strip())
         if characters >= len(words[current]):
             current, characters = current + 1, 0
     pairs = zip(words, positions, strict=True)
@@ -99,16 +119,22 @@ def found_elsewhere_note(prompt: str, word: str, tokenizer: Any) -> list[str]:
     ]
 
 
-def _tokens_in(prompt: str, spans: list[tuple[int, int]], tokenizer: Any) -> list[list[int]]:
+def _tokens_in(
+    prompt: str, spans: list[tuple[int, int]], tokenizer: Any, length: int | None
+) -> list[list[int]]:
     """Positions of the tokens that begin in each of a prompt's parts, given in characters."""
-    encoded = tokenizer(
-        prompt, truncation=True, max_length=tokenizer.model_max_length, return_offsets_mapping=True
-    )
-    begins = [begin for begin, _ in encoded.offset_mapping][1:-1]
-    return [
-        [position for position, begin in enumerate(begins, start=1) if start <= begin < end]
-        for start, end in spans
-    ]
+    encoded = _encode(prompt, tokenizer, length, return_offsets_mapping=True, return_special_tokens_mask=True)
+    begins = {}
+    for position in _of_the_prompt(encoded):
+        begin, end = encoded.offset_mapping[position]
+        text = prompt[begin:end]
+        begins[position] = begin + len(text) - len(text.lstrip())  # T5's tokens may begin with the blank
+    return [[position for position, begin in begins.items() if start <= begin < end] for start, end in spans]
+
+
+def _of_the_prompt(encoded: Any) -> list[int]:
+    """Positions of a prompt's own tokens, not the tokenizer's: no start and end, of which T5 has only one."""
+    return [position for position, special in enumerate(encoded.special_tokens_mask) if not special]
 
 
 def refinement_alignment(
@@ -120,9 +146,9 @@ def refinement_alignment(
     from the source, then a pair: a swapped word is an insertion and a deletion, never a pair.
 
     Args:
-        source_ids: token ids of the source prompt, start and end included.
+        source_ids: token ids of the source prompt, the tokenizer's own included.
         target_ids: likewise of the target prompt.
-        length: positions of the text encoder, 77.
+        length: positions of the text encoder, 77 of CLIP.
 
     Returns:
         For each target position its source position, -1 where it has none, shape ``[length]``; and 1 where
@@ -157,7 +183,9 @@ def refinement_matrix(mapper: NDArray[np.int64]) -> NDArray[np.float32]:
     return matrix
 
 
-def replacement_matrix(source: str, target: str, tokenizer: Any) -> NDArray[np.float32]:
+def replacement_matrix(
+    source: str, target: str, tokenizer: Any, length: int | None = None
+) -> NDArray[np.float32]:
     """Map the tokens of a prompt to those of another with the same number of words, word by word.
 
     A replaced word of as many tokens as its counterpart maps them one to one; otherwise each of the target
@@ -166,7 +194,7 @@ def replacement_matrix(source: str, target: str, tokenizer: Any) -> NDArray[np.f
     in their number of tokens: the published code's rule, which mis-aligns the rest of such prompts.
 
     Returns:
-        Weights ``[source token, target token]``, shape ``[77, 77]``.
+        Weights ``[source token, target token]``, shape ``[length, length]``, 77 of CLIP.
 
     Raises:
         ValueError: the prompts differ in their number of words.
@@ -174,8 +202,8 @@ def replacement_matrix(source: str, target: str, tokenizer: Any) -> NDArray[np.f
     source_words, target_words = source.split(), target.split()
     if len(source_words) != len(target_words):
         raise ValueError(f"{len(source_words)} words cannot replace {len(target_words)} one by one")
-    length = tokenizer.model_max_length
-    pairs = zip(tokens_of_words(source, tokenizer), tokens_of_words(target, tokenizer), strict=True)
+    length = tokenizer.model_max_length if length is None else length
+    pairs = zip(*(tokens_of_words(text, tokenizer, length) for text in (source, target)), strict=True)
     replaced = [
         pair
         for pair, old, new in zip(pairs, source_words, target_words, strict=True)

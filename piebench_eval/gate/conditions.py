@@ -12,7 +12,7 @@ from piebench_eval.data.mask_size import parse_mask_size
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.errors import PiebenchError, first_few
 from piebench_eval.quirks import quirks_apart
-from piebench_eval.recipes.combination import LATER_SETTINGS
+from piebench_eval.recipes.combination import LATER_SETTINGS, with_former_defaults
 from piebench_eval.recipes.stored_recipe import flatten
 from piebench_eval.runs.store.dataset import dataset_of_run
 from piebench_eval.runs.store.folder import RunStore
@@ -154,7 +154,10 @@ def _settings(name: str, *origins: Mapping[str, Any]) -> list[dict[str, Any]]:
     If both sides have the hash of the model's files, it is the name. Otherwise it is the last part of the
     model's name, since a local copy is equivalent.
     """
-    settings = [LATER_SETTINGS | quirks_apart(_combinations(conditions)[name]) for conditions in origins]
+    settings = [
+        LATER_SETTINGS | with_former_defaults(quirks_apart(_combinations(conditions)[name]))
+        for conditions in origins
+    ]
     weights = [_weights(*pair) for pair in zip(settings, origins, strict=True)]
     if all(weights):
         return [

@@ -16,6 +16,7 @@ METHODS: Registry[Method] = Registry(
         "masactrl": "piebench_eval.methods.masactrl:MASACTRL",
         "proximal": "piebench_eval.methods.proximal:PROXIMAL",
         "plain": "piebench_eval.methods.plain:PLAIN",
+        "value_sharing": "piebench_eval.methods.value_sharing:VALUE_SHARING",
         "infedit": "piebench_eval.methods.infedit:INFEDIT",
         "uni_edit": "piebench_eval.methods.uni_edit:UNI_EDIT",
         "dnaedit": "piebench_eval.methods.dnaedit:DNAEDIT",

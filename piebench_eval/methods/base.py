@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.data.sample import Sample
     from piebench_eval.diffusion.controller import AttentionController
-    from piebench_eval.models.families import AttentionKind, GuidancePolicy, Predicts
+    from piebench_eval.models.families import AttentionKind, Family, GuidancePolicy, Predicts
     from piebench_eval.settings import Settings
 
 
@@ -42,6 +42,11 @@ def edits_every_sample(sample: Sample, settings: Any) -> str | None:
     return None
 
 
+def goes_with_every_family(settings: Any, family: Family) -> str | None:
+    """The default ``Method.family_problem``: None, since no setting is of some families only."""
+    return None
+
+
 @dataclass(frozen=True)
 class PreparedController:
     """A method prepared for a batch.
@@ -67,9 +72,12 @@ class Method:
         prepare: ``(samples, model, steps, settings) -> PreparedController`` for a batch.
         prompts: ``(sample, settings) -> Prompts``.
         problem: ``(sample, settings)`` -> why the method cannot edit the sample, or None.
-        attention: the kinds of attention layers that it takes part in.
+        attention: the kinds of attention layers that it takes part in: alternatives, of which a family has to
+            have all kinds of one; empty if it takes part in none. A tuple of kinds is one alternative.
         policies: the ways of guidance that it works with.
         predicts: what the models predict that it works with.
+        family_problem: ``(settings, family)`` -> why the settings do not go with a family of models that the
+            method goes with, and the remedy; or None.
     """
 
     title: str
@@ -79,6 +87,16 @@ class Method:
     prepare: Callable[[Sequence[Sample], Any, int, Any], PreparedController]
     prompts: Callable[[Sample, Any], Prompts] = prompts_of_sample
     problem: Callable[[Sample, Any], str | None] = edits_every_sample
-    attention: tuple[AttentionKind, ...] = ("self", "cross")
+    attention: tuple[tuple[AttentionKind, ...], ...] = (("self", "cross"),)
     policies: tuple[GuidancePolicy, ...] = ("classifier_free", "embedded")
     predicts: tuple[Predicts, ...] = ("epsilon", "velocity")
+    family_problem: Callable[[Any, Family], str | None] = goes_with_every_family
+
+    def __post_init__(self) -> None:
+        """Read kinds that are not in alternatives, as plugins give them, as the only alternative."""
+        if any(isinstance(kind, str) for kind in self.attention):
+            object.__setattr__(self, "attention", (self.attention,))
+
+    def takes_part_in(self, kinds: Sequence[AttentionKind]) -> bool:
+        """Whether a denoiser with layers of these kinds has what the method takes part in."""
+        return not self.attention or any(set(needed) <= set(kinds) for needed in self.attention)

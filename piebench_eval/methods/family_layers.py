@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.models.attention import attention_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from piebench_eval.models.base import DiffusionModel
-    from piebench_eval.models.families import Family
+    from piebench_eval.models.families import AttentionKind, Family
 
 Value = TypeVar("Value", int, str)
 
@@ -39,19 +40,32 @@ def of_family(setting: str, value: Value | None, defaults: Mapping[str, Value], 
     return found
 
 
+def sharing_kind(family: Family) -> AttentionKind:
+    """The attention in which a family's images are looked at: joint where there is one, self elsewhere."""
+    return "joint" if "joint" in family.attention else "self"
+
+
+def number_of_layers(model: DiffusionModel) -> int:
+    """How many layers of ``sharing_kind`` a model has; 0 for one without weights."""
+    if not hasattr(model.denoiser, "attn_processors"):
+        return 0
+    kind, of_any_size = sharing_kind(model.family), (64, 64)
+    layers = attention_layers(model.denoiser, of_any_size).values()
+    return sum(layer.kind == kind for layer in layers)
+
+
 def missing_layer_notes(setting: str, layer: int, model: DiffusionModel) -> list[str]:
-    """A note if no self-attention of a model comes as late as a layer that a method begins at.
+    """A note if no layer of a model comes as late as one that a method begins at.
 
     Args:
         setting: the setting's name in the method's section.
-        layer: number of the layer among the self-attentions.
+        layer: number of the layer among those of ``sharing_kind``.
         model: the model; nothing is known of one without weights.
     """
-    processors = getattr(model.denoiser, "attn_processors", {})
-    count = sum(".attn1." in name for name in processors)
-    if not processors or layer < count:
+    count, kind = number_of_layers(model), sharing_kind(model.family)
+    if not count or layer < count:
         return []
     return [
-        f"self-attention is the target's own everywhere: method.{setting} is {layer}, and this model's last "
-        f"self-attention is number {count - 1}"
+        f"{kind}-attention is the target's own everywhere: method.{setting} is {layer}, and this model's "
+        f"last {kind}-attention is number {count - 1}"
     ]

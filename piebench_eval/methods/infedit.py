@@ -120,7 +120,7 @@ class WordPlan:
 def plan_words(sample: Sample, model: DiffusionModel, settings: InfEditSettings) -> WordPlan:
     """Align a sample's prompts, pair the words that are left over, and find the target's blended word."""
     texts, tokenizer = prompts(sample, settings), model.tokenizer
-    notes = words.truncation_notes({"source": texts.source, "target": texts.target}, tokenizer)
+    notes = words.truncation_notes({"source": texts.source, "target": texts.target}, model.text_tokenizers)
     source, target = (words.token_ids(text, tokenizer) for text in (texts.source, texts.target))
     mapper, use_mutual_map = words.refinement_alignment(source, target, tokenizer.model_max_length)
     local = sample.blend_words[1] if sample.blend_words else ""

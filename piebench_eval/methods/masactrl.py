@@ -1,4 +1,7 @@
-"""MasaCtrl: the target branch's self-attention reads the source's keys and values."""
+"""MasaCtrl: the target branch's self-attention reads the source's keys and values.
+
+In joint attention, for which its authors published nothing, it reads those of the image's positions.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from piebench_eval.diffusion.attention_store import AttentionStore
 from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.rows import Row, SourceReads
 from piebench_eval.methods.base import Method, PreparedController, Prompts
-from piebench_eval.methods.family_layers import missing_layer_notes, of_family
+from piebench_eval.methods.family_layers import missing_layer_notes, number_of_layers, of_family, sharing_kind
+from piebench_eval.methods.same_half import SAME_HALF, image_from_source
 from piebench_eval.models.attention import attention_maps, plain_attention
 from piebench_eval.quirks import SettingsWithQuirks
 
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.rows import RowBatch
     from piebench_eval.models.attention import AttentionLayer
     from piebench_eval.models.base import DiffusionModel
+    from piebench_eval.models.families import Family
 
 
 class MasaCtrlSettings(SettingsWithQuirks):
@@ -39,9 +44,10 @@ class MasaCtrlSettings(SettingsWithQuirks):
     start_layer: int | None = Field(
         default=None,
         ge=0,
-        description="first self-attention that does, counted over the whole UNet (L); if empty, 10 of "
-        "Stable Diffusion 1.x's 16, and 44 of XL's 70, the first of the layers that its authors try there "
-        "(run_synthesis_sdxl.py)",
+        description="first self-attention that does, counted over the whole UNet (L), or first joint "
+        "attention; if empty, 10 of Stable Diffusion 1.x's 16, 44 of XL's 70, the first of the layers that "
+        "its authors try there (run_synthesis_sdxl.py), and the second half of all joint attentions, our own "
+        "choice, since nobody published one",
     )
     source_prompt: Literal["empty", "sample"] = Field(
         default="empty",
@@ -50,7 +56,7 @@ class MasaCtrlSettings(SettingsWithQuirks):
     mask_guided: bool = Field(
         default=False,
         description="the blended word's foreground looks at the source's foreground only, background at "
-        "background; needs source_prompt=sample",
+        "background; needs source_prompt=sample, and a UNet",
     )
     mask_threshold: float = Field(
         default=0.1, ge=0, le=1, description="a place is foreground above this share of the map's range"
@@ -70,6 +76,16 @@ START_LAYERS = {"sd1": 10, "instaflow": 10, "lcm": 10, "sdxl": 44}
 """By family, the first self-attention that looks at the source: the authors' own (TencentARC/MasaCtrl)."""
 
 
+def family_problem(settings: MasaCtrlSettings, family: Family) -> str | None:
+    """Masks come from cross-attention maps, and replace all keys of a layer: what joint attention has not."""
+    if settings.mask_guided and "cross" not in family.attention:
+        return (
+            f"method.mask_guided=true: masks come from cross-attention, and {family.title} has "
+            f"{'- and '.join(family.attention)}-attention; leave it at false"
+        )
+    return None
+
+
 def prompts(sample: Sample, settings: MasaCtrlSettings) -> Prompts:
     """The source prompt is empty, at inversion and after it, unless the settings say otherwise."""
     source = "" if settings.source_prompt == "empty" else sample.source_prompt
@@ -85,13 +101,13 @@ def prepare(
     """Find the words of the masks, if any, and set up the controller of a batch."""
     import torch
 
-    start_layer = of_family("start_layer", settings.start_layer, START_LAYERS, model.family)
+    start_layer = first_layer(settings.start_layer, model)
     of_layer = missing_layer_notes("start_layer", start_layer, model)
     notes, found = [], {}
     for place, sample in enumerate(samples):
         texts = prompts(sample, settings)
         branches = {"source": texts.source, "target": texts.target}
-        notes.append(words.truncation_notes(branches, model.tokenizer) + of_layer)
+        notes.append(words.truncation_notes(branches, model.text_tokenizers) + of_layer)
         if settings.mask_guided:
             notes[place] += dropped_word_notes(sample.blended_word)
             masked = _mask_words(sample, texts, model.tokenizer)
@@ -106,6 +122,13 @@ def prepare(
     return PreparedController(controller, notes)
 
 
+def first_layer(setting: int | None, model: DiffusionModel) -> int:
+    """``start_layer`` as a recipe says it, or the family's, or the middle of a transformer."""
+    if setting is None and sharing_kind(model.family) == "joint":
+        return number_of_layers(model) // 2
+    return of_family("start_layer", setting, START_LAYERS, model.family)
+
+
 def _mask_words(sample: Sample, texts: Prompts, tokenizer: Any) -> NDArray[np.float32]:
     """1 at the tokens of the blended word, ``[2, tokens]`` (source, target)."""
     masked = np.zeros((2, tokenizer.model_max_length), dtype=np.float32)
@@ -113,9 +136,6 @@ def _mask_words(sample: Sample, texts: Prompts, tokenizer: Any) -> NDArray[np.fl
     for branch, (prompt, word) in enumerate(pairs):
         masked[branch, words.tokens_of_word(prompt, word, tokenizer)] = 1
     return masked
-
-
-_SAME_HALF = ((Row.SOURCE_UNCOND, Row.TARGET_UNCOND), (Row.SOURCE_COND, Row.TARGET_COND))
 
 
 class MasaCtrlController(AttentionController):
@@ -148,7 +168,10 @@ class MasaCtrlController(AttentionController):
     def attend(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> torch.Tensor:
-        """Attention of the target's queries to the source's keys and values, from step S and layer L on."""
+        """Attention of the target's queries to the source's keys and values, from step S and layer L on.
+
+        In joint attention these are the image's; the text's stay the target's own.
+        """
         if self.step < self.settings.start_step:
             return plain_attention(query, key, value)
         if layer.kind == "cross":
@@ -160,19 +183,16 @@ class MasaCtrlController(AttentionController):
     def _mutual(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> torch.Tensor:
-        everyone = range(self.num_samples)
-        key, value = key.clone(), value.clone()
-        halves = [half for half in _SAME_HALF if half[1] in self.rows.samples_by_row]
-        for source, target in halves:
-            of_source = self.rows.index(source, everyone)
-            of_target = self.rows.index(target, everyone)
-            key[of_target], value[of_target] = key[of_source], value[of_source]
+        key, value = (
+            image_from_source(states, layer, self.rows, self.num_samples) for states in (key, value)
+        )
         attended = plain_attention(query, key, value)
         if self.word_maps.attention is not None:
             masks = self._masks(self.word_maps.attention, layer.grid)
-            for _, target in halves:
-                masked = self.rows.index(target, self.word_maps.samples)
-                attended[masked] = masked_attention(query[masked], key[masked], value[masked], *masks)
+            for _, target in SAME_HALF:
+                if target in self.rows.samples_by_row:
+                    masked = self.rows.index(target, self.word_maps.samples)
+                    attended[masked] = masked_attention(query[masked], key[masked], value[masked], *masks)
         return attended
 
     def _collect(self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor) -> None:
@@ -250,4 +270,6 @@ MASACTRL = Method(
     settings=MasaCtrlSettings,
     prepare=prepare,
     prompts=prompts,
+    attention=(("self", "cross"), ("joint",)),
+    family_problem=family_problem,
 )

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
-from piebench_eval.data.prompts import dropped_word_notes, missing_word_note, occurrences
-from piebench_eval.diffusion import words
 from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.local_blend import LocalBlend
 from piebench_eval.diffusion.rows import Row, SourceReads
 from piebench_eval.methods.base import Method, PreparedController
-from piebench_eval.models.attention import attention_maps, plain_attention
+from piebench_eval.methods.word_plan import plan_words, word_counts
+from piebench_eval.models.attention import attention_maps, image_to_text_maps, plain_attention
 from piebench_eval.quirks import SettingsWithQuirks
 from piebench_eval.tensors import take
 
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from piebench_eval.data.sample import Sample
     from piebench_eval.models.attention import AttentionLayer
     from piebench_eval.models.base import DiffusionModel
+    from piebench_eval.models.families import Family
 
 
 class P2PSettings(SettingsWithQuirks):
@@ -63,11 +62,31 @@ class P2PSettings(SettingsWithQuirks):
         le=1,
         description="share of a map's maximum above which a place belongs to the word",
     )
-    blend_downsampling: int = Field(
-        default=4,
+    blend_downsampling: int | None = Field(
+        default=None,
         ge=1,
-        description="cross-attention maps of this downsampling of the latent are blended with",
+        description="cross-attention maps of this downsampling of the latent are blended with; if empty, 4, "
+        "and joint attention's only one, 2",
     )
+
+
+def family_problem(settings: P2PSettings, family: Family) -> str | None:
+    """Why settings do not go with a family: joint attention has one downsampling of the latent."""
+    if "joint" not in family.attention:
+        return None
+    only = f"{family.title} has joint attention at {_OF_JOINT_ATTENTION} alone"
+    if settings.local_blend and settings.blend_downsampling not in (None, _OF_JOINT_ATTENTION):
+        return f"method.blend_downsampling={settings.blend_downsampling}: {only}; leave it empty"
+    if settings.self_replace_steps and settings.self_replace_downsampling > _OF_JOINT_ATTENTION:
+        return (
+            f"method.self_replace_downsampling={settings.self_replace_downsampling}: {only}, so that nothing "
+            "is taken; leave it at 2, or set method.self_replace_steps=0"
+        )
+    return None
+
+
+_OF_CROSS_ATTENTION, _OF_JOINT_ATTENTION = 4, 2
+"""The downsampling whose maps of blended words are read; a transformer's is the side of its patches."""
 
 
 def prepare(
@@ -84,7 +103,7 @@ def prepare_parts(
     """What a Prompt-to-Prompt controller is made of, and notes for each sample."""
     import torch
 
-    plans = [plan_words(sample, model.tokenizer, settings) for sample in samples]
+    plans = [plan_words(sample, model.text_tokenizers, settings) for sample in samples]
     blended = [place for place, plan in enumerate(plans) if plan.blend is not None]
 
     def stack(arrays: Sequence[Any]) -> torch.Tensor:
@@ -101,86 +120,15 @@ def prepare_parts(
     return (step_ranges, edit, local_blend), [plan.notes for plan in plans]
 
 
-@dataclass(frozen=True)
-class WordPlan:
-    """What the prompts of one sample ask of the attention maps.
-
-    Attributes:
-        matrix: ``[tokens, tokens]``, as in ``CrossAttentionEdit``.
-        use_source_map: ``[tokens]``, likewise.
-        equalizer: ``[tokens]``, likewise.
-        blend: 1 at the tokens of the blended word, ``[2, tokens]`` (source, target), or None without blend.
-        notes: what the user should know.
-    """
-
-    matrix: Any
-    use_source_map: Any
-    equalizer: Any
-    blend: Any
-    notes: list[str]
-
-
-def plan_words(sample: Sample, tokenizer: Any, settings: P2PSettings) -> WordPlan:
-    """Align a sample's prompts and find its blended word."""
-    source, target, length = sample.source_prompt, sample.target_prompt, tokenizer.model_max_length
-    notes = words.truncation_notes({"source": source, "target": target}, tokenizer)
-    if _replaces(sample, settings):
-        matrix = words.replacement_matrix(source, target, tokenizer)
-        use_source_map = np.ones(length, dtype=np.float32)
-    else:
-        mapper, use_source_map = words.refinement_alignment(
-            words.token_ids(source, tokenizer), words.token_ids(target, tokenizer), length
-        )
-        matrix = words.refinement_matrix(mapper)
-    equalizer = np.ones(length, dtype=np.float32)
-    blend = np.zeros((2, length), dtype=np.float32)
-    if sample.blend_words is not None:
-        notes += dropped_word_notes(sample.blended_word)
-        for branch, (prompt, word) in enumerate(zip((source, target), sample.blend_words, strict=True)):
-            tokens = words.tokens_of_word(prompt, word, tokenizer)
-            blend[branch, tokens] = 1
-            notes += _word_notes(prompt, word, (target, source)[branch], tokens, tokenizer)
-        equalizer[blend[1] > 0] = settings.blend_word_weight
-        found = int(blend.any(axis=1).sum())
-        if found == 0 and settings.quirks.lost_blend_word == "reconstruct":
-            notes.append("not edited but reconstructed, since neither blended word was found")
-        elif found == 0:
-            notes.append("edited without local blend, since neither blended word was found")
-        elif found == 1:
-            notes.append("blended by the other blended word's attention alone")
-    asked = sample.blend_words is not None and settings.quirks.lost_blend_word == "reconstruct"
-    blends = settings.local_blend and (asked or blend.any())
-    return WordPlan(matrix, use_source_map, equalizer, blend if blends else None, notes)
-
-
-def _word_notes(prompt: str, word: str, other: str, tokens: list[int], tokenizer: Any) -> list[str]:
-    """What the user should know of where a blended word was found."""
-    if tokens:
-        return words.found_elsewhere_note(prompt, word, tokenizer)
-    if occurrences(prompt, word):
-        length = tokenizer.model_max_length
-        return [f"the blended word {word!r} lies behind the {length} tokens that are read of its prompt"]
-    return [missing_word_note(word, prompt, other)]
-
-
 def problem(sample: Sample, settings: P2PSettings) -> str | None:
     """Why Prompt-to-Prompt cannot edit a sample: ``controller: replace`` needs equal word counts."""
-    source, target = _word_counts(sample)
+    source, target = word_counts(sample)
     if settings.controller == "replace" and source != target:
         return (
             f"controller=replace swaps word by word, but the prompts have {source} and {target} words; "
             "use controller=auto or refine"
         )
     return None
-
-
-def _replaces(sample: Sample, settings: P2PSettings) -> bool:
-    source, target = _word_counts(sample)
-    return settings.controller == "replace" or (settings.controller == "auto" and source == target)
-
-
-def _word_counts(sample: Sample) -> tuple[int, int]:
-    return len(sample.source_prompt.split()), len(sample.target_prompt.split())
 
 
 @dataclass(frozen=True)
@@ -226,6 +174,24 @@ class CrossAttentionEdit:
         """The edit of some of the samples."""
         return CrossAttentionEdit(
             take(self.matrix, samples), take(self.use_source_map, samples), take(self.equalizer, samples)
+        )
+
+    def over(self, tokens: int) -> CrossAttentionEdit:
+        """The edit of a text of so many tokens.
+
+        Those behind the tokenizers' own, zeros in the place of a text encoder that a model goes without, are
+        taken from the same place, as padding is.
+        """
+        import torch
+        from torch.nn import functional
+
+        if (more := tokens - self.matrix.shape[-1]) <= 0:
+            return self
+        matrix = functional.pad(self.matrix, (0, more, 0, more))
+        matrix[:, -more:, -more:] = torch.eye(more, device=matrix.device)
+        return CrossAttentionEdit(
+            matrix,
+            *(functional.pad(own, (0, more), value=1) for own in (self.use_source_map, self.equalizer)),
         )
 
     def __call__(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -278,18 +244,16 @@ class P2PController(AttentionController):
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> torch.Tensor:
         """Attention with the target's conditional rows following the source's."""
+        if layer.kind == "joint":
+            return self._attend_joint(layer, query, key, value)
         if layer.kind == "self":
-            if (
-                self.step < self.step_ranges.self_attention_end
-                and layer.downsampling >= self.settings.self_replace_downsampling
-            ):
+            if self._takes_self_attention(layer):
                 source, target = self._conditional_rows(range(self.num_samples))
                 query, key = query.clone(), key.clone()
                 query[target], key[target] = query[source], key[source]
             return plain_attention(query, key, value)
         attended = plain_attention(query, key, value)
-        blended = bool(self.local_blend.samples) and layer.downsampling == self.settings.blend_downsampling
-        blend_grid = layer.grid if blended else None
+        blend_grid = layer.grid if self._blends_by(layer) else None
         if self.step < self.step_ranges.cross_attention_end:
             self._attend_edited(attended, query, key, value, blend_grid)
         elif blend_grid is not None:
@@ -317,9 +281,70 @@ class P2PController(AttentionController):
         edited = self.edit(source_maps, target_maps)
         attended[target] = edited.to(value.dtype) @ value[target]
         if blend_grid is not None:
-            blended = self.local_blend.index
-            kept = edited if self.settings.quirks.blend_maps == "edited" else target_maps
-            self.local_blend.collect(source_maps[blended], kept[blended], *blend_grid)
+            self._collect(range(self.num_samples), source_maps, edited, target_maps, blend_grid)
+
+    def _attend_joint(
+        self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> torch.Tensor:
+        """Joint attention whose maps follow the source's block by block, where the image's positions look.
+
+        The block over the text is edited as cross-attention's maps are. That over the image is, where
+        self-attention is taken, the source's: its maps, of its own queries and keys over its whole sequence.
+        Blocks are taken as they are, and rows are not normalised again, as Prompt-to-Prompt's re-weighted
+        ones are not. With equal prompts both blocks together are the source's maps. What the text's
+        positions look at stays the target's own.
+        """
+        attended = plain_attention(query, key, value)
+        edits = self.step < self.step_ranges.cross_attention_end
+        takes_self, blends = self._takes_self_attention(layer), self._blends_by(layer)
+        if not (edits or takes_self or blends):
+            return attended
+        samples = range(self.num_samples) if edits or takes_self else self.local_blend.samples
+        source, target = self._conditional_rows(samples)
+        own = used = image_to_text_maps(layer, query[target], key[target])
+        if edits or blends:
+            of_source = image_to_text_maps(layer, query[source], key[source])
+            used = self.edit.over(own.shape[-1])(of_source, own) if edits else own
+            if blends:
+                self._collect(samples, of_source, used, own, layer.grid)
+        if takes_self:
+            values = value[target]
+            of_text = used.to(value.dtype) @ values[:, :, layer.text]
+            values[:, :, layer.text] = 0
+            of_image = plain_attention(query[source][:, :, layer.image], key[source], values)
+            attended[target, :, layer.image] = of_image + of_text
+        elif edits:
+            change = (used - own).to(value.dtype) @ value[target][:, :, layer.text]
+            attended[target, :, layer.image] = attended[target, :, layer.image] + change
+        return attended
+
+    def _takes_self_attention(self, layer: AttentionLayer) -> bool:
+        return (
+            self.step < self.step_ranges.self_attention_end
+            and layer.downsampling >= self.settings.self_replace_downsampling
+        )
+
+    def _blends_by(self, layer: AttentionLayer) -> bool:
+        """Whether local blend collects a layer's maps."""
+        default = _OF_JOINT_ATTENTION if layer.kind == "joint" else _OF_CROSS_ATTENTION
+        return bool(self.local_blend.samples) and layer.downsampling == (
+            self.settings.blend_downsampling or default
+        )
+
+    def _collect(
+        self,
+        samples: Sequence[int],
+        source: torch.Tensor,
+        used: torch.Tensor,
+        own: torch.Tensor,
+        grid: tuple[int, int],
+    ) -> None:
+        """Hand local blend the maps of its samples, given those of ``samples``."""
+        places = [samples.index(sample) for sample in self.local_blend.samples]
+        kept = used if self.settings.quirks.blend_maps == "edited" else own
+        tokens = self.local_blend.words.shape[-1]  # the text may have zeros behind them
+        of_source, of_target = (take(of_all, places)[..., :tokens] for of_all in (source, kept))
+        self.local_blend.collect(of_source, of_target, *grid)
 
     def _maps(
         self, query: torch.Tensor, key: torch.Tensor, samples: Sequence[int]
@@ -339,4 +364,6 @@ P2P = Method(
     settings=P2PSettings,
     problem=problem,
     prepare=prepare,
+    attention=(("self", "cross"), ("joint",)),
+    family_problem=family_problem,
 )

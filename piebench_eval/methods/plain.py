@@ -40,7 +40,7 @@ def prepare(
 ) -> PreparedController:
     """A controller that reads nothing of the source."""
     texts = [prompts(sample, settings) for sample in samples]
-    notes = [truncation_notes({"source": t.source, "target": t.target}, model.tokenizer) for t in texts]
+    notes = [truncation_notes({"source": t.source, "target": t.target}, model.text_tokenizers) for t in texts]
     return PreparedController(AttentionController(len(samples)), notes)
 
 

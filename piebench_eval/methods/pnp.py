@@ -100,7 +100,9 @@ def prepare(
     )
     of_layer = missing_layer_notes("first_attention_layer", layer, model)
     texts = [prompts(sample, settings) for sample in samples]
-    notes = [truncation_notes({"source": t.inversion, "target": t.target}, model.tokenizer) for t in texts]
+    notes = [
+        truncation_notes({"source": t.inversion, "target": t.target}, model.text_tokenizers) for t in texts
+    ]
     return PreparedController(controller, [of_sample + of_layer for of_sample in notes])
 
 
@@ -164,5 +166,5 @@ PNP = Method(
     settings=PnPSettings,
     prepare=prepare,
     prompts=prompts,
-    attention=("self",),
+    attention=(("self",),),
 )

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from piebench_eval.diffusion.rows import SourceReads
 from piebench_eval.methods.base import Method, PreparedController
-from piebench_eval.methods.p2p import P2PController, P2PSettings, prepare_parts, problem
+from piebench_eval.methods.p2p import P2P, P2PController, P2PSettings, prepare_parts, problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,5 +110,7 @@ PROXIMAL = Method(
     settings=ProximalSettings,
     prepare=prepare,
     problem=problem,
+    attention=P2P.attention,
+    family_problem=P2P.family_problem,
     policies=("classifier_free",),
 )

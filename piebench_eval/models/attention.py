@@ -66,6 +66,27 @@ def attention_maps(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
     return (logits * query.shape[-1] ** -0.5).softmax(dim=-1)
 
 
+def image_to_text_maps(layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    """The part of a joint attention's maps in which the image looks at the text, in float32.
+
+    A row of these maps sums to the text's share of a position's attention. No map over the whole sequence is
+    written: the share is the fused kernel's output for values that are 1 at the text and 0 at the image.
+
+    Args:
+        layer: the joint layer.
+        query: ``[rows, heads, positions, width]``, of the whole sequence.
+        key: likewise.
+
+    Returns:
+        Maps ``[rows, heads, positions of the image, tokens of the text]``.
+    """
+    query, key = query[:, :, layer.image].float(), key.float()
+    is_text = key.new_zeros(key.shape)
+    is_text[:, :, layer.text] = 1
+    share = plain_attention(query, key, is_text)[..., :1]
+    return attention_maps(query, key[:, :, layer.text]) * share
+
+
 @contextmanager
 def controlled_attention(
     denoiser: Any, hook: AttentionHook, layers: dict[str, AttentionLayer]

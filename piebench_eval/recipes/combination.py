@@ -16,6 +16,7 @@ from piebench_eval.quirks import Quirks, without_effect
 from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Self
 
     from piebench_eval.models.families import Family, GuidancePolicy
@@ -138,6 +139,23 @@ LATER_SETTINGS: dict[str, Any] = {
 }
 """Settings that recipes of earlier versions lack, by their names in ``Combination.flat``, with the value that
 says the same as their absence."""
+
+FORMER_DEFAULTS: dict[str, Any] = {"method.blend_downsampling": 4}
+"""Settings that are empty by default since that goes by the model's family, by their names in
+``Combination.flat``, with the default of before: an empty one says the same, since a family with another
+default refuses it."""
+
+
+def with_former_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as earlier versions wrote them where nothing is chosen, to be compared with others.
+
+    Args:
+        settings: by their names in ``Combination.flat``.
+
+    >>> with_former_defaults({"method.blend_downsampling": None, "steps": 50})
+    {'method.blend_downsampling': 4, 'steps': 50}
+    """
+    return {name: FORMER_DEFAULTS.get(name) if value is None else value for name, value in settings.items()}
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,10 @@ def method_misfit(name: str, family: Family, policy: GuidancePolicy) -> str | No
     method = METHODS.get(name)
     if misfit := _prediction_misfit(name, method.predicts, family):
         return misfit
-    if lacking := [kind for kind in method.attention if kind not in family.attention]:
-        read, had = "- and ".join(lacking), "- and ".join(family.attention)
-        return f"{name} controls {read}-attention, and {family.title} has {had}-attention"
+    if not method.takes_part_in(family.attention):
+        read = ", or ".join(f"{'- and '.join(kinds)}-attention" for kinds in method.attention)
+        had = "- and ".join(family.attention)
+        return f"{name} controls {read}, and {family.title} has {had}-attention"
     return _policy_misfit(name, method.policies, family, policy)
 
 
@@ -124,6 +125,10 @@ def misfits(combination: Combination, family: Family) -> list[str]:
     ):
         if (why := misfit(name, family, policy)) is not None:
             found.append(f"{why}; {_alternatives(registry, misfit, family, policy)}")
+    method = METHODS.get(combination.method)
+    if method.takes_part_in(family.attention):
+        problem = method.family_problem(combination.method_settings, family)
+        found += [] if problem is None else [problem]
     steps, settings = combination.common.steps, combination.inversion_settings
     if (problem := INVERSIONS.get(combination.inversion).problem(steps, settings)) is not None:
         found.append(problem)

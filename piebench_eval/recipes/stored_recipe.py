@@ -15,7 +15,7 @@ from piebench_eval.files import read_yaml_mapping
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.quirks import quirks_apart
-from piebench_eval.recipes.combination import LATER_SETTINGS, flat_quirks
+from piebench_eval.recipes.combination import LATER_SETTINGS, flat_quirks, with_former_defaults
 from piebench_eval.settings import explain_invalid
 
 if TYPE_CHECKING:
@@ -170,10 +170,11 @@ class StoredRecipe:
 
 
 def _without_later(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    named = with_former_defaults({f"{prefix}{field}": value for field, value in fields.items()})
     return {
-        field: value
-        for field, value in fields.items()
-        if (name := f"{prefix}{field}") not in LATER_SETTINGS or value != LATER_SETTINGS[name]
+        name.removeprefix(prefix): value
+        for name, value in named.items()
+        if name not in LATER_SETTINGS or value != LATER_SETTINGS[name]
     }
 
 

@@ -9,7 +9,7 @@ from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.protocol import PAPER, Protocol, parse_protocol
 from piebench_eval.quirks import quirks_apart
-from piebench_eval.recipes.combination import LATER_SETTINGS
+from piebench_eval.recipes.combination import LATER_SETTINGS, with_former_defaults
 from piebench_eval.scoring.resolutions import SAVED, SOURCES, WORKING
 
 if TYPE_CHECKING:
@@ -184,6 +184,6 @@ def _chosen(value: Any) -> Any:
         return value
     return {
         name: of_name
-        for name, of_name in value.items()
+        for name, of_name in with_former_defaults(value).items()
         if name not in _SIZES and (name not in LATER_SETTINGS or of_name != LATER_SETTINGS[name])
     }

@@ -76,7 +76,7 @@ class P2P(Control):
     def after(self, latents):
         if self.blend is None or self.step < self.blend_start:
             return latents
-        side = self.side // self.settings.blend_downsampling
+        side = self.side // (self.settings.blend_downsampling or 4)
         stored = [maps for (cross, _), maps in self.stored.items() if cross and maps.shape[2] == side**2]
         maps = (torch.stack(stored) * self.blend[None, :, None, None]).sum(-1).mean(dim=(0, 2))
         maps = functional.max_pool2d(maps.reshape(2, 1, side, side), 3, 1, 1)

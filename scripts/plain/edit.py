@@ -8,7 +8,7 @@ import torch
 from piebench_eval.data.sample import Sample
 from piebench_eval.diffusion.schedules import Schedule
 from piebench_eval.methods import METHODS
-from piebench_eval.methods.p2p import plan_words
+from piebench_eval.methods.word_plan import plan_words
 from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.recipes.combination import Combination
 from scripts.plain import walks
@@ -129,7 +129,9 @@ class Edit:
     def _control(self) -> Control:
         if self.method == "masactrl":
             return MasaCtrl(self.method_settings, self.layers)
-        plan = plan_words(self.sample, self.model.texts.tokenizer, self.method_settings)
+        tokenizer = self.model.texts.tokenizer
+        tokenizers = [(tokenizer, tokenizer.model_max_length)]
+        plan = plan_words(self.sample, tokenizers, self.method_settings)
         return P2P(plan, self.method_settings, self.schedule.steps, self.z0.shape[-1], self.z0.device)
 
     def _plug_and_play(self, found: Inverted) -> torch.Tensor:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from piebench_eval.data.sample import Sample
 from piebench_eval.diffusion import words
-from piebench_eval.methods.p2p import P2PSettings, plan_words, problem
+from piebench_eval.methods.p2p import P2PSettings, problem
+from piebench_eval.methods.word_plan import plan_words
 
 LENGTH = 77
 
@@ -77,7 +78,7 @@ def test_plain_prompts_are_read_as_by_the_published_code(tokenizer, parts):
 
 def test_it_is_said_where_the_published_code_looks_elsewhere(tokenizer):
     sample = Sample("1", "1.png", Path(), "a  cat next to a dog", "a dog", "", "0", "cat dog", ())
-    (note,) = plan_words(sample, tokenizer, P2PSettings()).notes
+    (note,) = plan_words(sample, [(tokenizer, LENGTH)], P2PSettings()).notes
     assert "'cat'" in note and "published code" in note and "'next'" in note
 
 
@@ -93,13 +94,15 @@ def test_it_is_said_where_the_published_code_looks_elsewhere(tokenizer):
 )
 def test_a_word_that_is_not_found_or_not_read_is_said(tokenizer, source, blended, said):
     sample = Sample("1", "1.png", Path(), source, "a dog", "", "0", blended, ())
-    assert any(said in note for note in plan_words(sample, tokenizer, P2PSettings()).notes)
+    assert any(said in note for note in plan_words(sample, [(tokenizer, LENGTH)], P2PSettings()).notes)
 
 
 def test_a_difference_behind_the_last_token_is_said(tokenizer):
     head = "a round cake " * 40
     sample = Sample("1", "1.png", Path(), f"{head}cat", f"{head}dog", "", "0", "", ())
-    assert "do not differ in the 77 tokens" in plan_words(sample, tokenizer, P2PSettings()).notes[-1]
+    assert (
+        "do not differ in the 77 tokens" in plan_words(sample, [(tokenizer, LENGTH)], P2PSettings()).notes[-1]
+    )
 
 
 def test_tokens_beyond_the_encoder_are_left_out(tokenizer):
@@ -160,17 +163,17 @@ def test_replacement_of_over_long_prompts_does_not_fail(tokenizer):
 
 
 def test_notes_say_what_is_odd(tokenizer, samples):
-    assert plan_words(samples[0], tokenizer, P2PSettings()).notes == []
-    missing, consequence = plan_words(samples[3], tokenizer, P2PSettings()).notes
+    assert plan_words(samples[0], [(tokenizer, LENGTH)], P2PSettings()).notes == []
+    missing, consequence = plan_words(samples[3], [(tokenizer, LENGTH)], P2PSettings()).notes
     assert "zebra" in missing and "other blended word" in consequence
     lost = dataclasses.replace(samples[0], blended_word="zebra lion")
-    plan = plan_words(lost, tokenizer, P2PSettings())
+    plan = plan_words(lost, [(tokenizer, LENGTH)], P2PSettings())
     assert plan.blend is None and len(plan.notes) == 3 and "without local blend" in plan.notes[-1]
     long = dataclasses.replace(samples[0], marked_target_prompt="a cat " * 60)
-    assert any("truncated" in note for note in plan_words(long, tokenizer, P2PSettings()).notes)
+    assert any("truncated" in note for note in plan_words(long, [(tokenizer, LENGTH)], P2PSettings()).notes)
 
 
 def test_the_equalizer_weighs_the_targets_blended_word(tokenizer, samples):
-    plan = plan_words(samples[0], tokenizer, P2PSettings(blend_word_weight=3))
+    plan = plan_words(samples[0], [(tokenizer, LENGTH)], P2PSettings(blend_word_weight=3))
     (cat,) = words.tokens_of_word(samples[0].target_prompt, "cat", tokenizer)
     assert plan.equalizer[cat] == 3 and plan.equalizer.sum() == LENGTH + 2

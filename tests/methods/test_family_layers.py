@@ -41,8 +41,9 @@ def test_what_a_recipe_says_is_what_runs(sdxl, samples):
 
 
 def test_every_family_of_today_has_defaults_and_another_is_told_the_setting():
+    of_unets = {name for name, family in FAMILIES.items() if "cross" in family.attention}
     for defaults in (START_LAYERS, FEATURE_MODULES, FIRST_ATTENTION_LAYERS):
-        assert set(defaults) >= {name for name, family in FAMILIES.items() if "self" in family.attention}
+        assert set(defaults) >= of_unets
     other = replace(FAMILIES["sd1"], name="other", title="Another family")
     with pytest.raises(PiebenchError, match=r"Another family.*--set method\.start_layer="):
         of_family("start_layer", None, START_LAYERS, other)
@@ -122,6 +123,18 @@ def test_recipes_of_before_keep_their_hash():
     chosen = build_recipe({**fields, "methods": {"pnp": {"first_attention_layer": 8}}}, {}, "test").stored
     assert chosen.hash != stored.hash
     assert stored.differences(chosen) == ["methods.pnp.first_attention_layer: (absent) -> 8"]
+
+
+@pytest.mark.parametrize("method", ["p2p", "proximal"])
+def test_an_empty_blend_downsampling_is_the_4_of_recipes_of_before(method):
+    fields = {"model": "demo", "inversions": ["direct"]}
+    stored = {
+        value: build_recipe({**fields, "methods": {method: {"blend_downsampling": value}}}, {}, "test").stored
+        for value in (None, 4, 2)
+    }
+    assert stored[None].hash == stored[4].hash != stored[2].hash
+    assert stored[4].differences(stored[None]) == []
+    assert stored[None].differences(stored[2]) == [f"methods.{method}.blend_downsampling: 4 -> 2"]
 
 
 @pytest.mark.parametrize("name", ["paper", "table1", "demo"])

@@ -8,7 +8,8 @@ import torch
 
 from piebench_eval.data.sample import Sample
 from piebench_eval.diffusion import words
-from piebench_eval.methods.p2p import P2P, P2PSettings, plan_words
+from piebench_eval.methods.p2p import P2P, P2PSettings
+from piebench_eval.methods.word_plan import plan_words
 from piebench_eval.models.loading import load_model
 
 STEPS, HEADS = 10, 2
@@ -46,7 +47,7 @@ def synthetic_maps(step: int, layer: int) -> torch.Tensor:
 
 def test_words(recording, reference_model):
     tokenizer = reference_model.tokenizer
-    plan = plan_words(sample_of(recording), tokenizer, P2PSettings())
+    plan = plan_words(sample_of(recording), [(tokenizer, 77)], P2PSettings())
     ids = [words.token_ids(prompt, tokenizer) for prompt in recording["prompts"].tolist()]
     mapper, taken = words.refinement_alignment(*ids, 77)
     np.testing.assert_array_equal(mapper, recording["mapper"].ravel())

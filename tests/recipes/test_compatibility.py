@@ -64,12 +64,48 @@ def test_what_needs_unconditional_rows_goes_where_they_are(family, name):
         )
 
 
+OF_TRANSFORMERS = replace(FAMILIES["sd1"], title="A transformer", attention=("joint",))
+ON_JOINT_ATTENTION = {"p2p", "proximal", "masactrl", "value_sharing", "plain"}
+
+
 @pytest.mark.parametrize("name", [name for name in METHODS.names() if METHODS.get(name).attention])
 def test_methods_go_where_the_layers_are_that_they_control(name):
-    joint = replace(FAMILIES["sd1"], title="A transformer", attention=("joint",))
-    why = method_misfit(name, joint, joint.guidance)
-    assert why.startswith(f"{name} controls self-") and why.endswith("A transformer has joint-attention")
-    assert method_misfit("plain", joint, joint.guidance) is None
+    why = method_misfit(name, OF_TRANSFORMERS, OF_TRANSFORMERS.guidance)
+    if name in ON_JOINT_ATTENTION:
+        assert why is None
+    else:
+        assert why.startswith(f"{name} controls self-") and why.endswith("A transformer has joint-attention")
+    assert method_misfit("plain", OF_TRANSFORMERS, OF_TRANSFORMERS.guidance) is None
+
+
+@pytest.mark.parametrize("name", ["pnp", "infedit"])
+def test_what_does_not_carry_over_to_joint_attention_is_refused_by_name(name):
+    (line,) = refused(recipe_of("unused", ["direct"], [name], family="sd1"), OF_TRANSFORMERS)
+    assert line.startswith(f"direct+{name}: {name} controls self-")
+    assert remedies(line) >= ON_JOINT_ATTENTION and name not in remedies(line)
+
+
+def test_masactrls_masks_are_refused_on_joint_attention():
+    masked = {"masactrl": {"mask_guided": True, "source_prompt": "sample"}}
+    (line,) = refused(recipe_of("unused", ["direct"], masked, family="sd1"), OF_TRANSFORMERS)
+    assert line == (
+        "direct+masactrl: method.mask_guided=true: masks come from cross-attention, and A transformer has "
+        "joint-attention; leave it at false"
+    )
+    recipe = recipe_of("unused", ["direct"], masked, family="sd1")
+    require_compatible([recipe.combination("direct", "masactrl")], FAMILIES["sd1"])
+
+
+@pytest.mark.parametrize("kinds", [("self", "cross"), (("self", "cross"),)])
+def test_kinds_of_a_plugin_may_stand_alone(monkeypatch, kinds):
+    """As plugins gave them before there were alternatives."""
+    plugin = replace(METHODS.get("p2p"), attention=kinds)
+    assert plugin.attention == (("self", "cross"),)
+    monkeypatch.setattr(METHODS, "_plugins", {"outside": (plugin, "plugin")})
+    assert method_misfit("outside", FAMILIES["sd1"], "classifier_free") is None
+    assert method_misfit("outside", OF_TRANSFORMERS, "classifier_free") == (
+        "outside controls self- and cross-attention, and A transformer has joint-attention"
+    )
 
 
 def test_all_of_a_recipe_is_refused_in_one_message(tiny_lcm):

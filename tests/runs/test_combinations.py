@@ -40,6 +40,7 @@ SWITCHED_OFF = {
     "pnp": {"feature_steps": 0, "attention_steps": 0},
     "masactrl": {"start_step": STEPS},  # or more than there are
     "plain": {},
+    "value_sharing": {"value_steps": 0},
     "infedit": {"cross_replace_steps": 0, "self_replace_steps": 0, "local_blend": False},
     "dnaedit": {"mvg": 1},
     "rf_inversion": {"eta": 0},
@@ -51,6 +52,7 @@ WITH_SAMPLES_PROMPT = {
     "pnp": {"source_prompt": "sample"},
     "masactrl": {"source_prompt": "sample", "start_step": 1},
     "plain": {},
+    "value_sharing": {},
     "infedit": {},
     "dnaedit": {"mvg": 1},
     "rf_inversion": {"inversion_prompt": "source", "eta": 0},

@@ -14,7 +14,7 @@ from piebench_eval.methods.masactrl import START_LAYERS
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.networks.metric_models import MetricModels
 from piebench_eval.metrics.protocol import PAPER
-from piebench_eval.recipes.combination import LATER_SETTINGS
+from piebench_eval.recipes.combination import LATER_SETTINGS, with_former_defaults
 from piebench_eval.tables.layout import TABLE_METRICS
 from piebench_eval.tables.paper.further import (
     FittingRows,
@@ -192,8 +192,8 @@ def comparison_obstacles(
         return ["the paper has no such combination"]
     reasons = _scoring_conditions(images, provenance, metrics, rules)
     combination = recipe.combination(inversion, method)
-    wanted = {**combination.flat(), "image_format": recipe.image_format}
-    given = _settings_of(name or combination.name, provenance)
+    wanted = {**with_former_defaults(combination.flat()), "image_format": recipe.image_format}
+    given = with_former_defaults(_settings_of(name or combination.name, provenance))
     if given.get("method.start_layer", "unknown") is None:
         given["method.start_layer"] = START_LAYERS["sd1"]  # the paper's models are of that family
     return reasons + [
