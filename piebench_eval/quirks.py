@@ -37,6 +37,11 @@ class Quirks(Settings):
         "specks), as the paper's script of edit_friendly+p2p has them; min_max: each picture's levels are "
         "stretched to 0..255, outside or not, as FlowAlign's code saves them",
     )
+    noise_on_device: bool = _quirk(
+        False,
+        "draw noise by the generator of the model's device, as published codes of flow models do, not by the "
+        "CPU's; their other habits, half precision and going on from picture to picture, are not imitated",
+    )
     count_skipped_steps: bool = _quirk(
         False,
         "a method's first step is step T_skip where edit-friendly inversion skips T_skip steps, not step 0 "

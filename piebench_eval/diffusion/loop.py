@@ -16,7 +16,7 @@ With the quirk ``count_skipped_steps`` the first step is the number of steps tha
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -57,6 +57,7 @@ class EditInputs:
         seed: seed of each sample's noise, for inversions that draw any.
         draws_before: how often noise of the shape of the latents has been drawn by this seed already, for the
             posterior: inversions draw on from there.
+        noise_on_device: noise is drawn by the generator of the latents' device, not by the CPU's.
     """
 
     latents: torch.Tensor
@@ -70,6 +71,12 @@ class EditInputs:
     guidance: Guidance = field(default_factory=Guidance)
     seed: int = 1234
     draws_before: int = 0
+    noise_on_device: bool = False
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """What drawn noise depends on, for cache keys."""
+        return {"seed": self.seed, **({"noise_on_device": True} if self.noise_on_device else {})}
 
 
 @dataclass(frozen=True)

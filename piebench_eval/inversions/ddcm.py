@@ -47,7 +47,7 @@ def ddcm(
         return {"levels": torch.stack(levels), "offsets": offsets}
 
     source = {"scale": inputs.guidance.of_source, "policy": inputs.guidance.policy}
-    determinants = {"schedule": schedule.key, "seed": inputs.seed, **source}
+    determinants = {"schedule": schedule.key, **inputs.drawing, **source}
     tensors = [inputs.latents, *inputs.inversion_embeds.parts, *inputs.uncond_embeds.parts]
     found = model.cached("ddcm", retrace, determinants, tensors, axis=1)
     return InversionResult(

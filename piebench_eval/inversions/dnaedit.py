@@ -51,7 +51,7 @@ def dnaedit(
     def align() -> dict[str, torch.Tensor]:
         return aligned_noise(model, inputs, schedule, steps)
 
-    determinants = {"schedule": schedule.key, "seed": inputs.seed, "steps": steps}
+    determinants = {"schedule": schedule.key, **inputs.drawing, "steps": steps}
     determinants["guidance"] = asdict(inputs.guidance)
     tensors = [inputs.latents, *inputs.inversion_embeds.parts, *inputs.uncond_embeds.parts]
     found = model.cached("dnaedit", align, determinants, tensors, axis=1)

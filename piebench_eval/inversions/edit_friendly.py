@@ -69,7 +69,7 @@ def edit_friendly(
         offsets = retracing_offsets(model, inputs, schedule, DETERMINISTIC, levels, of_flow)
         return {"levels": torch.stack(levels), "offsets": offsets}
 
-    determinants = {"schedule": schedule.key, "seed": inputs.seed, "steps": steps}
+    determinants = {"schedule": schedule.key, **inputs.drawing, "steps": steps}
     determinants["policy"] = inputs.guidance.policy
     tensors = [inputs.latents, *inputs.inversion_embeds.parts]
     if along_flow:

@@ -52,7 +52,7 @@ def flow_align(
         return {"levels": torch.stack(levels), "offsets": offsets}
 
     source = {"scale": inputs.guidance.of_source, "policy": inputs.guidance.policy}
-    determinants = {"schedule": schedule.key, "seed": inputs.seed, "weight": settings.weight, **source}
+    determinants = {"schedule": schedule.key, **inputs.drawing, "weight": settings.weight, **source}
     tensors = [inputs.latents, *inputs.inversion_embeds.parts, *inputs.uncond_embeds.parts]
     found = model.cached("flow_align", retrace, determinants, tensors, axis=1)
     return InversionResult(found["levels"], "fixed", offsets=found["offsets"], solver=solver)

@@ -82,7 +82,7 @@ def flowedit(
 
     source = {"scale": inputs.guidance.of_source, "policy": inputs.guidance.policy}
     how = {"steps": steps, "n_min": n_min, "n_avg": n_avg}
-    determinants = {"schedule": schedule.key, "seed": inputs.seed, **source, **how}
+    determinants = {"schedule": schedule.key, **inputs.drawing, **source, **how}
     tensors = [inputs.latents, *inputs.inversion_embeds.parts, *inputs.uncond_embeds.parts]
     found = model.cached("flowedit", retrace, determinants, tensors, axis=1)
     return InversionResult(

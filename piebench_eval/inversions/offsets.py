@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 def drawn_noise(inputs: EditInputs, count: int) -> torch.Tensor:
     """Standard normal noise ``[count, samples, channels, h, w]``, on the device of the latents.
 
-    It is drawn on the CPU, sample by sample, so that it depends on the seed alone; what the posterior has
-    drawn of it comes first.
+    It is drawn sample by sample, so that it depends on the seed alone, and on the CPU, unless the inputs say
+    otherwise; what the posterior has drawn of it comes first.
     """
     import torch
 
-    shape = (1, *inputs.latents.shape[1:])
-    generators = [torch.Generator().manual_seed(inputs.seed) for _ in inputs.latents]
+    shape, device = (1, *inputs.latents.shape[1:]), inputs.latents.device if inputs.noise_on_device else "cpu"
+    generators = [torch.Generator(device).manual_seed(inputs.seed) for _ in inputs.latents]
     draws = [
-        torch.cat([torch.randn(shape, generator=one) for one in generators])
+        torch.cat([torch.randn(shape, generator=one, device=device) for one in generators])
         for _ in range(inputs.draws_before + count)
     ]
     return torch.stack(draws[inputs.draws_before :]).to(inputs.latents)  # one copy to the device

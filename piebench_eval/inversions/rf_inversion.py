@@ -55,7 +55,7 @@ def rf_inversion(
     def invert() -> dict[str, torch.Tensor]:
         return {"latents": controlled_trajectory(model, inputs, schedule, settings)}
 
-    determinants = {"schedule": schedule.key, "seed": inputs.seed, "policy": guidance.policy}
+    determinants = {"schedule": schedule.key, **inputs.drawing, "policy": guidance.policy}
     determinants |= settings.model_dump()
     uncond = inputs.uncond_embeds.parts if guidance.needs_uncond(settings.guidance) else ()
     tensors = [inputs.latents, *inputs.inversion_embeds.parts, *uncond]

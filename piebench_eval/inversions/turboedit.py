@@ -75,7 +75,7 @@ def turboedit(
         offsets = retracing_offsets(model, inputs, schedule, ANCESTRAL, levels, unguided)
         return {"levels": torch.stack(levels), "offsets": offsets}
 
-    determinants = {"schedule": schedule.key, "seed": inputs.seed, "noise_timesteps": timesteps}
+    determinants = {"schedule": schedule.key, **inputs.drawing, "noise_timesteps": timesteps}
     determinants["policy"] = inputs.guidance.policy
     tensors = [inputs.latents, *inputs.inversion_embeds.parts]
     found = model.cached("turboedit", extract, determinants, tensors, axis=1)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.diffusion.words import truncation_notes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from piebench_eval.data.sample import Sample
     from piebench_eval.diffusion.controller import AttentionController
+    from piebench_eval.models.base import DiffusionModel
     from piebench_eval.models.families import AttentionKind, Family, GuidancePolicy, Predicts
     from piebench_eval.settings import Settings
 
@@ -45,6 +48,14 @@ def edits_every_sample(sample: Sample, settings: Any) -> str | None:
 def goes_with_every_family(settings: Any, family: Family) -> str | None:
     """The default ``Method.family_problem``: None, since no setting is of some families only."""
     return None
+
+
+def notes_on_prompts(texts: Sequence[Prompts], model: DiffusionModel) -> list[list[str]]:
+    """For each sample, notes on prompts of its branches that are longer than the text encoders read."""
+    return [
+        truncation_notes({"source": text.source, "target": text.target}, model.text_tokenizers)
+        for text in texts
+    ]
 
 
 @dataclass(frozen=True)

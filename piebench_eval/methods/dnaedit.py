@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from piebench_eval.diffusion.controller import AttentionController
-from piebench_eval.diffusion.words import truncation_notes
-from piebench_eval.methods.base import Method, PreparedController, prompts_of_sample
+from piebench_eval.methods.base import Method, PreparedController, notes_on_prompts, prompts_of_sample
 from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def prepare(
 ) -> PreparedController:
     """Set up the controller of a batch."""
     texts = [prompts_of_sample(sample, settings) for sample in samples]
-    notes = [truncation_notes({"source": t.source, "target": t.target}, model.tokenizer) for t in texts]
+    notes = notes_on_prompts(texts, model)
     return PreparedController(DNAEditController(len(samples), settings), notes)
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from piebench_eval.diffusion.controller import AttentionController
-from piebench_eval.diffusion.words import truncation_notes
-from piebench_eval.methods.base import Method, PreparedController, Prompts
+from piebench_eval.methods.base import Method, PreparedController, Prompts, notes_on_prompts
 from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def prepare(
 ) -> PreparedController:
     """A controller that reads nothing of the source."""
     texts = [prompts(sample, settings) for sample in samples]
-    notes = [truncation_notes({"source": t.source, "target": t.target}, model.text_tokenizers) for t in texts]
+    notes = notes_on_prompts(texts, model)
     return PreparedController(AttentionController(len(samples)), notes)
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, model_validator
 
 from piebench_eval.diffusion.controller import AttentionController
-from piebench_eval.diffusion.words import truncation_notes
-from piebench_eval.methods.base import Method, PreparedController, Prompts
+from piebench_eval.methods.base import Method, PreparedController, Prompts, notes_on_prompts
 from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def prepare(
 ) -> PreparedController:
     """Set up the controller of a batch."""
     texts = [prompts(sample, settings) for sample in samples]
-    notes = [truncation_notes({"source": t.source, "target": t.target}, model.tokenizer) for t in texts]
+    notes = notes_on_prompts(texts, model)
     window = range(int(settings.start * steps), min(int(settings.stop * steps), steps))
     return PreparedController(RFInversionController(len(samples), window, settings), notes)
 

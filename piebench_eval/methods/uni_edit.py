@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from piebench_eval.diffusion.controller import AttentionController
-from piebench_eval.diffusion.words import truncation_notes
-from piebench_eval.methods.base import Method, PreparedController, Prompts
+from piebench_eval.methods.base import Method, PreparedController, Prompts, notes_on_prompts
 from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def prepare(
 ) -> PreparedController:
     """Set up the controller of a batch."""
     texts = [prompts(sample, settings) for sample in samples]
-    notes = [truncation_notes({"source": t.source, "target": t.target}, model.tokenizer) for t in texts]
+    notes = notes_on_prompts(texts, model)
     return PreparedController(UniEditController(len(samples), settings), notes)
 
 

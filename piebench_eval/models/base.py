@@ -143,7 +143,11 @@ class DiffusionModel(ABC):
 
     @torch.no_grad()
     def encode_images(
-        self, images: Sequence[NDArray[np.uint8]], posterior: Posterior = "mean", seed: int = 0
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        posterior: Posterior = "mean",
+        seed: int = 0,
+        noise_on_device: bool = False,
     ) -> torch.Tensor:
         """Encode images to the autoencoder's posterior, scaled as the denoiser expects it.
 
@@ -151,7 +155,8 @@ class DiffusionModel(ABC):
             images: each ``[height, width, 3]``.
             posterior: its mean, or a sample: mean + exp(logvar / 2) noise, where diffusers clamps logvar to
                 -30 to 20 (Kingma and Welling, Auto-Encoding Variational Bayes, 2014).
-            seed: of each image's noise, the first that a generator on the CPU draws.
+            seed: of each image's noise, the first that a generator draws.
+            noise_on_device: that generator is the device's, not the CPU's.
 
         Returns:
             Latents of shape ``[images, channels, height / 8, width / 8]``, float32.
@@ -163,11 +168,15 @@ class DiffusionModel(ABC):
             scaled = pixels.to(self.device).float() / 127.5 - 1
             # One by one: the autoencoder needs the most memory of all, and gains little from a batch.
             posteriors = [self.vae.encode(image[None]).latent_dist for image in scaled]
-            latents = [each.mean if posterior == "mean" else _sample(each, seed) for each in posteriors]
+            generator = self.device if noise_on_device else HOST
+            latents = [
+                each.mean if posterior == "mean" else _sample(each, seed, generator) for each in posteriors
+            ]
             shift, scale = self._latent_range
             return {"latents": (torch.cat(latents) - shift) * scale}
 
-        determinants = {} if posterior == "mean" else {"posterior": posterior, "seed": seed}
+        drawn = {"posterior": posterior, "seed": seed, "noise_on_device": noise_on_device}
+        determinants = {} if posterior == "mean" else drawn
         return self.cached("image", encode, determinants, [pixels])["latents"]
 
     @torch.no_grad()
@@ -266,11 +275,9 @@ class DiffusionModel(ABC):
         return output.to(latents.dtype)
 
 
-def _sample(posterior: Any, seed: int) -> torch.Tensor:
-    """A sample ``[1, channels, h, w]`` of diffusers' ``DiagonalGaussianDistribution``.
-
-    The noise is drawn on the CPU, so that it depends on the seed alone.
-    """
-    noise = torch.randn(posterior.mean.shape, generator=torch.Generator().manual_seed(seed))
+def _sample(posterior: Any, seed: int, device: torch.device) -> torch.Tensor:
+    """A sample ``[1, channels, h, w]`` of diffusers' ``DiagonalGaussianDistribution``, drawn on a device."""
+    generator = torch.Generator(device).manual_seed(seed)
+    noise = torch.randn(posterior.mean.shape, generator=generator, device=device)
     sample: torch.Tensor = posterior.mean + posterior.std * noise.to(posterior.mean)
     return sample

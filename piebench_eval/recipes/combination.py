@@ -135,6 +135,7 @@ LATER_SETTINGS: dict[str, Any] = {
     "method.feature_module": None,
     "method.first_attention_layer": None,
     "quirks.keep_brackets": False,
+    "quirks.noise_on_device": False,
     "quirks.swapped_states": False,
 }
 """Settings that recipes of earlier versions lack, by their names in ``Combination.flat``, with the value that

@@ -130,6 +130,7 @@ def edit_latents(
         common.seed,
         read,
         common.posterior,
+        common.quirks.noise_on_device,
     )
     inverted = inversion.invert(model, inputs, schedule, combination.inversion_settings)
     prepared = method.prepare(samples, model, common.steps, combination.method_settings)
@@ -149,6 +150,7 @@ def encode_inputs(
     seed: int = 1234,
     read: Callable[[Path], NDArray[np.uint8]] = read_image,
     posterior: Posterior = "mean",
+    noise_on_device: bool = False,
 ) -> EditInputs:
     """Load and encode images and prompts of a batch.
 
@@ -162,6 +164,7 @@ def encode_inputs(
         seed: see ``EditInputs``.
         read: reads an image file; from disk by default.
         posterior: see ``DiffusionModel.encode_images``; a sample is the seed's first draw.
+        noise_on_device: see ``EditInputs``.
 
     Raises:
         PiebenchError: images that the loader leaves in different sizes, or in one that does not divide.
@@ -169,9 +172,9 @@ def encode_inputs(
     texts = prompts or [prompts_of_sample(sample, None) for sample in samples]
     images = _load_batch(samples, resolution, loader, read, _size_divisor(model))
     size = images[0].shape[:2]
-    latents = model.encode_images(images, posterior, seed)
+    latents = model.encode_images(images, posterior, seed, noise_on_device)
     inputs = embed_inputs(model, latents, texts, size, guidance or Guidance(), seed)
-    return inputs if posterior == "mean" else replace(inputs, draws_before=1)
+    return replace(inputs, draws_before=int(posterior == "sample"), noise_on_device=noise_on_device)
 
 
 def _load_batch(

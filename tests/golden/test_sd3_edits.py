@@ -46,6 +46,18 @@ EULER = {
     "inversions": {"euler": {"evaluate_at": "own"}},
     "methods": ["plain"],
 }
+FLOWALIGN = {
+    "steps": 12,
+    "guidance": 13.5,
+    "source_guidance": 1,
+    "seed": 123,
+    "resolution": 256,
+    "image_loader": "resize_bilinear",
+    "posterior": "sample",
+    "t5_length": 77,
+    "inversions": {"flow_align": {"weight": 0.01}},
+    "methods": {"plain": {"negative_prompt": "source"}},
+}
 RECORDED = {
     # name: the recipe, what it changes, and which folder it is in
     "flowedit_sd3": (FLOWEDIT, {}, "golden_flow"),
@@ -54,6 +66,8 @@ RECORDED = {
     "euler_sd3": (EULER, {}, "golden_flow"),
     "dna_sd3": (DNAEDIT, {}, "golden_flow_c"),
     "dna_sd3_srccfg": (DNAEDIT, {"source_guidance": 2}, "golden_flow_c"),
+    "flowalign": (FLOWALIGN, {}, "golden_flow_c"),
+    "flowalign_cfg7": (FLOWALIGN, {"guidance": 7}, "golden_flow_c"),
 }
 FAST = [
     ("flowedit_sd3", "case2"),  # the picture is cropped
@@ -62,6 +76,7 @@ FAST = [
     ("euler_sd3", "case3"),  # an odd number of rows, and prompts that CLIP reads only in part
     ("dna_sd3", "case2"),
     ("dna_sd3_srccfg", "case1"),
+    ("flowalign", "case2"),  # the picture is squeezed into a square
 ]
 SLOW = [
     ("flowedit_sd3", "case1"),
@@ -69,6 +84,8 @@ SLOW = [
     ("euler_sd3", "case1"),
     ("euler_sd3", "case2"),
     ("dna_sd3", "case1"),
+    ("flowalign", "case1"),
+    ("flowalign_cfg7", "case1"),
 ]
 
 
@@ -96,14 +113,21 @@ def model(golden_flow):
     return load_model(str(golden_flow / "tiny-sd3"))
 
 
+@pytest.fixture(scope="module")
+def short_model(golden_flow):
+    """With as many of T5's tokens as of CLIP's."""
+    return load_model(str(golden_flow / "tiny-sd3"), t5_length=77)
+
+
 @pytest.fixture(
     scope="module",
     params=[*FAST, *(pytest.param(pair, marks=pytest.mark.slow) for pair in SLOW)],
     ids="-".join,
 )
-def edit(request, golden_flow, model):
+def edit(request, golden_flow):
     name, case = request.param
     recipe, overrides, folder = RECORDED[name]
+    model = request.getfixturevalue("short_model" if "t5_length" in recipe else "model")
     folder = request.getfixturevalue(folder)
     fields = {"model": str(golden_flow / "tiny-sd3"), "image_loader": "crop_to_multiple", **recipe}
     built = build_recipe(fields, overrides, "test")
@@ -122,8 +146,8 @@ def edit(request, golden_flow, model):
         final, _ = edit_latents(model, [sample], combination)
     common, schedule = combination.common, plan_schedule(model, combination.common)
     rows = model.evaluations.forward[0]
-    loaded = common.resolution, None, common.image_loader
-    inputs = encode_inputs(model, [sample], *loaded, plan_guidance(model, common), common.seed)
+    how = {"loader": common.image_loader, "posterior": common.posterior, "seed": common.seed}
+    inputs = encode_inputs(model, [sample], common.resolution, guidance=plan_guidance(model, common), **how)
     inverted = INVERSIONS.get(combination.inversion).invert(
         model, inputs, schedule, combination.inversion_settings
     )
@@ -175,6 +199,11 @@ def test_velocities_after_guidance(edit):
         near(strided(cond[None] for _, cond in of_target), recording["edit_v_cond_strided"], BETWEEN)
         near(strided(uncond[None] for uncond, _ in of_target), recording["edit_v_uncond_strided"], BETWEEN)
         near([time for time, latents, _ in edit.calls if len(latents) == 2], recording["edit_t"], TIMESTEPS)
+    elif edit.name == "flow_align":
+        of_source = [output for _, latents, output in edit.calls if len(latents) == 1]
+        near(strided(of_source[::-1]), recording["v_src_strided"], BETWEEN)
+        near(strided(cond[None] for _, cond in of_target), recording["v_tar_strided"], BETWEEN)
+        near(strided(uncond[None] for uncond, _ in of_target), recording["v_neg_strided"], BETWEEN)
     else:
         near(strided(edit.inverted.trajectory), recording["inv_traj_strided"], BETWEEN)
         assert len(of_target) == edit.inverted.steps
@@ -197,7 +226,8 @@ def test_evaluations_beside_the_published_codes(edit):
         duplicates = edit.inverted.steps if edit.inputs.guidance.of_source == 1 else 0
         assert edit.recording["rows"] - edit.rows == duplicates
     else:
-        assert edit.rows == 12 + 2 * 12
+        assert edit.rows == 12 + 2 * 12  # FlowAlign's are three single rows per step, too
+        assert edit.name == "euler" or edit.recording["rows"] == edit.rows
 
 
 @pytest.mark.parametrize(

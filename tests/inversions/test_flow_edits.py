@@ -11,6 +11,7 @@ from piebench_eval.diffusion.loop import edit
 from piebench_eval.diffusion.schedules import FlowSchedule
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
+from piebench_eval.inversions.offsets import drawn_noise
 from piebench_eval.methods import METHODS
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.nfe import EvaluationCounter
@@ -260,3 +261,18 @@ def test_the_whole_control_ends_at_the_noise(instaflow, batch):
 def test_the_pull_stops_after_it_starts():
     with pytest.raises(ValueError, match="is before start"):
         METHODS.get("rf_inversion").settings(start=0.5, stop=0.2)
+
+
+def test_noise_may_be_drawn_on_the_devices_generator(instaflow, batch):
+    """On a CPU that is the same one; tests/cuda has a GPU's."""
+    on_device = dataclasses.replace(batch, noise_on_device=True)
+    assert torch.equal(drawn_noise(batch, 2), drawn_noise(on_device, 2))
+    assert batch.drawing != on_device.drawing
+    with pytest.MonkeyPatch.context() as patch:
+        devices = []
+        generator = torch.Generator
+        patch.setattr(torch, "Generator", lambda device: devices.append(str(device)) or generator())
+        fake = dataclasses.replace(on_device, latents=batch.latents.to("meta"))
+        assert drawn_noise(fake, 1).is_meta
+        drawn_noise(batch, 1)
+    assert devices == ["meta", "meta", "cpu", "cpu"]

@@ -6,7 +6,7 @@ from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.quirks import Quirks, SettingsWithQuirks, own_fields, quirks_read_by
 from piebench_eval.recipes.builtin import recipe_file
-from piebench_eval.recipes.combination import CommonSettings
+from piebench_eval.recipes.combination import CommonSettings, with_former_defaults
 from piebench_eval.recipes.overrides import parse_override
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
 from piebench_eval.recipes.subset import select_combinations
@@ -188,7 +188,7 @@ def test_recipes_in_configs():
     }
     assert paper.combination("direct", "pnp").common.model.endswith("v1-5")
     for pair in set(table1.pairs) & set(paper.pairs):
-        ours, theirs = table1.combination(*pair).flat(), paper.combination(*pair).flat()
+        ours, theirs = (with_former_defaults(one.combination(*pair).flat()) for one in (table1, paper))
         assert {field for field in ours if ours[field] != theirs[field]} <= {"model"}
     assert demo.model == "demo"
 
@@ -222,7 +222,7 @@ def test_a_combination_tells_the_quirks_that_it_reads():
         pair: {key for key in build(methods=["p2p", "pnp"]).combination(*pair).flat() if "quirks" in key}
         for pair in (("ddim", "p2p"), ("direct", "pnp"))
     }
-    every = {"quirks.pixel_overflow", "quirks.count_skipped_steps"}
+    every = {"quirks.pixel_overflow", "quirks.noise_on_device", "quirks.count_skipped_steps"}
     assert quirks["ddim", "p2p"] - every == {
         "quirks.blend_maps",
         "quirks.lost_blend_word",
