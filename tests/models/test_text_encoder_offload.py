@@ -10,7 +10,7 @@ from piebench_eval.models import loading
 from piebench_eval.models.base import HOST
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.loading import load_model, offloads_text_encoders
-from tests.runs.test_combinations import run
+from tests.runs.test_combinations import STEPS, run
 
 DEVICE = torch.device("cpu", 0)
 """Stands for a GPU: PyTorch tells it from the CPU, and computes on it."""
@@ -55,7 +55,7 @@ def test_they_are_on_the_cpu_while_the_denoiser_works(whole, samples, monkeypatc
 
     monkeypatch.setattr(model, "denoise", watched)
     edits, *_ = run(model, samples[:2], "direct", method)
-    assert set(seen) == {HOST} and len(seen) > 10
+    assert set(seen) == {HOST} and len(seen) >= 2 * STEPS, "there and back"
     of_each = len(model.text_encoders)
     assert moves == [DEVICE] * of_each + [HOST] * of_each, "once for all prompts of a batch"
     expected, *_ = run(replace(whole, cache=Cache({})), samples[:2], "direct", method)
