@@ -55,7 +55,7 @@ WITH_SAMPLES_PROMPT = {
 EVERY_METHOD = METHODS.names()
 WITHOUT_OPTIMISER = [name for name in INVERSIONS.names() if name != "null_text"]
 LAYERS_OF_SMALL_MODELS = {"masactrl": {"start_layer": 5}}
-"""The models of other families than Stable Diffusion 1.x are half as deep."""
+"""The UNets of other families than Stable Diffusion 1.x are half as deep."""
 
 
 def common_settings(model, guidance=7.5):
@@ -69,7 +69,8 @@ def run(model, samples, inversion, method, guidance=7.5, inversion_settings=None
     common = common_settings(model, guidance)
     schedule = plan_schedule(model, common)
     entry, of_method = INVERSIONS.get(inversion), METHODS.get(method)
-    of_layers = {} if model.family.name == "sd1" else LAYERS_OF_SMALL_MODELS.get(method, {})
+    is_small = model.family.name != "sd1" and "cross" in model.family.attention
+    of_layers = LAYERS_OF_SMALL_MODELS.get(method, {}) if is_small else {}
     chosen = of_method.settings(**{**of_layers, **settings})
     texts = [of_method.prompts(sample, chosen) for sample in samples]
     inputs = encode_inputs(model, samples, SIDE, texts, guidance=plan_guidance(model, common))
