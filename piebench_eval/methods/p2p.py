@@ -66,27 +66,28 @@ class P2PSettings(SettingsWithQuirks):
         default=None,
         ge=1,
         description="cross-attention maps of this downsampling of the latent are blended with; if empty, 4, "
-        "and joint attention's only one, 2",
+        "and all of joint attention's, at its only one",
     )
 
 
 def family_problem(settings: P2PSettings, family: Family) -> str | None:
-    """Why settings do not go with a family: joint attention has one downsampling of the latent."""
+    """Why settings do not go with a family: joint attention is at one downsampling, its patches' side."""
     if "joint" not in family.attention:
         return None
-    only = f"{family.title} has joint attention at {_OF_JOINT_ATTENTION} alone"
-    if settings.local_blend and settings.blend_downsampling not in (None, _OF_JOINT_ATTENTION):
+    patch = family.latent_divisor
+    only = f"{family.title} has joint attention at {patch} alone"
+    if settings.local_blend and settings.blend_downsampling not in (None, patch):
         return f"method.blend_downsampling={settings.blend_downsampling}: {only}; leave it empty"
-    if settings.self_replace_steps and settings.self_replace_downsampling > _OF_JOINT_ATTENTION:
+    if settings.self_replace_steps and settings.self_replace_downsampling > patch:
         return (
             f"method.self_replace_downsampling={settings.self_replace_downsampling}: {only}, so that nothing "
-            "is taken; leave it at 2, or set method.self_replace_steps=0"
+            f"is taken; set it to {patch}, or method.self_replace_steps=0"
         )
     return None
 
 
-_OF_CROSS_ATTENTION, _OF_JOINT_ATTENTION = 4, 2
-"""The downsampling whose maps of blended words are read; a transformer's is the side of its patches."""
+BLEND_DOWNSAMPLING = 4
+"""Where cross-attention's maps of blended words are read by default: those of 16x16 at 512 pixels."""
 
 
 def prepare(
@@ -326,10 +327,9 @@ class P2PController(AttentionController):
 
     def _blends_by(self, layer: AttentionLayer) -> bool:
         """Whether local blend collects a layer's maps."""
-        default = _OF_JOINT_ATTENTION if layer.kind == "joint" else _OF_CROSS_ATTENTION
-        return bool(self.local_blend.samples) and layer.downsampling == (
-            self.settings.blend_downsampling or default
-        )
+        default = layer.downsampling if layer.kind == "joint" else BLEND_DOWNSAMPLING
+        wanted = self.settings.blend_downsampling or default
+        return bool(self.local_blend.samples) and layer.downsampling == wanted
 
     def _collect(
         self,

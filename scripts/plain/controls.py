@@ -6,8 +6,9 @@ import torch
 from torch.nn import functional
 
 from piebench_eval.methods.masactrl import MasaCtrlSettings
-from piebench_eval.methods.p2p import P2PSettings, WordPlan
+from piebench_eval.methods.p2p import BLEND_DOWNSAMPLING, P2PSettings
 from piebench_eval.methods.pnp import PnPSettings
+from piebench_eval.methods.word_plan import WordPlan
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class P2P(Control):
     def after(self, latents):
         if self.blend is None or self.step < self.blend_start:
             return latents
-        side = self.side // (self.settings.blend_downsampling or 4)
+        side = self.side // (self.settings.blend_downsampling or BLEND_DOWNSAMPLING)
         stored = [maps for (cross, _), maps in self.stored.items() if cross and maps.shape[2] == side**2]
         maps = (torch.stack(stored) * self.blend[None, :, None, None]).sum(-1).mean(dim=(0, 2))
         maps = functional.max_pool2d(maps.reshape(2, 1, side, side), 3, 1, 1)

@@ -61,7 +61,7 @@ WITH_SAMPLES_PROMPT = {
 EVERY_METHOD = METHODS.names()
 WITHOUT_OPTIMISER = [name for name in INVERSIONS.names() if name != "null_text"]
 LAYERS_OF_SMALL_MODELS = {"masactrl": {"start_layer": 5}}
-"""The small models are half as deep as those whose layers the methods name."""
+"""The small UNets are half as deep as those whose layers the methods name."""
 
 
 def common_settings(guidance=7.5):
@@ -73,7 +73,8 @@ def run(model, samples, inversion, method, guidance=7.5, inversion_settings=None
     common = common_settings(guidance)
     schedule = plan_schedule(model, common)
     entry, of_method = INVERSIONS.get(inversion), METHODS.get(method)
-    chosen = of_method.settings(**{**LAYERS_OF_SMALL_MODELS.get(method, {}), **settings})
+    of_layers = LAYERS_OF_SMALL_MODELS.get(method, {}) if "cross" in model.family.attention else {}
+    chosen = of_method.settings(**{**of_layers, **settings})
     texts = [of_method.prompts(sample, chosen) for sample in samples]
     inputs = encode_inputs(model, samples, SIDE, texts, guidance=plan_guidance(model, common))
     inverted = entry.invert(model, inputs, schedule, entry.settings(**inversion_settings or {}))
