@@ -17,5 +17,6 @@ METHODS: Registry[Method] = Registry(
         "proximal": "piebench_eval.methods.proximal:PROXIMAL",
         "plain": "piebench_eval.methods.plain:PLAIN",
         "infedit": "piebench_eval.methods.infedit:INFEDIT",
+        "uni_edit": "piebench_eval.methods.uni_edit:UNI_EDIT",
     },
 )
