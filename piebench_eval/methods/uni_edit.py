@@ -92,7 +92,10 @@ def edit_mask(difference: torch.Tensor, kind: Literal["absolute", "signed"]) -> 
     """
     values = (difference.abs() if kind == "absolute" else difference).mean(dim=1, keepdim=True)
     low, high = values.amin(dim=(2, 3), keepdim=True), values.amax(dim=(2, 3), keepdim=True)
-    return (values - low) / (high - low + 1e-7)
+    extent = high - low
+    # The published codes divide by it as it is, and by it plus this number.
+    divisor = extent.where(extent > 0, 1.0) if kind == "absolute" else extent + 1e-7
+    return (values - low) / divisor
 
 
 UNI_EDIT = Method(
