@@ -8,8 +8,7 @@ from pydantic import Field, model_validator
 
 from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.rows import SourceReads
-from piebench_eval.diffusion.words import truncation_notes
-from piebench_eval.methods.base import Method, PreparedController
+from piebench_eval.methods.base import Method, PreparedController, notes_on_prompts, prompts_of_sample
 from piebench_eval.methods.family_layers import missing_layer_notes, number_of_layers
 from piebench_eval.methods.same_half import image_from_source
 from piebench_eval.models.attention import plain_attention
@@ -64,12 +63,7 @@ def prepare(
         len(samples), int(settings.value_steps * steps), first, settings.last_layer
     )
     of_layer = missing_layer_notes("first_layer", first, model)
-    notes = [
-        truncation_notes(
-            {"source": sample.source_prompt, "target": sample.target_prompt}, model.text_tokenizers
-        )
-        for sample in samples
-    ]
+    notes = notes_on_prompts([prompts_of_sample(sample, settings) for sample in samples], model)
     return PreparedController(controller, [of_sample + of_layer for of_sample in notes])
 
 

@@ -28,6 +28,10 @@ CASES = [
     ("instaflow", "edit_friendly", "plain", {"guidance": 1.5}),
     ("sd3", "euler", "plain", {}),
     ("sd3", "edit_friendly", "plain", {}),
+    ("sd3", "flowedit", "plain", {"source_guidance": 3.5}),
+    ("sd3", "dnaedit", "dnaedit", {"source_guidance": 1.0}),
+    ("sd3", "uni_inv", "uni_edit", {"guidance": 1.0}),
+    ("sd3", "direct", "p2p", {}),
     ("lcm", "direct", "p2p", {}),
     (
         "lcm",

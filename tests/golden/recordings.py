@@ -1,9 +1,11 @@
 """The reference implementation's recordings: their names, their cases and how near they must be met."""
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from piebench_eval.data.sample import Sample
 
@@ -43,3 +45,18 @@ def check_final(final, recording, largest=FINAL_MAX, rms=FINAL_RMS):
     error = np.abs(final.numpy() - recording["final_latent"])
     assert error.max() <= largest
     assert np.sqrt((error**2).mean()) <= rms
+
+
+@contextmanager
+def recorded_calls(model):
+    """Collects time, latents and output of each call of a model's denoiser."""
+    calls, denoise = [], model.denoise
+
+    def recorded(latents, time, conditioning):
+        output = denoise(latents, time, conditioning)
+        calls.append((time.item(), latents, output))
+        return output
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "denoise", recorded)
+        yield calls

@@ -16,7 +16,7 @@ from piebench_eval.recipes.combination import Combination
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
 from piebench_eval.runs.edit_inputs import plan_guidance, plan_schedule
-from tests.golden.recordings import check_final, load_flow_case
+from tests.golden.recordings import check_final, load_flow_case, recorded_calls
 
 pytestmark = pytest.mark.golden
 
@@ -133,16 +133,8 @@ def edit(request, golden_flow):
     built = build_recipe(fields, overrides, "test")
     combination = built.combination(*built.pairs[0])
     sample = load_flow_case(folder, case)
-    model.cache, model.evaluations, calls = Cache({}), EvaluationCounter(), []
-    denoise = model.denoise
-
-    def recorded(latents, time, conditioning):
-        output = denoise(latents, time, conditioning)
-        calls.append((time.item(), latents, output))
-        return output
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "denoise", recorded)
+    model.cache, model.evaluations = Cache({}), EvaluationCounter()
+    with recorded_calls(model) as calls:
         final, _ = edit_latents(model, [sample], combination)
     common, schedule = combination.common, plan_schedule(model, combination.common)
     rows = model.evaluations.forward[0]

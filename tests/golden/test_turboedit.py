@@ -15,7 +15,7 @@ from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.combination import Combination
 from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
 from piebench_eval.runs.edit_inputs import plan_schedule
-from tests.golden.recordings import check_final, load_flow_case
+from tests.golden.recordings import check_final, load_flow_case, recorded_calls
 from tests.support.recipes import shipped
 
 pytestmark = pytest.mark.golden
@@ -72,16 +72,8 @@ def edit(request, golden_flow_c, model):
     combination = shipped("turboedit", overrides).combination("turboedit", "plain")
     recording = np.load(golden_flow_c / "npz" / f"{name}__{case}.npz")
     sample = load_flow_case(golden_flow_c, case)
-    model.cache, model.evaluations, calls = Cache({}), EvaluationCounter(), []
-    denoise = model.denoise
-
-    def recorded(latents, time, conditioning):
-        output = denoise(latents, time, conditioning)
-        calls.append((time.item(), latents, output))
-        return output
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "denoise", recorded)
+    model.cache, model.evaluations = Cache({}), EvaluationCounter()
+    with recorded_calls(model) as calls:
         final, _ = edit_latents(model, [sample], combination)
     rows = model.evaluations.forward[0]
     inverted = invert(model, sample, combination)
