@@ -24,6 +24,8 @@ _SETTINGS = {
     "precision": "precision of editing",
     "resolution": "resolution",
     "image_loader": "image loader",
+    "posterior": "posterior",
+    "grey_levels": "grey levels",
     "output_resolution": "output resolution",
 }
 """Names on the page of the settings that all inversions and methods share."""

@@ -100,6 +100,7 @@ def test_what_made_the_edits_stands_at_the_top(scored):
     facts = dict(re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", page))
     assert page.index("<dl") < page.index('id="means"')
     assert (facts["steps"], facts["guidance"], facts["seed"]) == ("4", "7.5", "1234")
+    assert (facts["posterior"], facts["grey levels"]) == ("mean", "truncate")
     assert {"model", "benchmark", "edited", "device", "seconds per edit", "protocol"} <= facts.keys()
     assert facts["networks of scoring"] == "clip openai/clip-vit-large-patch14"
     assert (
