@@ -76,7 +76,8 @@ class EditInputs:
     @property
     def drawing(self) -> dict[str, Any]:
         """What drawn noise depends on, for cache keys."""
-        return {"seed": self.seed, **({"noise_on_device": True} if self.noise_on_device else {})}
+        further = {"draws_before": self.draws_before, "noise_on_device": self.noise_on_device}
+        return {"seed": self.seed, **{name: value for name, value in further.items() if value}}
 
 
 @dataclass(frozen=True)
