@@ -102,18 +102,12 @@ def known_family(model: str, revision: str | None = None, family: str = "auto") 
 def found_parts(model: str, revision: str | None = None, family: str = "auto") -> Family:
     """As ``find_family``, without the parts that a model of it can do without and this one has not."""
     found, folder = find_family(model, revision, family), _folder_of(model, revision)
-    return found if folder is None else _of_folder(found, folder)
-
-
-def _of_folder(family: Family, folder: Path) -> Family:
-    """The family with those of its optional parts that a folder has; its index says which, if it has one.
-
-    What an index names and the folder lacks was not downloaded: that is an error, and no choice.
-    """
-    if family.t5 is None:
-        return family
-    named = _read_index(folder).get(family.t5, (folder / family.t5).is_dir())
-    return family if named and named != [None, None] else family.without_t5()
+    if found.t5 is None or folder is None:
+        return found
+    # What an index names and the folder lacks was not downloaded: that is an error, and no choice.
+    is_snapshot = folder != Path(locate("model", model))
+    named = _read_index(folder).get(found.t5, is_snapshot or (folder / found.t5).is_dir())
+    return found if named and named != [None, None] else found.without_t5()
 
 
 def model_index(model: str, revision: str | None = None) -> dict[str, Any]:
@@ -143,7 +137,7 @@ def check_model_location(
         PiebenchError: a path that does not exist, a directory with parts missing, weights in pickle files
             without ``allow_pickle``, or a model of another family.
     """
-    folder, found = Path(locate("model", model)), find_family(model, revision, family)
+    folder, found = Path(locate("model", model)), found_parts(model, revision, family)
     if folder.is_dir():
         _refuse_refiner(folder, model)
         _check_complete(folder, model, found)
@@ -164,7 +158,7 @@ def check_model_location(
     if snapshot is None:
         return
     _refuse_refiner(snapshot, model)
-    if all((snapshot / name).is_file() for name in config_files(_of_folder(found, snapshot))):
+    if all((snapshot / name).is_file() for name in config_files(found)):
         _check_content(snapshot, model, allow_pickle, found)
 
 
@@ -210,8 +204,8 @@ def _refuse_refiner(folder: Path, model: str) -> None:
 
 
 def _check_complete(folder: Path, model: str, family: Family) -> None:
-    found, denoiser = _of_folder(family, folder), family.denoiser
-    missing = [name for name in config_files(found) if not (folder / name).is_file()]
+    denoiser = family.denoiser
+    missing = [name for name in config_files(family) if not (folder / name).is_file()]
     if not missing:
         return
     pipeline = _read_index(folder).get("_class_name")
@@ -241,7 +235,6 @@ def _check_complete(folder: Path, model: str, family: Family) -> None:
 
 def _check_content(folder: Path, model: str, allow_pickle: bool, family: Family) -> None:
     """Check what the configurations and the headers of the weights say."""
-    family = _of_folder(family, folder)
     configs = read_configs(folder, family)
     check_family(configs, model, family)
     for tokenizer in family.tokenizers:

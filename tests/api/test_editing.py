@@ -103,3 +103,12 @@ def test_models_of_other_families_are_edited_with_alike(edit, samples, request, 
         for target in (PROMPTS[1], "a dog")
     )
     assert edited.shape == (64, 64, 3) and not np.array_equal(edited, other)
+
+
+def test_the_numbers_of_tokens_are_settings(edit, samples, tiny_sd3):
+    options = {"model": str(tiny_sd3), "inversion": "euler", "method": "plain"}
+    settings = {**STEPS, "guidance": 5}
+    edited = edit(samples[0].file, *PROMPTS, settings=settings, **options)
+    for length in ("clip_length", "t5_length"):
+        other = edit(samples[0].file, *PROMPTS, settings={**settings, length: 10}, **options)
+        assert not np.array_equal(edited, other)
