@@ -131,6 +131,11 @@ class DiffusionModel(ABC):
         return int(self.denoiser.config.sample_size) * self.vae_factor
 
     @property
+    def largest_resolution(self) -> int | None:
+        """Longest side in pixels that it has positions for; None where it has none to run out of."""
+        return None
+
+    @property
     def _latent_range(self) -> tuple[float, float]:
         """What is taken from the autoencoder's latents, and what they are then multiplied by."""
         return getattr(self.vae.config, "shift_factor", None) or 0.0, self.vae.config.scaling_factor

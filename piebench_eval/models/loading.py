@@ -256,8 +256,11 @@ class _Parts:
         loader = _network_class(name, self.family)
         if files is not None or Path(self.location).is_dir():
             variant = files.variant if files else None
-            return self._load(partial(load_complete, loader), name, variant=variant, **options)
-        return self._load(partial(_load_whichever_variant, loader), name, **options)
+            network = self._load(partial(load_complete, loader), name, variant=variant, **options)
+        else:
+            network = self._load(partial(_load_whichever_variant, loader), name, **options)
+        # Without accelerate, diffusers leaves a transformer with a float32 buffer in the type of its file.
+        return network.to(dtype) if name == self.family.denoiser else network
 
     def _load(self, loader: Callable[..., Any], name: str, **options: Any) -> Any:
         wanted = f"a {self.family.title} directory or hub id {IF_PICKLED}"

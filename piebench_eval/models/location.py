@@ -36,10 +36,12 @@ class ImageSizes:
     Attributes:
         native: side of the images that it was trained on.
         multiple: every side is a multiple of this.
+        largest: longest side that it has positions for, if it can run out of them.
     """
 
     native: int
     multiple: int
+    largest: int | None = None
 
 
 def image_sizes(model: str, revision: str | None = None, family: str = "auto") -> ImageSizes | None:
@@ -62,7 +64,8 @@ def image_sizes(model: str, revision: str | None = None, family: str = "auto") -
     if not isinstance(widths, list) or not isinstance(side, int):
         return None
     factor = int(2 ** (len(widths) - 1))
-    return ImageSizes(side * factor, found.latent_divisor * factor)
+    multiple, positions = found.latent_divisor * factor, denoiser.get("pos_embed_max_size")
+    return ImageSizes(side * factor, multiple, positions * multiple if isinstance(positions, int) else None)
 
 
 def find_family(model: str, revision: str | None = None, family: str = "auto") -> Family:

@@ -63,6 +63,12 @@ class StableDiffusion3(DiffusionModel):
         return [clip] if self.text_encoder_3 is None else [clip, (self.tokenizer_3, self._t5_length)]
 
     @property
+    def largest_resolution(self) -> int | None:
+        """The side of its table of positions (3072 for Stable Diffusion 3 and 3.5 large)."""
+        config = self.transformer.config
+        return int(config.pos_embed_max_size) * int(config.patch_size) * self.vae_factor
+
+    @property
     def _clip_length(self) -> int:
         return int(self.clip_length or self.tokenizer.model_max_length)
 

@@ -172,11 +172,14 @@ def working_resolution(model: DiffusionModel, resolution: int | None) -> int:
         resolution: what the recipe asks for; None is the model's own.
 
     Raises:
-        PiebenchError: its latents do not divide as the model needs.
+        PiebenchError: its latents do not divide as the model needs, or are larger than it can take.
     """
     resolution = resolution or model.native_resolution
     if resolution % (divisor := _size_divisor(model)):
         raise PiebenchError(f"resolution {resolution}: must be a multiple of {divisor} with this model")
+    largest = model.largest_resolution
+    if largest is not None and resolution > largest:
+        raise PiebenchError(f"resolution {resolution}: this model has positions for {largest} pixels at most")
     return resolution
 
 

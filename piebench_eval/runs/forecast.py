@@ -16,7 +16,7 @@ from piebench_eval.methods import METHODS
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.conditioning import Conditioning
-from piebench_eval.models.location import find_family, model_index
+from piebench_eval.models.location import find_family, found_parts, model_index
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.plugins import plugin_errors
 from piebench_eval.runs.edit_inputs import embed_inputs, plan_guidance, plan_schedule
@@ -243,6 +243,7 @@ class _DummyModel(DiffusionModel):
     zeros_for_empty_prompt: bool
     caches: dict[Any, Cache]
     numbers: dict[str, int]
+    tokenizers: list[tuple[Any, int]]
 
     @classmethod
     def load(cls) -> _DummyModel:
@@ -255,7 +256,7 @@ class _DummyModel(DiffusionModel):
             alphas_cumprod=torch.linspace(0.999, 0.005, 1000).tolist(),
             scheduler={"shift": 3.0},
         )
-        dummy.caches, dummy.numbers = {}, {}
+        dummy.caches, dummy.numbers, dummy.tokenizers = {}, {}, []
         return dummy
 
     def stand_in_for(self, combination: Combination) -> None:
@@ -265,6 +266,11 @@ class _DummyModel(DiffusionModel):
         self.zeros_for_empty_prompt = model_index(spec.name, spec.revision).get(
             "force_zeros_for_empty_prompt", self.family.zeros_for_empty_prompt
         )
+        clip = (self.tokenizer, spec.clip_length or self.tokenizer.model_max_length)
+        with_t5 = self.family.t5 in found_parts(spec.name, spec.revision, spec.family).weights
+        # T5 reads on where CLIP stops: prompts that differ there are different texts.
+        longer = [(self.tokenizer, spec.t5_length or self.family.t5_length)] if with_t5 else []
+        self.tokenizers = [clip, *longer]
         self.cache = self.caches.setdefault(spec, Cache({}))
 
     @property
@@ -280,12 +286,17 @@ class _DummyModel(DiffusionModel):
         return {"text_encoder": _Missing("text encoder")}
 
     @property
+    def text_tokenizers(self) -> list[tuple[Any, int]]:
+        return self.tokenizers
+
+    @property
     def uncond_is_empty_prompt(self) -> bool:
         return not self.zeros_for_empty_prompt
 
     def embed_prompts(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
         numbers = [self.numbers.setdefault(prompt, len(self.numbers)) for prompt in prompts]
-        tokens = torch.tensor(numbers, dtype=torch.float32)[:, None, None].expand(-1, 77, 1).contiguous()
+        length = sum(length for _, length in self.text_tokenizers)
+        tokens = torch.tensor(numbers, dtype=torch.float32)[:, None, None].expand(-1, length, 1).contiguous()
         if not self.family.projected:
             return Conditioning(tokens)
         vectors = {"time_ids": torch.zeros(len(prompts), 6)} if self.family.name == "sdxl" else {}

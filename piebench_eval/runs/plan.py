@@ -234,8 +234,8 @@ def check_resolutions(recipe: Recipe) -> None:
     """Check every resolution against its model, as far as the model's configurations are on disk.
 
     Raises:
-        PiebenchError: it is not a multiple of the model's size divisor, or not the native resolution of the
-            demo's model.
+        PiebenchError: it is not a multiple of the model's size divisor, is larger than the model can take, or
+            is not the native resolution of the demo's model.
     """
     sizes = _sizes(recipe)
     for common in (recipe.combination(*pair).common for pair in recipe.pairs):
@@ -250,6 +250,10 @@ def check_resolutions(recipe: Recipe) -> None:
         if resolution % of_model.multiple:
             raise PiebenchError(
                 f"resolution {resolution}: must be a multiple of {of_model.multiple} with this model"
+            )
+        if of_model.largest is not None and resolution > of_model.largest:
+            raise PiebenchError(
+                f"resolution {resolution}: this model has positions for {of_model.largest} pixels at most"
             )
 
 

@@ -26,6 +26,10 @@ CASES = [
     ("sdxl", "turboedit", "plain", {"guidance": 1.5}),
     ("instaflow", "euler", "p2p", {"guidance": 1.5}),
     ("instaflow", "edit_friendly", "plain", {"guidance": 1.5}),
+    ("sd3", "euler", "plain", {}),
+    ("sd3", "edit_friendly", "plain", {}),
+    ("sd3", "direct", "p2p", {}),
+    ("sd3", "direct", "value_sharing", {}),
     ("lcm", "direct", "p2p", {}),
     (
         "lcm",
@@ -37,8 +41,13 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def folders(tiny_sdxl, tiny_instaflow, tiny_lcm):
-    return {"sdxl": str(tiny_sdxl), "instaflow": str(tiny_instaflow), "lcm": str(tiny_lcm)}
+def folders(tiny_sdxl, tiny_instaflow, tiny_lcm, tiny_sd3):
+    return {
+        "sdxl": str(tiny_sdxl),
+        "instaflow": str(tiny_instaflow),
+        "lcm": str(tiny_lcm),
+        "sd3": str(tiny_sd3),
+    }
 
 
 def edited(folder, device, samples, inversion, method, fields, precision="fp32", **loading):
@@ -72,9 +81,11 @@ def test_float32_edits_are_those_of_a_cpu(
     assert off.max() <= TOLERANCE[0] and off.square().mean().sqrt() <= TOLERANCE[1]
 
 
-@pytest.mark.parametrize("family", ["sdxl", "instaflow", "lcm"])
-def test_half_precision_is_finite_and_near(device, folders, samples, family, record_property):
-    arguments = samples, "direct", "p2p", {"guidance": 2.0}
+@pytest.mark.parametrize(
+    ("family", "method"), [("sdxl", "p2p"), ("instaflow", "p2p"), ("lcm", "p2p"), ("sd3", "plain")]
+)
+def test_half_precision_is_finite_and_near(device, folders, samples, family, method, record_property):
+    arguments = samples, "direct", method, {"guidance": 2.0}
     exact = edited(folders[family], device, *arguments)
     half = edited(folders[family], device, *arguments, precision="bf16")
     assert half.isfinite().all()
@@ -82,10 +93,10 @@ def test_half_precision_is_finite_and_near(device, folders, samples, family, rec
     assert (half - exact).square().mean().sqrt() < 0.2 * exact.std()
 
 
-@pytest.mark.parametrize("family", ["sdxl", "lcm"])
-def test_offloaded_text_encoders_change_nothing(device, folders, samples, family):
+@pytest.mark.parametrize(("family", "method"), [("sdxl", "p2p"), ("lcm", "p2p"), ("sd3", "plain")])
+def test_offloaded_text_encoders_change_nothing(device, folders, samples, family, method):
     found = [
-        edited(folders[family], device, samples, "direct", "p2p", {}, offload_text_encoders=offload).numpy()
+        edited(folders[family], device, samples, "direct", method, {}, offload_text_encoders=offload).numpy()
         for offload in (False, True)
     ]
     # Embeddings are made on the device either way.

@@ -31,10 +31,10 @@ class Encoder:
         return self.network(*arguments, **options)
 
 
-@pytest.fixture(params=["model", "sdxl"])
-def whole(request):
+@pytest.fixture(params=["sd1", "sdxl", "sd3"])
+def whole(request, model_of):
     """A model as it is loaded by default."""
-    return request.getfixturevalue(request.param)
+    return model_of(request.param)
 
 
 def offloaded(whole):
@@ -45,6 +45,7 @@ def offloaded(whole):
 
 
 def test_they_are_on_the_cpu_while_the_denoiser_works(whole, samples, monkeypatch):
+    method = "pnp" if "self" in whole.family.attention else "plain"
     model, moves = offloaded(whole)
     denoise, seen = model.denoise, []
 
@@ -53,18 +54,18 @@ def test_they_are_on_the_cpu_while_the_denoiser_works(whole, samples, monkeypatc
         return denoise(*arguments)
 
     monkeypatch.setattr(model, "denoise", watched)
-    edits, *_ = run(model, samples[:2], "direct", "pnp")
+    edits, *_ = run(model, samples[:2], "direct", method)
     assert set(seen) == {HOST} and len(seen) > 10
     of_each = len(model.text_encoders)
     assert moves == [DEVICE] * of_each + [HOST] * of_each, "once for all prompts of a batch"
-    expected, *_ = run(replace(whole, cache=Cache({})), samples[:2], "direct", "pnp")
+    expected, *_ = run(replace(whole, cache=Cache({})), samples[:2], "direct", method)
     assert torch.equal(edits, expected)
 
 
 def test_known_prompts_move_nothing_and_new_ones_do(whole, samples):
     model, moves = offloaded(whole)
     known = model.embed_prompts(["a cat"])
-    model.predict(torch.zeros(1, 4, 16, 16), 1, known, [0])
+    model.predict(torch.zeros(1, whole.family.latent_channels, 16, 16), 1, known, [0])
     moves.clear()
     assert model.embed_prompts(["a cat", "a cat"]).take([1]).equals(known)
     assert moves == []
@@ -79,17 +80,19 @@ def test_without_offloading_nothing_moves(whole):
     for encoder in encoders.values():
         encoder.device = DEVICE
     model = replace(whole, device=DEVICE, **encoders)
-    model.predict(torch.zeros(1, 4, 16, 16), 1, model.embed_prompts(["a cat"]), [0])
+    latents = torch.zeros(1, whole.family.latent_channels, 16, 16)
+    model.predict(latents, 1, model.embed_prompts(["a cat"]), [0])
     assert moves == []
 
 
-def test_real_encoders_can_be_moved(tiny_sdxl):
+@pytest.mark.parametrize("family", ["sdxl", "sd3"])
+def test_real_encoders_can_be_moved(request, family):
     """To a device without numbers and back: that the libraries' own classes have what is asked of them."""
-    model = load_model(str(tiny_sdxl))
+    model = load_model(str(request.getfixturevalue(f"tiny_{family}")))
     model.offload_text_encoders = True
     model.place_text_encoders(torch.device("meta"))
     assert {encoder.device.type for encoder in model.text_encoders.values()} == {"meta"}
-    assert model.unet.device.type == model.vae.device.type == "cpu"
+    assert model.denoiser.device.type == model.vae.device.type == "cpu"
 
 
 @pytest.mark.parametrize(

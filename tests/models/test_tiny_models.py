@@ -4,9 +4,15 @@ import json
 
 import pytest
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import (
+    DiffusionPipeline,
+    StableDiffusion3Pipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+)
 
 from tests.support.tiny_model import save_tiny_instaflow, save_tiny_lcm
+from tests.support.tiny_sd3 import save_tiny_sd3
 from tests.support.tiny_sdxl import save_tiny_sdxl
 
 PROMPT, OTHER = "a cat sitting next to a mirror", "a dog sitting next to a mirror"
@@ -123,3 +129,35 @@ def test_instaflow_flows_by_its_prompt_and_inverts_in_a_step(tmp_path):
     assert change(one, other) > 0.03
     assert change(one, noise) > 0.2
     assert change(noise, inverted) < 0.01
+
+
+@pytest.fixture(scope="module")
+def sd3(tmp_path_factory):
+    return load(save_tiny_sd3(tmp_path_factory.mktemp("sd3")), StableDiffusion3Pipeline)
+
+
+def test_sd3_samples_and_follows_its_prompt(sd3):
+    latents = sample(sd3, PROMPT)
+    assert latents.shape == (1, 16, 16, 16) and latents.isfinite().all()
+    assert 0.3 < latents.std() < 3
+    assert change(latents, sample(sd3, OTHER)) > 0.05
+
+
+def test_sd3_follows_every_encoder_by_itself(sd3):
+    latents = sample(sd3, PROMPT)
+    for other in ({"prompt_2": OTHER}, {"prompt_3": OTHER}):
+        assert change(latents, sample(sd3, PROMPT, **other)) > 0.005
+
+
+def test_t5_has_no_start_token_and_spells_unknown_words(sd3):
+    ids = sd3.tokenizer_3("a pirate cat").input_ids
+    tokens = sd3.tokenizer_3.convert_ids_to_tokens(ids)
+    assert tokens == ["▁a", "▁", *"pirate", "▁cat", "</s>"]
+
+
+def test_sd3_encodes_and_decodes(sd3):
+    image = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        latents = sd3.vae.encode(image).latent_dist.mean
+        assert latents.shape == (1, 16, 16, 16) and sd3.vae.decode(latents).sample.shape == image.shape
+    assert (sd3.vae.config.scaling_factor, sd3.vae.config.shift_factor) == (1.5305, 0.0609)

@@ -219,3 +219,22 @@ def test_a_negative_prompt_without_unconditional_rows_is_refused(tiny_lcm):
             )
         ]
     )
+
+
+@pytest.mark.parametrize("setting", ["clip_length", "t5_length"])
+def test_numbers_of_tokens_are_for_models_with_t5(tiny_model, tiny_sdxl, tiny_sd3, setting):
+    for folder, title in ((tiny_model, "Stable Diffusion 1.x"), (tiny_sdxl, "Stable Diffusion XL")):
+        (line,) = refused(recipe_of(folder, ["direct"], ["plain"], **{setting: 64}))
+        assert line.startswith(f"direct+plain: {setting}=64: {title} has no T5")
+        assert line.endswith("leave it out")
+    recipe = recipe_of(tiny_sd3, ["direct"], ["plain"], **{setting: 64})
+    require_compatible([recipe.combination("direct", "plain")])
+    (model,) = model_specs(recipe)
+    assert getattr(model, setting) == 64
+
+
+def test_stable_diffusion_3_has_timesteps_of_its_own(tiny_sd3):
+    (line,) = refused(recipe_of(tiny_sd3, ["direct"], ["plain"], timesteps=[800, 600, 400, 200]))
+    assert "Stable Diffusion 3 has timesteps of its own" in line and line.endswith("leave it out")
+    (line,) = refused(recipe_of(tiny_sd3, ["direct"], ["pnp"]))
+    assert line.startswith("direct+pnp: pnp controls ") and "Stable Diffusion 3 has joint-attention" in line

@@ -28,7 +28,9 @@ OF_INVERSIONS = {"null_text": {"inner_steps": UPDATES}, "edit_friendly": {"skip"
 OF_METHODS = {
     "masactrl": {"mask_guided": True, "source_prompt": "sample", "start_step": 1, "start_layer": 5},
     "p2p": {"cross_replace_steps": 0.5, "blend_start": 0},
+    "value_sharing": {"value_steps": 0.5},
 }
+OF_JOINT_ATTENTION = {"masactrl": {"start_step": 1}}
 
 # bf16 shows every device and every mixture of types; float32 mixes none, and float16 repeats bf16's.
 PRECISIONS_TO_RUN = [
@@ -37,11 +39,12 @@ PRECISIONS_TO_RUN = [
 MODELS = [
     pytest.param(family, precision, marks=[] if precision == "bf16" else pytest.mark.slow)
     for family in FAMILIES
-    for precision in (PRECISIONS if family == "sd1" else ["bf16"])
+    for precision in (PRECISIONS if family in ("sd1", "sd3") else ["bf16"])
 ]
 SLOW = [pytest.mark.slow]
 OF_OTHER_FAMILIES = {("direct", "p2p")}
 OF_SDXL = {("direct", "masactrl")}
+OF_SD3 = {("euler", "plain"), ("edit_friendly", "plain"), ("direct", "masactrl"), ("direct", "value_sharing")}
 OTHER_INVERSIONS = ("direct", "edit_friendly")
 """What is not slow beside Stable Diffusion 1.x's: an inversion with offsets and one without, and a control.
 
@@ -50,7 +53,7 @@ The code that moves tensors is one for all families.
 
 
 def _marks(family, *pair):
-    of_family = OF_OTHER_FAMILIES | (OF_SDXL if family == "sdxl" else set())
+    of_family = OF_OTHER_FAMILIES | {"sdxl": OF_SDXL, "sd3": OF_SD3}.get(family, set())
     return [] if pair in of_family else SLOW
 
 
@@ -99,7 +102,9 @@ class OnAGpu:
     def edit(self, inversion, method):
         """Edited latents, and what editing copied from the host."""
         of_method, inverted = METHODS.get(method), self.invert(inversion)[0]
-        settings = of_method.settings(**OF_METHODS.get(method, {}))
+        is_joint = "joint" in self.model.family.attention
+        chosen = OF_METHODS | OF_JOINT_ATTENTION if is_joint else OF_METHODS
+        settings = of_method.settings(**chosen.get(method, {}))
         controller = of_method.prepare(self.samples, self.model, STEPS, settings).controller
         with HostToDevice() as traffic:
             latents = edit(self.model, self.inputs, inverted, controller, self.schedule)
@@ -145,7 +150,7 @@ def with_sd1(request, on_a_gpu):
 @pytest.mark.parametrize(("family", "precision", "inversion", "method"), COMBINATIONS)
 def test_a_combination_stays_on_the_device(on_a_gpu, family, precision, inversion, method):
     latents, copied = on_a_gpu(family, precision).edit(inversion, method)
-    assert latents.shape == (2, 4, 16, 16)
+    assert latents.shape == (2, FAMILIES[family].latent_channels, 16, 16)
     assert (latents.device, latents.dtype) == (CUDA, torch.float32)
     assert not copied
 

@@ -31,7 +31,7 @@ def save_tiny_sd3(
         newer: as Stable Diffusion 3.5 medium: normed queries and keys, and a second attention over the
             picture alone in the first block.
         t5: whether it has T5.
-        side: of the pictures, in pixels; it can do with twice as much.
+        side: of the pictures, in pixels; larger ones have no positions.
     """
     tokenizer = save_tokenizer(folder / "tokenizer")
     tokenizer_2 = save_tokenizer(folder / "tokenizer_2", pad="!")
@@ -57,7 +57,7 @@ def new_transformer(layers: int = 3, side: int = 128, *, newer: bool = False) ->
     options = {"dual_attention_layers": (0,), "qk_norm": "rms_norm"} if newer else {}
     return SD3Transformer2DModel(
         sample_size=side // 8,
-        pos_embed_max_size=side // 8,
+        pos_embed_max_size=side // 16,
         in_channels=16,
         out_channels=16,
         num_layers=layers,
