@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.local_blend import LocalBlend
 from piebench_eval.diffusion.rows import Row, SourceReads
 from piebench_eval.methods.base import Method, PreparedController
+from piebench_eval.methods.p2p_settings import BLEND_DOWNSAMPLING, P2PSettings, family_problem
 from piebench_eval.methods.word_plan import plan_words, word_counts
 from piebench_eval.models.attention import attention_maps, image_to_text_maps, plain_attention
-from piebench_eval.quirks import SettingsWithQuirks
 from piebench_eval.tensors import take
 
 if TYPE_CHECKING:
@@ -24,70 +22,6 @@ if TYPE_CHECKING:
     from piebench_eval.data.sample import Sample
     from piebench_eval.models.attention import AttentionLayer
     from piebench_eval.models.base import DiffusionModel
-    from piebench_eval.models.families import Family
-
-
-class P2PSettings(SettingsWithQuirks):
-    """Settings of Prompt-to-Prompt; the defaults are the Direct Inversion paper's."""
-
-    controller: Literal["refine", "replace", "auto"] = Field(
-        default="refine",
-        description="how words are matched: refine aligns tokens, replace swaps word by word (same word "
-        "count), auto replaces where the counts agree and refines elsewhere",
-    )
-    cross_replace_steps: float = Field(
-        default=0.4, ge=0, le=1, description="share of the steps that take the source's cross-attention"
-    )
-    self_replace_steps: float = Field(
-        default=0.6, ge=0, le=1, description="share of the steps that take the source's self-attention"
-    )
-    self_replace_downsampling: int = Field(
-        default=2,
-        ge=1,
-        description="self-attention is taken where the latent is downsampled at least this much: at 2, all "
-        "of Stable Diffusion XL's, and at 4 that of its port (RoyiRa/prompt-to-prompt-with-sdxl)",
-    )
-    blend_word_weight: float = Field(
-        default=2.0, ge=0, description="factor on the attention to the target's blended word (equaliser)"
-    )
-    local_blend: bool = Field(
-        default=True, description="keep the source outside the blended word's attention"
-    )
-    blend_start: float = Field(
-        default=0.2, ge=0, le=1, description="share of the steps before blending begins"
-    )
-    blend_threshold: float = Field(
-        default=0.3,
-        ge=0,
-        le=1,
-        description="share of a map's maximum above which a place belongs to the word",
-    )
-    blend_downsampling: int | None = Field(
-        default=None,
-        ge=1,
-        description="cross-attention maps of this downsampling of the latent are blended with; if empty, 4, "
-        "and all of joint attention's, at its only one",
-    )
-
-
-def family_problem(settings: P2PSettings, family: Family) -> str | None:
-    """Why settings do not go with a family: joint attention is at one downsampling, its patches' side."""
-    if "joint" not in family.attention:
-        return None
-    patch = family.latent_divisor
-    only = f"{family.title} has joint attention at {patch} alone"
-    if settings.local_blend and settings.blend_downsampling not in (None, patch):
-        return f"method.blend_downsampling={settings.blend_downsampling}: {only}; leave it empty"
-    if settings.self_replace_steps and settings.self_replace_downsampling > patch:
-        return (
-            f"method.self_replace_downsampling={settings.self_replace_downsampling}: {only}, so that nothing "
-            f"is taken; set it to {patch}, or method.self_replace_steps=0"
-        )
-    return None
-
-
-BLEND_DOWNSAMPLING = 4
-"""Where cross-attention's maps of blended words are read by default: those of 16x16 at 512 pixels."""
 
 
 def prepare(

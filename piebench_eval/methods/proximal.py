@@ -8,7 +8,8 @@ from pydantic import Field
 
 from piebench_eval.diffusion.rows import SourceReads
 from piebench_eval.methods.base import Method, PreparedController
-from piebench_eval.methods.p2p import P2P, P2PController, P2PSettings, prepare_parts, problem
+from piebench_eval.methods.p2p import P2P, P2PController, prepare_parts, problem
+from piebench_eval.methods.p2p_settings import P2PSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

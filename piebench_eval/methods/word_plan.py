@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.data.sample import Sample
-    from piebench_eval.methods.p2p import P2PSettings
+    from piebench_eval.methods.p2p_settings import P2PSettings
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from piebench_eval.methods.masactrl import MasaCtrlSettings
-from piebench_eval.methods.p2p import BLEND_DOWNSAMPLING, P2PSettings
+from piebench_eval.methods.p2p_settings import BLEND_DOWNSAMPLING, P2PSettings
 from piebench_eval.methods.pnp import PnPSettings
 from piebench_eval.methods.word_plan import WordPlan
 

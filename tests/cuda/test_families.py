@@ -32,6 +32,7 @@ CASES = [
     ("sd3", "dnaedit", "dnaedit", {"source_guidance": 1.0}),
     ("sd3", "uni_inv", "uni_edit", {"guidance": 1.0}),
     ("sd3", "direct", "p2p", {}),
+    ("sd3", "direct", "value_sharing", {}),
     ("lcm", "direct", "p2p", {}),
     (
         "lcm",
