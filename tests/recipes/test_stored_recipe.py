@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from piebench_eval.recipes.combination import LATER_SETTINGS
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.recipes.stored_recipe import StoredRecipe
 from tests.support.recipes import shipped
@@ -64,7 +65,9 @@ def test_a_recipe_of_before_quirks_were_a_section_says_the_same():
     fields |= {name: quirks[name] for name in ("pixel_overflow", "count_skipped_steps")}
     fields["methods"]["p2p"] |= {name: quirks[name] for name in ("blend_maps", "lost_blend_word")}
     for pair in recipe.pairs:
-        assert StoredRecipe(fields).settings(*pair) == recipe.combination(*pair).flat()
+        today = recipe.combination(*pair).flat()
+        assert today.pop("quirks.noise_on_device") is LATER_SETTINGS["quirks.noise_on_device"] is False
+        assert StoredRecipe(fields).settings(*pair) == today
     fields["inversions"]["ddim"]["source_latents"] = "shifted_reconstruction"
     told = StoredRecipe(fields).settings("ddim", "p2p")
     assert told["inversion.source_latents"] == "reconstruction" and told["quirks.shifted_reconstruction"]

@@ -44,7 +44,7 @@ MODELS = [
 SLOW = [pytest.mark.slow]
 OF_SD1 = {"direct": METHODS.names(), "ddim": ["p2p"], "null_text": ["p2p"], "edit_friendly": ["p2p"]}
 OF_SDXL = {"direct": ["p2p", "masactrl"]}
-OF_SD3 = {"direct": ["p2p", "value_sharing"], "euler": ["plain"], "flowedit": ["plain"], "dnaedit": ["dnaedit"]}
+OF_SD3 = {"direct": ["p2p", "value_sharing"], "flowedit": ["plain"], "dnaedit": ["dnaedit"]}
 OF_OTHER_FAMILIES = {"direct": ["p2p"]}
 OTHER_INVERSIONS = ("direct", "edit_friendly")
 """What is not slow: every control, and edits from a trajectory alone, with offsets, and with embeddings.
