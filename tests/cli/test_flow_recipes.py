@@ -101,16 +101,12 @@ def test_it_goes_with_the_family_and_published_rows_name_it(recipe):
     assert any(row.runs_on(combination.common.model) for row in rows)
 
 
-@pytest.mark.parametrize(
-    "row", load_further(), ids=lambda row: f"{row.inversion}+{row.method} {row.printed_in}"
-)
-def test_published_rows_are_of_inversions_and_methods_that_there_are(row):
-    assert row.inversion in INVERSIONS.names() and row.method in METHODS.names()
-    settings = {
-        **INVERSIONS.get(row.inversion).settings().model_dump(),
-        **CommonSettings(model="x").model_dump(),
-    }
-    assert {name.removeprefix("inversion.") for name in row.settings} <= set(settings)
+def test_published_rows_are_of_inversions_and_methods_that_there_are():
+    for row in load_further():
+        assert row.method in METHODS.names()
+        own = INVERSIONS.get(row.inversion).settings().model_dump()
+        settings = {f"inversion.{name}" for name in own} | set(CommonSettings(model="x").model_dump())
+        assert set(row.settings) <= settings, row
 
 
 def test_settings_are_the_published_ones():
