@@ -1,0 +1,132 @@
+"""``--config flowedit-sd3`` and other recipes of flows, on a small model in Stable Diffusion 3's format."""
+
+import json
+
+import pytest
+import yaml
+
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.methods import METHODS
+from piebench_eval.models.families import FAMILIES
+from piebench_eval.recipes.builtin import recipe_file
+from piebench_eval.recipes.combination import CommonSettings
+from piebench_eval.recipes.compatibility import misfits
+from piebench_eval.runs.store.folder import RunStore
+from piebench_eval.tables.paper.further import load_further
+from tests.support.commands import piebench
+from tests.support.recipes import shipped
+from tests.support.tiny_sd3 import save_tiny_sd3
+
+PAIRS = {
+    "flowedit-sd3": ("flowedit", "plain"),
+    "uniedit-sd3": ("uni_inv", "uni_edit"),
+    "flowalign-sd3": ("flow_align", "plain"),
+    "dnaedit-sd3": ("dnaedit", "dnaedit"),
+}
+# Rows per step of the source and of the target, and the steps that edit; Uni-Inv has one evaluation more.
+PUBLISHED_ROWS = {
+    "flowedit-sd3": 33 * (2 + 2),
+    "uniedit-sd3": (9 + 1) + 9 * 2,
+    "flowalign-sd3": 33 * (1 + 2),
+    "dnaedit-sd3": 27 * (1 + 2),
+}
+FEWER = {
+    "flowedit-sd3": (["--steps", 5, "--set", "inversion.n_max=3"], 3 * (2 + 2)),
+    "uniedit-sd3": (["--steps", 5], (3 + 1) + 3 * 2),
+    "flowalign-sd3": (["--steps", 3], 3 * (1 + 2)),
+    "dnaedit-sd3": (["--steps", 5, "--set", "inversion.skip=2"], 3 * (1 + 2)),
+}
+SIDE = 128
+"""The small model's own resolution; of these recipes, FlowAlign's names another."""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_tiny_sd3(tmp_path_factory.mktemp("models") / "sd3")
+
+
+@pytest.fixture
+def options(model, photo_bench, tmp_path):
+    def of(recipe):
+        side = ["--set", f"resolution={SIDE}"] if recipe == "flowalign-sd3" else []
+        return ["run", "--data", photo_bench, "--config", recipe, "--model", model, "--limit", 2, *side,
+                "--device", "cpu", "--out", tmp_path / "run"]  # fmt: skip
+
+    return of
+
+
+@pytest.mark.parametrize("recipe", PAIRS)
+def test_the_dry_run_counts_the_published_steps(options, recipe):
+    dry = piebench(*options(recipe), "--dry-run", "--json")
+    assert dry.returncode == 0, dry.stderr
+    (part,) = json.loads(dry.stdout)["plan"]
+    assert part["combination"] == "+".join(PAIRS[recipe])
+    assert (part["missing"], part["rows_forward"]) == (2, PUBLISHED_ROWS[recipe])
+
+
+@pytest.mark.parametrize("recipe", PAIRS)
+def test_edits_take_the_rows_that_the_dry_run_tells(options, tmp_path, recipe):
+    more, rows = FEWER[recipe]
+    done = piebench(*options(recipe), *more)
+    assert done.returncode == 0, done.stderr
+    records = RunStore.read(tmp_path / "run").records()
+    assert [record["unet_rows_forward"] for record in records.values()] == [rows] * 2
+    suffix = "jpg" if recipe == "dnaedit-sd3" else "png"
+    assert len(list((tmp_path / "run" / "images").rglob(f"*.{suffix}"))) == 2
+
+
+def test_another_method_finds_flowedits_source_there(model, photo_bench, tmp_path):
+    """The source's two rows of a step are computed once; the published script does so for every edit."""
+    fields = yaml.safe_load(recipe_file("flowedit-sd3").read_text(encoding="utf-8"))
+    fields["methods"]["dnaedit"] = {}
+    (tmp_path / "both.yaml").write_text(yaml.safe_dump(fields))
+    more = ["--steps", 5, "--set", "inversion.flowedit.n_max=3", "--limit", 1, "--device", "cpu"]
+    done = piebench("run", "--data", photo_bench, "--config", tmp_path / "both.yaml", "--model", model, *more,
+                    "--out", tmp_path / "run")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    counts = [
+        (record["unet_rows_forward"], record["unet_rows_reused"])
+        for record in RunStore.read(tmp_path / "run").records().values()
+    ]
+    assert counts == [(12, 0), (12, 6)]
+
+
+@pytest.mark.parametrize("recipe", PAIRS)
+def test_it_goes_with_the_family_and_published_rows_name_it(recipe):
+    pair = PAIRS[recipe]
+    combination = shipped(recipe).combination(*pair)
+    assert shipped(recipe).pairs == [pair] and not misfits(combination, FAMILIES["sd3"])
+    rows = [row for row in load_further() if row.recipe == recipe]
+    assert rows and {(row.inversion, row.method) for row in rows} == {pair}
+    assert any(row.runs_on(combination.common.model) for row in rows)
+
+
+def test_published_rows_are_of_inversions_and_methods_that_there_are():
+    for row in load_further():
+        assert row.method in METHODS.names()
+        own = INVERSIONS.get(row.inversion).settings().model_dump()
+        settings = {f"inversion.{name}" for name in own} | set(CommonSettings(model="x").model_dump())
+        assert set(row.settings) <= settings, row
+
+
+def test_settings_are_the_published_ones():
+    common = {recipe: shipped(recipe).combination(*pair).common for recipe, pair in PAIRS.items()}
+    found = {
+        name: (c.steps, c.guidance, c.source_guidance, c.seed, c.t5_length) for name, c in common.items()
+    }
+    assert found == {
+        "flowedit-sd3": (50, 13.5, 3.5, 42, 256),
+        "uniedit-sd3": (15, 1, None, 1234, 256),
+        "flowalign-sd3": (33, 13.5, 1, 123, 77),
+        "dnaedit-sd3": (40, 3.5, 1, 0, 256),
+    }
+    align = shipped("flowalign-sd3").combination("flow_align", "plain")
+    assert align.inversion_settings.weight == 0.01 and align.method_settings.negative_prompt == "source"
+    assert (align.common.posterior, align.common.image_loader) == ("sample", "resize_bilinear")
+    assert align.common.quirks.pixel_overflow == "min_max"
+    edit = shipped("uniedit-sd3").combination("uni_inv", "uni_edit")
+    assert (edit.inversion_settings.alpha, edit.inversion_settings.alpha_rounds) == (0.6, "down")
+    assert (edit.method_settings.omega, edit.method_settings.mask) == (5, "signed")
+    dna = shipped("dnaedit-sd3").combination("dnaedit", "dnaedit")
+    assert (dna.inversion_settings.skip, dna.method_settings.mvg) == (13, 0.8)
+    assert shipped("dnaedit-sd3").image_format == "jpeg:75"
