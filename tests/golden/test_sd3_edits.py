@@ -1,4 +1,7 @@
-"""The numbers of FlowEdit, DNAEdit and Euler's inversion on Stable Diffusion 3, by their published codes."""
+"""Stable Diffusion 3: the numbers of FlowEdit's, FlowAlign's and DNAEdit's codes, by the package's recipes.
+
+Euler's inversion is here as well, which has none.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,63 +14,42 @@ from piebench_eval.diffusion.ode import sample_ode
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.loading import load_model
-from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.combination import Combination
 from piebench_eval.recipes.recipe import build_recipe
-from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
+from piebench_eval.runs.batch_editing import edit_batch, encode_inputs
 from piebench_eval.runs.edit_inputs import plan_guidance, plan_schedule
 from tests.golden.recordings import check_final, load_flow_case, recorded_calls
+from tests.support.recipes import shipped
 
 pytestmark = pytest.mark.golden
 
 # The recordings' own recommendation.
 FINAL_MAX, FINAL_RMS, INVERTED, BETWEEN = 2e-4, 2e-5, 1e-4, 3e-4
 SIGMAS, TIMESTEPS = 1e-6, 1e-3
+GREY_LEVELS, OTHER_VALUES = 1, 0.01
 
-FLOWEDIT = {
-    "steps": 12,
-    "guidance": 13.5,
-    "source_guidance": 3.5,
-    "seed": 42,
-    "inversions": {"flowedit": {"n_max": 8}},
-    "methods": ["plain"],
-}
-DNAEDIT = {
-    "steps": 12,
-    "guidance": 3.5,
-    "source_guidance": 1,
-    "seed": 0,
-    "inversions": {"dnaedit": {"skip": 4}},
-    "methods": {"dnaedit": {"mvg": 0.8}},
-}
+# Fewer steps than the recipes have.
+FLOWEDIT = ("flowedit-sd3", {"steps": 12, "inversion.n_max": 8})
+DNAEDIT = ("dnaedit-sd3", {"steps": 12, "inversion.skip": 4})
+FLOWALIGN = ("flowalign-sd3", {"steps": 12, "resolution": 256})
 EULER = {
     "steps": 12,
     "guidance": 7,
+    "image_loader": "crop_to_multiple",
+    "grey_levels": "round",
     "inversions": {"euler": {"evaluate_at": "own"}},
     "methods": ["plain"],
 }
-FLOWALIGN = {
-    "steps": 12,
-    "guidance": 13.5,
-    "source_guidance": 1,
-    "seed": 123,
-    "resolution": 256,
-    "image_loader": "resize_bilinear",
-    "posterior": "sample",
-    "t5_length": 77,
-    "inversions": {"flow_align": {"weight": 0.01}},
-    "methods": {"plain": {"negative_prompt": "source"}},
-}
 RECORDED = {
-    # name: the recipe, what it changes, and which folder it is in
-    "flowedit_sd3": (FLOWEDIT, {}, "golden_flow"),
-    "flowedit_sd3_navg2": (FLOWEDIT, {"inversion.n_avg": 2}, "golden_flow"),
-    "flowedit_sd3_nmin3": (FLOWEDIT, {"inversion.n_min": 3}, "golden_flow"),
-    "euler_sd3": (EULER, {}, "golden_flow"),
-    "dna_sd3": (DNAEDIT, {}, "golden_flow_c"),
-    "dna_sd3_srccfg": (DNAEDIT, {"source_guidance": 2}, "golden_flow_c"),
-    "flowalign": (FLOWALIGN, {}, "golden_flow_c"),
-    "flowalign_cfg7": (FLOWALIGN, {"guidance": 7}, "golden_flow_c"),
+    # name: a recipe of the package with other settings, and the recording's folder
+    "flowedit_sd3": (*FLOWEDIT, {}, "golden_flow"),
+    "flowedit_sd3_navg2": (*FLOWEDIT, {"inversion.n_avg": 2}, "golden_flow"),
+    "flowedit_sd3_nmin3": (*FLOWEDIT, {"inversion.n_min": 3}, "golden_flow"),
+    "euler_sd3": (None, {}, {}, "golden_flow"),
+    "dna_sd3": (*DNAEDIT, {}, "golden_flow_c"),
+    "dna_sd3_srccfg": (*DNAEDIT, {"source_guidance": 2}, "golden_flow_c"),
+    "flowalign": (*FLOWALIGN, {}, "golden_flow_c"),
+    "flowalign_cfg7": (*FLOWALIGN, {"guidance": 7}, "golden_flow_c"),
 }
 FAST = [
     ("flowedit_sd3", "case2"),  # the picture is cropped
@@ -97,6 +79,7 @@ class Edit:
     combination: Combination
     model: Any
     final: torch.Tensor
+    image: np.ndarray
     inputs: Any
     schedule: Any
     inverted: Any
@@ -126,16 +109,15 @@ def short_model(golden_flow):
 )
 def edit(request, golden_flow):
     name, case = request.param
-    recipe, overrides, folder = RECORDED[name]
-    model = request.getfixturevalue("short_model" if "t5_length" in recipe else "model")
-    folder = request.getfixturevalue(folder)
-    fields = {"model": str(golden_flow / "tiny-sd3"), "image_loader": "crop_to_multiple", **recipe}
-    built = build_recipe(fields, overrides, "test")
+    recipe, fewer, overrides, folder = RECORDED[name]
+    model = request.getfixturevalue("short_model" if recipe == "flowalign-sd3" else "model")
+    folder, overrides = request.getfixturevalue(folder), {"model": str(golden_flow / "tiny-sd3"), **overrides}
+    built = shipped(recipe, fewer | overrides) if recipe else build_recipe(EULER, overrides, "test")
     combination = built.combination(*built.pairs[0])
     sample = load_flow_case(folder, case)
-    model.cache, model.evaluations = Cache({}), EvaluationCounter()
+    model.cache = Cache({})
     with recorded_calls(model) as calls:
-        final, _ = edit_latents(model, [sample], combination)
+        (result,) = edit_batch(model, [sample], combination)
     common, schedule = combination.common, plan_schedule(model, combination.common)
     rows = model.evaluations.forward[0]
     how = {"loader": common.image_loader, "posterior": common.posterior, "seed": common.seed}
@@ -146,7 +128,8 @@ def edit(request, golden_flow):
     recording = dict(np.load(folder / "npz" / f"{name}__{case}.npz"))
     if "z0" not in recording:
         recording["z0"] = np.load(folder / "npz" / f"{name.rsplit('_', 1)[0]}__{case}.npz")["z0"]
-    return Edit(recording, combination, model, final, inputs, schedule, inverted, rows, calls)
+    final = result.latents[None]
+    return Edit(recording, combination, model, final, result.image, inputs, schedule, inverted, rows, calls)
 
 
 def near(found, recorded, tolerance):
@@ -159,6 +142,21 @@ def strided(latents):
 
 def test_edited_latents(edit):
     check_final(edit.final, edit.recording, FINAL_MAX, FINAL_RMS)
+
+
+def test_edited_picture(edit):
+    """FlowAlign's is in test_pictures.py."""
+    if "edited_image" in edit.recording:
+        found, recorded = edit.image, edit.recording["edited_image"]
+    elif "edited_image_crop" in edit.recording:
+        top, left = (side // 2 - 64 for side in edit.image.shape[:2])
+        found = edit.image[top : top + 128, left : left + 128]
+        recorded = edit.recording["edited_image_crop"]
+    else:
+        assert edit.name == "flow_align"
+        return
+    apart = np.abs(found.astype(int) - recorded)
+    assert apart.max() <= GREY_LEVELS and (apart > 0).mean() <= OTHER_VALUES
 
 
 def test_picture_and_schedule(edit):
@@ -228,8 +226,8 @@ def test_evaluations_beside_the_published_codes(edit):
 def test_reconstruction_by_diffusers_pipeline_and_the_other_time_of_the_inversion(model, golden_flow, case):
     """Sampling back from Euler's latent without guidance; evaluating at the level that a step leads to."""
     recording = np.load(golden_flow / "npz" / f"euler_sd3__{case}.npz")
-    fields = {"model": str(golden_flow / "tiny-sd3"), "image_loader": "crop_to_multiple", **EULER}
-    combination = build_recipe(fields, {}, "test").combination("euler", "plain")
+    recipe = build_recipe(EULER, {"model": str(golden_flow / "tiny-sd3")}, "test")
+    combination = recipe.combination("euler", "plain")
     common, schedule = combination.common, plan_schedule(model, combination.common)
     sample = load_flow_case(golden_flow, case)
     inputs = encode_inputs(model, [sample], common.resolution, None, common.image_loader)
