@@ -28,7 +28,9 @@ OF_INVERSIONS = {"null_text": {"inner_steps": UPDATES}, "edit_friendly": {"skip"
 OF_METHODS = {
     "masactrl": {"mask_guided": True, "source_prompt": "sample", "start_step": 1, "start_layer": 5},
     "p2p": {"cross_replace_steps": 0.5, "blend_start": 0},
+    "value_sharing": {"value_steps": 0.5},
 }
+OF_JOINT_ATTENTION = {"masactrl": {"start_step": 1}}
 
 # bf16 shows every device and every mixture of types; float32 mixes none, and float16 repeats bf16's.
 PRECISIONS_TO_RUN = [
@@ -99,7 +101,9 @@ class OnAGpu:
     def edit(self, inversion, method):
         """Edited latents, and what editing copied from the host."""
         of_method, inverted = METHODS.get(method), self.invert(inversion)[0]
-        settings = of_method.settings(**OF_METHODS.get(method, {}))
+        is_joint = "joint" in self.model.family.attention
+        chosen = OF_METHODS | OF_JOINT_ATTENTION if is_joint else OF_METHODS
+        settings = of_method.settings(**chosen.get(method, {}))
         controller = of_method.prepare(self.samples, self.model, STEPS, settings).controller
         with HostToDevice() as traffic:
             latents = edit(self.model, self.inputs, inverted, controller, self.schedule)
