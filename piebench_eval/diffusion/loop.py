@@ -58,6 +58,7 @@ class EditInputs:
         draws_before: how often noise of the shape of the latents has been drawn by this seed already, for the
             posterior: inversions draw on from there.
         noise_on_device: noise is drawn by the generator of the latents' device, not by the CPU's.
+        packing: noise is drawn in the order of latents that are packed so, see ``Family.packing``.
     """
 
     latents: torch.Tensor
@@ -72,6 +73,7 @@ class EditInputs:
     seed: int = 1234
     draws_before: int = 0
     noise_on_device: bool = False
+    packing: int = 1
 
     @property
     def drawing(self) -> dict[str, Any]:
@@ -367,15 +369,20 @@ def _embeddings(inputs: EditInputs, inverted: InversionResult, level: int) -> di
     """What each kind of row is conditioned on in the step from a level."""
     replaced = None if inverted.uncond_embeds is None else inverted.uncond_embeds[level - 1]
     source, target = inputs.source_embeds, inputs.target_embeds
-    if inputs.guidance.policy == "embedded":
-        source = source.with_guidance(inputs.guidance.of_source)
-        target = target.with_guidance(inputs.guidance.target)
+    uncond = inputs.uncond_embeds if replaced is None else replaced
+    negative = inputs.negative_embeds if replaced is None else replaced
+    guidance = inputs.guidance
+    if guidance.policy == "embedded":
+        source, target = source.with_guidance(guidance.of_source), target.with_guidance(guidance.target)
+    elif guidance.embedded is not None:
+        source, uncond = (each.with_guidance(1.0) for each in (source, uncond))
+        target, negative = (each.with_guidance(guidance.embedded) for each in (target, negative))
     return {
-        Row.SOURCE_UNCOND: inputs.uncond_embeds if replaced is None else replaced,
+        Row.SOURCE_UNCOND: uncond,
         Row.SOURCE_COND: source,
-        Row.TARGET_UNCOND: inputs.negative_embeds if replaced is None else replaced,
+        Row.TARGET_UNCOND: negative,
         Row.TARGET_COND: target,
-        Row.MUTUAL_UNCOND: inputs.uncond_embeds if replaced is None else replaced,
+        Row.MUTUAL_UNCOND: uncond,
         Row.MUTUAL_COND: source,
     }
 

@@ -145,7 +145,7 @@ def load_model(
         **tokenizers,
         **({"clip_length": clip_length, "t5_length": t5_length} if found.t5 else {}),
         index=model_index(model, revision),
-        alphas_cumprod=() if found.schedule == "shifted" else training_alphas(configs["scheduler"]),
+        alphas_cumprod=() if found.has_flow_scheduler else training_alphas(configs["scheduler"]),
         scheduler=configs["scheduler"],
         device=device,
         offload_text_encoders=offload,
@@ -196,8 +196,8 @@ class _Parts:
                 found[name] = self._load(kind.from_pretrained, name).to_dict()
             else:
                 found[name] = self._load(_network_class(name, self.family).load_config, name)
-        shifted = self.family.schedule == "shifted"
-        scheduler = FlowMatchEulerDiscreteScheduler if shifted else DDIMScheduler
+        flows = self.family.has_flow_scheduler
+        scheduler = FlowMatchEulerDiscreteScheduler if flows else DDIMScheduler
         return {**found, "scheduler": self._load(scheduler.load_config, "scheduler")}
 
     def tokenizer(
@@ -231,7 +231,8 @@ class _Parts:
         else:
             network = self._load(partial(_load_whichever_variant, loader), name, **options)
         # Without accelerate, diffusers leaves a transformer with a float32 buffer in the type of its file.
-        return network.to(dtype) if name == self.family.denoiser else network
+        # torch's own conversion: that of diffusers warns of any.
+        return torch.nn.Module.to(network, dtype) if name == self.family.denoiser else network
 
     def _load(self, loader: Callable[..., Any], name: str, **options: Any) -> Any:
         wanted = f"a {self.family.title} directory or hub id {IF_PICKLED}"

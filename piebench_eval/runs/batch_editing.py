@@ -119,7 +119,6 @@ def edit_latents(
     """
     common = combination.common
     inversion, method = INVERSIONS.get(combination.inversion), METHODS.get(combination.method)
-    schedule = plan_schedule(model, common)
     inputs = encode_inputs(
         model,
         samples,
@@ -132,6 +131,8 @@ def edit_latents(
         common.posterior,
         common.quirks.noise_on_device,
     )
+    height, width = inputs.latents.shape[-2:]
+    schedule = plan_schedule(model, common, (height, width))
     inverted = inversion.invert(model, inputs, schedule, combination.inversion_settings)
     prepared = method.prepare(samples, model, common.steps, combination.method_settings)
     first_step = schedule.steps - inverted.steps if common.quirks.count_skipped_steps else 0
