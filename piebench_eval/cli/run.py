@@ -76,7 +76,7 @@ def run(
     precision: Annotated[
         str | None,
         typer.Option(
-            help="fp32 (default), tf32, bf16 or fp16, of UNet and text encoder.", rich_help_panel=_RECIPE
+            help="fp32 (default), tf32, bf16 or fp16, of denoiser and text encoders.", rich_help_panel=_RECIPE
         ),
     ] = None,
     image_format: Annotated[
@@ -165,7 +165,7 @@ def run(
         bool,
         typer.Option(
             "--compile",
-            help="Compile the UNet's blocks: takes minutes, then edits are faster; changes last digits.",
+            help="Compile the denoiser's blocks: takes minutes, then edits are faster; changes last digits.",
             rich_help_panel=_MACHINE,
         ),
     ] = False,
