@@ -135,7 +135,8 @@ def controlled(
                 module = denoiser.get_submodule(name)
             except AttributeError:
                 raise PiebenchError(
-                    f"this model's {type(denoiser).__name__} has no module {name}; see the method's settings in piebench methods"
+                    f"this model's {type(denoiser).__name__} has no module {name}; see the method's "
+                    "settings in piebench methods"
                 ) from None
             stack.enter_context(uncompiled(denoiser, name))
             handle = module.register_forward_hook(partial(_pass_output, controller, name))
