@@ -175,8 +175,9 @@ class FlowSchedule(Schedule):
     ) -> torch.Tensor:
         """As in ``Schedule``: the velocity of the line between them."""
         way = latents - image if self.towards == "noise" else image - latents
-        at_level = time is None or time == self.timestep(level)
-        return way / (self.sigmas[level] if at_level else time / self.time_of(1.0))
+        if time is None or time == self.timestep(level):
+            return way / self.sigmas[level]
+        return way / (time / self.time_of(1.0))
 
     def step(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
         """As in ``Schedule``."""

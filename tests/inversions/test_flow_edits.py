@@ -113,6 +113,23 @@ def test_flowedits_source_is_computed_once_for_all_target_prompts(instaflow, sam
     close(of_other, flowedit(*velocities(instaflow, other), batch.latents, edits, 0, draws))
 
 
+@pytest.mark.parametrize(
+    ("inversion", "settings"),
+    [("flowedit", {}), ("flow_align", {}), ("dnaedit", {}), ("direct", {"scale": 0.5})],
+)
+def test_the_source_is_shared_by_the_targets_scales(instaflow, batch, inversion, settings):
+    entry = INVERSIONS.get(inversion)
+    instaflow.cache = Cache({})
+    try:
+        for guidance in (GUIDANCE, Guidance(5.0, GUIDANCE.source)):
+            inputs = dataclasses.replace(batch, guidance=guidance)
+            instaflow.evaluations = EvaluationCounter()
+            entry.invert(instaflow, inputs, SCHEDULE, entry.settings(**settings))
+    finally:
+        instaflow.cache = None
+    assert instaflow.evaluations.reused[0] == instaflow.evaluations.forward[0] > 0
+
+
 def test_with_equal_prompts_and_scales_flowedit_returns_the_picture(instaflow, samples, batch):
     same = dataclasses.replace(batch, target_embeds=batch.source_embeds, guidance=Guidance(2.0))
     close(edited(instaflow, samples, same, "flowedit"), batch.latents)
