@@ -38,6 +38,7 @@ class AttentionController:
         mutual_branch: whether there is a third branch, see ``Branch``; ``mutual_reads`` says where it counts.
         step: index of the current step.
         stage: index of the current evaluation in the step; 0 unless the solver has several.
+        time: the model's time at the current evaluation, that of its latents.
         rows: the rows of the current UNet call.
         latent_shape: height and width of the latents.
         mutual_latents: at a step's end, the mutual branch's latents ``[samples, 4, h, w]``; None without one.
@@ -49,6 +50,7 @@ class AttentionController:
     mutual_branch: bool = False
     step: int
     stage: int
+    time: float
     rows: RowBatch
     latent_shape: tuple[int, int]
     mutual_latents: torch.Tensor | None = None
@@ -101,7 +103,7 @@ class AttentionController:
                 inversion adds to them there.
             output: what the model predicts, under guidance, same shape.
             schedule: the noise schedule, which knows what an output means.
-            level: the level that the step leads from.
+            level: the level that the step leads from; a solver's later stages are below it, see ``time``.
         """
         return output
 

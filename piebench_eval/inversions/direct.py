@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
@@ -69,7 +68,7 @@ def direct(
 
     determinants = {
         "schedule": schedule.key,
-        "guidance": asdict(inputs.guidance),
+        "guidance": inputs.guidance.source_key,
         "settings": settings.model_dump(),  # apart: they have a guidance too, the inversion's
     }
     tensors = [trajectory.transpose(0, 1), *inputs.source_embeds.parts, *inputs.uncond_embeds.parts]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -51,8 +50,8 @@ def dnaedit(
     def align() -> dict[str, torch.Tensor]:
         return aligned_noise(model, inputs, schedule, steps)
 
-    determinants = {"schedule": schedule.key, **inputs.drawing, "steps": steps}
-    determinants["guidance"] = asdict(inputs.guidance)
+    how = {"schedule": schedule.key, **inputs.drawing, "steps": steps}
+    determinants = {**how, **inputs.guidance.source_key}
     tensors = [inputs.latents, *inputs.inversion_embeds.parts, *inputs.uncond_embeds.parts]
     found = model.cached("dnaedit", align, determinants, tensors, axis=1)
     trajectory, added = found["trajectory"], found["input_offsets"]

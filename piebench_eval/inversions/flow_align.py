@@ -51,8 +51,8 @@ def flow_align(
         offsets = retracing_offsets(model, inputs, schedule, solver, levels, inputs.guidance)
         return {"levels": torch.stack(levels), "offsets": offsets}
 
-    source = {"scale": inputs.guidance.of_source, "policy": inputs.guidance.policy}
-    determinants = {"schedule": schedule.key, **inputs.drawing, "weight": settings.weight, **source}
+    how = {"schedule": schedule.key, **inputs.drawing, "weight": settings.weight}
+    determinants = {**how, **inputs.guidance.source_key}
     tensors = [inputs.latents, *inputs.inversion_embeds.parts, *inputs.uncond_embeds.parts]
     found = model.cached("flow_align", retrace, determinants, tensors, axis=1)
     return InversionResult(found["levels"], "fixed", offsets=found["offsets"], solver=solver)

@@ -80,9 +80,8 @@ def flowedit(
         found = {"levels": levels, "offsets": offsets, **({} if n_avg == 1 else {"added": added})}
         return {name: torch.stack(tensors) for name, tensors in found.items()}
 
-    source = {"scale": inputs.guidance.of_source, "policy": inputs.guidance.policy}
     how = {"steps": steps, "n_min": n_min, "n_avg": n_avg}
-    determinants = {"schedule": schedule.key, **inputs.drawing, **source, **how}
+    determinants = {"schedule": schedule.key, **inputs.drawing, **inputs.guidance.source_key, **how}
     tensors = [inputs.latents, *inputs.inversion_embeds.parts, *inputs.uncond_embeds.parts]
     found = model.cached("flowedit", retrace, determinants, tensors, axis=1)
     return InversionResult(

@@ -137,7 +137,8 @@ def misfits(combination: Combination, family: Family) -> list[str]:
             f"method.negative_prompt=source: {family.title} {_TAKES[policy]}, so that nothing is guided away "
             "from it; set guidance_policy=classifier_free, or leave it at empty"
         )
-    solver = getattr(settings, "solver", "euler")
+    # A plugin's setting of that name is its own.
+    solver = getattr(settings, "solver", "euler") if INVERSIONS.is_own(combination.inversion) else "euler"
     if solver != "euler" and family.predicts == "epsilon":
         found.append(f"inversion.solver={solver}: {family.title} is stepped by DDIM; leave it at euler")
     return [*found, *_settings_misfits(combination.common, family)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.rows import StepRows
     from piebench_eval.methods.base import Prompts
     from piebench_eval.models.families import Family
-    from piebench_eval.recipes.combination import Combination
+    from piebench_eval.recipes.combination import Combination, CommonSettings
     from piebench_eval.recipes.recipe import Recipe
     from piebench_eval.runs.store.folder import Scan
     from piebench_eval.runs.store.records import EditKey
@@ -214,7 +214,8 @@ def _plan_edit(
     with plugin_errors(combination.inversion, combination.method):
         texts = method.prompts(sample, combination.method_settings)
         guidance = plan_guidance(dummy, common)
-        inputs = embed_inputs(dummy, torch.ones(1, 4, 8, 8), [texts], (64, 64), guidance, common.seed)
+        inputs = embed_inputs(dummy, dummy.latents(common), [texts], (64, 64), guidance, common.seed)
+        inputs = replace(inputs, noise_on_device=common.quirks.noise_on_device)
         invert = INVERSIONS.get(combination.inversion).invert
         inverted = invert(dummy, inputs, schedule, combination.inversion_settings)
         controller = method.prepare([sample], dummy, common.steps, combination.method_settings).controller
@@ -246,6 +247,7 @@ class _DummyModel(DiffusionModel):
     zeros_for_empty_prompt: bool
     caches: dict[Any, Cache]
     numbers: dict[str, int]
+    pictures: dict[Any, int]
     tokenizers: list[tuple[Any, int]]
 
     @classmethod
@@ -259,7 +261,7 @@ class _DummyModel(DiffusionModel):
             alphas_cumprod=torch.linspace(0.999, 0.005, 1000).tolist(),
             scheduler={"shift": 3.0},
         )
-        dummy.caches, dummy.numbers, dummy.tokenizers = {}, {}, []
+        dummy.caches, dummy.numbers, dummy.pictures, dummy.tokenizers = {}, {}, {}, []
         return dummy
 
     def stand_in_for(self, combination: Combination) -> None:
@@ -275,6 +277,12 @@ class _DummyModel(DiffusionModel):
         longer = [(self.tokenizer, spec.t5_length or self.family.t5_length)] if with_t5 else []
         self.tokenizers = [clip, *longer]
         self.cache = self.caches.setdefault(spec, Cache({}))
+
+    def latents(self, common: CommonSettings) -> torch.Tensor:
+        """Of a picture; others where settings make others of it, so that nothing is shared between them."""
+        drawn = (common.seed, common.quirks.noise_on_device) if common.posterior == "sample" else ()
+        key = common.resolution, common.posterior, *drawn
+        return torch.full((1, 4, 8, 8), 1.0 + self.pictures.setdefault(key, len(self.pictures)))
 
     @property
     def denoiser(self) -> Any:

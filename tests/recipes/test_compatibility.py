@@ -15,6 +15,7 @@ from piebench_eval.runs.jobs import model_specs
 from piebench_eval.runs.machine import MachineOptions, WorkerSpec
 from piebench_eval.runs.model_runner import ModelRunner
 from piebench_eval.runs.plan import Selection, plan_run
+from piebench_eval.settings import Settings
 from tests.support.commands import piebench
 
 HUB_ID = "nobody/known"
@@ -238,3 +239,18 @@ def test_stable_diffusion_3_has_timesteps_of_its_own(tiny_sd3):
     assert "Stable Diffusion 3 has timesteps of its own" in line and line.endswith("leave it out")
     (line,) = refused(recipe_of(tiny_sd3, ["direct"], ["pnp"]))
     assert line.startswith("direct+pnp: pnp controls ") and "Stable Diffusion 3 has joint-attention" in line
+
+
+def test_a_plugins_solver_is_its_own_setting(monkeypatch, tiny_model):
+    class PluginSettings(Settings):
+        solver: str = "dpm"
+
+    plugin = replace(INVERSIONS.get("ddim"), settings=PluginSettings)
+    monkeypatch.setattr(INVERSIONS, "_plugins", {"of_plugin": (plugin, "plugin")})
+    require_compatible([recipe_of(tiny_model, ["of_plugin"], ["plain"]).combination("of_plugin", "plain")])
+    with_solver = build_recipe(
+        {"model": str(tiny_model), "inversions": ["direct"], "methods": ["plain"]},
+        {"inversion.solver": "midpoint"},
+        "test",
+    )
+    assert "inversion.solver=midpoint" in refused(with_solver)[0]
