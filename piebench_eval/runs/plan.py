@@ -247,14 +247,8 @@ def check_resolutions(recipe: Recipe) -> None:
                 f"resolution {resolution}: the demo's model edits images of {of_model.native} pixels "
                 "only; leave resolution out, or give --model"
             )
-        if resolution % of_model.multiple:
-            raise PiebenchError(
-                f"resolution {resolution}: must be a multiple of {of_model.multiple} with this model"
-            )
-        if of_model.largest is not None and resolution > of_model.largest:
-            raise PiebenchError(
-                f"resolution {resolution}: this model has positions for {of_model.largest} pixels at most"
-            )
+        if (problem := of_model.problem(resolution)) is not None:
+            raise PiebenchError(problem)
 
 
 def _sizes(recipe: Recipe) -> dict[str, ImageSizes | None]:
