@@ -21,7 +21,7 @@ from piebench_eval.models.location import (
     check_model_location,
     image_sizes,
 )
-from piebench_eval.recipes.compatibility import require_compatible
+from piebench_eval.recipes.compatibility import cautions, require_compatible
 from piebench_eval.runs.engines.devices import split_devices
 from piebench_eval.runs.jobs import check_edits, model_specs
 from piebench_eval.runs.machine import MachineOptions
@@ -151,6 +151,8 @@ def plan_run(
     if any(recipe.stored.image_loader(*pair) == "crop" for pair in recipe.pairs):
         _warn_of_cropping(data, samples)
     _warn_of_larger_edits(recipe, data, samples)
+    for caution in cautions(recipe.combination(*pair) for pair in recipe.pairs):
+        _warn_once(caution)
     shard = shard or Shard()
     return RunPlan(recipe, data, out, samples, about, machine, shard, retry_failed, max_failures, made_for)
 
