@@ -36,6 +36,8 @@ class Inversion:
         predicts: what the models predict that it works with.
         policies: the ways of guidance that it works with; ``embedded`` if its evaluations give the model a
             scale, as ``diffusion.ode.predict_guided`` does.
+        caution: ``(guidance, source_guidance)`` -> how these scales of edit and source branch are not those
+            that its authors edit with, and the remedy, for a warning at planning; or None.
 
     To count evaluations before a run (``--dry-run``, time left), ``invert`` is called with a dummy model: on
     the CPU, without denoiser, autoencoder and text encoder. Its ``predict`` returns random noise, latents are
@@ -51,3 +53,4 @@ class Inversion:
     problem: Callable[[int, Any], str | None] = goes_with_every_step_count
     predicts: tuple[Predicts, ...] = ("epsilon", "velocity")
     policies: tuple[GuidancePolicy, ...] = ("classifier_free",)
+    caution: Callable[[float, float], str | None] | None = None

@@ -108,16 +108,27 @@ def problem(steps: int, settings: DNAEditSettings) -> str | None:
     """A ``skip`` that leaves no step."""
     if settings.skip is None or settings.skip < steps:
         return None
-    return f"inversion.dnaedit.skip={settings.skip}: leaves none of {steps} steps"
+    return f"inversion.dnaedit.skip={settings.skip}: leaves none of {steps} steps; make it smaller"
+
+
+def caution(guidance: float, source_guidance: float) -> str | None:
+    """A guided source."""
+    if source_guidance == 1:
+        return None
+    return (
+        f"dnaedit guides the source by {source_guidance:g}, which its authors' code does not: --set "
+        "source_guidance=1, or --config dnaedit-sd3"
+    )
 
 
 DNAEDIT = Inversion(
     title="DNAEdit (direct noise alignment)",
     paper="Xie et al., DNAEdit: Direct Noise Alignment for Text-Guided Rectified Flow Editing, NeurIPS 2025",
-    equation="direct noise alignment",
+    equation="direct noise alignment; published with source_guidance=1 and the method dnaedit",
     settings=DNAEditSettings,
     invert=dnaedit,
     policies=("classifier_free", "embedded"),
     problem=problem,
     predicts=("velocity",),
+    caution=caution,
 )

@@ -58,12 +58,24 @@ def flow_align(
     return InversionResult(found["levels"], "fixed", offsets=found["offsets"], solver=solver)
 
 
+def caution(guidance: float, source_guidance: float) -> str | None:
+    """A guided source."""
+    if source_guidance == 1:
+        return None
+    return (
+        f"flow_align guides the source by {source_guidance:g}, which its authors' code does not: --set "
+        "source_guidance=1, or --config flowalign-sd3"
+    )
+
+
 FLOW_ALIGN = Inversion(
     title="FlowAlign",
     paper="Kim et al., FlowAlign: Trajectory-Regularized, Inversion-Free Flow-based Image Editing, 2025",
-    equation="its update with source consistency, as offsets",
+    equation="its update with source consistency, as offsets; published with source_guidance=1 and the "
+    "method plain with negative_prompt=source",
     settings=FlowAlignSettings,
     invert=flow_align,
     policies=("classifier_free", "embedded"),
     predicts=("velocity",),
+    caution=caution,
 )

@@ -126,14 +126,27 @@ def problem(steps: int, settings: FlowEditSettings) -> str | None:
     return None
 
 
+def caution(guidance: float, source_guidance: float) -> str | None:
+    """One scale of both branches: the published editor is the difference of two."""
+    if source_guidance != guidance:
+        return None
+    return (
+        f"flowedit has the guidance scale {guidance:g} for source and target; its authors' code for Stable "
+        "Diffusion 3 has 3.5 for the source and 13.5 for the target: --set source_guidance=3.5 "
+        "--guidance 13.5, or --config flowedit-sd3"
+    )
+
+
 FLOWEDIT = Inversion(
     title="FlowEdit",
     paper="Kulikov et al., FlowEdit: Inversion-Free Text-Based Editing Using Pre-Trained Flow Models, "
     "ICCV 2025",
-    equation="algorithm 1, with the source's part as offsets",
+    equation="algorithm 1, with the source's part as offsets; its scale is the recipe's source_guidance, 3.5 "
+    "beside a guidance of 13.5 in its code for Stable Diffusion 3",
     settings=FlowEditSettings,
     invert=flowedit,
     policies=("classifier_free", "embedded"),
     problem=problem,
     predicts=("velocity",),
+    caution=caution,
 )

@@ -89,6 +89,8 @@ class Method:
         predicts: what the models predict that it works with.
         family_problem: ``(settings, family)`` -> why the settings do not go with a family of models that the
             method goes with, and the remedy; or None.
+        caution: ``(guidance, source_guidance)`` -> how these scales of edit and source branch are not those
+            that its authors edit with, and the remedy, for a warning at planning; or None.
     """
 
     title: str
@@ -102,6 +104,7 @@ class Method:
     policies: tuple[GuidancePolicy, ...] = ("classifier_free", "embedded")
     predicts: tuple[Predicts, ...] = ("epsilon", "velocity")
     family_problem: Callable[[Any, Family], str | None] = goes_with_every_family
+    caution: Callable[[float, float], str | None] | None = None
 
     def __post_init__(self) -> None:
         """Read kinds that are not in alternatives, as plugins give them, as the only alternative."""

@@ -98,6 +98,16 @@ def edit_mask(difference: torch.Tensor, kind: Literal["absolute", "signed"]) -> 
     return (values - low) / divisor
 
 
+def caution(guidance: float, source_guidance: float) -> str | None:
+    """A scale of the edit, beside Uni-Edit's own in each place."""
+    if guidance == 1:
+        return None
+    return (
+        f"uni_edit goes {guidance:g} times as far from the source prompt as its setting omega says, since "
+        f"guidance is {guidance:g}; its authors' code has 1: --guidance 1, or --config uniedit-sd3"
+    )
+
+
 UNI_EDIT = Method(
     title="Uni-Edit",
     paper="Jiao et al., UniEdit-Flow: Unleashing Inversion and Editing in the Era of Flow Models, 2025",
@@ -108,4 +118,5 @@ UNI_EDIT = Method(
     attention=(),
     policies=("classifier_free",),
     predicts=("velocity",),
+    caution=caution,
 )

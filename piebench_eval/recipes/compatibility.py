@@ -103,6 +103,22 @@ def require_compatible(combinations: Iterable[Combination], loaded: Family | Non
         raise PiebenchError("\n".join(f"{', '.join(names)}: {why}" for why, names in refused.items()))
 
 
+def cautions(combinations: Iterable[Combination]) -> list[str]:
+    """Guidance scales that inversions and methods run with, but are not published with: for warnings.
+
+    Each line names its combinations, what their scales mean, and the remedy.
+    """
+    found: dict[str, list[str]] = {}
+    for combination in combinations:
+        guidance = combination.common.guidance
+        source = combination.common.source_guidance
+        scales = guidance, guidance if source is None else source
+        for part in (INVERSIONS.get(combination.inversion), METHODS.get(combination.method)):
+            if part.caution is not None and (caution := part.caution(*scales)) is not None:
+                found.setdefault(caution, []).append(combination.name)
+    return [f"{', '.join(names)}: {caution}" for caution, names in found.items()]
+
+
 def _sizes_of_pictures_that_keep_theirs(common: CommonSettings) -> list[str]:
     """Sizes that a recipe asks for beside a loader that resizes nothing, each with its remedy."""
     if common.image_loader != KEEPS_SIZE:

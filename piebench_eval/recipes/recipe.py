@@ -119,8 +119,8 @@ class Recipe(CommonSettings):
         except PiebenchError as error:
             raise PiebenchError(f"combinations.{name}: {error}") from None
         except ValidationError as error:
-            lines = explain_invalid(error, [*CommonSettings.model_fields, *_QUIRKS])
-            raise PiebenchError("; ".join(f"combinations.{name}.{line}" for line in lines)) from None
+            lines = explain_invalid(error, [*CommonSettings.model_fields, *_QUIRKS], f"combinations.{name}")
+            raise PiebenchError("; ".join(lines)) from None
         for prefix, section in settings.items():
             if isinstance(section, SettingsWithQuirks):
                 settings[prefix] = section.model_copy(update={"quirks": common.quirks})
@@ -231,6 +231,9 @@ def _override(recipe: Recipe, key: str, value: Any) -> Recipe:
             return _override_section(recipe, section_prefix, key, value)
     overridable = [name for name in Recipe.model_fields if name not in _STRUCTURE]
     if key not in overridable:
+        if homes := [kind for kind in SECTIONS if key in _fields_of_section(recipe, kind)]:
+            meant = " or ".join(f"{kind}.{key}" for kind in homes)
+            raise PiebenchError(f"--set {key}: no such field; is {meant} meant?")
         overridable += [f"quirks.{name}" for name in Quirks.model_fields]
         raise PiebenchError(f"--set {no_such_field(key, [*overridable, 'inversion.KEY', 'method.KEY'])}")
     return _replaced(recipe, **{key: value})
@@ -256,10 +259,12 @@ def _override_section(recipe: Recipe, prefix: str, key: str, value: Any) -> Reci
     if not changed:
         if field in MOVED_FIELDS:
             raise PiebenchError(f"--set {no_such_field(key, ())}")
-        known = sorted(set().union(*fields.values()))
+        of_all = field in Recipe.model_fields and field not in _STRUCTURE
+        known = (
+            f"is {field} meant?" if of_all else f"there are: {', '.join(_fields_of_section(recipe, prefix))}"
+        )
         raise PiebenchError(
-            f"--set {key}: no {prefix} of this recipe ({', '.join(by_name)}) has that setting; "
-            f"there are: {', '.join(known)}"
+            f"--set {key}: no {prefix} of this recipe ({', '.join(by_name)}) has that setting; {known}"
         )
     for name in changed:
         by_name[name] = _settings_of(section.registry, name, {**dict(by_name[name]), field: value})
@@ -268,6 +273,12 @@ def _override_section(recipe: Recipe, prefix: str, key: str, value: Any) -> Reci
         recipe.combinations, prefix, field, lambda combination: combination.split("+")[place] in changed
     )
     return _replaced(recipe, **{section.field: by_name, "combinations": combinations})
+
+
+def _fields_of_section(recipe: Recipe, prefix: str) -> list[str]:
+    """The settings that any of a recipe's inversions or methods have."""
+    by_name: dict[str, Settings] = getattr(recipe, SECTIONS[prefix].field)
+    return sorted({field for settings in by_name.values() for field in own_fields(type(settings))})
 
 
 def _replaced(recipe: Recipe, **fields: Any) -> Recipe:
@@ -287,6 +298,6 @@ def _settings_of(registry: Registry[Any], name: str, values: Any) -> Settings:
     try:
         settings: Settings = kind.model_validate(values)
     except ValidationError as error:
-        lines = explain_invalid(error, kind.model_fields)
-        raise PiebenchError("; ".join(f"{registry.kind}.{name}.{line}" for line in lines)) from None
+        lines = explain_invalid(error, kind.model_fields, f"{registry.kind}.{name}")
+        raise PiebenchError("; ".join(lines)) from None
     return settings

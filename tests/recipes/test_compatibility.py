@@ -5,11 +5,16 @@ from dataclasses import replace
 import pytest
 
 import piebench_eval as pb
-from piebench_eval.errors import PiebenchError
+from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models.families import FAMILIES
-from piebench_eval.recipes.compatibility import inversion_misfit, method_misfit, require_compatible
+from piebench_eval.recipes.compatibility import (
+    cautions,
+    inversion_misfit,
+    method_misfit,
+    require_compatible,
+)
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.jobs import model_specs
 from piebench_eval.runs.machine import MachineOptions, WorkerSpec
@@ -254,3 +259,50 @@ def test_a_plugins_solver_is_its_own_setting(monkeypatch, tiny_model):
         "test",
     )
     assert "inversion.solver=midpoint" in refused(with_solver)[0]
+
+
+def cautioned(inversion, method, **fields):
+    recipe = recipe_of(HUB_ID, [inversion], [method], **fields)
+    return cautions([recipe.combination(*pair) for pair in recipe.pairs])
+
+
+@pytest.mark.parametrize(
+    ("inversion", "method", "scales", "remedy"),
+    [
+        ("flowedit", "plain", {}, "--set source_guidance=3.5 --guidance 13.5, or --config flowedit-sd3"),
+        ("flowedit", "p2p", {"guidance": 3, "source_guidance": 3}, "or --config flowedit-sd3"),
+        ("flow_align", "plain", {"guidance": 13.5}, "--set source_guidance=1, or --config flowalign-sd3"),
+        ("dnaedit", "dnaedit", {"source_guidance": 2}, "--set source_guidance=1, or --config dnaedit-sd3"),
+        ("uni_inv", "uni_edit", {}, "--guidance 1, or --config uniedit-sd3"),
+    ],
+)
+def test_scales_that_an_editor_is_not_published_with_are_cautioned(inversion, method, scales, remedy):
+    (caution,) = cautioned(inversion, method, **scales)
+    assert caution.startswith(f"{inversion}+{method}: ") and caution.endswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("inversion", "method", "scales"),
+    [
+        ("flowedit", "plain", {"guidance": 13.5, "source_guidance": 3.5}),
+        ("flow_align", "plain", {"guidance": 13.5, "source_guidance": 1}),
+        ("dnaedit", "dnaedit", {"guidance": 3.5, "source_guidance": 1}),
+        ("uni_inv", "uni_edit", {"guidance": 1}),
+        ("direct", "p2p", {}),
+    ],
+)
+def test_published_scales_are_not(inversion, method, scales):
+    assert cautioned(inversion, method, **scales) == []
+
+
+def test_a_caution_is_told_once_for_all_its_combinations():
+    recipe = recipe_of(HUB_ID, ["flowedit", "euler"], ["plain", "uni_edit"])
+    of_flowedit, of_uni_edit = cautions([recipe.combination(*pair) for pair in recipe.pairs])
+    assert of_flowedit.startswith("flowedit+plain, flowedit+uni_edit: ")
+    assert of_uni_edit.startswith("flowedit+uni_edit, euler+uni_edit: ")
+
+
+def test_a_run_is_planned_with_the_caution_as_a_warning(photo_bench, tiny_sd3, tmp_path):
+    recipe = recipe_of(tiny_sd3, ["flowedit"], ["plain"], guidance=6.25, output_resolution=16)
+    with pytest.warns(PiebenchWarning, match=r"flowedit\+plain: flowedit has the guidance scale 6\.25"):
+        plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1))

@@ -268,6 +268,57 @@ def test_one_name_may_stand_for_a_list_beside_combinations():
     assert recipe.pairs == [("ddim", "p2p")]
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"n_max": 30}, "--set n_max: no such field; is inversion.n_max meant?"),
+        ({"source_guidanse": 3.5}, "--set source_guidanse: no such field; is source_guidance"),
+        (
+            {"inversion.source_guidance": 3.5},
+            "--set inversion.source_guidance: no inversion of this recipe (flowedit) has that setting; is "
+            "source_guidance meant?",
+        ),
+        (
+            {"inversion.nmax": 30},
+            "--set inversion.nmax: no inversion of this recipe (flowedit) has that setting; there are: "
+            "n_avg, n_max, n_min",
+        ),
+    ],
+)
+def test_a_setting_in_the_wrong_section_is_told_its_own(overrides, message):
+    with pytest.raises(PiebenchError) as refused:
+        build(overrides, inversions=["flowedit"])
+    assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"inversions": {"flowedit": {"n_max": 10, "n_min": 11}}},
+            "inversion.flowedit: n_min=11: is more than n_max=10; make it smaller",
+        ),
+        ({"steps": 4, "timesteps": [9, 1]}, "test: timesteps: are 2, but steps is 4; make them equal"),
+        (
+            {"combinations": {"ddim+p2p": {"timesteps": [1, 9]}}},
+            "combinations.ddim+p2p: timesteps: must descend, the noisiest first",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other_are_told_in_our_words_alone(fields, message):
+    with pytest.raises(PiebenchError) as refused:
+        build(**fields)
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("FlowEdit", "flowedit"), ("flow_edit", "flowedit"), ("fire-flow", "fireflow")]
+)
+def test_an_inversion_that_is_nearly_called_so_is_named(name, meant):
+    with pytest.raises(PiebenchError, match=rf"no inversion is called '{name}'; is {meant}\b.* meant\?"):
+        build(inversions=[name])
+
+
 def test_a_listed_combination_of_an_unknown_inversion_is_not_left_out_silently():
     fields = {**FIELDS, "combinations": {"dirct+p2p": {}, "ddim+p2p": {}}}
     with pytest.raises(PiebenchError, match=r"combinations\.dirct\+p2p: dirct is not among"):
