@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.diffusion.rows import RowBatch
     from piebench_eval.diffusion.schedules import Schedule
@@ -38,6 +39,7 @@ class AttentionController:
         mutual_branch: whether there is a third branch, see ``Branch``; ``mutual_reads`` says where it counts.
         step: index of the current step.
         stage: index of the current evaluation in the step; 0 unless the solver has several.
+        features: what is kept of the inversion's attention, if the method reads any; see ``FeatureMemory``.
         rows: the rows of the current UNet call.
         latent_shape: height and width of the latents.
         mutual_latents: at a step's end, the mutual branch's latents ``[samples, 4, h, w]``; None without one.
@@ -47,6 +49,7 @@ class AttentionController:
     modifies_guidance: bool = False
     modifies_target_guidance: bool = False
     mutual_branch: bool = False
+    features: FeatureMemory | None = None
     step: int
     stage: int
     rows: RowBatch

@@ -34,6 +34,8 @@ class Inversion:
             work by ``model.cached``.
         problem: ``(steps, settings)`` -> why it cannot invert with so many sampling steps, or None.
         predicts: what the models predict that it works with.
+        keeps_features: whether it keeps ``EditInputs.features``, as those do that begin with
+            ``inverted_trajectory``.
         policies: the ways of guidance that it works with; ``embedded`` if its evaluations give the model a
             scale, as ``diffusion.ode.predict_guided`` does.
 
@@ -51,3 +53,4 @@ class Inversion:
     problem: Callable[[int, Any], str | None] = goes_with_every_step_count
     predicts: tuple[Predicts, ...] = ("epsilon", "velocity")
     policies: tuple[GuidancePolicy, ...] = ("classifier_free",)
+    keeps_features: bool = False

@@ -125,4 +125,5 @@ DIRECT = Inversion(
     settings=DirectSettings,
     invert=direct,
     policies=("classifier_free", "embedded"),
+    keeps_features=True,
 )

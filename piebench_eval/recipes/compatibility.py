@@ -137,6 +137,13 @@ def misfits(combination: Combination, family: Family) -> list[str]:
             f"method.negative_prompt=source: {family.title} {_TAKES[policy]}, so that nothing is guided away "
             "from it; set guidance_policy=classifier_free, or leave it at empty"
         )
+    method, inversion = METHODS.get(combination.method), INVERSIONS.get(combination.inversion)
+    if method.reads_inversion and not inversion.keeps_features:
+        keeping = [name for name in INVERSIONS.names() if INVERSIONS.get(name).keeps_features]
+        found.append(
+            f"{combination.method} reads what an inversion computes on its way, and {combination.inversion} "
+            f"keeps nothing of that; use {', '.join(keeping)}"
+        )
     solver = getattr(settings, "solver", "euler")
     if solver != "euler" and family.predicts == "epsilon":
         found.append(f"inversion.solver={solver}: {family.title} is stepped by DDIM; leave it at euler")
