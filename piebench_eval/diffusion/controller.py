@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.diffusion.rows import RowBatch
     from piebench_eval.diffusion.schedules import Schedule
@@ -39,6 +40,7 @@ class AttentionController:
         step: index of the current step.
         stage: index of the current evaluation in the step; 0 unless the solver has several.
         time: the model's time at the current evaluation, that of its latents.
+        features: what is kept of the inversion's attention, if the method reads any; see ``FeatureMemory``.
         rows: the rows of the current UNet call.
         latent_shape: height and width of the latents.
         mutual_latents: at a step's end, the mutual branch's latents ``[samples, 4, h, w]``; None without one.
@@ -48,6 +50,7 @@ class AttentionController:
     modifies_guidance: bool = False
     modifies_target_guidance: bool = False
     mutual_branch: bool = False
+    features: FeatureMemory | None = None
     step: int
     stage: int
     time: float

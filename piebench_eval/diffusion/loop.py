@@ -30,6 +30,7 @@ from piebench_eval.tensors import device_index, take
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.models.base import DiffusionModel
 
@@ -58,6 +59,7 @@ class EditInputs:
         draws_before: how often noise of the shape of the latents has been drawn by this seed already, for the
             posterior: inversions draw on from there.
         noise_on_device: noise is drawn by the generator of the latents' device, not by the CPU's.
+        features: what an editing method keeps of the inversion's attention; nothing if None.
     """
 
     latents: torch.Tensor
@@ -72,6 +74,7 @@ class EditInputs:
     seed: int = 1234
     draws_before: int = 0
     noise_on_device: bool = False
+    features: FeatureMemory | None = None
 
     @property
     def drawing(self) -> dict[str, Any]:

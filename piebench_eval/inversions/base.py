@@ -34,6 +34,8 @@ class Inversion:
             work by ``model.cached``.
         problem: ``(steps, settings)`` -> why it cannot invert with so many sampling steps, or None.
         predicts: what the models predict that it works with.
+        keeps_features: whether it keeps ``EditInputs.features``, as those do that begin with
+            ``inverted_trajectory``.
         policies: the ways of guidance that it works with; ``embedded`` if its evaluations give the model a
             scale, as ``diffusion.ode.predict_guided`` does.
         caution: ``(guidance, source_guidance)`` -> how these scales of edit and source branch are not those
@@ -54,3 +56,4 @@ class Inversion:
     predicts: tuple[Predicts, ...] = ("epsilon", "velocity")
     policies: tuple[GuidancePolicy, ...] = ("classifier_free",)
     caution: Callable[[float, float], str | None] | None = None
+    keeps_features: bool = False

@@ -124,4 +124,5 @@ DIRECT = Inversion(
     settings=DirectSettings,
     invert=direct,
     policies=("classifier_free", "embedded"),
+    keeps_features=True,
 )

@@ -27,6 +27,8 @@ class AttentionLayer:
         grid: rows and columns of the image's positions, which follow each other row by row.
         text: where the text's tokens are in a joint sequence, before the image's positions or behind them;
             None elsewhere.
+        single: number among the single-stream blocks, in which text and image share all weights (FLUX); None
+            in other blocks.
     """
 
     kind: Literal["self", "cross", "joint"]
@@ -34,6 +36,7 @@ class AttentionLayer:
     downsampling: int
     grid: tuple[int, int]
     text: slice | None = None
+    single: int | None = None
 
     @property
     def image(self) -> slice:

@@ -153,6 +153,13 @@ def misfits(combination: Combination, family: Family) -> list[str]:
             f"method.negative_prompt=source: {family.title} {_TAKES[policy]}, so that nothing is guided away "
             "from it; set guidance_policy=classifier_free, or leave it at empty"
         )
+    method, inversion = METHODS.get(combination.method), INVERSIONS.get(combination.inversion)
+    if method.reads_inversion and not inversion.keeps_features:
+        keeping = [name for name in INVERSIONS.names() if INVERSIONS.get(name).keeps_features]
+        found.append(
+            f"{combination.method} reads what an inversion computes on its way, and {combination.inversion} "
+            f"keeps nothing of that; use {', '.join(keeping)}"
+        )
     # A plugin's setting of that name is its own.
     solver = getattr(settings, "solver", "euler") if INVERSIONS.is_own(combination.inversion) else "euler"
     if solver != "euler" and family.predicts == "epsilon":

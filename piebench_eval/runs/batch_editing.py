@@ -133,8 +133,9 @@ def edit_latents(
         common.posterior,
         common.quirks.noise_on_device,
     )
-    inverted = inversion.invert(model, inputs, schedule, combination.inversion_settings)
     prepared = method.prepare(samples, model, common.steps, combination.method_settings)
+    inputs = replace(inputs, features=prepared.controller.features)
+    inverted = inversion.invert(model, inputs, schedule, combination.inversion_settings)
     first_step = schedule.steps - inverted.steps if common.quirks.count_skipped_steps else 0
     latents = edit(model, inputs, inverted, prepared.controller, schedule, first_step)
     inversion_notes = inverted.notes or [[] for _ in samples]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -25,11 +26,13 @@ from piebench_eval.runs.jobs import model_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from piebench_eval.data.sample import Sample
     from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.diffusion.rows import StepRows
     from piebench_eval.methods.base import Prompts
+    from piebench_eval.models.attention import AttentionHook
     from piebench_eval.models.families import Family
     from piebench_eval.recipes.combination import Combination, CommonSettings
     from piebench_eval.recipes.recipe import Recipe
@@ -217,8 +220,9 @@ def _plan_edit(
         inputs = embed_inputs(dummy, dummy.latents(common), [texts], (64, 64), guidance, common.seed)
         inputs = replace(inputs, noise_on_device=common.quirks.noise_on_device)
         invert = INVERSIONS.get(combination.inversion).invert
-        inverted = invert(dummy, inputs, schedule, combination.inversion_settings)
         controller = method.prepare([sample], dummy, common.steps, combination.method_settings).controller
+        inputs = replace(inputs, features=controller.features)
+        inverted = invert(dummy, inputs, schedule, combination.inversion_settings)
         first_step = schedule.steps - inverted.steps if common.quirks.count_skipped_steps else 0
         (steps,) = plan_edit(inputs, inverted, controller, first_step)
     return inverted, steps
@@ -299,6 +303,11 @@ class _DummyModel(DiffusionModel):
     @property
     def text_tokenizers(self) -> list[tuple[Any, int]]:
         return self.tokenizers
+
+    def attention_through(
+        self, hook: AttentionHook, latent_shape: tuple[int, int]
+    ) -> AbstractContextManager[None]:
+        return nullcontext()
 
     @property
     def uncond_is_empty_prompt(self) -> bool:
