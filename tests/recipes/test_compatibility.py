@@ -70,8 +70,10 @@ def test_what_needs_unconditional_rows_goes_where_they_are(family, name):
         )
 
 
-OF_TRANSFORMERS = replace(FAMILIES["sd1"], title="A transformer", attention=("joint",))
-ON_JOINT_ATTENTION = {"p2p", "proximal", "masactrl", "value_sharing", "plain"}
+OF_TRANSFORMERS = replace(
+    FAMILIES["sd1"], title="A transformer", attention=("joint",), predicts="velocity", schedule="uniform"
+)
+ON_JOINT_ATTENTION = {"p2p", "proximal", "masactrl", "value_sharing", "feature_sharing", "plain"}
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS.names() if METHODS.get(name).attention])
