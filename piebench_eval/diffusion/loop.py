@@ -321,8 +321,9 @@ def plan_edit(
     steps = range(first_step, first_step + inverted.steps)
     reads = zip(*(controller.source_reads(step) for step in steps), strict=True)
     mutual = zip(*(controller.mutual_reads(step) for step in steps), strict=True)
-    levels = reversed(range(1, inverted.steps + 1))
-    stages = [inverted.solver.stages_at(level, inverted.steps) for level in levels]
+    levels, solver = reversed(range(1, inverted.steps + 1)), inverted.solver
+    # What is averaged is all evaluated at the step's beginning, where a known source is: it need not move.
+    stages = [1 if solver.averages else solver.stages_at(level, inverted.steps) for level in levels]
     return [
         plan_rows(
             reads_of_sample,
@@ -331,7 +332,7 @@ def plan_edit(
             uncond_is_cond,
             stages,
             mutual_reads,
-            inverted.solver.keeps_output,
+            solver.keeps_output,
         )
         for reads_of_sample, mutual_reads, uncond_is_cond in zip(
             reads, mutual, _source_uncond_is_cond(inputs, inverted), strict=True
