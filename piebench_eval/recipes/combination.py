@@ -44,7 +44,8 @@ class CommonSettings(Settings):
         description="tokens of T5 that a prompt has, padded or cut; 256 for Stable Diffusion 3 if empty",
     )
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
-        default="fp32", description="of UNet and text encoder; tf32: float32 that a GPU multiplies faster"
+        default="fp32",
+        description="of UNet or transformer and text encoders; tf32: float32 that a GPU multiplies faster",
     )
     steps: int = Field(default=50, ge=1, le=999, description="sampling steps, and inversion steps")
     steps_offset: int = Field(
