@@ -33,8 +33,9 @@ class UniEditSettings(Settings):
     )
     mask: Literal["absolute", "signed"] = Field(
         default="absolute",
-        description="where the edit is: by the channels' mean of the difference's size, or of the difference "
-        "itself as in UniEdit-Flow's schedulers for diffusers, by which it runs Stable Diffusion 3",
+        description="where the edit is: by the channels' mean of the difference's absolute value, or of the "
+        "difference itself as in UniEdit-Flow's schedulers for diffusers, by which it runs Stable Diffusion "
+        "3",
     )
 
 
