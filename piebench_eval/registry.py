@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
+from difflib import get_close_matches
 from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -70,7 +71,9 @@ class Registry(Generic[T]):
         if name in self._plugins:
             return self._plugins[name][0]
         if (found := self._entry_points().get(name)) is None:
-            raise PiebenchError(f"no {self.kind} is called {name!r}; there are: {', '.join(self.names())}")
+            near = get_close_matches(name.lower(), self.names())
+            known = f"is {' or '.join(near)} meant?" if near else f"there are: {', '.join(self.names())}"
+            raise PiebenchError(f"no {self.kind} is called {name!r}; {known}")
         plugin = f"plugin {found.value}"
         try:
             entry: T = found.load()

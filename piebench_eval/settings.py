@@ -33,22 +33,29 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def explain_invalid(error: ValidationError, fields: Iterable[str] = ()) -> list[str]:
+def explain_invalid(error: ValidationError, fields: Iterable[str] = (), section: str = "") -> list[str]:
     """One line per problem: field, what is wrong, what was given.
 
     Args:
         error: pydantic's error.
         fields: names of the existing fields, to suggest one for an unknown name.
+        section: where the fields are, such as ``inversion.flowedit``.
     """
     lines = []
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"])
+        message, given = problem["msg"].removeprefix("Value error, "), f" (given: {problem['input']!r})"
+        if not field:  # about the section as a whole; our own messages name its fields and values
+            of_us = problem["type"] == "value_error"
+            lines.append((f"{section}: " if section else "") + message + ("" if of_us else given))
+            continue
         if problem["type"] == "extra_forbidden":
-            lines.append(no_such_field(field, fields))
+            line = no_such_field(field, fields)
         elif problem["type"] == "missing":
-            lines.append(f"{field}: is missing")
+            line = f"{field}: is missing"
         else:
-            lines.append(f"{field}: {problem['msg']} (given: {problem['input']!r})")
+            line = f"{field}: {message}{given}"
+        lines.append(f"{section}.{line}" if section else line)
     return lines
 
 

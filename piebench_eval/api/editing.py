@@ -20,7 +20,7 @@ from piebench_eval.models.cache import Cache
 from piebench_eval.models.device import resolve_device
 from piebench_eval.models.loading import load_model
 from piebench_eval.recipes.builtin import DEMO_RECIPE
-from piebench_eval.recipes.compatibility import require_compatible
+from piebench_eval.recipes.compatibility import cautions, require_compatible
 from piebench_eval.recipes.plugins import code_of
 from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.runs.batch_editing import edit_batch
@@ -100,7 +100,7 @@ def edit(
         loaded = _loaded(model_spec(combination), device, deterministic, offload_text_encoders)
         require_compatible([combination], loaded.family)
         (result,) = edit_batch(_with_cache_of(loaded, sample.file, code), [sample], combination)
-    for note in result.notes:
+    for note in [*cautions([combination]), *result.notes]:
         warnings.warn(note, PiebenchWarning, stacklevel=2)
     return Image.fromarray(result.image)
 

@@ -59,7 +59,8 @@ def run(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="Recipe in YAML, or paper or table1 for those of the package; the flags here override it.",
+            help="Recipe in YAML, or the name of one of the package: paper, flowedit-sd3, ... (all of them: "
+            "piebench methods --recipe); the flags here override it.",
             rich_help_panel=_RECIPE,
         ),
     ] = None,
@@ -76,7 +77,8 @@ def run(
     precision: Annotated[
         str | None,
         typer.Option(
-            help="fp32 (default), tf32, bf16 or fp16, of UNet and text encoder.", rich_help_panel=_RECIPE
+            help="fp32 (default), tf32, bf16 or fp16, of denoiser and text encoders.",
+            rich_help_panel=_RECIPE,
         ),
     ] = None,
     image_format: Annotated[
@@ -165,7 +167,7 @@ def run(
         bool,
         typer.Option(
             "--compile",
-            help="Compile the UNet's blocks: takes minutes, then edits are faster; changes last digits.",
+            help="Compile the denoiser's blocks: takes minutes, then edits are faster; changes last digits.",
             rich_help_panel=_MACHINE,
         ),
     ] = False,

@@ -19,7 +19,7 @@ def require_maps(attention: torch.Tensor | None) -> torch.Tensor:
     """
     if attention is None:
         raise PiebenchError(
-            "this UNet has no cross-attention at the local blend's resolution; "
+            "this model has no attention to words at the local blend's resolution; "
             "change method.blend_downsampling, or set method.local_blend=false"
         )
     return attention

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.diffusion.rows import RowBatch
     from piebench_eval.diffusion.schedules import Schedule
@@ -38,6 +39,8 @@ class AttentionController:
         mutual_branch: whether there is a third branch, see ``Branch``; ``mutual_reads`` says where it counts.
         step: index of the current step.
         stage: index of the current evaluation in the step; 0 unless the solver has several.
+        time: the model's time at the current evaluation, that of its latents.
+        features: what is kept of the inversion's attention, if the method reads any; see ``FeatureMemory``.
         rows: the rows of the current UNet call.
         latent_shape: height and width of the latents.
         mutual_latents: at a step's end, the mutual branch's latents ``[samples, 4, h, w]``; None without one.
@@ -47,8 +50,10 @@ class AttentionController:
     modifies_guidance: bool = False
     modifies_target_guidance: bool = False
     mutual_branch: bool = False
+    features: FeatureMemory | None = None
     step: int
     stage: int
+    time: float
     rows: RowBatch
     latent_shape: tuple[int, int]
     mutual_latents: torch.Tensor | None = None
@@ -101,7 +106,7 @@ class AttentionController:
                 inversion adds to them there.
             output: what the model predicts, under guidance, same shape.
             schedule: the noise schedule, which knows what an output means.
-            level: the level that the step leads from.
+            level: the level that the step leads from; a solver's later stages are below it, see ``time``.
         """
         return output
 
@@ -135,7 +140,8 @@ def controlled(
                 module = denoiser.get_submodule(name)
             except AttributeError:
                 raise PiebenchError(
-                    f"this model's UNet has no module {name}; see the method's settings in piebench methods"
+                    f"this model's {type(denoiser).__name__} has no module {name}; see the method's "
+                    "settings in piebench methods"
                 ) from None
             stack.enter_context(uncompiled(denoiser, name))
             handle = module.register_forward_hook(partial(_pass_output, controller, name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +31,11 @@ class Guidance:
     def of_source(self) -> float:
         """The source branch's scale."""
         return self.target if self.source is None else self.source
+
+    @property
+    def source_key(self) -> dict[str, Any]:
+        """What the source branch's guidance depends on, for cache keys: not on the target's scale."""
+        return {"scale": self.of_source, "policy": self.policy}
 
     def needs_uncond(self, scale: float) -> bool:
         """Whether a branch of a scale needs unconditional rows; at 1, guidance is the conditional output."""

@@ -30,6 +30,7 @@ from piebench_eval.tensors import device_index, take
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.models.base import DiffusionModel
 
@@ -59,6 +60,7 @@ class EditInputs:
             posterior: inversions draw on from there.
         noise_on_device: noise is drawn by the generator of the latents' device, not by the CPU's.
         packing: noise is drawn in the order of latents that are packed so, see ``Family.packing``.
+        features: what an editing method keeps of the inversion's attention; nothing if None.
     """
 
     latents: torch.Tensor
@@ -74,6 +76,7 @@ class EditInputs:
     draws_before: int = 0
     noise_on_device: bool = False
     packing: int = 1
+    features: FeatureMemory | None = None
 
     @property
     def drawing(self) -> dict[str, Any]:
@@ -183,6 +186,7 @@ def edit(
             }
             embeddings = _embeddings(inputs, inverted, level)
             for stage in range(inverted.solver.stages_at(level, inverted.steps)):
+                controller.time = steps[Branch.TARGET].timestep
                 controller.begin_step(step, rows, latent_shape, stage)
                 output = _predict(model, steps, rows, embeddings, _input_offset(inverted, level, stage))
                 outputs = _guided_outputs(output, rows, moving, controller, inputs.guidance)
@@ -319,8 +323,9 @@ def plan_edit(
     steps = range(first_step, first_step + inverted.steps)
     reads = zip(*(controller.source_reads(step) for step in steps), strict=True)
     mutual = zip(*(controller.mutual_reads(step) for step in steps), strict=True)
-    levels = reversed(range(1, inverted.steps + 1))
-    stages = [inverted.solver.stages_at(level, inverted.steps) for level in levels]
+    levels, solver = reversed(range(1, inverted.steps + 1)), inverted.solver
+    # What is averaged is all evaluated at the step's beginning, where a known source is: it need not move.
+    stages = [1 if solver.averages else solver.stages_at(level, inverted.steps) for level in levels]
     return [
         plan_rows(
             reads_of_sample,
@@ -329,7 +334,7 @@ def plan_edit(
             uncond_is_cond,
             stages,
             mutual_reads,
-            inverted.solver.keeps_output,
+            solver.keeps_output,
         )
         for reads_of_sample, mutual_reads, uncond_is_cond in zip(
             reads, mutual, _source_uncond_is_cond(inputs, inverted), strict=True

@@ -12,6 +12,7 @@ from piebench_eval.diffusion.solvers import DETERMINISTIC, Solver
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.diffusion.solvers import Walk
     from piebench_eval.models.base import DiffusionModel
@@ -85,6 +86,7 @@ def invert_ode(
     refinements: int = 0,
     solver: Solver = DETERMINISTIC,
     levels: int | None = None,
+    features: FeatureMemory | None = None,
 ) -> torch.Tensor:
     """Invert images to noise: the step of DDIM (section 4.3), or of a solver along a flow, reversed.
 
@@ -103,6 +105,7 @@ def invert_ode(
         refinements: fixed-point iterations per step; each has as many evaluations as a step.
         solver: how sampling steps; one that has an inverse.
         levels: up to which level; to the schedule's last if None.
+        features: is told of each evaluation; the model's attention is routed through it by the caller.
 
     Returns:
         The trajectory ``[levels + 1, samples, channels, h, w]``, from level 0 (the image) on.
@@ -111,13 +114,21 @@ def invert_ode(
     def predict(at: torch.Tensor, time: float) -> torch.Tensor:
         return predict_guided(model, at, time, cond, uncond, guidance)
 
+    def predict_kept(at: torch.Tensor, time: float) -> torch.Tensor:
+        if features is not None:
+            features.begin_evaluation(len(trajectory))
+        return predict(at, time)
+
+    levels = schedule.steps if levels is None else levels
+    if features is not None:
+        features.begin_inversion(levels)
     trajectory, output = [latents], None
-    for k in range(1, (schedule.steps if levels is None else levels) + 1):
+    for k in range(1, levels + 1):
         time = schedule.timestep(k if evaluate_at == "next" else k - 1)
         z = trajectory[-1]
-        found, output = follow(solver.inverse_walk(schedule, z, k, time, output), predict)
+        found, output = follow(solver.inverse_walk(schedule, z, k, time, output), predict_kept)
         for _ in range(refinements):
-            _, output = follow(solver.walk(schedule, found, k), predict)
+            _, output = follow(solver.walk(schedule, found, k), predict_kept)
             found = schedule.inverse_step(z, output, k)
         trajectory.append(found)
     return torch.stack(trajectory)

@@ -59,8 +59,17 @@ class Schedule(ABC):
         """The image that an output of the model implies for latents of a level, same shape."""
 
     @abstractmethod
-    def implied_output(self, latents: torch.Tensor, image: torch.Tensor, level: int) -> torch.Tensor:
-        """The output for latents of a level that would predict an image: ``predicted_image`` reversed."""
+    def implied_output(
+        self, latents: torch.Tensor, image: torch.Tensor, level: int, time: float | None = None
+    ) -> torch.Tensor:
+        """The output for latents of a level that would predict an image: ``predicted_image`` reversed.
+
+        Args:
+            latents: any shape.
+            image: same shape.
+            level: theirs, or the one that a step leads from.
+            time: the model's at the latents, where a flow's solver has taken them below the level.
+        """
 
     @abstractmethod
     def step(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
@@ -103,7 +112,9 @@ class DDIMSchedule(Schedule):
         """As in ``Schedule`` (Song et al., equation 9)."""
         return _predicted_image(latents, output, self.alphas[level])
 
-    def implied_output(self, latents: torch.Tensor, image: torch.Tensor, level: int) -> torch.Tensor:
+    def implied_output(
+        self, latents: torch.Tensor, image: torch.Tensor, level: int, time: float | None = None
+    ) -> torch.Tensor:
         """As in ``Schedule``: the noise between them."""
         return (latents - self.signal(level) * image) / (1 - self.alphas[level]) ** 0.5
 
@@ -160,10 +171,14 @@ class FlowSchedule(Schedule):
         """As in ``Schedule``: the straight line's end."""
         return self._move(latents, output, self.sigmas[level], 0.0)
 
-    def implied_output(self, latents: torch.Tensor, image: torch.Tensor, level: int) -> torch.Tensor:
+    def implied_output(
+        self, latents: torch.Tensor, image: torch.Tensor, level: int, time: float | None = None
+    ) -> torch.Tensor:
         """As in ``Schedule``: the velocity of the line between them."""
         way = latents - image if self.towards == "noise" else image - latents
-        return way / self.sigmas[level]
+        if time is None or time == self.timestep(level):
+            return way / self.sigmas[level]
+        return way / (time / self.time_of(1.0))
 
     def step(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
         """As in ``Schedule``."""

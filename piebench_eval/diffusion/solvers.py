@@ -44,6 +44,7 @@ class Solver:
         inverse_keeps_output: so has ``inverse``.
         first_stages: evaluations in the first step, if others than ``stages``.
         one_stage_from: steps from this level and those below it have one evaluation.
+        averages: the whole step is taken along the mean of what it is sent, not along the last.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Solver:
     inverse_keeps_output: bool = False
     first_stages: int | None = None
     one_stage_from: int = 0
+    averages: bool = False
 
     def stages_at(self, level: int, start: int) -> int:
         """Evaluations in the step from ``level``, of a walk down that starts at the level ``start``."""
@@ -179,7 +181,7 @@ def averaged(stages: int, one_stage_from: int) -> Solver:
             outputs.append((yield latents, schedule.timestep(level)))
         return schedule.step(latents, sum(outputs[1:], outputs[0]) / len(outputs), level)
 
-    return Solver(f"averaged_{stages}", stages, step, one_stage_from=one_stage_from)
+    return Solver(f"averaged_{stages}", stages, step, one_stage_from=one_stage_from, averages=True)
 
 
 def aligned(weight: float) -> Solver:

@@ -34,8 +34,12 @@ class Inversion:
             work by ``model.cached``.
         problem: ``(steps, settings)`` -> why it cannot invert with so many sampling steps, or None.
         predicts: what the models predict that it works with.
+        keeps_features: whether it keeps ``EditInputs.features``, as those do that begin with
+            ``inverted_trajectory``.
         policies: the ways of guidance that it works with; ``embedded`` if its evaluations give the model a
             scale, as ``diffusion.ode.predict_guided`` does.
+        caution: ``(guidance, source_guidance)`` -> how these scales of edit and source branch are not those
+            that its authors edit with, and the remedy, for a warning at planning; or None.
 
     To count evaluations before a run (``--dry-run``, time left), ``invert`` is called with a dummy model: on
     the CPU, without denoiser, autoencoder and text encoder. Its ``predict`` returns random noise, latents are
@@ -51,3 +55,5 @@ class Inversion:
     problem: Callable[[int, Any], str | None] = goes_with_every_step_count
     predicts: tuple[Predicts, ...] = ("epsilon", "velocity")
     policies: tuple[GuidancePolicy, ...] = ("classifier_free",)
+    caution: Callable[[float, float], str | None] | None = None
+    keeps_features: bool = False

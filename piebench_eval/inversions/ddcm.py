@@ -46,8 +46,7 @@ def ddcm(
         offsets = retracing_offsets(model, inputs, schedule, CONSISTENCY, levels, inputs.guidance)
         return {"levels": torch.stack(levels), "offsets": offsets}
 
-    source = {"scale": inputs.guidance.of_source, "policy": inputs.guidance.policy}
-    determinants = {"schedule": schedule.key, **inputs.drawing, **source}
+    determinants = {"schedule": schedule.key, **inputs.drawing, **inputs.guidance.source_key}
     tensors = [inputs.latents, *inputs.inversion_embeds.parts, *inputs.uncond_embeds.parts]
     found = model.cached("ddcm", retrace, determinants, tensors, axis=1)
     return InversionResult(

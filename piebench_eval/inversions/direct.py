@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
@@ -34,8 +33,8 @@ class DirectSettings(TrajectorySettings):
     )
     solver: FlowSolver = Field(
         default="euler",
-        description="along a flow, of the inversion and of both branches' steps; the published codes of the "
-        "others go with evaluate_at=own",
+        description="along a flow, of the inversion and of both branches' steps; midpoint is rf_solver's, "
+        "and rf_solver, fireflow and uni_inv invert with evaluate_at=own",
     )
 
     @model_validator(mode="after")
@@ -69,7 +68,7 @@ def direct(
 
     determinants = {
         "schedule": schedule.key,
-        "guidance": asdict(inputs.guidance),
+        "guidance": inputs.guidance.source_key,
         "settings": settings.model_dump(),  # apart: they have a guidance too, the inversion's
     }
     tensors = [trajectory.transpose(0, 1), *inputs.source_embeds.parts, *inputs.uncond_embeds.parts]
@@ -125,4 +124,5 @@ DIRECT = Inversion(
     settings=DirectSettings,
     invert=direct,
     policies=("classifier_free", "embedded"),
+    keeps_features=True,
 )

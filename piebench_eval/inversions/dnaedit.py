@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -51,8 +50,8 @@ def dnaedit(
     def align() -> dict[str, torch.Tensor]:
         return aligned_noise(model, inputs, schedule, steps)
 
-    determinants = {"schedule": schedule.key, **inputs.drawing, "steps": steps}
-    determinants["guidance"] = asdict(inputs.guidance)
+    how = {"schedule": schedule.key, **inputs.drawing, "steps": steps}
+    determinants = {**how, **inputs.guidance.source_key}
     tensors = [inputs.latents, *inputs.inversion_embeds.parts, *inputs.uncond_embeds.parts]
     found = model.cached("dnaedit", align, determinants, tensors, axis=1)
     trajectory, added = found["trajectory"], found["input_offsets"]
@@ -109,16 +108,27 @@ def problem(steps: int, settings: DNAEditSettings) -> str | None:
     """A ``skip`` that leaves no step."""
     if settings.skip is None or settings.skip < steps:
         return None
-    return f"inversion.dnaedit.skip={settings.skip}: leaves none of {steps} steps"
+    return f"inversion.dnaedit.skip={settings.skip}: leaves none of {steps} steps; make it smaller"
+
+
+def caution(guidance: float, source_guidance: float) -> str | None:
+    """A guided source."""
+    if source_guidance == 1:
+        return None
+    return (
+        f"dnaedit guides the source by {source_guidance:g}, which its authors' code does not: --set "
+        "source_guidance=1, or --config dnaedit-sd3"
+    )
 
 
 DNAEDIT = Inversion(
     title="DNAEdit (direct noise alignment)",
     paper="Xie et al., DNAEdit: Direct Noise Alignment for Text-Guided Rectified Flow Editing, NeurIPS 2025",
-    equation="direct noise alignment",
+    equation="direct noise alignment; published with source_guidance=1 and the method dnaedit",
     settings=DNAEditSettings,
     invert=dnaedit,
     policies=("classifier_free", "embedded"),
     problem=problem,
     predicts=("velocity",),
+    caution=caution,
 )

@@ -49,4 +49,5 @@ EULER = Inversion(
     invert=euler,
     policies=("classifier_free", "embedded"),
     predicts=("velocity",),
+    keeps_features=True,
 )

@@ -46,4 +46,5 @@ FIREFLOW = Inversion(
     invert=fireflow,
     policies=("classifier_free", "embedded"),
     predicts=("velocity",),
+    keeps_features=True,
 )

@@ -51,19 +51,31 @@ def flow_align(
         offsets = retracing_offsets(model, inputs, schedule, solver, levels, inputs.guidance)
         return {"levels": torch.stack(levels), "offsets": offsets}
 
-    source = {"scale": inputs.guidance.of_source, "policy": inputs.guidance.policy}
-    determinants = {"schedule": schedule.key, **inputs.drawing, "weight": settings.weight, **source}
+    how = {"schedule": schedule.key, **inputs.drawing, "weight": settings.weight}
+    determinants = {**how, **inputs.guidance.source_key}
     tensors = [inputs.latents, *inputs.inversion_embeds.parts, *inputs.uncond_embeds.parts]
     found = model.cached("flow_align", retrace, determinants, tensors, axis=1)
     return InversionResult(found["levels"], "fixed", offsets=found["offsets"], solver=solver)
 
 
+def caution(guidance: float, source_guidance: float) -> str | None:
+    """A guided source."""
+    if source_guidance == 1:
+        return None
+    return (
+        f"flow_align guides the source by {source_guidance:g}, which its authors' code does not: --set "
+        "source_guidance=1, or --config flowalign-sd3"
+    )
+
+
 FLOW_ALIGN = Inversion(
     title="FlowAlign",
     paper="Kim et al., FlowAlign: Trajectory-Regularized, Inversion-Free Flow-based Image Editing, 2025",
-    equation="its update with source consistency, as offsets",
+    equation="its update with source consistency, as offsets; published with source_guidance=1 and the "
+    "method plain with negative_prompt=source",
     settings=FlowAlignSettings,
     invert=flow_align,
     policies=("classifier_free", "embedded"),
     predicts=("velocity",),
+    caution=caution,
 )

@@ -80,9 +80,8 @@ def flowedit(
         found = {"levels": levels, "offsets": offsets, **({} if n_avg == 1 else {"added": added})}
         return {name: torch.stack(tensors) for name, tensors in found.items()}
 
-    source = {"scale": inputs.guidance.of_source, "policy": inputs.guidance.policy}
     how = {"steps": steps, "n_min": n_min, "n_avg": n_avg}
-    determinants = {"schedule": schedule.key, **inputs.drawing, **source, **how}
+    determinants = {"schedule": schedule.key, **inputs.drawing, **inputs.guidance.source_key, **how}
     tensors = [inputs.latents, *inputs.inversion_embeds.parts, *inputs.uncond_embeds.parts]
     found = model.cached("flowedit", retrace, determinants, tensors, axis=1)
     return InversionResult(
@@ -121,20 +120,36 @@ def edited_steps(steps: int, settings: FlowEditSettings) -> int:
 def problem(steps: int, settings: FlowEditSettings) -> str | None:
     """More steps than there are, or than edit."""
     if settings.n_max is not None and settings.n_max > steps:
-        return f"inversion.flowedit.n_max={settings.n_max}: is more than the {steps} steps; make it smaller"
+        return (
+            f"inversion.flowedit.n_max={settings.n_max}: is more than the {steps} steps; make it smaller, or "
+            "leave it empty for 33 of 50"
+        )
     if settings.n_min > (edited := edited_steps(steps, settings)):
         return f"inversion.flowedit.n_min={settings.n_min}: is more than n_max, {edited}; make it smaller"
     return None
+
+
+def caution(guidance: float, source_guidance: float) -> str | None:
+    """One scale of both branches: the published editor is the difference of two."""
+    if source_guidance != guidance:
+        return None
+    return (
+        f"flowedit has the guidance scale {guidance:g} for source and target; its authors' code for Stable "
+        "Diffusion 3 has 3.5 for the source and 13.5 for the target: --set source_guidance=3.5 "
+        "--guidance 13.5, or --config flowedit-sd3"
+    )
 
 
 FLOWEDIT = Inversion(
     title="FlowEdit",
     paper="Kulikov et al., FlowEdit: Inversion-Free Text-Based Editing Using Pre-Trained Flow Models, "
     "ICCV 2025",
-    equation="algorithm 1, with the source's part as offsets",
+    equation="algorithm 1, with the source's part as offsets; its scale is the recipe's source_guidance, 3.5 "
+    "beside a guidance of 13.5 in its code for Stable Diffusion 3",
     settings=FlowEditSettings,
     invert=flowedit,
     policies=("classifier_free", "embedded"),
     problem=problem,
     predicts=("velocity",),
+    caution=caution,
 )

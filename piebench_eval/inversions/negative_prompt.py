@@ -40,4 +40,5 @@ NEGATIVE_PROMPT = Inversion(
     equation="section 3.3: the optimised embedding is approximated by the source prompt's",
     settings=NegativePromptSettings,
     invert=negative_prompt,
+    keeps_features=True,
 )

@@ -271,4 +271,5 @@ NULL_TEXT = Inversion(
     equation="section 3.2, algorithm 1",
     settings=NullTextSettings,
     invert=null_text,
+    keeps_features=True,
 )

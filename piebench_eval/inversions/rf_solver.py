@@ -46,4 +46,5 @@ RF_SOLVER = Inversion(
     invert=rf_solver,
     policies=("classifier_free", "embedded"),
     predicts=("velocity",),
+    keeps_features=True,
 )

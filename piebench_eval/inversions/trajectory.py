@@ -79,9 +79,15 @@ def inverted_trajectory(
     latents, cond, uncond = inputs.latents, inputs.inversion_embeds, inputs.uncond_embeds
     guidance = replace(inputs.guidance, source=settings.guidance)
 
+    how = settings.evaluate_at, settings.refinements, solver, levels
+    arguments = model, latents, cond, uncond, schedule, guidance, *how
+    if inputs.features is not None:
+        # What is kept on the way is not in the cache.
+        with model.attention_through(inputs.features, (latents.shape[-2], latents.shape[-1])):
+            return invert_ode(*arguments, features=inputs.features)
+
     def invert() -> dict[str, torch.Tensor]:
-        how = settings.evaluate_at, settings.refinements, solver, levels
-        return {"latents": invert_ode(model, latents, cond, uncond, schedule, guidance, *how)}
+        return {"latents": invert_ode(*arguments)}
 
     determinants = {
         "schedule": schedule.key,

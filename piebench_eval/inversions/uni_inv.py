@@ -84,4 +84,5 @@ UNI_INV = Inversion(
     policies=("classifier_free", "embedded"),
     problem=problem,
     predicts=("velocity",),
+    keeps_features=True,
 )

@@ -19,6 +19,7 @@ METHODS: Registry[Method] = Registry(
         "value_sharing": "piebench_eval.methods.value_sharing:VALUE_SHARING",
         "infedit": "piebench_eval.methods.infedit:INFEDIT",
         "uni_edit": "piebench_eval.methods.uni_edit:UNI_EDIT",
+        "feature_sharing": "piebench_eval.methods.feature_sharing:FEATURE_SHARING",
         "dnaedit": "piebench_eval.methods.dnaedit:DNAEDIT",
         "rf_inversion": "piebench_eval.methods.rf_inversion:RF_INVERSION",
     },

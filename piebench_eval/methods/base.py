@@ -87,8 +87,11 @@ class Method:
             have all kinds of one; empty if it takes part in none. A tuple of kinds is one alternative.
         policies: the ways of guidance that it works with.
         predicts: what the models predict that it works with.
+        reads_inversion: its controller's ``features`` are kept of the inversion, which has to offer that.
         family_problem: ``(settings, family)`` -> why the settings do not go with a family of models that the
             method goes with, and the remedy; or None.
+        caution: ``(guidance, source_guidance)`` -> how these scales of edit and source branch are not those
+            that its authors edit with, and the remedy, for a warning at planning; or None.
     """
 
     title: str
@@ -101,7 +104,9 @@ class Method:
     attention: tuple[tuple[AttentionKind, ...], ...] = (("self", "cross"),)
     policies: tuple[GuidancePolicy, ...] = ("classifier_free", "embedded")
     predicts: tuple[Predicts, ...] = ("epsilon", "velocity")
+    reads_inversion: bool = False
     family_problem: Callable[[Any, Family], str | None] = goes_with_every_family
+    caution: Callable[[float, float], str | None] | None = None
 
     def __post_init__(self) -> None:
         """Read kinds that are not in alternatives, as plugins give them, as the only alternative."""

@@ -57,15 +57,24 @@ class DNAEditController(AttentionController):
     def begin_edit(self, inverted: InversionResult) -> None:
         """Begin with the picture as the reference."""
         self.inverted, self.reference = inverted, inverted.trajectory[0]
+        self._moved: list[torch.Tensor] = []
 
     def after_prediction(
         self, latents: torch.Tensor, output: torch.Tensor, schedule: Schedule, level: int
     ) -> torch.Tensor:
         """Go by m v + (1 - m) v_reference, v_reference leading straight to the moved reference."""
         way = schedule.step(latents, output, level) - latents
-        self.reference = self.reference + way - self.inverted.source_step(level)
-        to_reference = schedule.implied_output(latents, self.reference, level)
+        moved = self.reference + way - self.inverted.source_step(level)
+        self._moved.append(moved)
+        to_reference = schedule.implied_output(latents, moved, level, self.time)
         return self.settings.mvg * output + (1 - self.settings.mvg) * to_reference
+
+    def on_step_end(self, step: int, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Move the reference along what the step has followed: one output, or a mean of them."""
+        followed = self._moved if self.inverted.solver.averages else self._moved[-1:]
+        self.reference = sum(followed[1:], followed[0]) / len(followed)
+        self._moved = []
+        return target
 
 
 DNAEDIT = Method(

@@ -76,8 +76,8 @@ class RFInversionController(AttentionController):
         self.settings = settings
 
     def begin_edit(self, inverted: InversionResult) -> None:
-        """Keep the picture and the number of steps."""
-        self.image, self.steps = inverted.trajectory[0], inverted.steps
+        """Keep the picture."""
+        self.image = inverted.trajectory[0]
 
     def after_prediction(
         self, latents: torch.Tensor, output: torch.Tensor, schedule: Schedule, level: int
@@ -85,8 +85,10 @@ class RFInversionController(AttentionController):
         """Go by v + eta (v_picture - v), v_picture leading straight to the picture."""
         if self.step not in self.window:
             return output
-        eta = self.settings.eta * (1 - self.step / self.steps) ** self.settings.decay_power
-        return output + eta * (schedule.implied_output(latents, self.image, level) - output)
+        steps = self.step + level  # from the first that is counted to the picture
+        eta = self.settings.eta * (1 - self.step / steps) ** self.settings.decay_power
+        to_picture = schedule.implied_output(latents, self.image, level, self.time)
+        return output + eta * (to_picture - output)
 
 
 RF_INVERSION = Method(

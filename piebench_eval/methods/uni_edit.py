@@ -33,8 +33,9 @@ class UniEditSettings(Settings):
     )
     mask: Literal["absolute", "signed"] = Field(
         default="absolute",
-        description="where the edit is: by the channels' mean of the difference's size, or of the difference "
-        "itself as in UniEdit-Flow's schedulers for diffusers, by which it runs Stable Diffusion 3",
+        description="where the edit is: by the channels' mean of the difference's absolute value, or of the "
+        "difference itself as in UniEdit-Flow's schedulers for diffusers, by which it runs Stable Diffusion "
+        "3",
     )
 
 
@@ -108,6 +109,16 @@ def edit_mask(
     return mask if packing == 1 else interpolate(mask, scale_factor=packing, mode="nearest")
 
 
+def caution(guidance: float, source_guidance: float) -> str | None:
+    """A scale of the edit, beside Uni-Edit's own in each place."""
+    if guidance == 1:
+        return None
+    return (
+        f"uni_edit goes {guidance:g} times as far from the source prompt as its setting omega says, since "
+        f"guidance is {guidance:g}; its authors' code has 1: --guidance 1, or --config uniedit-sd3"
+    )
+
+
 UNI_EDIT = Method(
     title="Uni-Edit",
     paper="Jiao et al., UniEdit-Flow: Unleashing Inversion and Editing in the Era of Flow Models, 2025",
@@ -118,4 +129,5 @@ UNI_EDIT = Method(
     attention=(),
     policies=("classifier_free",),
     predicts=("velocity",),
+    caution=caution,
 )

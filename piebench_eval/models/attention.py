@@ -28,6 +28,8 @@ class AttentionLayer:
         grid: rows and columns of the image's positions, which follow each other row by row.
         text: where the text's tokens are in a joint sequence, before the image's positions or behind them;
             before them, its end can be counted from the sequence's. None elsewhere.
+        single: number among the single-stream blocks, in which text and image share all weights (FLUX); None
+            in other blocks.
     """
 
     kind: Literal["self", "cross", "joint"]
@@ -35,6 +37,7 @@ class AttentionLayer:
     downsampling: int
     grid: tuple[int, int]
     text: slice | None = None
+    single: int | None = None
 
     @property
     def image(self) -> slice:
@@ -181,15 +184,14 @@ def flux_attention_layers(transformer: Any, latent_shape: tuple[int, int]) -> di
     patch = FAMILIES["flux"].packing
     grid = (latent_shape[0] // patch, latent_shape[1] // patch)
     before = slice(0, -grid[0] * grid[1])  # whatever the number of the text's tokens
-    names = [
-        f"{blocks}.{block}.attn.processor"
+    doubles, singles = (
+        [f"{blocks}.{block}.attn.processor" for block in range(len(getattr(transformer, blocks)))]
         for blocks in ("transformer_blocks", "single_transformer_blocks")
-        for block in range(len(getattr(transformer, blocks)))
-    ]
+    )
+    numbers = [*[None] * len(doubles), *range(len(singles))]
     return {
-        name: AttentionLayer("joint", index, patch, grid, before)
-        for index, name in enumerate(names)
-        if name in transformer.attn_processors
+        name: AttentionLayer("joint", index, patch, grid, before, numbers[index])
+        for index, name in enumerate(doubles + singles)
     }
 
 

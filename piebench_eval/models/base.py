@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
+from piebench_eval.models.attention import attention_layers, controlled_attention
 from piebench_eval.models.cache import Cache, CacheEntry
 from piebench_eval.models.decoding import GPU_BATCH, decode_with_fallback, grey_levels, to_host, warn
 from piebench_eval.models.nfe import EvaluationCounter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from typing import Self
 
     from numpy.typing import NDArray
 
+    from piebench_eval.models.attention import AttentionHook
     from piebench_eval.models.conditioning import Conditioning
     from piebench_eval.models.families import Family
     from piebench_eval.pictures import GreyLevels, PixelOverflow, Posterior
@@ -117,6 +120,13 @@ class DiffusionModel(ABC):
     @abstractmethod
     def denoise(self, latents: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Call the denoiser, see ``predict``; latents and conditioning are converted to its type."""
+
+    def attention_through(
+        self, hook: AttentionHook, latent_shape: tuple[int, int]
+    ) -> AbstractContextManager[None]:
+        """Route all attention layers of the denoiser through a hook, for latents of a height and width."""
+        layers = attention_layers(self.denoiser, latent_shape)
+        return controlled_attention(self.denoiser, hook, layers)
 
     def place_text_encoders(self, device: torch.device) -> None:
         """Move text encoders to a device, if they are offloaded and not there; no bit of them changes."""

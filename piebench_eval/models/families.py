@@ -45,6 +45,7 @@ class Family:
         zeros_for_empty_prompt: unconditional rows are conditioned on zeros, not on the empty prompt, unless
             its ``model_index.json`` says otherwise.
         attention: kinds of its denoiser's attention layers.
+        single_stream: some of its blocks have one stream of text and image, see ``AttentionLayer.single``.
         example: a hub id, for messages.
     """
 
@@ -71,6 +72,7 @@ class Family:
     packing: int = 1
     zeros_for_empty_prompt: bool = False
     attention: tuple[AttentionKind, ...] = ("self", "cross")
+    single_stream: bool = False
 
     @property
     def denoiser(self) -> str:
@@ -199,6 +201,7 @@ FAMILIES = {
             latent_divisor=2,
             packing=2,
             attention=("joint",),
+            single_stream=True,
         ),
     )
 }

@@ -25,6 +25,20 @@ _LONGEST_REASON = 600  # letters
 
 
 @contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Hide what diffusers and transformers log below an error."""
+    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
 def explained_loading(option: str, location: str, wanted: str) -> Iterator[None]:
     """Load a model quietly, and turn what its loader raises into a message for the user.
 
@@ -38,12 +52,8 @@ def explained_loading(option: str, location: str, wanted: str) -> Iterator[None]
     Raises:
         PiebenchError: the body could not load the model.
     """
-    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
     try:
-        with hidden_progress_bars(), ignored_warnings():
+        with quiet_libraries(), hidden_progress_bars(), ignored_warnings():
             yield
     except (
         EOFError,
@@ -55,9 +65,6 @@ def explained_loading(option: str, location: str, wanted: str) -> Iterator[None]
         UnpicklingError,
     ) as error:
         raise PiebenchError(f"{option} {location}: {_explain(error, location, wanted)}") from error
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _explain(error: BaseException, location: str, wanted: str) -> str:

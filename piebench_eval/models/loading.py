@@ -17,7 +17,7 @@ from piebench_eval.models.base import HOST
 from piebench_eval.models.deterministic import use_deterministic_layers
 from piebench_eval.models.families import encoder_of, length_problems
 from piebench_eval.models.family_checks import check_family
-from piebench_eval.models.from_pretrained import explained_loading, load_complete
+from piebench_eval.models.from_pretrained import explained_loading, load_complete, quiet_libraries
 from piebench_eval.models.hub import require_hub
 from piebench_eval.models.location import (
     DENOISER_CONFIGS,
@@ -230,9 +230,12 @@ class _Parts:
             network = self._load(partial(load_complete, loader), name, variant=variant, **options)
         else:
             network = self._load(partial(_load_whichever_variant, loader), name, **options)
-        # Without accelerate, diffusers leaves a transformer with a float32 buffer in the type of its file.
-        # torch's own conversion: that of diffusers warns of any.
-        return torch.nn.Module.to(network, dtype) if name == self.family.denoiser else network
+        if name != self.family.denoiser:
+            return network
+        # Without accelerate, diffusers leaves a transformer with a float32 buffer in the type of its file. Of
+        # its warning about modules to be kept in float32, these families have none.
+        with quiet_libraries():
+            return network.to(dtype)
 
     def _load(self, loader: Callable[..., Any], name: str, **options: Any) -> Any:
         wanted = f"a {self.family.title} directory or hub id {IF_PICKLED}"

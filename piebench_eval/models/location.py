@@ -47,6 +47,21 @@ class ImageSizes:
     multiple: int
     largest: int | None = None
 
+    def problem(self, resolution: int) -> str | None:
+        """Why the model cannot edit at a resolution, and which is near it; None if it can.
+
+        >>> ImageSizes(native=1024, multiple=16).problem(250)
+        'resolution 250: must be a multiple of 16 with this model, such as 240 or 256'
+        """
+        if resolution % self.multiple:
+            below = resolution // self.multiple * self.multiple
+            near = f"{below} or {below + self.multiple}" if below else f"{self.multiple}"
+            needs = f"must be a multiple of {self.multiple} with this model"
+            return f"resolution {resolution}: {needs}, such as {near}"
+        if self.largest is not None and resolution > self.largest:
+            return f"resolution {resolution}: this model has positions for {self.largest} pixels at most"
+        return None
+
 
 def image_sizes(model: str, revision: str | None = None, family: str = "auto") -> ImageSizes | None:
     """The sizes of a model, from its configurations; None where they are not on this machine.

@@ -45,7 +45,8 @@ class CommonSettings(Settings):
         "and 512 for FLUX.1",
     )
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
-        default="fp32", description="of UNet and text encoder; tf32: float32 that a GPU multiplies faster"
+        default="fp32",
+        description="of denoiser and text encoders; tf32: float32 that a GPU multiplies faster",
     )
     steps: int = Field(default=50, ge=1, le=999, description="sampling steps, and inversion steps")
     steps_offset: int = Field(

@@ -117,6 +117,22 @@ def _scales(combination: Combination) -> list[float]:
     return [scale for scale in scales if scale is not None]
 
 
+def cautions(combinations: Iterable[Combination]) -> list[str]:
+    """Guidance scales that inversions and methods run with, but are not published with: for warnings.
+
+    Each line names its combinations, what their scales mean, and the remedy.
+    """
+    found: dict[str, list[str]] = {}
+    for combination in combinations:
+        guidance = combination.common.guidance
+        source = combination.common.source_guidance
+        scales = guidance, guidance if source is None else source
+        for part in (INVERSIONS.get(combination.inversion), METHODS.get(combination.method)):
+            if part.caution is not None and (caution := part.caution(*scales)) is not None:
+                found.setdefault(caution, []).append(combination.name)
+    return [f"{', '.join(names)}: {caution}" for caution, names in found.items()]
+
+
 def _sizes_of_pictures_that_keep_theirs(common: CommonSettings) -> list[str]:
     """Sizes that a recipe asks for beside a loader that resizes nothing, each with its remedy."""
     if common.image_loader != KEEPS_SIZE:
@@ -151,7 +167,15 @@ def misfits(combination: Combination, family: Family) -> list[str]:
             f"method.negative_prompt=source: {family.title} {_TAKES[policy]}, so that nothing is guided away "
             "from it; set guidance_policy=classifier_free, or leave it at empty"
         )
-    solver = getattr(settings, "solver", "euler")
+    method, inversion = METHODS.get(combination.method), INVERSIONS.get(combination.inversion)
+    if method.reads_inversion and not inversion.keeps_features:
+        keeping = [name for name in INVERSIONS.names() if INVERSIONS.get(name).keeps_features]
+        found.append(
+            f"{combination.method} reads what an inversion computes on its way, and {combination.inversion} "
+            f"keeps nothing of that; use {', '.join(keeping)}"
+        )
+    # A plugin's setting of that name is its own.
+    solver = getattr(settings, "solver", "euler") if INVERSIONS.is_own(combination.inversion) else "euler"
     if solver != "euler" and family.predicts == "epsilon":
         found.append(f"inversion.solver={solver}: {family.title} is stepped by DDIM; leave it at euler")
     return [*found, *_settings_misfits(combination.common, family)]

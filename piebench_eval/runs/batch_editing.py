@@ -23,6 +23,7 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.base import prompts_of_sample
+from piebench_eval.models.location import ImageSizes
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.models.precision import tf32
 from piebench_eval.recipes.plugins import plugin_errors
@@ -133,8 +134,9 @@ def edit_latents(
     )
     height, width = inputs.latents.shape[-2:]
     schedule = plan_schedule(model, common, (height, width))
-    inverted = inversion.invert(model, inputs, schedule, combination.inversion_settings)
     prepared = method.prepare(samples, model, common.steps, combination.method_settings)
+    inputs = replace(inputs, features=prepared.controller.features)
+    inverted = inversion.invert(model, inputs, schedule, combination.inversion_settings)
     first_step = schedule.steps - inverted.steps if common.quirks.count_skipped_steps else 0
     latents = edit(model, inputs, inverted, prepared.controller, schedule, first_step)
     inversion_notes = inverted.notes or [[] for _ in samples]
@@ -215,11 +217,9 @@ def working_resolution(model: DiffusionModel, resolution: int | None) -> int:
         PiebenchError: its latents do not divide as the model needs, or are larger than it can take.
     """
     resolution = resolution or model.native_resolution
-    if resolution % (divisor := _size_divisor(model)):
-        raise PiebenchError(f"resolution {resolution}: must be a multiple of {divisor} with this model")
-    largest = model.largest_resolution
-    if largest is not None and resolution > largest:
-        raise PiebenchError(f"resolution {resolution}: this model has positions for {largest} pixels at most")
+    sizes = ImageSizes(model.native_resolution, _size_divisor(model), model.largest_resolution)
+    if (problem := sizes.problem(resolution)) is not None:
+        raise PiebenchError(problem)
     return resolution
 
 

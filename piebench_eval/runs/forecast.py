@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +26,15 @@ from piebench_eval.runs.jobs import model_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from piebench_eval.data.sample import Sample
     from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.diffusion.rows import StepRows
     from piebench_eval.methods.base import Prompts
+    from piebench_eval.models.attention import AttentionHook
     from piebench_eval.models.families import Family
-    from piebench_eval.recipes.combination import Combination
+    from piebench_eval.recipes.combination import Combination, CommonSettings
     from piebench_eval.recipes.recipe import Recipe
     from piebench_eval.runs.store.folder import Scan
     from piebench_eval.runs.store.records import EditKey
@@ -214,10 +217,12 @@ def _plan_edit(
     with plugin_errors(combination.inversion, combination.method):
         texts = method.prompts(sample, combination.method_settings)
         guidance = plan_guidance(dummy, common)
-        inputs = embed_inputs(dummy, torch.ones(1, 4, 8, 8), [texts], (64, 64), guidance, common.seed)
+        inputs = embed_inputs(dummy, dummy.latents(common), [texts], (64, 64), guidance, common.seed)
+        inputs = replace(inputs, noise_on_device=common.quirks.noise_on_device)
         invert = INVERSIONS.get(combination.inversion).invert
-        inverted = invert(dummy, inputs, schedule, combination.inversion_settings)
         controller = method.prepare([sample], dummy, common.steps, combination.method_settings).controller
+        inputs = replace(inputs, features=controller.features)
+        inverted = invert(dummy, inputs, schedule, combination.inversion_settings)
         first_step = schedule.steps - inverted.steps if common.quirks.count_skipped_steps else 0
         (steps,) = plan_edit(inputs, inverted, controller, first_step)
     return inverted, steps
@@ -246,6 +251,7 @@ class _DummyModel(DiffusionModel):
     zeros_for_empty_prompt: bool
     caches: dict[Any, Cache]
     numbers: dict[str, int]
+    pictures: dict[Any, int]
     tokenizers: list[tuple[Any, int]]
 
     @classmethod
@@ -259,7 +265,7 @@ class _DummyModel(DiffusionModel):
             alphas_cumprod=torch.linspace(0.999, 0.005, 1000).tolist(),
             scheduler={"shift": 3.0},
         )
-        dummy.caches, dummy.numbers, dummy.tokenizers = {}, {}, []
+        dummy.caches, dummy.numbers, dummy.pictures, dummy.tokenizers = {}, {}, {}, []
         return dummy
 
     def stand_in_for(self, combination: Combination) -> None:
@@ -276,6 +282,12 @@ class _DummyModel(DiffusionModel):
         self.tokenizers = [clip, *longer]
         self.cache = self.caches.setdefault(spec, Cache({}))
 
+    def latents(self, common: CommonSettings) -> torch.Tensor:
+        """Of a picture; others where settings make others of it, so that nothing is shared between them."""
+        drawn = (common.seed, common.quirks.noise_on_device) if common.posterior == "sample" else ()
+        key = common.resolution, common.posterior, *drawn
+        return torch.full((1, 4, 8, 8), 1.0 + self.pictures.setdefault(key, len(self.pictures)))
+
     @property
     def denoiser(self) -> Any:
         return _Missing("transformer" if self.family.denoiser == "transformer" else "UNet")
@@ -291,6 +303,11 @@ class _DummyModel(DiffusionModel):
     @property
     def text_tokenizers(self) -> list[tuple[Any, int]]:
         return self.tokenizers
+
+    def attention_through(
+        self, hook: AttentionHook, latent_shape: tuple[int, int]
+    ) -> AbstractContextManager[None]:
+        return nullcontext()
 
     @property
     def uncond_is_empty_prompt(self) -> bool:

@@ -21,7 +21,7 @@ from piebench_eval.models.location import (
     check_model_location,
     image_sizes,
 )
-from piebench_eval.recipes.compatibility import require_compatible
+from piebench_eval.recipes.compatibility import cautions, require_compatible
 from piebench_eval.runs.engines.devices import split_devices
 from piebench_eval.runs.jobs import check_edits, model_specs
 from piebench_eval.runs.machine import MachineOptions
@@ -151,6 +151,8 @@ def plan_run(
     if any(recipe.stored.image_loader(*pair) == "crop" for pair in recipe.pairs):
         _warn_of_cropping(data, samples)
     _warn_of_larger_edits(recipe, data, samples)
+    for caution in cautions(recipe.combination(*pair) for pair in recipe.pairs):
+        _warn_once(caution)
     shard = shard or Shard()
     return RunPlan(recipe, data, out, samples, about, machine, shard, retry_failed, max_failures, made_for)
 
@@ -247,14 +249,8 @@ def check_resolutions(recipe: Recipe) -> None:
                 f"resolution {resolution}: the demo's model edits images of {of_model.native} pixels "
                 "only; leave resolution out, or give --model"
             )
-        if resolution % of_model.multiple:
-            raise PiebenchError(
-                f"resolution {resolution}: must be a multiple of {of_model.multiple} with this model"
-            )
-        if of_model.largest is not None and resolution > of_model.largest:
-            raise PiebenchError(
-                f"resolution {resolution}: this model has positions for {of_model.largest} pixels at most"
-            )
+        if (problem := of_model.problem(resolution)) is not None:
+            raise PiebenchError(problem)
 
 
 def _sizes(recipe: Recipe) -> dict[str, ImageSizes | None]:

@@ -113,6 +113,43 @@ def test_flowedits_source_is_computed_once_for_all_target_prompts(instaflow, sam
     close(of_other, flowedit(*velocities(instaflow, other), batch.latents, edits, 0, draws))
 
 
+def test_several_draws_cost_no_unconditional_row_of_a_source_that_is_read(instaflow, samples, batch):
+    found = [
+        edited(
+            instaflow,
+            samples,
+            batch,
+            "flowedit",
+            "p2p",
+            {"n_avg": 2},
+            local_blend=False,
+            self_replace_steps=0,
+            cross_replace_steps=share,
+        )
+        for share in (1.0, 0.0)
+    ]
+    assert not torch.equal(*found)
+    edits, draws = 3, 2
+    assert instaflow.evaluations.forward[0] == edits * draws * (2 + 3) + edits * draws * (2 + 2)
+
+
+@pytest.mark.parametrize(
+    ("inversion", "settings"),
+    [("flowedit", {}), ("flow_align", {}), ("dnaedit", {}), ("direct", {"scale": 0.5})],
+)
+def test_the_source_is_shared_by_the_targets_scales(instaflow, batch, inversion, settings):
+    entry = INVERSIONS.get(inversion)
+    instaflow.cache = Cache({})
+    try:
+        for guidance in (GUIDANCE, Guidance(5.0, GUIDANCE.source)):
+            inputs = dataclasses.replace(batch, guidance=guidance)
+            instaflow.evaluations = EvaluationCounter()
+            entry.invert(instaflow, inputs, SCHEDULE, entry.settings(**settings))
+    finally:
+        instaflow.cache = None
+    assert instaflow.evaluations.reused[0] == instaflow.evaluations.forward[0] > 0
+
+
 def test_with_equal_prompts_and_scales_flowedit_returns_the_picture(instaflow, samples, batch):
     same = dataclasses.replace(batch, target_embeds=batch.source_embeds, guidance=Guidance(2.0))
     close(edited(instaflow, samples, same, "flowedit"), batch.latents)
@@ -189,6 +226,53 @@ def test_dnaedit(instaflow, samples, batch, skip, mvg):
     close(found, dnaedit(*velocities(instaflow, batch), batch.latents, skip, mvg), atol=1e-4)
 
 
+def moved_reference(v_source, v_target, draws, mvg):
+    """DNAEdit's guidance where the model is evaluated at several draws, whose mean is followed.
+
+    The source is the picture, noised to each level by the first draw.
+    """
+    z0 = draws[0][0]
+    x, reference = draws[-1][0], z0
+    for level in range(STEPS, 0, -1):
+        b, a = SIGMAS[level], SIGMAS[level - 1]
+        added = [at - draws[level][0] for at in draws[level]]
+        targets = torch.stack([v_target(x + more, b) for more in added]).mean(0)
+        sources = torch.stack([v_source(at, b) for at in draws[level]]).mean(0)
+        reference = reference + (a - b) * (targets - sources)
+        followed = mvg * targets + (1 - mvg) * (x - reference) / b
+        x = x + (a - b) * (followed - sources) + draws[level - 1][0] - draws[level][0]
+    return x
+
+
+def test_dnaedits_reference_moves_by_the_mean_of_several_draws(instaflow, samples, batch):
+    draw, image = Draws(batch.latents), batch.latents
+    draws = [
+        [(1 - sigma) * image + sigma * draw() for _ in range(2)] if sigma else [image, image]
+        for sigma in reversed(SIGMAS)
+    ][::-1]
+    found = edited(instaflow, samples, batch, "flowedit", "dnaedit", {"n_max": STEPS, "n_avg": 2}, mvg=0.6)
+    close(found, moved_reference(*velocities(instaflow, batch), draws, 0.6), atol=1e-4)
+
+
+def test_dnaedits_reference_moves_once_in_a_step_of_two_evaluations(instaflow, samples, batch):
+    inverted = INVERSIONS.get("rf_solver").invert(
+        instaflow, batch, SCHEDULE, INVERSIONS.get("rf_solver").settings()
+    )
+    _, v_target = velocities(instaflow, batch)
+    x, reference, mvg = inverted.trajectory[-1], batch.latents, 0.6
+    for level in range(STEPS, 0, -1):
+        b, a = SIGMAS[level], SIGMAS[level - 1]
+        at, sigma = x, b
+        for share in (0.5, 1):
+            v = v_target(at, sigma)
+            source = inverted.trajectory[level - 1] - inverted.trajectory[level]
+            moved = reference + (a - b) * v - source
+            followed = mvg * v + (1 - mvg) * (at - moved) / sigma
+            at, sigma = x + share * (a - b) * followed, (a + b) / 2
+        x, reference = at, moved
+    close(edited(instaflow, samples, batch, "rf_solver", "dnaedit", mvg=mvg), x, atol=1e-4)
+
+
 def test_dnaedit_takes_its_source_back_exactly(instaflow, samples, batch):
     same = dataclasses.replace(batch, target_embeds=batch.source_embeds, guidance=Guidance(2.0))
     close(edited(instaflow, samples, same, "dnaedit"), batch.latents, atol=1e-4)
@@ -247,8 +331,26 @@ def test_the_pull_decays(instaflow, samples, batch):
     assert near < far
 
 
-def test_the_whole_pull_to_the_end_is_the_picture(instaflow, samples, batch):
-    found = edited(instaflow, samples, batch, "rf_inversion", "rf_inversion", eta=1.0, stop=1.0)
+def test_the_pull_decays_over_the_steps_that_are_counted(instaflow, samples, batch):
+    """Of four steps, of which the first two are skipped, all four count if skipped ones do."""
+    entry, method = INVERSIONS.get("rf_inversion"), METHODS.get("rf_inversion")
+    inverted = entry.invert(instaflow, batch, SCHEDULE, entry.settings(strength=0.5))
+    settings = method.settings(stop=1.0, decay_power=0.5)
+    controller = method.prepare(samples[:2], instaflow, STEPS, settings).controller
+    found = edit(instaflow, batch, inverted, controller, SCHEDULE, first_step=2)
+    _, v = velocities(instaflow, batch)
+    x = inverted.trajectory[-1]
+    for step, level in ((2, 2), (3, 1)):
+        eta, sigma, velocity_ = 0.9 * (1 - step / 4) ** 0.5, SIGMAS[level], v(x, SIGMAS[level])
+        velocity_ = velocity_ + eta * ((x - batch.latents) / sigma - velocity_)
+        x = x + (SIGMAS[level - 1] - sigma) * velocity_
+    close(found, x, atol=1e-4)
+
+
+@pytest.mark.parametrize("inversion", ["rf_inversion", "rf_solver", "fireflow"])
+def test_the_whole_pull_to_the_end_is_the_picture(instaflow, samples, batch, inversion):
+    """By solvers too that evaluate the model between two levels."""
+    found = edited(instaflow, samples, batch, inversion, "rf_inversion", eta=1.0, stop=1.0)
     close(found, batch.latents, atol=1e-4)
 
 

@@ -209,6 +209,7 @@ def test_flux_layers_are_described_as_they_run():
     ]
     for index, layer in enumerate(layers.values()):
         assert (layer.kind, layer.index, layer.downsampling, layer.grid) == ("joint", index, 2, GRID)
+        assert layer.single == (None, 0, 1)[index]
         sequence = list(range(TEXT + count))
         assert sequence[layer.text] == sequence[:TEXT] and sequence[layer.image] == sequence[TEXT:]
     inputs = {

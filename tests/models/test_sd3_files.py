@@ -1,6 +1,7 @@
 """What the files of a Stable Diffusion 3 model say before any weight is read, and how they load."""
 
 import json
+import logging
 import shutil
 
 import pytest
@@ -47,6 +48,22 @@ def test_it_passes_and_loads(tiny_sd3):
         "text_encoder_3": "T5EncoderModel",
     }
     assert model.scheduler["shift"] == 3.0 and not model.alphas_cumprod
+
+
+def test_weights_that_were_not_downloaded_are_no_pickles(model):
+    (model / "text_encoder_3" / "model.safetensors").unlink()
+    with pytest.raises(PiebenchError) as caught:
+        check_model_location(str(model))
+    wanted = "text_encoder_3/ holds no weights; copy them from where the model comes from"
+    assert str(caught.value) == f"--model {model}: {wanted}"
+
+
+def test_it_loads_without_a_word(tiny_sd3, caplog):
+    library = logging.getLogger("diffusers")
+    library.addHandler(caplog.handler)
+    load_model(str(tiny_sd3))
+    library.removeHandler(caplog.handler)
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(

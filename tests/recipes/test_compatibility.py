@@ -5,16 +5,22 @@ from dataclasses import replace
 import pytest
 
 import piebench_eval as pb
-from piebench_eval.errors import PiebenchError
+from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models.families import FAMILIES
-from piebench_eval.recipes.compatibility import inversion_misfit, method_misfit, require_compatible
+from piebench_eval.recipes.compatibility import (
+    cautions,
+    inversion_misfit,
+    method_misfit,
+    require_compatible,
+)
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.jobs import model_specs
 from piebench_eval.runs.machine import MachineOptions, WorkerSpec
 from piebench_eval.runs.model_runner import ModelRunner
 from piebench_eval.runs.plan import Selection, plan_run
+from piebench_eval.settings import Settings
 from tests.support.commands import piebench
 
 HUB_ID = "nobody/known"
@@ -64,8 +70,10 @@ def test_what_needs_unconditional_rows_goes_where_they_are(family, name):
         )
 
 
-OF_TRANSFORMERS = replace(FAMILIES["sd1"], title="A transformer", attention=("joint",))
-ON_JOINT_ATTENTION = {"p2p", "proximal", "masactrl", "value_sharing", "plain"}
+OF_TRANSFORMERS = replace(
+    FAMILIES["sd1"], title="A transformer", attention=("joint",), predicts="velocity", schedule="uniform"
+)
+ON_JOINT_ATTENTION = {"p2p", "proximal", "masactrl", "value_sharing", "feature_sharing", "plain"}
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS.names() if METHODS.get(name).attention])
@@ -238,3 +246,65 @@ def test_stable_diffusion_3_has_timesteps_of_its_own(tiny_sd3):
     assert "Stable Diffusion 3 has timesteps of its own" in line and line.endswith("leave it out")
     (line,) = refused(recipe_of(tiny_sd3, ["direct"], ["pnp"]))
     assert line.startswith("direct+pnp: pnp controls ") and "Stable Diffusion 3 has joint-attention" in line
+
+
+def test_a_plugins_solver_is_its_own_setting(monkeypatch, tiny_model):
+    class PluginSettings(Settings):
+        solver: str = "dpm"
+
+    plugin = replace(INVERSIONS.get("ddim"), settings=PluginSettings)
+    monkeypatch.setattr(INVERSIONS, "_plugins", {"of_plugin": (plugin, "plugin")})
+    require_compatible([recipe_of(tiny_model, ["of_plugin"], ["plain"]).combination("of_plugin", "plain")])
+    with_solver = build_recipe(
+        {"model": str(tiny_model), "inversions": ["direct"], "methods": ["plain"]},
+        {"inversion.solver": "midpoint"},
+        "test",
+    )
+    assert "inversion.solver=midpoint" in refused(with_solver)[0]
+
+
+def cautioned(inversion, method, **fields):
+    recipe = recipe_of(HUB_ID, [inversion], [method], **fields)
+    return cautions([recipe.combination(*pair) for pair in recipe.pairs])
+
+
+@pytest.mark.parametrize(
+    ("inversion", "method", "scales", "remedy"),
+    [
+        ("flowedit", "plain", {}, "--set source_guidance=3.5 --guidance 13.5, or --config flowedit-sd3"),
+        ("flowedit", "p2p", {"guidance": 3, "source_guidance": 3}, "or --config flowedit-sd3"),
+        ("flow_align", "plain", {"guidance": 13.5}, "--set source_guidance=1, or --config flowalign-sd3"),
+        ("dnaedit", "dnaedit", {"source_guidance": 2}, "--set source_guidance=1, or --config dnaedit-sd3"),
+        ("uni_inv", "uni_edit", {}, "--guidance 1, or --config uniedit-sd3"),
+    ],
+)
+def test_scales_that_an_editor_is_not_published_with_are_cautioned(inversion, method, scales, remedy):
+    (caution,) = cautioned(inversion, method, **scales)
+    assert caution.startswith(f"{inversion}+{method}: ") and caution.endswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("inversion", "method", "scales"),
+    [
+        ("flowedit", "plain", {"guidance": 13.5, "source_guidance": 3.5}),
+        ("flow_align", "plain", {"guidance": 13.5, "source_guidance": 1}),
+        ("dnaedit", "dnaedit", {"guidance": 3.5, "source_guidance": 1}),
+        ("uni_inv", "uni_edit", {"guidance": 1}),
+        ("direct", "p2p", {}),
+    ],
+)
+def test_published_scales_are_not(inversion, method, scales):
+    assert cautioned(inversion, method, **scales) == []
+
+
+def test_a_caution_is_told_once_for_all_its_combinations():
+    recipe = recipe_of(HUB_ID, ["flowedit", "euler"], ["plain", "uni_edit"])
+    of_flowedit, of_uni_edit = cautions([recipe.combination(*pair) for pair in recipe.pairs])
+    assert of_flowedit.startswith("flowedit+plain, flowedit+uni_edit: ")
+    assert of_uni_edit.startswith("flowedit+uni_edit, euler+uni_edit: ")
+
+
+def test_a_run_is_planned_with_the_caution_as_a_warning(photo_bench, tiny_sd3, tmp_path):
+    recipe = recipe_of(tiny_sd3, ["flowedit"], ["plain"], guidance=6.25, output_resolution=16)
+    with pytest.warns(PiebenchWarning, match=r"flowedit\+plain: flowedit has the guidance scale 6\.25"):
+        plan_run(recipe, photo_bench, tmp_path / "run", Selection(limit=1))

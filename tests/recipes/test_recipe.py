@@ -9,6 +9,7 @@ from piebench_eval.recipes.builtin import recipe_file
 from piebench_eval.recipes.combination import CommonSettings, with_former_defaults
 from piebench_eval.recipes.overrides import parse_override
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
+from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.recipes.subset import select_combinations
 from tests.support.recipes import shipped
 
@@ -36,6 +37,25 @@ def test_overrides_reach_every_inversion_or_one():
     assert {s.guidance for s in build({"inversion.guidance": 2}).inversions.values()} == {2}
     one = build({"inversion.direct.guidance": 2})
     assert (one.inversions["ddim"].guidance, one.inversions["direct"].guidance) == (1, 2)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_settings_that_need_each_other_come_in_any_order(order):
+    guided = {"method.mask_guided": True, "method.source_prompt": "sample"}
+    methods = build(dict([*guided.items()][::order]), methods=["masactrl"]).methods
+    assert methods["masactrl"].mask_guided
+    moved = {"method.start": 0.5, "method.stop": 0.75}
+    methods = build(dict([*moved.items()][::order]), methods=["rf_inversion"]).methods
+    assert (methods["rf_inversion"].start, methods["rf_inversion"].stop) == (0.5, 0.75)
+
+
+def test_null_empties_a_field(tmp_path):
+    file = tmp_path / "recipe.yaml"
+    fields = {**FIELDS, "inversions": {"flowedit": {"n_max": 33}}, "source_guidance": 3.5}
+    file.write_text(yaml.safe_dump(fields), encoding="utf-8")
+    overrides = dict(parse_override(text) for text in ("inversion.n_max=null", "source_guidance="))
+    recipe, _ = RunConfig(file, "demo", overrides).build()
+    assert recipe.inversions["flowedit"].n_max is None and recipe.source_guidance is None
 
 
 def test_the_recipes_own_path_works_too():
@@ -266,6 +286,57 @@ def test_one_name_may_stand_for_a_list_beside_combinations():
     fields = {**FIELDS, "inversions": "ddim", "methods": "p2p", "combinations": {"ddim+p2p": None}}
     recipe = build_recipe(select_combinations(fields, None, None, "x"), {}, "x")
     assert recipe.pairs == [("ddim", "p2p")]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"n_max": 30}, "--set n_max: no such field; is inversion.n_max meant?"),
+        ({"source_guidanse": 3.5}, "--set source_guidanse: no such field; is source_guidance"),
+        (
+            {"inversion.source_guidance": 3.5},
+            "--set inversion.source_guidance: no inversion of this recipe (flowedit) has that setting; is "
+            "source_guidance meant?",
+        ),
+        (
+            {"inversion.nmax": 30},
+            "--set inversion.nmax: no inversion of this recipe (flowedit) has that setting; there are: "
+            "n_avg, n_max, n_min",
+        ),
+    ],
+)
+def test_a_setting_in_the_wrong_section_is_told_its_own(overrides, message):
+    with pytest.raises(PiebenchError) as refused:
+        build(overrides, inversions=["flowedit"])
+    assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"inversions": {"flowedit": {"n_max": 10, "n_min": 11}}},
+            "inversion.flowedit: n_min=11: is more than n_max=10; make it smaller",
+        ),
+        ({"steps": 4, "timesteps": [9, 1]}, "test: timesteps: are 2, but steps is 4; make them equal"),
+        (
+            {"combinations": {"ddim+p2p": {"timesteps": [1, 9]}}},
+            "combinations.ddim+p2p: timesteps: must descend, the noisiest first",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other_are_told_in_our_words_alone(fields, message):
+    with pytest.raises(PiebenchError) as refused:
+        build(**fields)
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("FlowEdit", "flowedit"), ("flow_edit", "flowedit"), ("fire-flow", "fireflow")]
+)
+def test_an_inversion_that_is_nearly_called_so_is_named(name, meant):
+    with pytest.raises(PiebenchError, match=rf"no inversion is called '{name}'; is {meant}\b.* meant\?"):
+        build(inversions=[name])
 
 
 def test_a_listed_combination_of_an_unknown_inversion_is_not_left_out_silently():

@@ -42,6 +42,7 @@ SWITCHED_OFF = {
     "plain": {},
     "value_sharing": {"value_steps": 0},
     "infedit": {"cross_replace_steps": 0, "self_replace_steps": 0, "local_blend": False},
+    "feature_sharing": {"inject": 0},
     "dnaedit": {"mvg": 1},
     "rf_inversion": {"eta": 0},
     # "uni_edit" always bends the guidance: tests/methods/test_uni_edit.py
@@ -62,6 +63,7 @@ EVERY_METHOD = METHODS.names()
 WITHOUT_OPTIMISER = [name for name in INVERSIONS.names() if name != "null_text"]
 LAYERS_OF_SMALL_MODELS = {"masactrl": {"start_layer": 5}}
 """The small UNets are half as deep as those whose layers the methods name."""
+LAYERS_OF_SMALL_TRANSFORMERS = {"feature_sharing": {"first_layer": 0}}
 
 
 def common_settings(guidance=7.5):
@@ -73,12 +75,14 @@ def run(model, samples, inversion, method, guidance=7.5, inversion_settings=None
     common = common_settings(guidance)
     schedule = plan_schedule(model, common)
     entry, of_method = INVERSIONS.get(inversion), METHODS.get(method)
-    of_layers = LAYERS_OF_SMALL_MODELS.get(method, {}) if "cross" in model.family.attention else {}
+    of_unets = "cross" in model.family.attention
+    of_layers = (LAYERS_OF_SMALL_MODELS if of_unets else LAYERS_OF_SMALL_TRANSFORMERS).get(method, {})
     chosen = of_method.settings(**{**of_layers, **settings})
     texts = [of_method.prompts(sample, chosen) for sample in samples]
     inputs = encode_inputs(model, samples, SIDE, texts, guidance=plan_guidance(model, common))
-    inverted = entry.invert(model, inputs, schedule, entry.settings(**inversion_settings or {}))
     controller = of_method.prepare(samples, model, schedule.steps, chosen).controller
+    inputs = dataclasses.replace(inputs, features=controller.features)
+    inverted = entry.invert(model, inputs, schedule, entry.settings(**inversion_settings or {}))
     sources = []
     on_step_end = controller.on_step_end
 

@@ -168,6 +168,27 @@ def test_a_solver_of_two_stages_is_counted_twice(tiny_instaflow, model_of, sampl
     assert counts["halves", "plain"][0] == 2 + 2 * 2 * 2
 
 
+@pytest.mark.parametrize(
+    "own",
+    [{"posterior": "sample"}, {"resolution": 64}, {"quirks": {"noise_on_device": True}}, {"guidance": 3.0}],
+)
+def test_other_pictures_and_other_noise_are_not_shared(tiny_instaflow, model_of, samples, own):
+    """But sources at other scales of the target are."""
+    fields = {
+        "model": str(tiny_instaflow),
+        "inversions": ["flowedit"],
+        "methods": ["plain", "value_sharing"],
+        "combinations": {"flowedit+plain": {}, "flowedit+value_sharing": own},
+        "steps": 2,
+        "resolution": 128,
+        "source_guidance": 1.5,
+    }
+    recipe = build_recipe(fields, {}, "test")
+    counts = taken(model_of("instaflow"), recipe, samples[0])
+    assert counts == foretold(recipe, samples[0])
+    assert bool(counts["flowedit", "value_sharing"][-1]) == ("guidance" in own)
+
+
 def test_an_optimisation_counts_as_if_it_never_stopped_early(tiny_model, samples):
     fields = {"model": str(tiny_model), "inversions": ["null_text"], "methods": ["p2p"], "steps": 4}
     recipe = build_recipe(fields, {"inversion.inner_steps": 3}, "test")

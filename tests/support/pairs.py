@@ -29,6 +29,9 @@ EVERY_PAIR = [marked(inversion, method) for inversion in INVERSIONS.names() for 
 def goes_with(family, inversion=None, method=None):
     """Whether an inversion or a method goes with a family, as its models take guidance."""
     of_family = FAMILIES[family], FAMILIES[family].guidance
+    reads = inversion and method and METHODS.get(method).reads_inversion
+    if reads and not INVERSIONS.get(inversion).keeps_features:
+        return False
     return (inversion is None or inversion_misfit(inversion, *of_family) is None) and (
         method is None or method_misfit(method, *of_family) is None
     )
