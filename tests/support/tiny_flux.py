@@ -80,10 +80,15 @@ def new_clip(vocabulary: int) -> CLIPTextModel:
 
 @torch.no_grad()
 def tame(transformer: FluxTransformer2DModel) -> FluxTransformer2DModel:
-    """Keep a random transformer from being chaotic: weak residual branches, and velocities below latents."""
+    """Keep a random transformer from being chaotic: weak residual branches, and velocities below latents.
+
+    What a single block attends to counts as much as what it computes place by place.
+    """
     for name, parameter in transformer.named_parameters():
         if re.search(r"(to_out\.0|to_add_out|net\.2|proj_out)\.weight", name):
             parameter.mul_(0.5)
+            if name.startswith("single"):
+                parameter[:, : transformer.inner_dim].mul_(24)
         elif "text_embedder.linear_2" in name:  # else pooled embeddings say all
             parameter.mul_(0.3)
     return transformer
