@@ -45,7 +45,7 @@ class CommonSettings(Settings):
     )
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
         default="fp32",
-        description="of UNet or transformer and text encoders; tf32: float32 that a GPU multiplies faster",
+        description="of denoiser and text encoders; tf32: float32 that a GPU multiplies faster",
     )
     steps: int = Field(default=50, ge=1, le=999, description="sampling steps, and inversion steps")
     steps_offset: int = Field(
