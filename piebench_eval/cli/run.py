@@ -77,8 +77,7 @@ def run(
     precision: Annotated[
         str | None,
         typer.Option(
-            help="fp32 (default), tf32, bf16 or fp16, of denoiser and text encoders.",
-            rich_help_panel=_RECIPE,
+            help="fp32 (default), tf32, bf16 or fp16, of denoiser and text encoders.", rich_help_panel=_RECIPE
         ),
     ] = None,
     image_format: Annotated[
