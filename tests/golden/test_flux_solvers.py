@@ -92,14 +92,14 @@ class Case:
 
 RECONSTRUCTED = of_cases(
     [
-        ("euler_recon", "case2", False),
-        ("rfsolver_recon", "case2", False),
-        ("midpoint_recon", "case1", False),
+        ("euler_recon", "case2", True),
+        ("rfsolver_recon", "case2", True),
+        ("midpoint_recon", "case1", True),
         ("fireflow_recon", "case2", False),
         ("uniinv_recon", "case2", False),
         ("euler_recon", "case1", True),
         ("euler_recon", "case3", True),
-        ("rfsolver_recon", "case1", True),
+        ("rfsolver_recon", "case1", False),
         ("rfsolver_recon", "case3", True),
         ("fireflow_recon", "case1", True),
         ("fireflow_recon", "case3", True),
@@ -185,7 +185,7 @@ class MasksKept(UniEditController):
     ("run", "name"),
     of_cases(
         [
-            ("unidiff_flux_recon", "case2", False),
+            ("unidiff_flux_recon", "case2", True),
             ("unidiff_flux_recon_zeroinit", "case1", False),
             ("unidiff_flux_recon", "case1", True),
             ("unidiff_flux_recon", "case3", True),

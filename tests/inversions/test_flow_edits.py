@@ -15,6 +15,7 @@ from piebench_eval.inversions.offsets import drawn_noise
 from piebench_eval.methods import METHODS
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.nfe import EvaluationCounter
+from piebench_eval.models.packing import packed
 from piebench_eval.runs.batch_editing import encode_inputs
 
 SIGMAS = (0.0, 0.05, 0.4, 0.7, 1.0)
@@ -363,6 +364,17 @@ def test_the_whole_control_ends_at_the_noise(instaflow, batch):
 def test_the_pull_stops_after_it_starts():
     with pytest.raises(ValueError, match="is before start"):
         METHODS.get("rf_inversion").settings(start=0.5, stop=0.2)
+
+
+def test_noise_of_packed_latents_is_drawn_in_their_order(batch):
+    """The same numbers in other places, drawn as diffusers' pipelines for FLUX.1 draw them."""
+    found = drawn_noise(dataclasses.replace(batch, packing=2), 2)
+    channels, height, width = batch.latents.shape[1:]
+    generator = torch.Generator().manual_seed(batch.seed)
+    for noise in found:
+        tokens = torch.randn(1, height * width // 4, 4 * channels, generator=generator)
+        assert torch.equal(packed(noise[:1], 2), tokens) and torch.equal(noise[0], noise[-1])
+    assert not torch.equal(found, drawn_noise(batch, 2))
 
 
 def test_noise_may_be_drawn_on_the_devices_generator(instaflow, batch):

@@ -14,6 +14,7 @@ from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.uni_edit import UniEditController, UniEditSettings, edit_mask
 from piebench_eval.models.nfe import EvaluationCounter
+from piebench_eval.models.packing import packed
 from piebench_eval.runs.batch_editing import encode_inputs
 
 STEPS = 2
@@ -37,6 +38,20 @@ def test_the_velocity_is_the_published_one(kind, seed, omega):
         controller = UniEditController(2, UniEditSettings(omega=omega, mask=kind))
         found = source + controller.modify_target_guidance(difference)
         torch.testing.assert_close(found[sample], expected, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["absolute", "signed"])
+def test_the_mask_of_packed_latents_has_a_value_per_patch(kind):
+    difference = drawn(0, (2, 4, 4, 6))
+    mask = edit_mask(difference, kind, packing=2)
+    assert mask.shape == (2, 1, 4, 6)
+    tokens = packed(difference, 2)
+    values = (tokens.abs() if kind == "absolute" else tokens).mean(dim=-1)
+    low, high = (extreme(dim=1, keepdim=True) for extreme in (values.amin, values.amax))
+    expected = (values - low) / (high - low)
+    for place in ((0, 0), (0, 1), (1, 0), (1, 1)):  # the same in all of a patch
+        found = mask[:, 0, place[0] :: 2, place[1] :: 2].flatten(1)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["absolute", "signed"])

@@ -54,7 +54,8 @@ def schnell(tmp_path_factory):
 
 
 @pytest.fixture
-def model(tiny_flux, tmp_path):
+def folder(tiny_flux, tmp_path):
+    """A copy of its files, to be changed."""
     return shutil.copytree(tiny_flux, tmp_path / "model")
 
 
@@ -185,7 +186,7 @@ def test_half_precision_is_inside_a_call_alone(tiny_flux, flux, noise, precision
     assert 0 < (velocity - expected).abs().max() < 0.1 * expected.abs().max()
 
 
-def test_it_passes_and_loads_and_is_known(model, tiny_flux):
+def test_it_passes_and_loads_and_is_known(folder, tiny_flux):
     check_model_location(str(tiny_flux))
     loaded = load_model(str(tiny_flux))
     assert loaded.family is find_family(str(tiny_flux)) and loaded.family.name == "flux"
@@ -194,10 +195,10 @@ def test_it_passes_and_loads_and_is_known(model, tiny_flux):
         "text_encoder_2": "T5EncoderModel",
     }
     for pipeline in ("FluxImg2ImgPipeline", "FluxInpaintPipeline"):
-        change(model / "model_index.json", _class_name=pipeline)
-        assert known_family(str(model)).name == "flux"
-    (model / "model_index.json").unlink()
-    assert known_family(str(model)).name == "flux"
+        change(folder / "model_index.json", _class_name=pipeline)
+        assert known_family(str(folder)).name == "flux"
+    (folder / "model_index.json").unlink()
+    assert known_family(str(folder)).name == "flux"
     assert known_family("black-forest-labs/FLUX.1-dev").name == "flux"
 
 
@@ -228,17 +229,17 @@ def test_the_schedule_depends_on_the_size(flux):
         ("scheduler/scheduler_config.json", {"use_dynamic_shifting": False, "shift": None}, "has no shift"),
     ],
 )
-def test_other_models_are_refused(model, file, values, said):
-    change(model / file, **values)
-    assert said in refused(model)
+def test_other_models_are_refused(folder, file, values, said):
+    change(folder / file, **values)
+    assert said in refused(folder)
 
 
-def test_it_cannot_do_without_t5(model):
-    content = json.loads((model / "model_index.json").read_text())
-    (model / "model_index.json").write_text(json.dumps({**content, "text_encoder_2": [None, None]}))
-    check_model_location(str(model))  # an index that names no T5 beside its files is not believed
-    shutil.rmtree(model / "text_encoder_2")
-    assert "text_encoder_2/config.json missing" in refused(model) and "[null, null]" not in refused(model)
+def test_it_cannot_do_without_t5(folder):
+    content = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**content, "text_encoder_2": [None, None]}))
+    check_model_location(str(folder))  # an index that names no T5 beside its files is not believed
+    shutil.rmtree(folder / "text_encoder_2")
+    assert "text_encoder_2/config.json missing" in refused(folder) and "[null, null]" not in refused(folder)
 
 
 @pytest.mark.parametrize(
@@ -249,12 +250,12 @@ def test_it_cannot_do_without_t5(model):
         ("text_encoder_2", "shared.weight", "d_model"),
     ],
 )
-def test_weights_of_another_shape_than_the_config_says(model, part, name, field):
-    tensors = load_file(weights(model, part))
+def test_weights_of_another_shape_than_the_config_says(folder, part, name, field):
+    tensors = load_file(weights(folder, part))
     (key,) = [key for key in tensors if key.endswith(name)]
     tensors[key] = torch.cat([tensors[key]] * 2, dim=1)
-    save_file(tensors, weights(model, part))
-    assert field in refused(model) and f"{part}/" in refused(model)
+    save_file(tensors, weights(folder, part))
+    assert field in refused(folder) and f"{part}/" in refused(folder)
 
 
 def recipe_of(model, inversions=("euler",), **fields):
