@@ -282,7 +282,7 @@ def _check_complete(folder: Path, model: str, family: Family) -> None:
             f"model_index.json names {family.t5}, but {', '.join(missing)} missing; copy them from where the "
             f"model comes from, or set {family.t5} in model_index.json to [null, null] to go without T5"
         )
-    elif (folder / denoiser).is_dir():
+    elif (folder / denoiser).is_dir() or denoiser != "unet":  # the script converts UNets alone
         why = (
             f"not a complete diffusers directory, {', '.join(missing)} missing; copy them from where the "
             "model comes from"

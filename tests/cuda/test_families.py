@@ -32,6 +32,8 @@ CASES = [
     ("sd3", "dnaedit", "dnaedit", {"source_guidance": 1.0}),
     ("sd3", "uni_inv", "uni_edit", {"guidance": 1.0}),
     ("sd3", "direct", "p2p", {}),
+    ("flux", "flowedit", "plain", {"guidance": 5.5, "source_guidance": 1.5}),
+    ("flux", "rf_inversion", "rf_inversion", {"guidance": 3.5}),
     ("sd3", "direct", "value_sharing", {}),
     ("lcm", "direct", "p2p", {}),
     (
@@ -44,12 +46,13 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def folders(tiny_sdxl, tiny_instaflow, tiny_lcm, tiny_sd3):
+def folders(tiny_sdxl, tiny_instaflow, tiny_lcm, tiny_sd3, tiny_flux):
     return {
         "sdxl": str(tiny_sdxl),
         "instaflow": str(tiny_instaflow),
         "lcm": str(tiny_lcm),
         "sd3": str(tiny_sd3),
+        "flux": str(tiny_flux),
     }
 
 

@@ -120,8 +120,10 @@ def test_weights_of_another_name_are_named(model):
 
 def test_a_model_of_another_kind_is_called_by_its_name(model):
     shutil.rmtree(model / "unet")
+    (model / "model_index.json").write_text(json.dumps({"_class_name": "Flux2Pipeline"}))
+    assert "Flux2Pipeline" in refused(model) and "convert" not in refused(model)
     (model / "model_index.json").write_text(json.dumps({"_class_name": "FluxPipeline"}))
-    assert "FluxPipeline" in refused(model) and "convert" not in refused(model)
+    assert "transformer/config.json" in refused(model) and "convert" not in refused(model)
 
 
 def test_what_the_hubs_cache_has_is_checked(model, tmp_path, monkeypatch):
