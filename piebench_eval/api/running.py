@@ -96,7 +96,7 @@ def run(
     run_config = RunConfig(
         Path(config) if config is not None else None,
         None if data is None else str(data),
-        {"model": model, **(settings or {})},
+        {**({} if model is None else {"model": model}), **(settings or {})},
         names(inversion),
         names(method),
         [Path(file) for file in plugins],

@@ -59,7 +59,8 @@ def run(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="Recipe in YAML, or paper or table1 for those of the package; the flags here override it.",
+            help="Recipe in YAML, or the name of one of the package: paper, flowedit-sd3, ... (all of them: "
+            "piebench methods --recipe); the flags here override it.",
             rich_help_panel=_RECIPE,
         ),
     ] = None,

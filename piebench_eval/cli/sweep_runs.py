@@ -51,7 +51,7 @@ def run_sweep(
     def build(settings: dict[str, Any]) -> Recipe:
         return run_config.build(settings, plugins_of_run(folder / folder_name(settings)))[0]
 
-    sweep, recipes = plan_sweep(axes, run_config.fixed, build)
+    sweep, recipes = plan_sweep(axes, run_config.settings, build)
     check_sweep_folder(sweep, folder)
     _, benchmark = run_config.build(sweep.runs[0].settings)
     benchmark = benchmark or embedded_benchmark(folder / BENCHMARK_FOLDER)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from piebench_eval.diffusion.features import FeatureMemory
-    from piebench_eval.diffusion.loop import InversionResult
+    from piebench_eval.diffusion.inversion_result import InversionResult
     from piebench_eval.diffusion.rows import RowBatch
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.models.attention import AttentionLayer

@@ -18,11 +18,14 @@ class Guidance:
         source: scale of the source branch; the target's if None.
         policy: ``classifier_free``: a scale other than 1 needs an unconditional row. ``embedded``: the scale
             is an input of the model, row by row, and there are no unconditional rows.
+        embedded: the scale that the model takes as an input for the target's rows under ``classifier_free``,
+            where it takes one; 1 for the source's. Nothing is put in if None.
     """
 
     target: float = 7.5
     source: float | None = None
     policy: Literal["classifier_free", "embedded"] = "classifier_free"
+    embedded: float | None = None
 
     @property
     def of_source(self) -> float:

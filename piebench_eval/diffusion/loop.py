@@ -16,14 +16,14 @@ With the quirk ``count_skipped_steps`` the first step is the number of steps tha
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from piebench_eval.diffusion.controller import AttentionController, controlled
 from piebench_eval.diffusion.guidance import Guidance, guide
+from piebench_eval.diffusion.inversion_result import InversionResult  # noqa: TC001 (plugins import it from here)
 from piebench_eval.diffusion.rows import Branch, GuidedBranches, Row, RowBatch, StepRows, plan_rows
-from piebench_eval.diffusion.solvers import DETERMINISTIC, Solver
 from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.tensors import device_index, take
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.diffusion.solvers import Solver
     from piebench_eval.models.base import DiffusionModel
 
 _HALVES = {branch: tuple(row for row in Row if row.branch is branch) for branch in Branch}
@@ -59,6 +60,7 @@ class EditInputs:
         draws_before: how often noise of the shape of the latents has been drawn by this seed already, for the
             posterior: inversions draw on from there.
         noise_on_device: noise is drawn by the generator of the latents' device, not by the CPU's.
+        packing: noise is drawn in the order of latents that are packed so, see ``Family.packing``.
         features: what an editing method keeps of the inversion's attention; nothing if None.
     """
 
@@ -74,6 +76,7 @@ class EditInputs:
     seed: int = 1234
     draws_before: int = 0
     noise_on_device: bool = False
+    packing: int = 1
     features: FeatureMemory | None = None
 
     @property
@@ -81,59 +84,6 @@ class EditInputs:
         """What drawn noise depends on, for cache keys."""
         further = {"draws_before": self.draws_before, "noise_on_device": self.noise_on_device}
         return {"seed": self.seed, **{name: value for name, value in further.items() if value}}
-
-
-@dataclass(frozen=True)
-class InversionResult:
-    """The result of an inversion: the source branch's latents, and what both branches add to their steps.
-
-    Attributes:
-        trajectory: latents ``[steps + 1, samples, channels, h, w]``, from the image (level 0) to the latent
-            that sampling starts from; it need not be the schedule's noisiest level.
-        source_mode: ``fixed``: the source branch is set to the trajectory. ``sampled``: it takes its own
-            guided steps, and only their start is on the trajectory. ``replayed``: its own guided steps are
-            known to lead along the trajectory, so they are taken only under a method that modifies the
-            guidance.
-        uncond_embeds: unconditional conditioning of both branches, one entry per step, entry k for the step
-            from level k + 1 to level k. They replace ``EditInputs.uncond_embeds`` and a method's negative
-            prompt; None replaces neither.
-        offsets: what both branches add to their steps ``[steps, samples, channels, h, w]``, likewise; nothing
-            if None. Where the source is at given latents s, the offset s_k - S(s_{k + 1}) of the solver's
-            step S makes its branch retrace them (noise maps of edit-friendly DDPM inversion, for example).
-        input_offsets: what is added to the latents of both branches where the model is evaluated, stage by
-            stage ``[steps, samples, stages, channels, h, w]``, likewise; nothing if None.
-        retraces_by_rows: where a step computes the source's rows for the method anyway, the offset is taken
-            from them, not from ``offsets``: then rounding errors of the branches cancel, which a call with
-            other rows makes differently.
-        solver: how both branches step, and what the offsets belong to.
-        uncond_embeds_are_source: for each sample, whether ``uncond_embeds`` are the source branch's
-            ``source_embeds`` at every step, so that one row serves both halves; nowhere if None.
-        notes: for each sample, notes for the user; none if None.
-    """
-
-    trajectory: torch.Tensor
-    source_mode: Literal["fixed", "sampled", "replayed"]
-    uncond_embeds: Sequence[Conditioning] | None = None
-    offsets: torch.Tensor | None = None
-    input_offsets: torch.Tensor | None = None
-    retraces_by_rows: bool = False
-    solver: Solver = DETERMINISTIC
-    uncond_embeds_are_source: Sequence[bool] | None = None
-    notes: list[list[str]] | None = None
-
-    @property
-    def steps(self) -> int:
-        """Number of steps from the start of sampling to the image."""
-        return len(self.trajectory) - 1
-
-    def source_step(self, level: int) -> torch.Tensor:
-        """How far the model's own output takes the source from a level to the one below it.
-
-        Its offset is left out. Where the source is at the trajectory, this is what the solver makes of the
-        output; ``[samples, channels, h, w]``.
-        """
-        way = self.trajectory[level - 1] - self.trajectory[level]
-        return way if self.offsets is None else way - self.offsets[level - 1]
 
 
 @torch.no_grad()
@@ -321,8 +271,9 @@ def plan_edit(
     steps = range(first_step, first_step + inverted.steps)
     reads = zip(*(controller.source_reads(step) for step in steps), strict=True)
     mutual = zip(*(controller.mutual_reads(step) for step in steps), strict=True)
-    levels = reversed(range(1, inverted.steps + 1))
-    stages = [inverted.solver.stages_at(level, inverted.steps) for level in levels]
+    levels, solver = reversed(range(1, inverted.steps + 1)), inverted.solver
+    # What is averaged is all evaluated at the step's beginning, where a known source is: it need not move.
+    stages = [1 if solver.averages else solver.stages_at(level, inverted.steps) for level in levels]
     return [
         plan_rows(
             reads_of_sample,
@@ -331,7 +282,7 @@ def plan_edit(
             uncond_is_cond,
             stages,
             mutual_reads,
-            inverted.solver.keeps_output,
+            solver.keeps_output,
         )
         for reads_of_sample, mutual_reads, uncond_is_cond in zip(
             reads, mutual, _source_uncond_is_cond(inputs, inverted), strict=True
@@ -371,15 +322,20 @@ def _embeddings(inputs: EditInputs, inverted: InversionResult, level: int) -> di
     """What each kind of row is conditioned on in the step from a level."""
     replaced = None if inverted.uncond_embeds is None else inverted.uncond_embeds[level - 1]
     source, target = inputs.source_embeds, inputs.target_embeds
-    if inputs.guidance.policy == "embedded":
-        source = source.with_guidance(inputs.guidance.of_source)
-        target = target.with_guidance(inputs.guidance.target)
+    uncond = inputs.uncond_embeds if replaced is None else replaced
+    negative = inputs.negative_embeds if replaced is None else replaced
+    guidance = inputs.guidance
+    if guidance.policy == "embedded":
+        source, target = source.with_guidance(guidance.of_source), target.with_guidance(guidance.target)
+    elif guidance.embedded is not None:
+        source, uncond = (each.with_guidance(1.0) for each in (source, uncond))
+        target, negative = (each.with_guidance(guidance.embedded) for each in (target, negative))
     return {
-        Row.SOURCE_UNCOND: inputs.uncond_embeds if replaced is None else replaced,
+        Row.SOURCE_UNCOND: uncond,
         Row.SOURCE_COND: source,
-        Row.TARGET_UNCOND: inputs.negative_embeds if replaced is None else replaced,
+        Row.TARGET_UNCOND: negative,
         Row.TARGET_COND: target,
-        Row.MUTUAL_UNCOND: inputs.uncond_embeds if replaced is None else replaced,
+        Row.MUTUAL_UNCOND: uncond,
         Row.MUTUAL_COND: source,
     }
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
+from math import exp
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import torch
 
@@ -310,6 +311,31 @@ def shifted_flow_schedule(steps: int, shift: float) -> FlowSchedule:
     gap = (1 - smallest) / max(1, steps - 1)
     sigmas = [0.0, *(shifted(1 - k * gap) for k in reversed(range(steps)))]
     return FlowSchedule(tuple(1000 * sigma for sigma in sigmas[1:]), tuple(sigmas))
+
+
+def flow_schedule_by_size(steps: int, positions: int, scheduler: Mapping[str, Any]) -> FlowSchedule:
+    """Sigmas that are moved the more towards the noise, the larger the picture is, as those of FLUX.1.
+
+    With f(u) = shift u / (1 + (shift - 1) u), sigmas are f(k / N) (Esser et al., 2024, equation 23), and the
+    shift's logarithm grows with the number of positions along a line that the configuration gives; where it
+    says no ``use_dynamic_shifting``, the shift is the configuration's own.
+
+    Args:
+        steps: number of sampling steps, N.
+        positions: of the picture in the model's sequence.
+        scheduler: a ``FlowMatchEulerDiscreteScheduler``'s configuration.
+
+    >>> of_dev = {"use_dynamic_shifting": True}
+    >>> [round(sigma, 4) for sigma in flow_schedule_by_size(4, 1024, of_dev).sigmas]
+    [0.0, 0.385, 0.6526, 0.8493, 1.0]
+    """
+    shift = scheduler.get("shift", 1.0)
+    if scheduler.get("use_dynamic_shifting"):
+        fewest, most = scheduler.get("base_image_seq_len", 256), scheduler.get("max_image_seq_len", 4096)
+        least, largest = scheduler.get("base_shift", 0.5), scheduler.get("max_shift", 1.15)
+        shift = exp(least + (positions - fewest) * (largest - least) / (most - fewest))
+    sigmas = tuple(shift * k / (steps + (shift - 1) * k) for k in range(steps + 1))
+    return FlowSchedule(tuple(1000 * sigma for sigma in sigmas[1:]), sigmas)
 
 
 def uniform_flow_schedule(steps: int, towards: Literal["noise", "image"] = "noise") -> FlowSchedule:

@@ -33,8 +33,8 @@ class DirectSettings(TrajectorySettings):
     )
     solver: FlowSolver = Field(
         default="euler",
-        description="along a flow, of the inversion and of both branches' steps; the published codes of the "
-        "others go with evaluate_at=own",
+        description="along a flow, of the inversion and of both branches' steps; midpoint is rf_solver's, "
+        "and rf_solver, fireflow and uni_inv invert with evaluate_at=own",
     )
 
     @model_validator(mode="after")

@@ -120,7 +120,10 @@ def edited_steps(steps: int, settings: FlowEditSettings) -> int:
 def problem(steps: int, settings: FlowEditSettings) -> str | None:
     """More steps than there are, or than edit."""
     if settings.n_max is not None and settings.n_max > steps:
-        return f"inversion.flowedit.n_max={settings.n_max}: is more than the {steps} steps; make it smaller"
+        return (
+            f"inversion.flowedit.n_max={settings.n_max}: is more than the {steps} steps; make it smaller, or "
+            "leave it empty for 33 of 50"
+        )
     if settings.n_min > (edited := edited_steps(steps, settings)):
         return f"inversion.flowedit.n_min={settings.n_min}: is more than n_max, {edited}; make it smaller"
     return None

@@ -26,9 +26,12 @@ def drawn_noise(inputs: EditInputs, count: int) -> torch.Tensor:
     """Standard normal noise ``[count, samples, channels, h, w]``, on the device of the latents.
 
     It is drawn sample by sample, so that it depends on the seed alone, and on the CPU, unless the inputs say
-    otherwise; what the posterior has drawn of it comes first.
+    otherwise; what the posterior has drawn of it comes first. Where a model's latents are packed, so is what
+    is drawn, before it is unpacked.
     """
     import torch
+
+    from piebench_eval.models.packing import unpacked
 
     shape, device = (1, *inputs.latents.shape[1:]), inputs.latents.device if inputs.noise_on_device else "cpu"
     generators = [torch.Generator(device).manual_seed(inputs.seed) for _ in inputs.latents]
@@ -36,7 +39,12 @@ def drawn_noise(inputs: EditInputs, count: int) -> torch.Tensor:
         torch.cat([torch.randn(shape, generator=one, device=device) for one in generators])
         for _ in range(inputs.draws_before + count)
     ]
-    return torch.stack(draws[inputs.draws_before :]).to(inputs.latents)  # one copy to the device
+    drawn = torch.stack(draws[inputs.draws_before :]).to(inputs.latents)  # one copy to the device
+    if inputs.packing == 1:
+        return drawn
+    grid = tuple(side // inputs.packing for side in drawn.shape[-2:])
+    tokens = drawn.reshape(*drawn.shape[:2], grid[0] * grid[1], -1)
+    return unpacked(tokens.flatten(0, 1), grid, inputs.packing).reshape(drawn.shape)
 
 
 def source_step(

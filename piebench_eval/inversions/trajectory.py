@@ -75,7 +75,7 @@ def inverted_trajectory(
     from piebench_eval.diffusion.ode import invert_ode
     from piebench_eval.diffusion.solvers import DETERMINISTIC
 
-    solver = solver or DETERMINISTIC
+    solver, levels = solver or DETERMINISTIC, schedule.steps if levels is None else levels
     latents, cond, uncond = inputs.latents, inputs.inversion_embeds, inputs.uncond_embeds
     guidance = replace(inputs.guidance, source=settings.guidance)
 

@@ -33,8 +33,9 @@ class UniEditSettings(Settings):
     )
     mask: Literal["absolute", "signed"] = Field(
         default="absolute",
-        description="where the edit is: by the channels' mean of the difference's size, or of the difference "
-        "itself as in UniEdit-Flow's schedulers for diffusers, by which it runs Stable Diffusion 3",
+        description="where the edit is: by the channels' mean of the difference's absolute value, or of the "
+        "difference itself as in UniEdit-Flow's schedulers for diffusers, by which it runs Stable Diffusion "
+        "3",
     )
 
 
@@ -51,7 +52,7 @@ def prepare(
     """Set up the controller of a batch."""
     texts = [prompts(sample, settings) for sample in samples]
     notes = notes_on_prompts(texts, model)
-    return PreparedController(UniEditController(len(samples), settings), notes)
+    return PreparedController(UniEditController(len(samples), settings, model.family.packing), notes)
 
 
 class UniEditController(AttentionController):
@@ -62,26 +63,31 @@ class UniEditController(AttentionController):
 
     Attributes:
         settings: the method's section of the recipe.
+        packing: side of the patches that the mask has a value for, see ``Family.packing``.
     """
 
     modifies_target_guidance = True
 
-    def __init__(self, num_samples: int, settings: UniEditSettings):
+    def __init__(self, num_samples: int, settings: UniEditSettings, packing: int = 1):
         super().__init__(num_samples)
         self.settings = settings
+        self.packing = packing
 
     def modify_target_guidance(self, target: torch.Tensor) -> torch.Tensor:
         """The difference of both prompts' velocities, more of it where it is larger."""
-        mask = edit_mask(target, self.settings.mask)
+        mask = edit_mask(target, self.settings.mask, self.packing)
         return (mask + self.settings.omega * (1 + mask)) * target
 
 
-def edit_mask(difference: torch.Tensor, kind: Literal["absolute", "signed"]) -> torch.Tensor:
+def edit_mask(
+    difference: torch.Tensor, kind: Literal["absolute", "signed"], packing: int = 1
+) -> torch.Tensor:
     """Where an edit is, from 0 to 1 in each picture.
 
     Args:
         difference: the target's velocity less the source's ``[samples, channels, h, w]``.
         kind: see ``UniEditSettings``.
+        packing: side of the patches within which the mask is the same: their values' mean.
 
     Returns:
         ``[samples, 1, h, w]``; 0 everywhere where there is no difference.
@@ -90,12 +96,17 @@ def edit_mask(difference: torch.Tensor, kind: Literal["absolute", "signed"]) -> 
     >>> edit_mask(torch.tensor([[[[-2.0, 1.0, 0.0]]]]), "absolute")
     tensor([[[[1.0000, 0.5000, 0.0000]]]])
     """
+    from torch.nn.functional import avg_pool2d, interpolate
+
     values = (difference.abs() if kind == "absolute" else difference).mean(dim=1, keepdim=True)
+    if packing > 1:
+        values = avg_pool2d(values, packing)
     low, high = values.amin(dim=(2, 3), keepdim=True), values.amax(dim=(2, 3), keepdim=True)
     extent = high - low
     # The published codes divide by it as it is, and by it plus this number.
     divisor = extent.where(extent > 0, 1.0) if kind == "absolute" else extent + 1e-7
-    return (values - low) / divisor
+    mask = (values - low) / divisor
+    return mask if packing == 1 else interpolate(mask, scale_factor=packing, mode="nearest")
 
 
 def caution(guidance: float, source_guidance: float) -> str | None:

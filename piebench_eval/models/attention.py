@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.models.families import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ class AttentionLayer:
         downsampling: side of the latent divided by the side of the layer's grid.
         grid: rows and columns of the image's positions, which follow each other row by row.
         text: where the text's tokens are in a joint sequence, before the image's positions or behind them;
-            None elsewhere.
+            before them, its end can be counted from the sequence's. None elsewhere.
         single: number among the single-stream blocks, in which text and image share all weights (FLUX); None
             in other blocks.
     """
@@ -42,7 +43,7 @@ class AttentionLayer:
     def image(self) -> slice:
         """Where the image's positions are in the sequence of a self- or joint attention."""
         begin = self.text.stop if self.text is not None and self.text.start == 0 else 0
-        return slice(begin, begin + self.grid[0] * self.grid[1])
+        return slice(begin, None if begin < 0 else begin + self.grid[0] * self.grid[1])
 
 
 class AttentionHook(Protocol):
@@ -117,9 +118,11 @@ def attention_layers(denoiser: Any, latent_shape: tuple[int, int]) -> dict[str, 
     """Describe a denoiser's attention layers by the names of their processors, in order as they run.
 
     Args:
-        denoiser: ``UNet2DConditionModel`` or ``SD3Transformer2DModel``.
+        denoiser: ``UNet2DConditionModel``, ``SD3Transformer2DModel`` or ``FluxTransformer2DModel``.
         latent_shape: height and width of the latents.
     """
+    if hasattr(denoiser, "single_transformer_blocks"):
+        return flux_attention_layers(denoiser, latent_shape)
     describe = unet_attention_layers if hasattr(denoiser, "down_blocks") else joint_attention_layers
     return describe(denoiser, latent_shape)
 
@@ -167,6 +170,29 @@ def joint_attention_layers(transformer: Any, latent_shape: tuple[int, int]) -> d
                 layers[name] = AttentionLayer(kind, count[kind], patch, grid, behind)
                 count[kind] += 1
     return layers
+
+
+def flux_attention_layers(transformer: Any, latent_shape: tuple[int, int]) -> dict[str, AttentionLayer]:
+    """Describe the attention layers of a transformer whose sequence is the text, then the image.
+
+    Double blocks, which have weights of their own for the text, come first, then single ones.
+
+    Args:
+        transformer: ``FluxTransformer2DModel``.
+        latent_shape: height and width of the latents.
+    """
+    patch = FAMILIES["flux"].packing
+    grid = (latent_shape[0] // patch, latent_shape[1] // patch)
+    before = slice(0, -grid[0] * grid[1])  # whatever the number of the text's tokens
+    doubles, singles = (
+        [f"{blocks}.{block}.attn.processor" for block in range(len(getattr(transformer, blocks)))]
+        for blocks in ("transformer_blocks", "single_transformer_blocks")
+    )
+    numbers = [*[None] * len(doubles), *range(len(singles))]
+    return {
+        name: AttentionLayer("joint", index, patch, grid, before, numbers[index])
+        for index, name in enumerate(doubles + singles)
+    }
 
 
 _OF_JOINT_BLOCKS: dict[str, Literal["joint", "self"]] = {"attn": "joint", "attn2": "self"}

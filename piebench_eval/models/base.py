@@ -90,6 +90,11 @@ class DiffusionModel(ABC):
         """
         return [(self.tokenizer, self.tokenizer.model_max_length)]
 
+    @property
+    def prompt_tokenizers(self) -> list[tuple[Any, int]]:
+        """All tokenizers, likewise: prompts that have the same tokens by all of them are the same text."""
+        return self.text_tokenizers
+
     @abstractmethod
     def embed_prompts(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
         """Encode prompts, padded and truncated to the tokenizer's length.

@@ -26,17 +26,21 @@ class Family:
             ``FlowSchedule``.
         velocity: where the velocity points, if it predicts one.
         schedule: how timesteps are chosen from a number of steps; ``shifted`` by the shift in the scheduler's
-            configuration.
+            configuration, ``by_size`` so, or by a shift that the picture's size decides.
         guidance: how it takes a guidance scale, see ``Guidance``.
+        guidance_input: field of the denoiser's configuration that says whether it takes a scale as an input.
         weights: its parts that have weights, the denoiser first.
         tokenizers: its parts that turn prompts into tokens, each of the text encoder of the same number.
         denoiser_class: diffusers' class of the denoiser.
         projected: text encoders with a projection, which embed whole prompts.
-        t5: the text encoder that is T5's, if it has one; a model can do without.
+        t5: the text encoder that is T5's, if it has one.
+        needs_t5: whether a model cannot do without it.
         t5_length: how many of T5's tokens it is given unless the recipe says otherwise; 0 for none.
         latent_channels: of the autoencoder.
         latent_divisor: what the sides of latents are multiples of: a UNet halves them three times, and a
             transformer cuts them into patches.
+        packing: side of the patches as which its pipelines pack latents; 1 where they do not. Noise is drawn
+            in the order of packed latents, and Uni-Edit's mask has one value for each patch.
         most_steps: how many timesteps its schedule chooses from, if it was distilled with a few.
         zeros_for_empty_prompt: unconditional rows are conditioned on zeros, not on the empty prompt, unless
             its ``model_index.json`` says otherwise.
@@ -52,17 +56,20 @@ class Family:
     example: str
     predicts: Predicts = "epsilon"
     velocity: Literal["noise", "image"] = "noise"
-    schedule: Literal["leading", "lcm", "uniform", "shifted"] = "leading"
+    schedule: Literal["leading", "lcm", "uniform", "shifted", "by_size"] = "leading"
     guidance: GuidancePolicy = "classifier_free"
+    guidance_input: str = "time_cond_proj_dim"
     most_steps: int | None = None
     weights: tuple[str, ...] = ("unet", "vae", "text_encoder")
     tokenizers: tuple[str, ...] = ("tokenizer",)
     denoiser_class: str = "UNet2DConditionModel"
     projected: tuple[str, ...] = ()
     t5: str | None = None
+    needs_t5: bool = False
     t5_length: int = 0
     latent_channels: int = 4
     latent_divisor: int = 8
+    packing: int = 1
     zeros_for_empty_prompt: bool = False
     attention: tuple[AttentionKind, ...] = ("self", "cross")
     single_stream: bool = False
@@ -76,6 +83,11 @@ class Family:
     def text_encoders(self) -> tuple[str, ...]:
         """The parts that embed prompts."""
         return tuple(part for part in self.weights if part.startswith("text_encoder"))
+
+    @property
+    def has_flow_scheduler(self) -> bool:
+        """Whether its scheduler is a ``FlowMatchEulerDiscreteScheduler``, which has no alphas."""
+        return self.schedule in ("shifted", "by_size")
 
     def without_t5(self) -> Family:
         """The family of a model that goes without T5."""
@@ -168,6 +180,28 @@ FAMILIES = {
             latent_channels=16,
             latent_divisor=2,
             attention=("joint",),
+        ),
+        Family(
+            "flux",
+            "FLUX.1",
+            "piebench_eval.models.flux:Flux",
+            ("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline"),
+            "black-forest-labs/FLUX.1-dev",
+            predicts="velocity",
+            schedule="by_size",
+            guidance="embedded",
+            guidance_input="guidance_embeds",
+            weights=("transformer", "vae", "text_encoder", "text_encoder_2"),
+            tokenizers=("tokenizer", "tokenizer_2"),
+            denoiser_class="FluxTransformer2DModel",
+            t5="text_encoder_2",
+            needs_t5=True,
+            t5_length=512,
+            latent_channels=16,
+            latent_divisor=2,
+            packing=2,
+            attention=("joint",),
+            single_stream=True,
         ),
     )
 }

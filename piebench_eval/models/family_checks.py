@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.models.flux_checks import flux_problems
 from piebench_eval.models.sd3_checks import sd3_problems
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ _OF_TEXT = (
     ("position_embedding.weight", 0, "max_position_embeddings"),
 )
 
+_OF_T5 = (("shared.weight", 0, "vocab_size"), ("shared.weight", 1, "d_model"))
+
 _TELLING = {
     "unet": (
         ("conv_in.weight", 1, "in_channels"),
@@ -90,13 +93,14 @@ _TELLING = {
     ),
     "transformer": (
         ("pos_embed.proj.weight", 1, "in_channels"),
+        ("x_embedder.weight", 1, "in_channels"),
         ("context_embedder.weight", 1, "joint_attention_dim"),
         ("text_embedder.linear_1.weight", 1, "pooled_projection_dim"),
     ),
     "vae": (("decoder.conv_in.weight", 1, "latent_channels"),),
     "text_encoder": _OF_TEXT,
-    "text_encoder_2": (*_OF_TEXT, ("text_projection.weight", 0, "projection_dim")),
-    "text_encoder_3": (("shared.weight", 0, "vocab_size"), ("shared.weight", 1, "d_model")),
+    "text_encoder_2": (*_OF_TEXT, ("text_projection.weight", 0, "projection_dim"), *_OF_T5),
+    "text_encoder_3": _OF_T5,
 }
 """Tensors whose shape a field of the configuration gives: the name's end, the axis, the field."""
 
@@ -105,6 +109,8 @@ def _problems(configs: Mapping[str, Mapping[str, Any]], family: Family) -> Itera
     yield from _of_parts(configs, family)
     if family.name == "sd3":
         yield from sd3_problems(configs, family)
+    elif family.name == "flux":
+        yield from flux_problems(configs, family)
     elif family.name == "sdxl":
         yield from _of_unet_inputs(configs["unet"], family)
         yield from _of_sdxl(configs)

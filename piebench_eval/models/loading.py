@@ -145,7 +145,7 @@ def load_model(
         **tokenizers,
         **({"clip_length": clip_length, "t5_length": t5_length} if found.t5 else {}),
         index=model_index(model, revision),
-        alphas_cumprod=() if found.schedule == "shifted" else training_alphas(configs["scheduler"]),
+        alphas_cumprod=() if found.has_flow_scheduler else training_alphas(configs["scheduler"]),
         scheduler=configs["scheduler"],
         device=device,
         offload_text_encoders=offload,
@@ -196,8 +196,8 @@ class _Parts:
                 found[name] = self._load(kind.from_pretrained, name).to_dict()
             else:
                 found[name] = self._load(_network_class(name, self.family).load_config, name)
-        shifted = self.family.schedule == "shifted"
-        scheduler = FlowMatchEulerDiscreteScheduler if shifted else DDIMScheduler
+        flows = self.family.has_flow_scheduler
+        scheduler = FlowMatchEulerDiscreteScheduler if flows else DDIMScheduler
         return {**found, "scheduler": self._load(scheduler.load_config, "scheduler")}
 
     def tokenizer(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
@@ -22,6 +23,9 @@ from piebench_eval.models.hub import looks_like_hub_id
 from piebench_eval.models.vocabulary import TokenizerKind, check_vocabulary_files
 from piebench_eval.models.weight_files import STEMS, find_weight_files, read_shapes
 from piebench_eval.models.weights import SUFFIX, require_safetensors
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
 
 DENOISER_CONFIGS = tuple(dict.fromkeys(f"{family.denoiser}/config.json" for family in FAMILIES.values()))
 """The configurations of denoisers: a model has one of them."""
@@ -76,11 +80,24 @@ def image_sizes(model: str, revision: str | None = None, family: str = "auto") -
     found = find_family(model, revision, family)
     denoiser, vae = (_read(folder / part / "config.json") for part in (found.denoiser, "vae"))
     widths, side = vae.get("block_out_channels"), denoiser.get("sample_size")
+    if found.schedule == "by_size":
+        side = side_of_longest(_read(folder / "scheduler" / "scheduler_config.json"), found.packing)
     if not isinstance(widths, list) or not isinstance(side, int):
         return None
     factor = int(2 ** (len(widths) - 1))
     multiple, positions = found.latent_divisor * factor, denoiser.get("pos_embed_max_size")
     return ImageSizes(side * factor, multiple, positions * multiple if isinstance(positions, int) else None)
+
+
+def side_of_longest(scheduler: Mapping[str, Any], packing: int) -> int:
+    """Side of the square latents with the most positions that a flow's scheduler has a shift for.
+
+    It is that of the pictures that a model without a ``sample_size`` was trained on.
+
+    >>> side_of_longest({"max_image_seq_len": 4096}, packing=2)
+    128
+    """
+    return int(packing * isqrt(scheduler.get("max_image_seq_len", 4096)))
 
 
 def find_family(model: str, revision: str | None = None, family: str = "auto") -> Family:
@@ -110,14 +127,16 @@ def known_family(model: str, revision: str | None = None, family: str = "auto") 
         if pipeline in known.pipelines and known.name != "sd1":
             return known
     if (folder / "transformer").is_dir() and not (folder / "unet").is_dir():
-        return FAMILIES["sd3"]
+        config = folder / "transformer" / "config.json"
+        denoiser = _read(config).get("_class_name") if config.is_file() else None
+        return FAMILIES["flux" if denoiser == FAMILIES["flux"].denoiser_class else "sd3"]
     return FAMILIES["sdxl" if (folder / "text_encoder_2").is_dir() else "sd1"]
 
 
 def found_parts(model: str, revision: str | None = None, family: str = "auto") -> Family:
     """As ``find_family``, without the parts that a model of it can do without and this one has not."""
     found, folder = find_family(model, revision, family), _folder_of(model, revision)
-    if found.t5 is None or folder is None:
+    if found.t5 is None or found.needs_t5 or folder is None:
         return found
     # What an index names and the folder lacks was not downloaded: that is an error, and no choice.
     is_snapshot = folder != Path(locate("model", model))
@@ -177,7 +196,14 @@ def check_model_location(
         _check_content(snapshot, model, allow_pickle, found)
 
 
-def check_guidance_policy(model: str, policy: str, revision: str | None = None, family: str = "auto") -> None:
+def check_guidance_policy(
+    model: str,
+    policy: str,
+    revision: str | None = None,
+    family: str = "auto",
+    scales: Collection[float] = (),
+    embedded: float | None = None,
+) -> None:
     """Refuse a guidance scale as an input of a model that takes none, as far as its files are on disk.
 
     Args:
@@ -185,17 +211,31 @@ def check_guidance_policy(model: str, policy: str, revision: str | None = None, 
         policy: ``auto``, or as in ``Family.guidance``.
         revision: branch, tag or commit on the hub.
         family: see ``find_family``.
+        scales: those that the policy ``embedded`` would give it; where all of them are 1, some models need no
+            input.
+        embedded: see ``Guidance``.
 
     Raises:
-        PiebenchError: the policy is ``embedded``, and the UNet has no input for the scale.
+        PiebenchError: a scale would be an input, and the denoiser has none for it.
     """
     found, folder = find_family(model, revision, family), _folder_of(model, revision)
-    asked = found.guidance if policy == "auto" else policy
-    config = None if folder is None else folder / found.denoiser / "config.json"
-    if asked != "embedded" or config is None or not config.is_file():
+    inputs = scales if (found.guidance if policy == "auto" else policy) == "embedded" else ()
+    if inputs is not scales and embedded is None:
         return
-    if not _read(config).get("time_cond_proj_dim"):
+    config = None if folder is None else folder / found.denoiser / "config.json"
+    if config is None or not config.is_file() or _read(config).get(found.guidance_input):
+        return
+    if found.denoiser == "unet":
         raise PiebenchError(f"--model {model}: {NO_GUIDANCE_INPUT}")
+    given = [f"guidance {scale:g}" for scale in dict.fromkeys(inputs) if scale != 1]
+    given += [] if embedded in (None, 1) else [f"embedded_guidance {embedded:g}"]
+    if given:
+        raise PiebenchError(
+            f"--model {model}: {found.denoiser}/config.json says no {found.guidance_input} (FLUX.1-schnell?)"
+            f": the {found.denoiser} does not take a guidance scale as an input, and the recipe says "
+            f"{' and '.join(given)}; set guidance, source_guidance and that of the inversion to 1, or "
+            "guidance_policy=classifier_free, and leave out embedded_guidance"
+        )
 
 
 def read_configs(folder: Path, family: Family) -> dict[str, dict[str, Any]]:
@@ -233,7 +273,11 @@ def _check_complete(folder: Path, model: str, family: Family) -> None:
         titles = ", ".join(known.title for known in FAMILIES.values())
         part = missing[0].split("/")[0]
         why = f"model_index.json says {pipeline}, and there is no {part}/; give a model of one of: {titles}"
-    elif family.t5 is not None and all(encoder_of(name.split("/")[0]) == family.t5 for name in missing):
+    elif (
+        family.t5 is not None
+        and not family.needs_t5
+        and all(encoder_of(name.split("/")[0]) == family.t5 for name in missing)
+    ):
         why = (
             f"model_index.json names {family.t5}, but {', '.join(missing)} missing; copy them from where the "
             f"model comes from, or set {family.t5} in model_index.json to [null, null] to go without T5"

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 _SCHEDULER = "scheduler/scheduler_config.json"
 
 _OTHER_SIGMAS = (
-    "use_dynamic_shifting",
     "shift_terminal",
     "use_karras_sigmas",
     "use_exponential_sigmas",
@@ -33,10 +32,19 @@ def sd3_problems(configs: Mapping[str, Mapping[str, Any]], family: Family) -> It
     """
     yield from _of_transformer(configs["transformer"])
     yield from _of_text(configs, family)
+    yield from latent_range_problems(configs["vae"], family)
+    scheduler = configs["scheduler"]
+    if scheduler.get("use_dynamic_shifting"):
+        yield f"{_SCHEDULER} says use_dynamic_shifting True: its sigmas are not those of its shift alone"
+    yield from sigma_problems(scheduler)
+    yield from shift_problems(scheduler, "it is 3.0 in Stable Diffusion 3")
+
+
+def latent_range_problems(vae: Mapping[str, Any], family: Family) -> Iterator[str]:
+    """Latents that are not shifted and scaled."""
     for field in ("shift_factor", "scaling_factor"):
-        if not isinstance(configs["vae"].get(field), int | float):
-            yield f"vae/config.json has no {field}: its latents are not those of Stable Diffusion 3"
-    yield from _of_scheduler(configs["scheduler"])
+        if not isinstance(vae.get(field), int | float):
+            yield f"vae/config.json has no {field}: its latents are not those of {family.title}"
 
 
 def _of_transformer(transformer: Mapping[str, Any]) -> Iterator[str]:
@@ -72,16 +80,20 @@ def _of_text(configs: Mapping[str, Mapping[str, Any]], family: Family) -> Iterat
             )
 
 
-def _of_scheduler(scheduler: Mapping[str, Any]) -> Iterator[str]:
+def sigma_problems(scheduler: Mapping[str, Any]) -> Iterator[str]:
     """Sigmas that are not those of a shift."""
     if (kind := scheduler.get("_class_name")) != "FlowMatchEulerDiscreteScheduler":
         yield f"{_SCHEDULER} says _class_name {kind}, not FlowMatchEulerDiscreteScheduler"
-    shift = scheduler.get("shift")
-    if not isinstance(shift, int | float) or shift <= 0:
-        said = "has no shift" if shift is None else f"says shift {shift!r}, which is no positive number"
-        yield f"{_SCHEDULER} {said}: it is 3.0 in Stable Diffusion 3"
     if (trained := scheduler.get("num_train_timesteps", 1000)) != 1000:
         yield f"{_SCHEDULER} says num_train_timesteps {trained}, not 1000"
     for field in _OTHER_SIGMAS:
         if scheduler.get(field):
             yield f"{_SCHEDULER} says {field} {scheduler[field]}: its sigmas are not those of its shift alone"
+
+
+def shift_problems(scheduler: Mapping[str, Any], known: str) -> Iterator[str]:
+    """A shift that is none; ``known`` says what it should be."""
+    shift = scheduler.get("shift")
+    if not isinstance(shift, int | float) or shift <= 0:
+        said = "has no shift" if shift is None else f"says shift {shift!r}, which is no positive number"
+        yield f"{_SCHEDULER} {said}: {known}"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SUFFIX = ".safetensors"
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 IF_PICKLED = "(--allow-pickle if it has no safetensors)"
 """For messages about a hub id, of which only its loader learns what it has."""
@@ -41,6 +42,9 @@ def require_safetensors(option: str, name: str, place: Path, allow_pickle: bool,
     """
     safe = any(place.glob(f"*{SUFFIX}")) if place.is_dir() else place.suffix == SUFFIX
     if place.exists() and not safe and not allow_pickle:
+        if place.is_dir() and not any(file.suffix in _PICKLES for file in place.iterdir()):
+            nothing = f"{part} holds no weights".strip()
+            raise PiebenchError(f"{option} {name}: {nothing}; copy them from where the model comes from")
         what = f"{part} holds no safetensors weights" if place.is_dir() else "is no safetensors file"
         raise PiebenchError(
             f"{option} {name}: {what.strip()}; save them with safetensors, or pass --allow-pickle if you "

@@ -26,7 +26,7 @@ class CommonSettings(Settings):
     """The settings that inversions and methods share; a combination can override each of them."""
 
     model: str = Field(description="diffusers directory or hub id of a model")
-    family: Literal["auto", "sd1", "sdxl", "instaflow", "lcm", "sd3"] = Field(
+    family: Literal["auto", "sd1", "sdxl", "instaflow", "lcm", "sd3", "flux"] = Field(
         default="auto",
         description="what kind of model it is; auto: as its model_index.json says",
     )
@@ -41,7 +41,8 @@ class CommonSettings(Settings):
         default=None,
         ge=1,
         le=512,
-        description="tokens of T5 that a prompt has, padded or cut; 256 for Stable Diffusion 3 if empty",
+        description="tokens of T5 that a prompt has, padded or cut; if empty, 256 for Stable Diffusion 3 "
+        "and 512 for FLUX.1",
     )
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = Field(
         default="fp32",
@@ -67,6 +68,12 @@ class CommonSettings(Settings):
         default="auto",
         description="classifier_free: by an unconditional row; embedded: the scale is an input of the model; "
         "auto: as models of its family take it",
+    )
+    embedded_guidance: float | None = Field(
+        default=None,
+        ge=0,
+        description="under guidance_policy=classifier_free, the scale that a model still takes as an input "
+        "for the target's rows; 1 if empty, as for the source's",
     )
     seed: int = Field(
         default=1234,
@@ -128,6 +135,7 @@ LATER_SETTINGS: dict[str, Any] = {
     "timesteps": None,
     "source_guidance": None,
     "guidance_policy": "auto",
+    "embedded_guidance": None,
     "posterior": "mean",
     "grey_levels": "truncate",
     "inversion.evaluate_at": "next",

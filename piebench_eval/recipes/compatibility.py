@@ -98,9 +98,23 @@ def require_compatible(combinations: Iterable[Combination], loaded: Family | Non
         for reason in reasons:
             refused.setdefault(reason, []).append(combination.name)
         if not reasons:
-            check_guidance_policy(common.model, common.guidance_policy, common.revision, common.family)
+            check_guidance_policy(
+                common.model,
+                common.guidance_policy,
+                common.revision,
+                common.family,
+                _scales(combination),
+                common.embedded_guidance,
+            )
     if refused:
         raise PiebenchError("\n".join(f"{', '.join(names)}: {why}" for why, names in refused.items()))
+
+
+def _scales(combination: Combination) -> list[float]:
+    """The guidance scales of both branches and, where it has one of its own, of the inversion."""
+    common, of_inversion = combination.common, getattr(combination.inversion_settings, "guidance", None)
+    scales = [common.guidance, common.source_guidance, of_inversion]
+    return [scale for scale in scales if scale is not None]
 
 
 def cautions(combinations: Iterable[Combination]) -> list[str]:
@@ -189,6 +203,13 @@ def _settings_misfits(common: CommonSettings, family: Family) -> list[str]:
         found.append(
             f"guidance_policy=embedded: {family.title} does not take the guidance scale as an input; "
             "leave it at auto"
+        )
+    if common.embedded_guidance is not None and (
+        family.guidance != "embedded" or common.policy_of(family) == "embedded"
+    ):
+        found.append(
+            f"embedded_guidance={common.embedded_guidance:g}: is for models that take a guidance scale as an "
+            "input beside guidance_policy=classifier_free; leave it out"
         )
     unused: tuple[str, ...] = ()
     if family.predicts == "velocity":

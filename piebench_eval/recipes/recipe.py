@@ -190,8 +190,7 @@ def build_recipe(
             combinations = drop_section_field(combinations, "quirks", quirk)
         combinations = expand_wildcards(combinations, fields.get("inversions"), fields.get("methods"))
         recipe = Recipe.model_validate({**fields, **common, "combinations": combinations})
-        for key, value in others.items():
-            recipe = _override(recipe, key, value)
+        recipe = _override_sections(recipe, others)
     except ValidationError as error:
         lines = explain_invalid(error, [*Recipe.model_fields, *_QUIRKS])
         raise PiebenchError(f"{source}: " + "; ".join(lines)) from None
@@ -218,17 +217,35 @@ def read_recipe_fields(file: Path) -> dict[str, Any]:
     return read_yaml_mapping(file, "give a mapping of fields such as 'steps: 50', as configs/paper.yaml is")
 
 
+def _override_sections(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
+    """A copy of a recipe with fields overridden, given by their names in ``--set``.
+
+    Those of inversions or methods go together, so that settings which need each other come in any order.
+    """
+    of_sections: dict[str, dict[str, Any]] = {prefix: {} for prefix in SECTIONS}
+    for key, value in overrides.items():
+        prefix, _, rest = key.partition(".")
+        # Also inversions.NAME.KEY, as recipe.yaml has it.
+        kinds = [
+            kind for kind, section in SECTIONS.items() if prefix == kind or (rest and prefix == section.field)
+        ]
+        if kinds:
+            of_sections[kinds[0]][key] = value
+        else:
+            recipe = _override(recipe, key, value)
+    for prefix, changes in of_sections.items():
+        if changes:
+            recipe = _override_section(recipe, prefix, changes)
+    return recipe
+
+
 def _override(recipe: Recipe, key: str, value: Any) -> Recipe:
-    """A copy of a recipe with one field overridden, given by its name in ``--set``."""
+    """A copy of a recipe with one field overridden that is of no inversion or method."""
     prefix, _, rest = key.partition(".")
     if prefix == "quirks" and rest in Quirks.model_fields:
         quirks = {**dict(recipe.quirks), rest: value}
         combinations = drop_section_field(recipe.combinations, "quirks", rest)
         return _replaced(recipe, quirks=quirks, combinations=combinations)
-    for section_prefix, section in SECTIONS.items():
-        # Also inversions.NAME.KEY, as recipe.yaml has it.
-        if prefix == section_prefix or (rest and prefix == section.field):
-            return _override_section(recipe, section_prefix, key, value)
     overridable = [name for name in Recipe.model_fields if name not in _STRUCTURE]
     if key not in overridable:
         if homes := [kind for kind in SECTIONS if key in _fields_of_section(recipe, kind)]:
@@ -239,17 +256,34 @@ def _override(recipe: Recipe, key: str, value: Any) -> Recipe:
     return _replaced(recipe, **{key: value})
 
 
-def _override_section(recipe: Recipe, prefix: str, key: str, value: Any) -> Recipe:
-    """Override a setting of inversions or methods.
+def _override_section(recipe: Recipe, prefix: str, overrides: Mapping[str, Any]) -> Recipe:
+    """Override settings of inversions or methods, and check them when all have their new values.
 
     Args:
         recipe: the recipe.
         prefix: ``inversion`` or ``method``.
-        key: ``PREFIX.FIELD`` for all of them that have the field, or ``PREFIX.NAME.FIELD`` for one.
-        value: the new value.
+        overrides: key to value: ``PREFIX.FIELD`` for all of them that have the field, or
+            ``PREFIX.NAME.FIELD`` for one.
     """
     section = SECTIONS[prefix]
     by_name: dict[str, Settings] = dict(getattr(recipe, section.field))
+    place = list(SECTIONS).index(prefix)  # in INVERSION+METHOD
+    changes: dict[str, dict[str, Any]] = {}
+    combinations = recipe.combinations
+    for key, value in overrides.items():
+        changed, field = _reached(recipe, prefix, key)
+        for name in changed:
+            changes.setdefault(name, {})[field] = value
+        reached = {"+".join(pair) for pair in recipe.pairs if pair[place] in changed}
+        combinations = drop_section_field(combinations, prefix, field, reached.__contains__)
+    for name, values in changes.items():
+        by_name[name] = _settings_of(section.registry, name, {**dict(by_name[name]), **values})
+    return _replaced(recipe, **{section.field: by_name, "combinations": combinations})
+
+
+def _reached(recipe: Recipe, prefix: str, key: str) -> tuple[list[str], str]:
+    """The inversions or methods that a key in ``--set`` reaches, and their field that it names."""
+    by_name: dict[str, Settings] = getattr(recipe, SECTIONS[prefix].field)
     name, _, field = key.partition(".")[2].partition(".")
     names = [name]
     if not field:
@@ -266,13 +300,7 @@ def _override_section(recipe: Recipe, prefix: str, key: str, value: Any) -> Reci
         raise PiebenchError(
             f"--set {key}: no {prefix} of this recipe ({', '.join(by_name)}) has that setting; {known}"
         )
-    for name in changed:
-        by_name[name] = _settings_of(section.registry, name, {**dict(by_name[name]), field: value})
-    place = list(SECTIONS).index(prefix)  # in INVERSION+METHOD
-    combinations = drop_section_field(
-        recipe.combinations, prefix, field, lambda combination: combination.split("+")[place] in changed
-    )
-    return _replaced(recipe, **{section.field: by_name, "combinations": combinations})
+    return changed, field
 
 
 def _fields_of_section(recipe: Recipe, prefix: str) -> list[str]:

@@ -27,7 +27,7 @@ class RunConfig:
     Attributes:
         config: the recipe file, or the name of one of the package's.
         data: the benchmark folder, or ``demo``.
-        settings: overrides of the recipe's fields, dotted key to value; None overrides nothing.
+        settings: overrides of the recipe's fields, dotted key to value; None empties a field.
         inversions: names to choose; None for those of the recipe.
         methods: likewise.
         plugins: files that add inversions and methods.
@@ -39,11 +39,6 @@ class RunConfig:
     inversions: Sequence[str] | None = None
     methods: Sequence[str] | None = None
     plugins: Sequence[Path] = ()
-
-    @property
-    def fixed(self) -> dict[str, Any]:
-        """The overrides that are not None."""
-        return {key: value for key, value in self.settings.items() if value is not None}
 
     @property
     def axes(self) -> dict[str, list[Any]]:
@@ -72,7 +67,7 @@ class RunConfig:
         fields = {name: value for name, value in self._fields.items() if name != RECIPE_FIELD}
         source = str(self.config) if self.config else "recipe"
         require_known_fields(fields, source)
-        overrides = {**self.fixed, **(swept or {})}
+        overrides = {**self.settings, **(swept or {})}
         data = self.data
         if data is None and "model" not in {**fields, **overrides}:
             data = DEMO

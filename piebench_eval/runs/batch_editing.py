@@ -120,7 +120,6 @@ def edit_latents(
     """
     common = combination.common
     inversion, method = INVERSIONS.get(combination.inversion), METHODS.get(combination.method)
-    schedule = plan_schedule(model, common)
     inputs = encode_inputs(
         model,
         samples,
@@ -133,6 +132,8 @@ def edit_latents(
         common.posterior,
         common.quirks.noise_on_device,
     )
+    height, width = inputs.latents.shape[-2:]
+    schedule = plan_schedule(model, common, (height, width))
     prepared = method.prepare(samples, model, common.steps, combination.method_settings)
     inputs = replace(inputs, features=prepared.controller.features)
     inverted = inversion.invert(model, inputs, schedule, combination.inversion_settings)

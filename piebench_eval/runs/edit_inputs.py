@@ -8,6 +8,7 @@ from piebench_eval.diffusion.guidance import Guidance
 from piebench_eval.diffusion.loop import EditInputs
 from piebench_eval.diffusion.schedules import (
     ddim_schedule,
+    flow_schedule_by_size,
     lcm_schedule,
     shifted_flow_schedule,
     uniform_flow_schedule,
@@ -26,9 +27,21 @@ if TYPE_CHECKING:
     from piebench_eval.recipes.combination import CommonSettings
 
 
-def plan_schedule(model: DiffusionModel, common: CommonSettings) -> Schedule:
-    """The schedule of a combination, as its model's family chooses timesteps."""
+def plan_schedule(
+    model: DiffusionModel, common: CommonSettings, latent_shape: tuple[int, int] | None = None
+) -> Schedule:
+    """The schedule of a combination, as its model's family chooses timesteps.
+
+    Args:
+        model: the model.
+        common: the combination's settings.
+        latent_shape: height and width of the latents, on which the schedule of some families depends;
+            those of the model's own resolution if None.
+    """
     family, alphas = model.family, model.alphas_cumprod
+    if family.schedule == "by_size":
+        height, width = latent_shape or (model.native_resolution // model.vae_factor,) * 2
+        return flow_schedule_by_size(common.steps, height * width // family.packing**2, model.scheduler)
     if family.schedule == "shifted":
         return shifted_flow_schedule(common.steps, model.scheduler["shift"])
     if family.schedule == "uniform":
@@ -40,7 +53,9 @@ def plan_schedule(model: DiffusionModel, common: CommonSettings) -> Schedule:
 
 def plan_guidance(model: DiffusionModel, common: CommonSettings) -> Guidance:
     """The guidance of a combination, as its model takes it unless the recipe says otherwise."""
-    return Guidance(common.guidance, common.source_guidance, common.policy_of(model.family))
+    return Guidance(
+        common.guidance, common.source_guidance, common.policy_of(model.family), common.embedded_guidance
+    )
 
 
 def embed_inputs(
@@ -64,7 +79,7 @@ def embed_inputs(
     uncond = model.embed_uncond(len(texts), size)
 
     def same(prompt: str, other: str) -> bool:
-        return all(same_text(prompt, other, tokenizer, length) for tokenizer, length in model.text_tokenizers)
+        return all(same_text(prompt, other, *tokens) for tokens in model.prompt_tokenizers)
 
     def is_uncond(prompt: str) -> bool:
         return model.uncond_is_empty_prompt and same(prompt, "")
@@ -85,4 +100,5 @@ def embed_inputs(
         source_is_inversion=[same(text.source, text.inversion) for text in texts],
         guidance=guidance,
         seed=seed,
+        packing=model.family.packing,
     )

@@ -213,7 +213,7 @@ def _plan_edit(
     dummy.evaluations = EvaluationCounter()
     dummy.stand_in_for(combination)
     method = METHODS.get(combination.method)
-    schedule = plan_schedule(dummy, common)
+    schedule = plan_schedule(dummy, common, (8, 8))
     with plugin_errors(combination.inversion, combination.method):
         texts = method.prompts(sample, combination.method_settings)
         guidance = plan_guidance(dummy, common)

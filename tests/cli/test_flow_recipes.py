@@ -1,4 +1,4 @@
-"""``--config flowedit-sd3`` and other recipes of flows, on a small model in Stable Diffusion 3's format."""
+"""``--config flowedit-sd3`` and other recipes of flows, on small models in their models' formats."""
 
 import json
 
@@ -10,7 +10,7 @@ from piebench_eval.methods import METHODS
 from piebench_eval.models.families import FAMILIES
 from piebench_eval.recipes.builtin import recipe_file
 from piebench_eval.recipes.combination import CommonSettings
-from piebench_eval.recipes.compatibility import misfits
+from piebench_eval.recipes.compatibility import cautions, misfits
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.tables.paper.further import load_further
 from tests.support.commands import piebench
@@ -22,6 +22,10 @@ PAIRS = {
     "uniedit-sd3": ("uni_inv", "uni_edit"),
     "flowalign-sd3": ("flow_align", "plain"),
     "dnaedit-sd3": ("dnaedit", "dnaedit"),
+    "flowedit-flux": ("flowedit", "plain"),
+    "rf-inversion-flux": ("rf_inversion", "rf_inversion"),
+    "uniedit-flux": ("uni_inv", "uni_edit"),
+    "dnaedit-flux": ("dnaedit", "dnaedit"),
 }
 # Rows per step of the source and of the target, and the steps that edit; Uni-Inv has one evaluation more.
 PUBLISHED_ROWS = {
@@ -29,15 +33,23 @@ PUBLISHED_ROWS = {
     "uniedit-sd3": (9 + 1) + 9 * 2,
     "flowalign-sd3": 33 * (1 + 2),
     "dnaedit-sd3": 27 * (1 + 2),
+    "flowedit-flux": 24 * (1 + 1),
+    "rf-inversion-flux": 28 * (1 + 1),
+    "uniedit-flux": (9 + 1) + 9 * 2,
+    "dnaedit-flux": 24 * (1 + 1),
 }
 FEWER = {
     "flowedit-sd3": (["--steps", 5, "--set", "inversion.n_max=3"], 3 * (2 + 2)),
     "uniedit-sd3": (["--steps", 5], (3 + 1) + 3 * 2),
     "flowalign-sd3": (["--steps", 3], 3 * (1 + 2)),
     "dnaedit-sd3": (["--steps", 5, "--set", "inversion.skip=2"], 3 * (1 + 2)),
+    "flowedit-flux": (["--steps", 5, "--set", "inversion.n_max=3"], 3 * (1 + 1)),
+    "rf-inversion-flux": (["--steps", 3], 3 * (1 + 1)),
+    "uniedit-flux": (["--steps", 5], (3 + 1) + 3 * 2),
+    "dnaedit-flux": (["--steps", 5, "--set", "inversion.skip=2"], 3 * (1 + 1)),
 }
 SIDE = 128
-"""The small model's own resolution; of these recipes, FlowAlign's names another."""
+"""The small models' own resolution; of these recipes, FlowAlign's and RF-Inversion's name another."""
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +58,13 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture
-def options(model, photo_bench, tmp_path):
+def options(model, tiny_flux, photo_bench, tmp_path):
+    models = {"sd3": model, "flux": tiny_flux}
+
     def of(recipe):
-        side = ["--set", f"resolution={SIDE}"] if recipe == "flowalign-sd3" else []
+        of_another_side = recipe in ("flowalign-sd3", "rf-inversion-flux")
+        side = ["--set", f"resolution={SIDE}"] if of_another_side else []
+        model = models[recipe.rsplit("-", 1)[1]]
         return ["run", "--data", photo_bench, "--config", recipe, "--model", model, "--limit", 2, *side,
                 "--device", "cpu", "--out", tmp_path / "run"]  # fmt: skip
 
@@ -71,7 +87,7 @@ def test_edits_take_the_rows_that_the_dry_run_tells(options, tmp_path, recipe):
     assert done.returncode == 0, done.stderr
     records = RunStore.read(tmp_path / "run").records()
     assert [record["unet_rows_forward"] for record in records.values()] == [rows] * 2
-    suffix = "jpg" if recipe == "dnaedit-sd3" else "png"
+    suffix = "jpg" if shipped(recipe).image_format.startswith("jpeg") else "png"
     assert len(list((tmp_path / "run" / "images").rglob(f"*.{suffix}"))) == 2
 
 
@@ -95,7 +111,7 @@ def test_another_method_finds_flowedits_source_there(model, photo_bench, tmp_pat
 def test_it_goes_with_the_family_and_published_rows_name_it(recipe):
     pair = PAIRS[recipe]
     combination = shipped(recipe).combination(*pair)
-    assert shipped(recipe).pairs == [pair] and not misfits(combination, FAMILIES["sd3"])
+    assert shipped(recipe).pairs == [pair] and not misfits(combination, FAMILIES[recipe.rsplit("-", 1)[1]])
     rows = [row for row in load_further() if row.recipe == recipe]
     assert rows and {(row.inversion, row.method) for row in rows} == {pair}
     assert any(row.runs_on(combination.common.model) for row in rows)
@@ -119,6 +135,10 @@ def test_settings_are_the_published_ones():
         "uniedit-sd3": (15, 1, None, 1234, 256),
         "flowalign-sd3": (33, 13.5, 1, 123, 77),
         "dnaedit-sd3": (40, 3.5, 1, 0, 256),
+        "flowedit-flux": (28, 5.5, 1.5, 10, 512),
+        "rf-inversion-flux": (28, 3.5, None, 999, 512),
+        "uniedit-flux": (15, 1, None, 1234, 512),
+        "dnaedit-flux": (28, 2.5, 1, 0, 512),
     }
     align = shipped("flowalign-sd3").combination("flow_align", "plain")
     assert align.inversion_settings.weight == 0.01 and align.method_settings.negative_prompt == "source"
@@ -130,3 +150,21 @@ def test_settings_are_the_published_ones():
     dna = shipped("dnaedit-sd3").combination("dnaedit", "dnaedit")
     assert (dna.inversion_settings.skip, dna.method_settings.mvg) == (13, 0.8)
     assert shipped("dnaedit-sd3").image_format == "jpeg:75"
+
+
+def test_settings_with_flux_are_the_published_ones():
+    flowedit = shipped("flowedit-flux").combination("flowedit", "plain")
+    assert (flowedit.inversion_settings.n_max, flowedit.inversion_settings.n_min) == (24, 0)
+    pull = shipped("rf-inversion-flux").combination("rf_inversion", "rf_inversion")
+    inverted, edited = pull.inversion_settings, pull.method_settings
+    assert (inverted.guidance, inverted.gamma, inverted.step_order) == (0, 0.5, "descending")
+    assert (edited.eta, edited.start, edited.stop, edited.inversion_prompt) == (0.9, 0, 0.25, "empty")
+    assert (pull.common.posterior, pull.common.resolution) == ("sample", 1024)
+    edit = shipped("uniedit-flux").combination("uni_inv", "uni_edit")
+    assert (edit.inversion_settings.alpha, edit.inversion_settings.alpha_rounds) == (0.6, "half_even")
+    assert (edit.method_settings.omega, edit.method_settings.mask) == (5, "absolute")
+    assert (edit.common.guidance_policy, edit.common.embedded_guidance) == ("classifier_free", 1)
+    dna = shipped("dnaedit-flux").combination("dnaedit", "dnaedit")
+    assert (dna.inversion_settings.skip, dna.method_settings.mvg) == (4, 0.8)
+    assert shipped("dnaedit-flux").image_format == "jpeg:75"
+    assert not cautions([flowedit, pull, edit, dna])

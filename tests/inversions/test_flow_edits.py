@@ -113,6 +113,26 @@ def test_flowedits_source_is_computed_once_for_all_target_prompts(instaflow, sam
     close(of_other, flowedit(*velocities(instaflow, other), batch.latents, edits, 0, draws))
 
 
+def test_several_draws_cost_no_unconditional_row_of_a_source_that_is_read(instaflow, samples, batch):
+    found = [
+        edited(
+            instaflow,
+            samples,
+            batch,
+            "flowedit",
+            "p2p",
+            {"n_avg": 2},
+            local_blend=False,
+            self_replace_steps=0,
+            cross_replace_steps=share,
+        )
+        for share in (1.0, 0.0)
+    ]
+    assert not torch.equal(*found)
+    edits, draws = 3, 2
+    assert instaflow.evaluations.forward[0] == edits * draws * (2 + 3) + edits * draws * (2 + 2)
+
+
 @pytest.mark.parametrize(
     ("inversion", "settings"),
     [("flowedit", {}), ("flow_align", {}), ("dnaedit", {}), ("direct", {"scale": 0.5})],

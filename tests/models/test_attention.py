@@ -15,6 +15,8 @@ from piebench_eval.models.attention import (
     plain_attention,
     unet_attention_layers,
 )
+from piebench_eval.models.flux import positions
+from tests.support.tiny_flux import POOLED, new_flux
 from tests.support.tiny_sd3 import WIDTH, new_transformer
 from tests.support.weights import fill
 
@@ -192,6 +194,37 @@ def test_flux_is_left_as_it_is():
     assert all(layer.image == slice(TEXT, TEXT + len(places)) for layer in layers.values())
     moved, *_ = hooked_and_not(transformer, layers, **inputs, img_ids=places * 3)
     assert (moved - hooked).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_flux_layers_are_described_as_they_run():
+    """Text first, as many tokens as there are; the double block's layer, then those of the single ones."""
+    transformer = fill(new_flux(), seed=1)
+    count = GRID[0] * GRID[1]
+    layers = attention_layers(transformer, (2 * GRID[0], 2 * GRID[1]))
+    assert list(layers) == [
+        "transformer_blocks.0.attn.processor",
+        "single_transformer_blocks.0.attn.processor",
+        "single_transformer_blocks.1.attn.processor",
+    ]
+    for index, layer in enumerate(layers.values()):
+        assert (layer.kind, layer.index, layer.downsampling, layer.grid) == ("joint", index, 2, GRID)
+        assert layer.single == (None, 0, 1)[index]
+        sequence = list(range(TEXT + count))
+        assert sequence[layer.text] == sequence[:TEXT] and sequence[layer.image] == sequence[TEXT:]
+    inputs = {
+        "hidden_states": draw(2, count, 64),
+        "encoder_hidden_states": draw(2, TEXT, WIDTH),
+        "pooled_projections": draw(2, POOLED),
+        "timestep": torch.tensor([0.5, 0.5]),
+        "guidance": torch.tensor([1.0, 3.5]),
+        "txt_ids": torch.zeros(TEXT, 3),
+        "img_ids": positions(GRID, torch.device("cpu")),
+    }
+    hooked, without, seen = hooked_and_not(transformer, layers, **inputs)
+    assert torch.equal(hooked, without)
+    assert [(layer.index, queries) for layer, queries, _ in seen] == [(k, TEXT + count) for k in range(3)]
+    assert (hooked[0] - hooked[1]).abs().max() > 1e-3
 
 
 def test_a_hook_that_fails_leaves_the_processors(model):

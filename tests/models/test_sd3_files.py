@@ -50,6 +50,14 @@ def test_it_passes_and_loads(tiny_sd3):
     assert model.scheduler["shift"] == 3.0 and not model.alphas_cumprod
 
 
+def test_weights_that_were_not_downloaded_are_no_pickles(model):
+    (model / "text_encoder_3" / "model.safetensors").unlink()
+    with pytest.raises(PiebenchError) as caught:
+        check_model_location(str(model))
+    wanted = "text_encoder_3/ holds no weights; copy them from where the model comes from"
+    assert str(caught.value) == f"--model {model}: {wanted}"
+
+
 def test_it_loads_without_a_word(tiny_sd3, caplog):
     library = logging.getLogger("diffusers")
     library.addHandler(caplog.handler)
@@ -132,10 +140,14 @@ def test_other_models_are_known_by_their_configs(model, part, field, value, said
 def test_flux_is_not_taken_for_it(model):
     """FLUX has a transformer, CLIP and T5 too: in other places."""
     drop_t5(model)
-    change(model / "transformer" / "config.json", _class_name="FluxTransformer2DModel")
-    change(model / "model_index.json", _class_name="FluxPipeline", text_encoder_3=None)
+    change(model / "transformer" / "config.json", _class_name="Flux2Transformer2DModel")
+    change(model / "model_index.json", _class_name="Flux2Pipeline", text_encoder_3=None)
     message = refused(model)
-    assert "FluxTransformer2DModel" in message and "stable-diffusion-3-medium-diffusers" in message
+    assert "Flux2Transformer2DModel" in message and "stable-diffusion-3-medium-diffusers" in message
+    change(model / "transformer" / "config.json", _class_name="FluxTransformer2DModel")
+    change(model / "model_index.json", _class_name="FluxPipeline")
+    message = refused(model)
+    assert "text_encoder_2/config.json says model_type clip" in message and "FLUX.1-dev" in message
 
 
 def test_another_transformers_pipeline_is_called_by_its_name(model):

@@ -31,7 +31,7 @@ class Encoder:
         return self.network(*arguments, **options)
 
 
-@pytest.fixture(params=["sd1", "sdxl", "sd3"])
+@pytest.fixture(params=["sd1", "sdxl", "sd3", "flux"])
 def whole(request, model_of):
     """A model as it is loaded by default."""
     return model_of(request.param)
@@ -85,7 +85,7 @@ def test_without_offloading_nothing_moves(whole):
     assert moves == []
 
 
-@pytest.mark.parametrize("family", ["sdxl", "sd3"])
+@pytest.mark.parametrize("family", ["sdxl", "sd3", "flux"])
 def test_real_encoders_can_be_moved(request, family):
     """To a device without numbers and back: that the libraries' own classes have what is asked of them."""
     model = load_model(str(request.getfixturevalue(f"tiny_{family}")))

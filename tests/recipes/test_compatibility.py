@@ -65,8 +65,8 @@ def test_what_needs_unconditional_rows_goes_where_they_are(family, name):
         assert why is None
     else:
         assert why == (
-            f"{name} needs unconditional rows (classifier-free guidance), and LCM takes the guidance scale "
-            "as an input and has none"
+            f"{name} needs unconditional rows (classifier-free guidance), and {family.title} takes the "
+            "guidance scale as an input and has none"
         )
 
 

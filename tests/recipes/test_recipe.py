@@ -9,6 +9,7 @@ from piebench_eval.recipes.builtin import recipe_file
 from piebench_eval.recipes.combination import CommonSettings, with_former_defaults
 from piebench_eval.recipes.overrides import parse_override
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
+from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.recipes.subset import select_combinations
 from tests.support.recipes import shipped
 
@@ -36,6 +37,25 @@ def test_overrides_reach_every_inversion_or_one():
     assert {s.guidance for s in build({"inversion.guidance": 2}).inversions.values()} == {2}
     one = build({"inversion.direct.guidance": 2})
     assert (one.inversions["ddim"].guidance, one.inversions["direct"].guidance) == (1, 2)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_settings_that_need_each_other_come_in_any_order(order):
+    guided = {"method.mask_guided": True, "method.source_prompt": "sample"}
+    methods = build(dict([*guided.items()][::order]), methods=["masactrl"]).methods
+    assert methods["masactrl"].mask_guided
+    moved = {"method.start": 0.5, "method.stop": 0.75}
+    methods = build(dict([*moved.items()][::order]), methods=["rf_inversion"]).methods
+    assert (methods["rf_inversion"].start, methods["rf_inversion"].stop) == (0.5, 0.75)
+
+
+def test_null_empties_a_field(tmp_path):
+    file = tmp_path / "recipe.yaml"
+    fields = {**FIELDS, "inversions": {"flowedit": {"n_max": 33}}, "source_guidance": 3.5}
+    file.write_text(yaml.safe_dump(fields), encoding="utf-8")
+    overrides = dict(parse_override(text) for text in ("inversion.n_max=null", "source_guidance="))
+    recipe, _ = RunConfig(file, "demo", overrides).build()
+    assert recipe.inversions["flowedit"].n_max is None and recipe.source_guidance is None
 
 
 def test_the_recipes_own_path_works_too():

@@ -45,6 +45,7 @@ SLOW = [pytest.mark.slow]
 OF_SD1 = {"direct": METHODS.names(), "ddim": ["p2p"], "null_text": ["p2p"], "edit_friendly": ["p2p"]}
 OF_SDXL = {"direct": ["p2p", "masactrl"]}
 OF_SD3 = {"direct": ["p2p", "value_sharing"], "flowedit": ["plain"], "dnaedit": ["dnaedit"]}
+OF_FLUX = {"direct": ["value_sharing"], "flowedit": ["plain"], "rf_inversion": ["rf_inversion"]}
 OF_OTHER_FAMILIES = {"direct": ["p2p"]}
 OTHER_INVERSIONS = ("direct", "edit_friendly")
 """What is not slow: every control, and edits from a trajectory alone, with offsets, and with embeddings.
@@ -55,7 +56,9 @@ one for all families.
 
 
 def _marks(family, inversion, method):
-    of_family = {"sd1": OF_SD1, "sdxl": OF_SDXL, "sd3": OF_SD3}.get(family, OF_OTHER_FAMILIES)
+    of_family = {"sd1": OF_SD1, "sdxl": OF_SDXL, "sd3": OF_SD3, "flux": OF_FLUX}.get(
+        family, OF_OTHER_FAMILIES
+    )
     return [] if method in of_family.get(inversion, []) else SLOW
 
 

@@ -13,6 +13,7 @@ from piebench_eval.models.loading import implementation
 from scripts.demo_training.unet import sd_scheduler
 from scripts.speed.models import SIZES, new_text_encoder, new_vae
 from scripts.speed.sdxl import TextSize, XLSize, new_xl_text_encoders, new_xl_unet
+from tests.support.tiny_flux import SCHEDULER, new_clip, new_flux, new_flux_vae
 from tests.support.tiny_sd3 import new_clips, new_sd3_vae, new_t5, new_t5_tokenizer, new_transformer
 
 CUDA = torch.device("cuda:0")
@@ -41,12 +42,12 @@ def fake_device():
 
 def fake_model(tokenizer, dtype, family="sd1"):
     """Inside ``fake_device``: a model of a family's structure on a GPU that is not there, at a precision."""
-    parts = {"sdxl": _xl_parts, "sd3": _sd3_parts}.get(family, _parts)
+    parts = {"sdxl": _xl_parts, "sd3": _sd3_parts, "flux": _flux_parts}.get(family, _parts)
     return implementation(FAMILIES[family])(
         **{"vae": _make(lambda: new_vae(SIZES["tiny"]), torch.float32), **parts(tokenizer, dtype, family)},
         tokenizer=tokenizer,
         alphas_cumprod=_ALPHAS,
-        scheduler={"shift": 3.0},
+        scheduler=SCHEDULER,
         device=CUDA,
     )
 
@@ -78,6 +79,17 @@ def _sd3_parts(tokenizer, dtype, family):
         "text_encoder_3": _make(lambda: new_t5(len(tokenizer_3)), dtype),
         "tokenizer_2": tokenizer,
         "tokenizer_3": tokenizer_3,
+    }
+
+
+def _flux_parts(tokenizer, dtype, family):
+    vocabulary, tokenizer_2 = len(tokenizer), new_t5_tokenizer()
+    return {
+        "vae": _make(new_flux_vae, torch.float32),
+        "transformer": _make(new_flux, dtype),
+        "text_encoder": _make(lambda: new_clip(vocabulary), dtype),
+        "text_encoder_2": _make(lambda: new_t5(len(tokenizer_2)), dtype),
+        "tokenizer_2": tokenizer_2,
     }
 
 

@@ -42,6 +42,8 @@ def _is_fast_of_family(family, inversion, method):
 
     Stable Diffusion XL's inversions with Prompt-to-Prompt are in tests/inversions/test_sdxl.py.
     """
+    if family == "flux":
+        return inversion in ("direct", "euler") and method == "plain"
     if family == "sd3":
         return method == "plain" and inversion in ("direct", "edit_friendly", "euler")
     if family == "sdxl":

@@ -158,9 +158,15 @@ def setting_differences(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
 
     >>> setting_differences({"steps": 8}, {"steps": 15, "guidance": 1})
     ['steps is 8, the published is 15', 'guidance is unknown, the published is 1']
+    >>> setting_differences({"resolution": 512}, {"resolution": None})
+    ['resolution is 512, the published is empty']
     """
+
+    def said(value: Any) -> Any:
+        return "empty" if value is None else value
+
     return [
-        f"{field} is {given.get(field, 'unknown')}, the published is {value}"
+        f"{field} is {said(given.get(field, 'unknown'))}, the published is {said(value)}"
         for field, value in wanted.items()
         if given.get(field, "unknown") != value
     ]

@@ -1,0 +1,68 @@
+"""What an inversion hands to the edit loop, and to controllers before the first step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from piebench_eval.diffusion.solvers import DETERMINISTIC, Solver
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from piebench_eval.models.conditioning import Conditioning
+
+
+@dataclass(frozen=True)
+class InversionResult:
+    """The result of an inversion: the source branch's latents, and what both branches add to their steps.
+
+    Attributes:
+        trajectory: latents ``[steps + 1, samples, channels, h, w]``, from the image (level 0) to the latent
+            that sampling starts from; it need not be the schedule's noisiest level.
+        source_mode: ``fixed``: the source branch is set to the trajectory. ``sampled``: it takes its own
+            guided steps, and only their start is on the trajectory. ``replayed``: its own guided steps are
+            known to lead along the trajectory, so they are taken only under a method that modifies the
+            guidance.
+        uncond_embeds: unconditional conditioning of both branches, one entry per step, entry k for the step
+            from level k + 1 to level k. They replace ``EditInputs.uncond_embeds`` and a method's negative
+            prompt; None replaces neither.
+        offsets: what both branches add to their steps ``[steps, samples, channels, h, w]``, likewise; nothing
+            if None. Where the source is at given latents s, the offset s_k - S(s_{k + 1}) of the solver's
+            step S makes its branch retrace them (noise maps of edit-friendly DDPM inversion, for example).
+        input_offsets: what is added to the latents of both branches where the model is evaluated, stage by
+            stage ``[steps, samples, stages, channels, h, w]``, likewise; nothing if None.
+        retraces_by_rows: where a step computes the source's rows for the method anyway, the offset is taken
+            from them, not from ``offsets``: then rounding errors of the branches cancel, which a call with
+            other rows makes differently.
+        solver: how both branches step, and what the offsets belong to.
+        uncond_embeds_are_source: for each sample, whether ``uncond_embeds`` are the source branch's
+            ``source_embeds`` at every step, so that one row serves both halves; nowhere if None.
+        notes: for each sample, notes for the user; none if None.
+    """
+
+    trajectory: torch.Tensor
+    source_mode: Literal["fixed", "sampled", "replayed"]
+    uncond_embeds: Sequence[Conditioning] | None = None
+    offsets: torch.Tensor | None = None
+    input_offsets: torch.Tensor | None = None
+    retraces_by_rows: bool = False
+    solver: Solver = DETERMINISTIC
+    uncond_embeds_are_source: Sequence[bool] | None = None
+    notes: list[list[str]] | None = None
+
+    @property
+    def steps(self) -> int:
+        """Number of steps from the start of sampling to the image."""
+        return len(self.trajectory) - 1
+
+    def source_step(self, level: int) -> torch.Tensor:
+        """How far the model's own output takes the source from a level to the one below it.
+
+        Its offset is left out. Where the source is at the trajectory, this is what the solver makes of the
+        output; ``[samples, channels, h, w]``.
+        """
+        way = self.trajectory[level - 1] - self.trajectory[level]
+        return way if self.offsets is None else way - self.offsets[level - 1]
