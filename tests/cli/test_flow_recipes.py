@@ -26,6 +26,8 @@ PAIRS = {
     "rf-inversion-flux": ("rf_inversion", "rf_inversion"),
     "uniedit-flux": ("uni_inv", "uni_edit"),
     "dnaedit-flux": ("dnaedit", "dnaedit"),
+    "rf-solver-edit-flux": ("rf_solver", "feature_sharing"),
+    "fireflow-flux": ("fireflow", "feature_sharing"),
 }
 # Rows per step of the source and of the target, and the steps that edit; Uni-Inv has one evaluation more.
 PUBLISHED_ROWS = {
@@ -37,6 +39,8 @@ PUBLISHED_ROWS = {
     "rf-inversion-flux": 28 * (1 + 1),
     "uniedit-flux": (9 + 1) + 9 * 2,
     "dnaedit-flux": 24 * (1 + 1),
+    "rf-solver-edit-flux": 2 * 15 + 2 * 15,
+    "fireflow-flux": (8 + 1) + (8 + 1),
 }
 FEWER = {
     "flowedit-sd3": (["--steps", 5, "--set", "inversion.n_max=3"], 3 * (2 + 2)),
@@ -47,6 +51,8 @@ FEWER = {
     "rf-inversion-flux": (["--steps", 3], 3 * (1 + 1)),
     "uniedit-flux": (["--steps", 5], (3 + 1) + 3 * 2),
     "dnaedit-flux": (["--steps", 5, "--set", "inversion.skip=2"], 3 * (1 + 1)),
+    "rf-solver-edit-flux": (["--steps", 2, "--set", "method.first_layer=0"], 4 + 4),
+    "fireflow-flux": (["--steps", 2], 3 + 3),
 }
 SIDE = 128
 """The small models' own resolution; of these recipes, FlowAlign's and RF-Inversion's name another."""
@@ -139,6 +145,8 @@ def test_settings_are_the_published_ones():
         "rf-inversion-flux": (28, 3.5, None, 999, 512),
         "uniedit-flux": (15, 1, None, 1234, 512),
         "dnaedit-flux": (28, 2.5, 1, 0, 512),
+        "rf-solver-edit-flux": (15, 2, None, 1234, 512),
+        "fireflow-flux": (8, 2, None, 1234, 512),
     }
     align = shipped("flowalign-sd3").combination("flow_align", "plain")
     assert align.inversion_settings.weight == 0.01 and align.method_settings.negative_prompt == "source"
@@ -168,3 +176,12 @@ def test_settings_with_flux_are_the_published_ones():
     assert (dna.inversion_settings.skip, dna.method_settings.mvg) == (4, 0.8)
     assert shipped("dnaedit-flux").image_format == "jpeg:75"
     assert not cautions([flowedit, pull, edit, dna])
+    sharing = {
+        recipe: shipped(recipe).combination(*PAIRS[recipe]).method_settings
+        for recipe in ("rf-solver-edit-flux", "fireflow-flux")
+    }
+    assert {(s.inject, s.first_layer, s.last_layer, s.tokens) for s in sharing.values()} == {
+        (2, 20, None, "all"),
+        (1, 0, 37, "all"),
+    }
+    assert all(s.editing_strategy == ["replace_v"] for s in sharing.values())
