@@ -89,7 +89,13 @@ def flowedit(v_source, v_target, z0, n_max, n_min, n_avg):
 
 
 @pytest.mark.parametrize(
-    ("n_max", "n_min", "n_avg"), [(4, 0, 1), (3, 0, 1), (3, 0, 2), (4, 2, 1), (3, 1, 3), (2, 2, 1)]
+    ("n_max", "n_min", "n_avg"),
+    [
+        (4, 0, 1),
+        (3, 1, 2),
+        (2, 2, 1),
+        *(pytest.param(*others, marks=pytest.mark.slow) for others in ((3, 0, 1), (3, 0, 2), (4, 2, 1))),
+    ],
 )
 def test_flowedit(instaflow, samples, batch, n_max, n_min, n_avg):
     settings = {"n_max": n_max, "n_min": n_min, "n_avg": n_avg}
@@ -187,7 +193,7 @@ def flow_align(v_source, v_target, z0, weight):
     return x
 
 
-@pytest.mark.parametrize("weight", [0.01, 0.3])
+@pytest.mark.parametrize("weight", [pytest.param(0.01, marks=pytest.mark.slow), 0.3])
 def test_flow_align(instaflow, samples, batch, weight):
     negative = dataclasses.replace(batch, negative_embeds=batch.source_embeds, guidance=Guidance(3.0, 1.0))
     found = edited(instaflow, samples, negative, "flow_align", of_inversion={"weight": weight})
@@ -220,7 +226,10 @@ def dnaedit(v_source, v_target, z0, skip, mvg):
     return y
 
 
-@pytest.mark.parametrize(("skip", "mvg"), [(0, 0.8), (1, 0.8), (2, 1.0), (1, 0.3)])
+@pytest.mark.parametrize(
+    ("skip", "mvg"),
+    [(1, 0.3), *(pytest.param(*others, marks=pytest.mark.slow) for others in ((0, 0.8), (2, 1.0)))],
+)
 def test_dnaedit(instaflow, samples, batch, skip, mvg):
     found = edited(instaflow, samples, batch, "dnaedit", "dnaedit", {"skip": skip}, mvg=mvg)
     assert instaflow.evaluations.forward[0] == 4 * (STEPS - skip)

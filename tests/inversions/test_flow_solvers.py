@@ -146,7 +146,7 @@ def where_fireflow_asks(v, trajectory):
     return at
 
 
-@pytest.mark.parametrize("solver", ["midpoint", "fireflow"])
+@pytest.mark.parametrize("solver", [pytest.param("midpoint", marks=pytest.mark.slow), "fireflow"])
 def test_what_a_solver_keeps_does_not_depend_on_who_else_is_in_the_batch(instaflow, samples, inputs, solver):
     method = METHODS.get("masactrl")
     settings = method.settings(start_step=1, start_layer=2, source_prompt="sample")
@@ -210,7 +210,7 @@ def test_solvers_are_told_apart_by_the_cache(instaflow, inputs):
         instaflow.cache = None
 
 
-@pytest.mark.parametrize("solver", ["midpoint", "fireflow"])
+@pytest.mark.parametrize("solver", [pytest.param("midpoint", marks=pytest.mark.slow), "fireflow"])
 def test_directs_ablations_step_by_its_solver(instaflow, inputs, solver):
     """Without any offset, the source takes the solver's own guided steps."""
     step = {"midpoint": midpoint, "fireflow": reusing}[solver]

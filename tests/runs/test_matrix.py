@@ -20,7 +20,6 @@ from PIL import Image
 
 from piebench_eval.data.images import load_image
 from piebench_eval.data.sample import Sample
-from piebench_eval.methods import METHODS
 from piebench_eval.models import compile as compiled
 from piebench_eval.models import loading
 from piebench_eval.models.cache import Cache
@@ -32,7 +31,7 @@ from piebench_eval.runs.machine import MachineOptions, WorkerSpec
 from piebench_eval.runs.model_runner import ModelRunner
 from piebench_eval.runs.worker import Worker
 from tests.support.options import ABSENT, defaults, fits, recipe_fields, recipe_options
-from tests.support.pairs import OF_NOISE
+from tests.support.pairs import METHODS_OF_NOISE, OF_NOISE, marked
 from tests.support.pairwise import pairwise
 from tests.support.tiny_model import save_tiny_model
 
@@ -41,7 +40,8 @@ EXECUTION = {"batch": [1, 2], "cache": [False, True], "checkpointing": [False, T
 """What ``piebench run`` lets one choose besides the recipe. Compiling, which takes seconds, is slow below."""
 
 PLAINLY = {name: values[0] for name, values in EXECUTION.items()}
-PAIRS = list(product(OF_NOISE, METHODS.names()))
+PAIRS = list(product(OF_NOISE, METHODS_OF_NOISE))
+EVERY_INVERSION_AND_METHOD = [marked(*pair) for pair in PAIRS]
 
 FLOAT32 = 1e-4
 """How far latents of about 1 may be off at most in fp32, and in tf32, which is fp32 on a CPU. Found: 2e-5 at
@@ -252,7 +252,7 @@ def check(row, wide, model, cache_folder, plain):
 
 
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("inversion", "method"), PAIRS)
+@pytest.mark.parametrize(("inversion", "method"), EVERY_INVERSION_AND_METHOD)
 def test_any_two_options_together(wide, model, cache_folder, plain, inversion, method, whole):
     rows = [row for row in matrix(whole) if (row["inversion"], row["method"]) == (inversion, method)]
     assert rows
@@ -263,7 +263,7 @@ def test_any_two_options_together(wide, model, cache_folder, plain, inversion, m
 # The whole matrix, which is slow, has batches of three with every method.
 @pytest.mark.parametrize(
     "method",
-    [name if name == "p2p" else pytest.param(name, marks=pytest.mark.slow) for name in METHODS.names()],
+    [name if name == "p2p" else pytest.param(name, marks=pytest.mark.slow) for name in METHODS_OF_NOISE],
 )
 def test_a_batch_of_three_by_default(wide, model, cache_folder, plain, method):
     check({**defaults("direct", method), **PLAINLY, "batch": 3}, wide, model, cache_folder, plain)
@@ -284,7 +284,7 @@ def test_compiled_blocks_with_everything_else(wide, model, cache_folder, plain, 
     monkeypatch.setattr(loading, "load_model", loads_once())
     monkeypatch.setattr(compiled, "compile_blocks", cache(partial(compiled.compile_blocks, backend="eager")))
     torch._dynamo.reset()
-    options = {"inversion": OF_NOISE, "method": METHODS.names(), **EXECUTION}
+    options = {"inversion": OF_NOISE, "method": METHODS_OF_NOISE, **EXECUTION}
     for row in pairwise(options, lambda one, other: True):
         of_row = {**defaults(row["inversion"], row["method"]), **row, "precision": precision, "compile": True}
         check(of_row, wide, model, cache_folder, plain)

@@ -42,11 +42,11 @@ MODELS = [
     for precision in (PRECISIONS if family in ("sd1", "sd3") else ["bf16"])
 ]
 SLOW = [pytest.mark.slow]
-OF_SD1 = {"direct": METHODS.names(), "ddim": ["p2p"], "null_text": ["p2p"], "edit_friendly": ["p2p"]}
-OF_SDXL = {"direct": ["p2p", "masactrl"]}
-OF_SD3 = {"direct": ["p2p", "value_sharing"], "flowedit": ["plain"], "dnaedit": ["dnaedit"]}
+OF_SD1 = {"direct": METHODS.names(), "null_text": ["p2p"]}
+OF_SDXL = {"direct": ["masactrl"]}
+OF_SD3 = {"direct": ["p2p"], "flowedit": ["plain"], "dnaedit": ["dnaedit"], "uni_inv": ["uni_edit"]}
 OF_FLUX = {"direct": ["value_sharing"], "flowedit": ["plain"], "rf_inversion": ["rf_inversion"]}
-OF_OTHER_FAMILIES = {"direct": ["p2p"]}
+OF_OTHER_FAMILIES = {"direct": ["plain"]}
 OTHER_INVERSIONS = ("direct", "edit_friendly")
 """What is not slow: every control, and edits from a trajectory alone, with offsets, and with embeddings.
 
@@ -167,7 +167,8 @@ def test_an_inversion_stays_on_the_device(on_a_gpu, family, precision, inversion
     tensors = [inverted.trajectory, inverted.offsets, *conditions]
     assert {(t.device, t.dtype) for t in tensors if t is not None} == {(CUDA, torch.float32)}
     # Noise is drawn on the host, for all levels, and copied as a whole.
-    assert copied == ({} if inverted.offsets is None else {"_to_copy": 1})
+    draws = inverted.offsets is not None or inversion in ("dnaedit", "rf_inversion")
+    assert copied == ({"_to_copy": 1} if draws else {})
 
 
 def test_a_sample_that_stopped_early_costs_no_more(with_sd1):

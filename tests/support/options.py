@@ -9,7 +9,7 @@ from piebench_eval.quirks import Quirks, quirks_read_by
 from piebench_eval.recipes.overrides import SECTIONS
 from piebench_eval.recipes.recipe import Recipe
 from piebench_eval.settings import Settings
-from tests.support.pairs import OF_NOISE
+from tests.support.pairs import METHODS_OF_NOISE, OF_NOISE
 from tests.support.pairwise import Item
 
 ABSENT = "absent"
@@ -93,7 +93,7 @@ def recipe_fields(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _names(section: str) -> list[str]:
     """The inversions or methods of Stable Diffusion 1.x."""
-    return OF_NOISE if section == "inversion" else SECTIONS[section][1].names()
+    return OF_NOISE if section == "inversion" else METHODS_OF_NOISE
 
 
 def _own(section: str, name: str) -> dict[str, list[Any]]:

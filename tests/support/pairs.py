@@ -23,6 +23,9 @@ CONTROLLING = [name for name in METHODS.names() if METHODS.get(name).attention]
 OF_NOISE = [name for name in INVERSIONS.names() if "epsilon" in INVERSIONS.get(name).predicts]
 """Inversions of models that predict noise, as the small Stable Diffusion does."""
 
+METHODS_OF_NOISE = [name for name in METHODS.names() if "epsilon" in METHODS.get(name).predicts]
+"""Methods of such models."""
+
 EVERY_PAIR = [marked(inversion, method) for inversion in INVERSIONS.names() for method in METHODS.names()]
 
 
