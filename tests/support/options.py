@@ -16,6 +16,7 @@ ABSENT = "absent"
 """The value of a setting that the row's inversion or method does not have."""
 
 CHOSEN: Mapping[str, Sequence[Any]] = {
+    "inversion.solver": ["euler"],  # DDIM has no other
     # The matrix edits with a model of one family; the others are edited with in test_combinations.py.
     "family": ("auto",),
     "guidance_policy": ("auto",),
