@@ -327,7 +327,7 @@ def flow_schedule_by_size(steps: int, positions: int, scheduler: Mapping[str, An
 
     >>> of_dev = {"use_dynamic_shifting": True}
     >>> [round(sigma, 4) for sigma in flow_schedule_by_size(4, 1024, of_dev).sigmas]
-    [0.0, 0.385, 0.6526, 0.8493, 1.0]
+    [0.0, 0.3849, 0.6525, 0.8492, 1.0]
     """
     shift = scheduler.get("shift", 1.0)
     if scheduler.get("use_dynamic_shifting"):

@@ -116,8 +116,8 @@ def caution(guidance: float, source_guidance: float) -> str | None:
     if source_guidance == 1:
         return None
     return (
-        f"dnaedit guides the source by {source_guidance:g}, which its authors' code does not: --set "
-        "source_guidance=1, or --config dnaedit-sd3"
+        f"dnaedit guides the source by {source_guidance:g}, which its authors' code does not (--config "
+        "dnaedit-flux with FLUX.1): --set source_guidance=1, or --config dnaedit-sd3"
     )
 
 

@@ -134,9 +134,9 @@ def caution(guidance: float, source_guidance: float) -> str | None:
     if source_guidance != guidance:
         return None
     return (
-        f"flowedit has the guidance scale {guidance:g} for source and target; its authors' code for Stable "
-        "Diffusion 3 has 3.5 for the source and 13.5 for the target: --set source_guidance=3.5 "
-        "--guidance 13.5, or --config flowedit-sd3"
+        f"flowedit has the guidance scale {guidance:g} for source and target; its authors' code has 1.5 and "
+        "5.5 with FLUX.1 (--config flowedit-flux), and with Stable Diffusion 3 3.5 for the source and 13.5 "
+        "for the target: --set source_guidance=3.5 --guidance 13.5, or --config flowedit-sd3"
     )
 
 

@@ -140,7 +140,7 @@ def test_two_evaluations_per_step_without_injection_are_plain_sampling(instaflow
         assert (edit_latents(instaflow, chosen, on)[0] - edited).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("method", slow_unless("p2p", "plain", "infedit"))
+@pytest.mark.parametrize("method", slow_unless("p2p", "plain"))
 def test_two_evaluations_per_step_are_planned_and_counted(instaflow, samples, method):
     """Of samples with and without a blend; each in a batch costs and gives what it does alone."""
     chosen = [samples[BLENDED], samples[UNBLENDED]]

@@ -25,14 +25,13 @@ SOLVERS = {"reflow": "euler", "rf_solver": "rf_solver", "rf_midpoint": "rf_solve
 FAST = [
     ("rfsolver_edit", "case2"),  # not square
     ("fireflow_edit", "case3"),  # of the empty source prompt
-    ("fireflow_edit_inject_all", "case1"),
     ("fireflow_edit_addq_addk_replacev", "case1"),  # in some layers, with ratios
-    ("fireflow_edit_replaceqk", "case1"),
 ]
 SLOW = [
     *((name, "case1") for name in ("euler_edit", "midpoint_edit", "fireflow_edit_noinject")),
     *((f"rfsolver_edit{kind}", "case1") for kind in ("", "_inject_all", "_alllayers")),
     *((f"fireflow_edit_{kind}", "case1") for kind in ("addq", "addk", "addv", "addq_replacev")),
+    *((f"fireflow_edit_{kind}", "case1") for kind in ("inject_all", "replaceqk")),
     *((f"fireflow_edit{kind}", case) for kind, case in (("", "case1"), ("", "case2"))),
     *((name, "case1") for name in ("fireflow_edit_addk_replacev", "fireflow_recon", "rfsolver_recon")),
     *((name, "case2") for name in ("fireflow_edit_addq_replacev", "fireflow_recon", "euler_recon")),

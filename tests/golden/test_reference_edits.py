@@ -40,12 +40,19 @@ def edits():
 
     On the first case, the one whose blend masks are a part of the picture, every inversion and every method
     is tested; the rest repeats them, as negative_prompt+p2p does negative_prompt+proximal, and direct+p2p
-    does ddim+p2p's control and the offsets of direct+pnp. Null-text's hundred updates take minutes; its first
+    does ddim+p2p's control and the offsets of direct+pnp. edit_friendly's latents and maps are in
+    ``test_edit_friendly_latents``. Null-text's hundred updates take minutes; its first
     are in ``test_null_text_begins_alike``.
     """
     for case in CASES:
         for pair in map("+".join, shipped("paper").pairs):
-            repeats = pair in ("ddim+masactrl", "ddim+pnp", "direct+p2p", "negative_prompt+p2p")
+            repeats = pair in (
+                "ddim+masactrl",
+                "ddim+pnp",
+                "direct+p2p",
+                "edit_friendly+p2p",
+                "negative_prompt+p2p",
+            )
             is_slow = case != CASES[0] or repeats or pair.startswith("null_text")
             yield pytest.param(pair, case, marks=[pytest.mark.slow] if is_slow else [])
 

@@ -22,6 +22,7 @@ def source_error(model, samples, inversion, **settings):
     return (sources[-1] - inputs.latents).square().mean().sqrt().item()
 
 
+@pytest.mark.slow  # as Stable Diffusion 1.x's, tests/inversions/test_inversions.py
 def test_null_text_brings_the_source_nearer(sdxl, samples):
     by_ddim = source_error(sdxl, samples[:1], "ddim")
     assert source_error(sdxl, samples[:1], "null_text", learning_rate=0.1, inner_steps=8) < 0.9 * by_ddim

@@ -132,7 +132,7 @@ def test_with_equal_prompts_the_target_ends_at_the_picture_whatever_the_weight(m
         torch.testing.assert_close(target, picture, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("max_norm", [None, 0.5])
+@pytest.mark.parametrize("max_norm", [pytest.param(None, marks=pytest.mark.slow), 0.5])
 def test_in_a_batch_is_alone(model, samples, max_norm):
     chosen = combination(**{"inversion.max_norm": max_norm})
     together, _ = edit_latents(model, samples[:3], chosen)

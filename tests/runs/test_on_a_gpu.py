@@ -42,13 +42,14 @@ MODELS = [
     for precision in (PRECISIONS if family in ("sd1", "sd3") else ["bf16"])
 ]
 SLOW = [pytest.mark.slow]
-OF_SD1 = {"direct": METHODS.names(), "null_text": ["p2p"]}
+OF_SD1 = {"direct": ["p2p", "masactrl", "pnp", "proximal"], "null_text": ["p2p"]}
 OF_SDXL = {"direct": ["masactrl"]}
 OF_SD3 = {"direct": ["p2p"], "flowedit": ["plain"], "dnaedit": ["dnaedit"], "uni_inv": ["uni_edit"]}
 OF_FLUX = {"direct": ["value_sharing"], "flowedit": ["plain"], "rf_inversion": ["rf_inversion"]}
 OF_OTHER_FAMILIES = {"direct": ["plain"]}
 OTHER_INVERSIONS = ("direct", "edit_friendly")
-"""What is not slow: every control, and edits from a trajectory alone, with offsets, and with embeddings.
+"""What is not slow: controls that read maps, states, features and guidance, and edits with offsets, shifted
+inputs, and embeddings.
 
 Other inversions, each of which is tested by itself, hand over no more, and the code that moves tensors is
 one for all families.
