@@ -39,6 +39,7 @@ class AttentionController:
         mutual_branch: whether there is a third branch, see ``Branch``; ``mutual_reads`` says where it counts.
         step: index of the current step.
         stage: index of the current evaluation in the step; 0 unless the solver has several.
+        level: the level that the current step leads from.
         time: the model's time at the current evaluation, that of its latents.
         features: what is kept of the inversion's attention, if the method reads any; see ``FeatureMemory``.
         rows: the rows of the current UNet call.
@@ -53,6 +54,7 @@ class AttentionController:
     features: FeatureMemory | None = None
     step: int
     stage: int
+    level: int
     time: float
     rows: RowBatch
     latent_shape: tuple[int, int]

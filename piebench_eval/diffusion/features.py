@@ -96,11 +96,12 @@ class FeatureMemory:
     def _stored(self, feature: torch.Tensor) -> torch.Tensor:
         import torch
 
-        stored = feature.clone()  # a view would keep the projections of all three alive
         if feature.device.type != "cpu" and self.held["device"] + feature.nbytes > self.device_bytes:
             pinned = feature.device.type == "cuda"
             host = torch.empty(feature.shape, dtype=feature.dtype, pin_memory=pinned)
             stored = host.copy_(feature, non_blocking=True)
+        else:
+            stored = feature.clone()  # a view would keep the projections of all three alive
         self.held[self._where(stored)] += stored.nbytes
         return stored
 

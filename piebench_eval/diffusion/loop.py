@@ -134,7 +134,7 @@ def edit(
             }
             embeddings = _embeddings(inputs, inverted, level)
             for stage in range(inverted.solver.stages_at(level, inverted.steps)):
-                controller.time = steps[Branch.TARGET].timestep
+                controller.level, controller.time = level, steps[Branch.TARGET].timestep
                 controller.begin_step(step, rows, latent_shape, stage)
                 output = _predict(model, steps, rows, embeddings, _input_offset(inverted, level, stage))
                 outputs = _guided_outputs(output, rows, moving, controller, inputs.guidance)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.trajectory import TrajectorySettings, flow_solver, inverted_trajectory
-from piebench_eval.settings import Settings
+from piebench_eval.inversions.trajectory import InversionGuidance, flow_solver, sampled_by
 
 if TYPE_CHECKING:
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
@@ -16,10 +13,8 @@ if TYPE_CHECKING:
     from piebench_eval.models.base import DiffusionModel
 
 
-class FireFlowSettings(Settings):
+class FireFlowSettings(InversionGuidance):
     """Settings of FireFlow."""
-
-    guidance: float = Field(default=1.0, ge=0, description="guidance scale while inverting; 1 is unguided")
 
 
 def fireflow(
@@ -30,12 +25,7 @@ def fireflow(
     Half steps go along the middle velocity of the step before, so that N steps have N + 1 evaluations. What
     was found last while inverting is not carried over to sampling.
     """
-    from piebench_eval.diffusion.loop import InversionResult
-
-    solver = flow_solver("fireflow")
-    reversal = TrajectorySettings(guidance=settings.guidance, evaluate_at="own")
-    trajectory = inverted_trajectory(model, inputs, schedule, reversal, solver)
-    return InversionResult(trajectory, "sampled", solver=solver)
+    return sampled_by(flow_solver("fireflow"), model, inputs, schedule, settings)
 
 
 FIREFLOW = Inversion(

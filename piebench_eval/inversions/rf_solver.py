@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.trajectory import TrajectorySettings, flow_solver, inverted_trajectory
-from piebench_eval.settings import Settings
+from piebench_eval.inversions.trajectory import InversionGuidance, flow_solver, sampled_by
 
 if TYPE_CHECKING:
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
@@ -16,10 +13,8 @@ if TYPE_CHECKING:
     from piebench_eval.models.base import DiffusionModel
 
 
-class RFSolverSettings(Settings):
+class RFSolverSettings(InversionGuidance):
     """Settings of RF-Solver."""
-
-    guidance: float = Field(default=1.0, ge=0, description="guidance scale while inverting; 1 is unguided")
 
 
 def rf_solver(
@@ -30,12 +25,7 @@ def rf_solver(
     Its Taylor expansion takes the velocity's derivative from two evaluations half a step apart, so that the
     terms of the first cancel: x + D v + D^2/2 (v_mid - v) / (D/2) = x + D v_mid, the midpoint rule.
     """
-    from piebench_eval.diffusion.loop import InversionResult
-
-    solver = flow_solver("midpoint")
-    reversal = TrajectorySettings(guidance=settings.guidance, evaluate_at="own")
-    trajectory = inverted_trajectory(model, inputs, schedule, reversal, solver)
-    return InversionResult(trajectory, "sampled", solver=solver)
+    return sampled_by(flow_solver("midpoint"), model, inputs, schedule, settings)
 
 
 RF_SOLVER = Inversion(

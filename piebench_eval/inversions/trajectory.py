@@ -12,6 +12,7 @@ from piebench_eval.settings import Settings
 if TYPE_CHECKING:
     import torch
 
+    from piebench_eval.diffusion.inversion_result import InversionResult
     from piebench_eval.diffusion.loop import EditInputs
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.diffusion.solvers import Solver
@@ -21,10 +22,15 @@ FlowSolver = Literal["euler", "midpoint", "fireflow", "uni_inv"]
 """Solvers of a flow's equation, by their names in recipes."""
 
 
-class TrajectorySettings(Settings):
-    """Settings of inversions that begin with the reversed sampling trajectory."""
+class InversionGuidance(Settings):
+    """The setting of every inversion that begins with the reversed sampling trajectory."""
 
     guidance: float = Field(default=1.0, ge=0, description="guidance scale while inverting; 1 is unguided")
+
+
+class TrajectorySettings(InversionGuidance):
+    """Settings of one that chooses how a step is reversed."""
+
     evaluate_at: Literal["next", "own"] = Field(
         default="next",
         description="the model's time in a step of the inversion: that of the level it leads to, as in "
@@ -98,3 +104,28 @@ def inverted_trajectory(
     }
     texts = [*cond.parts, *(uncond.parts if guidance.needs_uncond(settings.guidance) else ())]
     return model.cached("ddim", invert, determinants, [latents, *texts], axis=1)["latents"]
+
+
+def sampled_by(
+    solver: Solver,
+    model: DiffusionModel,
+    inputs: EditInputs,
+    schedule: Schedule,
+    settings: InversionGuidance,
+    levels: int | None = None,
+) -> InversionResult:
+    """Invert along the flow by a solver, each latent at its own time; both branches are sampled by it.
+
+    Args:
+        solver: one that has an inverse.
+        model: the model.
+        inputs: the batch.
+        schedule: the flow's schedule.
+        settings: the inversion's section of the recipe.
+        levels: up to which level; to the schedule's last if None.
+    """
+    from piebench_eval.diffusion.inversion_result import InversionResult
+
+    reversal = TrajectorySettings(guidance=settings.guidance, evaluate_at="own")
+    trajectory = inverted_trajectory(model, inputs, schedule, reversal, solver, levels)
+    return InversionResult(trajectory, "sampled", solver=solver)

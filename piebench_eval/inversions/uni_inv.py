@@ -9,8 +9,7 @@ from pydantic import Field
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.trajectory import TrajectorySettings, inverted_trajectory
-from piebench_eval.settings import Settings
+from piebench_eval.inversions.trajectory import InversionGuidance, sampled_by
 
 if TYPE_CHECKING:
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
@@ -18,10 +17,9 @@ if TYPE_CHECKING:
     from piebench_eval.models.base import DiffusionModel
 
 
-class UniInvSettings(Settings):
+class UniInvSettings(InversionGuidance):
     """Settings of Uni-Inv."""
 
-    guidance: float = Field(default=1.0, ge=0, description="guidance scale while inverting; 1 is unguided")
     alpha: float = Field(
         default=1.0,
         gt=0,
@@ -47,16 +45,13 @@ def uni_inv(
     Each step's velocity is that of the point where the step before would have led on to, at that level's
     time: near what sampling sees there. m steps have m + 1 evaluations, m with ``zero_start``.
     """
-    from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.diffusion.solvers import UNI_INV, UNI_INV_FROM_ZERO
 
     if why := problem(schedule.steps, settings):
         raise PiebenchError(why)
     solver = UNI_INV_FROM_ZERO if settings.zero_start else UNI_INV
-    reversal = TrajectorySettings(guidance=settings.guidance, evaluate_at="own")
     levels = inverted_steps(schedule.steps, settings)
-    trajectory = inverted_trajectory(model, inputs, schedule, reversal, solver, levels)
-    return InversionResult(trajectory, "sampled", solver=solver)
+    return sampled_by(solver, model, inputs, schedule, settings, levels)
 
 
 def inverted_steps(steps: int, settings: UniInvSettings) -> int:

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from piebench_eval.data.sample import Sample
-    from piebench_eval.diffusion.loop import InversionResult
-    from piebench_eval.diffusion.rows import RowBatch
+    from piebench_eval.diffusion.inversion_result import InversionResult
     from piebench_eval.models.attention import AttentionLayer
     from piebench_eval.models.base import DiffusionModel
 
@@ -110,17 +109,10 @@ class FeatureSharingController(AttentionController):
         kept, budget = list(settings.operations), int(settings.device_gigabytes * 10**9)
         self.memory = FeatureMemory(self._shares, settings.inject, kept, budget)
         self.features = self.memory
-        self._first_step: int | None = None
 
     def begin_edit(self, inverted: InversionResult) -> None:
         """Note the solver, whose evaluations are counted from a step's last."""
         self.inverted = inverted
-
-    def begin_step(self, step: int, rows: RowBatch, latent_shape: tuple[int, int], stage: int = 0) -> None:
-        """Note the first step's number too, from which levels are counted."""
-        super().begin_step(step, rows, latent_shape, stage)
-        self._first_step = step if self._first_step is None else self._first_step
-        self.level = self.inverted.steps - (step - self._first_step)
 
     def attend(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
