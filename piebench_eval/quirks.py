@@ -42,6 +42,12 @@ class Quirks(Settings):
         "draw noise by the generator of the model's device, as published codes of flow models do, not by the "
         "CPU's; their other habits, half precision and going on from picture to picture, are not imitated",
     )
+    added_shift: bool = _quirk(
+        False,
+        "encode pictures with the autoencoder's shift added behind the scale, not taken off before it, as "
+        "UniEdit-Flow's version for diffusers does: the model is given other latents, and pictures come out "
+        "with a constant in theirs",
+    )
     count_skipped_steps: bool = _quirk(
         False,
         "a method's first step is step T_skip where edit-friendly inversion skips T_skip steps, not step 0 "

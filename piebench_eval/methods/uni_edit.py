@@ -35,7 +35,8 @@ class UniEditSettings(Settings):
         default="absolute",
         description="where the edit is: by the channels' mean of the difference's absolute value, or of the "
         "difference itself as in UniEdit-Flow's schedulers for diffusers, by which it runs Stable Diffusion "
-        "3",
+        "3; from 0 to 1 in each picture, where the code for FLUX, which edits one at a time, takes the range "
+        "of all that it is given",
     )
 
 

@@ -163,6 +163,7 @@ class DiffusionModel(ABC):
         posterior: Posterior = "mean",
         seed: int = 0,
         noise_on_device: bool = False,
+        added_shift: bool = False,
     ) -> torch.Tensor:
         """Encode images to the autoencoder's posterior, scaled as the denoiser expects it.
 
@@ -172,6 +173,7 @@ class DiffusionModel(ABC):
                 -30 to 20 (Kingma and Welling, Auto-Encoding Variational Bayes, 2014).
             seed: of each image's noise, the first that a generator draws.
             noise_on_device: that generator is the device's, not the CPU's.
+            added_shift: the autoencoder's shift is added behind the scale, not taken off before it.
 
         Returns:
             Latents of shape ``[images, channels, height / 8, width / 8]``, float32.
@@ -188,10 +190,12 @@ class DiffusionModel(ABC):
                 each.mean if posterior == "mean" else _sample(each, seed, generator) for each in posteriors
             ]
             shift, scale = self._latent_range
-            return {"latents": (torch.cat(latents) - shift) * scale}
+            unscaled = torch.cat(latents)
+            return {"latents": unscaled * scale + shift if added_shift else (unscaled - shift) * scale}
 
         drawn = {"posterior": posterior, "seed": seed, "noise_on_device": noise_on_device}
         determinants = {} if posterior == "mean" else drawn
+        determinants |= {"added_shift": True} if added_shift else {}
         return self.cached("image", encode, determinants, [pixels])["latents"]
 
     @torch.no_grad()

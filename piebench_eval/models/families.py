@@ -37,6 +37,7 @@ class Family:
         needs_t5: whether a model cannot do without it.
         t5_length: how many of T5's tokens it is given unless the recipe says otherwise; 0 for none.
         latent_channels: of the autoencoder.
+        latent_shift: whether its autoencoder's latents are shifted before they are scaled.
         latent_divisor: what the sides of latents are multiples of: a UNet halves them three times, and a
             transformer cuts them into patches.
         packing: side of the patches as which its pipelines pack latents; 1 where they do not. Noise is drawn
@@ -68,6 +69,7 @@ class Family:
     needs_t5: bool = False
     t5_length: int = 0
     latent_channels: int = 4
+    latent_shift: bool = False
     latent_divisor: int = 8
     packing: int = 1
     zeros_for_empty_prompt: bool = False
@@ -178,6 +180,7 @@ FAMILIES = {
             t5="text_encoder_3",
             t5_length=256,
             latent_channels=16,
+            latent_shift=True,
             latent_divisor=2,
             attention=("joint",),
         ),
@@ -198,6 +201,7 @@ FAMILIES = {
             needs_t5=True,
             t5_length=512,
             latent_channels=16,
+            latent_shift=True,
             latent_divisor=2,
             packing=2,
             attention=("joint",),

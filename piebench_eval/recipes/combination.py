@@ -143,6 +143,7 @@ LATER_SETTINGS: dict[str, Any] = {
     "inversion.solver": "euler",
     "method.feature_module": None,
     "method.first_attention_layer": None,
+    "quirks.added_shift": False,
     "quirks.keep_brackets": False,
     "quirks.noise_on_device": False,
     "quirks.swapped_states": False,

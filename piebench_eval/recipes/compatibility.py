@@ -211,6 +211,11 @@ def _settings_misfits(common: CommonSettings, family: Family) -> list[str]:
             f"embedded_guidance={common.embedded_guidance:g}: is for models that take a guidance scale as an "
             "input beside guidance_policy=classifier_free; leave it out"
         )
+    if common.quirks.added_shift and not family.latent_shift:
+        found.append(
+            f"quirks.added_shift=true has no effect, since {family.title}'s autoencoder has no shift; leave "
+            "it at false"
+        )
     unused: tuple[str, ...] = ()
     if family.predicts == "velocity":
         unused = ("steps_offset", "set_alpha_to_one", "timesteps")

@@ -131,6 +131,7 @@ def edit_latents(
         read,
         common.posterior,
         common.quirks.noise_on_device,
+        common.quirks.added_shift,
     )
     height, width = inputs.latents.shape[-2:]
     schedule = plan_schedule(model, common, (height, width))
@@ -154,6 +155,7 @@ def encode_inputs(
     read: Callable[[Path], NDArray[np.uint8]] = read_image,
     posterior: Posterior = "mean",
     noise_on_device: bool = False,
+    added_shift: bool = False,
 ) -> EditInputs:
     """Load and encode images and prompts of a batch.
 
@@ -168,6 +170,7 @@ def encode_inputs(
         read: reads an image file; from disk by default.
         posterior: see ``DiffusionModel.encode_images``; a sample is the seed's first draw.
         noise_on_device: see ``EditInputs``.
+        added_shift: see ``DiffusionModel.encode_images``.
 
     Raises:
         PiebenchError: images that the loader leaves in different sizes, or in one that does not divide.
@@ -175,7 +178,7 @@ def encode_inputs(
     texts = prompts or [prompts_of_sample(sample, None) for sample in samples]
     images = _load_batch(samples, resolution, loader, read, _size_divisor(model))
     size = images[0].shape[:2]
-    latents = model.encode_images(images, posterior, seed, noise_on_device)
+    latents = model.encode_images(images, posterior, seed, noise_on_device, added_shift)
     inputs = embed_inputs(model, latents, texts, size, guidance or Guidance(), seed)
     return replace(inputs, draws_before=int(posterior == "sample"), noise_on_device=noise_on_device)
 

@@ -285,7 +285,7 @@ class _DummyModel(DiffusionModel):
     def latents(self, common: CommonSettings) -> torch.Tensor:
         """Of a picture; others where settings make others of it, so that nothing is shared between them."""
         drawn = (common.seed, common.quirks.noise_on_device) if common.posterior == "sample" else ()
-        key = common.resolution, common.posterior, *drawn
+        key = common.resolution, common.posterior, common.quirks.added_shift, *drawn
         return torch.full((1, 4, 8, 8), 1.0 + self.pictures.setdefault(key, len(self.pictures)))
 
     @property

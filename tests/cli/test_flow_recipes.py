@@ -155,6 +155,7 @@ def test_settings_are_the_published_ones():
     edit = shipped("uniedit-sd3").combination("uni_inv", "uni_edit")
     assert (edit.inversion_settings.alpha, edit.inversion_settings.alpha_rounds) == (0.6, "down")
     assert (edit.method_settings.omega, edit.method_settings.mask) == (5, "signed")
+    assert edit.common.quirks.added_shift
     dna = shipped("dnaedit-sd3").combination("dnaedit", "dnaedit")
     assert (dna.inversion_settings.skip, dna.method_settings.mvg) == (13, 0.8)
     assert shipped("dnaedit-sd3").image_format == "jpeg:75"
@@ -172,6 +173,7 @@ def test_settings_with_flux_are_the_published_ones():
     assert (edit.inversion_settings.alpha, edit.inversion_settings.alpha_rounds) == (0.6, "half_even")
     assert (edit.method_settings.omega, edit.method_settings.mask) == (5, "absolute")
     assert (edit.common.guidance_policy, edit.common.embedded_guidance) == ("classifier_free", 1)
+    assert not edit.common.quirks.added_shift
     dna = shipped("dnaedit-flux").combination("dnaedit", "dnaedit")
     assert (dna.inversion_settings.skip, dna.method_settings.mvg) == (4, 0.8)
     assert shipped("dnaedit-flux").image_format == "jpeg:75"

@@ -147,6 +147,7 @@ def test_an_inversion_along_noise_is_refused_for_a_velocity(tiny_instaflow):
         ({"steps_offset": 0}, "leave it at 1"),
         ({"set_alpha_to_one": True}, "leave it at False"),
         ({"guidance_policy": "embedded"}, "leave it at auto"),
+        ({"quirks": {"added_shift": True}}, "leave it at false"),
     ],
 )
 def test_settings_that_a_flow_has_no_use_for(tiny_instaflow, fields, words):

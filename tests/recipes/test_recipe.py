@@ -242,7 +242,8 @@ def test_a_combination_tells_the_quirks_that_it_reads():
         pair: {key for key in build(methods=["p2p", "pnp"]).combination(*pair).flat() if "quirks" in key}
         for pair in (("ddim", "p2p"), ("direct", "pnp"))
     }
-    every = {"quirks.pixel_overflow", "quirks.noise_on_device", "quirks.count_skipped_steps"}
+    of_every_edit = ("pixel_overflow", "noise_on_device", "added_shift", "count_skipped_steps")
+    every = {f"quirks.{name}" for name in of_every_edit}
     assert quirks["ddim", "p2p"] - every == {
         "quirks.blend_maps",
         "quirks.lost_blend_word",

@@ -66,7 +66,8 @@ def test_a_recipe_of_before_quirks_were_a_section_says_the_same():
     fields["methods"]["p2p"] |= {name: quirks[name] for name in ("blend_maps", "lost_blend_word")}
     for pair in recipe.pairs:
         today = recipe.combination(*pair).flat()
-        assert today.pop("quirks.noise_on_device") is LATER_SETTINGS["quirks.noise_on_device"] is False
+        for later in ("quirks.noise_on_device", "quirks.added_shift"):
+            assert today.pop(later) is LATER_SETTINGS[later] is False
         assert StoredRecipe(fields).settings(*pair) == today
     fields["inversions"]["ddim"]["source_latents"] = "shifted_reconstruction"
     told = StoredRecipe(fields).settings("ddim", "p2p")

@@ -170,12 +170,18 @@ def test_a_solver_of_two_stages_is_counted_twice(tiny_instaflow, model_of, sampl
 
 @pytest.mark.parametrize(
     "own",
-    [{"posterior": "sample"}, {"resolution": 64}, {"quirks": {"noise_on_device": True}}, {"guidance": 3.0}],
+    [
+        {"posterior": "sample"},
+        {"resolution": 64},
+        {"quirks": {"noise_on_device": True}},
+        {"quirks": {"added_shift": True}},
+        {"guidance": 3.0},
+    ],
 )
-def test_other_pictures_and_other_noise_are_not_shared(tiny_instaflow, model_of, samples, own):
+def test_other_pictures_and_other_noise_are_not_shared(tiny_sd3, model_of, samples, own):
     """But sources at other scales of the target are."""
     fields = {
-        "model": str(tiny_instaflow),
+        "model": str(tiny_sd3),
         "inversions": ["flowedit"],
         "methods": ["plain", "value_sharing"],
         "combinations": {"flowedit+plain": {}, "flowedit+value_sharing": own},
@@ -184,7 +190,7 @@ def test_other_pictures_and_other_noise_are_not_shared(tiny_instaflow, model_of,
         "source_guidance": 1.5,
     }
     recipe = build_recipe(fields, {}, "test")
-    counts = taken(model_of("instaflow"), recipe, samples[0])
+    counts = taken(model_of("sd3"), recipe, samples[0])
     assert counts == foretold(recipe, samples[0])
     assert bool(counts["flowedit", "value_sharing"][-1]) == ("guidance" in own)
 

@@ -1,9 +1,11 @@
 """What a recipe says of pictures on their way in and out reaches the edit."""
 
 import numpy as np
+import pytest
 import torch
 
 from piebench_eval.inversions.offsets import drawn_noise
+from piebench_eval.models.cache import Cache
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.batch_editing import edit_batch, edit_latents, encode_inputs
 
@@ -28,6 +30,28 @@ def test_a_posteriors_sample_is_of_the_recipes_seed(model, samples):
         for settings in ({}, {"seed": 1}, {"posterior": "sample"}, {"posterior": "sample", "seed": 1})
     ]
     assert edits[0].equal(edits[1]) and not edits[2].equal(edits[3]) and not edits[0].equal(edits[2])
+
+
+@pytest.mark.parametrize(("family", "added"), [("flux", 0.437), ("sd3", 0.101)])
+def test_a_shift_that_is_added_moves_the_autoencoders_latents_by_a_constant(
+    model_of, samples, monkeypatch, family, added
+):
+    """As UniEdit-Flow's version for diffusers encodes; decoding takes the shift as it is."""
+    model = model_of(family)
+    monkeypatch.setattr(model, "cache", Cache({}))
+    right, moved = (
+        encode_inputs(model, samples[:1], 128, added_shift=way).latents / model.vae.config.scaling_factor
+        for way in (False, True)
+    )
+    torch.testing.assert_close(moved - right, torch.full_like(right, added), atol=5e-4, rtol=0)
+
+
+def test_a_recipes_added_shift_reaches_the_edit(model_of, samples):
+    edits = [
+        edit_latents(model_of("flux"), samples[:1], combination(quirks={"added_shift": way}))[0]
+        for way in (False, True)
+    ]
+    assert (edits[1] - edits[0]).abs().max() > 0.05
 
 
 def test_an_inversion_draws_what_the_posterior_has_not_drawn(model, samples):
