@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from piebench_eval.runs.forecast import Forecast
+    from piebench_eval.runs.jobs import ModelSpec
     from piebench_eval.runs.plan import RunPlan
 
 _JSON_NAMES = {
@@ -25,19 +26,13 @@ _JSON_NAMES = {
 
 def print_forecast(plan: RunPlan, as_json: bool) -> None:
     """Print a plan and its cost; no model is loaded, nothing is edited."""
-    from piebench_eval.models.families import FAMILIES
-    from piebench_eval.models.location import find_family, known_family
     from piebench_eval.runs.engines.choice import count_workers
     from piebench_eval.runs.forecast import forecast
     from piebench_eval.runs.jobs import model_specs
 
-    for model in model_specs(plan.recipe):
-        if known_family(model.name, model.revision, model.family) is None:
-            counted_as = find_family(model.name, model.revision).title
-            print_warning(
-                f"--model {model.name}: is not on this machine, and counted as {counted_as}; --set "
-                f"family=NAME says what it is, one of {', '.join(FAMILIES)}"
-            )
+    models = model_specs(plan.recipe)
+    for model in models:
+        _warn_of_unknown(model)
     scan = plan.scan()
     found = forecast(plan.recipe, plan.samples, scan)
     workers = count_workers(plan.machine)
@@ -48,9 +43,35 @@ def print_forecast(plan: RunPlan, as_json: bool) -> None:
         return
     out.print(f"{len(plan.samples)} samples x {len(found)} combinations -> {plan.out}", markup=False)
     _print_grid(found)
+    for told in filter(None, map(_counted_by_name, models)):
+        out.print(f"- {told}", markup=False)
     for problem in scan.problems:
         out.print(f"- {problem}", markup=False)
     _print_time(found, workers * plan.shard.count)
+
+
+def _warn_of_unknown(model: ModelSpec) -> None:
+    """Warn of a model whose family nothing tells."""
+    from piebench_eval.models.families import FAMILIES
+    from piebench_eval.models.location import find_family, known_family
+
+    if known_family(model.name, model.revision, model.family) is None:
+        counted_as = find_family(model.name, model.revision).title
+        print_warning(
+            f"--model {model.name}: is not on this machine, and counted as {counted_as}; --set "
+            f"family=NAME says what it is, one of {', '.join(FAMILIES)}"
+        )
+
+
+def _counted_by_name(model: ModelSpec) -> str | None:
+    """Where a well-known name alone tells a model's family: which one is counted."""
+    from piebench_eval.models.location import is_on_this_machine, known_family
+
+    if model.family != "auto" or is_on_this_machine(model.name, model.revision):
+        return None
+    if (family := known_family(model.name, model.revision)) is None:
+        return None
+    return f"--model {model.name}: is not on this machine, and counted as {family.title} by its name"
 
 
 def _for_json(part: Forecast) -> dict[str, Any]:

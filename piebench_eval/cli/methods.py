@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piebench_eval.cli.console import out, print_entry
+from piebench_eval.cli.pairs import ROWS, for_json, pairs_of, print_pairs
+from piebench_eval.errors import PiebenchError
+from piebench_eval.models.families import FAMILIES
 from piebench_eval.recipes.builtin import recipe_file, recipe_names
 
 if TYPE_CHECKING:
@@ -23,25 +26,34 @@ def methods(
         bool,
         typer.Option("--recipe", help="List the fields of a recipe instead."),
     ] = False,
+    family: Annotated[
+        str | None,
+        typer.Option("--family", metavar="NAME", help="Only which pairs go with a family, such as flux."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """List inversions and editing methods: paper, equation, settings and their defaults.
 
     A setting is changed with --set, for example: piebench run ... --set method.cross_replace_steps=0.8
     Quirks are habits of single repositories: they serve to reproduce published numbers.
-    Every inversion can be combined with every method; a table at the end says which families of models each
-    of them goes with. Installed plugins are listed too.
+    Every inversion can be combined with every method, as far as both go with the model: tables at the end say
+    which families of models each of them goes with, which pairs do, and which of these have published numbers
+    on PIE-Bench and where. --family lists one family's alone. Installed plugins are listed too.
     --recipe lists the settings that all share: model, steps, seed, resolution, ...
 
     Examples:
 
       piebench methods
 
+      piebench methods --family flux
+
       piebench methods --recipe
 
       piebench methods --plugin my_method.py --json
     """
     if recipe:
+        if family is not None:
+            raise PiebenchError("--family: fields of a recipe are the same for all; leave out --recipe")
         _print_recipe(as_json)
         return
     from piebench_eval.inversions import INVERSIONS
@@ -56,10 +68,20 @@ def methods(
         }
         for registry in (INVERSIONS, METHODS)
     }
-    families = _families(listed)
+    families = _families(listed, family)
+    pairs = {name: pairs_of(FAMILIES[name], *map(list, listed.values())) for name in families}
     if as_json:
-        out.print_json(data={**listed, "family": families})
+        of_families = {name: {**about, "pairs": for_json(pairs[name])} for name, about in families.items()}
+        out.print_json(data={**listed, "family": of_families})
         return
+    if family is None:
+        _print_entries(listed)
+    _print_families(families, listed)
+    out.print()
+    print_pairs(pairs)
+
+
+def _print_entries(listed: Mapping[str, Any]) -> None:
     for kind, entries in listed.items():
         for name, entry in entries.items():
             print_entry(f"{kind} {name}", entry["title"])
@@ -71,14 +93,18 @@ def methods(
             for quirk, about in entry["quirks"].items():
                 out.print(f"  quirks.{quirk} = {about['default']}: {about['description']}", markup=False)
             out.print()
-    _print_families(families, listed)
 
 
-def _families(listed: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Each family of models, and why inversions and methods do not go with it, None where they do."""
-    from piebench_eval.models.families import FAMILIES
+def _families(listed: Mapping[str, Any], only: str | None) -> dict[str, dict[str, Any]]:
+    """Each family of models, and why inversions and methods do not go with it, None where they do.
+
+    Raises:
+        PiebenchError: ``only`` is a name, and no family has it.
+    """
     from piebench_eval.recipes.compatibility import inversion_misfit, method_misfit
 
+    if only is not None and only not in FAMILIES:
+        raise PiebenchError(f"--family {only}: no family of models is called so; use {', '.join(FAMILIES)}")
     misfits = {"inversion": inversion_misfit, "method": method_misfit}
     return {
         name: {
@@ -92,6 +118,7 @@ def _families(listed: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             },
         }
         for name, family in FAMILIES.items()
+        if only in (None, name)
     }
 
 
@@ -109,14 +136,24 @@ def _print_families(families: Mapping[str, Any], listed: Mapping[str, Any]) -> N
             marks = ("no" if family[kind][entry] else "yes" for family in families.values())
             grid.add_row(f"{kind} {entry}", *marks)
     out.print(grid)
+    for why, entries in _refused(families, listed).items():
+        out.print(f"- {', '.join(dict.fromkeys(entries))}: {why}")
+
+
+def _refused(families: Mapping[str, Any], listed: Mapping[str, Any]) -> dict[str, list[str]]:
+    """By reason, the inversions and methods that do not go with a family."""
+    from piebench_eval.recipes.compatibility import inversion_misfit, method_misfit
+
+    misfits = {"inversion": inversion_misfit, "method": method_misfit}
     refused: dict[str, list[str]] = {}
-    for family in families.values():
+    for name, family in families.items():
         for kind in listed:
             for entry, why in family[kind].items():
                 if why:
-                    refused.setdefault(why.removeprefix(f"{entry} "), []).append(entry)
-    for why, entries in refused.items():
-        out.print(f"- {', '.join(dict.fromkeys(entries))}: {why}")
+                    goes_by_rows = misfits[kind](entry, FAMILIES[name], "classifier_free") is None
+                    remedy = f"; --set {ROWS} gives it some" if goes_by_rows else ""
+                    refused.setdefault(why.removeprefix(f"{entry} ") + remedy, []).append(entry)
+    return refused
 
 
 def _print_recipe(as_json: bool) -> None:

@@ -48,6 +48,7 @@ class Family:
         attention: kinds of its denoiser's attention layers.
         single_stream: some of its blocks have one stream of text and image, see ``AttentionLayer.single``.
         example: a hub id, for messages.
+        others: further hub ids that its models are known by, before anything of them is on this machine.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Family:
     zeros_for_empty_prompt: bool = False
     attention: tuple[AttentionKind, ...] = ("self", "cross")
     single_stream: bool = False
+    others: tuple[str, ...] = ()
 
     @property
     def denoiser(self) -> str:
@@ -129,6 +131,10 @@ FAMILIES = {
             "piebench_eval.models.sd1:StableDiffusion",
             ("StableDiffusionPipeline",),
             "CompVis/stable-diffusion-v1-4",
+            others=(
+                "stable-diffusion-v1-5/stable-diffusion-v1-5",
+                "runwayml/stable-diffusion-v1-5",
+            ),
         ),
         Family(
             "sdxl",
@@ -140,6 +146,7 @@ FAMILIES = {
             tokenizers=("tokenizer", "tokenizer_2"),
             projected=("text_encoder_2",),
             zeros_for_empty_prompt=True,
+            others=("stabilityai/sdxl-turbo",),
         ),
         Family(
             "instaflow",
@@ -150,6 +157,7 @@ FAMILIES = {
             predicts="velocity",
             velocity="image",
             schedule="uniform",
+            others=("XCLiu/instaflow_0_9B_from_sd_1_5",),
         ),
         Family(
             "lcm",
@@ -183,6 +191,11 @@ FAMILIES = {
             latent_shift=True,
             latent_divisor=2,
             attention=("joint",),
+            others=(
+                "stabilityai/stable-diffusion-3.5-medium",
+                "stabilityai/stable-diffusion-3.5-large",
+                "stabilityai/stable-diffusion-3.5-large-turbo",
+            ),
         ),
         Family(
             "flux",
@@ -206,7 +219,17 @@ FAMILIES = {
             packing=2,
             attention=("joint",),
             single_stream=True,
+            others=("black-forest-labs/FLUX.1-schnell",),
         ),
     )
 }
 """Every family by its name."""
+
+
+def family_of_id(model: str) -> Family | None:
+    """The family of a well-known hub id; None of any other name.
+
+    >>> family_of_id("black-forest-labs/FLUX.1-schnell").name
+    'flux'
+    """
+    return next((one for one in FAMILIES.values() if model in (one.example, *one.others)), None)

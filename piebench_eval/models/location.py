@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_json_object
-from piebench_eval.models.families import FAMILIES, Family, encoder_of
+from piebench_eval.models.families import FAMILIES, Family, encoder_of, family_of_id
 from piebench_eval.models.family_checks import (
     NO_GUIDANCE_INPUT,
     check_family,
@@ -114,14 +114,13 @@ def known_family(model: str, revision: str | None = None, family: str = "auto") 
         family: its name, if the recipe says; else ``auto``.
 
     Returns:
-        The family; None for a hub id of which nothing is on this machine yet, unless it is the example of a
-        family.
+        The family; None for a hub id of which nothing is on this machine yet, unless it is a well-known one.
     """
     if family != "auto":
         return FAMILIES[family]
     folder = _folder_of(model, revision)
     if folder is None:
-        return next((known for known in FAMILIES.values() if known.example == model), None)
+        return family_of_id(model)
     pipeline = model_index(model, revision).get("_class_name")
     for known in FAMILIES.values():
         if pipeline in known.pipelines and known.name != "sd1":
@@ -131,6 +130,11 @@ def known_family(model: str, revision: str | None = None, family: str = "auto") 
         denoiser = _read(config).get("_class_name") if config.is_file() else None
         return FAMILIES["flux" if denoiser == FAMILIES["flux"].denoiser_class else "sd3"]
     return FAMILIES["sdxl" if (folder / "text_encoder_2").is_dir() else "sd1"]
+
+
+def is_on_this_machine(model: str, revision: str | None = None) -> bool:
+    """Whether any of a model's configurations can be read here."""
+    return _folder_of(model, revision) is not None
 
 
 def found_parts(model: str, revision: str | None = None, family: str = "auto") -> Family:

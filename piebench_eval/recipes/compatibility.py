@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from piebench_eval.recipes.combination import Combination
     from piebench_eval.registry import Registry
 
+_ROWS: GuidancePolicy = "classifier_free"
 _STEPS_ALONG = {"epsilon": "a diffusion schedule", "velocity": "a flow"}
 _PREDICTS = {"epsilon": "noise", "velocity": "a velocity"}
 _NEEDS = {
@@ -58,6 +60,32 @@ def method_misfit(name: str, family: Family, policy: GuidancePolicy) -> str | No
         had = "- and ".join(family.attention)
         return f"{name} controls {read}, and {family.title} has {had}-attention"
     return _policy_misfit(name, method.policies, family, policy)
+
+
+def pair_misfit(inversion: str, method: str, family: Family, policy: GuidancePolicy) -> str | None:
+    """Why an inversion with a method does not go with a family under a way of guidance; None if it does.
+
+    Raises:
+        PiebenchError: no inversion or method has that name.
+    """
+    return (
+        inversion_misfit(inversion, family, policy)
+        or method_misfit(method, family, policy)
+        or _memory_misfit(inversion, method)
+    )
+
+
+def policy_of_pair(inversion: str, method: str, family: Family) -> GuidancePolicy | None:
+    """The way of guidance under which a pair goes with a family: its own, or unconditional rows, or none."""
+    policies: tuple[GuidancePolicy, ...] = (family.guidance, _ROWS)
+    goes = (policy for policy in policies if pair_misfit(inversion, method, family, policy) is None)
+    return next(goes, None)
+
+
+def _memory_misfit(inversion: str, method: str) -> str | None:
+    if not METHODS.get(method).reads_inversion or INVERSIONS.get(inversion).keeps_features:
+        return None
+    return f"{method} reads what an inversion computes on its way, and {inversion} keeps nothing of that"
 
 
 def _prediction_misfit(name: str, predicts: tuple[Predicts, ...], family: Family) -> str | None:
@@ -148,13 +176,7 @@ def _sizes_of_pictures_that_keep_theirs(common: CommonSettings) -> list[str]:
 def misfits(combination: Combination, family: Family) -> list[str]:
     """Everything for which a combination does not go with a family of models, each with its remedy."""
     policy = combination.common.policy_of(family)
-    found = []
-    for name, misfit, registry in (
-        (combination.inversion, inversion_misfit, INVERSIONS),
-        (combination.method, method_misfit, METHODS),
-    ):
-        if (why := misfit(name, family, policy)) is not None:
-            found.append(f"{why}; {_alternatives(registry, misfit, family, policy)}")
+    found = _misfits_of_names(combination.inversion, combination.method, family, policy)
     method = METHODS.get(combination.method)
     if method.takes_part_in(family.attention):
         problem = method.family_problem(combination.method_settings, family)
@@ -167,13 +189,6 @@ def misfits(combination: Combination, family: Family) -> list[str]:
             f"method.negative_prompt=source: {family.title} {_TAKES[policy]}, so that nothing is guided away "
             "from it; set guidance_policy=classifier_free, or leave it at empty"
         )
-    method, inversion = METHODS.get(combination.method), INVERSIONS.get(combination.inversion)
-    if method.reads_inversion and not inversion.keeps_features:
-        keeping = [name for name in INVERSIONS.names() if INVERSIONS.get(name).keeps_features]
-        found.append(
-            f"{combination.method} reads what an inversion computes on its way, and {combination.inversion} "
-            f"keeps nothing of that; use {', '.join(keeping)}"
-        )
     # A plugin's setting of that name is its own.
     solver = getattr(settings, "solver", "euler") if INVERSIONS.is_own(combination.inversion) else "euler"
     if solver != "euler" and family.predicts == "epsilon":
@@ -181,19 +196,58 @@ def misfits(combination: Combination, family: Family) -> list[str]:
     return [*found, *_settings_misfits(combination.common, family)]
 
 
-def _alternatives(
-    registry: Registry[Any],
-    misfit: Callable[[str, Family, GuidancePolicy], str | None],
-    family: Family,
-    policy: GuidancePolicy,
-) -> str:
-    names = [
-        name for name in registry.names() if registry.is_own(name) and misfit(name, family, policy) is None
-    ]
-    if not names:
-        return "use a model of another family, see piebench methods"
-    *others, last = names
-    return f"use {', '.join(others)} or {last}" if others else f"use {last}"
+def _misfits_of_names(inversion: str, method: str, family: Family, policy: GuidancePolicy) -> list[str]:
+    """Why an inversion, a method or both do not go with a family, each with the remedy."""
+    of_inversion = inversion_misfit(inversion, family, policy)
+    of_method = method_misfit(method, family, policy)
+    if of_inversion is None and of_method is None:
+        of_inversion = _memory_misfit(inversion, method)
+    found = []
+    if of_inversion is not None:
+        remedy = _Remedy(INVERSIONS, inversion_misfit, family, policy)
+        # Where another method is needed as well, this one decides nothing.
+        beside = None if of_method else method
+        found.append(
+            f"{of_inversion}; {remedy(inversion, beside, lambda name: _memory_misfit(name, method))}"
+        )
+    if of_method is not None:
+        remedy = _Remedy(METHODS, method_misfit, family, policy)
+        beside = None if of_inversion else inversion
+        found.append(f"{of_method}; {remedy(method, beside, lambda name: _memory_misfit(inversion, name))}")
+    return found
+
+
+@dataclass(frozen=True)
+class _Remedy:
+    """What an inversion or a method can be replaced by that does not go with a family."""
+
+    registry: Registry[Any]
+    misfit: Callable[[str, Family, GuidancePolicy], str | None]
+    family: Family
+    policy: GuidancePolicy
+
+    def __call__(self, refused: str, beside: str | None, clash: Callable[[str], str | None]) -> str:
+        """The remedy in words.
+
+        Args:
+            refused: the name that does not go.
+            beside: the method or inversion beside it, which stays; None if that is to be replaced too.
+            clash: why a name does not go with that one, whatever the family.
+        """
+        own = filter(self.registry.is_own, self.registry.names())
+        alone = [name for name in own if self._goes(name, self.policy)]
+        names = [name for name in alone if beside is None or clash(name) is None]
+        remedies = []
+        if names:
+            *others, last = names
+            listed = f"{', '.join(others)} or {last}" if others else last
+            remedies.append(f"use {listed}" + (f" with {beside}" if names != alone else ""))
+        if self._goes(refused, _ROWS) and (beside is None or clash(refused) is None):
+            remedies.append(f"set guidance_policy={_ROWS}")
+        return ", or ".join(remedies) or "use a model of another family, see piebench methods"
+
+    def _goes(self, name: str, policy: GuidancePolicy) -> bool:
+        return self.misfit(name, self.family, policy) is None
 
 
 def _settings_misfits(common: CommonSettings, family: Family) -> list[str]:

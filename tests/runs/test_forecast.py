@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from piebench_eval.cli.forecast import _counted_by_name, _warn_of_unknown
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.diffusion.solvers import MIDPOINT
 from piebench_eval.errors import PiebenchError
@@ -19,7 +20,7 @@ from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
 from piebench_eval.recipes.subset import select_combinations
 from piebench_eval.runs.batch_editing import edit_latents
 from piebench_eval.runs.forecast import count_evaluations, forecast
-from piebench_eval.runs.jobs import plan_jobs
+from piebench_eval.runs.jobs import model_specs, plan_jobs
 from piebench_eval.runs.plan import Selection
 from piebench_eval.runs.store.folder import RunStore, Scan
 from piebench_eval.runs.store.records import EditKey
@@ -152,6 +153,31 @@ def test_a_model_that_is_not_here_is_counted_as_said(photo_bench, tmp_path):
     assert not told.stderr
     rows = [json.loads(done.stdout)["plan"][0]["rows_forward"] for done in (unknown, told)]
     assert rows[0] < rows[1]  # Plug-and-Play's empty prompt is no unconditional row of SDXL's
+
+
+@pytest.mark.parametrize(
+    ("model", "family"),
+    [
+        ("black-forest-labs/FLUX.1-schnell", "FLUX.1"),
+        ("stabilityai/stable-diffusion-3.5-medium", "Stable Diffusion 3"),
+        ("stabilityai/sdxl-turbo", "Stable Diffusion XL"),
+        ("XCLiu/instaflow_0_9B_from_sd_1_5", "InstaFlow"),
+    ],
+)
+def test_a_well_known_model_that_is_not_here_is_counted_by_its_name(model, family, capsys):
+    recipe = build_recipe({"model": model, "inversions": ["direct"], "methods": ["plain"]}, {}, "test")
+    (spec,) = model_specs(recipe)
+    _warn_of_unknown(spec)
+    told = f"--model {model}: is not on this machine, and counted as {family} by its name"
+    assert _counted_by_name(spec) == told and not capsys.readouterr().err
+    assert _counted_by_name(spec._replace(family="sd3")) is None
+
+
+def test_the_dry_run_tells_that_it_goes_by_the_name(photo_bench, tmp_path):
+    command = ["run", "--data", photo_bench, "--config", "flowedit-flux", "--out", tmp_path / "run"]
+    dry = piebench(*command, "--dry-run")
+    assert dry.returncode == 0 and "counted as" not in dry.stderr, dry.stderr
+    assert "FLUX.1-dev: is not on this machine, and counted as FLUX.1 by its name" in dry.stdout
 
 
 def test_a_solver_of_two_stages_is_counted_twice(tiny_instaflow, model_of, samples, monkeypatch):
