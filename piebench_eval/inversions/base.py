@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
     from piebench_eval.diffusion.schedules import Schedule
@@ -40,6 +40,10 @@ class Inversion:
             scale, as ``diffusion.ode.predict_guided`` does.
         caution: ``(guidance, source_guidance)`` -> how these scales of edit and source branch are not those
             that its authors edit with, and the remedy, for a warning at planning; or None.
+        negative_prompt: value of a method's setting of that name that its authors edit with, for such a
+            warning; None if they edit with the default.
+        empty_means: sampling steps -> by name, what its settings are with so many if they are empty; None if
+            none is ever empty, or it says nothing of that.
 
     To count evaluations before a run (``--dry-run``, time left), ``invert`` is called with a dummy model: on
     the CPU, without denoiser, autoencoder and text encoder. Its ``predict`` returns random noise, latents are
@@ -57,3 +61,5 @@ class Inversion:
     policies: tuple[GuidancePolicy, ...] = ("classifier_free",)
     caution: Callable[[float, float], str | None] | None = None
     keeps_features: bool = False
+    negative_prompt: str | None = None
+    empty_means: Callable[[int], Mapping[str, Any]] | None = None

@@ -131,4 +131,5 @@ DNAEDIT = Inversion(
     problem=problem,
     predicts=("velocity",),
     caution=caution,
+    empty_means=lambda steps: {"skip": skipped_steps(steps, DNAEditSettings())},
 )

@@ -78,4 +78,5 @@ FLOW_ALIGN = Inversion(
     policies=("classifier_free", "embedded"),
     predicts=("velocity",),
     caution=caution,
+    negative_prompt="source",
 )

@@ -152,4 +152,5 @@ FLOWEDIT = Inversion(
     problem=problem,
     predicts=("velocity",),
     caution=caution,
+    empty_means=lambda steps: {"n_max": edited_steps(steps, FlowEditSettings())},
 )

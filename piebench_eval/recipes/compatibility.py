@@ -146,19 +146,32 @@ def _scales(combination: Combination) -> list[float]:
 
 
 def cautions(combinations: Iterable[Combination]) -> list[str]:
-    """Guidance scales that inversions and methods run with, but are not published with: for warnings.
+    """Scales and negative prompts that inversions and methods run with, but are not published with.
 
-    Each line names its combinations, what their scales mean, and the remedy.
+    Each line names its combinations, what their settings mean, and the remedy: for warnings.
     """
     found: dict[str, list[str]] = {}
     for combination in combinations:
         guidance = combination.common.guidance
         source = combination.common.source_guidance
         scales = guidance, guidance if source is None else source
-        for part in (INVERSIONS.get(combination.inversion), METHODS.get(combination.method)):
-            if part.caution is not None and (caution := part.caution(*scales)) is not None:
-                found.setdefault(caution, []).append(combination.name)
+        parts = INVERSIONS.get(combination.inversion), METHODS.get(combination.method)
+        told = [part.caution(*scales) for part in parts if part.caution is not None]
+        for caution in filter(None, [*told, _negative_prompt_caution(combination)]):
+            found.setdefault(caution, []).append(combination.name)
     return [f"{', '.join(names)}: {caution}" for caution, names in found.items()]
+
+
+def _negative_prompt_caution(combination: Combination) -> str | None:
+    """A target that is guided away from another prompt than an inversion's authors guide it from."""
+    wanted = INVERSIONS.get(combination.inversion).negative_prompt
+    given = getattr(combination.method_settings, "negative_prompt", wanted)
+    if wanted is None or given == wanted or combination.common.guidance == 1:
+        return None
+    return (
+        f"method.negative_prompt={given}: the target is guided away from another prompt than in the code of "
+        f"{combination.inversion}'s authors; --set method.negative_prompt={wanted}"
+    )
 
 
 def _sizes_of_pictures_that_keep_theirs(common: CommonSettings) -> list[str]:

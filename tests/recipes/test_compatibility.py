@@ -264,8 +264,12 @@ def test_a_plugins_solver_is_its_own_setting(monkeypatch, tiny_model):
     assert "inversion.solver=midpoint" in refused(with_solver)[0]
 
 
+SOURCE = {"plain": {"negative_prompt": "source"}}
+
+
 def cautioned(inversion, method, **fields):
-    recipe = recipe_of(HUB_ID, [inversion], [method], **fields)
+    methods = method if isinstance(method, dict) else [method]
+    recipe = recipe_of(HUB_ID, [inversion], methods, **fields)
     return cautions([recipe.combination(*pair) for pair in recipe.pairs])
 
 
@@ -274,21 +278,25 @@ def cautioned(inversion, method, **fields):
     [
         ("flowedit", "plain", {}, "--set source_guidance=3.5 --guidance 13.5, or --config flowedit-sd3"),
         ("flowedit", "p2p", {"guidance": 3, "source_guidance": 3}, "or --config flowedit-sd3"),
-        ("flow_align", "plain", {"guidance": 13.5}, "--set source_guidance=1, or --config flowalign-sd3"),
+        ("flow_align", SOURCE, {"guidance": 13.5}, "--set source_guidance=1, or --config flowalign-sd3"),
+        ("flow_align", "plain", {"source_guidance": 1}, "authors; --set method.negative_prompt=source"),
         ("dnaedit", "dnaedit", {"source_guidance": 2}, "--set source_guidance=1, or --config dnaedit-sd3"),
         ("uni_inv", "uni_edit", {}, "--guidance 1, or --config uniedit-sd3"),
     ],
 )
 def test_scales_that_an_editor_is_not_published_with_are_cautioned(inversion, method, scales, remedy):
     (caution,) = cautioned(inversion, method, **scales)
-    assert caution.startswith(f"{inversion}+{method}: ") and caution.endswith(remedy)
+    (name,) = method if isinstance(method, dict) else [method]
+    assert caution.startswith(f"{inversion}+{name}: ") and caution.endswith(remedy)
 
 
 @pytest.mark.parametrize(
     ("inversion", "method", "scales"),
     [
         ("flowedit", "plain", {"guidance": 13.5, "source_guidance": 3.5}),
-        ("flow_align", "plain", {"guidance": 13.5, "source_guidance": 1}),
+        ("flow_align", SOURCE, {"guidance": 13.5, "source_guidance": 1}),
+        ("flow_align", "plain", {"guidance": 1, "source_guidance": 1}),
+        ("flow_align", "p2p", {"guidance": 13.5, "source_guidance": 1}),
         ("dnaedit", "dnaedit", {"guidance": 3.5, "source_guidance": 1}),
         ("uni_inv", "uni_edit", {"guidance": 1}),
         ("direct", "p2p", {}),

@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.models.families import family_of_id
 from piebench_eval.recipes.builtin import recipe_file
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
 from piebench_eval.tables.layout import METRIC_NAMES
@@ -219,8 +221,19 @@ def _recipe_differences(row: PublishedRow, given: Mapping[str, Any]) -> list[str
     if recipe is None or (row.inversion, row.method) not in recipe.pairs:
         return []
     published = {**recipe.combination(row.inversion, row.method).flat(), **row.settings}
-    wanted = {field: value for field, value in published.items() if field not in _OF_THE_MACHINE}
-    return setting_differences(given, wanted)
+    meant = _as_meant(row, published)
+    wanted = {field: value for field, value in meant.items() if field not in _OF_THE_MACHINE}
+    return setting_differences(_as_meant(row, given), wanted)
+
+
+def _as_meant(row: PublishedRow, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a row's combination with what their empty ones are, as far as the settings say that."""
+    family = next(filter(None, map(family_of_id, row.models)), None)
+    meant = {"source_guidance": settings.get("guidance"), "t5_length": family.t5_length if family else None}
+    empty_means = INVERSIONS.get(row.inversion).empty_means
+    if empty_means is not None and (steps := settings.get("steps")):
+        meant |= {f"inversion.{name}": value for name, value in empty_means(steps).items()}
+    return {name: meant.get(name) if value is None else value for name, value in settings.items()}
 
 
 def _base(model: str) -> str:

@@ -62,11 +62,12 @@ def published_pairs() -> Mapping[Pair, Publication]:
 
 def _of_table_1() -> dict[Pair, Publication]:
     """Those of the Direct Inversion paper, and what its published reproduction has besides."""
+    means = load_published().groupby(["inversion", "method"], sort=False)[["paper", "report"]].count()
     found = {}
-    for (inversion, method), means in load_published().groupby(["inversion", "method"], sort=False):
-        own = (_TABLE_1,) if means["paper"].notna().any() else ()
-        again = (_REPORT,) if means["report"].notna().any() else ()
-        found[Pair("sd1", inversion, method)] = Publication(own, again, ("paper" if own else "table1",))
+    for row in means.reset_index().to_dict(orient="records"):
+        own, again = (_TABLE_1,) if row["paper"] else (), (_REPORT,) if row["report"] else ()
+        pair = Pair("sd1", row["inversion"], row["method"])
+        found[pair] = Publication(own, again, ("paper" if own else "table1",))
     return found
 
 

@@ -11,7 +11,7 @@ from piebench_eval.metrics.columns import PSNR
 from piebench_eval.tables.aggregate import aggregate
 from piebench_eval.tables.layout import METRIC_NAMES
 from piebench_eval.tables.paper.compare import FURTHER_COLUMNS, compare_with_paper
-from piebench_eval.tables.paper.further import fitting_rows, load_further
+from piebench_eval.tables.paper.further import fitting_rows, further_remarks, load_further
 from tests.support.recipes import shipped
 from tests.tables.test_combined import write
 from tests.tables.test_tables import PAPER_LIKE, scores
@@ -144,6 +144,32 @@ def test_what_is_not_as_published_is_said():
     assert "30 images were scored" in line and "guidance is 1.0, the published is 2.3" in line
     assert "method.blend_threshold is 0.6, the published is 0.55" in line
     assert "seed" not in line and "precision" not in line
+
+
+def remarks_of(recipe, **changes):
+    """What is told of a run by a recipe of the package with other settings."""
+    (pair,) = shipped(recipe).pairs
+    given = {**shipped(recipe).combination(*pair).flat(), **changes}
+    return further_remarks(fitting_rows(*pair, given), given)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "empty"),
+    [
+        ("flowedit-sd3", {"t5_length": None, "inversion.n_max": None}),
+        ("dnaedit-sd3", {"t5_length": None, "inversion.skip": None}),
+        ("rf-solver-edit-flux", {"t5_length": None, "source_guidance": 2}),
+    ],
+)
+def test_an_empty_setting_that_means_the_published_value_is_as_published(recipe, empty):
+    assert not any("not as published" in line for line in remarks_of(recipe, **empty))
+
+
+def test_an_empty_setting_that_means_another_value_is_told_by_it():
+    (line,) = (line for line in remarks_of("flowalign-sd3", t5_length=None) if "not as published" in line)
+    assert line.endswith("not as published: t5_length is 256, the published is 77")
+    flowedit = remarks_of("flowedit-flux", **{"inversion.n_max": None})
+    assert "inversion.n_max is 18, the published is 24" in flowedit[-1]
 
 
 def test_other_networks_and_the_demos_scores_are_held_against_nobody():
