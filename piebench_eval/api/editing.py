@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from piebench_eval.data.prompts import blended_word_problem
 from piebench_eval.data.sample import Sample
 from piebench_eval.demo.embedded import DEMO
+from piebench_eval.diffusion.feature_limits import parse_feature_limits
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.device import resolve_device
@@ -24,6 +25,7 @@ from piebench_eval.recipes.compatibility import cautions, require_compatible
 from piebench_eval.recipes.plugins import code_of
 from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.runs.batch_editing import edit_batch
+from piebench_eval.runs.feature_places import worker_limits
 from piebench_eval.runs.jobs import check_edits, model_spec
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ def edit(
     device: str = "auto",
     deterministic: bool | None = None,
     offload_text_encoders: bool | None = None,
+    feature_memory: str | None = None,
 ) -> Image.Image:
     """Edit one picture.
 
@@ -73,6 +76,7 @@ def edit(
         deterministic: the same bits for any number of CPU threads, in fp32; None: for the demo's model alone.
         offload_text_encoders: text encoders leave the GPU once prompts are embedded, for the same picture;
             None: where it has less than 24 GB of memory.
+        feature_memory: where features of the inversion lie until ``feature_sharing`` reads them, see ``run``.
 
     Returns:
         The edited picture, at the recipe's ``output_resolution``; if that is empty, as it was made: at its
@@ -99,7 +103,9 @@ def edit(
         code = code_of([inversion], [method])
         loaded = _loaded(model_spec(combination), device, deterministic, offload_text_encoders)
         require_compatible([combination], loaded.family)
-        (result,) = edit_batch(_with_cache_of(loaded, sample.file, code), [sample], combination)
+        limits = worker_limits(parse_feature_limits(feature_memory), loaded.device, workers=1, on_device=1)
+        cached = _with_cache_of(loaded, sample.file, code)
+        (result,) = edit_batch(cached, [sample], combination, feature_limits=limits)
     for note in [*cautions([combination]), *result.notes]:
         warnings.warn(note, PiebenchWarning, stacklevel=2)
     return Image.fromarray(result.image)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.api.arguments import names
 from piebench_eval.api.progress import shown_run
+from piebench_eval.diffusion.feature_limits import parse_feature_limits
 from piebench_eval.errors import PiebenchWarning
 from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.runs.execute import execute_run
@@ -49,6 +50,7 @@ def run(
     checkpointing: bool = False,
     deterministic: bool | None = None,
     offload_text_encoders: bool | None = None,
+    feature_memory: str | None = None,
     retry_failed: bool = False,
     max_failures: int = 20,
     progress: bool = True,
@@ -82,6 +84,9 @@ def run(
         deterministic: the same bits for any number of CPU threads, in fp32; None: for the demo's model alone.
         offload_text_encoders: text encoders leave the GPU once prompts are embedded, for the same pictures;
             None: where it has less than 24 GB of memory.
+        feature_memory: where features of inversions lie until ``feature_sharing`` reads them, as
+            ``device=8GB,host=32GB,disk=/scratch``, any of them; None: a quarter of a GPU's free memory and
+            half of the machine's.
         retry_failed: make failed edits again.
         max_failures: stop when more edits have failed.
         progress: show a bar.
@@ -114,6 +119,7 @@ def run(
             checkpointing=checkpointing,
             deterministic=deterministic,
             offload_text_encoders=offload_text_encoders,
+            feature_memory=parse_feature_limits(feature_memory),
         ),
         retry_failed=retry_failed,
         max_failures=max_failures,

@@ -11,6 +11,7 @@ from piebench_eval.cli.console import out, print_warning
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from piebench_eval.runs.feature_room import FeatureNeed
     from piebench_eval.runs.forecast import Forecast
     from piebench_eval.runs.jobs import ModelSpec
     from piebench_eval.runs.plan import RunPlan
@@ -22,6 +23,8 @@ _JSON_NAMES = {
     "nfe_to_compute": "rows_to_compute",
 }
 """Keys of the JSON that differ from the fields of ``Forecast``."""
+
+_PLACES = {"device": "on the GPU", "host": "in the host's memory", "disk": "on disk"}
 
 
 def print_forecast(plan: RunPlan, as_json: bool) -> None:
@@ -36,8 +39,9 @@ def print_forecast(plan: RunPlan, as_json: bool) -> None:
     scan = plan.scan()
     found = forecast(plan.recipe, plan.samples, scan)
     workers = count_workers(plan.machine)
+    features = {need.combination: need for need in plan.features}
     if as_json:
-        parts = [_for_json(part) for part in found]
+        parts = [_for_json(part, features.get(part.combination)) for part in found]
         shard = str(plan.shard)
         out.print_json(data={"out": str(plan.out), "shard": shard, "workers": workers, "plan": parts})
         return
@@ -45,6 +49,8 @@ def print_forecast(plan: RunPlan, as_json: bool) -> None:
     _print_grid(found)
     for told in filter(None, map(_counted_by_name, models)):
         out.print(f"- {told}", markup=False)
+    for need in plan.features:
+        out.print(_features_line(need), markup=False)
     for problem in scan.problems:
         out.print(f"- {problem}", markup=False)
     _print_time(found, workers * plan.shard.count)
@@ -74,9 +80,35 @@ def _counted_by_name(model: ModelSpec) -> str | None:
     return f"--model {model.name}: is not on this machine, and counted as {family.title} by its name"
 
 
-def _for_json(part: Forecast) -> dict[str, Any]:
+def _for_json(part: Forecast, need: FeatureNeed | None) -> dict[str, Any]:
     """The forecast of a combination as printed by ``--json``."""
-    return {_JSON_NAMES.get(name, name): value for name, value in asdict(part).items()}
+    forecast = {_JSON_NAMES.get(name, name): value for name, value in asdict(part).items()}
+    if need is None:
+        return forecast
+    features = {
+        "size": need.size,
+        "evaluations": need.evaluations,
+        "bytes_per_evaluation": need.bytes_per_evaluation,
+        "bytes_per_picture": need.bytes_per_picture,
+        "places": None if need.room is None else need.room.split(need.bytes_per_picture),
+        "largest_batch": need.largest_batch,
+    }
+    return {**forecast, "features": features}
+
+
+def _features_line(need: FeatureNeed) -> str:
+    """What a combination keeps of the largest picture's inversion, and where."""
+    from piebench_eval.data.images import size_text
+    from piebench_eval.diffusion.feature_limits import bytes_text
+
+    whole, part = bytes_text(need.bytes_per_picture), bytes_text(need.bytes_per_evaluation)
+    kept = (
+        f"{need.combination} keeps {whole} of an inversion's features per picture of {size_text(need.size)}: "
+        f"{need.evaluations} evaluations of {part}"
+    )
+    split = {} if need.room is None else need.room.split(need.bytes_per_picture)
+    lying = [f"{bytes_text(count)} {_PLACES[place]}" for place, count in split.items() if count]
+    return f"{kept}; of one picture, {' and '.join(lying)}." if lying else f"{kept}."
 
 
 def _print_grid(found: Sequence[Forecast]) -> None:

@@ -198,6 +198,17 @@ def run(
             show_default=False,
         ),
     ] = None,
+    feature_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="device=SIZE,host=SIZE,disk=FOLDER",
+            help="Where features of inversions lie until feature_sharing reads them, any of: device=8GB of a "
+            "GPU, host=32GB of this machine's memory beyond, disk=/scratch for the rest; the same pictures. "
+            "By default a quarter of a GPU's free memory and half of the machine's, and no disk.",
+            rich_help_panel=_MACHINE,
+            show_default=False,
+        ),
+    ] = None,
     engine: Annotated[
         Literal["local", "ray"],
         typer.Option(help="local: this machine; ray: a Ray cluster.", rich_help_panel=_CLUSTER),
@@ -271,6 +282,7 @@ def run(
 
       piebench run --data PIE-Bench_v1 --config table1 --shard 0/4 --out /shared/table1
     """
+    from piebench_eval.diffusion.feature_limits import parse_feature_limits
     from piebench_eval.recipes.overrides import parse_override
     from piebench_eval.recipes.run_config import RunConfig
     from piebench_eval.recipes.sweep import parse_axes
@@ -309,6 +321,7 @@ def run(
             checkpointing=checkpointing,
             deterministic=deterministic,
             offload_text_encoders=offload_text_encoders,
+            feature_memory=parse_feature_limits(feature_memory),
             ray_address=ray_address,
             gpus_per_actor=gpus_per_actor,
             shared_files=shared_fs,

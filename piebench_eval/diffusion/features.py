@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from piebench_eval.diffusion.feature_limits import FeatureLimits, FeaturePlace
+from piebench_eval.diffusion.feature_store import FeatureStore
 from piebench_eval.models.attention import plain_attention
 
 if TYPE_CHECKING:
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from piebench_eval.diffusion.feature_store import StoredFeature
     from piebench_eval.models.attention import AttentionLayer
 
 Feature = Literal["query", "key", "value"]
@@ -29,8 +32,6 @@ class FeatureMemory:
         steps: how many steps are kept, those next to the noise.
         levels: their upper levels; none before the inversion begins.
         features: which features.
-        device_bytes: how much stays on the device; the rest goes to the host's memory.
-        held: bytes that are kept now, on the device and on the host.
     """
 
     def __init__(
@@ -38,16 +39,30 @@ class FeatureMemory:
         keeps_layer: Callable[[AttentionLayer], bool],
         steps: int,
         features: Collection[Feature],
-        device_bytes: int,
+        limits: FeatureLimits | None = None,
     ):
         self.keeps_layer = keeps_layer
         self.steps = steps
         self.levels = range(0)
         self.features = features
-        self.device_bytes = device_bytes
-        self.held = {"device": 0, "host": 0}
-        self._steps: dict[int, list[dict[tuple[str, int, Feature], torch.Tensor]]] = {}
+        self._store = FeatureStore(limits or FeatureLimits())
+        self._steps: dict[int, list[dict[tuple[str, int, Feature], StoredFeature]]] = {}
         self._level = 0
+
+    @property
+    def held(self) -> dict[FeaturePlace, int]:
+        """Bytes that are kept now, by place."""
+        return self._store.held
+
+    @property
+    def evaluations(self) -> int:
+        """How many evaluations are kept now."""
+        return sum(map(len, self._steps.values()))
+
+    def keep_within(self, limits: FeatureLimits) -> None:
+        """Say how much goes where, before the inversion; without limits, features stay where they are."""
+        self.clear()
+        self._store = FeatureStore(limits)
 
     def begin_inversion(self, levels: int) -> None:
         """Note how many levels an inversion leads up to."""
@@ -68,43 +83,38 @@ class FeatureMemory:
             found: dict[Feature, torch.Tensor] = {"query": query, "key": key, "value": value}
             for name in self.features:
                 if (place := (layer.kind, layer.index, name)) not in kept:
-                    kept[place] = self._stored(found[name])
+                    kept[place] = self._store.put(found[name], self._level)
         return plain_attention(query, key, value)
 
     def read(
-        self, level: int, evaluation: int, layer: AttentionLayer, feature: Feature
+        self,
+        level: int,
+        evaluation: int,
+        layer: AttentionLayer,
+        feature: Feature,
+        device: torch.device | None = None,
     ) -> torch.Tensor | None:
-        """What was kept at a place, on any device; None if nothing.
+        """What was kept at a place; None if nothing.
 
         Args:
             level: the upper level of the step.
             evaluation: counted from the step's last, -1.
             layer: the layer.
             feature: which feature.
+            device: where to read it; where it lies if None.
         """
         evaluations = self._steps.get(level, [])
         if -evaluation > len(evaluations):
             return None
-        return evaluations[evaluation].get((layer.kind, layer.index, feature))
+        stored = evaluations[evaluation].get((layer.kind, layer.index, feature))
+        return None if stored is None else stored.load(device)
 
     def forget(self, level: int) -> None:
         """Drop what was kept of the step below a level."""
-        for kept in self._steps.pop(level, []):
-            for tensor in kept.values():
-                self.held[self._where(tensor)] -= tensor.nbytes
+        evaluations = self._steps.pop(level, [])
+        self._store.drop(level, [stored for kept in evaluations for stored in kept.values()])
 
-    def _stored(self, feature: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        if feature.device.type != "cpu" and self.held["device"] + feature.nbytes > self.device_bytes:
-            pinned = feature.device.type == "cuda"
-            host = torch.empty(feature.shape, dtype=feature.dtype, pin_memory=pinned)
-            stored = host.copy_(feature, non_blocking=True)
-        else:
-            stored = feature.clone()  # a view would keep the projections of all three alive
-        self.held[self._where(stored)] += stored.nbytes
-        return stored
-
-    @staticmethod
-    def _where(tensor: torch.Tensor) -> str:
-        return "host" if tensor.device.type == "cpu" else "device"
+    def clear(self) -> None:
+        """Drop everything."""
+        for level in list(self._steps):
+            self.forget(level)

@@ -54,11 +54,6 @@ class FeatureSharingSettings(Settings):
     query_ratio: float = Field(default=1.0, description="factor on the inversion's queries")
     key_ratio: float = Field(default=1.0, description="factor on its keys")
     value_ratio: float = Field(default=1.0, description="factor on its values")
-    device_gigabytes: float = Field(
-        default=8.0,
-        ge=0,
-        description="how much of what is kept stays on the GPU; the rest goes to the host's memory",
-    )
 
     @field_validator("editing_strategy")
     @classmethod
@@ -106,8 +101,7 @@ class FeatureSharingController(AttentionController):
     def __init__(self, num_samples: int, settings: FeatureSharingSettings, single_stream: bool):
         super().__init__(num_samples)
         self.settings, self.single_stream = settings, single_stream
-        kept, budget = list(settings.operations), int(settings.device_gigabytes * 10**9)
-        self.memory = FeatureMemory(self._shares, settings.inject, kept, budget)
+        self.memory = FeatureMemory(self._shares, settings.inject, list(settings.operations))
         self.features = self.memory
 
     def begin_edit(self, inverted: InversionResult) -> None:
@@ -139,10 +133,10 @@ class FeatureSharingController(AttentionController):
         """Queries, keys or values of all rows, the target's with the inversion's."""
         operations = self.settings.operations.get(name, [])
         evaluation = self.stage - self.inverted.solver.stages_at(self.level, self.inverted.steps)
-        kept = self.memory.read(self.level, evaluation, layer, name)
-        if kept is None or not operations:
+        kept = self.memory.read(self.level, evaluation, layer, name, states.device) if operations else None
+        if kept is None:
             return states
-        kept = kept.to(states, non_blocking=True) * self.settings.ratios[name]
+        kept = kept.to(states.dtype) * self.settings.ratios[name]
         places = slice(None) if self.settings.tokens == "all" else layer.image
         states, everyone = states.clone(), range(self.num_samples)
         for row in (Row.TARGET_UNCOND, Row.TARGET_COND):

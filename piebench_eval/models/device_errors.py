@@ -15,7 +15,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     >>> is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
     True
     """
-    named = type(error).__name__ == "OutOfMemoryError"
+    named = type(error).__name__.endswith("OutOfMemoryError")
     return named or (isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None)
 
 

@@ -222,12 +222,12 @@ def check_guidance_policy(
     Raises:
         PiebenchError: a scale would be an input, and the denoiser has none for it.
     """
-    found, folder = find_family(model, revision, family), _folder_of(model, revision)
+    found = find_family(model, revision, family)
     inputs = scales if (found.guidance if policy == "auto" else policy) == "embedded" else ()
     if inputs is not scales and embedded is None:
         return
-    config = None if folder is None else folder / found.denoiser / "config.json"
-    if config is None or not config.is_file() or _read(config).get(found.guidance_input):
+    config = denoiser_config(model, revision, family)
+    if config is None or config.get(found.guidance_input):
         return
     if found.denoiser == "unet":
         raise PiebenchError(f"--model {model}: {NO_GUIDANCE_INPUT}")
@@ -240,6 +240,17 @@ def check_guidance_policy(
             f"{' and '.join(given)}; set guidance, source_guidance and that of the inversion to 1, or "
             "guidance_policy=classifier_free, and leave out embedded_guidance"
         )
+
+
+def denoiser_config(model: str, revision: str | None = None, family: str = "auto") -> dict[str, Any] | None:
+    """The configuration of a model's denoiser; None where it is not on this machine.
+
+    Raises:
+        PiebenchError: it cannot be read.
+    """
+    folder = _folder_of(model, revision)
+    file = None if folder is None else folder / find_family(model, revision, family).denoiser / "config.json"
+    return _read(file) if file is not None and file.is_file() else None
 
 
 def read_configs(folder: Path, family: Family) -> dict[str, dict[str, Any]]:

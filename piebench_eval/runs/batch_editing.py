@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from piebench_eval.data.images import (
     resample,
     size_text,
 )
+from piebench_eval.diffusion.feature_limits import FeatureLimits
 from piebench_eval.diffusion.guidance import Guidance
 from piebench_eval.diffusion.loop import edit
 from piebench_eval.errors import PiebenchError
@@ -31,7 +33,7 @@ from piebench_eval.runs.edit_inputs import embed_inputs, plan_guidance, plan_sch
 from piebench_eval.runs.runner import EditResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.data.images import ImageLoader
     from piebench_eval.data.sample import Sample
+    from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.loop import EditInputs
     from piebench_eval.methods.base import Prompts
     from piebench_eval.models.base import DiffusionModel
@@ -57,6 +60,7 @@ def edit_batch(
     samples: Sequence[Sample],
     combination: Combination,
     read: Callable[[Path], NDArray[np.uint8]] = read_image,
+    feature_limits: FeatureLimits | None = None,
 ) -> list[EditResult]:
     """Edit a batch of samples by one combination: load, encode, invert, edit, decode, resize.
 
@@ -65,16 +69,18 @@ def edit_batch(
         samples: the batch.
         combination: inversion, method and their settings.
         read: reads an image file; from disk by default.
+        feature_limits: where features lie that a method reads of the inversion; none if None.
 
     Raises:
-        PiebenchError: a resolution that the model cannot work at, or a plugin that failed.
+        PiebenchError: a resolution that the model cannot work at, features without room, or a plugin that
+            failed.
     """
     started = time.perf_counter()
     _reset_peak_memory(model.device)
     model.evaluations = EvaluationCounter()
     fast = tf32(combination.common.precision == "tf32")
     with fast, plugin_errors(combination.inversion, combination.method):
-        latents, notes = edit_latents(model, samples, combination, read)
+        latents, notes = edit_latents(model, samples, combination, read, feature_limits)
     finite = latents.flatten(1).isfinite().all(dim=1).tolist()
     if non_finite := [sample.id for sample, good in zip(samples, finite, strict=True) if not good]:
         raise PiebenchError(
@@ -109,6 +115,7 @@ def edit_latents(
     samples: Sequence[Sample],
     combination: Combination,
     read: Callable[[Path], NDArray[np.uint8]] = read_image,
+    feature_limits: FeatureLimits | None = None,
 ) -> tuple[torch.Tensor, list[list[str]]]:
     """Edit samples by one combination, up to the latents; see ``edit_batch`` for the arguments.
 
@@ -137,11 +144,25 @@ def edit_latents(
     schedule = plan_schedule(model, common, (height, width))
     prepared = method.prepare(samples, model, common.steps, combination.method_settings)
     inputs = replace(inputs, features=prepared.controller.features)
-    inverted = inversion.invert(model, inputs, schedule, combination.inversion_settings)
-    first_step = schedule.steps - inverted.steps if common.quirks.count_skipped_steps else 0
-    latents = edit(model, inputs, inverted, prepared.controller, schedule, first_step)
+    with _dropped_at_the_end(inputs.features, feature_limits):
+        inverted = inversion.invert(model, inputs, schedule, combination.inversion_settings)
+        first_step = schedule.steps - inverted.steps if common.quirks.count_skipped_steps else 0
+        latents = edit(model, inputs, inverted, prepared.controller, schedule, first_step)
     inversion_notes = inverted.notes or [[] for _ in samples]
     return latents, [[*pair[0], *pair[1]] for pair in zip(inversion_notes, prepared.notes, strict=True)]
+
+
+@contextmanager
+def _dropped_at_the_end(features: FeatureMemory | None, limits: FeatureLimits | None) -> Iterator[None]:
+    """Keep features within limits, and drop what is left of them at the end, also after an error."""
+    if features is None:
+        yield
+        return
+    features.keep_within(limits or FeatureLimits())
+    try:
+        yield
+    finally:
+        features.clear()
 
 
 def encode_inputs(

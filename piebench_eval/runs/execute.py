@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import remove_stale_partials
 from piebench_eval.runs.engines.base import ModelLoaded, WorkerLost, WorkersSilent
-from piebench_eval.runs.engines.choice import choose_engine, largest_batch, resolve_devices
+from piebench_eval.runs.engines.choice import choose_engine, largest_batch
+from piebench_eval.runs.engines.devices import resolve_devices
 from piebench_eval.runs.estimates.time_left import TimeLeft
 from piebench_eval.runs.jobs import plan_jobs
 from piebench_eval.runs.queue import MAX_ATTEMPTS, JobQueue

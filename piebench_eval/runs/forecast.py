@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from piebench_eval.data.sample import Sample
-    from piebench_eval.diffusion.loop import InversionResult
+    from piebench_eval.diffusion.controller import AttentionController
+    from piebench_eval.diffusion.features import FeatureMemory
+    from piebench_eval.diffusion.loop import EditInputs, InversionResult
     from piebench_eval.diffusion.rows import StepRows
     from piebench_eval.methods.base import Prompts
     from piebench_eval.models.attention import AttentionHook
@@ -205,10 +207,25 @@ def _cost(dummy: _DummyModel, combination: Combination, sample: Sample) -> Plann
     )
 
 
+def kept_features(combination: Combination, sample: Sample) -> FeatureMemory | None:
+    """What one edit keeps of its inversion, told of every evaluation, without a feature; None if nothing."""
+    return _invert(_DummyModel.load(), combination, sample)[2].features
+
+
 def _plan_edit(
     dummy: _DummyModel, combination: Combination, sample: Sample
 ) -> tuple[InversionResult, list[StepRows]]:
     """Invert one sample with the dummy model, and plan its edit."""
+    inputs, inverted, controller, first_step = _invert(dummy, combination, sample)
+    with plugin_errors(combination.inversion, combination.method):
+        (steps,) = plan_edit(inputs, inverted, controller, first_step)
+    return inverted, steps
+
+
+def _invert(
+    dummy: _DummyModel, combination: Combination, sample: Sample
+) -> tuple[EditInputs, InversionResult, AttentionController, int]:
+    """Invert one sample with the dummy model; returns what ``plan_edit`` plans its edit from."""
     common = combination.common
     dummy.evaluations = EvaluationCounter()
     dummy.stand_in_for(combination)
@@ -223,9 +240,8 @@ def _plan_edit(
         controller = method.prepare([sample], dummy, common.steps, combination.method_settings).controller
         inputs = replace(inputs, features=controller.features)
         inverted = invert(dummy, inputs, schedule, combination.inversion_settings)
-        first_step = schedule.steps - inverted.steps if common.quirks.count_skipped_steps else 0
-        (steps,) = plan_edit(inputs, inverted, controller, first_step)
-    return inverted, steps
+    first_step = schedule.steps - inverted.steps if common.quirks.count_skipped_steps else 0
+    return inputs, inverted, controller, first_step
 
 
 class _Missing:

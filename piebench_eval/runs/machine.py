@@ -5,14 +5,17 @@ A new machine flag is a field here, an option in ``cli/run.py`` and one use, mos
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from piebench_eval.diffusion.feature_limits import FeatureLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from piebench_eval.recipes.recipe import Recipe
+    from piebench_eval.runs.feature_room import FeatureNeed
     from piebench_eval.runs.runner import Runner
 
 
@@ -33,6 +36,7 @@ class MachineOptions:
             for the demo's model alone.
         offload_text_encoders: text encoders leave the GPU once prompts are embedded; None: where it has less
             than 24 GB of memory.
+        feature_memory: where features of inversions lie that a method reads; see ``worker_limits``.
         ray_address: of the Ray cluster; Ray's own choice if None.
         gpus_per_actor: share of GPUs that each actor takes; 1 where the cluster has any if None.
         shared_files: whether Ray's actors see the same files as this process.
@@ -50,6 +54,7 @@ class MachineOptions:
     checkpointing: bool = False
     deterministic: bool | None = None
     offload_text_encoders: bool | None = None
+    feature_memory: FeatureLimits = field(default_factory=FeatureLimits)
     ray_address: str | None = None
     gpus_per_actor: float | None = None
     shared_files: bool = True
@@ -67,6 +72,8 @@ class WorkerSpec:
         largest_batch: samples per batch at most.
         out: the run folder; None sends the pictures back with the outcomes.
         session: name of the session.
+        workers: how many share the machine's memory.
+        features: what combinations keep of their inversions.
     """
 
     machine: MachineOptions
@@ -75,3 +82,5 @@ class WorkerSpec:
     largest_batch: int
     out: Path | None
     session: str
+    workers: int = 1
+    features: tuple[FeatureNeed, ...] = ()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.data.prefetch import ImagePrefetcher
+from piebench_eval.diffusion.feature_limits import FeatureLimits
 from piebench_eval.recipes.compatibility import require_compatible
 from piebench_eval.recipes.plugins import code_of
+from piebench_eval.runs.feature_needs import require_room
+from piebench_eval.runs.feature_places import room_within, worker_limits
 from piebench_eval.runs.jobs import model_spec
 
 if TYPE_CHECKING:
@@ -40,7 +44,8 @@ class ModelRunner:
         self.device = resolve_device(spec.device)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
-        self._machine, self._recipe = spec.machine, recipe
+        self._spec, self._machine, self._recipe = spec, spec.machine, recipe
+        self._feature_limits = FeatureLimits()
         self._diffusion_model: DiffusionModel | None = None
         self._deterministic = False
         self._weights_bytes = 0
@@ -124,8 +129,22 @@ class ModelRunner:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
             self._weights_bytes = torch.cuda.memory_allocated(self.device)
+        self._limit_features([combination.name for combination in of_model])
         self._diffusion_model = diffusion_model
         return fingerprint
+
+    def _limit_features(self, combinations: Sequence[str]) -> None:
+        """Decide how much of an inversion's features lies where, now that the weights are in their place.
+
+        Raises:
+            PiebenchError: those of one picture do not fit.
+        """
+        workers, on_device = self._spec.workers, self._machine.workers or 1
+        asked = self._machine.feature_memory
+        self._feature_limits = worker_limits(asked, self.device, workers, on_device)
+        room = room_within(self._feature_limits, workers)
+        of_model = [need for need in self._spec.features if need.combination in combinations]
+        require_room([replace(need, room=room) for need in of_model], self._machine)
 
     def _identity(self, model: ModelSpec, fingerprint: str | None) -> dict[str, Any]:
         """What changes the last digits of cached results besides their own inputs.
@@ -156,7 +175,8 @@ class ModelRunner:
         from piebench_eval.runs.batch_editing import edit_batch
 
         assert self._diffusion_model is not None, "a worker loads before it edits"
-        return edit_batch(self._diffusion_model, samples, combination, self._prefetcher.read)
+        read, limits = self._prefetcher.read, self._feature_limits
+        return edit_batch(self._diffusion_model, samples, combination, read, limits)
 
     def prefetch(self, samples: Sequence[Sample]) -> None:
         """Read the images of coming batches while this one is edited."""

@@ -14,6 +14,7 @@ from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.data.selection import select_samples
 from piebench_eval.demo.benchmark import embedded_benchmark
 from piebench_eval.demo.embedded import DEMO
+from piebench_eval.diffusion.feature_limits import FEATURE_OPTION
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.models.location import (
     ImageSizes,
@@ -23,6 +24,7 @@ from piebench_eval.models.location import (
 )
 from piebench_eval.recipes.compatibility import cautions, require_compatible
 from piebench_eval.runs.engines.devices import split_devices
+from piebench_eval.runs.feature_needs import plan_features
 from piebench_eval.runs.jobs import check_edits, model_specs
 from piebench_eval.runs.machine import MachineOptions
 from piebench_eval.runs.shard import Shard
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from piebench_eval.data.sample import Sample
     from piebench_eval.recipes.recipe import Recipe
     from piebench_eval.recipes.run_config import RunConfig
+    from piebench_eval.runs.feature_room import FeatureNeed
 
 _SHOWN = 3
 """Foreign files that a message names."""
@@ -75,6 +78,7 @@ class RunPlan:
         retry_failed: make edits again that have failed.
         max_failures: the session stops when more edits have failed.
         mask_size: the size that the masks are made for, if it is not the images' own.
+        features: what combinations keep of their inversions.
         after: runs that follow in the same command; the time left includes theirs.
     """
 
@@ -88,6 +92,7 @@ class RunPlan:
     retry_failed: bool = False
     max_failures: int = 20
     mask_size: Size | None = None
+    features: tuple[FeatureNeed, ...] = ()
     after: tuple[RunPlan, ...] = ()
 
     def scan(self) -> Scan:
@@ -136,6 +141,8 @@ def plan_run(
     check_out(out)
     if machine.cache is not None:
         check_folder("--cache", machine.cache)
+    if machine.feature_memory.disk is not None:
+        check_folder(f"{FEATURE_OPTION} disk", machine.feature_memory.disk)
     if machine.engine == "local" and machine.make_runner is None:
         check_devices(machine.devices)
     if RunStore.exists(out):
@@ -153,8 +160,11 @@ def plan_run(
     _warn_of_larger_edits(recipe, data, samples)
     for caution in cautions(recipe.combination(*pair) for pair in recipe.pairs):
         _warn_once(caution)
+    features = tuple(plan_features(recipe, samples, machine))
     shard = shard or Shard()
-    return RunPlan(recipe, data, out, samples, about, machine, shard, retry_failed, max_failures, made_for)
+    return RunPlan(
+        recipe, data, out, samples, about, machine, shard, retry_failed, max_failures, made_for, features
+    )
 
 
 def plan_single_run(

@@ -56,7 +56,9 @@ class Worker:
         self._name, self._device = name, spec.device
         self._combinations = {pair: recipe.combination(*pair) for pair in recipe.pairs}
         self._image_format = recipe.image_format
-        self._sizer = BatchSizer(spec.largest_batch, grows=spec.machine.batch_size is None)
+        features = {need.combination: need.largest_batch for need in spec.features}
+        fitting = {name: size for name, size in features.items() if size is not None}
+        self._sizer = BatchSizer(spec.largest_batch, spec.machine.batch_size is None, fitting)
         self._store = RunStore(spec.out, recipe) if spec.out else None
         self._log = RecordLog(log_file(spec.out, spec.session, name)) if spec.out else None
         self._model: ModelSpec | None = None

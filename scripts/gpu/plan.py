@@ -42,10 +42,11 @@ def plan(device: str, quick: bool) -> list[Section]:
         speed(device, quick),
         tests(
             "runs",
-            "saving behind the next batch, two processes, running out of memory",
-            75,
+            "saving behind the next batch, two processes, running out of memory, features on the host",
+            90,
             "test_runs.py",
             "test_memory.py",
+            "test_features.py",
         ),
         tests("compiled", "compiled blocks against the others", 90, "test_compiled.py"),
     ]

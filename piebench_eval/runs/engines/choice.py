@@ -6,20 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from piebench_eval.runs.engines.batching import AUTO_BATCH
-from piebench_eval.runs.engines.devices import find_devices, split_devices, usable_cores
+from piebench_eval.runs.engines.devices import count_on_this_machine, split_devices, usable_cores
 from piebench_eval.runs.machine import WorkerSpec
 
 if TYPE_CHECKING:
     from piebench_eval.runs.engines.base import Engine
     from piebench_eval.runs.machine import MachineOptions
     from piebench_eval.runs.plan import RunPlan
-
-
-def resolve_devices(machine: MachineOptions) -> list[str]:
-    """The devices of the workers; Ray assigns its own."""
-    if machine.engine == "ray":
-        return ["auto"]
-    return find_devices(machine.devices, in_this_process=machine.workers in (None, 1))
 
 
 def count_workers(machine: MachineOptions) -> int:
@@ -36,7 +29,8 @@ def largest_batch(machine: MachineOptions, devices: list[str]) -> int:
 def choose_engine(plan: RunPlan, session: str, devices: list[str]) -> Engine:
     """The engine of a plan, with a specification for each of its workers."""
     machine = plan.machine
-    spec = WorkerSpec(machine, devices[0], None, largest_batch(machine, devices), plan.out, session)
+    largest, workers = largest_batch(machine, devices), count_on_this_machine(machine, devices)
+    spec = WorkerSpec(machine, devices[0], None, largest, plan.out, session, workers, plan.features)
     if machine.engine == "ray":
         from piebench_eval.runs.engines.ray import RayEngine
 

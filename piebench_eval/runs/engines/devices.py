@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.location import check_device_name
+
+if TYPE_CHECKING:
+    from piebench_eval.runs.machine import MachineOptions
 
 _QUERY = """
 import torch
@@ -70,6 +74,18 @@ def find_devices(wanted: str, in_this_process: bool) -> list[str]:
     if names == ["cuda"] and not gpus:
         raise PiebenchError("--devices cuda: this machine has 0 CUDA devices")
     return [f"cuda:{int(rank) % gpus}"] if gpus and rank.isdigit() else [best]
+
+
+def resolve_devices(machine: MachineOptions) -> list[str]:
+    """The devices of the workers; Ray assigns its own."""
+    if machine.engine == "ray":
+        return ["auto"]
+    return find_devices(machine.devices, in_this_process=machine.workers in (None, 1))
+
+
+def count_on_this_machine(machine: MachineOptions, devices: list[str]) -> int:
+    """How many workers share this machine, by its devices; where Ray puts its own is not known."""
+    return 1 if machine.engine == "ray" else (machine.workers or 1) * len(devices)
 
 
 def usable_cores() -> int:
