@@ -5,10 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-
-from piebench_eval.models.precision import use_exact_float32
-
-use_exact_float32()  # MKL heeds it only before its first product, and a fixture may need one early
+from _pytest.doctest import DoctestModule
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -34,6 +31,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
     return ByFile(config, log)
 
 
+def pytest_collection() -> None:
+    """Prepare a process that has tests of its own; one that hands them to others never comes here."""
+    from piebench_eval.models.precision import use_exact_float32
+
+    use_exact_float32()  # MKL heeds it only before its first product, and a fixture may need one early
+    gc.disable()  # what is imported and collected is no garbage
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file():
+    """The tests themselves have no examples to look for."""
+    collectors = yield
+    return [collector for collector in collectors if not isinstance(collector, DoctestModule)]
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files come first, so that no process is left alone with one of them at the end."""
@@ -42,6 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """What has been imported stays: searches for garbage, one after every failed edit, pass it over."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 
