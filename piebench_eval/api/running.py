@@ -49,6 +49,7 @@ def run(
     checkpointing: bool = False,
     deterministic: bool | None = None,
     offload_text_encoders: bool | None = None,
+    sequential_offload: bool = False,
     retry_failed: bool = False,
     max_failures: int = 20,
     progress: bool = True,
@@ -81,7 +82,9 @@ def run(
         checkpointing: recompute activations in null-text's backward passes instead of keeping them.
         deterministic: the same bits for any number of CPU threads, in fp32; None: for the demo's model alone.
         offload_text_encoders: text encoders leave the GPU once prompts are embedded, for the same pictures;
-            None: where it has less than 24 GB of memory.
+            None: where it has less than 24 GB of memory, or with ``sequential_offload``.
+        sequential_offload: a transformer's blocks (Stable Diffusion 3, FLUX.1) are on the GPU only while they
+            compute, for the same pictures.
         retry_failed: make failed edits again.
         max_failures: stop when more edits have failed.
         progress: show a bar.
@@ -114,6 +117,7 @@ def run(
             checkpointing=checkpointing,
             deterministic=deterministic,
             offload_text_encoders=offload_text_encoders,
+            sequential_offload=sequential_offload,
         ),
         retry_failed=retry_failed,
         max_failures=max_failures,
