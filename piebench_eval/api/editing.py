@@ -53,6 +53,7 @@ def edit(
     device: str = "auto",
     deterministic: bool | None = None,
     offload_text_encoders: bool | None = None,
+    sequential_offload: bool = False,
     feature_memory: str | None = None,
 ) -> Image.Image:
     """Edit one picture.
@@ -75,7 +76,9 @@ def edit(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         deterministic: the same bits for any number of CPU threads, in fp32; None: for the demo's model alone.
         offload_text_encoders: text encoders leave the GPU once prompts are embedded, for the same picture;
-            None: where it has less than 24 GB of memory.
+            None: where it has less than 24 GB of memory, or with ``sequential_offload``.
+        sequential_offload: a transformer's blocks (Stable Diffusion 3, FLUX.1) are on the GPU only while they
+            compute, for the same picture.
         feature_memory: where features of the inversion lie until ``feature_sharing`` reads them, see ``run``.
 
     Returns:
@@ -101,7 +104,8 @@ def edit(
         sample = _sample(_file(image, Path(folder)), source_prompt, target_prompt, blended_word)
         check_edits(recipe, [sample])
         code = code_of([inversion], [method])
-        loaded = _loaded(model_spec(combination), device, deterministic, offload_text_encoders)
+        spec = model_spec(combination)
+        loaded = _loaded(spec, device, deterministic, offload_text_encoders, sequential_offload)
         require_compatible([combination], loaded.family)
         limits = worker_limits(parse_feature_limits(feature_memory), loaded.device, workers=1, on_device=1)
         cached = _with_cache_of(loaded, sample.file, code)
@@ -144,7 +148,11 @@ def _with_cache_of(model: DiffusionModel, picture: Path, code: dict[str, str]) -
 
 @lru_cache(maxsize=1)
 def _loaded(
-    model: ModelSpec, device: str, deterministic: bool | None, offload_text_encoders: bool | None
+    model: ModelSpec,
+    device: str,
+    deterministic: bool | None,
+    offload_text_encoders: bool | None,
+    sequential_offload: bool,
 ) -> DiffusionModel:
     place = resolve_device(device)
     return load_model(
@@ -157,4 +165,6 @@ def _loaded(
         offload_text_encoders=offload_text_encoders,
         clip_length=model.clip_length,
         t5_length=model.t5_length,
+        weights=model.weights,
+        sequential_offload=sequential_offload,
     )

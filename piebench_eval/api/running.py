@@ -50,6 +50,7 @@ def run(
     checkpointing: bool = False,
     deterministic: bool | None = None,
     offload_text_encoders: bool | None = None,
+    sequential_offload: bool = False,
     feature_memory: str | None = None,
     retry_failed: bool = False,
     max_failures: int = 20,
@@ -83,7 +84,9 @@ def run(
         checkpointing: recompute activations in null-text's backward passes instead of keeping them.
         deterministic: the same bits for any number of CPU threads, in fp32; None: for the demo's model alone.
         offload_text_encoders: text encoders leave the GPU once prompts are embedded, for the same pictures;
-            None: where it has less than 24 GB of memory.
+            None: where it has less than 24 GB of memory, or with ``sequential_offload``.
+        sequential_offload: a transformer's blocks (Stable Diffusion 3, FLUX.1) are on the GPU only while they
+            compute, for the same pictures.
         feature_memory: where features of inversions lie until ``feature_sharing`` reads them, as
             ``device=8GB,host=32GB,disk=/scratch``, any of them; None: a quarter of a GPU's free memory and
             half of the machine's.
@@ -119,6 +122,7 @@ def run(
             checkpointing=checkpointing,
             deterministic=deterministic,
             offload_text_encoders=offload_text_encoders,
+            sequential_offload=sequential_offload,
             feature_memory=parse_feature_limits(feature_memory),
         ),
         retry_failed=retry_failed,

@@ -92,7 +92,12 @@ def explain(
 
       piebench explain edits/ --data PIE-Bench_v1 --claimed "structure_distance=11.03 lpips=54.55"
     """
-    from piebench_eval.explain.claimed_images import evaluation_set_at, of_combination, scored_networks
+    from piebench_eval.explain.claimed_images import (
+        evaluation_set_at,
+        of_combination,
+        quantized_edits,
+        scored_networks,
+    )
     from piebench_eval.explain.hypotheses import parse_claims
     from piebench_eval.explain.protocol_scores import ProtocolScores
     from piebench_eval.explain.search import applicable_deviations, search_protocols
@@ -122,13 +127,16 @@ def explain(
         findings = search_protocols(claims, deviations, protocol_scores, pairs.value, on_progress)
     if not findings:
         raise PiebenchError("no protocol gives a number for every claim: the pictures have no such scores")
+    obstacle = quantized_edits(evaluation_set, edited_images)
     if as_json:
-        _print_json(findings, claims)
+        _print_json(findings, claims, obstacle)
     else:
-        _print_findings(findings, claims, len(edited_images))
+        _print_findings(findings, claims, len(edited_images), obstacle)
 
 
-def _print_findings(findings: Sequence[Finding], claims: Sequence[Claim], pictures: int) -> None:
+def _print_findings(
+    findings: Sequence[Finding], claims: Sequence[Claim], pictures: int, obstacle: str | None = None
+) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -149,7 +157,8 @@ def _print_findings(findings: Sequence[Finding], claims: Sequence[Claim], pictur
         f"{len(findings)} protocols tried on {pictures} pictures. Misfit: root mean square difference in "
         "half last digits. A deviation must explain more than chance would, or the simpler one ranks first."
     )
-    for line in advice(best, indistinguishable(best, findings, claims)):
+    lines = [obstacle] if obstacle else advice(best, indistinguishable(best, findings, claims))
+    for line in lines:
         out.print(line, markup=False)
 
 
@@ -171,7 +180,7 @@ def advice(best: Finding, others: Sequence[Finding]) -> list[str]:
     ]
 
 
-def _print_json(findings: Sequence[Finding], claims: Sequence[Claim]) -> None:
+def _print_json(findings: Sequence[Finding], claims: Sequence[Claim], obstacle: str | None) -> None:
     from piebench_eval.tables.formats.cells import json_number
 
     rows: list[dict[str, Any]] = [
@@ -190,4 +199,5 @@ def _print_json(findings: Sequence[Finding], claims: Sequence[Claim]) -> None:
         for finding in findings
     ]
     claimed = {claim.metric.key: json_number(claim.value) for claim in claims}
-    out.print_json(data={"claimed": claimed, "findings": rows})
+    without = {"no_verdict": obstacle} if obstacle else {}
+    out.print_json(data={"claimed": claimed, "findings": rows, **without})

@@ -198,6 +198,15 @@ def run(
             show_default=False,
         ),
     ] = None,
+    sequential_offload: Annotated[
+        bool,
+        typer.Option(
+            "--sequential-offload",
+            help="A transformer's blocks (SD3, FLUX.1) are on the GPU only while they compute; the same "
+            "pictures in much less memory, slower. Text encoders leave it too.",
+            rich_help_panel=_MACHINE,
+        ),
+    ] = False,
     feature_memory: Annotated[
         str | None,
         typer.Option(
@@ -321,6 +330,7 @@ def run(
             checkpointing=checkpointing,
             deterministic=deterministic,
             offload_text_encoders=offload_text_encoders,
+            sequential_offload=sequential_offload,
             feature_memory=parse_feature_limits(feature_memory),
             ray_address=ray_address,
             gpus_per_actor=gpus_per_actor,

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.networks.metric_models import MetricModels
+from piebench_eval.models.quantization import FULL
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.scoring.evaluation_set import evaluation_set_of
 from piebench_eval.scoring.scores_file import provenance_file
-from piebench_eval.tables.provenance import read_provenance
+from piebench_eval.tables.provenance import quantized_weights, read_provenance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +60,19 @@ def scored_networks(evaluation_set: EvaluationSet) -> dict[str, str]:
     return {role: name for role, name in named.items() if role in known and isinstance(name, str)}
 
 
+def quantized_edits(evaluation_set: EvaluationSet, edited_images: Sequence[EditedImage]) -> str | None:
+    """Why a claim about one combination's edits gets no verdict: quantised weights made them; else None."""
+    names = {combination_of(edited_image) for edited_image in edited_images}
+    found = quantized_weights(evaluation_set.about)
+    made = [f"{name} has weights={weights}" for name, weights in found.items() if name in names]
+    if not made:
+        return None
+    return (
+        f"No verdict: {', '.join(made)}, and quantised weights make other pictures than those of a claim; "
+        f"edit them again with --set weights={FULL}"
+    )
+
+
 def of_combination(edited_images: Sequence[EditedImage], wanted: str | None) -> list[EditedImage]:
     """The edited images of one combination.
 
@@ -69,9 +83,7 @@ def of_combination(edited_images: Sequence[EditedImage], wanted: str | None) -> 
     Raises:
         PiebenchError: there are several and none is named, or the named one does not exist.
     """
-    names = [
-        "+".join(part for part in edited_image.labels.values() if part) for edited_image in edited_images
-    ]
+    names = [combination_of(edited_image) for edited_image in edited_images]
     known = list(dict.fromkeys(names))
     if not known:
         raise PiebenchError("there is nothing to explain")
@@ -84,3 +96,8 @@ def of_combination(edited_images: Sequence[EditedImage], wanted: str | None) -> 
         for edited_image, name in zip(edited_images, names, strict=True)
         if name == (wanted or known[0])
     ]
+
+
+def combination_of(edited_image: EditedImage) -> str:
+    """The name of an edit's combination; a folder's edits may have no inversion, or a label of their own."""
+    return "+".join(part for part in edited_image.labels.values() if part)

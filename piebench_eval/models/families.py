@@ -84,6 +84,11 @@ class Family:
         return self.weights[0]
 
     @property
+    def has_transformer(self) -> bool:
+        """Whether its denoiser is a transformer, a row of like blocks, and not a UNet."""
+        return self.denoiser == "transformer"
+
+    @property
     def text_encoders(self) -> tuple[str, ...]:
         """The parts that embed prompts."""
         return tuple(part for part in self.weights if part.startswith("text_encoder"))

@@ -26,8 +26,8 @@ _LONGEST_REASON = 600  # letters
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Hide what diffusers and transformers log below an error."""
-    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers")]
+    """Hide what diffusers and transformers log below an error, and PyTorch on torchao's data types."""
+    loggers = [logging.getLogger(name) for name in ("diffusers", "transformers", "torch.utils._pytree")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

@@ -27,6 +27,8 @@ from piebench_eval.models.location import (
     model_index,
 )
 from piebench_eval.models.precision import use_exact_float32
+from piebench_eval.models.quantization import FULL, quantize_blocks, require_quantizer, weights_problems
+from piebench_eval.models.sequential_offload import check_sequential_offload, offload_blocks, offloads_blocks
 from piebench_eval.models.vocabulary import check_tokenizer
 from piebench_eval.models.weight_files import find_weight_files
 from piebench_eval.models.weights import IF_PICKLED, use_safetensors
@@ -49,7 +51,11 @@ SMALL_GPU_BYTES = 24 * 10**9
 
 
 def uses_deterministic_layers(
-    model: str, device: torch.device, precision: str, deterministic: bool | None = None
+    model: str,
+    device: torch.device,
+    precision: str,
+    deterministic: bool | None = None,
+    weights: str = FULL,
 ) -> bool:
     """Whether a model gets layers whose results do not depend on the number of threads.
 
@@ -60,13 +66,14 @@ def uses_deterministic_layers(
         device: where it will lie.
         precision: as in ``load_model``.
         deterministic: whether they are asked for; None asks for the embedded model alone.
+        weights: as in ``load_model``.
 
     Raises:
-        PiebenchError: they are asked for on another device or in another precision.
+        PiebenchError: they are asked for on another device, in another precision or of quantised weights.
     """
     if deterministic:
-        check_deterministic(precision, str(device))
-    exist = device.type == "cpu" and PRECISIONS[precision] == torch.float32
+        check_deterministic(precision, str(device), weights)
+    exist = device.type == "cpu" and PRECISIONS[precision] == torch.float32 and weights == FULL
     return exist and (model == DEMO if deterministic is None else deterministic)
 
 
@@ -96,6 +103,8 @@ def load_model(
     offload_text_encoders: bool | None = None,
     clip_length: int | None = None,
     t5_length: int | None = None,
+    weights: str = FULL,
+    sequential_offload: bool = False,
 ) -> DiffusionModel:
     """Load the parts of a model that editing needs; no safety checker, no pipeline.
 
@@ -110,13 +119,17 @@ def load_model(
         offload_text_encoders: see ``offloads_text_encoders``.
         clip_length: how many of CLIP's tokens a prompt has, in families with T5; the tokenizer's if None.
         t5_length: how many of T5's tokens it has there; what the family says if None.
+        weights: ``full``, or ``int8`` or ``nf4`` in a transformer's blocks, see ``quantize_blocks``.
+        sequential_offload: a transformer's blocks are on a GPU only while they compute, and text encoders
+            leave it too unless ``offload_text_encoders`` says otherwise.
 
     Raises:
         PiebenchError: a part that cannot be loaded, a model of another family, ``deterministic`` on a GPU
-            or in half precision, or lengths that the model does not take.
+            or in half precision, or lengths, quantised weights or offloading that the model does not take.
     """
     device = device or torch.device("cpu")
-    deterministic = uses_deterministic_layers(model, device, precision, deterministic)
+    deterministic = uses_deterministic_layers(model, device, precision, deterministic, weights)
+    require_quantizer(weights)
     use_exact_float32()
     check_model_location(model, allow_pickle, revision, family)
     location = locate("model", model)
@@ -125,23 +138,33 @@ def load_model(
         _fetch_configs(location, revision)
         check_model_location(model, allow_pickle, revision, family)
     found = found_parts(model, revision, family)
-    if problems := length_problems(found, clip_length, t5_length):
+    if problems := [*length_problems(found, clip_length, t5_length), *weights_problems(found, weights)]:
         raise PiebenchError("\n".join(problems))
+    if sequential_offload:
+        check_sequential_offload(found, weights)
     parts = _Parts(model, location, revision, found, allow_pickle)
     configs = parts.configs()
     check_family(configs, model, found)
     tokenizers = {name: parts.tokenizer(name, configs, clip_length) for name in found.tokenizers}
+    sequential_offload = offloads_blocks(device, sequential_offload)
+    if sequential_offload and offload_text_encoders is None:
+        offload_text_encoders = True
     offload = offloads_text_encoders(device, offload_text_encoders)
-    weights = {
+    on_host = [
+        *(found.text_encoders if offload else ()),
+        *([found.denoiser] if sequential_offload or weights != FULL else ()),
+    ]
+    networks = {
         name: parts.weights(
             name,
-            HOST if offload and name.startswith("text_encoder") else device,
+            HOST if name in on_host else device,
             torch.float32 if name == "vae" else PRECISIONS[precision],
         )
         for name in found.weights
     }
+    parts.place_blocks(networks[found.denoiser], device, weights, sequential_offload)
     diffusion_model = implementation(found).from_parts(
-        **weights,
+        **networks,
         **tokenizers,
         **({"clip_length": clip_length, "t5_length": t5_length} if found.t5 else {}),
         index=model_index(model, revision),
@@ -154,7 +177,7 @@ def load_model(
         # Tensor cores convolve channels-last; without them there is nothing to gain.
         diffusion_model.denoiser.to(memory_format=torch.channels_last)
     if deterministic:
-        for network in weights.values():
+        for network in networks.values():
             use_deterministic_layers(network)
     return diffusion_model
 
@@ -237,9 +260,23 @@ class _Parts:
         with quiet_libraries():
             return network.to(dtype)
 
+    def place_blocks(self, denoiser: Any, device: torch.device, weights: str, one_by_one: bool) -> None:
+        """Bring a transformer from the CPU to a device: with quantised weights, or blocks as they are called.
+
+        One that lies there with full weights is left alone.
+        """
+        with explained_loading("--model", f"{self.model}, {self.family.denoiser}", self._wanted):
+            if weights != FULL:
+                quantize_blocks(denoiser, weights, device)
+            if one_by_one:
+                offload_blocks(denoiser, device)
+
+    @property
+    def _wanted(self) -> str:
+        return f"a {self.family.title} directory or hub id {IF_PICKLED}"
+
     def _load(self, loader: Callable[..., Any], name: str, **options: Any) -> Any:
-        wanted = f"a {self.family.title} directory or hub id {IF_PICKLED}"
-        with explained_loading("--model", f"{self.model}, {name}", wanted):
+        with explained_loading("--model", f"{self.model}, {name}", self._wanted):
             return loader(self.location, subfolder=name, revision=self.revision, **options)
 
 
@@ -248,10 +285,9 @@ def _network_class(name: str, family: Family) -> Any:
     import diffusers
     import transformers
 
-    if name == family.denoiser:
-        return getattr(diffusers, family.denoiser_class)
-    if name == "vae":
-        return diffusers.AutoencoderKL
+    if name in (family.denoiser, "vae"):
+        with quiet_libraries():  # it imports torchao where it finds it, and remarks on that
+            return getattr(diffusers, family.denoiser_class if name != "vae" else "AutoencoderKL")
     if name == family.t5:
         return transformers.T5EncoderModel
     return (

@@ -20,6 +20,7 @@ from piebench_eval.models.family_checks import (
     wanted_model,
 )
 from piebench_eval.models.hub import looks_like_hub_id
+from piebench_eval.models.quantization import FULL
 from piebench_eval.models.vocabulary import TokenizerKind, check_vocabulary_files
 from piebench_eval.models.weight_files import STEMS, find_weight_files, read_shapes
 from piebench_eval.models.weights import SUFFIX, require_safetensors
@@ -348,12 +349,17 @@ def check_device_name(device: str) -> None:
         raise PiebenchError(f"--device {device}: use auto, cpu, cuda, cuda:N or mps")
 
 
-def check_deterministic(precision: str, device: str) -> None:
-    """Check that there are deterministic layers for a precision and a device.
+def check_deterministic(precision: str, device: str, weights: str = FULL) -> None:
+    """Check that there are deterministic layers for a precision, a device and weights.
 
     Raises:
-        PiebenchError: it is half precision, or no CPU.
+        PiebenchError: it is half precision, or no CPU, or weights are quantised.
     """
+    if weights != FULL:
+        raise PiebenchError(
+            f"--deterministic: has layers for weights={FULL} only, not for {weights}; set weights={FULL}, or "
+            "leave it out"
+        )
     if precision in ("bf16", "fp16") or device != "cpu":
         raise PiebenchError(
             f"--deterministic: has layers for float32 on a CPU only, not for {precision} on {device}; use "

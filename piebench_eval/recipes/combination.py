@@ -48,6 +48,11 @@ class CommonSettings(Settings):
         default="fp32",
         description="of denoiser and text encoders; tf32: float32 that a GPU multiplies faster",
     )
+    weights: Literal["full", "int8", "nf4"] = Field(
+        default="full",
+        description="of a transformer's blocks: full, at the precision, or of 8 or 4 bits for less memory; "
+        "other pictures, never held against published numbers",
+    )
     steps: int = Field(default=50, ge=1, le=999, description="sampling steps, and inversion steps")
     steps_offset: int = Field(
         default=1, ge=0, le=1, description="added to every timestep: 981, 961, ..., 1 for 50 steps"
@@ -132,6 +137,7 @@ LATER_SETTINGS: dict[str, Any] = {
     "family": "auto",
     "clip_length": None,
     "t5_length": None,
+    "weights": "full",
     "timesteps": None,
     "source_guidance": None,
     "guidance_policy": "auto",

@@ -12,6 +12,7 @@ from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models.families import length_problems
 from piebench_eval.models.location import check_guidance_policy, known_family
+from piebench_eval.models.quantization import weights_problems
 from piebench_eval.recipes.combination import CommonSettings
 
 if TYPE_CHECKING:
@@ -300,4 +301,8 @@ def _settings_misfits(common: CommonSettings, family: Family) -> list[str]:
             f"steps={common.steps}: {family.title} has {family.most_steps} timesteps; use "
             f"{family.most_steps} steps or fewer"
         )
-    return [*found, *length_problems(family, common.clip_length, common.t5_length)]
+    return [
+        *found,
+        *length_problems(family, common.clip_length, common.t5_length),
+        *weights_problems(family, common.weights),
+    ]

@@ -22,6 +22,7 @@ _SETTINGS = {
     "guidance": "guidance",
     "seed": "seed",
     "precision": "precision of editing",
+    "weights": "weights",
     "resolution": "resolution",
     "image_loader": "image loader",
     "posterior": "posterior",

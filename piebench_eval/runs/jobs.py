@@ -28,6 +28,7 @@ class ModelSpec(NamedTuple):
     family: str = "auto"
     clip_length: int | None = None
     t5_length: int | None = None
+    weights: str = "full"
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,13 @@ def model_spec(combination: Combination) -> ModelSpec:
     """The model of a combination."""
     common = combination.common
     return ModelSpec(
-        common.model, common.revision, common.precision, common.family, common.clip_length, common.t5_length
+        common.model,
+        common.revision,
+        common.precision,
+        common.family,
+        common.clip_length,
+        common.t5_length,
+        common.weights,
     )
 
 

@@ -35,7 +35,8 @@ class MachineOptions:
         deterministic: on a CPU in float32, layers whose results do not depend on the number of threads; None:
             for the demo's model alone.
         offload_text_encoders: text encoders leave the GPU once prompts are embedded; None: where it has less
-            than 24 GB of memory.
+            than 24 GB of memory, or with ``sequential_offload``.
+        sequential_offload: a transformer's blocks are on the GPU only while they compute.
         feature_memory: where features of inversions lie that a method reads; see ``worker_limits``.
         ray_address: of the Ray cluster; Ray's own choice if None.
         gpus_per_actor: share of GPUs that each actor takes; 1 where the cluster has any if None.
@@ -54,6 +55,7 @@ class MachineOptions:
     checkpointing: bool = False
     deterministic: bool | None = None
     offload_text_encoders: bool | None = None
+    sequential_offload: bool = False
     feature_memory: FeatureLimits = field(default_factory=FeatureLimits)
     ray_address: str | None = None
     gpus_per_actor: float | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.data.prefetch import ImagePrefetcher
 from piebench_eval.diffusion.feature_limits import FeatureLimits
+from piebench_eval.models.quantization import FULL, quantizer
 from piebench_eval.recipes.compatibility import require_compatible
 from piebench_eval.recipes.plugins import code_of
 from piebench_eval.runs.feature_needs import require_room
@@ -49,6 +50,7 @@ class ModelRunner:
         self._diffusion_model: DiffusionModel | None = None
         self._deterministic = False
         self._weights_bytes = 0
+        self._quantizer: dict[str, str] = {}
         self._prefetcher = ImagePrefetcher()
 
     @property
@@ -65,6 +67,7 @@ class ModelRunner:
             "threads": torch.get_num_threads(),
             "compiled": self._machine.compile,
             "deterministic": self._deterministic,
+            **self._quantizer,
         }
 
     @property
@@ -102,7 +105,9 @@ class ModelRunner:
 
         self._diffusion_model = None
         asked = self._machine.deterministic
-        self._deterministic = uses_deterministic_layers(model.name, self.device, model.precision, asked)
+        self._deterministic = uses_deterministic_layers(
+            model.name, self.device, model.precision, asked, model.weights
+        )
         diffusion_model = load_model(
             model.name,
             model.revision,
@@ -114,12 +119,15 @@ class ModelRunner:
             self._machine.offload_text_encoders,
             model.clip_length,
             model.t5_length,
+            model.weights,
+            self._machine.sequential_offload,
         )
         combinations = [self._recipe.combination(*pair) for pair in self._recipe.pairs]
         of_model = [combination for combination in combinations if model_spec(combination) == model]
         require_compatible(of_model, diffusion_model.family)
         for common in (combination.common for combination in of_model):
             working_resolution(diffusion_model, common.resolution)
+        self._quantizer = quantizer(model.weights)
         fingerprint = model_fingerprint(model.name, model.revision)
         diffusion_model.cache = Cache(self._identity(model, fingerprint), self._machine.cache)
         if self._machine.checkpointing:
@@ -168,6 +176,7 @@ class ModelRunner:
             "deterministic": self._deterministic,
             "code": code_of(self._recipe.inversions, self._recipe.methods),
             "versions": library_versions(),
+            **({} if model.weights == FULL else {"weights": [model.weights, self._quantizer]}),
         }
 
     def edit(self, combination: Combination, samples: Sequence[Sample]) -> list[EditResult]:

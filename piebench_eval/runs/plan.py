@@ -21,7 +21,10 @@ from piebench_eval.models.location import (
     check_deterministic,
     check_model_location,
     image_sizes,
+    known_family,
 )
+from piebench_eval.models.quantization import require_quantizer
+from piebench_eval.models.sequential_offload import check_sequential_offload
 from piebench_eval.recipes.compatibility import cautions, require_compatible
 from piebench_eval.runs.engines.devices import split_devices
 from piebench_eval.runs.feature_needs import plan_features
@@ -135,7 +138,11 @@ def plan_run(
     for model in model_specs(recipe):
         check_model_location(model.name, machine.allow_pickle, model.revision, model.family)
         for device in devices if machine.deterministic else ():
-            check_deterministic(model.precision, "cpu" if device == "auto" else device)
+            check_deterministic(model.precision, "cpu" if device == "auto" else device, model.weights)
+        require_quantizer(model.weights)
+        if machine.sequential_offload:
+            family = known_family(model.name, model.revision, model.family)
+            check_sequential_offload(family, model.weights, machine.compile)
     require_compatible(recipe.combination(*pair) for pair in recipe.pairs)
     check_resolutions(recipe)
     check_out(out)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.protocol import PAPER, Protocol, parse_protocol
+from piebench_eval.models.quantization import FULL
 from piebench_eval.quirks import quirks_apart
 from piebench_eval.recipes.combination import LATER_SETTINGS, with_former_defaults
 from piebench_eval.scoring.resolutions import SAVED, SOURCES, WORKING
@@ -94,6 +95,16 @@ def lower_precision(provenance: dict[str, Any]) -> str | None:
     """The precision of the metrics' networks, if it is below fp32."""
     precision = str(provenance.get("precision", _FULL_PRECISION))
     return None if precision == _FULL_PRECISION else precision
+
+
+def quantized_weights(provenance: dict[str, Any]) -> dict[str, str]:
+    """The combinations that models with quantised weights edited, by name, with the kind of weights."""
+    found = {
+        name: settings.get("weights", FULL)
+        for name, settings in provenance.get("combinations", {}).items()
+        if isinstance(settings, dict)
+    }
+    return {name: str(weights) for name, weights in found.items() if weights != FULL}
 
 
 def with_provenance(scores: pd.DataFrame, provenance: dict[str, Any]) -> pd.DataFrame:

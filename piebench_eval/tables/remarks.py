@@ -8,7 +8,12 @@ from piebench_eval.data.remarks import counts_text
 from piebench_eval.data.summary import full_mask_remark
 from piebench_eval.metrics.columns import BACKGROUND_COLUMNS
 from piebench_eval.tables.layout import type_label
-from piebench_eval.tables.provenance import lower_precision, protocol_differences, protocol_of
+from piebench_eval.tables.provenance import (
+    lower_precision,
+    protocol_differences,
+    protocol_of,
+    quantized_weights,
+)
 from piebench_eval.tables.resolutions import resolution_remarks
 
 if TYPE_CHECKING:
@@ -64,6 +69,7 @@ def score_remarks(scores: pd.DataFrame, provenance: dict[str, Any], rules: Avera
     """
     found = [
         _precision(provenance),
+        *_weights(provenance),
         _protocol(provenance),
         _types(rules),
         _loader(provenance),
@@ -95,6 +101,16 @@ def demo_remarks(metrics: Iterable[TableMetric]) -> list[str]:
 def _precision(provenance: dict[str, Any]) -> str | None:
     precision = lower_precision(provenance)
     return f"scored in {precision}: not for publication" if precision else None
+
+
+def _weights(provenance: dict[str, Any]) -> list[str]:
+    combinations: dict[str, list[str]] = {}
+    for name, weights in quantized_weights(provenance).items():
+        combinations.setdefault(weights, []).append(name)
+    return [
+        f"edited by weights={weights}, not the model's full ones ({', '.join(names)}): not for publication"
+        for weights, names in combinations.items()
+    ]
 
 
 def _protocol(provenance: dict[str, Any]) -> str | None:

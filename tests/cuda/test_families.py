@@ -1,4 +1,4 @@
-"""Models of every family on a GPU: float32 edits are a CPU's, and offloading text encoders changes no bit."""
+"""Models of every family on a GPU: float32 edits are a CPU's, and offloading changes no bit."""
 
 import dataclasses
 
@@ -8,6 +8,7 @@ import torch
 
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.loading import load_model
+from piebench_eval.models.quantization import blocks_of
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.batch_editing import edit_latents
 from scripts.speed.measure import TOLERANCE
@@ -107,6 +108,43 @@ def test_offloaded_text_encoders_change_nothing(device, folders, samples, family
     ]
     # Embeddings are made on the device either way.
     np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("family", ["sd3", "flux"])
+@pytest.mark.parametrize("method", ["plain", "value_sharing"])
+def test_sequential_offload_changes_nothing(device, folders, samples, family, method, record_property):
+    kinds, peaks = {"guidance": 2.0}, []
+    found = []
+    for offload in (False, True):
+        torch.cuda.reset_peak_memory_stats(device)
+        edits = edited(folders[family], device, samples, "direct", method, kinds, sequential_offload=offload)
+        found.append(edits.numpy())
+        peaks.append(torch.cuda.max_memory_allocated(device))
+    record_property("peak bytes, whole and offloaded", str(peaks))
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("family", ["sd3", "flux"])
+def test_blocks_are_pinned_and_on_the_gpu_only_while_they_compute(device, folders, family):
+    denoiser = load_model(folders[family], device=device, sequential_offload=True).denoiser
+    of_blocks = [parameter for block in blocks_of(denoiser) for parameter in block.parameters()]
+    assert all(parameter.device.type == "cpu" and parameter.is_pinned() for parameter in of_blocks)
+    assert denoiser.device.type == "cuda"
+
+
+@pytest.mark.parametrize(("weights", "most"), [("int8", 0.1), ("nf4", 0.5)])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("family", ["sd3", "flux"])
+def test_quantised_weights_are_near(
+    device, folders, samples, family, precision, weights, most, record_property
+):
+    pytest.importorskip("torchao")
+    arguments = samples, "direct", "value_sharing", {"guidance": 2.0}, precision
+    exact = edited(folders[family], device, *arguments)
+    found = edited(folders[family], device, *arguments, weights=weights)
+    off = ((found - exact).square().mean().sqrt() / exact.std()).item()
+    record_property("off, in standard deviations", f"{off:.1e}")
+    assert 0 < off < most
 
 
 def test_samples_are_as_in_a_batch_of_one(device, folders, samples, record_property):

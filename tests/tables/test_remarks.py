@@ -50,6 +50,11 @@ def test_without_background_metrics_masks_are_not_spoken_of():
     ("about", "rules", "remark"),
     [
         ({"precision": "bf16"}, ALL, "scored in bf16: not for publication"),
+        (
+            {"combinations": {"a+b": {"weights": "int8"}, "c+d": {"weights": "full"}, "e+f": {}}},
+            ALL,
+            "edited by weights=int8, not the model's full ones (a+b): not for publication",
+        ),
         ({"resized": ["7: 640x480 -> 512x512"]}, ALL, "1 picture was resized before scoring"),
         ({"resized": ["a", "b"]}, ALL, "2 pictures were resized before scoring"),
         ({"missing": ["direct+p2p: x.png"]}, ALL, "1 picture was missing and is in no mean"),

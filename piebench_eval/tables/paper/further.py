@@ -19,6 +19,7 @@ import yaml
 
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.models.families import family_of_id
+from piebench_eval.models.quantization import FULL
 from piebench_eval.recipes.builtin import recipe_file
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
 from piebench_eval.tables.layout import METRIC_NAMES
@@ -139,7 +140,9 @@ def fitting_rows(inversion: str, method: str, given: Mapping[str, Any]) -> Fitti
         method: name of the editing method.
         given: what is recorded of the combination, by names in ``--set``; ``model`` decides.
     """
-    name = f"{inversion}+{method}"
+    name, weights = f"{inversion}+{method}", given.get("weights", FULL)
+    if weights != FULL:
+        return FittingRows(obstacle=f"no published row is of quantised weights, and {name} has {weights}")
     of_pair = [row for row in load_further() if (row.inversion, row.method) == (inversion, method)]
     model = str(given.get("model", ""))
     here = f"{name} on {_base(model) or 'an unknown model'}"

@@ -10,7 +10,7 @@ from piebench_eval.cli.table import TableFormat, print_table
 from piebench_eval.metrics.columns import PSNR
 from piebench_eval.tables.aggregate import aggregate
 from piebench_eval.tables.layout import METRIC_NAMES
-from piebench_eval.tables.paper.compare import FURTHER_COLUMNS, compare_with_paper
+from piebench_eval.tables.paper.compare import FURTHER_COLUMNS, compare_with_paper, comparison_obstacles
 from piebench_eval.tables.paper.further import fitting_rows, further_remarks, load_further
 from tests.support.recipes import shipped
 from tests.tables.test_combined import write
@@ -180,6 +180,19 @@ def test_other_networks_and_the_demos_scores_are_held_against_nobody():
     assert table.loc["clip_whole", "reruns"] == 1 and table.loc["psnr", "from_reruns"] > 0
     demo = compare_with_paper(means, {**infedit_about(), "model": "demo"})
     assert not demo.further and demo.table["paper"].isna().all()
+
+
+@pytest.mark.parametrize("weights", ["int8", "nf4"])
+def test_quantised_weights_are_held_against_nobody(weights):
+    comparison = compare_with_paper(aggregate(infedit_scores()), infedit_about(weights=weights))
+    assert not comparison.further and comparison.table[["paper", "difference"]].isna().all(axis=None)
+    assert set(comparison.table["verdict"]) == {""}
+    (obstacle,) = comparison.obstacles
+    assert obstacle.endswith(f"no published row is of quantised weights, and ddcm+infedit has {weights}")
+    named = {**PAPER_LIKE["combinations"]["direct+p2p"], "weights": weights}
+    of_table_1 = {**PAPER_LIKE, "combinations": {"direct+p2p": named}}
+    reasons = comparison_obstacles("direct", "p2p", 700, of_table_1)
+    assert reasons == [f"weights is {weights}, the paper's is full"]
 
 
 def test_table_1_has_its_own_columns_alone():
