@@ -101,10 +101,10 @@ def _features_line(need: FeatureNeed) -> str:
     from piebench_eval.data.images import size_text
     from piebench_eval.diffusion.feature_limits import bytes_text
 
-    whole, part = bytes_text(need.bytes_per_picture), bytes_text(need.bytes_per_evaluation)
+    whole = bytes_text(need.bytes_per_picture)
     kept = (
         f"{need.combination} keeps {whole} of an inversion's features per picture of {size_text(need.size)}: "
-        f"{need.evaluations} evaluations of {part}"
+        f"{need.parts_text}"
     )
     split = {} if need.room is None else need.room.split(need.bytes_per_picture)
     lying = [f"{bytes_text(count)} {_PLACES[place]}" for place, count in split.items() if count]

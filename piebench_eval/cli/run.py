@@ -210,7 +210,7 @@ def run(
     feature_memory: Annotated[
         str | None,
         typer.Option(
-            metavar="device=SIZE,host=SIZE,disk=FOLDER",
+            metavar="device=8GB,...",
             help="Where features of inversions lie until feature_sharing reads them, any of: device=8GB of a "
             "GPU, host=32GB of this machine's memory beyond, disk=/scratch for the rest; the same pictures. "
             "By default a quarter of a GPU's free memory and half of the machine's, and no disk.",

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from piebench_eval.runs.feature_room import FeatureRoom
     from piebench_eval.runs.machine import MachineOptions
 
-_ITEMSIZES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
+_FOUR_BYTES = ("fp32", "tf32")
+"""Precisions whose numbers have four bytes; those of others have two."""
 
 
 def plan_features(recipe: Recipe, samples: Sequence[Sample], machine: MachineOptions) -> list[FeatureNeed]:
@@ -107,8 +108,8 @@ def feature_need(
         memory = kept_features(combination, sample)
     if sizes is None or memory is None:
         return None
-    counted = memory.keeps_layer, len(memory.features), _ITEMSIZES[combination.common.precision]
-    per_evaluation = sizes.bytes_per_picture(size, *counted)
+    itemsize = 4 if combination.common.precision in _FOUR_BYTES else 2
+    per_evaluation = sizes.bytes_per_picture(size, memory.keeps_layer, len(memory.features), itemsize)
     return FeatureNeed(combination.name, size, memory.evaluations, per_evaluation, room)
 
 
@@ -129,26 +130,21 @@ def _sizes(combination: Combination) -> AttentionSizes | None:
 
 def _refusal(need: FeatureNeed, pictures: int, machine: MachineOptions) -> str:
     """Why a batch does not fit, and what would."""
-    assert need.largest_batch is not None
-    asked = machine.feature_memory
-    remedies = [
-        *([f"--batch-size {need.largest_batch}"] if need.largest_batch else []),
-        f"name a folder {'with more space' if asked.disk else 'for the rest'}, {FEATURE_OPTION} disk=FOLDER",
-        *(
-            [f"allow more of the host's memory than by default, {FEATURE_OPTION} host=SIZE"]
-            if asked.host is None
-            else []
-        ),
-        *(["use fewer --workers"] if machine.workers not in (None, 1) else []),
+    asked, together = machine.feature_memory, pictures * need.bytes_per_picture
+    batch = f", {bytes_text(together)} for {pictures} pictures" if pictures > 1 else ""
+    remedies = [f"--batch-size {need.largest_batch}"] if need.largest_batch else []
+    folder = "with more space" if asked.disk is not None else "for the rest"
+    remedies.append(f"name a folder {folder}, {FEATURE_OPTION} disk=FOLDER")
+    if asked.host is None:
+        remedies.append(f"allow more of the host's memory than by default, {FEATURE_OPTION} host=SIZE")
+    if machine.workers not in (None, 1):
+        remedies.append("use fewer --workers")
+    remedies += [
         "edit smaller pictures (resolution)",
         "let fewer steps or layers share (of feature_sharing: method.inject, first_layer, last_layer)",
     ]
-    batch = (
-        f", {bytes_text(pictures * need.bytes_per_picture)} for {pictures} pictures" if pictures > 1 else ""
-    )
     return (
         f"{need.combination}: keeps {bytes_text(need.bytes_per_picture)} of an inversion's features per "
-        f"picture of {size_text(need.size)} ({need.evaluations} evaluations of "
-        f"{bytes_text(need.bytes_per_evaluation)}){batch}, and may take {need.room}; "
+        f"picture of {size_text(need.size)} ({need.parts_text}){batch}, and may take {need.room}; "
         f"{', or '.join(remedies)}"
     )

@@ -74,6 +74,12 @@ class FeatureNeed:
         return self.evaluations * self.bytes_per_evaluation
 
     @property
+    def parts_text(self) -> str:
+        """What that is the product of, as messages say it."""
+        count = f"{self.evaluations} evaluation{'s' if self.evaluations != 1 else ''}"
+        return f"{count} of {bytes_text(self.bytes_per_evaluation)}"
+
+    @property
     def largest_batch(self) -> int | None:
         """How many such pictures have room together; None if that is not known or not limited."""
         if self.room is None or self.room.total is None or not self.bytes_per_picture:

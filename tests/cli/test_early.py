@@ -48,6 +48,7 @@ def mistakes(photo_bench, tiny_model, tiny_lcm, tmp_path):
         "a misspelt setting": ([*run, *out, "--set", "method.blend_strat=0.1"], "blend_start"),
         "steps twice": ([*run, *out, "--steps", "20", "--set", "steps=10"], "--steps says 20"),
         "a setting twice": ([*run, *out, "--set", "seed=1", "--set", "seed=2"], "give seed once"),
+        "no place of features": ([*run, *out, "--feature-memory", "8GB"], "device=8GB,host=32GB"),
         "a type that is none": ([*run, *out, "--types", "styles"], "9 change style"),
         "an inversion that the model does not go with": (
             ["run", "--data", photo_bench, "--model", tiny_lcm, "--inversion", "null_text", *PAIR[2:], *out],
