@@ -28,7 +28,7 @@ def test_quantised_weights_get_no_verdict():
 @pytest.mark.parametrize("printed", [_print_findings, _print_json])
 def test_the_command_says_so_in_place_of_its_advice(capsys, printed):
     claims = parse_claims("psnr=27.22")
-    findings = [Finding(Hypothesis(()), (27.22,), 0.0, 1)]
+    findings = [Finding(Hypothesis(()), (27.22,), 0.0, 1, 0.0)]
     counts = (1,) if printed is _print_findings else ()
     verdict, reason = "The claim is what the published protocol gives.", "No verdict: made by weights=nf4"
     printed(findings, claims, *counts, None)
