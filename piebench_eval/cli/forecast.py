@@ -9,7 +9,8 @@ from piebench_eval.api.duration import duration
 from piebench_eval.cli.console import out, print_warning
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from piebench_eval.runs.forecast import Forecast
     from piebench_eval.runs.plan import RunPlan
@@ -19,30 +20,31 @@ _JSON_NAMES = {
     "nfe_backward": "rows_backward",
     "nfe_reused": "rows_shared",
     "nfe_to_compute": "rows_to_compute",
+    "nfe_source": "rows_source",
 }
 """Keys of the JSON that differ from the fields of ``Forecast``."""
 
 
-def print_forecast(plan: RunPlan, as_json: bool) -> None:
-    """Print a plan and its cost; no model is loaded, nothing is edited."""
-    from piebench_eval.models.families import FAMILIES
-    from piebench_eval.models.location import find_family, known_family
+def print_forecast(plan: RunPlan, as_json: bool, pace: Path | None = None) -> None:
+    """Print a plan and its cost; no model is loaded, nothing is edited.
+
+    Args:
+        plan: the plan.
+        as_json: print JSON.
+        pace: a file or folder of the bench, for the time before the first edits; see ``read_paces``.
+
+    Raises:
+        PiebenchError: ``pace`` cannot be read.
+    """
     from piebench_eval.runs.engines.choice import count_workers
     from piebench_eval.runs.forecast import forecast
-    from piebench_eval.runs.jobs import model_specs
 
-    for model in model_specs(plan.recipe):
-        if known_family(model.name, model.revision, model.family) is None:
-            counted_as = find_family(model.name, model.revision).title
-            print_warning(
-                f"--model {model.name}: is not on this machine, and counted as {counted_as}; --set "
-                f"family=NAME says what it is, one of {', '.join(FAMILIES)}"
-            )
+    warn_of_unknown_models([plan])
     scan = plan.scan()
     found = forecast(plan.recipe, plan.samples, scan)
     workers = count_workers(plan.machine)
     if as_json:
-        parts = [_for_json(part) for part in found]
+        parts = [for_json(part) for part in found]
         shard = str(plan.shard)
         out.print_json(data={"out": str(plan.out), "shard": shard, "workers": workers, "plan": parts})
         return
@@ -50,10 +52,27 @@ def print_forecast(plan: RunPlan, as_json: bool) -> None:
     _print_grid(found)
     for problem in scan.problems:
         out.print(f"- {problem}", markup=False)
-    _print_time(found, workers * plan.shard.count)
+    _print_time(plan, found, pace)
 
 
-def _for_json(part: Forecast) -> dict[str, Any]:
+def warn_of_unknown_models(plans: Iterable[RunPlan]) -> None:
+    """Warn of models of which nothing is on this machine, once each: their family is a guess."""
+    from piebench_eval.models.families import FAMILIES
+    from piebench_eval.models.location import find_family, known_family
+    from piebench_eval.runs.jobs import model_specs
+
+    for name, revision, family in dict.fromkeys(
+        (model.name, model.revision, model.family) for plan in plans for model in model_specs(plan.recipe)
+    ):
+        if known_family(name, revision, family) is None:
+            counted_as = find_family(name, revision).title
+            print_warning(
+                f"--model {name}: is not on this machine, and counted as {counted_as}; --set "
+                f"family=NAME says what it is, one of {', '.join(FAMILIES)}"
+            )
+
+
+def for_json(part: Forecast) -> dict[str, Any]:
     """The forecast of a combination as printed by ``--json``."""
     return {_JSON_NAMES.get(name, name): value for name, value in asdict(part).items()}
 
@@ -86,13 +105,25 @@ def _print_grid(found: Sequence[Forecast]) -> None:
     )
 
 
-def _print_time(found: Sequence[Forecast], workers: int) -> None:
-    left = [part for part in found if part.missing]
-    if not left:
+def _print_time(plan: RunPlan, found: Sequence[Forecast], pace: Path | None) -> None:
+    from piebench_eval.runs.engines.choice import count_workers
+    from piebench_eval.runs.estimates.measured_pace import device_at_hand, read_paces, time_of
+
+    paces = read_paces(pace)
+    device = device_at_hand(plan.machine) if paces else None
+    times = [time_of(plan, part, paces, device) for part in found if part.missing]
+    if not times:
         out.print("Nothing is missing.")
-    elif any(part.seconds is None for part in left):
+    elif any(time.seconds is None for time in times):
         out.print("The time is unknown before the first edits: try --limit 2, then --dry-run again.")
+        for unknown in dict.fromkeys(time.unknown for time in times if pace is not None and time.unknown):
+            out.print(f"--pace {pace}: has none of {device} for {unknown}", markup=False)
     else:
-        seconds = sum(part.seconds or 0 for part in left)
+        workers = count_workers(plan.machine) * plan.shard.count
         by = f" by {workers} workers" if workers > 1 else ""
-        out.print(f"By the pace of this run's records: {duration(seconds / workers)}{by}.")
+        is_measured = any(time.source == "bench" for time in times)
+        whose = f"the bench on {device}" if is_measured else "this run's records"
+        seconds = sum(time.seconds or 0 for time in times)
+        out.print(f"By the pace of {whose}: {duration(seconds)}{by}.", markup=False)
+        for note in dict.fromkeys(time.note for time in times if time.note):
+            out.print(f"- {note}", markup=False)

@@ -89,6 +89,19 @@ def image_sizes(model: str, revision: str | None = None, family: str = "auto") -
     return ImageSizes(side * factor, multiple, positions * multiple if isinstance(positions, int) else None)
 
 
+def denoiser_config(model: str, revision: str | None = None, family: str = "auto") -> dict[str, Any] | None:
+    """The configuration of a model's denoiser; None where it is not on this machine.
+
+    Raises:
+        PiebenchError: it cannot be read.
+    """
+    folder = _folder_of(model, revision)
+    if folder is None:
+        return None
+    config = folder / find_family(model, revision, family).denoiser / "config.json"
+    return _read(config) if config.is_file() else None
+
+
 def side_of_longest(scheduler: Mapping[str, Any], packing: int) -> int:
     """Side of the square latents with the most positions that a flow's scheduler has a shift for.
 
