@@ -70,7 +70,9 @@ class MeasuredPace:
         if common.model == self.model:
             return True
         own = denoiser_config(common.model, common.revision, common.family) if self.denoiser else None
-        return own is not None and all(own.get(name) == value for name, value in self.denoiser.items())
+        return own is not None and all(
+            (own.get(name) or None) == (value or None) for name, value in self.denoiser.items()
+        )
 
 
 def read_paces(place: Path | None) -> list[MeasuredPace]:
