@@ -12,7 +12,6 @@ from rich.console import Console
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.compile import compile_blocks
-from piebench_eval.models.device import resolve_device
 from piebench_eval.models.loading import PRECISIONS, load_model
 from piebench_eval.models.precision import tf32
 from piebench_eval.runs.batch_editing import working_resolution
@@ -30,7 +29,7 @@ from scripts.speed.flops import matrix_peak
 from scripts.speed.flows import FLOW_SIZES, FlowSize, new_flow_model, with_blocks
 from scripts.speed.pace import pace_entry, published_model
 from scripts.speed.projection import PICTURES
-from scripts.speed.report import Options, Report, device_name
+from scripts.speed.report import Options, Report, device_name, prepare_device
 from scripts.speed.samples import save_samples
 from scripts.speed.tables import markdown
 
@@ -167,12 +166,8 @@ def bench_flow(options: Options, console: Console, keep: Callable[[Report], None
     """
     if options.combinations:
         raise PiebenchError("--combinations: of a flow model, single evaluations are measured; leave it out")
-    if options.threads:
-        torch.set_num_threads(options.threads)
     size = None if options.model else FLOW_SIZES[options.size]
-    device = resolve_device(options.device)
-    if device.type == "cuda":
-        torch.cuda.set_device(device.index or 0)
+    device = prepare_device(options)
     with console.status("model") as status, tf32(options.precision == "tf32"):
         findings = _begin(options, size, device)
         for batch in options.batch_sizes:

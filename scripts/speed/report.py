@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from piebench_eval.models.device import resolve_device
 from piebench_eval.models.families import FAMILIES, Family
 from piebench_eval.runs.estimates.measured_pace import timed_device
 from piebench_eval.runs.forecast import Forecast
@@ -219,6 +220,20 @@ class Findings:
         if not projected:
             return []
         return [tables.projection_table(projected, hours(projected), self.table1_steps, PICTURES)]
+
+
+def prepare_device(options: Options) -> torch.device:
+    """The device of the options, ready to be timed, with the number of threads that they name.
+
+    Raises:
+        PiebenchError: there is no such device.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = resolve_device(options.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device.index or 0)  # pinned memory and handles belong to the current device
+    return device
 
 
 def device_name(device: torch.device) -> str:

@@ -14,7 +14,6 @@ from piebench_eval.data.sample import Sample
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.compile import compile_blocks
-from piebench_eval.models.device import resolve_device
 from piebench_eval.models.families import FAMILIES
 from piebench_eval.models.loading import PRECISIONS, load_model
 from piebench_eval.models.location import find_family
@@ -33,7 +32,7 @@ from scripts.speed.memory import Calculated, calculate_memory
 from scripts.speed.models import SIZES, save_model
 from scripts.speed.quality import metric_changes
 from scripts.speed.reference_evaluations import reference_evaluations
-from scripts.speed.report import Findings, Options, Report
+from scripts.speed.report import Findings, Options, Report, prepare_device
 from scripts.speed.samples import save_samples
 from scripts.speed.sdxl import XLSize
 
@@ -64,14 +63,10 @@ def bench(options: Options, console: Console, keep: Callable[[Report], None] = l
     Raises:
         PiebenchError: an option that does not fit, or a model that cannot be loaded.
     """
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    device = prepare_device(options)
     recipe = _recipe(options)
     names = options.combinations or ["+".join(pair) for pair in recipe.pairs]
     combinations = [recipe.combination(*name.split("+")) for name in names]
-    device = resolve_device(options.device)
-    if device.type == "cuda":
-        torch.cuda.set_device(device.index or 0)  # pinned memory and handles belong to the current device
     with tempfile.TemporaryDirectory() as scratch, console.status("model") as status:
         folder = Path(scratch)
         model = options.model or str(save_model(folder / options.size, SIZES[options.size]))
