@@ -3,6 +3,7 @@
 python scripts/bench.py --combinations direct+p2p,ddim+p2p
 python scripts/bench.py --size sd1 --device cuda --precision bf16 --batch-sizes 1,4,8 --steps 50
 python scripts/bench.py --size sdxl --device cuda --precision bf16 --no-baseline --combinations direct+p2p
+python scripts/bench.py --size flux --device cuda --precision bf16 --resolution 512 --out pace.json
 """
 
 import json
@@ -26,12 +27,15 @@ def _numbers(text: str) -> list[int]:
 
 def main(
     size: Annotated[
-        Literal["tiny", "sd1", "tiny-sdxl", "sdxl"],
-        typer.Option(help="A model of random weights: tiny, or of Stable Diffusion's own size."),
+        Literal["tiny", "sd1", "tiny-sdxl", "sdxl", "sd3", "sd3.5-medium", "flux"],
+        typer.Option(
+            help="A model of random weights: tiny, or of Stable Diffusion's or FLUX.1's own size. Of flow "
+            "models, single evaluations are measured."
+        ),
     ] = "tiny",
     model: Annotated[
         str | None,
-        typer.Option(help="Or a model of Stable Diffusion 1.x or XL: diffusers directory, hub id, or demo."),
+        typer.Option(help="Or a model: diffusers directory, hub id, or demo."),
     ] = None,
     combinations: Annotated[
         str | None, typer.Option(help="Combinations of Table 1, with commas between them; all by default.")
@@ -61,10 +65,24 @@ def main(
     quick: Annotated[
         bool, typer.Option(help="Neither all combinations in a row, nor what --precision changes.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Write the numbers to a JSON file.")] = None,
+    blocks: Annotated[
+        str | None,
+        typer.Option(
+            help="Fewer blocks of a flow model's transformer, where memory is short: FLUX.1's double and "
+            "single ones, as 1,1. Their time is no pace of the model."
+        ),
+    ] = None,
+    extrapolate: Annotated[
+        bool, typer.Option("--extrapolate", help="With --blocks: take it to all blocks, by operations.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the numbers to a JSON file, which piebench run --dry-run --pace reads."),
+    ] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables to a file, too.")] = None,
 ) -> None:
-    """Measure seconds per image, UNet rows, memory and FLOP/s of Table 1's combinations.
+    """Measure seconds per image, UNet rows, memory and FLOP/s of Table 1's combinations; of a flow model,
+    those of an evaluation.
 
     The tables go to stdout, as Markdown; files are written anew with each combination. Exit code 1: latents
     in float32 are not the plain ones, or a combination could not be measured.
@@ -73,7 +91,7 @@ def main(
     try:
         batches, chosen = _numbers(batch_sizes), names(combinations)
         from scripts.speed.report import Options, Report
-        from scripts.speed.run import bench
+        from scripts.speed.run import bench_any
 
         def keep(report: Report) -> None:
             if out is not None:
@@ -95,8 +113,10 @@ def main(
             compile=compile,
             repeats=repeats,
             quick=quick,
+            blocks=_numbers(blocks) if blocks else None,
+            extrapolate=extrapolate,
         )
-        report = bench(options, console, keep)
+        report = bench_any(options, console, keep)
     except PiebenchError as error:
         console.print(f"error: {error}", style="red")
         raise typer.Exit(error.exit_code) from None

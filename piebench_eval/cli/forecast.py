@@ -9,11 +9,11 @@ from piebench_eval.api.duration import duration
 from piebench_eval.cli.console import out, print_warning
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from piebench_eval.runs.feature_room import FeatureNeed
     from piebench_eval.runs.forecast import Forecast
-    from piebench_eval.runs.jobs import ModelSpec
     from piebench_eval.runs.plan import RunPlan
 
 _JSON_NAMES = {
@@ -21,66 +21,70 @@ _JSON_NAMES = {
     "nfe_backward": "rows_backward",
     "nfe_reused": "rows_shared",
     "nfe_to_compute": "rows_to_compute",
+    "nfe_source": "rows_source",
 }
 """Keys of the JSON that differ from the fields of ``Forecast``."""
 
 _PLACES = {"device": "on the GPU", "host": "in the host's memory", "disk": "on disk"}
 
 
-def print_forecast(plan: RunPlan, as_json: bool) -> None:
-    """Print a plan and its cost; no model is loaded, nothing is edited."""
+def print_forecast(plan: RunPlan, as_json: bool, pace: Path | None = None) -> None:
+    """Print a plan and its cost; no model is loaded, nothing is edited.
+
+    Args:
+        plan: the plan.
+        as_json: print JSON.
+        pace: a file or folder of the bench, for the time before the first edits; see ``read_paces``.
+
+    Raises:
+        PiebenchError: ``pace`` cannot be read.
+    """
     from piebench_eval.runs.engines.choice import count_workers
     from piebench_eval.runs.forecast import forecast
-    from piebench_eval.runs.jobs import model_specs
 
-    models = model_specs(plan.recipe)
-    for model in models:
-        _warn_of_unknown(model)
+    notes = model_notes([plan])
     scan = plan.scan()
     found = forecast(plan.recipe, plan.samples, scan)
     workers = count_workers(plan.machine)
     features = {need.combination: need for need in plan.features}
     if as_json:
-        parts = [_for_json(part, features.get(part.combination)) for part in found]
+        parts = [for_json(part, features.get(part.combination)) for part in found]
         shard = str(plan.shard)
         out.print_json(data={"out": str(plan.out), "shard": shard, "workers": workers, "plan": parts})
         return
     out.print(f"{len(plan.samples)} samples x {len(found)} combinations -> {plan.out}", markup=False)
     _print_grid(found)
-    for told in filter(None, map(_counted_by_name, models)):
-        out.print(f"- {told}", markup=False)
     for need in plan.features:
-        out.print(_features_line(need), markup=False)
-    for problem in scan.problems:
+        out.print(features_line(need), markup=False)
+    for problem in [*notes, *scan.problems]:
         out.print(f"- {problem}", markup=False)
-    _print_time(found, workers * plan.shard.count)
+    _print_time(plan, found, pace)
 
 
-def _warn_of_unknown(model: ModelSpec) -> None:
-    """Warn of a model whose family nothing tells."""
+def model_notes(plans: Iterable[RunPlan]) -> list[str]:
+    """What the models are counted as of which nothing is on this machine but whose names are well known.
+
+    Of any other model that is not here the family is a guess, which is warned of.
+    """
     from piebench_eval.models.families import FAMILIES
-    from piebench_eval.models.location import find_family, known_family
+    from piebench_eval.models.location import find_family, is_on_this_machine, known_family
+    from piebench_eval.runs.jobs import model_specs
 
-    if known_family(model.name, model.revision, model.family) is None:
-        counted_as = find_family(model.name, model.revision).title
-        print_warning(
-            f"--model {model.name}: is not on this machine, and counted as {counted_as}; --set "
-            f"family=NAME says what it is, one of {', '.join(FAMILIES)}"
-        )
-
-
-def _counted_by_name(model: ModelSpec) -> str | None:
-    """Where a well-known name alone tells a model's family: which one is counted."""
-    from piebench_eval.models.location import is_on_this_machine, known_family
-
-    if model.family != "auto" or is_on_this_machine(model.name, model.revision):
-        return None
-    if (family := known_family(model.name, model.revision)) is None:
-        return None
-    return f"--model {model.name}: is not on this machine, and counted as {family.title} by its name"
+    notes = []
+    for name, revision, family in dict.fromkeys(
+        (model.name, model.revision, model.family) for plan in plans for model in model_specs(plan.recipe)
+    ):
+        if family != "auto" or is_on_this_machine(name, revision):
+            continue
+        told = f"--model {name}: is not on this machine, and counted as {find_family(name, revision).title}"
+        if known_family(name, revision) is None:
+            print_warning(f"{told}; --set family=NAME says what it is, one of {', '.join(FAMILIES)}")
+        else:
+            notes.append(f"{told} by its name")
+    return notes
 
 
-def _for_json(part: Forecast, need: FeatureNeed | None) -> dict[str, Any]:
+def for_json(part: Forecast, need: FeatureNeed | None) -> dict[str, Any]:
     """The forecast of a combination as printed by ``--json``."""
     forecast = {_JSON_NAMES.get(name, name): value for name, value in asdict(part).items()}
     if need is None:
@@ -96,7 +100,7 @@ def _for_json(part: Forecast, need: FeatureNeed | None) -> dict[str, Any]:
     return {**forecast, "features": features}
 
 
-def _features_line(need: FeatureNeed) -> str:
+def features_line(need: FeatureNeed) -> str:
     """What a combination keeps of the largest picture's inversion, and where."""
     from piebench_eval.data.images import size_text
     from piebench_eval.diffusion.feature_limits import bytes_text
@@ -139,13 +143,25 @@ def _print_grid(found: Sequence[Forecast]) -> None:
     )
 
 
-def _print_time(found: Sequence[Forecast], workers: int) -> None:
-    left = [part for part in found if part.missing]
-    if not left:
+def _print_time(plan: RunPlan, found: Sequence[Forecast], pace: Path | None) -> None:
+    from piebench_eval.runs.engines.choice import count_workers
+    from piebench_eval.runs.estimates.measured_pace import device_at_hand, read_paces, time_of
+
+    paces = read_paces(pace)
+    device = device_at_hand(plan.machine) if paces else None
+    times = [time_of(plan, part, paces, device) for part in found if part.missing]
+    if not times:
         out.print("Nothing is missing.")
-    elif any(part.seconds is None for part in left):
+    elif any(time.seconds is None for time in times):
         out.print("The time is unknown before the first edits: try --limit 2, then --dry-run again.")
+        for unknown in dict.fromkeys(time.unknown for time in times if pace is not None and time.unknown):
+            out.print(f"--pace {pace}: has none of {device} for {unknown}", markup=False)
     else:
-        seconds = sum(part.seconds or 0 for part in left)
+        workers = count_workers(plan.machine) * plan.shard.count
         by = f" by {workers} workers" if workers > 1 else ""
-        out.print(f"By the pace of this run's records: {duration(seconds / workers)}{by}.")
+        is_measured = any(time.source == "bench" for time in times)
+        whose = f"the bench on {device}" if is_measured else "this run's records"
+        seconds = sum(time.seconds or 0 for time in times)
+        out.print(f"By the pace of {whose}: {duration(seconds)}{by}.", markup=False)
+        for note in dict.fromkeys(time.note for time in times if time.note):
+            out.print(f"- {note}", markup=False)

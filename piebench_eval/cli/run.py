@@ -259,6 +259,15 @@ def run(
         bool,
         typer.Option("--dry-run", help="Print what is done, what is missing and its cost; edit nothing."),
     ] = False,
+    pace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON of scripts/bench.py --out, or a folder of such files: hours for --dry-run before the "
+            "first edit, where it has this device; results/bench of a clone otherwise.",
+            show_default=False,
+        ),
+    ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Make failed edits again.")] = False,
     max_failures: Annotated[
         int, typer.Option(min=0, help="Stop when more edits have failed.")
@@ -287,6 +296,8 @@ def run(
       piebench run --data PIE-Bench_v1 --config paper --inversion direct --method p2p
       --sweep inversion.guidance=1,7.5 --sweep guidance=2.5,7.5 --out runs/guidance
 
+      piebench run --data PIE-Bench_v1 --config flow-table --out runs/flow      (one run after the other)
+
       piebench run --data PIE-Bench_v1 --config table1 --devices all --out runs/table1
 
       piebench run --data PIE-Bench_v1 --config table1 --shard 0/4 --out /shared/table1
@@ -294,7 +305,7 @@ def run(
     from piebench_eval.diffusion.feature_limits import parse_feature_limits
     from piebench_eval.recipes.overrides import parse_override
     from piebench_eval.recipes.run_config import RunConfig
-    from piebench_eval.recipes.sweep import parse_axes
+    from piebench_eval.recipes.sweep import RUN_AXIS, parse_axes
     from piebench_eval.runs.machine import MachineOptions
     from piebench_eval.runs.plan import Selection, plan_run, plan_single_run
     from piebench_eval.runs.store.sweep_folder import CACHE_FOLDER
@@ -325,7 +336,7 @@ def run(
             workers=workers,
             batch_size=parse_batch_size(batch_size),
             allow_pickle=allow_pickle,
-            cache=cache or (out_folder / CACHE_FOLDER if axes else None),  # the runs of a sweep share one
+            cache=cache or (out_folder / CACHE_FOLDER if set(axes) - {RUN_AXIS} else None),
             compile=compile_blocks,
             checkpointing=checkpointing,
             deterministic=deterministic,
@@ -342,11 +353,11 @@ def run(
         mask_size=mask_size,
     )
     if axes:
-        run_sweep(out_folder, axes, run_config, plan, dry_run, as_json)
+        run_sweep(out_folder, axes, run_config, plan, dry_run, as_json, pace)
         return
     run_plan = plan_single_run(run_config, out_folder, plan)
     if dry_run:
-        print_forecast(run_plan, as_json)
+        print_forecast(run_plan, as_json, pace)
         return
     _print_summary(out_folder, execute_with_progress(run_plan), as_json)
 

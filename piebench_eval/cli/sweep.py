@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 def sweep(
     folder: Annotated[
-        Path, typer.Argument(help="Folder of the sweep: --out of piebench run --sweep.", show_default=False)
+        Path, typer.Argument(help="Folder of the sweep: --out of its piebench run.", show_default=False)
     ],
     data: MovedDataOption = None,
     metrics: MetricsOption = None,
@@ -47,8 +47,8 @@ def sweep(
 ) -> None:
     """Score the runs of a sweep and print one table; known scores are not computed again.
 
-    A row per run and combination, the swept keys first. The means are also
-    written to table.csv in the folder, with intervals and counts. Every run
+    A row per run and combination, the swept keys or the run's name first.
+    The means are also written to table.csv in the folder, with intervals and counts. Every run
     of a sweep is an ordinary run folder, for all other commands.
 
     Examples:
@@ -58,6 +58,10 @@ def sweep(
       piebench sweep runs/guidance
 
       piebench sweep runs/guidance --format csv > guidance.csv
+
+      piebench run --data PIE-Bench_v1 --config flow-table --out runs/flow
+
+      piebench sweep runs/flow
     """
     from piebench_eval.files import write_whole
     from piebench_eval.metrics.protocol import read_protocol
@@ -99,7 +103,7 @@ def _require_runs(folder: Path, found: Sweep) -> None:
     for run in found.runs:
         place = folder / run.folder
         if not RunStore.exists(place):
-            raise PiebenchError(f"{place}: is not made yet; make it with the same piebench run --sweep")
+            raise PiebenchError(f"{place}: is not made yet; make it with the same piebench run")
         if RunStore.read(place).recipe.hash != run.recipe_hash:
             raise PiebenchError(f"{place}: holds a run by another recipe than the sweep's; restore it")
 

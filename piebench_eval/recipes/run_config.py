@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.errors import PiebenchError
 from piebench_eval.recipes.builtin import DEMO_RECIPE, recipe_file, recipe_names
+from piebench_eval.recipes.named_runs import RUNS_FIELD, named_runs_of_fields
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields, require_known_fields
 from piebench_eval.recipes.subset import select_combinations
-from piebench_eval.recipes.sweep import RECIPE_FIELD, axes_of_fields
+from piebench_eval.recipes.sweep import RECIPE_FIELD, RUN_AXIS, axes_of_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,12 +43,39 @@ class RunConfig:
 
     @property
     def axes(self) -> dict[str, list[Any]]:
-        """The sweep's axes in the recipe file.
+        """The sweep's axes in the recipe file; the names of its runs, if it names some, are the first.
 
         Raises:
             PiebenchError: the file cannot be used.
         """
-        return axes_of_fields(self._fields, str(self.config)) if self.config else {}
+        if self.config is None:
+            return {}
+        names = {RUN_AXIS: list(self.runs)} if self.runs else {}
+        return {**names, **axes_of_fields(self._fields, str(self.config))}
+
+    @cached_property
+    def runs(self) -> dict[str, RunConfig]:
+        """The configuration of every run that the recipe file names; empty if it names none.
+
+        The settings of this configuration hold in all of them, and come before what the file says.
+
+        Raises:
+            PiebenchError: the file cannot be used, or inversions or methods are chosen for all runs.
+        """
+        if self.config is None or not (named := named_runs_of_fields(self._fields, self._file)):
+            return {}
+        for option, chosen in (("--inversion", self.inversions), ("--method", self.methods)):
+            if chosen is not None:
+                raise PiebenchError(
+                    f"{option} {','.join(chosen)}: every run of {self.config} has its own; leave {option} "
+                    "out, or give the recipe of one run with --config"
+                )
+        runs = {}
+        for name, run in named.items():
+            own = replace(self, config=run.recipe, settings={**run.settings, **self.settings})
+            _require_single(own, f"{self.config}, run {name}: recipe {run.recipe}")
+            runs[name] = own
+        return runs
 
     def build(
         self, swept: Mapping[str, Any] | None = None, known_plugins: Mapping[str, str] | None = None
@@ -55,7 +83,7 @@ class RunConfig:
         """Build the recipe.
 
         Args:
-            swept: the swept keys and their values in one run of a sweep.
+            swept: the swept keys and their values in one run of a sweep; the name of a run among them.
             known_plugins: SHA-256 of plugin files that a run began with, see ``load_plugins``.
 
         Returns:
@@ -64,6 +92,14 @@ class RunConfig:
         Raises:
             PiebenchError: something is missing, unknown or does not fit.
         """
+        if RUN_AXIS in (swept or {}):
+            rest = dict(swept or {})
+            return self._run_named(rest.pop(RUN_AXIS)).build(rest, known_plugins)
+        if self.runs:
+            raise PiebenchError(
+                f"{self.config}: names several runs ({', '.join(self.runs)}), which piebench run makes one "
+                "after the other; give the recipe of one of them"
+            )
         fields = {name: value for name, value in self._fields.items() if name != RECIPE_FIELD}
         source = str(self.config) if self.config else "recipe"
         require_known_fields(fields, source)
@@ -90,10 +126,41 @@ class RunConfig:
             data
         )
 
+    def _run_named(self, name: Any) -> RunConfig:
+        """One of the runs.
+
+        Raises:
+            PiebenchError: the recipe file names no such run.
+        """
+        if (run := self.runs.get(str(name))) is None:
+            known = f"names {', '.join(self.runs)}" if self.runs else "names no runs"
+            raise PiebenchError(f"{self.config or 'the recipe'} {known}")
+        return run
+
+    @cached_property
+    def _file(self) -> Path:
+        """The recipe file; only with ``config``."""
+        assert self.config is not None
+        return _find_recipe(self.config)
+
     @cached_property
     def _fields(self) -> dict[str, Any]:
         """The fields of the recipe file, read once for all runs of a sweep."""
-        return read_recipe_fields(_find_recipe(self.config)) if self.config else {}
+        return read_recipe_fields(self._file) if self.config else {}
+
+
+def _require_single(config: RunConfig, source: str) -> None:
+    """Refuse the recipe of a named run that is several runs itself.
+
+    Raises:
+        PiebenchError: it is, or its file cannot be read.
+    """
+    try:
+        several = [field for field in (RUNS_FIELD, RECIPE_FIELD) if field in config._fields]
+    except PiebenchError as error:
+        raise PiebenchError(f"{source}: {error}") from None
+    if several:
+        raise PiebenchError(f"{source}: has {' and '.join(several)} itself; give the recipe of a single run")
 
 
 def _find_recipe(config: Path) -> Path:

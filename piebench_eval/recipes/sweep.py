@@ -1,4 +1,4 @@
-"""Sweeps: one run for every combination of the values of some settings."""
+"""Sweeps: one run for every combination of the values of some settings, or for every run with a name."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 RECIPE_FIELD = "sweep"
 """Key of the axes in a recipe file; not a field of the recipe."""
+
+RUN_AXIS = "run"
+"""The key of a sweep over the runs that a recipe file names, see ``recipes.named_runs``."""
+
+_RUN_NAME = re.compile(r"\w[\w.+-]*")
+_TAKEN = ("benchmark", "cache", "sweep.yaml", "table.csv")
+"""What else lies in the folder of a sweep."""
 
 _NEXT_AXIS = re.compile(r"\s+(?=[\w.]+=)")
 _UNSAFE = re.compile(r"[^\w.+-]")
@@ -94,7 +101,10 @@ def axes_of_fields(fields: Mapping[str, Any], source: str) -> dict[str, list[Any
 
 
 def plan_sweep(
-    axes: Mapping[str, Sequence[Any]], fixed: Collection[str], build: Callable[[dict[str, Any]], Recipe]
+    axes: Mapping[str, Sequence[Any]],
+    fixed: Collection[str],
+    build: Callable[[dict[str, Any]], Recipe],
+    source: str = "--sweep",
 ) -> tuple[Sweep, list[Recipe]]:
     """List the runs of a sweep and build the recipe of each, before the first starts.
 
@@ -102,6 +112,7 @@ def plan_sweep(
         axes: the values of each swept key.
         fixed: keys that the command sets to one value.
         build: builds the recipe with the settings of a run.
+        source: where the axes come from, for messages.
 
     Returns:
         The sweep, and the recipes of its runs in order.
@@ -110,7 +121,7 @@ def plan_sweep(
         PiebenchError: the settings of a run do not fit, a value occurs twice, or a swept key is also fixed.
     """
     if both := [key for key in axes if key in fixed]:
-        raise PiebenchError(f"--sweep {', '.join(both)}: is set to one value as well; leave one of them out")
+        raise PiebenchError(f"{source} {', '.join(both)}: is set to one value as well; leave one of them out")
     runs, recipes = [], []
     for values in product(*axes.values()):
         settings = dict(zip(axes, values, strict=True))
@@ -118,21 +129,21 @@ def plan_sweep(
         try:
             recipe = build(settings)
         except PiebenchError as error:
-            raise PiebenchError(f"--sweep, run {folder}: {error}") from None
+            raise PiebenchError(f"{source}, run {folder}: {error}") from None
         runs.append(SweepRun(folder, settings, recipe.hash))
         recipes.append(recipe)
-    _require_distinct_runs(runs)
+    _require_distinct_runs(runs, source)
     return Sweep({key: list(values) for key, values in axes.items()}, runs), recipes
 
 
-def _require_distinct_runs(runs: Sequence[SweepRun]) -> None:
+def _require_distinct_runs(runs: Sequence[SweepRun], source: str) -> None:
     for attribute in ("recipe_hash", "folder"):
         seen: dict[str, SweepRun] = {}
         for run in runs:
             first = seen.setdefault(getattr(run, attribute), run)
             if first is not run:
                 raise PiebenchError(
-                    f"--sweep: {first.settings} and {run.settings} have the same "
+                    f"{source}: {first.settings} and {run.settings} have the same "
                     f"{attribute.replace('_hash', '')}; leave one of them out"
                 )
 
@@ -140,14 +151,35 @@ def _require_distinct_runs(runs: Sequence[SweepRun]) -> None:
 def folder_name(settings: Mapping[str, Any]) -> str:
     """The name of a run's folder: keys without prefixes, unless these are needed to distinguish them.
 
+    A run that has a name is called by it.
+
     >>> folder_name({"inversion.guidance": 2.5, "image_format": "jpeg:75"})
     'guidance=2.5,image_format=jpeg_75'
     >>> folder_name({"inversion.guidance": 2.5, "guidance": 7.5})
     'inversion.guidance=2.5,guidance=7.5'
+    >>> folder_name({"run": "flowedit-flux", "seed": 1})
+    'flowedit-flux,seed=1'
     """
     short = [key.rpartition(".")[2] for key in settings]
     names = [key if short.count(last) > 1 else last for key, last in zip(settings, short, strict=True)]
-    return ",".join(f"{name}={_safe(value)}" for name, value in zip(names, settings.values(), strict=True))
+    return ",".join(
+        _safe(value) if key == RUN_AXIS else f"{name}={_safe(value)}"
+        for key, name, value in zip(settings, names, settings.values(), strict=True)
+    )
+
+
+def is_run_name(name: Any) -> bool:
+    """Whether a run may have a name: it is that of a folder, beside the other files of a sweep.
+
+    >>> is_run_name("flowedit-sd3.5"), is_run_name(".."), is_run_name("cache")
+    (True, False, False)
+    """
+    return (
+        isinstance(name, str)
+        and len(name) <= _LONGEST_VALUE
+        and _RUN_NAME.fullmatch(name) is not None
+        and name not in _TAKEN
+    )
 
 
 def _safe(value: Any) -> str:

@@ -56,6 +56,7 @@ class Forecast:
         nfe_reused: those of both that an earlier combination has computed.
         nfe_to_compute: evaluations of the missing edits that no earlier combination has computed.
         seconds: time that one worker needs for the missing edits; None before any edit is recorded.
+        nfe_source: evaluations, forward and backward, that all target prompts of a picture share.
     """
 
     combination: str
@@ -67,6 +68,7 @@ class Forecast:
     nfe_reused: float
     nfe_to_compute: int
     seconds: float | None
+    nfe_source: float
 
 
 def forecast(recipe: Recipe, samples: Sequence[Sample], scan: Scan) -> list[Forecast]:
@@ -101,6 +103,7 @@ def forecast(recipe: Recipe, samples: Sequence[Sample], scan: Scan) -> list[Fore
                 nfe_reused=mean(cost.reused for cost in of_pair),
                 nfe_to_compute=left[pair],
                 seconds=None if own is None else own * left[pair],
+                nfe_source=mean(cost.source for cost in of_pair),
             )
         )
     return found
@@ -114,12 +117,15 @@ class PlannedEvaluations:
         forward: all that it needs.
         backward: those that are differentiated too.
         reused: those of both that an earlier combination has computed.
+        source: those of both that all target prompts of the picture share: the inversion's, unless features
+            are kept of it, which is done for one edit alone.
         steps: sampling steps; fewer than those of the schedule if the inversion skips some.
     """
 
     forward: int
     backward: int
     reused: int
+    source: int
     steps: int
 
     @property
@@ -198,12 +204,17 @@ def _cost(dummy: _DummyModel, combination: Combination, sample: Sample) -> Plann
     """Count the evaluations of inverting a sample with the dummy model, and those of its planned edit."""
     inverted, steps = _plan_edit(dummy, combination, sample)
     evaluations = dummy.evaluations
+    inversion = evaluations.forward[0] + evaluations.backward[0]
     sampling = sum(
         inverted.solver.stages_at(level, inverted.steps) * len(step.rows)
         for level, step in zip(reversed(range(1, inverted.steps + 1)), steps, strict=True)
     )
     return PlannedEvaluations(
-        evaluations.forward[0] + sampling, evaluations.backward[0], evaluations.reused[0], inverted.steps
+        evaluations.forward[0] + sampling,
+        evaluations.backward[0],
+        evaluations.reused[0],
+        0 if METHODS.get(combination.method).reads_inversion else inversion,
+        inverted.steps,
     )
 
 

@@ -1,5 +1,6 @@
 """Report of the benchmark, as Markdown and JSON; written after every measurement."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,13 +9,16 @@ from typing import Any
 import pandas as pd
 import torch
 
+from piebench_eval.models.device import resolve_device
 from piebench_eval.models.families import FAMILIES, Family
+from piebench_eval.runs.estimates.measured_pace import timed_device
 from piebench_eval.runs.forecast import Forecast
 from piebench_eval.runs.store.manifest import describe_device, library_versions
 from scripts.speed import tables
 from scripts.speed.measure import Measured
 from scripts.speed.memory import Calculated
-from scripts.speed.projection import PICTURES, hours, project
+from scripts.speed.pace import pace_entry, published_model
+from scripts.speed.projection import PICTURES, hours, project, seconds_per_row
 
 TABLE_1 = 12
 """Combinations."""
@@ -37,6 +41,8 @@ class Options:
     compile: bool
     repeats: int
     quick: bool = False
+    blocks: list[int] | None = None
+    extrapolate: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,7 @@ class Findings:
         changes: what the precision changes in the metrics.
         reference: evaluations of the reference for an edit, forward and backward, by combination.
         family: of the model.
+        denoiser: the configuration of its denoiser.
     """
 
     options: Options
@@ -95,6 +102,7 @@ class Findings:
     changes: pd.DataFrame | None = None
     reference: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
     family: Family = FAMILIES["sd1"]
+    denoiser: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def judges_metrics(self) -> bool:
@@ -151,6 +159,8 @@ class Findings:
         if projected:
             found = {"steps": self.table1_steps, "pictures": PICTURES, "hours": hours(projected)}
             data["projected_table1"] = {**found, "combinations": [asdict(one) for one in projected]}
+        if pace := self._pace():
+            data["pace"] = [pace]
         if self.grid is not None:
             data["grid"] = {"batch": max(self.options.batch_sizes), "seconds": self.grid}
         if self.calculated is not None:
@@ -160,6 +170,17 @@ class Findings:
                 name: row.unstack().to_dict(orient="index") for name, row in self.changes.iterrows()
             }
         return data
+
+    def _pace(self) -> dict[str, Any] | None:
+        """The middle one of the combinations' paces, without those that differentiate."""
+        paces = {seconds_per_row(one, self.ends): one for one in self.measured if not one.backward}
+        if (model := published_model(self.options)) is None or not paces:
+            return None
+        seconds = statistics.median_low(paces)
+        ends = self.ends[paces[seconds].fastest.batch]
+        place = timed_device(self.device), self.side, self.options.precision
+        note = "with --compile" if self.options.compile else ""
+        return pace_entry(model, self.denoiser, *place, seconds, ends, note)
 
     def _batches(self) -> list[dict[str, Any]]:
         return tables.batch_rows(self.measured, self.ends, self.per_row, self.peak)
@@ -201,11 +222,20 @@ class Findings:
         return [tables.projection_table(projected, hours(projected), self.table1_steps, PICTURES)]
 
 
+def prepare_device(options: Options) -> torch.device:
+    """The device of the options, ready to be timed, with the number of threads that they name.
+
+    Raises:
+        PiebenchError: there is no such device.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = resolve_device(options.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device.index or 0)  # pinned memory and handles belong to the current device
+    return device
+
+
 def device_name(device: torch.device) -> str:
     """The device; of a CPU on Linux also which it is."""
-    if device.type != "cpu":
-        return describe_device(device)
-    cpus = Path("/proc/cpuinfo")
-    lines = cpus.read_text().splitlines() if cpus.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else describe_device(device)}, {torch.get_num_threads()} threads"
+    return timed_device(device) if device.type == "cpu" else describe_device(device)

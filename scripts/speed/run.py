@@ -14,9 +14,9 @@ from piebench_eval.data.sample import Sample
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.compile import compile_blocks
-from piebench_eval.models.device import resolve_device
 from piebench_eval.models.families import FAMILIES
 from piebench_eval.models.loading import PRECISIONS, load_model
+from piebench_eval.models.location import find_family
 from piebench_eval.models.precision import tf32
 from piebench_eval.recipes.builtin import recipe_file
 from piebench_eval.recipes.combination import Combination
@@ -25,16 +25,31 @@ from piebench_eval.runs.batch_editing import working_resolution
 from piebench_eval.runs.forecast import count_evaluations, forecast
 from piebench_eval.runs.store.folder import Scan
 from scripts.speed.flops import flops_of_row, matrix_peak
+from scripts.speed.flow_bench import bench_flow
+from scripts.speed.flows import FLOW_SIZES
 from scripts.speed.measure import Measured, beside_plain, measure, plain_unet, time_ends, time_grid
 from scripts.speed.memory import Calculated, calculate_memory
 from scripts.speed.models import SIZES, save_model
 from scripts.speed.quality import metric_changes
 from scripts.speed.reference_evaluations import reference_evaluations
-from scripts.speed.report import Findings, Options, Report
+from scripts.speed.report import Findings, Options, Report, prepare_device
 from scripts.speed.samples import save_samples
 from scripts.speed.sdxl import XLSize
 
 MEASURED_FAMILIES = ("sd1", "sdxl")
+
+
+def bench_any(options: Options, console: Console, keep: Callable[[Report], None]) -> Report:
+    """Measure a UNet's combinations, or a flow model's evaluations; see ``bench`` and ``bench_flow``."""
+    is_flow = options.size in FLOW_SIZES if options.model is None else is_of_a_flow(options.model)
+    if (options.blocks or options.extrapolate) and (options.model or not is_flow):
+        raise PiebenchError("--blocks: leaves out blocks of --size sd3, sd3.5-medium and flux alone")
+    return (bench_flow if is_flow else bench)(options, console, keep)
+
+
+def is_of_a_flow(model: str) -> bool:
+    """Whether a model is one of the flow families, by its files or its hub id."""
+    return find_family(model).has_flow_scheduler
 
 
 def bench(options: Options, console: Console, keep: Callable[[Report], None] = lambda report: None) -> Report:
@@ -48,14 +63,10 @@ def bench(options: Options, console: Console, keep: Callable[[Report], None] = l
     Raises:
         PiebenchError: an option that does not fit, or a model that cannot be loaded.
     """
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    device = prepare_device(options)
     recipe = _recipe(options)
     names = options.combinations or ["+".join(pair) for pair in recipe.pairs]
     combinations = [recipe.combination(*name.split("+")) for name in names]
-    device = resolve_device(options.device)
-    if device.type == "cuda":
-        torch.cuda.set_device(device.index or 0)  # pinned memory and handles belong to the current device
     with tempfile.TemporaryDirectory() as scratch, console.status("model") as status:
         folder = Path(scratch)
         model = options.model or str(save_model(folder / options.size, SIZES[options.size]))
@@ -127,6 +138,7 @@ def _begin(
         ends=ends,
         reference=_reference(recipe, samples[batch - 1]) if model.family.name == "sd1" else {},
         family=model.family,
+        denoiser=dict(model.denoiser.config),
     )
 
 

@@ -16,7 +16,8 @@ from scripts.speed.projection import Projected
 _NONE = "-"
 
 
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table in Markdown, its first column to the left."""
     align = ["left", *["right"] * (len(header) - 1)]
     return tabulate(rows, header, tablefmt="github", disable_numparse=True, colalign=align)
 
@@ -46,7 +47,7 @@ def row_table(
             ]
         )
     header = ["UNet rows per image, forward + backward", "planned", "counted", "shared in the grid", "plain"]
-    return _markdown([*header, "reference"], rows)
+    return markdown([*header, "reference"], rows)
 
 
 def speed_table(measured: list[Measured], judged: bool) -> str:
@@ -68,7 +69,7 @@ def speed_table(measured: list[Measured], judged: bool) -> str:
             cells += [f"{one.plain.max_difference:.1e}", f"{one.plain.rms_difference:.1e}"]
             cells += (["yes" if one.is_near else "NO"]) if judged else []
         rows.append(cells + [_NONE] * (len(header) - len(cells)))
-    return _markdown(header, rows)
+    return markdown(header, rows)
 
 
 def memory_table(measured: list[Measured]) -> str:
@@ -82,7 +83,7 @@ def memory_table(measured: list[Measured]) -> str:
         ]
         for one in measured
     ]
-    return _markdown(header, rows)
+    return markdown(header, rows)
 
 
 def calculated_memory(calculated: Mapping[str, Mapping[str, Calculated]], what: str) -> str:
@@ -102,7 +103,7 @@ def calculated_memory(calculated: Mapping[str, Mapping[str, Calculated]], what: 
             parts = f"{_gigabytes(found.weights)} + {_gigabytes(found.besides)}"
             cells += [f"{parts} = {_gigabytes(found.total)}", _gigabytes(found.offloaded)]
         rows.append([combination, *cells])
-    return _markdown(header, rows)
+    return markdown(header, rows)
 
 
 def _gigabytes(number: int) -> str:
@@ -149,7 +150,7 @@ def batch_table(batches: Sequence[Mapping[str, Any]], per_row: int, peak: float,
         ]
         for one in batches
     ]
-    return _markdown(header, rows)
+    return markdown(header, rows)
 
 
 def batch_rows(
@@ -188,7 +189,7 @@ def projection_table(projected: Sequence[Projected], hours: float, steps: int, p
         f"Table 1 at {steps} steps, {pictures} images: {hours:.2g} hours on one such device. A projection: "
         "rows by the plan, time per row as measured, and what is not in the steps for each combination anew."
     )
-    return f"{_markdown(header, rows)}\n\n{text}"
+    return f"{markdown(header, rows)}\n\n{text}"
 
 
 def no_metrics(family: str, precision: str) -> str:
@@ -208,4 +209,4 @@ def metric_table(changes: pd.DataFrame, precision: str) -> str:
     for combination, row in changes.iterrows():
         cells = (f"{row[column, 'change']:+.2g} ({row[column, 'float32']:.4g})" for column in COLUMNS)
         rows.append([combination, *cells])
-    return _markdown([f"what {precision} changes in the demo's means", *COLUMNS], rows)
+    return markdown([f"what {precision} changes in the demo's means", *COLUMNS], rows)

@@ -1,6 +1,7 @@
 """``--config flowedit-sd3`` and other recipes of flows, on small models in their models' formats."""
 
 import json
+import math
 
 import pytest
 import yaml
@@ -11,8 +12,10 @@ from piebench_eval.models.families import FAMILIES
 from piebench_eval.recipes.builtin import recipe_file
 from piebench_eval.recipes.combination import CommonSettings
 from piebench_eval.recipes.compatibility import cautions, misfits
+from piebench_eval.runs.forecast import count_evaluations
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.tables.paper.further import load_further
+from tests.conftest import REPOSITORY
 from tests.support.commands import piebench
 from tests.support.recipes import shipped
 from tests.support.tiny_sd3 import save_tiny_sd3
@@ -95,6 +98,22 @@ def test_edits_take_the_rows_that_the_dry_run_tells(options, tmp_path, recipe):
     assert [record["unet_rows_forward"] for record in records.values()] == [rows] * 2
     suffix = "jpg" if shipped(recipe).image_format.startswith("jpeg") else "png"
     assert len(list((tmp_path / "run" / "images").rglob(f"*.{suffix}"))) == 2
+
+
+def test_the_documentation_has_the_evaluations_that_are_counted(samples):
+    """Of the source and of each target prompt; the published code's are the sum that stands beside them."""
+    page = (REPOSITORY / "docs" / "flow.md").read_text(encoding="utf-8")
+    lines = page.partition("| recipe | steps that edit |")[2].partition("\n\n")[0].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert {recipe.strip("`") for recipe, *_ in rows} == set(PAIRS)
+    for recipe, _, source, target, published, _ in rows:
+        name = recipe.strip("`")
+        family = name.rsplit("-", 1)[1]  # the model need not be on this machine
+        (cost,) = count_evaluations(shipped(name, {"family": family}), samples[:1]).values()
+        assert (int(source), int(target)) == (cost.source, cost.total - cost.source), name
+        total, _, calls = published.partition(" = ")
+        terms = (part.strip().split(" x ") for part in calls.split("+"))
+        assert int(total) == sum(math.prod(map(int, term)) for term in terms) >= cost.total, name
 
 
 def test_another_method_finds_flowedits_source_there(model, photo_bench, tmp_path):

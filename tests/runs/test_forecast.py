@@ -3,10 +3,11 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from piebench_eval.cli.forecast import _counted_by_name, _warn_of_unknown
+from piebench_eval.cli.forecast import model_notes
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.diffusion.solvers import MIDPOINT
 from piebench_eval.errors import PiebenchError
@@ -20,7 +21,7 @@ from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
 from piebench_eval.recipes.subset import select_combinations
 from piebench_eval.runs.batch_editing import edit_latents
 from piebench_eval.runs.forecast import count_evaluations, forecast
-from piebench_eval.runs.jobs import model_specs, plan_jobs
+from piebench_eval.runs.jobs import plan_jobs
 from piebench_eval.runs.plan import Selection
 from piebench_eval.runs.store.folder import RunStore, Scan
 from piebench_eval.runs.store.records import EditKey
@@ -166,11 +167,9 @@ def test_a_model_that_is_not_here_is_counted_as_said(photo_bench, tmp_path):
 )
 def test_a_well_known_model_that_is_not_here_is_counted_by_its_name(model, family, capsys):
     recipe = build_recipe({"model": model, "inversions": ["direct"], "methods": ["plain"]}, {}, "test")
-    (spec,) = model_specs(recipe)
-    _warn_of_unknown(spec)
     told = f"--model {model}: is not on this machine, and counted as {family} by its name"
-    assert _counted_by_name(spec) == told and not capsys.readouterr().err
-    assert _counted_by_name(spec._replace(family="sd3")) is None
+    assert model_notes([SimpleNamespace(recipe=recipe)]) == [told] and not capsys.readouterr().err
+    assert model_notes([SimpleNamespace(recipe=recipe.model_copy(update={"family": "sd3"}))]) == []
 
 
 def test_the_dry_run_tells_that_it_goes_by_the_name(photo_bench, tmp_path):

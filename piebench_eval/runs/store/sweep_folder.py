@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import write_whole
-from piebench_eval.recipes.sweep import Sweep, SweepRun, folder_name
+from piebench_eval.recipes.sweep import RUN_AXIS, Sweep, SweepRun, folder_name, is_run_name
 from piebench_eval.runs.store.paths import SWEEP_FILE, holds_run, holds_sweep
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CACHE_FOLDER = "cache"
 """Folder of the cache that the runs of a sweep share."""
 
-_REMEDY = "run the same piebench run --sweep again after deleting it: finished edits are kept"
+_REMEDY = "give the same piebench run again after deleting it: finished edits are kept"
 
 
 def read_sweep(folder: Path) -> Sweep:
@@ -28,19 +28,26 @@ def read_sweep(folder: Path) -> Sweep:
     """
     file = folder / SWEEP_FILE
     if not file.is_file():
-        raise PiebenchError(f"{folder}: holds no sweep (no {SWEEP_FILE}); make one with piebench run --sweep")
+        raise PiebenchError(
+            f"{folder}: holds no sweep (no {SWEEP_FILE}); make one with piebench run --sweep, or with a "
+            "recipe that names runs"
+        )
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
         runs = [SweepRun(**run) for run in content["points"]]
         axes = {str(key): list(values) for key, values in content["axes"].items()}
-        whole = all(
-            list(run.settings) == list(axes) and run.folder == folder_name(run.settings) for run in runs
-        )
+        whole = all(_fits(run, axes) for run in runs)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise PiebenchError(f"{file}: is damaged ({error}); {_REMEDY}") from None
     if not whole or not runs:
         raise PiebenchError(f"{file}: is damaged (its points do not fit its axes); {_REMEDY}")
     return Sweep(axes, runs)
+
+
+def _fits(run: SweepRun, axes: dict[str, list[Any]]) -> bool:
+    """Whether a run has a value of every axis, and the folder that is named after them: below the sweep's."""
+    has_safe_name = RUN_AXIS not in run.settings or is_run_name(run.settings[RUN_AXIS])
+    return list(run.settings) == list(axes) and has_safe_name and run.folder == folder_name(run.settings)
 
 
 def check_sweep_folder(sweep: Sweep, folder: Path) -> None:

@@ -13,7 +13,7 @@ NULL_TEXT = Measured("null_text+p2p", 160, 100, [Timing(1, 60.0, None), Timing(2
 
 
 def planned(name, forward, backward=0, shared=0):
-    return Forecast(name, 0, 0, 0, forward, backward, shared, 0, None)
+    return Forecast(name, 0, 0, 0, forward, backward, shared, 0, None, 0)
 
 
 def test_a_row_takes_what_is_left_without_encoding_and_decoding():

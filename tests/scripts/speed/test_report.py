@@ -62,3 +62,10 @@ def test_a_report_of_nothing_yet_is_one(findings):
     findings.measured, findings.failed = [], ["direct+p2p: out of memory"]
     report = findings.report()
     assert "direct+p2p: out of memory" in report.sections and report.data["batches"] == []
+
+
+def test_a_pace_is_the_middle_one_of_what_differentiates_nothing(findings):
+    (pace,) = findings.report().data["pace"]
+    assert pace["seconds_per_evaluation"] == pytest.approx((0.7 - 0.2) / 20)
+    assert (pace["seconds_per_picture"], pace["precision"], pace["resolution"]) == (0.2, "bf16", 512)
+    assert pace["model"] == "CompVis/stable-diffusion-v1-4"
