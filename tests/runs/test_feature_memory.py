@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from piebench_eval.cli.forecast import _features_line
+from piebench_eval.cli.forecast import features_line
 from piebench_eval.diffusion import feature_store
 from piebench_eval.diffusion.feature_limits import FeatureLimits, parse_feature_limits
 from piebench_eval.diffusion.features import FeatureMemory
@@ -180,7 +180,7 @@ def test_the_dry_runs_line():
     need = FeatureNeed("rf_solver+feature_sharing", (512, 512), 4, 169_869_312, FeatureRoom(3 * 10**8, None))
     kept = "rf_solver+feature_sharing keeps 679 MB of an inversion's features per picture of 512x512"
     where = "4 evaluations of 170 MB; of one picture, 300 MB on the GPU and 379 MB in the host's memory"
-    assert _features_line(need) == f"{kept}: {where}."
+    assert features_line(need) == f"{kept}: {where}."
 
 
 @pytest.mark.parametrize(
