@@ -192,6 +192,20 @@ class FlowSchedule(Schedule):
         """As in ``Schedule``."""
         return (1 - self.sigmas[level - 1]) * self.predicted_image(latents, output, level)
 
+    def sde_mean(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
+        """The mean of the step of the stochastic equation with the same latents at every level, same shape.
+
+        Its velocity is 2 v + x / (1 - sigma), for v towards the noise (Rout et al., ICLR 2025); sigma must be
+        below 1.
+        """
+        away = latents / self.signal(level)
+        return self.step(latents, 2 * output + (away if self.towards == "noise" else -away), level)
+
+    def sde_sigma(self, level: int) -> float:
+        """Standard deviation of the noise that such a step adds, also the last one."""
+        sigma = self.sigmas[level]
+        return (2 * sigma / (1 - sigma) * (sigma - self.sigmas[level - 1])) ** 0.5
+
     def time_of(self, sigma: float) -> float:
         """The model's time at a share of noise: 1000 times that, as at all levels."""
         return 1000 * sigma

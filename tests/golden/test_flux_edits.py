@@ -58,6 +58,7 @@ RECORDED = {
     "rfinv": (*RF_INVERSION, {}, "golden_flow"),
     "rfinv_decay": (*RF_INVERSION, DECAYING, "golden_flow"),
     "rfinv_strength": (*RF_INVERSION, {"inversion.strength": 0.75}, "golden_flow"),
+    "rfinv_sde": (*RF_INVERSION, {"inversion.sampler": "sde"}, "golden_flow"),
     "euler_flux": (None, {}, {}, "golden_flow"),
     "dna_flux": (*DNAEDIT, {}, "golden_flow_c"),
     "dna_flux_mvg1": (*DNAEDIT, {"method.mvg": 1, "inversion.skip": 4}, "golden_flow_c"),
@@ -69,6 +70,7 @@ FAST = [
     ("rfinv", "case2"),  # the picture is resized
     ("rfinv_decay", "case1"),
     ("rfinv_strength", "case2"),
+    ("rfinv_sde", "case1"),
     ("euler_flux", "case3"),  # an odd number of rows, and prompts that CLIP reads only in part
     ("dna_flux", "case2"),
 ]
@@ -194,6 +196,9 @@ def test_drawn_noise_is_the_published_codes(edit, golden_flow):
     if recorded in edit.recording:
         (found,) = drawn_noise(edit.inputs, 1)
         np.testing.assert_array_equal(found, edit.unpacked(edit.recording[recorded]))
+    elif "edit_noise" in edit.recording:  # of the SDE's steps, after the inversion's
+        found = drawn_noise(edit.inputs, 1 + edit.inverted.steps)
+        np.testing.assert_array_equal(found[1:, 0], edit.unpacked(edit.recording["edit_noise"]))
     elif edit.name == "flowedit":
         case = {256: "case1", 320: "case2", 374: "case3"}[packed(edit.inputs.latents, 2).shape[1]]
         noise = np.load(golden_flow / "npz" / f"noise_flux__{case}.npz")["noise"]
