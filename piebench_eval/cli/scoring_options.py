@@ -19,6 +19,7 @@ class ImageLoaderName(StrEnum):
     shorter_side = "shorter_side"
     resize = "resize"
     resize_bilinear = "resize_bilinear"
+    resize_lanczos = "resize_lanczos"
     crop_to_multiple = "crop_to_multiple"
 
 

@@ -26,13 +26,20 @@ MAX_PIXELS = 64_000_000
 Size = tuple[int, int]
 """Width and height in pixels."""
 
-ImageLoader = Literal["crop", "stretch", "shorter_side", "resize", "resize_bilinear", "crop_to_multiple"]
+ImageLoader = Literal[
+    "crop", "stretch", "shorter_side", "resize", "resize_bilinear", "resize_lanczos", "crop_to_multiple"
+]
 """How an image is brought to a resolution; all of them agree on square images that have it already."""
 
 KEEPS_SIZE: ImageLoader = "crop_to_multiple"
 """The loader that resizes nothing, and therefore takes no resolution."""
 
-_BILINEAR: tuple[ImageLoader, ...] = ("shorter_side", "resize_bilinear")
+_FILTERS: dict[ImageLoader, Image.Resampling] = {
+    "shorter_side": Image.Resampling.BILINEAR,
+    "resize_bilinear": Image.Resampling.BILINEAR,
+    "resize_lanczos": Image.Resampling.LANCZOS,
+}
+"""Filters of loaders that do not have PIL's default, which is bicubic."""
 
 WHOLE_IMAGE: ImageLoader = "shorter_side"
 """The loader that leaves an image as it is if no resolution is given."""
@@ -126,9 +133,10 @@ def load_image(
             image bilinearly until its shorter side fits; ``resize`` resizes the whole image to a square with
             PIL's default filter (bicubic), aspect ratio lost, as TurboEdit does (Deutch et al., SIGGRAPH Asia
             2024); ``resize_bilinear`` does so with PIL's bilinear filter, as FlowAlign does (Kim et al.,
-            2025); ``crop_to_multiple`` leaves the image in its own size, whatever the resolution, and cuts it
-            at the bottom and at the right to multiples of ``multiple``, as FlowEdit does (Kulikov et al.,
-            ICCV 2025).
+            2025), and ``resize_lanczos`` with Lanczos', as RF-Inversion and diffusers' image processors do
+            (Rout et al., ICLR 2025); ``crop_to_multiple`` leaves the image in its own size, whatever the
+            resolution, and cuts it at the bottom and at the right to multiples of ``multiple``, as FlowEdit
+            does (Kulikov et al., ICCV 2025).
         read: returns the pixels of a file, ``[height, width, 3]``.
         multiple: what the sides are cut to multiples of by ``crop_to_multiple``; 1 cuts nothing.
 
@@ -138,8 +146,7 @@ def load_image(
     Raises:
         PiebenchError: the image is missing, damaged or has no unique RGB form.
     """
-    resample = Image.Resampling.BILINEAR if loader in _BILINEAR else None
-    return resize(Image.fromarray(read(file)), resolution, loader, resample, multiple)
+    return resize(Image.fromarray(read(file)), resolution, loader, _FILTERS.get(loader), multiple)
 
 
 def loaded_size(size: Size, loader: ImageLoader, resolution: int | None = None, multiple: int = 1) -> Size:

@@ -192,6 +192,20 @@ class FlowSchedule(Schedule):
         """As in ``Schedule``."""
         return (1 - self.sigmas[level - 1]) * self.predicted_image(latents, output, level)
 
+    def sde_mean(self, latents: torch.Tensor, output: torch.Tensor, level: int) -> torch.Tensor:
+        """The mean of the step of the stochastic equation with the same latents at every level, same shape.
+
+        Its velocity is 2 v + x / (1 - sigma), for v towards the noise (Rout et al., ICLR 2025); sigma must be
+        below 1.
+        """
+        away = latents / self.signal(level)
+        return self.step(latents, 2 * output + (away if self.towards == "noise" else -away), level)
+
+    def sde_sigma(self, level: int) -> float:
+        """Standard deviation of the noise that such a step adds, also the last one."""
+        sigma = self.sigmas[level]
+        return (2 * sigma / (1 - sigma) * (sigma - self.sigmas[level - 1])) ** 0.5
+
     def time_of(self, sigma: float) -> float:
         """The model's time at a share of noise: 1000 times that, as at all levels."""
         return 1000 * sigma
@@ -289,12 +303,26 @@ def lcm_schedule(
     return ddim_schedule(alphas_cumprod, steps, set_alpha_to_one=True, timesteps=timesteps)
 
 
+def shifted_share(part: float, shift: float, of: int = 1) -> float:
+    """f(u) = shift u / (1 + (shift - 1) u), a share of noise moved to the noise (Esser et al., equation 23).
+
+    Args:
+        part: u, or that many times u.
+        shift: above 1 towards the noise.
+        of: how many times u ``part`` is.
+
+    >>> shifted_share(0.5, 3.0), shifted_share(2, 3.0, of=4)
+    (0.75, 0.75)
+    """
+    return shift * part / (of + (shift - 1) * part)
+
+
 def shifted_flow_schedule(steps: int, shift: float) -> FlowSchedule:
     """Sigmas moved towards the noise, as those of Stable Diffusion 3 (Esser et al., 2024, equation 23).
 
-    With f(u) = shift u / (1 + (shift - 1) u), sigmas are f of evenly spaced numbers from 1 to f(1/1000), both
-    included: diffusers' ``FlowMatchEulerDiscreteScheduler`` shifts the smallest one twice. Below it is 0, so
-    that the last step is a short one.
+    With f of ``shifted_share``, sigmas are f of evenly spaced numbers from 1 to f(1/1000), both included:
+    diffusers' ``FlowMatchEulerDiscreteScheduler`` shifts the smallest one twice. Below it is 0, so that the
+    last step is a short one.
 
     Args:
         steps: number of sampling steps.
@@ -304,21 +332,18 @@ def shifted_flow_schedule(steps: int, shift: float) -> FlowSchedule:
     [0.0, 0.0089, 0.503, 0.7511, 0.9004, 1.0]
     """
 
-    def shifted(share: float) -> float:
-        return shift * share / (1 + (shift - 1) * share)
-
-    smallest = shifted(1 / 1000)
+    smallest = shifted_share(1 / 1000, shift)
     gap = (1 - smallest) / max(1, steps - 1)
-    sigmas = [0.0, *(shifted(1 - k * gap) for k in reversed(range(steps)))]
+    sigmas = [0.0, *(shifted_share(1 - k * gap, shift) for k in reversed(range(steps)))]
     return FlowSchedule(tuple(1000 * sigma for sigma in sigmas[1:]), tuple(sigmas))
 
 
 def flow_schedule_by_size(steps: int, positions: int, scheduler: Mapping[str, Any]) -> FlowSchedule:
     """Sigmas that are moved the more towards the noise, the larger the picture is, as those of FLUX.1.
 
-    With f(u) = shift u / (1 + (shift - 1) u), sigmas are f(k / N) (Esser et al., 2024, equation 23), and the
-    shift's logarithm grows with the number of positions along a line that the configuration gives; where it
-    says no ``use_dynamic_shifting``, the shift is the configuration's own.
+    With f of ``shifted_share``, sigmas are f(k / N), and the shift's logarithm grows with the number of
+    positions along a line that the configuration gives; where it says no ``use_dynamic_shifting``, the shift
+    is the configuration's own.
 
     Args:
         steps: number of sampling steps, N.
@@ -334,7 +359,7 @@ def flow_schedule_by_size(steps: int, positions: int, scheduler: Mapping[str, An
         fewest, most = scheduler.get("base_image_seq_len", 256), scheduler.get("max_image_seq_len", 4096)
         least, largest = scheduler.get("base_shift", 0.5), scheduler.get("max_shift", 1.15)
         shift = exp(least + (positions - fewest) * (largest - least) / (most - fewest))
-    sigmas = tuple(shift * k / (steps + (shift - 1) * k) for k in range(steps + 1))
+    sigmas = tuple(shifted_share(k, shift, of=steps) for k in range(steps + 1))
     return FlowSchedule(tuple(1000 * sigma for sigma in sigmas[1:]), sigmas)
 
 

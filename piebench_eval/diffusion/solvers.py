@@ -202,6 +202,20 @@ def aligned(weight: float) -> Solver:
     return Solver(f"aligned_{weight}", 1, step)
 
 
+def stochastic(start: int) -> Solver:
+    """The mean of a flow's stochastic step (Rout et al., RF-Inversion); its noise is an inversion's offset.
+
+    Args:
+        start: the level that sampling starts from; the step from there is the schedule's own.
+    """
+
+    def step(schedule: FlowSchedule, latents: torch.Tensor, level: int) -> Walk:
+        output = yield latents, schedule.timestep(level)
+        return (schedule.step if level == start else schedule.sde_mean)(latents, output, level)
+
+    return Solver(f"stochastic_{start}", 1, step)  # type: ignore[arg-type]
+
+
 DETERMINISTIC = Solver("deterministic", 1, deterministic, inverse_deterministic)
 ANCESTRAL = Solver("ancestral", 1, ancestral)  # type: ignore[arg-type]
 CONSISTENCY = Solver("consistency", 1, consistency)

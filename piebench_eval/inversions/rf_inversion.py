@@ -42,25 +42,55 @@ class RFInversionSettings(Settings):
     strength: float = Field(
         default=1.0, gt=0, le=1, description="share of the steps that is inverted and sampled"
     )
+    sampler: Literal["ode", "sde"] = Field(
+        default="ode",
+        description="how both branches are sampled: along the flow, or along its stochastic equation, whose "
+        "steps add noise, each but the first, as the authors' own pipeline does unless told otherwise",
+    )
 
 
 def rf_inversion(
     model: DiffusionModel, inputs: EditInputs, schedule: FlowSchedule, settings: RFInversionSettings
 ) -> InversionResult:
     """Invert along the controlled flow; the source branch is sampled back with the guidance of the edit."""
-    from piebench_eval.diffusion.loop import InversionResult
-
     guidance = replace(inputs.guidance, source=settings.guidance)
+    if inputs.features is not None:
+        # What is kept on the way is not in the cache.
+        with model.attention_through(inputs.features, (inputs.latents.shape[-2], inputs.latents.shape[-1])):
+            trajectory = controlled_trajectory(model, inputs, schedule, settings)
+        return sampled_from(trajectory, inputs, schedule, settings)
 
     def invert() -> dict[str, torch.Tensor]:
         return {"latents": controlled_trajectory(model, inputs, schedule, settings)}
 
     determinants = {"schedule": schedule.key, **inputs.drawing, "policy": guidance.policy}
-    determinants |= settings.model_dump()
+    determinants |= settings.model_dump(exclude={"sampler"})
     uncond = inputs.uncond_embeds.parts if guidance.needs_uncond(settings.guidance) else ()
     tensors = [inputs.latents, *inputs.inversion_embeds.parts, *uncond]
     trajectory = model.cached("rf_inversion", invert, determinants, tensors, axis=1)["latents"]
-    return InversionResult(trajectory, "sampled")
+    return sampled_from(trajectory, inputs, schedule, settings)
+
+
+def sampled_from(
+    trajectory: torch.Tensor, inputs: EditInputs, schedule: FlowSchedule, settings: RFInversionSettings
+) -> InversionResult:
+    """Both branches sampled from a trajectory's end, by Euler's or by stochastic steps.
+
+    The stochastic steps' noise is drawn after that which the inversion leads to, one draw for each step; that
+    of the first is not used, which is Euler's.
+    """
+    import torch
+
+    from piebench_eval.diffusion.loop import InversionResult
+    from piebench_eval.diffusion.solvers import stochastic
+
+    if settings.sampler == "ode":
+        return InversionResult(trajectory, "sampled")
+    steps = len(trajectory) - 1
+    _, unused, *draws = drawn_noise(inputs, 1 + steps)
+    added = [schedule.sde_sigma(level) * draw for level, draw in enumerate(reversed(draws), start=1)]
+    offsets = torch.stack([*added, torch.zeros_like(unused)])
+    return InversionResult(trajectory, "sampled", offsets=offsets, solver=stochastic(steps))
 
 
 def controlled_trajectory(
@@ -69,7 +99,8 @@ def controlled_trajectory(
     """Follow u + gamma ((y1 - y) / (1 - sigma) - u) upwards, u the model's velocity and y1 a draw of noise.
 
     Under ``step_order: descending``, the sizes of steps and the times at which they are evaluated have
-    nothing to do with each other, except that the steps add up.
+    nothing to do with each other, except that the steps add up. What is kept of attention in step i is then
+    for the sampling step of the same place.
 
     Args:
         model: the model.
@@ -89,10 +120,14 @@ def controlled_trajectory(
     (noise,) = drawn_noise(inputs, 1)
     steps = inverted_steps(schedule.steps, settings)
     trajectory = [inputs.latents]
+    if inputs.features is not None:
+        inputs.features.begin_inversion(steps)
     for index in range(steps):
         y, level, sigma = trajectory[-1], index + 1, schedule.sigmas[index]
         if settings.step_order == "descending":
             level, sigma = steps - index, index / (steps + 1)
+        if inputs.features is not None:
+            inputs.features.begin_evaluation(index + 1)
         with torch.no_grad():
             output = predict_guided(model, y, schedule.time_of(sigma), *texts, guidance)
         to_noise = schedule.velocity(y, noise, sigma)
@@ -119,4 +154,5 @@ RF_INVERSION = Inversion(
     invert=rf_inversion,  # type: ignore[arg-type]
     policies=("classifier_free", "embedded"),
     predicts=("velocity",),
+    keeps_features=True,
 )

@@ -89,9 +89,9 @@ class CommonSettings(Settings):
     image_loader: ImageLoader = Field(
         default="crop",
         description="crop: central square, PIL's filter; stretch: nearest pixels, aspect ratio lost; "
-        "shorter_side: bilinear, not cropped; resize: PIL's filter, aspect ratio lost; resize_bilinear: so "
-        "with PIL's bilinear filter; crop_to_multiple: in its own size, cut at the bottom and right to "
-        "multiples of what the model takes",
+        "shorter_side: bilinear, not cropped; resize: PIL's filter, aspect ratio lost; resize_bilinear and "
+        "resize_lanczos: so with these filters of PIL's; crop_to_multiple: in its own size, cut at the "
+        "bottom and right to multiples of what the model takes",
     )
     posterior: Posterior = Field(
         default="mean",
@@ -146,6 +146,7 @@ LATER_SETTINGS: dict[str, Any] = {
     "grey_levels": "truncate",
     "inversion.evaluate_at": "next",
     "inversion.refinements": 0,
+    "inversion.sampler": "ode",
     "inversion.solver": "euler",
     "method.feature_module": None,
     "method.first_attention_layer": None,

@@ -188,6 +188,7 @@ def test_settings_with_flux_are_the_published_ones():
     assert (inverted.guidance, inverted.gamma, inverted.step_order) == (0, 0.5, "descending")
     assert (edited.eta, edited.start, edited.stop, edited.inversion_prompt) == (0.9, 0, 0.25, "empty")
     assert (pull.common.posterior, pull.common.resolution) == ("sample", 1024)
+    assert (inverted.sampler, pull.common.image_loader) == ("ode", "resize_lanczos")
     edit = shipped("uniedit-flux").combination("uni_inv", "uni_edit")
     assert (edit.inversion_settings.alpha, edit.inversion_settings.alpha_rounds) == (0.6, "half_even")
     assert (edit.method_settings.omega, edit.method_settings.mask) == (5, "absolute")

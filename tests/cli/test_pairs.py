@@ -57,10 +57,10 @@ def test_a_refusal_names_what_goes_beside_the_one_that_stays(family):
 
 
 def test_refusals_beside_an_inversion_that_keeps_no_features():
-    (line,) = misfits_of("flux", ("rf_inversion", "feature_sharing"), "auto")
+    (line,) = misfits_of("flux", ("flowedit", "feature_sharing"), "auto")
     assert line == (
-        "feature_sharing reads what an inversion computes on its way, and rf_inversion keeps nothing of "
-        "that; use euler, rf_solver, fireflow, uni_inv or direct with feature_sharing"
+        "feature_sharing reads what an inversion computes on its way, and flowedit keeps nothing of "
+        "that; use euler, rf_solver, fireflow, uni_inv, direct or rf_inversion with feature_sharing"
     )
     beside_one, beside_another = (
         misfits_of("flux", (name, "pnp"), "auto")[0] for name in ("dnaedit", "direct")

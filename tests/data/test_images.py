@@ -74,6 +74,18 @@ def test_the_whole_picture_as_a_square_is_torchvisions_resize_of_both_sides(wide
     assert (load_image(wide, 12, "resize_bilinear") != load_image(wide, 12, "resize")).any()
 
 
+def test_the_whole_picture_as_a_square_is_diffusers_resize(wide):
+    from diffusers.image_processor import VaeImageProcessor
+
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(wide)
+    for side in (16, 48):
+        found = load_image(wide, side, "resize_lanczos")
+        expected = VaeImageProcessor().resize(Image.open(wide), side, side)
+        np.testing.assert_array_equal(found, np.asarray(expected))
+        assert (found != load_image(wide, side, "resize")).any()
+
+
 def test_a_picture_in_its_own_size_is_cut_at_the_bottom_and_at_the_right(wide):
     whole = np.asarray(Image.open(wide))
     for resolution in (None, 12):

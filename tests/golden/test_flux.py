@@ -5,15 +5,20 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
-from piebench_eval.data.images import read_image
 from piebench_eval.diffusion.guidance import Guidance
 from piebench_eval.diffusion.ode import sample_ode
 from piebench_eval.models.loading import load_model
 from piebench_eval.models.packing import packed, unpacked
-from piebench_eval.models.sd1 import padded_tokens
 from piebench_eval.recipes.combination import CommonSettings
 from piebench_eval.runs.edit_inputs import plan_schedule
-from tests.golden.recordings import load_flow_case
+from tests.golden.recordings import (
+    check_embeddings,
+    check_encoded_picture,
+    check_final,
+    check_token_ids,
+    load_flow_case,
+    near,
+)
 
 pytestmark = pytest.mark.golden
 
@@ -32,10 +37,6 @@ def units(golden_flow):
     return np.load(golden_flow / "extra" / "unit_flux.npz")
 
 
-def near(found, expected, tolerance):
-    np.testing.assert_allclose(found, expected, atol=tolerance, rtol=0)
-
-
 def recording(folder, name):
     return np.load(folder / "npz" / f"{name}.npz")
 
@@ -47,30 +48,17 @@ def scheduled(model, shape, steps=12):
 @pytest.mark.parametrize("case", ["case1", "case3"])  # the third is longer than CLIP reads
 def test_token_ids_of_both_tokenizers(golden_flow, model, units, case):
     sample = load_flow_case(golden_flow, case)
-    texts = {f"{case}_src": sample.source_prompt, f"{case}_tar": sample.target_prompt, "empty": ""}
-    compared = 0
-    for name, length in {"tokenizer": 77, "tokenizer_2": 512}.items():
-        for key, text in texts.items():
-            if f"ids_{name}_{key}" in units:
-                found = padded_tokens(getattr(model, name), text, length)[0]
-                np.testing.assert_array_equal(found, units[f"ids_{name}_{key}"])
-                compared += 1
-    assert compared == 6
+    check_token_ids(model, units, sample, case, {"tokenizer": 77, "tokenizer_2": 512})
 
 
 @pytest.mark.parametrize("case", ["case1", "case3"])
 def test_embeddings(golden_flow, model, units, case):
-    of_source = model.embed_prompts([load_flow_case(golden_flow, case).source_prompt])
-    for name, found in {f"{case}_src": of_source, "empty": model.embed_uncond(1)}.items():
-        near(found.tokens, units[f"embeds_{name}"], TEXT)
-        near(found.pooled, units[f"pooled_{name}"], TEXT)
+    check_embeddings(model, units, load_flow_case(golden_flow, case), case, TEXT)
 
 
 def test_an_encoded_picture(golden_flow, model):
     expected = recording(golden_flow, "flowedit_flux__case2")["z0"]
-    height, width = (8 * side for side in expected.shape[2:])
-    picture = read_image(load_flow_case(golden_flow, "case2").file)[:height, :width]
-    near(model.encode_images([picture]), expected, ENCODED)
+    check_encoded_picture(model, load_flow_case(golden_flow, "case2"), expected, ENCODED)
 
 
 @torch.no_grad()
@@ -116,6 +104,4 @@ def test_sampling_from_an_inverted_latent(golden_flow, model, case):
     ):
         texts = model.embed_prompts([prompt]), model.embed_uncond(1)
         found = sample_ode(model, noisiest, *texts, schedule, Guidance(scale, policy="embedded"))[0]
-        error = np.abs(found.numpy() - expected[name])
-        assert error.max() <= LATENT_MAX
-        assert np.sqrt((error**2).mean()) <= LATENT_RMS
+        check_final(found, {"final_latent": expected[name]}, LATENT_MAX, LATENT_RMS)

@@ -23,7 +23,14 @@ from piebench_eval.recipes.combination import Combination
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.batch_editing import edit_batch, encode_inputs
 from piebench_eval.runs.edit_inputs import plan_guidance, plan_schedule
-from tests.golden.recordings import check_final, load_flow_case, recorded_calls
+from tests.golden.recordings import (
+    check_final,
+    check_picture,
+    load_flow_case,
+    near,
+    recorded_calls,
+    recording_of,
+)
 from tests.support.recipes import shipped
 
 pytestmark = pytest.mark.golden
@@ -58,6 +65,7 @@ RECORDED = {
     "rfinv": (*RF_INVERSION, {}, "golden_flow"),
     "rfinv_decay": (*RF_INVERSION, DECAYING, "golden_flow"),
     "rfinv_strength": (*RF_INVERSION, {"inversion.strength": 0.75}, "golden_flow"),
+    "rfinv_sde": (*RF_INVERSION, {"inversion.sampler": "sde"}, "golden_flow"),
     "euler_flux": (None, {}, {}, "golden_flow"),
     "dna_flux": (*DNAEDIT, {}, "golden_flow_c"),
     "dna_flux_mvg1": (*DNAEDIT, {"method.mvg": 1, "inversion.skip": 4}, "golden_flow_c"),
@@ -69,6 +77,7 @@ FAST = [
     ("rfinv", "case2"),  # the picture is resized
     ("rfinv_decay", "case1"),
     ("rfinv_strength", "case2"),
+    ("rfinv_sde", "case1"),
     ("euler_flux", "case3"),  # an odd number of rows, and prompts that CLIP reads only in part
     ("dna_flux", "case2"),
 ]
@@ -151,15 +160,9 @@ def edit(request, golden_flow, model):
     inverted = INVERSIONS.get(combination.inversion).invert(
         model, inputs, schedule, combination.inversion_settings
     )
-    recording = dict(np.load(folder / "npz" / f"{name}__{case}.npz"))
-    if "z0" not in recording:
-        recording["z0"] = np.load(folder / "npz" / f"{name.rsplit('_', 1)[0]}__{case}.npz")["z0"]
+    recording = recording_of(folder, name, case)
     final = result.latents[None]
     return Edit(recording, combination, final, result.image, inputs, schedule, inverted, rows, calls)
-
-
-def near(found, recorded, tolerance):
-    np.testing.assert_allclose(np.asarray(found), recorded, rtol=0, atol=tolerance)
 
 
 def strided(latents):
@@ -172,14 +175,7 @@ def test_edited_latents(edit):
 
 
 def test_edited_picture(edit):
-    if "edited_image" in edit.recording:
-        found, recorded = edit.image, edit.recording["edited_image"]
-    else:
-        top, left = (side // 2 - 64 for side in edit.image.shape[:2])
-        found = edit.image[top : top + 128, left : left + 128]
-        recorded = edit.recording["edited_image_crop"]
-    apart = np.abs(found.astype(int) - recorded)
-    assert apart.max() <= GREY_LEVELS and (apart > 0).mean() <= OTHER_VALUES
+    check_picture(edit.image, edit.recording, GREY_LEVELS, OTHER_VALUES)
 
 
 def test_picture_and_schedule(edit):
@@ -194,6 +190,9 @@ def test_drawn_noise_is_the_published_codes(edit, golden_flow):
     if recorded in edit.recording:
         (found,) = drawn_noise(edit.inputs, 1)
         np.testing.assert_array_equal(found, edit.unpacked(edit.recording[recorded]))
+    elif "edit_noise" in edit.recording:  # of the SDE's steps, after the inversion's
+        found = drawn_noise(edit.inputs, 1 + edit.inverted.steps)
+        np.testing.assert_array_equal(found[1:, 0], edit.unpacked(edit.recording["edit_noise"]))
     elif edit.name == "flowedit":
         case = {256: "case1", 320: "case2", 374: "case3"}[packed(edit.inputs.latents, 2).shape[1]]
         noise = np.load(golden_flow / "npz" / f"noise_flux__{case}.npz")["noise"]

@@ -18,7 +18,14 @@ from piebench_eval.recipes.combination import Combination
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.batch_editing import edit_batch, encode_inputs
 from piebench_eval.runs.edit_inputs import plan_guidance, plan_schedule
-from tests.golden.recordings import check_final, load_flow_case, recorded_calls
+from tests.golden.recordings import (
+    check_final,
+    check_picture,
+    load_flow_case,
+    near,
+    recorded_calls,
+    recording_of,
+)
 from tests.support.recipes import shipped
 
 pytestmark = pytest.mark.golden
@@ -125,15 +132,9 @@ def edit(request, golden_flow):
     inverted = INVERSIONS.get(combination.inversion).invert(
         model, inputs, schedule, combination.inversion_settings
     )
-    recording = dict(np.load(folder / "npz" / f"{name}__{case}.npz"))
-    if "z0" not in recording:
-        recording["z0"] = np.load(folder / "npz" / f"{name.rsplit('_', 1)[0]}__{case}.npz")["z0"]
+    recording = recording_of(folder, name, case)
     final = result.latents[None]
     return Edit(recording, combination, model, final, result.image, inputs, schedule, inverted, rows, calls)
-
-
-def near(found, recorded, tolerance):
-    np.testing.assert_allclose(np.asarray(found), recorded, rtol=0, atol=tolerance)
 
 
 def strided(latents):
@@ -146,17 +147,10 @@ def test_edited_latents(edit):
 
 def test_edited_picture(edit):
     """FlowAlign's is in test_pictures.py."""
-    if "edited_image" in edit.recording:
-        found, recorded = edit.image, edit.recording["edited_image"]
-    elif "edited_image_crop" in edit.recording:
-        top, left = (side // 2 - 64 for side in edit.image.shape[:2])
-        found = edit.image[top : top + 128, left : left + 128]
-        recorded = edit.recording["edited_image_crop"]
+    if {"edited_image", "edited_image_crop"} & set(edit.recording):
+        check_picture(edit.image, edit.recording, GREY_LEVELS, OTHER_VALUES)
     else:
         assert edit.name == "flow_align"
-        return
-    apart = np.abs(found.astype(int) - recorded)
-    assert apart.max() <= GREY_LEVELS and (apart > 0).mean() <= OTHER_VALUES
 
 
 def test_picture_and_schedule(edit):

@@ -306,15 +306,20 @@ def rf_inversion(v, z0, gamma, steps, descending):
     return y
 
 
-def pulled(v, y, image, eta, start, stop, steps):
-    """The controlled reverse equation."""
+def pulled(v, y, image, eta, start, stop, steps, draw=None):
+    """The controlled reverse equation; the stochastic one where noise is drawn for each step."""
     x = y
     for index, level in enumerate(range(steps, 0, -1)):
         sigma, way = SIGMAS[level], SIGMAS[level - 1] - SIGMAS[level]
         to_image = -v(x, sigma)
         if start <= index < stop:
             to_image = to_image + eta * ((image - x) / sigma - to_image)
-        x = x - way * to_image
+        noise = draw() if draw else None  # the first step's is not used
+        if noise is None or index == 0:
+            x = x - way * to_image
+        else:
+            drift = 2 * to_image - x / (1 - sigma)
+            x = x - way * drift + (2 * sigma / (1 - sigma) * -way) ** 0.5 * noise
     return x
 
 
@@ -330,6 +335,28 @@ def test_rf_inversion(instaflow, samples, batch, order, strength, steps):
     unguided, target = velocities(instaflow, batch, source=1.0)
     y = rf_inversion(unguided, batch.latents, 0.4, steps, order == "descending")
     close(found, pulled(target, y, batch.latents, 0.7, 1, 3, steps), atol=1e-4)
+
+
+@pytest.mark.parametrize(("strength", "steps"), [(1.0, 4), (0.75, 3)])
+def test_rf_inversions_stochastic_equation(instaflow, samples, batch, strength, steps):
+    """Each sample has the noise of the seed; what it leads from is that of the flow's own sampler."""
+    settings = {"gamma": 0.4, "strength": strength, "sampler": "sde"}
+    found = edited(instaflow, samples, batch, "rf_inversion", "rf_inversion", settings, eta=0.7, stop=0.8)
+    assert instaflow.evaluations.forward[0] == 3 * steps
+    unguided, target = velocities(instaflow, batch, source=1.0)
+    y, draws = rf_inversion(unguided, batch.latents, 0.4, steps, descending=False), Draws(batch.latents)
+    draws()
+    close(found, pulled(target, y, batch.latents, 0.7, 0, 3, steps, draws), atol=1e-4)
+
+
+def test_rf_inversions_samplers_share_the_inversion(instaflow, batch, monkeypatch):
+    monkeypatch.setattr(instaflow, "cache", Cache({}))
+    entry = INVERSIONS.get("rf_inversion")
+    flow, stochastic = (
+        entry.invert(instaflow, batch, SCHEDULE, entry.settings(sampler=way)) for way in ("ode", "sde")
+    )
+    assert stochastic.trajectory.equal(flow.trajectory) and flow.offsets is None
+    assert instaflow.evaluations.reused[0] == STEPS and not stochastic.offsets[-1].any()
 
 
 def test_the_pull_decays(instaflow, samples, batch):

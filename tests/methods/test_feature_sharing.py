@@ -279,6 +279,6 @@ def test_inversions_that_keep_nothing_are_refused(tiny_sd3):
         return [built.combination(*pair) for pair in built.pairs]
 
     require_compatible(recipe("rf_solver"))
-    for inversion in ("flowedit", "dnaedit", "rf_inversion"):
+    for inversion in ("flowedit", "flow_align", "dnaedit"):
         with pytest.raises(PiebenchError, match=rf"{inversion} keeps nothing of that; use euler, rf_solver"):
             require_compatible(recipe(inversion))

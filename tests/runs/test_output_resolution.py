@@ -1,12 +1,14 @@
 """The way out: edits are made at one resolution and saved at another."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
 import piebench_eval as pb
-from piebench_eval.data.images import image_size, loaded_size
+from piebench_eval.data.images import ImageLoader, image_size, loaded_size
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.batch_editing import edit_batch
@@ -24,7 +26,7 @@ def build(model, **settings):
     return build_recipe(fields, {}, "test")
 
 
-@pytest.mark.parametrize("loader", ["crop", "stretch", "shorter_side", "resize", "resize_bilinear"])
+@pytest.mark.parametrize("loader", [*get_args(ImageLoader)[:-1]])
 def test_an_edit_has_its_sources_size_at_the_output_resolution(model, tmp_path, loader):
     """100 pixels do not divide: the size is that of the loaded source, not of what was made."""
     (sample,) = [each for each in load_pie_bench(save_shapes_bench(tmp_path)) if each.id == "wide"]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextModel
 
-from tests.support.tiny_model import new_vae, save_tokenizer
-from tests.support.tiny_sd3 import WIDTH, new_t5, new_t5_tokenizer
+from tests.support.tiny_model import save_tokenizer
+from tests.support.tiny_sd3 import WIDTH, clip_config, new_shifted_vae, new_t5, new_t5_tokenizer
 from tests.support.weights import fill
 
 POOLED = 32
@@ -53,29 +53,11 @@ def new_flux(*, guidance_embeds: bool = True) -> FluxTransformer2DModel:
 
 
 def new_flux_vae() -> AutoencoderKL:
-    return new_vae(
-        latent_channels=16,
-        scaling_factor=0.3611,
-        shift_factor=0.1159,
-        use_quant_conv=False,
-        use_post_quant_conv=False,
-    )
+    return new_shifted_vae(scale=0.3611, shift=0.1159)
 
 
 def new_clip(vocabulary: int) -> CLIPTextModel:
-    return CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=vocabulary,
-            hidden_size=POOLED,
-            intermediate_size=2 * POOLED,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            projection_dim=POOLED,
-            bos_token_id=0,
-            pad_token_id=1,
-            eos_token_id=2,
-        )
-    )
+    return CLIPTextModel(clip_config(vocabulary, POOLED, layers=2))
 
 
 @torch.no_grad()

@@ -71,10 +71,15 @@ def new_transformer(layers: int = 3, side: int = 128, *, newer: bool = False) ->
 
 
 def new_sd3_vae() -> AutoencoderKL:
+    return new_shifted_vae(scale=1.5305, shift=0.0609)
+
+
+def new_shifted_vae(scale: float, shift: float) -> AutoencoderKL:
+    """An autoencoder of 16 channels, as Stable Diffusion 3's and FLUX.1's."""
     return new_vae(
         latent_channels=16,
-        scaling_factor=1.5305,
-        shift_factor=0.0609,
+        scaling_factor=scale,
+        shift_factor=shift,
         use_quant_conv=False,
         use_post_quant_conv=False,
     )
@@ -83,22 +88,24 @@ def new_sd3_vae() -> AutoencoderKL:
 def new_clips(vocabulary: int) -> list[CLIPTextModelWithProjection]:
     """Both text encoders of CLIP, which know so many tokens."""
     return [
-        CLIPTextModelWithProjection(
-            CLIPTextConfig(
-                vocab_size=vocabulary,
-                hidden_size=width,
-                intermediate_size=2 * width,
-                num_hidden_layers=3,
-                num_attention_heads=2,
-                projection_dim=width,
-                hidden_act=activation,
-                bos_token_id=0,
-                pad_token_id=1,
-                eos_token_id=2,
-            )
-        )
+        CLIPTextModelWithProjection(clip_config(vocabulary, width, layers=3, activation=activation))
         for width, activation in ((16, "quick_gelu"), (24, "gelu"))
     ]
+
+
+def clip_config(vocabulary: int, width: int, layers: int, activation: str = "quick_gelu") -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        projection_dim=width,
+        hidden_act=activation,
+        bos_token_id=0,
+        pad_token_id=1,
+        eos_token_id=2,
+    )
 
 
 def new_t5(vocabulary: int) -> T5EncoderModel:
