@@ -34,7 +34,11 @@ def spin_count(code, **own):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, PyTorch brings other OpenMP libraries")
-@pytest.mark.parametrize(("own", "expected"), [({}, str(SPIN_COUNT)), ({"GOMP_SPINCOUNT": "7"}, "7")])
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    # That the user's own stands is told above, and below of worker processes.
+    [({}, str(SPIN_COUNT)), pytest.param({"GOMP_SPINCOUNT": "7"}, "7", marks=pytest.mark.slow)],
+)
 def test_openmp_heeds_it(own, expected):
     assert spin_count("import piebench_eval.cli.app, torch", **own) == expected
 
@@ -51,7 +55,9 @@ def listener(spec, recipe):
     return Listener()
 
 
-@pytest.mark.parametrize("own", [{}, {"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "PASSIVE"}])
+@pytest.mark.parametrize(
+    "own", [{}, {"GOMP_SPINCOUNT": "7"}, pytest.param({"OMP_WAIT_POLICY": "PASSIVE"}, marks=pytest.mark.slow)]
+)
 def test_worker_processes_wait_alike(own, fake_recipe, photo_bench, tmp_path, monkeypatch):
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)

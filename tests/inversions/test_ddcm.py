@@ -79,7 +79,11 @@ def test_the_source_is_the_noised_picture_and_starts_from_noise(model, inputs, s
 
 @pytest.mark.parametrize(
     ("method", "fields"),
-    [("plain", {}), ("p2p", {"blend_word_weight": 1}), ("masactrl", {"source_prompt": "sample"})],
+    [
+        ("plain", {}),
+        ("p2p", {"blend_word_weight": 1}),
+        pytest.param("masactrl", {"source_prompt": "sample"}, marks=pytest.mark.slow),
+    ],
 )
 def test_with_equal_prompts_and_scales_the_picture_stays(model, samples, method, fields):
     same = [dataclasses.replace(one, marked_target_prompt=one.marked_source_prompt) for one in samples[:2]]
@@ -129,7 +133,13 @@ def test_along_a_flow_too(samples, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("method", "by_rows"), [("p2p", True), ("plain", False), ("pnp", False), ("masactrl", True)]
+    ("method", "by_rows"),
+    [
+        ("p2p", True),
+        ("pnp", False),
+        pytest.param("masactrl", True, marks=pytest.mark.slow),
+        pytest.param("plain", False, marks=pytest.mark.slow),
+    ],
 )
 def test_offsets_are_taken_from_the_sources_rows_where_they_are_of_the_same_prompt(
     model, samples, schedule, method, by_rows

@@ -85,7 +85,10 @@ def test_midpoint_inverts_by_the_rule_that_it_samples_with(instaflow, inputs, ev
     close(refined, z - source_velocity(instaflow, inputs, middle, 500.0))
 
 
-@pytest.mark.parametrize("solver", ["euler", "midpoint"])
+@pytest.mark.parametrize(
+    "solver",
+    ["euler", pytest.param("midpoint", marks=pytest.mark.slow)],  # whose refinement is compared above
+)
 @pytest.mark.parametrize("steps", [2, pytest.param(4, marks=pytest.mark.slow)])  # 4 repeats 2
 def test_refinements_make_the_inversion_exact(instaflow, inputs, steps, solver):
     texts, errors = (inputs.source_embeds, inputs.uncond_embeds), []

@@ -323,8 +323,15 @@ def pulled(v, y, image, eta, start, stop, steps, draw=None):
     return x
 
 
-@pytest.mark.parametrize("order", ["ascending", "descending"])
-@pytest.mark.parametrize(("strength", "steps"), [(1.0, 4), (0.75, 3)])
+@pytest.mark.parametrize(
+    ("order", "strength", "steps"),
+    [
+        ("ascending", 1.0, 4),
+        ("descending", 0.75, 3),
+        pytest.param("ascending", 0.75, 3, marks=pytest.mark.slow),
+        pytest.param("descending", 1.0, 4, marks=pytest.mark.slow),
+    ],
+)
 def test_rf_inversion(instaflow, samples, batch, order, strength, steps):
     settings = {"gamma": 0.4, "step_order": order, "strength": strength}
     found = edited(

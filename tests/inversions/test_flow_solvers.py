@@ -104,8 +104,14 @@ def test_up_and_down_as_published(instaflow, samples, inputs, name):
     torch.testing.assert_close(edited, expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("solver", ["euler", "midpoint", "fireflow", "uni_inv"])
-@pytest.mark.parametrize("start_step", [0, 2])
+@pytest.mark.parametrize(
+    ("solver", "start_step"),
+    [
+        *((solver, 2) for solver in ("euler", "midpoint", "fireflow", "uni_inv")),
+        ("fireflow", 0),
+        *(pytest.param(solver, 0, marks=pytest.mark.slow) for solver in ("euler", "midpoint", "uni_inv")),
+    ],
+)
 def test_direct_fixes_the_source_whatever_the_solver(instaflow, samples, inputs, solver, start_step):
     """A source that is read between levels follows its own output there, from the step before on too."""
     inverted = invert("direct", instaflow, inputs, solver=solver, evaluate_at="own")

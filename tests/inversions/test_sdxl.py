@@ -66,7 +66,10 @@ def test_edit_friendlys_noise_maps_retrace_its_noised_pictures(sdxl, samples):
 @pytest.mark.parametrize(
     ("inversion", "method"),
     [
-        marked(inversion, method)
+        # Most methods under Direct Inversion are in tests/runs/test_combinations.py as well.
+        pytest.param(inversion, method, marks=pytest.mark.slow)
+        if inversion == "direct" and method != "proximal"
+        else marked(inversion, method)
         for inversion in ("ddim", "direct", "null_text", "negative_prompt", "edit_friendly")
         for method in METHODS
     ],

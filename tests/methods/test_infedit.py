@@ -145,6 +145,7 @@ def test_a_guided_source_guides_the_mutual_branch_too(model, samples):
     assert (latents - unguided).abs().max() > 1e-2
 
 
+@pytest.mark.slow  # test_matrix.py compares batches, and one of them is blended in part below
 def test_a_batch_gives_what_its_samples_give_alone(model, samples):
     together, _, plan = run(model, samples)
     for place, sample in enumerate(samples):

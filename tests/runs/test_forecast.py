@@ -35,7 +35,7 @@ METHODS = ["p2p", "masactrl", "pnp", "proximal"]
 
 @pytest.fixture(scope="module")
 def recipe(tiny_model):
-    fields = {"model": str(tiny_model), "inversions": INVERSIONS, "methods": METHODS, "steps": 4}
+    fields = {"model": str(tiny_model), "inversions": INVERSIONS, "methods": METHODS, "steps": 3}
     return build_recipe(fields, {}, "test")
 
 

@@ -46,21 +46,24 @@ OF_SD1 = {"direct": ["p2p", "masactrl", "pnp", "proximal"], "null_text": ["p2p"]
 OF_SDXL = {"direct": ["masactrl"]}
 OF_SD3 = {"direct": ["p2p"], "flowedit": ["plain"], "dnaedit": ["dnaedit"], "uni_inv": ["uni_edit"]}
 OF_FLUX = {"direct": ["value_sharing"], "flowedit": ["plain"], "rf_inversion": ["rf_inversion"]}
-OF_OTHER_FAMILIES = {"direct": ["plain"]}
-OTHER_INVERSIONS = ("direct", "edit_friendly")
+OF_LCM = {"direct": ["plain"]}
 """What is not slow: controls that read maps, states, features and guidance, and edits with offsets, shifted
 inputs, and embeddings.
 
 Other inversions, each of which is tested by itself, hand over no more, and the code that moves tensors is
-one for all families.
+one for all families. InstaFlow's models are UNets like Stable Diffusion 1.x's, and flow
+like Stable Diffusion 3's.
 """
 
 
 def _marks(family, inversion, method):
-    of_family = {"sd1": OF_SD1, "sdxl": OF_SDXL, "sd3": OF_SD3, "flux": OF_FLUX}.get(
-        family, OF_OTHER_FAMILIES
-    )
-    return [] if method in of_family.get(inversion, []) else SLOW
+    of_families = {"sd1": OF_SD1, "sdxl": OF_SDXL, "sd3": OF_SD3, "flux": OF_FLUX, "lcm": OF_LCM}
+    return [] if method in of_families.get(family, {}).get(inversion, []) else SLOW
+
+
+def _marks_of_inversion(family, inversion):
+    """Offsets along a flow are Stable Diffusion 3's."""
+    return [] if family == "sd1" or (family, inversion) == ("sd3", "edit_friendly") else SLOW
 
 
 COMBINATIONS = [
@@ -78,7 +81,7 @@ INVERTED = [
     pytest.param(
         *of_model.values,
         inversion,
-        marks=[*of_model.marks, *([] if family == "sd1" or inversion in OTHER_INVERSIONS else SLOW)],
+        marks=[*of_model.marks, *_marks_of_inversion(family, inversion)],
     )
     for of_model in MODELS
     for family in of_model.values[:1]

@@ -116,7 +116,8 @@ def test_a_blend_without_maps_says_what_to_change(recipe, photo_bench, tmp_path)
     assert len(failed) == 2 and all("blend_downsampling" in error for error in failed.values())
 
 
-@pytest.mark.parametrize("precision", ["bf16", pytest.param("fp16", marks=pytest.mark.slow)])
+@pytest.mark.slow  # test_matrix.py compares latents and pictures of every precision with float32's
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_comes_close(recipe, photo_bench, tmp_path, precision):
     half = build_recipe(dict(recipe), {"precision": precision}, "test")
     run(recipe, photo_bench, tmp_path / "full", Selection(limit=2))

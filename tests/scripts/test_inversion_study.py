@@ -18,7 +18,18 @@ def invoke(tmp_path_factory, photo_bench):
     folder = save_tiny_instaflow(tmp_path_factory.mktemp("models") / "flow")
 
     def run(*arguments):
-        where = ("--data", photo_bench, "--device", "cpu", "--limit", 1, "--model", folder)
+        where = (
+            "--data",
+            photo_bench,
+            "--device",
+            "cpu",
+            "--limit",
+            1,
+            "--model",
+            folder,
+            "--resolution",
+            64,
+        )
         return CliRunner().invoke(app, [str(argument) for argument in (*where, *arguments)])
 
     return run

@@ -124,7 +124,7 @@ def test_a_killed_driver_is_begun_again(cluster, fake_recipe, photo_bench, undis
     driver.wait()
     for worker in read_sessions(out)[-1]["workers"].values():
         wait_for_end(worker["pid"])
-    summary = run_on(cluster, fake_recipe, photo_bench, out, make_runner=fake_runner())
+    summary = run_on(cluster, fake_recipe, photo_bench, out, workers=1, make_runner=fake_runner())
     assert summary.found >= 2 and summary.found + summary.made == 8
     assert digests(out) == undisturbed
     assert len(set(recorded_edits(out))) == len(recorded_edits(out)) == 8
