@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.api.duration import duration
 from piebench_eval.cli.console import out, print_warning
+from piebench_eval.cli.grid import print_names_and_marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -136,7 +137,7 @@ def _print_grid(found: Sequence[Forecast]) -> None:
         shared = f"{part.nfe_reused:.0f}"
         counts = (part.done, part.failed, part.missing, per_edit, shared, part.nfe_to_compute)
         grid.add_row(part.combination, *map(str, counts))
-    out.print(grid)
+    print_names_and_marks(grid)
     out.print(
         "NFE: model evaluations, forward + backward, in rows of a batch; the maximum if an optimisation can "
         "stop early. Shared ones are computed once, by the first combination that needs them."

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     import pandas as pd
+    from rich.table import Table
 
     from piebench_eval.tables.formats.marks import Marks
 
@@ -35,3 +36,20 @@ def print_grid(
     grid = to_grid(shown, titles, marks, sections)
     out.width = max(out.width, Measurement.get(out, out.options.update(max_width=10_000), grid).maximum)
     out.print(grid, crop=False)
+
+
+def print_names_and_marks(table: Table) -> None:
+    """Print a table of names, left, and short entries; a narrower terminal gets it tighter, its names folded.
+
+    Args:
+        table: as it looks best; its left-justified columns are the names.
+    """
+    from rich.measure import Measurement
+
+    if Measurement.get(out, out.options.update(max_width=10_000), table).maximum > out.width:
+        table.padding = (0, 0)
+        table.pad_edge = False
+        for column in table.columns:
+            column.overflow = "fold"
+            column.no_wrap = column.justify != "left"
+    out.print(table)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.cli.console import out
+from piebench_eval.cli.grid import print_names_and_marks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,7 +101,9 @@ def _print_matrix(family: str, pairs: Sequence[ListedPair]) -> None:
 
     marks = {(pair.inversion, pair.method): pair.mark for pair in pairs}
     methods = list(dict.fromkeys(pair.method for pair in pairs))
-    grid = Table(f"on {family}", *(name.replace("_", "_\n") for name in methods), box=SIMPLE_HEAD)
+    grid = Table(f"on {family}", box=SIMPLE_HEAD)
+    for name in methods:
+        grid.add_column(name.replace("_", "_\n"), justify="center")
     for inversion in dict.fromkeys(pair.inversion for pair in pairs):
         grid.add_row(inversion, *(marks.get((inversion, method), "-") for method in methods))
-    out.print(grid)
+    print_names_and_marks(grid)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.api.duration import duration
 from piebench_eval.cli.console import out
 from piebench_eval.cli.forecast import features_line, for_json, model_notes
+from piebench_eval.cli.grid import print_names_and_marks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,7 +103,7 @@ def _print_table(rows: Sequence[_Row]) -> None:
             part.nfe_to_compute,
         )
         table.add_row(row.run, part.combination, *map(str, cells), time)
-    out.print(table)
+    print_names_and_marks(table)
     out.print(
         "NFE: model evaluations, in rows of a batch; the maximum if an optimisation can stop early. Those of "
         "the source are computed once for all target prompts of a picture; where a method reads the "
@@ -121,7 +122,8 @@ def _print_time(rows: Sequence[_Row], device: str | None) -> None:
     if unknown := list(dict.fromkeys(row.time.unknown for row in rows if row.time.unknown)):
         out.print(
             f"Times that are unknown: of no edit yet, and no pace was measured on {device or 'the cluster'}. "
-            "Measure it in a clone of the repository, and give FILE by --pace:",
+            "The same command with --limit 2 and without --dry-run measures it, and so does the bench, which "
+            "needs no weights: in a clone of the repository, with FILE then given by --pace:",
             markup=False,
         )
         for line in unknown:

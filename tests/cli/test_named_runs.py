@@ -89,6 +89,7 @@ def test_a_dry_run_is_one_table_and_invents_no_hours(command, tmp_path):
     assert done.returncode == 0 and not out.exists(), done.stderr
     assert done.stdout.count("ddim+p2p") == 2 and done.stdout.count("unknown") == 3
     assert "no pace was measured on" in done.stdout and "scripts/bench.py --model" in done.stdout
+    assert "--limit 2 and without --dry-run" in done.stdout
 
 
 def test_hours_are_those_of_the_bench_on_this_device(command, tiny_model, tmp_path):
