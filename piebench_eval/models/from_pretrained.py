@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 _LONGEST_REASON = 600  # letters
 
+_SMALLER = (
+    " (--precision bf16); --offload-text-encoders makes room too, and of transformers (Stable Diffusion 3, "
+    "FLUX.1) --sequential-offload or --set weights=nf4"
+)
+"""What else makes a model to edit with smaller."""
+
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
@@ -64,15 +70,15 @@ def explained_loading(option: str, location: str, wanted: str) -> Iterator[None]
         SafetensorError,
         UnpicklingError,
     ) as error:
-        raise PiebenchError(f"{option} {location}: {_explain(error, location, wanted)}") from error
+        raise PiebenchError(f"{option} {location}: {_explain(error, option, location, wanted)}") from error
 
 
-def _explain(error: BaseException, location: str, wanted: str) -> str:
+def _explain(error: BaseException, option: str, location: str, wanted: str) -> str:
     """What a loader's error means, and what would help."""
     if is_out_of_memory(error):
         return (
             "does not fit into the GPU's memory; end what else uses it (nvidia-smi lists it), or use another "
-            "--device or cpu, fewer workers, or a half precision"
+            f"--device or cpu, fewer workers, or a half precision{_SMALLER if option == '--model' else ''}"
         )
     words = " ".join(str(error).split()) or type(error).__name__
     reason = shorten(words, _LONGEST_REASON, placeholder=" ...")
