@@ -133,8 +133,8 @@ class RunConfig:
             PiebenchError: the recipe file names no such run.
         """
         if (run := self.runs.get(str(name))) is None:
-            known = f"names {', '.join(self.runs)}" if self.runs else "names no runs"
-            raise PiebenchError(f"{self.config or 'the recipe'} {known}")
+            known = f"has no run {name}; it names {', '.join(self.runs)}" if self.runs else "names no runs"
+            raise PiebenchError(f"--sweep run: {self.config or 'the recipe'} {known}")
         return run
 
     @cached_property

@@ -58,6 +58,8 @@ def test_named_runs_can_be_swept_too_and_some_be_chosen(tmp_path):
     assert [run.folder for run in chosen.runs] == ["b"]
     with pytest.raises(PiebenchError, match=r"run c: .*names a, b"):
         plan_sweep({RUN_AXIS: ["c"]}, (), build)
+    with pytest.raises(PiebenchError, match=r"--sweep run: .* has no run c"):
+        plan_sweep({RUN_AXIS: ["c"]}, (), build)
 
 
 @pytest.mark.parametrize(

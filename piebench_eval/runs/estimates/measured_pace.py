@@ -140,7 +140,8 @@ class ForecastTime:
         seconds: what all workers of the run need; None if unknown.
         source: where it is from: ``records`` of the run folder, or ``bench``; empty if unknown.
         note: what must be known of it.
-        unknown: of what no pace is known, and the command that measures it; empty if the time is known.
+        unknown: of what no pace is known, and the command that measures it or why none can; empty if the time
+            is known.
     """
 
     seconds: float | None
@@ -167,8 +168,10 @@ def time_of(plan: RunPlan, part: Forecast, paces: Iterable[MeasuredPace], device
     if known is not None:
         return ForecastTime(known.seconds(part.nfe_to_compute, part.missing) / workers, "bench", known.note)
     at = f" at {side} pixels" if side else ""
-    unknown = f"{common.model}{at} in {common.precision}: {how_to_measure(common, side)}"
-    return ForecastTime(None, "", unknown=unknown)
+    measure = how_to_measure(common, side)
+    if common.weights != FULL:
+        measure = f"with weights={common.weights}, and the bench measures full ones alone"
+    return ForecastTime(None, "", unknown=f"{common.model}{at} in {common.precision}: {measure}")
 
 
 def side_of_edits(common: CommonSettings, samples: Sequence[Sample]) -> int | None:
