@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _LONGEST_REASON = 600  # letters
 
 _SMALLER = (
-    " (--precision bf16); --offload-text-encoders makes room too, and of transformers (Stable Diffusion 3, "
-    "FLUX.1) --sequential-offload or --set weights=nf4"
+    " (--precision bf16); of transformers (Stable Diffusion 3, FLUX.1), --sequential-offload or "
+    "--set weights=nf4 makes room"
 )
 """What else makes a model to edit with smaller."""
 

@@ -53,7 +53,7 @@ def test_too_little_memory_is_not_blamed_on_the_network(error):
     with pytest.raises(PiebenchError) as caught, explained_loading("--model", "some/model", "a model"):
         raise error
     assert "GPU's memory" in str(caught.value) and "network" not in str(caught.value)
-    assert "--offload-text-encoders" in str(caught.value) and "--sequential-offload" in str(caught.value)
+    assert "--precision bf16" in str(caught.value) and "--sequential-offload" in str(caught.value)
     with pytest.raises(PiebenchError) as of_a_metric, explained_loading("--clip", "some/model", "a model"):
         raise error
     assert "--sequential-offload" not in str(of_a_metric.value)
