@@ -78,7 +78,7 @@ def package_flow(work: Path) -> int:
 
 
 def unpack(work: Path) -> None:
-    """Give a work folder, from the package, what the flow transformer's training begins with and lacks there."""
+    """Copy from the package what the flow transformer's training begins with and a work folder lacks."""
     parts = {"clip": Path(locate("clip", DEMO))}
     for name in ("tokenizer", "vae", "text_encoder"):
         parts[name] = Path(locate("model", DEMO)) / name
