@@ -18,15 +18,15 @@ from scripts.demo_training.data import say, scene
 from scripts.demo_training.loop import Training, train
 from scripts.demo_training.unet import encode_all
 
-STEPS, BATCH, RATE = 7200, 32, 1.2e-3
+STEPS, BATCH, RATE = 8400, 32, 1.2e-3
 COMPILED = True
 """Takes half the time; on a CPU, some minutes and a C++ compiler come first."""
 CLIP_LENGTH = 30
 """Tokens of a caption, padded: those of the longest."""
 T5_LENGTH = 1
 """Zeros in the place of T5's tokens: the fewest that there can be."""
-SHIFT = 1.0
-"""Of the scheduler: latents of 16x16 need no more noise than others."""
+SHIFT = 2.0
+"""Of the scheduler. Samples are as right with 1 and 2; Euler's inversion is 6 dB nearer with 2."""
 LAYERS, HEADS, HEAD_WIDTH = 6, 5, 32
 _DROPPED = 0.1  # share of captions left out, for classifier-free guidance
 

@@ -22,7 +22,7 @@ from scripts.demo_training.measure import decode, one_object_scenes, psnr, share
 from scripts.demo_training.package import FLOW_FOLDER
 from scripts.demo_training.recognise import recognise
 
-SAMPLING_STEPS, GUIDANCE = 24, 3.0
+SAMPLING_STEPS, GUIDANCE = 24, 4.0
 
 _WAYS: tuple[tuple[FlowSolver, int], ...] = (
     ("euler", 12),
