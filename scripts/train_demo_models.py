@@ -2,16 +2,18 @@
 
     python -m scripts.train_demo_models --work WORK
 
-To resume an interrupted session, run the same command again. Two CPU cores need about an hour and a
-half, a GPU some minutes. Logs and checkpoints stay in the work folder. A run on other processes, threads or
-devices sums in another order, so weights agree in quality and not in their last bits.
+To resume an interrupted session, run the same command again. Two CPU cores need about two hours and a
+half, a GPU some minutes. ``--only flow`` trains the flow transformer alone, on what the work folder holds of
+its forerunners and on the packaged autoencoder, CLIP and text encoder otherwise. Logs and checkpoints stay
+in the work folder. A run on other processes, threads or devices sums in another order, so weights agree in
+quality and not in their last bits.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import typer
@@ -22,8 +24,10 @@ from transformers import CLIPModel, ViTModel
 from scripts.demo_training.autoencoder import train_autoencoder
 from scripts.demo_training.card import write_card, write_edits_sheet
 from scripts.demo_training.clip import train_clip
+from scripts.demo_training.flow import train_flow
 from scripts.demo_training.measure import measure
-from scripts.demo_training.package import LIMIT_BYTES, package
+from scripts.demo_training.measure_flow import load_flow, measure_flow
+from scripts.demo_training.package import LIMIT_BYTES, package, package_flow, unpack
 from scripts.demo_training.squeezenet import train_squeezenet
 from scripts.demo_training.structure_vit import train_vit
 from scripts.demo_training.tokenizer import save_tokenizer
@@ -36,23 +40,38 @@ def main(
     processes: Annotated[
         int | None, typer.Option(min=1, help="Of the UNet's training; one per core on a CPU.")
     ] = None,
+    only: Annotated[
+        Literal["flow"] | None, typer.Option(help="Train and package the flow transformer alone.")
+    ] = None,
 ) -> None:
     """Train whatever the work folder does not hold yet, then package, measure and write the model card."""
     work.mkdir(parents=True, exist_ok=True)
     where = torch.device(device)
-    train_small_networks(work, where)
-    if not (work / "vae").is_dir():
-        vae: AutoencoderKL = train_autoencoder(work, where)
-        vae.cpu().save_pretrained(work / "vae")
-    if not (work / "text_encoder").is_dir():
-        cores = (os.cpu_count() or 1) if where.type == "cpu" else 1
-        train_unet(work, where, processes or cores)
-    size = package(work)
+    if only == "flow":
+        unpack(work)
+    else:
+        train_diffusion(work, where, processes)
+    if not (work / "flow" / "text_encoder_2").is_dir():  # what is written last
+        train_flow(work, where)
+    size = package_flow(work) if only == "flow" else package(work)
     print(f"{size / 1e6:.1f} MB inside the package")
     if size > LIMIT_BYTES:
         raise SystemExit(f"more than the {LIMIT_BYTES / 1e6:.0f} MB that a package should carry")
-    write_card(measure(), size)
-    write_edits_sheet()
+    right, inverted = measure_flow(load_flow())
+    write_card(measure(), right, inverted, size)
+    if only is None:
+        write_edits_sheet()
+
+
+def train_diffusion(work: Path, device: torch.device, processes: int | None) -> None:
+    """The networks of the scores, the autoencoder, and the UNet with its text encoder."""
+    train_small_networks(work, device)
+    if not (work / "vae").is_dir():
+        vae: AutoencoderKL = train_autoencoder(work, device)
+        vae.cpu().save_pretrained(work / "vae")
+    if not (work / "text_encoder").is_dir():
+        cores = (os.cpu_count() or 1) if device.type == "cpu" else 1
+        train_unet(work, device, processes or cores)
 
 
 def train_small_networks(work: Path, device: torch.device) -> None:

@@ -55,6 +55,7 @@ def train(training: Training, folder: Path, device: torch.device) -> None:
         [{"params": list(module.parameters()), "lr": rate} for module, rate in training.groups],
         betas=training.betas,
         weight_decay=training.weight_decay,
+        fused=True,
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, training))
     average = [parameter.detach().clone() for parameter in training.parameters]

@@ -66,24 +66,25 @@ def one_object_scenes(wanted: int) -> list[Scene]:
 def drawn_right(wanted: int) -> dict[str, float]:
     """How the check judges the drawings themselves: its own error."""
     scenes = one_object_scenes(wanted)
-    return _shares(scenes, [recognise(draw(shown)) for shown in scenes])
+    return shares_right(scenes, [recognise(draw(shown)) for shown in scenes])
 
 
 def coded_right(model: DiffusionModel, wanted: int) -> dict[str, float]:
     """How it judges drawings that have been through the autoencoder: a model cannot do better."""
     scenes = one_object_scenes(wanted)
     coded = decode(model, model.encode_images([draw(shown) for shown in scenes]))
-    return _shares(scenes, [recognise(picture) for picture in coded])
+    return shares_right(scenes, [recognise(picture) for picture in coded])
 
 
 def sampled_right(model: DiffusionModel, wanted: int) -> dict[str, float]:
     """How it judges pictures sampled from noise for the drawings' captions."""
     scenes = one_object_scenes(wanted)
     pictures = sample(model, [caption(shown) for shown in scenes])
-    return _shares(scenes, [recognise(picture) for picture in pictures])
+    return shares_right(scenes, [recognise(picture) for picture in pictures])
 
 
-def _shares(scenes: Sequence[Scene], seen: Sequence[Seen]) -> dict[str, float]:
+def shares_right(scenes: Sequence[Scene], seen: Sequence[Seen]) -> dict[str, float]:
+    """How often what was seen is the scene's one object, its colour, the background, and all three."""
     rights = {"object": [], "color": [], "background": [], "all three": []}
     for shown, what in zip(scenes, seen, strict=True):
         (thing,) = shown.things
