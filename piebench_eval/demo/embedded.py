@@ -10,6 +10,9 @@ DEMO = "demo"
 DEMO_FLOW = "demo-flow"
 """Name of the embedded flow model for ``--model``; its edits are scored by the networks of ``demo``."""
 
+DEMO_FLOW_T5_LENGTH = 1
+"""How many zeros the embedded flow model was trained with in the place of T5's tokens."""
+
 NOTICE = (
     "Demo model: a small network trained on drawn shapes. Its numbers show how the harness works and say "
     "nothing about Stable Diffusion."

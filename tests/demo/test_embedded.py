@@ -8,7 +8,9 @@ import pytest
 from piebench_eval.demo.embedded import DEMO, DEMO_FLOW, WEIGHTS, is_embedded, locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.networks.metric_models import MetricModels, networks_for
+from piebench_eval.models.families import FAMILIES
 from piebench_eval.recipes.builtin import recipe_of_embedded
+from piebench_eval.recipes.compatibility import misfits
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
 from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.tables.provenance import demo_label, is_demo, provenance_of_rows, with_provenance
@@ -73,3 +75,10 @@ def test_so_do_tables_of_several_runs(other, label):
     frames = [with_provenance(scores(2, inversions=(name,)), origin) for name, origin in parts.items()]
     merged = provenance_of_rows(pd.concat(frames))
     assert demo_label(merged) == label
+
+
+@pytest.mark.parametrize("length", [None, 256])
+def test_the_flow_model_is_given_no_other_length_than_it_was_trained_with(length):
+    fields = {"model": DEMO_FLOW, "inversions": ["euler"], "methods": ["plain"], "t5_length": length}
+    (problem,) = misfits(build_recipe(fields, {}, "x").combination("euler", "plain"), FAMILIES["sd3"])
+    assert problem.endswith("was trained with 1; --set t5_length=1, or --config demo-flow")
