@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.flux_checks import flux_problems
-from piebench_eval.models.sd3_checks import sd3_problems
+from piebench_eval.models.sd3_checks import sd3_latent_channels, sd3_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -207,8 +207,9 @@ def _of_text_width(unet: Mapping[str, Any], encoders: Mapping[str, Mapping[str, 
 def _of_values(configs: Mapping[str, Mapping[str, Any]], family: Family) -> Iterator[str]:
     """Latents, activations and noise schedules that the package would get wrong."""
     latents = configs["vae"].get("latent_channels", 4)
-    if latents != family.latent_channels:
-        yield f"vae/config.json says latent_channels {latents}, not {family.latent_channels}"
+    wanted = sd3_latent_channels(configs, family) if family.name == "sd3" else family.latent_channels
+    if latents != wanted:
+        yield f"vae/config.json says latent_channels {latents}, not {wanted}"
     if configs["vae"].get("latents_mean") is not None:
         yield "vae/config.json says latents_mean: its latents are not merely scaled by scaling_factor"
     for part in family.text_encoders:

@@ -30,7 +30,7 @@ def sd3_problems(configs: Mapping[str, Mapping[str, Any]], family: Family) -> It
         configs: by part its configuration.
         family: the family, without T5 where the model goes without.
     """
-    yield from _of_transformer(configs["transformer"])
+    yield from _of_transformer(configs["transformer"], sd3_latent_channels(configs, family))
     yield from _of_text(configs, family)
     yield from latent_range_problems(configs["vae"], family)
     scheduler = configs["scheduler"]
@@ -47,8 +47,21 @@ def latent_range_problems(vae: Mapping[str, Any], family: Family) -> Iterator[st
             yield f"vae/config.json has no {field}: its latents are not those of {family.title}"
 
 
-def _of_transformer(transformer: Mapping[str, Any]) -> Iterator[str]:
-    for field, wanted in (("in_channels", 16), ("out_channels", 16), ("patch_size", 2)):
+def sd3_latent_channels(configs: Mapping[str, Mapping[str, Any]], family: Family) -> int:
+    """The channels of its latents: those that autoencoder and transformer agree on, or else the family's.
+
+    >>> from piebench_eval.models.families import FAMILIES
+    >>> configs = {"vae": {"latent_channels": 4}, "transformer": {"in_channels": 4}}
+    >>> sd3_latent_channels(configs, FAMILIES["sd3"])
+    4
+    """
+    channels = configs["vae"].get("latent_channels")
+    agreed = channels is not None and channels == configs["transformer"].get("in_channels")
+    return int(channels) if agreed else family.latent_channels
+
+
+def _of_transformer(transformer: Mapping[str, Any], channels: int) -> Iterator[str]:
+    for field, wanted in (("in_channels", channels), ("out_channels", channels), ("patch_size", 2)):
         if (found := transformer.get(field) or wanted) != wanted:
             yield f"transformer/config.json says {field} {found}, not {wanted}: a model of another kind"
 

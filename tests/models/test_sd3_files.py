@@ -98,6 +98,14 @@ def test_an_index_may_say_that_there_is_no_t5(model):
     assert len(load_model(str(model)).embed_prompts(["a cat"]).tokens[0]) == 77 + 256
 
 
+def test_another_number_of_channels_is_right_where_autoencoder_and_transformer_agree(model):
+    change(model / "vae" / "config.json", latent_channels=4)
+    change(model / "transformer" / "config.json", in_channels=4, out_channels=4)
+    assert "the weights in transformer/ have 16" in refused(model)  # the configurations are not at fault
+    change(model / "transformer" / "config.json", out_channels=8)
+    assert "out_channels 8, not 4" in refused(model)
+
+
 @pytest.mark.parametrize("part", [*PARTS, *TOKENIZERS])
 def test_a_missing_part_is_named(model, part):
     shutil.rmtree(model / part)
