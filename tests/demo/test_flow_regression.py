@@ -1,7 +1,7 @@
 """The flow demo's gate: each deliberate fault in what flow methods are made of moves its means.
 
-Two samples make a baseline here, of metrics that need no network, so that a run takes a second; the slow
-tests hold all ten samples against the baseline of ``piebench demo --family flow``.
+One sample in six steps makes a baseline here, of metrics that need no network, so that a run takes half a
+second; the slow tests hold ten samples against the baseline of ``piebench demo --family flow``.
 """
 
 import pytest
@@ -19,10 +19,7 @@ from piebench_eval.tables.aggregate import read_table
 from tests.demo.test_regression import BASELINES, no_offset
 from tests.support.demo_means import demo_means
 
-FEW = {
-    "samples": 2,
-    "columns": ("psnr_unedit_part", "mse_unedit_part", "psnr_to_ideal"),
-}
+FEW = {"samples": 1, "steps": 6, "columns": ("psnr_unedit_part", "mse_unedit_part", "psnr_to_ideal")}
 
 
 def no_source_guidance(monkeypatch):

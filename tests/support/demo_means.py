@@ -18,7 +18,7 @@ from tests.support.runs import run
 OFFICIAL = Scoring.columns
 
 
-def demo_means(model, combinations, data, folder, samples, columns=OFFICIAL):
+def demo_means(model, combinations, data, folder, samples, columns=OFFICIAL, **changes):
     """Edit by some combinations of an embedded model's recipe, and average their scores.
 
     Args:
@@ -28,11 +28,12 @@ def demo_means(model, combinations, data, folder, samples, columns=OFFICIAL):
         folder: of the run.
         samples: how many, which is also the batch size.
         columns: the metrics.
+        changes: overrides of the recipe.
     """
     pairs = [name.split("+") for name in combinations]
     chosen = (list(dict.fromkeys(names)) for names in zip(*pairs, strict=True))
     fields = select_combinations(read_recipe_fields(recipe_of_embedded(model)), *chosen, model)
-    recipe = build_recipe(fields, {}, model)
+    recipe = build_recipe(fields, changes, model)
     run(recipe, data, folder, Selection(limit=samples), batch_size=samples)
     edited_images, _ = edited_images_of_run(RunStore.read(folder))
     edits = [edit for edit in edited_images if edit.labels["inversion"]]
