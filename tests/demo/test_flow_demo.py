@@ -8,9 +8,19 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from piebench_eval.cli.app import app
-from piebench_eval.demo.embedded import DEMO_FLOW
+from piebench_eval.data.pie_bench import load_pie_bench
+from piebench_eval.data.selection import select_samples
+from piebench_eval.demo.benchmark import embedded_benchmark
+from piebench_eval.demo.embedded import DEMO_FLOW, DEMO_FLOW_T5_LENGTH
+from piebench_eval.diffusion.guidance import Guidance
+from piebench_eval.diffusion.ode import UNGUIDED, sample_ode
+from piebench_eval.inversions import INVERSIONS
+from piebench_eval.models.loading import load_model
 from piebench_eval.recipes.builtin import recipe_of_embedded
+from piebench_eval.recipes.combination import CommonSettings
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
+from piebench_eval.runs.batch_editing import encode_inputs
+from piebench_eval.runs.edit_inputs import plan_schedule
 from piebench_eval.tables.scores import read_scores
 from piebench_eval.tables.statistics.paired_comparison import compare_pair
 from tests.demo.test_demo_command import LARGER_IS_BETTER
@@ -101,3 +111,20 @@ def test_flowedit_preserves_more_than_plain_inversion(flow_run_of_40, metric):
     found = compare_pair(scores, "flowedit+plain", "euler+plain").set_index("metric").loc[metric]
     better = sorted(LARGER_IS_BETTER[metric] * end for end in (found.low, found.high))
     assert better[0] > 0, found
+
+
+@pytest.mark.slow  # tests/diffusion/test_solvers.py shows it along flows with known ends
+def test_inversions_of_second_order_come_back_nearer_than_euler_s(tmp_path):
+    samples = select_samples(load_pie_bench(embedded_benchmark(tmp_path)), limit=10)
+    model = load_model(DEMO_FLOW, t5_length=DEMO_FLOW_T5_LENGTH)
+    schedule = plan_schedule(model, CommonSettings(model=DEMO_FLOW, steps=10))
+    inputs = encode_inputs(model, samples, model.native_resolution, guidance=Guidance(1))
+    distances = {}
+    for name in ("euler", "rf_solver", "fireflow", "uni_inv"):
+        entry = INVERSIONS.get(name)
+        inverted = entry.invert(model, inputs, schedule, entry.settings())
+        texts = inputs.source_embeds, inputs.uncond_embeds
+        end = sample_ode(model, inverted.trajectory[-1], *texts, schedule, UNGUIDED, inverted.solver)[0]
+        distances[name] = float((end - inputs.latents).square().mean())
+    euler = distances.pop("euler")
+    assert max(distances.values()) < euler, (distances, euler)
