@@ -14,13 +14,13 @@ from PIL import Image, ImageOps
 
 from piebench_eval.data.prompts import blended_word_problem
 from piebench_eval.data.sample import Sample
-from piebench_eval.demo.embedded import DEMO
+from piebench_eval.demo.embedded import DEMO, is_embedded
 from piebench_eval.diffusion.feature_limits import parse_feature_limits
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.device import resolve_device
 from piebench_eval.models.loading import load_model
-from piebench_eval.recipes.builtin import DEMO_RECIPE
+from piebench_eval.recipes.builtin import recipe_of_embedded
 from piebench_eval.recipes.compatibility import cautions, require_compatible
 from piebench_eval.recipes.plugins import code_of
 from piebench_eval.recipes.run_config import RunConfig
@@ -70,11 +70,12 @@ def edit(
         method: name of the editing method.
         blended_word: words of the source and of the target prompt that local blend limits the edit to,
             separated by a blank, or phrases separated by "|"; empty edits the whole picture.
-        model: diffusers directory or hub id of a model of a family in ``piebench methods``, or ``demo``.
+        model: diffusers directory or hub id of a model of a family in ``piebench methods``, or ``demo`` or
+            ``demo-flow``.
         config: a recipe file, or ``paper`` or ``table1``; None for the defaults.
         settings: overrides of the recipe's fields: ``{"steps": 20, "method.cross_replace_steps": 0.8}``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        deterministic: the same bits for any number of CPU threads, in fp32; None: for the demo's model alone.
+        deterministic: the same bits for any number of CPU threads, in fp32; None: for embedded models alone.
         offload_text_encoders: text encoders leave the GPU once prompts are embedded, for the same picture;
             None: where it has less than 24 GB of memory, or with ``sequential_offload``.
         sequential_offload: a transformer's blocks (Stable Diffusion 3, FLUX.1) are on the GPU only while they
@@ -88,8 +89,8 @@ def edit(
     Raises:
         PiebenchError: an argument is missing, unknown or does not fit.
     """
-    if config is None and model == DEMO:
-        config = DEMO_RECIPE
+    if config is None and is_embedded(model):
+        config = recipe_of_embedded(model)
     run_config = RunConfig(
         None if config is None else Path(config),
         DEMO,

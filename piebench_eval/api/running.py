@@ -58,13 +58,14 @@ def run(
 ) -> pd.DataFrame:
     """Edit images: every inversion with every method, as ``piebench run`` does.
 
-    Edits are saved batch by batch; after an interrupt, the same call resumes the run. Without ``data`` and
-    ``model``, the embedded demo world is used.
+    Edits are saved batch by batch; after an interrupt, the same call resumes the run. Without ``data``, the
+    embedded benchmark is edited, by the model ``demo`` or ``demo-flow``.
 
     Args:
         out: the run folder; the same one again resumes the run.
         data: benchmark folder, or ``demo``.
-        model: diffusers directory or hub id of a model of a family in ``piebench methods``, or ``demo``.
+        model: diffusers directory or hub id of a model of a family in ``piebench methods``, or ``demo`` or
+            ``demo-flow``.
         inversion: names, in a list or separated by commas; None for all of the recipe.
         method: likewise.
         config: a recipe file; or ``paper``, ``table1`` or another recipe of the package.
@@ -82,7 +83,7 @@ def run(
         cache: folder that keeps inversions for other runs.
         compile: compile the UNet's blocks.
         checkpointing: recompute activations in null-text's backward passes instead of keeping them.
-        deterministic: the same bits for any number of CPU threads, in fp32; None: for the demo's model alone.
+        deterministic: the same bits for any number of CPU threads, in fp32; None: for embedded models alone.
         offload_text_encoders: text encoders leave the GPU once prompts are embedded, for the same pictures;
             None: where it has less than 24 GB of memory, or with ``sequential_offload``.
         sequential_offload: a transformer's blocks (Stable Diffusion 3, FLUX.1) are on the GPU only while they

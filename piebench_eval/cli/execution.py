@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from piebench_eval.api.progress import shown_run
 from piebench_eval.cli.console import err, kept_on_interrupt, print_warning
-from piebench_eval.demo.embedded import DEMO, NOTICE
+from piebench_eval.demo.embedded import NOTICE, is_embedded
 
 if TYPE_CHECKING:
     from piebench_eval.runs.execute import Progress, RunSummary
@@ -22,7 +22,7 @@ def execute_with_progress(plan: RunPlan) -> RunSummary:
     from piebench_eval.runs.execute import execute_run
     from piebench_eval.runs.jobs import model_specs
 
-    if any(model.name == DEMO for model in model_specs(plan.recipe)):
+    if any(is_embedded(model.name) for model in model_specs(plan.recipe)):
         err.print(NOTICE)
     err.print(
         f"{len(plan.samples)} samples x {len(plan.recipe.pairs)} combinations -> {plan.out}"

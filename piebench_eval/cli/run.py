@@ -31,8 +31,8 @@ def run(
     data: Annotated[
         str | None,
         typer.Option(
-            help="Benchmark folder: mapping_file.json and annotation_images/. Without --data and --model, "
-            "the embedded demo world is used.",
+            help="Benchmark folder: mapping_file.json and annotation_images/. Without it, the embedded "
+            "benchmark is drawn for --model demo (the default) and demo-flow.",
             show_default=False,
         ),
     ] = None,
@@ -40,8 +40,8 @@ def run(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Diffusers directory or hub id of a model of a family in piebench methods; demo for the "
-            "embedded model.",
+            help="Diffusers directory or hub id of a model of a family in piebench methods; demo or "
+            "demo-flow for the embedded models.",
             show_default=False,
             rich_help_panel=_RECIPE,
         ),
@@ -183,7 +183,7 @@ def run(
         typer.Option(
             "--deterministic/--no-deterministic",
             help="The same bits for any number of CPU threads, in fp32; slower, and moves last digits. On "
-            "for the demo's model, off for others.",
+            "for the demo's models, off for others.",
             rich_help_panel=_MACHINE,
             show_default=False,
         ),
@@ -289,6 +289,8 @@ def run(
       piebench run --data PIE-Bench_v1 --config configs/table1.yaml --method pnp --out runs/pnp
 
       piebench run --out runs/demo        (the embedded demo world, all combinations)
+
+      piebench run --model demo-flow --out runs/demo-flow        (likewise, by flow methods)
 
       piebench run --data DIR --model DIR --inversion ddim,direct --method p2p --steps 20
       --set method.controller=auto --out runs/quick

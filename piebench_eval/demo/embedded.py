@@ -7,6 +7,12 @@ from piebench_eval.errors import PiebenchError
 DEMO = "demo"
 """Name of the embedded models for ``--model``, ``--dino``, ``--clip`` and ``--lpips-weights``."""
 
+DEMO_FLOW = "demo-flow"
+"""Name of the embedded flow model for ``--model``; its edits are scored by the networks of ``demo``."""
+
+DEMO_FLOW_T5_LENGTH = 1
+"""How many zeros the embedded flow model was trained with in the place of T5's tokens."""
+
 NOTICE = (
     "Demo model: a small network trained on drawn shapes. Its numbers show how the harness works and say "
     "nothing about Stable Diffusion."
@@ -16,25 +22,36 @@ NOTICE = (
 WEIGHTS = Path(__file__).parent / "weights"
 
 _PARTS = {
-    "model": "stable_diffusion",
-    "dino": "vit",
-    "clip": "clip",
-    "lpips_weights": "squeezenet.safetensors",
+    ("model", DEMO): "stable_diffusion",
+    ("model", DEMO_FLOW): "stable_diffusion_3",
+    ("dino", DEMO): "vit",
+    ("clip", DEMO): "clip",
+    ("lpips_weights", DEMO): "squeezenet.safetensors",
 }
 
 
+def is_embedded(name: object) -> bool:
+    """Whether a name is that of an embedded model.
+
+    >>> is_embedded("demo-flow"), is_embedded("CompVis/stable-diffusion-v1-4"), is_embedded(None)
+    (True, False, False)
+    """
+    return name in (DEMO, DEMO_FLOW)
+
+
 def locate(role: str, name: str) -> str:
-    """Path of the embedded model for the name ``demo``; any other name is returned unchanged.
+    """Path of the embedded model for the names ``demo`` and ``demo-flow``; others are returned unchanged.
 
     Args:
         role: ``model``, ``dino``, ``clip`` or ``lpips_weights``.
-        name: directory, file, hub id or ``demo``.
+        name: directory, file, hub id, ``demo`` or, of a ``model``, ``demo-flow``.
 
     Raises:
-        PiebenchError: ``demo`` for a model that is not embedded.
+        PiebenchError: the name of an embedded model for a role that it does not have.
     """
-    if name != DEMO:
+    if not is_embedded(name):
         return name
-    if role not in _PARTS:
-        raise PiebenchError(f"--{role.replace('_', '-')} {name}: no such network is embedded")
-    return str(WEIGHTS / _PARTS[role])
+    if (role, name) not in _PARTS:
+        remedy = f"; use {DEMO}" if (role, DEMO) in _PARTS else ""
+        raise PiebenchError(f"--{role.replace('_', '-')} {name}: no such network is embedded{remedy}")
+    return str(WEIGHTS / _PARTS[role, name])

@@ -5,7 +5,7 @@ threads. And PyTorch's own functions work on vectors of 16 numbers, rounding oth
 numbers that are left at the end of each thread's part; functions of MKL (exp, erf) do not. MKL's products of
 matrices keep to one order in the mode that ``use_exact_float32`` asks for; on processors other than
 Intel's that holds for many rows only, not for the few of a time embedding or of a very small picture. The
-other layers of Stable Diffusion do not depend on the number of threads. In the backward pass, which
+other layers of Stable Diffusion 1.x and 3 do not depend on the number of threads. In the backward pass, which
 null-text inversion alone needs, that holds for 1, 2 and 4 threads.
 """
 
@@ -15,7 +15,7 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from diffusers.models.activations import GEGLU
+from diffusers.models.activations import GEGLU, GELU
 from torch import nn
 from transformers.activations import QuickGELUActivation
 
@@ -83,6 +83,20 @@ class DeterministicGeglu(nn.Module):
         return values * (0.5 * gate * (1 + torch.erf(gate * math.sqrt(0.5))))
 
 
+class DeterministicTanhGelu(nn.Module):
+    """A linear layer under GELU's approximation by a tanh: ``(1 + tanh u) / 2`` is the sigmoid of ``2 u``."""
+
+    def __init__(self, proj: nn.Module):
+        super().__init__()
+        self.proj = proj
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Map ``[samples, positions, width]``."""
+        values = self.proj(hidden_states)
+        doubled = 2 * math.sqrt(2 / math.pi) * (values + 0.044715 * values * values * values)
+        return values / (1 + torch.exp(-doubled.clamp(min=_SATURATED)))
+
+
 def use_deterministic_layers(model: nn.Module) -> None:
     """Replace the layers of a model that depend on the number of threads, keeping weights and names."""
     for parent in list(model.modules()):
@@ -104,6 +118,8 @@ def _replacement(layer: nn.Module) -> nn.Module | None:
         return DeterministicSwish()
     if type(layer) is GEGLU:
         return DeterministicGeglu(_replacement(layer.proj) or layer.proj)  # type: ignore[arg-type]
+    if type(layer) is GELU and layer.approximate == "tanh":
+        return DeterministicTanhGelu(_replacement(layer.proj) or layer.proj)  # type: ignore[arg-type]
     if type(layer) is QuickGELUActivation:
         return DeterministicSwish(slope=1.702)
     return None

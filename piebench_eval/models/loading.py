@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from piebench_eval.demo.embedded import DEMO, locate
+from piebench_eval.demo.embedded import is_embedded, locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.base import HOST
 from piebench_eval.models.deterministic import use_deterministic_layers
@@ -65,7 +65,7 @@ def uses_deterministic_layers(
         model: as in ``load_model``.
         device: where it will lie.
         precision: as in ``load_model``.
-        deterministic: whether they are asked for; None asks for the embedded model alone.
+        deterministic: whether they are asked for; None asks for embedded models alone.
         weights: as in ``load_model``.
 
     Raises:
@@ -74,7 +74,7 @@ def uses_deterministic_layers(
     if deterministic:
         check_deterministic(precision, str(device), weights)
     exist = device.type == "cpu" and PRECISIONS[precision] == torch.float32 and weights == FULL
-    return exist and (model == DEMO if deterministic is None else deterministic)
+    return exist and (is_embedded(model) if deterministic is None else deterministic)
 
 
 def offloads_text_encoders(device: torch.device, asked: bool | None = None) -> bool:
@@ -109,7 +109,7 @@ def load_model(
     """Load the parts of a model that editing needs; no safety checker, no pipeline.
 
     Args:
-        model: a diffusers directory, a hub id, or ``demo`` for the embedded model.
+        model: a diffusers directory, a hub id, or ``demo`` or ``demo-flow`` for an embedded model.
         revision: branch, tag or commit on the hub.
         device: where to put it; the CPU by default.
         precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``, of the denoiser and the text encoders.

@@ -22,3 +22,8 @@ def _folder() -> Path:
 
 DEMO_RECIPE = recipe_file("demo")
 """The default recipe of the embedded benchmark."""
+
+
+def recipe_of_embedded(model: str) -> Path:
+    """The recipe by which an embedded model edits, which has its name."""
+    return recipe_file(model)

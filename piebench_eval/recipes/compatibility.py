@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.data.images import KEEPS_SIZE
+from piebench_eval.demo.embedded import DEMO_FLOW, DEMO_FLOW_T5_LENGTH
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
@@ -300,6 +301,11 @@ def _settings_misfits(common: CommonSettings, family: Family) -> list[str]:
         found.append(
             f"steps={common.steps}: {family.title} has {family.most_steps} timesteps; use "
             f"{family.most_steps} steps or fewer"
+        )
+    if common.model == DEMO_FLOW and common.t5_length != DEMO_FLOW_T5_LENGTH:
+        found.append(
+            f"t5_length={'null' if common.t5_length is None else common.t5_length}: {DEMO_FLOW} was trained "
+            f"with {DEMO_FLOW_T5_LENGTH}; --set t5_length={DEMO_FLOW_T5_LENGTH}, or --config {DEMO_FLOW}"
         )
     return [
         *found,

@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.demo.embedded import DEMO
+from piebench_eval.demo.embedded import DEMO, DEMO_FLOW, is_embedded
 from piebench_eval.errors import PiebenchError
-from piebench_eval.recipes.builtin import DEMO_RECIPE, recipe_file, recipe_names
+from piebench_eval.recipes.builtin import recipe_file, recipe_names, recipe_of_embedded
 from piebench_eval.recipes.named_runs import RUNS_FIELD, named_runs_of_fields
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields, require_known_fields
 from piebench_eval.recipes.subset import select_combinations
@@ -104,10 +104,11 @@ class RunConfig:
         source = str(self.config) if self.config else "recipe"
         require_known_fields(fields, source)
         overrides = {**self.settings, **(swept or {})}
-        data = self.data
-        if data is None and "model" not in {**fields, **overrides}:
+        data, named = self.data, {**fields, **overrides}.get("model", DEMO)
+        if data is None and is_embedded(named):
             data = DEMO
-            fields = {**read_recipe_fields(DEMO_RECIPE), **fields}
+            if "model" not in fields:
+                fields = {**read_recipe_fields(recipe_of_embedded(named)), **fields}
         fields = select_combinations(fields, self.inversions, self.methods, source)
         # Absolute: the run folder stores the path, and can be opened from another folder.
         brought = (str(file.resolve()) for file in self.plugins)
@@ -115,12 +116,12 @@ class RunConfig:
         model = overrides.get("model", fields.get("model"))
         if model is None:
             raise PiebenchError(
-                "--model is missing: a diffusers directory, CompVis/stable-diffusion-v1-4, or demo for the "
-                "embedded model"
+                f"--model is missing: a diffusers directory, CompVis/stable-diffusion-v1-4, or {DEMO} or "
+                f"{DEMO_FLOW} for an embedded model"
             )
         if data is None:
             raise PiebenchError("--data is missing: the benchmark folder, or demo for the embedded one")
-        if "model" in overrides and isinstance(model, str) and model != DEMO and Path(model).is_dir():
+        if "model" in overrides and _is_folder(model):
             overrides["model"] = str(Path(model).resolve())
         return build_recipe(fields, overrides, source, known_plugins or {}), None if data == DEMO else Path(
             data
@@ -161,6 +162,11 @@ def _require_single(config: RunConfig, source: str) -> None:
         raise PiebenchError(f"{source}: {error}") from None
     if several:
         raise PiebenchError(f"{source}: has {' and '.join(several)} itself; give the recipe of a single run")
+
+
+def _is_folder(model: Any) -> bool:
+    """Whether a model's name is that of a folder; those of embedded models mean these, whatever lies here."""
+    return isinstance(model, str) and not is_embedded(model) and Path(model).is_dir()
 
 
 def _find_recipe(config: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -66,7 +66,7 @@ def contact_sheet(
     """Arrange images in a grid, each row below its editing type and prompts.
 
     Args:
-        titles: a heading per column.
+        titles: a heading per column; one that is wider than its column goes on below, behind its plus sign.
         rows: the rows.
         side: longer side of a picture on the sheet, in pixels.
         loaders: image loaders of the first columns; the others are shown whole.
@@ -74,22 +74,31 @@ def contact_sheet(
     loaders = [*loaders, *[WHOLE_IMAGE] * (len(titles) - len(loaders))]
     font = ImageFont.load_default(_FONT_SIZE)
     texts = [_lines(row.sample) for row in rows]
+    headings = [_heading(title, side, font) for title in titles]
+    header = max(len(heading) for heading in headings) * _LINE + _GAP
     widest = max((font.getlength(line) for lines in texts for line in lines), default=0)
     width = int(max(len(titles) * (side + _GAP), widest + _GAP)) + _GAP
     row_height = 2 * _LINE + side + _GAP
-    sheet = Image.new("RGB", (width, _LINE + _GAP + len(rows) * row_height), _PAPER)
+    sheet = Image.new("RGB", (width, header + len(rows) * row_height), _PAPER)
     pen = ImageDraw.Draw(sheet)
     lefts = [_GAP + column * (side + _GAP) for column in range(len(titles))]
-    for left, title in zip(lefts, titles, strict=True):
-        pen.text((left, _GAP // 2), title, _INK, font)
+    for left, heading in zip(lefts, headings, strict=True):
+        for number, line in enumerate(heading):
+            pen.text((left, _GAP // 2 + number * _LINE), line, _INK, font)
     for index, (row, lines) in enumerate(zip(rows, texts, strict=True)):
-        top = _LINE + _GAP + index * row_height
+        top = header + index * row_height
         for number, line in enumerate(lines):
             pen.text((_GAP, top + number * _LINE), line, _INK, font)
         for left, file, loader in zip(lefts, row.pictures, loaders, strict=True):
             if file is not None:
                 sheet.paste(_enlarged(file, side, loader), (left, top + 2 * _LINE))
     return sheet
+
+
+def _heading(title: str, side: int, font: Any) -> list[str]:
+    """The lines of a column's heading."""
+    first, plus, rest = title.partition("+")
+    return [first + plus, rest] if rest and font.getlength(title) > side else [title]
 
 
 def _lines(sample: Sample) -> tuple[str, str]:

@@ -33,7 +33,7 @@ class MachineOptions:
         compile: compile the UNet's blocks.
         checkpointing: recompute activations in null-text's backward passes instead of keeping them.
         deterministic: on a CPU in float32, layers whose results do not depend on the number of threads; None:
-            for the demo's model alone.
+            for the demo's models alone.
         offload_text_encoders: text encoders leave the GPU once prompts are embedded; None: where it has less
             than 24 GB of memory, or with ``sequential_offload``.
         sequential_offload: a transformer's blocks are on the GPU only while they compute.

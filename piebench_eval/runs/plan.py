@@ -13,7 +13,7 @@ from piebench_eval.data.mask_size import parse_mask_size
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.data.selection import select_samples
 from piebench_eval.demo.benchmark import embedded_benchmark
-from piebench_eval.demo.embedded import DEMO
+from piebench_eval.demo.embedded import is_embedded
 from piebench_eval.diffusion.feature_limits import FEATURE_OPTION
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.models.location import (
@@ -254,14 +254,14 @@ def check_resolutions(recipe: Recipe) -> None:
 
     Raises:
         PiebenchError: it is not a multiple of the model's size divisor, is larger than the model can take, or
-            is not the native resolution of the demo's model.
+            is not the native resolution of an embedded model.
     """
     sizes = _sizes(recipe)
     for common in (recipe.combination(*pair).common for pair in recipe.pairs):
         resolution, of_model = common.resolution, sizes.get(common.model)
         if resolution is None or of_model is None:
             continue
-        if common.model == DEMO and resolution != of_model.native:
+        if is_embedded(common.model) and resolution != of_model.native:
             raise PiebenchError(
                 f"resolution {resolution}: the demo's model edits images of {of_model.native} pixels "
                 "only; leave resolution out, or give --model"

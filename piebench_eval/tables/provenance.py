@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.demo.embedded import DEMO
+from piebench_eval.demo.embedded import DEMO, is_embedded
 from piebench_eval.errors import PiebenchError
 from piebench_eval.metrics.protocol import PAPER, Protocol, parse_protocol
 from piebench_eval.models.quantization import FULL
@@ -57,8 +57,20 @@ def parse_provenance(text: str) -> dict[str, Any]:
 
 def is_demo(provenance: dict[str, Any]) -> bool:
     """Whether the embedded models made the edits or the scores."""
+    return demo_label(provenance) is not None
+
+
+def demo_label(provenance: dict[str, Any]) -> str | None:
+    """What a table calls the embedded models behind its rows; None if there are none.
+
+    It is the name of the one that made all edits, or ``demo`` for several, or if only the scores are theirs.
+    """
     models = [combination.get("model") for combination in provenance.get("combinations", {}).values()]
-    return DEMO in (provenance.get("model"), *models, *provenance.get("networks", {}).values())
+    editors = {model for model in (provenance.get("model"), *models) if is_embedded(model)}
+    if len(editors) == 1:
+        return editors.pop()
+    scored = any(is_embedded(name) for name in provenance.get("networks", {}).values())
+    return DEMO if editors or scored else None
 
 
 def protocol_of(provenance: dict[str, Any], file: str = _FILE) -> tuple[str, Protocol]:
@@ -154,8 +166,8 @@ def _merged(provenances: Sequence[dict[str, Any]]) -> dict[str, Any]:
         loader for provenance in provenances if (loader := provenance.get("image_loader"))
     ):
         shared["image_loader"] = ", ".join(loaders)
-    if any(is_demo(provenance) for provenance in provenances):
-        shared["model"] = DEMO
+    if demos := {label for provenance in provenances if (label := demo_label(provenance))}:
+        shared["model"] = demos.pop() if len(demos) == 1 else DEMO
     return {
         **shared,
         "protocol": provenances[0].get("protocol", protocols[0][0]),

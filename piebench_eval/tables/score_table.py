@@ -7,12 +7,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.data.selection import type_ids
-from piebench_eval.demo.embedded import DEMO
 from piebench_eval.tables.aggregate import aggregate
 from piebench_eval.tables.combined import RunScores
 from piebench_eval.tables.layout import displayed_metrics, metrics_in
 from piebench_eval.tables.paper.published import is_published
-from piebench_eval.tables.provenance import is_demo, protocol_of, provenance_of_rows, read_provenance
+from piebench_eval.tables.provenance import (
+    demo_label,
+    is_demo,
+    protocol_of,
+    provenance_of_rows,
+    read_provenance,
+)
 from piebench_eval.tables.resolutions import with_resolutions
 from piebench_eval.tables.scores import RUN, read_scores, require_types, select_types, with_uniform_labels
 
@@ -61,9 +66,9 @@ class ScoreTable:
 
     def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
         """Mark the rows of a demo's table in a column ``model``; other tables are returned as they are."""
-        if self.is_demo:
+        if (label := demo_label(self.provenance)) is not None:
             table = table.copy()
-            table.insert(0, "model", DEMO)
+            table.insert(0, "model", label)
             if RUN in table.columns:
                 table.loc[table[RUN].map(is_published), "model"] = ""
         return table

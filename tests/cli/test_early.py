@@ -33,15 +33,21 @@ def mistakes(photo_bench, tiny_model, tiny_lcm, tmp_path):
     sweep.mkdir()
     (sweep / "sweep.yaml").write_text("axes: {}\n")
     demo = ["run", "--data", "demo", "--model", "demo", *PAIR, *out]
+    flow = ["run", "--config", "demo-flow", *out]
     return {
         "a resolution that does not divide": ([*run, *out, "--set", "resolution=500"], "multiple of"),
         "the demo's model at 512 pixels": ([*demo, "--set", "resolution=512"], "leave resolution out"),
+        "the demo's flow model at 512 pixels": ([*flow, "--set", "resolution=512"], "leave resolution out"),
+        "the demo's flow model with T5's tokens": (
+            [*flow, "--set", "t5_length=256"],
+            "t5_length=256: demo-flow was trained with 1; --set t5_length=1, or --config demo-flow",
+        ),
         "below a file": ([*run, "--out", tmp_path / "file" / "run"], "is a file"),
         "a folder of other things": ([*run, "--out", things], "thesis.tex"),
         "a recipe that is none": (
             ["run", "--config", "papr", *out],
-            "demo, dnaedit-flux, dnaedit-sd3, fireflow-flux, flow-table, flowalign-sd3, flowedit-flux, "
-            "flowedit-sd3, infedit, instaflow, paper, rf-inversion-flux, rf-solver-edit-flux, sdxl, table1, "
+            "demo, demo-flow, dnaedit-flux, dnaedit-sd3, fireflow-flux, flow-table, flowalign-sd3, "
+            "flowedit-flux, flowedit-sd3, infedit, instaflow, paper, rf-inversion-flux, rf-solver-edit-flux, sdxl, table1, "
             "turboedit, uniedit-flux, uniedit-sd3",
         ),
         "a misspelt field beside missing ones": (["run", "--config", misspelt, *out], "is steps meant?"),

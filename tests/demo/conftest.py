@@ -49,6 +49,18 @@ def quick_run_of_40(tmp_path_factory) -> DemoRun:
     return run_demo(tmp_path_factory.mktemp("demo") / "of-40", "--quick", "--samples", "40")
 
 
+@pytest.fixture(scope="session")
+def flow_run(tmp_path_factory) -> DemoRun:
+    """All combinations of the flow demo on ten samples."""
+    return run_demo(tmp_path_factory.mktemp("demo") / "flow", "--family", "flow")
+
+
+@pytest.fixture(scope="session")
+def flow_run_of_40(tmp_path_factory) -> DemoRun:
+    """The same on all samples that there are."""
+    return run_demo(tmp_path_factory.mktemp("demo") / "flow-40", "--family", "flow", "--samples", "40")
+
+
 def run_demo(folder: Path, *options: str) -> DemoRun:
     """Run the demo in a folder."""
     command = [sys.executable, "-m", "piebench_eval.cli.app", "demo", "--out", str(folder), *options]

@@ -30,6 +30,7 @@ def test_it_says_what_it_is_and_where_to_look(quick_run):
     assert "contact_sheet.png" in quick_run.printed
     assert Path(quick_run.folder / "contact_sheet.png").is_file()
     assert f"\nNext: piebench report {quick_run.folder}\n" in quick_run.printed
+    assert "\nAlso: piebench demo --family flow " in quick_run.printed
 
 
 @pytest.mark.slow  # tests/report/test_contact_sheet.py has a row for each sample

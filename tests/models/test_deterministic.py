@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from diffusers.models.activations import GELU
 from torch import nn
 from transformers.activations import QuickGELUActivation
 
@@ -9,8 +10,10 @@ from piebench_eval.models.deterministic import (
     DeterministicLinear,
     DeterministicPointwiseConv2d,
     DeterministicSwish,
+    DeterministicTanhGelu,
     use_deterministic_layers,
 )
+from tests.support.tiny_sd3 import WIDTH, new_transformer
 
 
 @pytest.mark.parametrize("size", [(13, 7), (4, 4), (1, 1)])
@@ -59,6 +62,16 @@ def test_an_activation_and_its_slope_stay_what_they_were(layer):
         torch.testing.assert_close(mine, pytorchs, atol=1e-6, rtol=1e-6)
 
 
+def test_gelu_by_a_tanh_stays_what_it_was():
+    model = nn.Sequential(GELU(24, 40, approximate="tanh"))
+    given = 8 * torch.randn(5, 9, 24)
+    expected, names = model(given), set(model.state_dict())
+    use_deterministic_layers(model)
+    assert type(model[0]) is DeterministicTanhGelu and type(model[0].proj) is DeterministicLinear
+    assert set(model.state_dict()) == names
+    torch.testing.assert_close(model(given), expected, atol=1e-6, rtol=1e-6)
+
+
 @pytest.fixture
 def threads():
     before = torch.get_num_threads()
@@ -80,6 +93,23 @@ def test_any_number_of_threads_gives_the_same_bits(deterministic_model, threads,
             text = deterministic_model.text_encoder(torch.arange(77)[None]).last_hidden_state
         found.append((noise, mean, decoded, text))
     assert [torch.equal(one, other) for one, other in zip(*found, strict=True)] == [True] * 4
+
+
+def test_any_number_of_threads_gives_the_same_bits_of_a_transformer(threads):
+    model = new_transformer(layers=2, side=64)
+    use_deterministic_layers(model)
+    given = [
+        torch.randn(23, 16, 8, 8),
+        torch.randn(23, 101, WIDTH),
+        torch.randn(23, 40),
+        torch.full((23,), 500.0),
+    ]
+    found = []
+    for number in (1, 3):
+        threads(number)
+        with torch.no_grad():
+            found.append(model(*given, return_dict=False)[0])
+    assert torch.equal(*found)
 
 
 @pytest.mark.parametrize("count", [2, 4])

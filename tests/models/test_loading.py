@@ -7,7 +7,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
-from piebench_eval.demo.embedded import DEMO
+from piebench_eval.demo.embedded import DEMO, DEMO_FLOW
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.deterministic import DeterministicLinear
 from piebench_eval.models.device import resolve_device
@@ -139,6 +139,7 @@ def test_auto_finds_a_device():
     ("model", "asked", "expected"),
     [
         (DEMO, None, True),
+        (DEMO_FLOW, None, True),
         (DEMO, False, False),
         ("CompVis/stable-diffusion-v1-4", None, False),
         ("CompVis/stable-diffusion-v1-4", True, True),

@@ -27,3 +27,12 @@ def test_a_missing_picture_leaves_its_place_empty(samples, pictures):
     holed = contact_sheet(["source", "edit"], [SheetRow(samples[0], [pictures[0], None])], side=32)
     assert holed.size == full.size
     assert not (np.array(holed) == (10, 250, 10)).all(axis=2).any()
+
+
+def test_a_long_heading_goes_on_below(samples, pictures):
+    rows = [SheetRow(samples[0], pictures)]
+    short = np.array(contact_sheet(["source", "a+b"], rows, side=128))
+    long = np.array(contact_sheet(["source", "rf_solver+feature_sharing"], rows, side=128))
+    assert long.shape[0] - short.shape[0] == 16 and long.shape[1] == short.shape[1]
+    right = (long[:38] < 128).any(axis=2)
+    assert right[19:].any() and not right[:, 6 + 134 + 128 :].any()

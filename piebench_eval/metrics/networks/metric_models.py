@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from piebench_eval.demo.embedded import DEMO
+from piebench_eval.demo.embedded import DEMO, is_embedded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,5 +76,5 @@ class MetricModels:
 
 
 def networks_for(model: str | None) -> MetricModels:
-    """The default networks for edits by a model: embedded for the embedded model, else the paper's."""
-    return MetricModels(DEMO, DEMO, DEMO) if model == DEMO else MetricModels()
+    """The default networks for edits by a model: embedded for an embedded model, else the paper's."""
+    return MetricModels(DEMO, DEMO, DEMO) if is_embedded(model) else MetricModels()
