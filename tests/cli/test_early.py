@@ -47,8 +47,8 @@ def mistakes(photo_bench, tiny_model, tiny_lcm, tmp_path):
         "a recipe that is none": (
             ["run", "--config", "papr", *out],
             "demo, demo-flow, dnaedit-flux, dnaedit-sd3, fireflow-flux, flow-table, flowalign-sd3, "
-            "flowedit-flux, flowedit-sd3, infedit, instaflow, paper, rf-inversion-flux, rf-solver-edit-flux, sdxl, table1, "
-            "turboedit, uniedit-flux, uniedit-sd3",
+            "flowedit-flux, flowedit-sd3, infedit, instaflow, paper, rf-inversion-flux, rf-solver-edit-flux, "
+            "sdxl, table1, turboedit, uniedit-flux, uniedit-sd3",
         ),
         "a misspelt field beside missing ones": (["run", "--config", misspelt, *out], "is steps meant?"),
         "a misspelt setting": ([*run, *out, "--set", "method.blend_strat=0.1"], "blend_start"),
