@@ -63,12 +63,12 @@ def test_leaving_rows_out_changes_nothing(model, samples, inversion, case):
 def test_replace_controller_against_plain(model, samples, inversion):
     settings = P2PSettings(controller="auto", blend_threshold=0.8)
     sample = samples[HALF_FOUND]
-    schedule = ddim_schedule(model.alphas_cumprod, 10)
+    schedule = ddim_schedule(model.alphas_cumprod, 5)
     z0 = encode_inputs(model, [sample], 128).latents
     expected = plain_edit(model, schedule, sample, z0, inversion, settings)
-    edited = run_edit(model, [sample], inversion, 10, settings)
+    edited = run_edit(model, [sample], inversion, 5, settings)
     torch.testing.assert_close(edited, expected, atol=5e-4, rtol=0)
-    refined = run_edit(model, [sample], inversion, 10)
+    refined = run_edit(model, [sample], inversion, 5)
     assert (edited - refined).abs().max() > 0.01
 
 

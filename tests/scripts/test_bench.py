@@ -9,7 +9,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from scripts import bench
-from scripts.speed import run
+from scripts.speed import flops, run
 from scripts.speed.measure import TOLERANCE, Measured, Plain, Timing
 from tests.support.tiny_model import save_tiny_instaflow
 
@@ -21,6 +21,12 @@ SMALL = ["--resolution", "64", "--steps", "4", "--batch-sizes", "1,2", "--device
 
 def invoke(*arguments):
     return CliRunner().invoke(app, [*SMALL, *arguments])
+
+
+@pytest.fixture(autouse=True)
+def briefly(monkeypatch):
+    """How fast matrix products are is no matter here."""
+    monkeypatch.setattr(flops, "_SECONDS", 0.01)
 
 
 def test_rows_times_and_latents_stand_beside_the_plain_implementation(tmp_path):
