@@ -56,8 +56,9 @@ def sd3_latent_channels(configs: Mapping[str, Mapping[str, Any]], family: Family
     4
     """
     channels = configs["vae"].get("latent_channels")
-    agreed = channels is not None and channels == configs["transformer"].get("in_channels")
-    return int(channels) if agreed else family.latent_channels
+    if channels is None or channels != configs["transformer"].get("in_channels"):
+        return family.latent_channels
+    return int(channels)
 
 
 def _of_transformer(transformer: Mapping[str, Any], channels: int) -> Iterator[str]:
