@@ -140,7 +140,8 @@ class ForecastTime:
         seconds: what all workers of the run need; None if unknown.
         source: where it is from: ``records`` of the run folder, or ``bench``; empty if unknown.
         note: what must be known of it.
-        unknown: of what no pace is known, and the command that measures it; empty if the time is known.
+        unknown: of what no pace is known, and the command that measures it, or that the bench does not; empty
+            if the time is known.
     """
 
     seconds: float | None
@@ -151,6 +152,8 @@ class ForecastTime:
 
 def time_of(plan: RunPlan, part: Forecast, paces: Iterable[MeasuredPace], device: str | None) -> ForecastTime:
     """The time of a combination by the run's own records, or by a measured pace; never by a guess.
+
+    The bench measures a model that is whole on its device: nothing is known of the pace of an offloaded one.
 
     Args:
         plan: the plan of the run.
@@ -163,12 +166,23 @@ def time_of(plan: RunPlan, part: Forecast, paces: Iterable[MeasuredPace], device
         return ForecastTime(part.seconds / workers, "records")
     common = plan.recipe.combination(*part.combination.split("+")).common
     side = side_of_edits(common, plan.samples)
-    known = None if device is None else find_pace(paces, device, common, side)
+    of_bench = [pace for pace in paces if not plan.machine.sequential_offload]
+    known = None if device is None else find_pace(of_bench, device, common, side)
     if known is not None:
         return ForecastTime(known.seconds(part.nfe_to_compute, part.missing) / workers, "bench", known.note)
+    return ForecastTime(None, "", unknown=_unknown_pace(common, side, plan.machine))
+
+
+def _unknown_pace(common: CommonSettings, side: int | None, machine: MachineOptions) -> str:
+    """Of what no pace is known, and how it can be."""
     at = f" at {side} pixels" if side else ""
-    unknown = f"{common.model}{at} in {common.precision}: {how_to_measure(common, side)}"
-    return ForecastTime(None, "", unknown=unknown)
+    what = f"{common.model}{at} in {common.precision}"
+    unmeasured = [f"weights={common.weights}"] if common.weights != FULL else []
+    unmeasured += ["--sequential-offload"] if machine.sequential_offload else []
+    if unmeasured:  # which have a pace of their own
+        how = f"the bench does not measure {' and '.join(unmeasured)}; try --limit 2, then --dry-run again"
+        return f"{what}: {how}"
+    return f"{what}: {how_to_measure(common, side)}"
 
 
 def side_of_edits(common: CommonSettings, samples: Sequence[Sample]) -> int | None:

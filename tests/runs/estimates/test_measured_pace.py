@@ -1,0 +1,35 @@
+"""The time of a run before its first edit: by a pace of the bench, where that is the run's own."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from piebench_eval.runs.estimates.measured_pace import MeasuredPace, time_of
+from piebench_eval.runs.machine import MachineOptions
+from piebench_eval.runs.shard import Shard
+from tests.support.recipes import shipped
+
+FLUX = "black-forest-labs/FLUX.1-dev"
+
+
+@pytest.mark.parametrize(
+    ("weights", "offloaded", "unmeasured"),
+    [
+        ("full", False, None),
+        ("full", True, "--sequential-offload"),
+        ("int8", False, "weights=int8"),
+    ],
+)
+def test_the_bench_says_nothing_of_other_weights_nor_of_offloaded_blocks(weights, offloaded, unmeasured):
+    """Both are several times slower; and no command of the bench would tell how much."""
+    recipe = shipped("fireflow-flux", {"precision": "bf16", "resolution": 512, "weights": weights})
+    machine = MachineOptions(devices="cpu", sequential_offload=offloaded)
+    plan = SimpleNamespace(machine=machine, recipe=recipe, shard=Shard(), samples=())
+    part = SimpleNamespace(seconds=None, combination="+".join(*recipe.pairs), nfe_to_compute=100, missing=2)
+    found = time_of(plan, part, [MeasuredPace("card", FLUX, "bf16", 512, 0.5, 3.0)], "card")
+    if unmeasured is None:
+        assert (found.seconds, found.source) == (56, "bench")
+    else:
+        assert found.seconds is None
+        assert f"the bench does not measure {unmeasured}; try --limit 2" in found.unknown
+        assert "scripts/bench.py" not in found.unknown
