@@ -4,12 +4,20 @@ from types import SimpleNamespace
 
 import pytest
 
-from piebench_eval.runs.estimates.measured_pace import MeasuredPace, time_of
+from piebench_eval.runs.estimates.measured_pace import MeasuredPace, find_pace, time_of
 from piebench_eval.runs.machine import MachineOptions
 from piebench_eval.runs.shard import Shard
 from tests.support.recipes import shipped
 
 FLUX = "black-forest-labs/FLUX.1-dev"
+
+
+def test_what_was_measured_as_it_is_comes_before_what_has_a_note():
+    common = shipped("fireflow-flux", {"precision": "bf16"}).combination("fireflow", "feature_sharing").common
+    compiled = MeasuredPace("card", FLUX, "bf16", 512, 0.3, 3.0, note="with --compile")
+    slow, fast = (MeasuredPace("card", FLUX, "bf16", 512, seconds, 3.0) for seconds in (0.5, 0.4))
+    assert find_pace([compiled, slow, fast], "card", common, 512) is fast
+    assert find_pace([compiled], "card", common, 512) is compiled
 
 
 @pytest.mark.parametrize(
