@@ -118,10 +118,12 @@ def _execute_all(plans: Mapping[str, RunPlan]) -> dict[str, RunSummary]:
 
 
 def _models(plan: RunPlan) -> Any:
-    """The models of a run, with their precision: runs that share them go on at the same pace."""
+    """The models of a run, with their precision and weights: runs that share them go on at the same pace."""
     from piebench_eval.runs.jobs import model_specs
 
-    return frozenset((model.name, model.revision, model.precision) for model in model_specs(plan.recipe))
+    return frozenset(
+        (model.name, model.revision, model.precision, model.weights) for model in model_specs(plan.recipe)
+    )
 
 
 def _print_summary(folder: Path, summaries: Mapping[str, RunSummary], as_json: bool) -> None:

@@ -148,6 +148,7 @@ LATER_SETTINGS: dict[str, Any] = {
     "inversion.refinements": 0,
     "inversion.sampler": "ode",
     "inversion.solver": "euler",
+    "method.device_gigabytes": 8.0,  # of before --feature-memory; it never changed a picture
     "method.feature_module": None,
     "method.first_attention_layer": None,
     "quirks.added_shift": False,
@@ -155,8 +156,8 @@ LATER_SETTINGS: dict[str, Any] = {
     "quirks.noise_on_device": False,
     "quirks.swapped_states": False,
 }
-"""Settings that recipes of earlier versions lack, by their names in ``Combination.flat``, with the value that
-says the same as their absence."""
+"""Settings that recipes of earlier versions lack, or that only they have, by their names in
+``Combination.flat``, with the value that says the same as their absence."""
 
 FORMER_DEFAULTS: dict[str, Any] = {"method.blend_downsampling": 4}
 """Settings that are empty by default since that goes by the model's family, by their names in

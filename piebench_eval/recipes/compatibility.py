@@ -168,7 +168,12 @@ def _negative_prompt_caution(combination: Combination) -> str | None:
     """A target that is guided away from another prompt than an inversion's authors guide it from."""
     wanted = INVERSIONS.get(combination.inversion).negative_prompt
     given = getattr(combination.method_settings, "negative_prompt", wanted)
-    if wanted is None or given == wanted or combination.common.guidance == 1:
+    common = combination.common
+    if wanted is None or given == wanted or common.guidance == 1:
+        return None
+    family = known_family(common.model, common.revision, common.family)
+    policy = common.guidance_policy if family is None else common.policy_of(family)
+    if policy == "embedded":  # then no prompt is negative, and another one would be refused
         return None
     return (
         f"method.negative_prompt={given}: the target is guided away from another prompt than in the code of "

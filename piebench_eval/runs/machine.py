@@ -75,6 +75,7 @@ class WorkerSpec:
         out: the run folder; None sends the pictures back with the outcomes.
         session: name of the session.
         workers: how many share the machine's memory.
+        on_device: how many share the device.
         features: what combinations keep of their inversions.
     """
 
@@ -85,4 +86,5 @@ class WorkerSpec:
     out: Path | None
     session: str
     workers: int = 1
+    on_device: int = 1
     features: tuple[FeatureNeed, ...] = ()

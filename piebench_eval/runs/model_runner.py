@@ -147,9 +147,8 @@ class ModelRunner:
         Raises:
             PiebenchError: those of one picture do not fit.
         """
-        workers, on_device = self._spec.workers, self._machine.workers or 1
-        asked = self._machine.feature_memory
-        self._feature_limits = worker_limits(asked, self.device, workers, on_device)
+        workers, asked = self._spec.workers, self._machine.feature_memory
+        self._feature_limits = worker_limits(asked, self.device, workers, self._spec.on_device)
         room = room_within(self._feature_limits, workers)
         of_model = [need for need in self._spec.features if need.combination in combinations]
         require_room([replace(need, room=room) for need in of_model], self._machine)

@@ -171,7 +171,7 @@ class Worker:
 
     def _failure(self, job: Job, sample: Sample, error: Exception) -> Outcome:
         text = str(error) if isinstance(error, PiebenchError) else f"{type(error).__name__}: {error}"
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) and not isinstance(error, PiebenchError):
             text = f"does not fit into the memory of {self.runner.about['device']} even by itself ({text})"
         elif makes_device_unusable(error):
             text = first_line(error)

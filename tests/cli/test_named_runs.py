@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from piebench_eval.runs.execute import RunSummary
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.runs.store.sweep_folder import read_sweep
 from tests.support.commands import piebench
+from tests.support.recipes import shipped
 
 PIXELS = ("--metrics", "psnr_unedit_part", "--device", "cpu")
 
@@ -90,6 +92,14 @@ def test_a_dry_run_is_one_table_and_invents_no_hours(command, tmp_path):
     assert done.stdout.count("ddim+p2p") == 2 and done.stdout.count("unknown") == 3
     assert "no pace was measured on" in done.stdout and "scripts/bench.py --model" in done.stdout
     assert "--limit 2 and without --dry-run" in done.stdout
+
+
+def test_quantised_weights_go_on_at_another_pace():
+    full, same, quantised = (
+        sweep_runs._models(SimpleNamespace(recipe=shipped("fireflow-flux", changed)))
+        for changed in ({}, {"seed": 5}, {"weights": "int8"})
+    )
+    assert full == same != quantised
 
 
 def test_hours_are_those_of_the_bench_on_this_device(command, tiny_model, tmp_path):

@@ -297,6 +297,7 @@ def test_scales_that_an_editor_is_not_published_with_are_cautioned(inversion, me
         ("flow_align", SOURCE, {"guidance": 13.5, "source_guidance": 1}),
         ("flow_align", "plain", {"guidance": 1, "source_guidance": 1}),
         ("flow_align", "p2p", {"guidance": 13.5, "source_guidance": 1}),
+        ("flow_align", "plain", {"source_guidance": 1, "family": "flux"}),
         ("dnaedit", "dnaedit", {"guidance": 3.5, "source_guidance": 1}),
         ("uni_inv", "uni_edit", {"guidance": 1}),
         ("direct", "p2p", {}),

@@ -7,7 +7,7 @@ import yaml
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.recipes.run_config import RunConfig
-from piebench_eval.recipes.sweep import RUN_AXIS, folder_name, plan_sweep
+from piebench_eval.recipes.sweep import RUN_AXIS, folder_name, parse_axes, plan_sweep
 from piebench_eval.runs.store.paths import SWEEP_FILE
 from piebench_eval.runs.store.sweep_folder import check_sweep_folder, read_sweep, write_sweep
 from tests.support.recipes import shipped
@@ -56,6 +56,10 @@ def test_named_runs_can_be_swept_too_and_some_be_chosen(tmp_path):
     assert [recipe.steps for recipe in recipes] == [4, 5, 4, 5]
     (chosen, _) = plan_sweep({**both.axes, RUN_AXIS: ["b"]}, (), build)
     assert [run.folder for run in chosen.runs] == ["b"]
+    numbered = config(tmp_path, {"runs": {1: {"recipe": "own.yaml"}}})
+    (of_digits, _) = plan_sweep(parse_axes(["run=1"]), (), lambda settings: numbered.build(settings)[0])
+    write_sweep(of_digits, tmp_path / "some")
+    assert [run.folder for run in read_sweep(tmp_path / "some").runs] == ["1"]
     with pytest.raises(PiebenchError, match=r"run c: .*names a, b"):
         plan_sweep({RUN_AXIS: ["c"]}, (), build)
     with pytest.raises(PiebenchError, match=r"--sweep run: .* has no run c"):

@@ -57,6 +57,15 @@ def test_an_inversions_setting_that_came_later_is_part_of_the_hash_where_it_says
     assert before.differences(changed.stored) == ["inversions.ddim.refinements: (absent) -> 2"]
 
 
+def test_a_share_of_the_gpu_that_was_a_setting_says_nothing():
+    """As feature sharing had it before ``--feature-memory``: run folders of then go on."""
+    recipe = shipped("rf-solver-edit-flux")
+    fields = yaml.safe_load(recipe.to_yaml())
+    fields["methods"]["feature_sharing"]["device_gigabytes"] = 8.0
+    before = StoredRecipe(fields)
+    assert before.hash == recipe.hash and not before.differences(recipe.stored)
+
+
 def test_a_recipe_of_before_quirks_were_a_section_says_the_same():
     """As an earlier version of the package stored it."""
     recipe = build_recipe({**QUOTED, "combinations": None}, {"quirks.pixel_overflow": "wrap"}, "test")

@@ -5,6 +5,7 @@ import weakref
 import pytest
 import torch
 
+from piebench_eval.diffusion.feature_store import FeatureOutOfMemoryError
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.jobs import plan_jobs
 from piebench_eval.runs.machine import MachineOptions, WorkerSpec
@@ -102,6 +103,21 @@ def test_what_does_not_fit_alone_fails_and_says_so(fake_recipe, group, tmp_path)
     made = outcomes(worker_of(fake_recipe, tmp_path, fits=0), group)
     assert len(made) == 8
     assert all("does not fit into the memory of nowhere" in outcome.record["error"] for outcome in made)
+
+
+def test_features_without_room_say_so_themselves(fake_recipe, group, tmp_path, monkeypatch):
+    """They may lack the host's memory, not the device's; batches are halved all the same."""
+    worker, tried = worker_of(fake_recipe, tmp_path), []
+
+    def edit(combination, samples):
+        tried.append(len(samples))
+        raise FeatureOutOfMemoryError("the inversion's features need more")
+
+    monkeypatch.setattr(worker.runner, "edit", edit)
+    assert {outcome.record["error"] for outcome in outcomes(worker, group)} == {
+        "the inversion's features need more"
+    }
+    assert tried[:3] == [4, 2, 1]
 
 
 def test_one_bad_sample_fails_alone(fake_recipe, group, samples, tmp_path):

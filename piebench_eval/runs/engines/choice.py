@@ -30,7 +30,10 @@ def choose_engine(plan: RunPlan, session: str, devices: list[str]) -> Engine:
     """The engine of a plan, with a specification for each of its workers."""
     machine = plan.machine
     largest, workers = largest_batch(machine, devices), count_on_this_machine(machine, devices)
-    spec = WorkerSpec(machine, devices[0], None, largest, plan.out, session, workers, plan.features)
+    on_device = machine.workers or 1
+    spec = WorkerSpec(
+        machine, devices[0], None, largest, plan.out, session, workers, on_device, plan.features
+    )
     if machine.engine == "ray":
         from piebench_eval.runs.engines.ray import RayEngine
 

@@ -24,7 +24,7 @@ from piebench_eval.runs.queue import MAX_ATTEMPTS
 from piebench_eval.runs.worker import DeviceUnusableError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable, Mapping
 
     from piebench_eval.recipes.recipe import Recipe
     from piebench_eval.runs.jobs import Job, ModelSpec
@@ -67,18 +67,30 @@ class RayEngine:
         gpus = resources.get("GPU", 0.0)
         share = self._machine.gpus_per_actor
         share = float(gpus > 0) if share is None else share
-        machines = sum(node["Alive"] for node in ray.nodes())
-        count = self._machine.workers or (max(1, int(gpus / share)) if share else machines)
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        count = self._machine.workers or (max(1, int(gpus / share)) if share else len(nodes))
         cores = 1 if share else max(1, int(resources.get("CPU", 1.0)) // count)
         # Ray shows an actor no GPU but its own.
         device = "cuda:0" if share else "cpu"
-        spec = replace(self._spec, device=device, threads=None if share else cores)
+        spec = replace(
+            self._spec,
+            device=device,
+            threads=None if share else cores,
+            workers=min(count, _most_on_a_machine(nodes, share, cores) or count),
+            on_device=max(1, int(1 / share)) if share else 1,
+        )
         make = ray.remote(Actor).options(
             num_cpus=cores, num_gpus=share, max_restarts=-1, max_task_retries=MAX_ATTEMPTS - 1
         )
         return {
             str(number): make.remote(spec, self._recipe.to_yaml(), str(number)) for number in range(count)
         }
+
+
+def _most_on_a_machine(nodes: Iterable[Mapping[str, Any]], share: float, cores: int) -> int:
+    """How many actors the largest machine has room for; 0 if that is not known."""
+    kind, taken = ("GPU", share) if share else ("CPU", cores)
+    return max((int(node.get("Resources", {}).get(kind, 0) / taken) for node in nodes), default=0)
 
 
 class Actor:

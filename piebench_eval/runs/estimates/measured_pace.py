@@ -114,6 +114,8 @@ def find_pace(
 ) -> MeasuredPace | None:
     """The fastest pace of a combination's model on a device; the bench tries several batch sizes.
 
+    One that was measured as a run is made comes before those of compiled or fewer blocks, which have a note.
+
     The bench measures full weights alone: nothing is known of the pace of quantised ones.
 
     Args:
@@ -129,7 +131,7 @@ def find_pace(
         and (pace.device, pace.precision, pace.resolution) == (device, common.precision, resolution)
         and pace.is_of(common)
     ]
-    return min(fitting, key=lambda pace: pace.seconds_per_evaluation, default=None)
+    return min(fitting, key=lambda pace: (bool(pace.note), pace.seconds_per_evaluation), default=None)
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,8 @@ class ForecastTime:
         seconds: what all workers of the run need; None if unknown.
         source: where it is from: ``records`` of the run folder, or ``bench``; empty if unknown.
         note: what must be known of it.
-        unknown: of what no pace is known, and the command that measures it or why none can; empty if the time
-            is known.
+        unknown: of what no pace is known, and the command that measures it, or that the bench does not; empty
+            if the time is known.
     """
 
     seconds: float | None
@@ -152,6 +154,8 @@ class ForecastTime:
 
 def time_of(plan: RunPlan, part: Forecast, paces: Iterable[MeasuredPace], device: str | None) -> ForecastTime:
     """The time of a combination by the run's own records, or by a measured pace; never by a guess.
+
+    The bench measures a model that is whole on its device: nothing is known of the pace of an offloaded one.
 
     Args:
         plan: the plan of the run.
@@ -164,14 +168,23 @@ def time_of(plan: RunPlan, part: Forecast, paces: Iterable[MeasuredPace], device
         return ForecastTime(part.seconds / workers, "records")
     common = plan.recipe.combination(*part.combination.split("+")).common
     side = side_of_edits(common, plan.samples)
-    known = None if device is None else find_pace(paces, device, common, side)
+    of_bench = [pace for pace in paces if not plan.machine.sequential_offload]
+    known = None if device is None else find_pace(of_bench, device, common, side)
     if known is not None:
         return ForecastTime(known.seconds(part.nfe_to_compute, part.missing) / workers, "bench", known.note)
+    return ForecastTime(None, "", unknown=_unknown_pace(common, side, plan.machine))
+
+
+def _unknown_pace(common: CommonSettings, side: int | None, machine: MachineOptions) -> str:
+    """Of what no pace is known, and how it can be."""
     at = f" at {side} pixels" if side else ""
-    measure = how_to_measure(common, side)
-    if common.weights != FULL:
-        measure = f"with weights={common.weights}, and the bench measures full ones alone"
-    return ForecastTime(None, "", unknown=f"{common.model}{at} in {common.precision}: {measure}")
+    what = f"{common.model}{at} in {common.precision}"
+    unmeasured = [f"weights={common.weights}"] if common.weights != FULL else []
+    unmeasured += ["--sequential-offload"] if machine.sequential_offload else []
+    if unmeasured:  # which have a pace of their own
+        how = f"the bench does not measure {' and '.join(unmeasured)}; try --limit 2, then --dry-run again"
+        return f"{what}: {how}"
+    return f"{what}: {how_to_measure(common, side)}"
 
 
 def side_of_edits(common: CommonSettings, samples: Sequence[Sample]) -> int | None:

@@ -46,7 +46,8 @@ def read_sweep(folder: Path) -> Sweep:
 
 def _fits(run: SweepRun, axes: dict[str, list[Any]]) -> bool:
     """Whether a run has a value of every axis, and the folder that is named after them: below the sweep's."""
-    has_safe_name = RUN_AXIS not in run.settings or is_run_name(run.settings[RUN_AXIS])
+    # A name of digits is a number where --sweep run=... gave it.
+    has_safe_name = RUN_AXIS not in run.settings or is_run_name(str(run.settings[RUN_AXIS]))
     return list(run.settings) == list(axes) and has_safe_name and run.folder == folder_name(run.settings)
 
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -162,27 +163,44 @@ def test_an_address_where_no_cluster_is_gives_one_error(fake_recipe, photo_bench
         run(fake_recipe, photo_bench, tmp_path / "run", engine="ray", ray_address="127.0.0.1:1")
 
 
-def test_an_actor_has_a_device_that_can_be_set(fake_recipe, monkeypatch):
+def specs_of_actors(fake_recipe, gpus, **machine):
+    """The specifications of the actors in a cluster of machines with so many GPUs and eight cores each."""
     made = []
-
-    class Ray:
-        """A cluster of one machine with two GPUs."""
-
-        def cluster_resources(self):
-            return {"GPU": 2.0, "CPU": 8.0}
-
-        def nodes(self):
-            return [{"Alive": True}]
-
-        def remote(self, actor):
-            return SimpleNamespace(options=lambda **options: SimpleNamespace(remote=self.make))
-
-        def make(self, spec, recipe, name):
-            made.append(torch.cuda._utils._get_device_index(torch.device(spec.device)))
-
+    total = {"GPU": float(sum(gpus)), "CPU": 8.0 * len(gpus)}
+    nodes = [{"Alive": True, "Resources": {"GPU": float(count), "CPU": 8.0}} for count in gpus]
+    make = SimpleNamespace(remote=lambda spec, recipe, name: made.append(spec))
+    cluster = SimpleNamespace(
+        cluster_resources=lambda: total,
+        nodes=lambda: [*nodes, {"Alive": False}],
+        remote=lambda actor: SimpleNamespace(options=lambda **options: make),
+    )
     spec = worker_spec(make_runner=fake_runner())
-    ray_engine.RayEngine(spec, fake_recipe)._start(Ray())
-    assert made == [0, 0], "Ray shows each actor its own GPU as the first"
+    spec = replace(spec, machine=replace(spec.machine, **machine))
+    ray_engine.RayEngine(spec, fake_recipe)._start(cluster)
+    return made
+
+
+def test_an_actor_has_a_device_that_can_be_set(fake_recipe):
+    made = [torch.device(spec.device) for spec in specs_of_actors(fake_recipe, [2])]
+    assert [torch.cuda._utils._get_device_index(device) for device in made] == [0, 0], (
+        "Ray shows each actor its own GPU as the first"
+    )
+
+
+@pytest.mark.parametrize(
+    ("gpus", "options", "together"),
+    [
+        ([8, 4], {}, (8, 1)),
+        ([8, 4], {"workers": 2}, (2, 1)),
+        ([2, 2], {"gpus_per_actor": 0.5}, (4, 2)),
+        ([0, 0], {}, (1, 1)),
+        ([0, 0], {"workers": 4}, (2, 1)),
+    ],
+)
+def test_actors_of_a_machine_share_its_memory_for_features(fake_recipe, gpus, options, together):
+    """And not a GPU that each has to itself; which machine Ray takes is not known, so the largest counts."""
+    made = specs_of_actors(fake_recipe, gpus, **options)
+    assert {(spec.workers, spec.on_device) for spec in made} == {together}
 
 
 def test_an_actor_with_a_broken_gpu_makes_room_for_another(fake_recipe, samples, monkeypatch):

@@ -1,27 +1,43 @@
-"""The time of a run before its first edit."""
+"""The time of a run before its first edit: by a pace of the bench, where that is the run's own."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from piebench_eval.runs.estimates.measured_pace import time_of
+from piebench_eval.runs.estimates.measured_pace import MeasuredPace, find_pace, time_of
 from piebench_eval.runs.machine import MachineOptions
+from piebench_eval.runs.shard import Shard
 from tests.support.recipes import shipped
+
+FLUX = "black-forest-labs/FLUX.1-dev"
+
+
+def test_what_was_measured_as_it_is_comes_before_what_has_a_note():
+    common = shipped("fireflow-flux", {"precision": "bf16"}).combination("fireflow", "feature_sharing").common
+    compiled = MeasuredPace("card", FLUX, "bf16", 512, 0.3, 3.0, note="with --compile")
+    slow, fast = (MeasuredPace("card", FLUX, "bf16", 512, seconds, 3.0) for seconds in (0.5, 0.4))
+    assert find_pace([compiled, slow, fast], "card", common, 512) is fast
+    assert find_pace([compiled], "card", common, 512) is compiled
 
 
 @pytest.mark.parametrize(
-    ("weights", "told"),
+    ("weights", "offloaded", "unmeasured"),
     [
-        ("full", "python scripts/bench.py --size flux --resolution 512 --precision bf16"),
-        ("int8", "with weights=int8, and the bench measures full ones alone"),
+        ("full", False, None),
+        ("full", True, "--sequential-offload"),
+        ("int8", False, "weights=int8"),
     ],
 )
-def test_the_bench_is_named_only_where_it_can_tell_the_time(weights, told):
-    recipe = shipped("rf-solver-edit-flux", {"weights": weights, "precision": "bf16", "resolution": 512})
-    plan = SimpleNamespace(
-        machine=MachineOptions(), shard=SimpleNamespace(count=1), recipe=recipe, samples=[]
-    )
-    part = SimpleNamespace(seconds=None, combination="rf_solver+feature_sharing")
-    found = time_of(plan, part, [], "a GPU")
-    assert found.seconds is None and told in found.unknown
-    assert ("scripts/bench.py" in found.unknown) == (weights == "full")
+def test_the_bench_says_nothing_of_other_weights_nor_of_offloaded_blocks(weights, offloaded, unmeasured):
+    """Both are several times slower; and no command of the bench would tell how much."""
+    recipe = shipped("fireflow-flux", {"precision": "bf16", "resolution": 512, "weights": weights})
+    machine = MachineOptions(devices="cpu", sequential_offload=offloaded)
+    plan = SimpleNamespace(machine=machine, recipe=recipe, shard=Shard(), samples=())
+    part = SimpleNamespace(seconds=None, combination="+".join(*recipe.pairs), nfe_to_compute=100, missing=2)
+    found = time_of(plan, part, [MeasuredPace("card", FLUX, "bf16", 512, 0.5, 3.0)], "card")
+    if unmeasured is None:
+        assert (found.seconds, found.source) == (56, "bench")
+    else:
+        assert found.seconds is None
+        assert f"the bench does not measure {unmeasured}; try --limit 2" in found.unknown
+        assert "scripts/bench.py" not in found.unknown
