@@ -93,6 +93,7 @@ def recipe(tiny_model):
         "negative_prompt+p2p": {},
         "edit_friendly+p2p": {"image_loader": "resize"},
         "null_text+p2p": {"image_loader": "resize_bilinear"},
+        "ddcm+p2p": {"image_loader": "resize_lanczos"},
         "turboedit+p2p": {"image_loader": "crop_to_multiple", "resolution": None},
     }
     fields = {"model": str(tiny_model), "methods": ["p2p"], "combinations": own, "resolution": SIDE}
@@ -231,6 +232,7 @@ def test_what_a_score_rests_on_says_the_loader(reconstructions, networks):
         "negative_prompt+p2p": "crop",
         "edit_friendly+p2p": "resize",
         "null_text+p2p": "resize_bilinear",
+        "ddcm+p2p": "resize_lanczos",
         "turboedit+p2p": "crop_to_multiple",
     }
 
