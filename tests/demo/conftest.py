@@ -55,12 +55,6 @@ def flow_run(tmp_path_factory) -> DemoRun:
     return run_demo(tmp_path_factory.mktemp("demo") / "flow", "--family", "flow")
 
 
-@pytest.fixture(scope="session")
-def flow_run_of_40(tmp_path_factory) -> DemoRun:
-    """The same on all samples that there are."""
-    return run_demo(tmp_path_factory.mktemp("demo") / "flow-40", "--family", "flow", "--samples", "40")
-
-
 def run_demo(folder: Path, *options: str) -> DemoRun:
     """Run the demo in a folder."""
     command = [sys.executable, "-m", "piebench_eval.cli.app", "demo", "--out", str(folder), *options]
