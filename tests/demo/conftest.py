@@ -55,6 +55,13 @@ def flow_run(tmp_path_factory) -> DemoRun:
     return run_demo(tmp_path_factory.mktemp("demo") / "flow", "--family", "flow")
 
 
+@pytest.fixture(scope="session")
+def quick_flow_run_of_40(tmp_path_factory) -> DemoRun:
+    """FlowEdit and Euler inversion on all samples that there are."""
+    options = ("--family", "flow", "--quick", "--samples", "40")
+    return run_demo(tmp_path_factory.mktemp("demo") / "flow-of-40", *options)
+
+
 def run_demo(folder: Path, *options: str) -> DemoRun:
     """Run the demo in a folder."""
     command = [sys.executable, "-m", "piebench_eval.cli.app", "demo", "--out", str(folder), *options]

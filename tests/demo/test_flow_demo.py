@@ -23,6 +23,7 @@ from piebench_eval.runs.batch_editing import encode_inputs
 from piebench_eval.runs.edit_inputs import plan_schedule
 from piebench_eval.tables.scores import read_scores
 from piebench_eval.tables.statistics.paired_comparison import compare_pair
+from tests.demo.test_demo_command import LARGER_IS_BETTER
 from tests.demo.test_regression import BASELINES
 
 COMBINATIONS = {
@@ -101,6 +102,15 @@ def test_flowedit_is_told_from_no_edit(flow_run):
     scores = read_scores(flow_run.folder / "scores.csv")
     found = compare_pair(scores, "flowedit+plain", "source-copy").set_index("metric").loc["clip_whole"]
     assert found.low > 0, found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", LARGER_IS_BETTER)
+def test_flowedit_preserves_more_than_euler_inversion_without_sharing(quick_flow_run_of_40, metric):
+    scores = read_scores(quick_flow_run_of_40.folder / "scores.csv")
+    found = compare_pair(scores, "flowedit+plain", "euler+plain").set_index("metric").loc[metric]
+    better = sorted(LARGER_IS_BETTER[metric] * end for end in (found.low, found.high))
+    assert better[0] > 0, found
 
 
 @pytest.mark.slow  # tests/diffusion/test_solvers.py shows it along flows with known ends
