@@ -56,9 +56,10 @@ def flow_run(tmp_path_factory) -> DemoRun:
 
 
 @pytest.fixture(scope="session")
-def flow_run_of_40(tmp_path_factory) -> DemoRun:
-    """The same on all samples that there are."""
-    return run_demo(tmp_path_factory.mktemp("demo") / "flow-40", "--family", "flow", "--samples", "40")
+def quick_flow_run_of_40(tmp_path_factory) -> DemoRun:
+    """FlowEdit and Euler inversion on all samples that there are."""
+    options = ("--family", "flow", "--quick", "--samples", "40")
+    return run_demo(tmp_path_factory.mktemp("demo") / "flow-of-40", *options)
 
 
 def run_demo(folder: Path, *options: str) -> DemoRun:
