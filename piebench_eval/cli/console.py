@@ -40,6 +40,15 @@ def next_command(*arguments: object) -> str:
     return shlex.join(["piebench", *map(str, arguments)])
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things in words.
+
+    >>> counted(1, "sample"), counted(2, "sample")
+    ('1 sample', '2 samples')
+    """
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def print_warning(text: str) -> None:
     """Print a warning on standard error."""
     err.print("warning: ", style="yellow", end="")

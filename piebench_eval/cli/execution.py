@@ -6,7 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from piebench_eval.api.progress import shown_run
-from piebench_eval.cli.console import err, kept_on_interrupt, print_warning
+from piebench_eval.cli.console import counted, err, kept_on_interrupt, print_warning
 from piebench_eval.demo.embedded import NOTICE, is_embedded
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ def execute_with_progress(plan: RunPlan) -> RunSummary:
 
     if any(is_embedded(model.name) for model in model_specs(plan.recipe)):
         err.print(NOTICE)
+    samples, pairs = counted(len(plan.samples), "sample"), counted(len(plan.recipe.pairs), "combination")
     err.print(
-        f"{len(plan.samples)} samples x {len(plan.recipe.pairs)} combinations -> {plan.out}"
-        + (f", shard {plan.shard}" if plan.shard.count > 1 else ""),
+        f"{samples} x {pairs} -> {plan.out}" + (f", shard {plan.shard}" if plan.shard.count > 1 else ""),
         markup=False,
     )
     for name in _STOP_SIGNALS:

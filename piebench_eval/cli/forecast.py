@@ -6,13 +6,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.api.duration import duration
-from piebench_eval.cli.console import out, print_warning
+from piebench_eval.cli.console import counted, out, print_warning
 from piebench_eval.cli.grid import print_names_and_marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from piebench_eval.runs.estimates.measured_pace import MeasuredPace
     from piebench_eval.runs.feature_room import FeatureNeed
     from piebench_eval.runs.forecast import Forecast
     from piebench_eval.runs.plan import RunPlan
@@ -41,8 +42,10 @@ def print_forecast(plan: RunPlan, as_json: bool, pace: Path | None = None) -> No
         PiebenchError: ``pace`` cannot be read.
     """
     from piebench_eval.runs.engines.choice import count_workers
+    from piebench_eval.runs.estimates.measured_pace import read_paces
     from piebench_eval.runs.forecast import forecast
 
+    paces = read_paces(pace)
     notes = model_notes([plan])
     scan = plan.scan()
     found = forecast(plan.recipe, plan.samples, scan)
@@ -53,13 +56,14 @@ def print_forecast(plan: RunPlan, as_json: bool, pace: Path | None = None) -> No
         shard = str(plan.shard)
         out.print_json(data={"out": str(plan.out), "shard": shard, "workers": workers, "plan": parts})
         return
-    out.print(f"{len(plan.samples)} samples x {len(found)} combinations -> {plan.out}", markup=False)
+    samples, pairs = counted(len(plan.samples), "sample"), counted(len(found), "combination")
+    out.print(f"{samples} x {pairs} -> {plan.out}", markup=False)
     _print_grid(found)
     for need in plan.features:
         out.print(features_line(need), markup=False)
     for problem in [*notes, *scan.problems]:
         out.print(f"- {problem}", markup=False)
-    _print_time(plan, found, pace)
+    _print_time(plan, found, paces, pace)
 
 
 def model_notes(plans: Iterable[RunPlan]) -> list[str]:
@@ -144,17 +148,21 @@ def _print_grid(found: Sequence[Forecast]) -> None:
     )
 
 
-def _print_time(plan: RunPlan, found: Sequence[Forecast], pace: Path | None) -> None:
+def _print_time(
+    plan: RunPlan, found: Sequence[Forecast], paces: Sequence[MeasuredPace], pace: Path | None
+) -> None:
     from piebench_eval.runs.engines.choice import count_workers
-    from piebench_eval.runs.estimates.measured_pace import device_at_hand, read_paces, time_of
+    from piebench_eval.runs.estimates.measured_pace import device_at_hand, time_of
 
-    paces = read_paces(pace)
     device = device_at_hand(plan.machine) if paces else None
     times = [time_of(plan, part, paces, device) for part in found if part.missing]
     if not times:
         out.print("Nothing is missing.")
     elif any(time.seconds is None for time in times):
-        out.print("The time is unknown before the first edits: try --limit 2, then --dry-run again.")
+        measured = "" if pace else ", or give a pace that scripts/bench.py has measured by --pace"
+        out.print(
+            f"The time is unknown before the first edits: try --limit 2, then --dry-run again{measured}."
+        )
         for unknown in dict.fromkeys(time.unknown for time in times if pace is not None and time.unknown):
             out.print(f"--pace {pace}: has none of {device} for {unknown}", markup=False)
     else:

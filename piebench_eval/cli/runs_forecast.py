@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.api.duration import duration
-from piebench_eval.cli.console import out
+from piebench_eval.cli.console import counted, out
 from piebench_eval.cli.forecast import features_line, for_json, model_notes
 from piebench_eval.cli.grid import print_names_and_marks
 
@@ -52,7 +52,8 @@ def print_runs_forecast(plans: Mapping[str, RunPlan], folder: Path, pace: Path |
         runs = [{"run": row.run, **for_json(row.forecast, row.features), **asdict(row.time)} for row in rows]
         out.print_json(data={"out": str(folder), "device": device, "plan": runs})
         return
-    out.print(f"{len(plans)} runs of {len(first.samples)} samples -> {folder}", markup=False)
+    counts = counted(len(plans), "run"), counted(len(first.samples), "sample")
+    out.print(f"{' of '.join(counts)} -> {folder}", markup=False)
     _print_table(rows)
     for note in notes:
         out.print(f"- {note}", markup=False)

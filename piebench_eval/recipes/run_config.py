@@ -100,6 +100,11 @@ class RunConfig:
                 f"{self.config}: names several runs ({', '.join(self.runs)}), which piebench run makes one "
                 "after the other; give the recipe of one of them"
             )
+        if swept is None and RECIPE_FIELD in self._fields:
+            raise PiebenchError(
+                f"{self.config}: sweeps {', '.join(self.axes)}, in runs which piebench run makes one after "
+                "the other; give a recipe without sweep"
+            )
         fields = {name: value for name, value in self._fields.items() if name != RECIPE_FIELD}
         source = str(self.config) if self.config else "recipe"
         require_known_fields(fields, source)

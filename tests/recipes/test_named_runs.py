@@ -94,6 +94,8 @@ def test_what_cannot_hold_for_all_runs_is_refused(tmp_path):
         plan(config(tmp_path, runs, methods=["pnp"]))
     with pytest.raises(PiebenchError, match=r"names several runs \(a\)"):
         config(tmp_path, runs).build()
+    with pytest.raises(PiebenchError, match=r"sweeps seed, in runs which piebench run makes"):
+        config(tmp_path, {"sweep": {"seed": [1, 2]}}).build()
 
 
 def test_the_folder_is_a_sweeps_and_a_name_stays_below_it(tmp_path):

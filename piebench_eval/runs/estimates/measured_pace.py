@@ -84,7 +84,7 @@ def read_paces(place: Path | None) -> list[MeasuredPace]:
         place: the file or folder; None for ``results/bench`` of a clone, and nothing elsewhere.
 
     Raises:
-        PiebenchError: there is no such place, or the file is none of the bench's.
+        PiebenchError: there is no such place, or it holds no pace of the bench.
     """
     own = Path(__file__).parents[3] / "results" / "bench"
     folder = own if place is None else place
@@ -96,6 +96,8 @@ def read_paces(place: Path | None) -> list[MeasuredPace]:
     for file in sorted(folder.glob("*.json")):
         content = read_json_object(file, set(), _REMEDY)
         found += _paces_in(file, content) if "pace" in content else []
+    if place is not None and not found:
+        raise PiebenchError(f"--pace {place}: no JSON file in it has a pace; {_REMEDY}")
     return found
 
 

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from piebench_eval.runs.estimates.measured_pace import MeasuredPace, find_pace, time_of
+from piebench_eval.errors import PiebenchError
+from piebench_eval.runs.estimates.measured_pace import MeasuredPace, find_pace, read_paces, time_of
 from piebench_eval.runs.machine import MachineOptions
 from piebench_eval.runs.shard import Shard
 from tests.support.recipes import shipped
@@ -18,6 +19,12 @@ def test_what_was_measured_as_it_is_comes_before_what_has_a_note():
     slow, fast = (MeasuredPace("card", FLUX, "bf16", 512, seconds, 3.0) for seconds in (0.5, 0.4))
     assert find_pace([compiled, slow, fast], "card", common, 512) is fast
     assert find_pace([compiled], "card", common, 512) is compiled
+
+
+def test_a_place_without_a_pace_is_none(tmp_path):
+    for place in (tmp_path, tmp_path / "none.json"):
+        with pytest.raises(PiebenchError, match=rf"--pace {place}: .*scripts/bench.py --out"):
+            read_paces(place)
 
 
 @pytest.mark.parametrize(
