@@ -1,6 +1,6 @@
-"""Registries of inversions, methods and metrics: where each name is defined, in the package or in a plugin.
+"""Registries of inversions, methods, editors and metrics: where each name is defined.
 
-An entry is imported when it is used, not before.
+That is in the package or in a plugin. An entry is imported when it is used, not before.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def source_hash(function: Callable[..., Any]) -> str:
         function = function.func
     written = function if inspect.isroutine(function) else type(function)
     file = inspect.getsourcefile(written)
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else ""
 
 
 class Registry(Generic[T]):
-    """Where the inversions, methods or metrics of each name are defined.
+    """Where the inversions, methods, editors or metrics of each name are defined.
 
     Outside packages add to it through an entry point in the group ``piebench.inversions``,
-    ``piebench.methods`` or ``piebench.metrics``.
+    ``piebench.methods``, ``piebench.editors`` or ``piebench.metrics``.
 
     Attributes:
         kind: what is registered, for messages.

@@ -19,6 +19,7 @@ PACKAGES = [
     "runs",
     "recipes",
     "metrics",
+    "editors",
     "inversions",
     "methods",
     "diffusion",
@@ -27,6 +28,7 @@ PACKAGES = [
     "data",
 ]
 SHARED = {
+    "combination_names",
     "errors",
     "files",
     "pictures",
@@ -64,9 +66,10 @@ def test_every_folder_is_a_package_of_the_order():
 def test_inversions_and_methods_are_known_without_torch():
     code = (
         "import sys\n"
+        "from piebench_eval.editors import EDITORS\n"
         "from piebench_eval.inversions import INVERSIONS\n"
         "from piebench_eval.methods import METHODS\n"
-        "for registry in (INVERSIONS, METHODS):\n"
+        "for registry in (EDITORS, INVERSIONS, METHODS):\n"
         "    for name in registry.names():\n"
         "        registry.get(name).settings()\n"
         "sys.exit('torch' in sys.modules)"

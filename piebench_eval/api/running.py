@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.api.arguments import names
 from piebench_eval.api.progress import shown_run
 from piebench_eval.diffusion.feature_limits import parse_feature_limits
+from piebench_eval.editors.function import register_function
 from piebench_eval.errors import PiebenchWarning
 from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.runs.execute import execute_run
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from piebench_eval.data.sample import Sample
+    from piebench_eval.editors.function import EditFunction
     from piebench_eval.runs.execute import Progress
 
 
@@ -35,6 +37,7 @@ def run(
     model: str | None = None,
     inversion: str | Sequence[str] | None = None,
     method: str | Sequence[str] | None = None,
+    editor: str | Sequence[str] | EditFunction | None = None,
     config: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     plugins: Sequence[str | Path] = (),
@@ -56,7 +59,7 @@ def run(
     max_failures: int = 20,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Edit images: every inversion with every method, as ``piebench run`` does.
+    """Edit images: every inversion with every method, and every editor, as ``piebench run`` does.
 
     Edits are saved batch by batch; after an interrupt, the same call resumes the run. Without ``data``, the
     embedded benchmark is edited, by the model ``demo`` or ``demo-flow``.
@@ -68,9 +71,12 @@ def run(
             ``demo-flow``.
         inversion: names, in a list or separated by commas; None for all of the recipe.
         method: likewise.
+        editor: names of editors, likewise, in the place of inversions and methods unless these are named too;
+            or a function ``(image, sample)`` -> the edit, both PIL images of one size. The function's name
+            becomes the row's, and a run goes on only with the same source code.
         config: a recipe file; or ``paper``, ``table1`` or another recipe of the package.
         settings: overrides of the recipe's fields: ``{"steps": 20, "method.cross_replace_steps": 0.8}``.
-        plugins: Python files that add inversions and methods.
+        plugins: Python files that add inversions, methods and editors.
         mask_size: side (``512``) or size (``640x480``) of the images that the masks are made for,
             if it is not the images' own; masks are scaled to nearest pixels.
         types: editing types; None for all.
@@ -109,6 +115,7 @@ def run(
         names(inversion),
         names(method),
         [Path(file) for file in plugins],
+        [register_function(editor)] if callable(editor) else names(editor),
     )
     folder = Path(out)
     plan_one = partial(

@@ -1,4 +1,4 @@
-"""``piebench methods``: list inversions, editing methods, families of models and fields of a recipe."""
+"""``piebench methods``: list inversions, methods, editors, families of models and fields of a recipe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def methods(
     plugins: Annotated[
         list[Path] | None,
-        typer.Option("--plugin", metavar="FILE", help="Python file that adds inversions or methods."),
+        typer.Option(
+            "--plugin", metavar="FILE", help="Python file that adds inversions, methods or editors."
+        ),
     ] = None,
     recipe: Annotated[
         bool,
@@ -32,13 +34,15 @@ def methods(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """List inversions and editing methods: paper, equation, settings and their defaults.
+    """List inversions, editing methods and editors: paper, equation, settings and their defaults.
 
     A setting is changed with --set, for example: piebench run ... --set method.cross_replace_steps=0.8
     Quirks are habits of single repositories: they serve to reproduce published numbers.
     Every inversion can be combined with every method, as far as both go with the model: tables at the end say
     which families of models each of them goes with, which pairs do, and which of these have published numbers
     on PIE-Bench and where. --family lists one family's alone. Installed plugins are listed too.
+    An editor (--editor) makes pictures without an inversion and a method; the list says what prompts it, and
+    whether it looks at the benchmark's masks.
     --recipe lists the settings that all share: model, steps, seed, resolution, ...
 
     Examples:
@@ -56,6 +60,7 @@ def methods(
             raise PiebenchError("--family: fields of a recipe are the same for all; leave out --recipe")
         _print_recipe(as_json)
         return
+    from piebench_eval.editors import EDITORS
     from piebench_eval.inversions import INVERSIONS
     from piebench_eval.methods import METHODS
     from piebench_eval.recipes.plugins import load_plugins
@@ -66,10 +71,12 @@ def methods(
             name: {**_describe(name, registry.get(name)), "plugin": registry.origin(name)}
             for name in registry.names()
         }
-        for registry in (INVERSIONS, METHODS)
+        for registry in (INVERSIONS, METHODS, EDITORS)
     }
     families = _families(listed, family)
-    pairs = {name: pairs_of(FAMILIES[name], *map(list, listed.values())) for name in families}
+    pairs = {
+        name: pairs_of(FAMILIES[name], list(listed["inversion"]), list(listed["method"])) for name in families
+    }
     if as_json:
         of_families = {name: {**about, "pairs": for_json(pairs[name])} for name, about in families.items()}
         out.print_json(data={**listed, "family": of_families})
@@ -82,10 +89,15 @@ def methods(
 
 
 def _print_entries(listed: Mapping[str, Any]) -> None:
+    from piebench_eval.editors.described import MASKS, PROMPTED_BY
+
     for kind, entries in listed.items():
         for name, entry in entries.items():
             print_entry(f"{kind} {name}", entry["title"])
-            out.print(f"  {entry['paper']}; {entry['equation']}", markup=False)
+            printed = "; ".join(filter(None, (entry["paper"], entry["equation"])))
+            out.print(f"  {printed}", markup=False)
+            if PROMPTED_BY in entry:
+                out.print(f"  prompted by: {entry[PROMPTED_BY]}; masks used: {entry[MASKS]}", markup=False)
             if entry["plugin"]:
                 out.print(f"  from {entry['plugin']}", markup=False)
             for setting, about in entry["settings"].items():
@@ -96,16 +108,15 @@ def _print_entries(listed: Mapping[str, Any]) -> None:
 
 
 def _families(listed: Mapping[str, Any], only: str | None) -> dict[str, dict[str, Any]]:
-    """Each family of models, and why inversions and methods do not go with it, None where they do.
+    """Each family of models, and why inversions, methods and editors do not go with it, None where they do.
 
     Raises:
         PiebenchError: ``only`` is a name, and no family has it.
     """
-    from piebench_eval.recipes.compatibility import inversion_misfit, method_misfit
+    from piebench_eval.recipes.compatibility import MISFITS
 
     if only is not None and only not in FAMILIES:
         raise PiebenchError(f"--family {only}: no family of models is called so; use {', '.join(FAMILIES)}")
-    misfits = {"inversion": inversion_misfit, "method": method_misfit}
     return {
         name: {
             "title": family.title,
@@ -114,7 +125,7 @@ def _families(listed: Mapping[str, Any], only: str | None) -> dict[str, dict[str
             "guidance": family.guidance,
             **{
                 kind: {entry: misfit(entry, family, family.guidance) for entry in listed[kind]}
-                for kind, misfit in misfits.items()
+                for kind, misfit in MISFITS.items()
             },
         }
         for name, family in FAMILIES.items()
@@ -141,16 +152,15 @@ def _print_families(families: Mapping[str, Any], listed: Mapping[str, Any]) -> N
 
 
 def _refused(families: Mapping[str, Any], listed: Mapping[str, Any]) -> dict[str, list[str]]:
-    """By reason, the inversions and methods that do not go with a family."""
-    from piebench_eval.recipes.compatibility import inversion_misfit, method_misfit
+    """By reason, the inversions, methods and editors that do not go with a family."""
+    from piebench_eval.recipes.compatibility import MISFITS
 
-    misfits = {"inversion": inversion_misfit, "method": method_misfit}
     refused: dict[str, list[str]] = {}
     for name, family in families.items():
         for kind in listed:
             for entry, why in family[kind].items():
                 if why:
-                    goes_by_rows = misfits[kind](entry, FAMILIES[name], "classifier_free") is None
+                    goes_by_rows = MISFITS[kind](entry, FAMILIES[name], "classifier_free") is None
                     remedy = f"; --set {ROWS} gives it some" if goes_by_rows else ""
                     refused.setdefault(why.removeprefix(f"{entry} ") + remedy, []).append(entry)
     return refused
@@ -192,6 +202,7 @@ def _plain(value: Any) -> Any:
 
 
 def _describe(name: str, entry: Any) -> dict[str, Any]:
+    from piebench_eval.editors.described import MASKS, PROMPTED_BY
     from piebench_eval.quirks import Quirks, own_fields, quirks_read_by
 
     def describe(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,4 +217,5 @@ def _describe(name: str, entry: Any) -> dict[str, Any]:
         "equation": entry.equation,
         "settings": describe(own_fields(entry.settings)),
         "quirks": describe({quirk: Quirks.model_fields[quirk] for quirk in quirks_read_by({name})}),
+        **({field: getattr(entry, field) for field in (PROMPTED_BY, MASKS) if hasattr(entry, field)}),
     }

@@ -56,6 +56,14 @@ def run(
             help="Editing methods, separated by commas. See: piebench methods.", rich_help_panel=_RECIPE
         ),
     ] = None,
+    editor: Annotated[
+        str | None,
+        typer.Option(
+            help="Editors, separated by commas, in the place of inversions and methods unless these are "
+            "given too. See: piebench methods.",
+            rich_help_panel=_RECIPE,
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -108,7 +116,7 @@ def run(
         typer.Option(
             "--plugin",
             metavar="FILE",
-            help="Python file that adds inversions or methods; can be repeated.",
+            help="Python file that adds inversions, methods or editors; can be repeated.",
             rich_help_panel=_RECIPE,
         ),
     ] = None,
@@ -274,7 +282,7 @@ def run(
     ] = DEFAULT_MAX_FAILURES,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Edit images: every inversion with every method, resumable at any time.
+    """Edit images: every inversion with every method, and every editor, resumable at any time.
 
     Edits are saved batch by batch; the same command again resumes the run.
     An edit that fails is recorded, and the others are made; piebench status shows how far a run is.
@@ -289,6 +297,8 @@ def run(
       piebench run --data PIE-Bench_v1 --config configs/table1.yaml --method pnp --out runs/pnp
 
       piebench run --out runs/demo        (the embedded demo world, all combinations)
+
+      piebench run --editor sdedit --set editor.strength=0.6 --out runs/sdedit        (likewise, by SDEdit)
 
       piebench run --model demo-flow --out runs/demo-flow        (likewise, by flow methods)
 
@@ -327,6 +337,7 @@ def run(
         names(inversion),
         names(method),
         plugins or (),
+        names(editor),
     )
     axes = {**run_config.axes, **parse_axes(sweep or [])}  # the command line overrides the file
     plan = partial(

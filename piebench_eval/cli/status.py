@@ -12,6 +12,7 @@ import typer
 from piebench_eval.api.duration import duration
 from piebench_eval.cli.console import out, print_warning
 from piebench_eval.cli.scoring_options import MovedDataOption
+from piebench_eval.combination_names import combination_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +83,7 @@ def _print_problems(found: Status) -> None:
     for problem in found.problems:
         print_warning(problem)
     for failure in found.failures[:_SHOWN_FAILURES]:
-        key = f"{failure['inversion']}+{failure['method']} {failure['sample']}"
+        key = f"{combination_name(failure['inversion'], failure['method'])} {failure['sample']}"
         print_warning(f"{key} failed: {failure['error']}")
     if len(found.failures) > _SHOWN_FAILURES:
         out.print(f"... and {len(found.failures) - _SHOWN_FAILURES} more failed; --json lists them all.")

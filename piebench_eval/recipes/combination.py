@@ -1,4 +1,4 @@
-"""A combination: one inversion with one method, and all their settings."""
+"""A combination: one inversion with one method, or an editor in their place, and all settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from piebench_eval.combination_names import combination_name
 from piebench_eval.data.images import ImageLoader  # noqa: TC001 (pydantic reads annotations at run time)
+from piebench_eval.editors import EDITORS
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.pictures import GreyLevels, Posterior  # noqa: TC001 (likewise)
@@ -177,16 +179,20 @@ def with_former_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: FORMER_DEFAULTS.get(name) if value is None else value for name, value in settings.items()}
 
 
+_NO_SETTINGS = Settings()
+
+
 @dataclass(frozen=True)
 class Combination:
-    """One inversion with one method, and the settings of both.
+    """One inversion with one method, or an editor, and their settings.
 
     Attributes:
-        inversion: name of the inversion.
-        method: name of the editing method.
-        inversion_settings: settings of the inversion.
-        method_settings: settings of the method.
-        common: settings that both share.
+        inversion: name of the inversion; empty for an editor.
+        method: name of the editing method, or of the editor.
+        inversion_settings: settings of the inversion; without a field for an editor.
+        method_settings: settings of the method, likewise.
+        common: settings that all share.
+        editor_settings: settings of the editor; without a field for an inversion with a method.
     """
 
     inversion: str
@@ -194,18 +200,29 @@ class Combination:
     inversion_settings: Settings
     method_settings: Settings
     common: CommonSettings
+    editor_settings: Settings = _NO_SETTINGS
 
     @property
     def name(self) -> str:
-        """As in folder names and messages: ``direct+p2p``."""
-        return f"{self.inversion}+{self.method}"
+        """As in folder names and messages: ``direct+p2p``, ``sdedit``."""
+        return combination_name(self.inversion, self.method)
+
+    @property
+    def is_editor(self) -> bool:
+        """Whether an editor stands in the place of inversion and method."""
+        return not self.inversion
 
     def flat(self) -> dict[str, Any]:
         """Every setting by its name in ``--set``: ``steps``, ``method.start_step``.
 
-        Quirks that neither the inversion nor the method reads are left out.
+        Quirks that nothing of it reads are left out.
         """
-        sections = {"inversion.": self.inversion_settings, "method.": self.method_settings, "": self.common}
+        sections = {
+            "inversion.": self.inversion_settings,
+            "method.": self.method_settings,
+            "editor.": self.editor_settings,
+            "": self.common,
+        }
         flat = {
             f"{prefix}{field}": value
             for prefix, settings in sections.items()
@@ -216,13 +233,13 @@ class Combination:
 
 
 def flat_quirks(quirks: dict[str, Any], inversion: str, method: str) -> dict[str, Any]:
-    """The quirks that an inversion with a method reads, by their names on the command line.
+    """The quirks that an inversion with a method, or an editor, reads, by their names on the command line.
 
     Args:
         quirks: all of them.
-        inversion: name of the inversion; one from outside the package may read any.
-        method: likewise.
+        inversion: name of the inversion; one from outside the package may read any. Empty for an editor.
+        method: likewise; or the editor.
     """
-    known = INVERSIONS.is_own(inversion) and METHODS.is_own(method)
+    known = INVERSIONS.is_own(inversion) and METHODS.is_own(method) if inversion else EDITORS.is_own(method)
     unread = without_effect({inversion, method}) if known else set()
     return {f"quirks.{name}": value for name, value in quirks.items() if name not in unread}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.data.images import KEEPS_SIZE
 from piebench_eval.demo.embedded import DEMO_FLOW, DEMO_FLOW_T5_LENGTH
+from piebench_eval.editors import EDITORS
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
@@ -120,6 +121,8 @@ def require_compatible(combinations: Iterable[Combination], loaded: Family | Non
     refused: dict[str, list[str]] = {}
     for combination in combinations:
         common = combination.common
+        if combination.is_editor and EDITORS.get(combination.method).edit is not None:
+            continue  # it loads what it needs itself
         family = loaded or look_up(common.model, common.revision, common.family)
         reasons = [
             *_sizes_of_pictures_that_keep_theirs(common),
@@ -154,6 +157,8 @@ def cautions(combinations: Iterable[Combination]) -> list[str]:
     """
     found: dict[str, list[str]] = {}
     for combination in combinations:
+        if combination.is_editor:
+            continue
         guidance = combination.common.guidance
         source = combination.common.source_guidance
         scales = guidance, guidance if source is None else source
@@ -195,6 +200,8 @@ def _sizes_of_pictures_that_keep_theirs(common: CommonSettings) -> list[str]:
 
 def misfits(combination: Combination, family: Family) -> list[str]:
     """Everything for which a combination does not go with a family of models, each with its remedy."""
+    if combination.is_editor:
+        return [*_editor_misfits(combination, family), *_settings_misfits(combination.common, family)]
     policy = combination.common.policy_of(family)
     found = _misfits_of_names(combination.inversion, combination.method, family, policy)
     method = METHODS.get(combination.method)
@@ -214,6 +221,48 @@ def misfits(combination: Combination, family: Family) -> list[str]:
     if solver != "euler" and family.predicts == "epsilon":
         found.append(f"inversion.solver={solver}: {family.title} is stepped by DDIM; leave it at euler")
     return [*found, *_settings_misfits(combination.common, family)]
+
+
+def editor_misfit(name: str, family: Family, policy: GuidancePolicy) -> str | None:
+    """Why an editor does not go with a family of models; None if it does, or loads its model itself.
+
+    Under any way of guidance.
+
+    Raises:
+        PiebenchError: no editor has that name.
+    """
+    editor = EDITORS.get(name)
+    return None if editor.edit is not None else _prediction_misfit(name, editor.predicts, family)
+
+
+MISFITS: dict[str, Callable[[str, Family, GuidancePolicy], str | None]] = {
+    "inversion": inversion_misfit,
+    "method": method_misfit,
+    "editor": editor_misfit,
+}
+"""Why an entry of a registry does not go with a family under a way of guidance, by kind."""
+
+
+def _editor_misfits(combination: Combination, family: Family) -> list[str]:
+    """Why an editor does not go with a family of models, with the remedy."""
+    misfit = editor_misfit(combination.method, family, family.guidance)
+    return [] if misfit is None else [f"{misfit}; use a model of another family, see piebench methods"]
+
+
+def require_fitting_editors(combinations: Iterable[Combination]) -> None:
+    """Refuse editors whose settings do not fit.
+
+    Raises:
+        PiebenchError: names every such editor, with the reason and the remedy.
+    """
+    editors = [(each, EDITORS.get(each.method)) for each in combinations if each.is_editor]
+    problems = [
+        f"{combination.name}: {problem}"
+        for combination, editor in editors
+        if (problem := editor.settings_problem(combination.editor_settings, combination.common)) is not None
+    ]
+    if problems:
+        raise PiebenchError("\n".join(problems))
 
 
 def _misfits_of_names(inversion: str, method: str, family: Family, policy: GuidancePolicy) -> list[str]:

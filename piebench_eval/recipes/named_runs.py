@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RUNS_FIELD = "runs"
 """Key of the runs in a recipe file; it stands in the place of inversions and methods."""
 
-_OF_A_RUN = ("inversions", "methods", "combinations", "plugins")
+_OF_A_RUN = ("inversions", "methods", "editors", "combinations", "plugins")
 """Fields of a recipe that each run has from its own."""
 
 _EXAMPLE = "NAME: {recipe: flowedit-flux, steps: 20}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
+from piebench_eval.editors import EDITORS
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
@@ -20,7 +21,7 @@ class Section(NamedTuple):
     """A section of settings by name.
 
     Attributes:
-        field: its field in a recipe: ``inversions`` or ``methods``.
+        field: its field in a recipe: ``inversions``, ``methods`` or ``editors``.
         registry: what its names mean.
     """
 
@@ -28,8 +29,11 @@ class Section(NamedTuple):
     registry: Registry[Any]
 
 
-SECTIONS = {"inversion": Section("inversions", INVERSIONS), "method": Section("methods", METHODS)}
-"""The sections by their prefix in ``--set``, in the order of ``INVERSION+METHOD``."""
+PAIR_SECTIONS = {"inversion": Section("inversions", INVERSIONS), "method": Section("methods", METHODS)}
+"""Those of a combination by their prefix in ``--set``, in the order of ``INVERSION+METHOD``."""
+
+SECTIONS = {**PAIR_SECTIONS, "editor": Section("editors", EDITORS)}
+"""All sections by their prefix."""
 
 _SECTIONS_OF_A_COMBINATION = (*SECTIONS, "quirks")
 
@@ -80,7 +84,7 @@ def drop_section_field(
 
     Args:
         combinations: as in a recipe's file, unchecked.
-        prefix: the section: ``inversion``, ``method`` or ``quirks``.
+        prefix: the section: ``inversion``, ``method``, ``editor`` or ``quirks``.
         field: name of the field.
         concerns: whether a combination, given by its name, loses the field; all of them by default.
     """

@@ -1,4 +1,4 @@
-"""Plugin files, which add inversions and methods: loading, and errors that name them."""
+"""Plugin files, which add inversions, methods and editors: loading, and errors that name them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.combination_names import combination_name
+from piebench_eval.editors import EDITORS
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
@@ -22,24 +24,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import ModuleType
 
-_TABLES: dict[str, Any] = {"INVERSIONS": INVERSIONS, "METHODS": METHODS}
+_TABLES: dict[str, Any] = {"INVERSIONS": INVERSIONS, "METHODS": METHODS, "EDITORS": EDITORS}
 
 _CODE: dict[tuple[str, str], str] = {}
 """Hashes of the source of each plugin file's entry, as it was executed, by kind and name."""
 
 
 def load_plugins(files: Sequence[str] | None, known: Mapping[str, str] | None = None) -> None:
-    """Load plugin files and register their inversions and methods.
+    """Load plugin files and register their inversions, methods and editors.
 
-    A plugin is a Python file with a table ``METHODS = {"name": Method(...)}``, or ``INVERSIONS`` likewise, or
-    both. The bytes that are hashed are the bytes that are executed.
+    A plugin is a Python file with a table ``METHODS = {"name": Method(...)}``, or ``INVERSIONS`` or
+    ``EDITORS`` likewise, or several. The bytes that are hashed are the bytes that are executed.
 
     Args:
         files: the plugin files.
         known: SHA-256 of the files that a run began with; a file that differs is not executed.
 
     Raises:
-        PiebenchError: a file is missing, is not the known one, fails, or defines no inversion or method.
+        PiebenchError: a file is missing, is not the known one, fails, or defines no inversion, method or
+            editor.
     """
     for name in files or ():
         file, plugin = Path(name), f"plugin {name}"
@@ -53,8 +56,8 @@ def load_plugins(files: Sequence[str] | None, known: Mapping[str, str] | None = 
             _register(vars(module), plugin, digest)
 
 
-def code_of(inversions: Iterable[str], methods: Iterable[str]) -> dict[str, str]:
-    """Hashes of the source of inversions and methods from plugins, by kind and name.
+def code_of(inversions: Iterable[str], methods: Iterable[str], editors: Iterable[str] = ()) -> dict[str, str]:
+    """Hashes of the source of inversions, methods and editors from plugins, by kind and name.
 
     Those of the package are left out: its version identifies their source.
 
@@ -62,7 +65,7 @@ def code_of(inversions: Iterable[str], methods: Iterable[str]) -> dict[str, str]
         PiebenchError: a name is not registered.
     """
     found = {}
-    for registry, names in ((INVERSIONS, inversions), (METHODS, methods)):
+    for registry, names in ((INVERSIONS, inversions), (METHODS, methods), (EDITORS, editors)):
         for name in names:
             if registry.origin(name) is not None:
                 installed = f"{registry.release(name)} {source_hash(_function(registry.get(name)))}"
@@ -75,11 +78,12 @@ def plugin_errors(inversion: str, method: str) -> Iterator[None]:
     """Turn errors of a plugin in the body into errors that name the plugin.
 
     Raises:
-        PiebenchError: the body failed, and the inversion or the method is from a plugin.
+        PiebenchError: the body failed, and the inversion, the method or the editor is from a plugin.
     """
-    plugins = {
+    parts = ((INVERSIONS, inversion), (METHODS, method)) if inversion else ((EDITORS, method),)
+    plugins: dict[str, Any] = {
         origin: registry.get(name)
-        for registry, name in ((INVERSIONS, inversion), (METHODS, method))
+        for registry, name in parts
         if (origin := registry.origin(name)) is not None
     }
     try:
@@ -91,8 +95,8 @@ def plugin_errors(inversion: str, method: str) -> Iterator[None]:
             raise
         place, plugin = _find_source(error, plugins)
         raise PiebenchError(
-            f"{plugin}: failed in {inversion}+{method} with {type(error).__name__}: {error} ({place})"
-            f"{_CHANGED if _asks_for_an_old_name(error) else ''}"
+            f"{plugin}: failed in {combination_name(inversion, method)} with {type(error).__name__}: "
+            f"{error} ({place}){_CHANGED if _asks_for_an_old_name(error) else ''}"
         ) from error
 
 
@@ -148,7 +152,9 @@ def _execute(module: ModuleType, file: Path, plugin: str, source: bytes) -> None
 def _register(content: Mapping[str, Any], plugin: str, digest: str) -> None:
     tables = {table: content[table] for table in _TABLES if table in content}
     if not tables:
-        raise PiebenchError(f'{plugin}: defines neither METHODS = {{"name": Method(...)}} nor INVERSIONS')
+        raise PiebenchError(
+            f'{plugin}: defines neither METHODS = {{"name": Method(...)}} nor INVERSIONS nor EDITORS'
+        )
     for table, entries in tables.items():
         if not isinstance(entries, dict) or not entries:
             raise PiebenchError(f"{plugin}: {table} is no mapping of names")
@@ -160,9 +166,10 @@ def _register(content: Mapping[str, Any], plugin: str, digest: str) -> None:
 
 
 def _function(entry: Any) -> Callable[..., Any]:
-    """The function of an inversion or a method."""
-    function: Callable[..., Any] = getattr(entry, "invert", None) or entry.prepare
-    return function
+    """The function of an inversion, a method or an editor."""
+    names = ("invert", "prepare", "edit_latents", "edit")
+    function: Callable[..., Any] = next(filter(None, (getattr(entry, name, None) for name in names)))
+    return inspect.unwrap(function)  # of a function as an editor, its own source
 
 
 def _find_source(error: Exception, plugins: dict[str, Any]) -> tuple[str, str]:

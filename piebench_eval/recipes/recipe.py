@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
+from piebench_eval.combination_names import combination_name, parts_of_name
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_yaml_mapping
-from piebench_eval.inversions import INVERSIONS
-from piebench_eval.methods import METHODS
 from piebench_eval.quirks import Quirks, SettingsWithQuirks, own_fields
 from piebench_eval.recipes.combination import Combination, CommonSettings
-from piebench_eval.recipes.overrides import SECTIONS, as_validated, drop_common_fields, drop_section_field
+from piebench_eval.recipes.overrides import (
+    PAIR_SECTIONS,
+    SECTIONS,
+    as_validated,
+    drop_common_fields,
+    drop_section_field,
+)
 from piebench_eval.recipes.plugins import load_plugins
-from piebench_eval.recipes.stored_recipe import StoredRecipe, pairs_of
+from piebench_eval.recipes.stored_recipe import StoredRecipe, pairs_of, require_edits
 from piebench_eval.recipes.wildcards import expand_wildcards
 from piebench_eval.settings import MOVED_FIELDS, Settings, explain_invalid, no_such_field
 
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.registry import Registry
 
-_STRUCTURE = ("quirks", "inversions", "methods", "combinations", "plugins")
+_STRUCTURE = ("quirks", "inversions", "methods", "editors", "combinations", "plugins")
 
 
 _QUIRKS = tuple(f"quirks.{name}" for name in Quirks.model_fields)
@@ -36,28 +41,36 @@ _QUIRKS = tuple(f"quirks.{name}" for name in Quirks.model_fields)
 class Recipe(CommonSettings):
     """How every image is edited.
 
-    The combinations are all pairs of the inversions and methods, or those that ``combinations`` lists. There,
-    each can override any common field, and settings of its ``inversion`` and ``method``.
+    The combinations are all pairs of the inversions and methods, or those that ``combinations`` lists, and
+    the editors. There, each can override any common field, and settings of its ``inversion`` and ``method``,
+    or of the ``editor``.
     """
 
     plugins: list[str] = Field(
-        default_factory=list, description="Python files that add inversions and methods"
+        default_factory=list, description="Python files that add inversions, methods and editors"
     )
-    inversions: dict[str, SerializeAsAny[Settings]] = Field(min_length=1, description="name: settings")
-    methods: dict[str, SerializeAsAny[Settings]] = Field(min_length=1, description="name: settings")
+    inversions: dict[str, SerializeAsAny[Settings]] = Field(
+        default_factory=dict, description="name: settings"
+    )
+    methods: dict[str, SerializeAsAny[Settings]] = Field(default_factory=dict, description="name: settings")
+    editors: dict[str, SerializeAsAny[Settings]] = Field(
+        default_factory=dict, description="name: settings; beside inversions and methods, or in their place"
+    )
     combinations: dict[str, dict[str, Any]] | None = Field(
         default=None,
         description="INVERSION+METHOD: what is different there; all pairs if empty. Or INVERSION+*: what is "
-        "different in all of an inversion's",
+        "different in all of an inversion's. EDITOR: what is different there",
     )
     image_format: str = Field(
         default="png", description="png, or jpeg:QUALITY (jpeg:75 is what the reference saves)"
     )
 
-    @field_validator("inversions", "methods", mode="before")
+    @field_validator("inversions", "methods", "editors", mode="before")
     @classmethod
     def _settings_by_name(cls, value: Any, info: Any) -> Any:
-        registry = INVERSIONS if info.field_name == "inversions" else METHODS
+        registry = next(each.registry for each in SECTIONS.values() if each.field == info.field_name)
+        if value is None:
+            return {}
         if isinstance(value, str):
             value = [value]
         named = value
@@ -86,12 +99,15 @@ class Recipe(CommonSettings):
 
     @model_validator(mode="after")
     def _combinations_fit(self) -> Self:
+        require_edits(self.inversions, self.methods, self.editors)
         if self.combinations == {}:
             raise ValueError("combinations: is empty; leave it out for all pairs")
         for name, own in (self.combinations or {}).items():
-            inversion, _, method = name.partition("+")
-            if inversion not in self.inversions or method not in self.methods:
-                raise ValueError(f"combinations.{name}: is no INVERSION+METHOD of this recipe")
+            inversion, method = parts_of_name(name)
+            known = inversion in self.inversions and method in self.methods
+            if not known and (inversion or method not in self.editors):
+                or_editor = " and no editor" if self.editors else ""
+                raise ValueError(f"combinations.{name}: is no INVERSION+METHOD{or_editor} of this recipe")
             combination = self.combination(inversion, method)
             quirks = {f"quirks.{key}": value for key, value in combination.common.quirks}
             own.update(as_validated(own, combination.flat() | quirks))
@@ -99,21 +115,24 @@ class Recipe(CommonSettings):
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """All (inversion, method) pairs, in order."""
-        return pairs_of(self.inversions, self.methods, self.combinations)
+        """All (inversion, method) pairs, in order; an editor is one without an inversion."""
+        return pairs_of(self.inversions, self.methods, self.combinations, self.editors)
 
     def combination(self, inversion: str, method: str) -> Combination:
-        """One of the pairs with all its settings.
+        """One of the pairs, or an editor (without an inversion), with all its settings.
 
         Raises:
             PiebenchError: its own settings do not fit.
         """
-        name = f"{inversion}+{method}"
+        name = combination_name(inversion, method)
+        chosen = (
+            dict(zip(PAIR_SECTIONS, (inversion, method), strict=True)) if inversion else {"editor": method}
+        )
         own = dict((self.combinations or {}).get(name, {}))
         try:
             settings = {
-                prefix: self._settings_with(prefix, chosen, own.pop(prefix, None))
-                for prefix, chosen in zip(SECTIONS, (inversion, method), strict=True)
+                prefix: self._settings_with(prefix, named, own.pop(prefix, None))
+                for prefix, named in chosen.items()
             }
             common = self._common_with(own)
         except PiebenchError as error:
@@ -124,10 +143,11 @@ class Recipe(CommonSettings):
         for prefix, section in settings.items():
             if isinstance(section, SettingsWithQuirks):
                 settings[prefix] = section.model_copy(update={"quirks": common.quirks})
-        return Combination(inversion, method, settings["inversion"], settings["method"], common)
+        of_inversion, of_method, of_editor = (settings.get(prefix, Settings()) for prefix in SECTIONS)
+        return Combination(inversion, method, of_inversion, of_method, common, of_editor)
 
     def _settings_with(self, prefix: str, name: str, changes: Any) -> Settings:
-        """The settings of one inversion or method with the changes of a combination."""
+        """The settings of one inversion, method or editor with the changes of a combination."""
         section = SECTIONS[prefix]
         if not isinstance(changes, dict | None):
             raise PiebenchError(f"{prefix}: is no mapping of settings")
@@ -147,8 +167,11 @@ class Recipe(CommonSettings):
 
     @property
     def stored(self) -> StoredRecipe:
-        """The recipe as plain values, as in a run folder."""
-        return StoredRecipe(self.model_dump(mode="json"))
+        """The recipe as plain values, as in a run folder; without editors, as before there were any."""
+        fields = self.model_dump(mode="json")
+        if not self.editors:
+            del fields["editors"]
+        return StoredRecipe(fields)
 
     @property
     def hash(self) -> str:
@@ -170,9 +193,9 @@ def build_recipe(
 
     Args:
         fields: fields of the recipe.
-        overrides: dotted key to value. ``inversion.KEY`` and ``method.KEY`` reach every chosen inversion or
-            method that has the setting; ``inversion.NAME.KEY`` only that one; ``quirks.KEY`` is a quirk. An
-            override holds for every combination, also for one that has its own value.
+        overrides: dotted key to value. ``inversion.KEY``, ``method.KEY`` and ``editor.KEY`` reach every
+            chosen one that has the setting; ``inversion.NAME.KEY`` only that one; ``quirks.KEY`` is a quirk.
+            An override holds for every combination, also for one that has its own value.
         source: where the fields come from, for messages.
         known_plugins: SHA-256 of plugins' files, see ``load_plugins``.
 
@@ -240,7 +263,7 @@ def _override_sections(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
 
 
 def _override(recipe: Recipe, key: str, value: Any) -> Recipe:
-    """A copy of a recipe with one field overridden that is of no inversion or method."""
+    """A copy of a recipe with one field overridden that is of no inversion, method or editor."""
     prefix, _, rest = key.partition(".")
     if prefix == "quirks" and rest in Quirks.model_fields:
         quirks = {**dict(recipe.quirks), rest: value}
@@ -252,37 +275,46 @@ def _override(recipe: Recipe, key: str, value: Any) -> Recipe:
             meant = " or ".join(f"{kind}.{key}" for kind in homes)
             raise PiebenchError(f"--set {key}: no such field; is {meant} meant?")
         overridable += [f"quirks.{name}" for name in Quirks.model_fields]
-        raise PiebenchError(f"--set {no_such_field(key, [*overridable, 'inversion.KEY', 'method.KEY'])}")
+        raise PiebenchError(
+            f"--set {no_such_field(key, [*overridable, *(f'{kind}.KEY' for kind in SECTIONS)])}"
+        )
     return _replaced(recipe, **{key: value})
 
 
 def _override_section(recipe: Recipe, prefix: str, overrides: Mapping[str, Any]) -> Recipe:
-    """Override settings of inversions or methods, and check them when all have their new values.
+    """Override settings of inversions, methods or editors, and check them when all have their new values.
 
     Args:
         recipe: the recipe.
-        prefix: ``inversion`` or ``method``.
+        prefix: ``inversion``, ``method`` or ``editor``.
         overrides: key to value: ``PREFIX.FIELD`` for all of them that have the field, or
             ``PREFIX.NAME.FIELD`` for one.
     """
     section = SECTIONS[prefix]
     by_name: dict[str, Settings] = dict(getattr(recipe, section.field))
-    place = list(SECTIONS).index(prefix)  # in INVERSION+METHOD
     changes: dict[str, dict[str, Any]] = {}
     combinations = recipe.combinations
     for key, value in overrides.items():
         changed, field = _reached(recipe, prefix, key)
         for name in changed:
             changes.setdefault(name, {})[field] = value
-        reached = {"+".join(pair) for pair in recipe.pairs if pair[place] in changed}
+        reached = {combination_name(*pair) for pair in recipe.pairs if _part_of(pair, prefix) in changed}
         combinations = drop_section_field(combinations, prefix, field, reached.__contains__)
     for name, values in changes.items():
         by_name[name] = _settings_of(section.registry, name, {**dict(by_name[name]), **values})
     return _replaced(recipe, **{section.field: by_name, "combinations": combinations})
 
 
+def _part_of(pair: tuple[str, str], prefix: str) -> str | None:
+    """The name of a section in a pair; None if the pair has no such part."""
+    inversion, method = pair
+    if prefix == "inversion":
+        return inversion or None
+    return method if bool(inversion) == (prefix == "method") else None
+
+
 def _reached(recipe: Recipe, prefix: str, key: str) -> tuple[list[str], str]:
-    """The inversions or methods that a key in ``--set`` reaches, and their field that it names."""
+    """The inversions, methods or editors that a key in ``--set`` reaches, and their field that it names."""
     by_name: dict[str, Settings] = getattr(recipe, SECTIONS[prefix].field)
     name, _, field = key.partition(".")[2].partition(".")
     names = [name]
@@ -298,13 +330,14 @@ def _reached(recipe: Recipe, prefix: str, key: str) -> tuple[list[str], str]:
             f"is {field} meant?" if of_all else f"there are: {', '.join(_fields_of_section(recipe, prefix))}"
         )
         raise PiebenchError(
-            f"--set {key}: no {prefix} of this recipe ({', '.join(by_name)}) has that setting; {known}"
+            f"--set {key}: no {prefix} of this recipe ({', '.join(by_name) or 'which has none'}) has that "
+            f"setting; {known}"
         )
     return changed, field
 
 
 def _fields_of_section(recipe: Recipe, prefix: str) -> list[str]:
-    """The settings that any of a recipe's inversions or methods have."""
+    """The settings that any of a recipe's inversions, methods or editors have."""
     by_name: dict[str, Settings] = getattr(recipe, SECTIONS[prefix].field)
     return sorted({field for settings in by_name.values() for field in own_fields(type(settings))})
 

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.demo.embedded import DEMO, DEMO_FLOW, is_embedded
+from piebench_eval.editors import EDITORS
+from piebench_eval.editors.base import NO_MODEL
 from piebench_eval.errors import PiebenchError
 from piebench_eval.recipes.builtin import recipe_file, recipe_names, recipe_of_embedded
 from piebench_eval.recipes.named_runs import RUNS_FIELD, named_runs_of_fields
+from piebench_eval.recipes.plugins import load_plugins
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields, require_known_fields
 from piebench_eval.recipes.subset import select_combinations
 from piebench_eval.recipes.sweep import RECIPE_FIELD, RUN_AXIS, axes_of_fields
+from piebench_eval.recipes.wildcards import listed_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +35,9 @@ class RunConfig:
         settings: overrides of the recipe's fields, dotted key to value; None empties a field.
         inversions: names to choose; None for those of the recipe.
         methods: likewise.
-        plugins: files that add inversions and methods.
+        plugins: files that add inversions, methods and editors.
+        editors: names to choose, in the place of inversions and methods unless these are chosen too; None for
+            those of the recipe.
     """
 
     config: Path | None = None
@@ -40,6 +46,7 @@ class RunConfig:
     inversions: Sequence[str] | None = None
     methods: Sequence[str] | None = None
     plugins: Sequence[Path] = ()
+    editors: Sequence[str] | None = None
 
     @property
     def axes(self) -> dict[str, list[Any]]:
@@ -64,7 +71,8 @@ class RunConfig:
         """
         if self.config is None or not (named := named_runs_of_fields(self._fields, self._file)):
             return {}
-        for option, chosen in (("--inversion", self.inversions), ("--method", self.methods)):
+        asked = {"--inversion": self.inversions, "--method": self.methods, "--editor": self.editors}
+        for option, chosen in asked.items():
             if chosen is not None:
                 raise PiebenchError(
                     f"{option} {','.join(chosen)}: every run of {self.config} has its own; leave {option} "
@@ -114,11 +122,14 @@ class RunConfig:
             data = DEMO
             if "model" not in fields:
                 fields = {**read_recipe_fields(recipe_of_embedded(named)), **fields}
-        fields = select_combinations(fields, self.inversions, self.methods, source)
+        fields = select_combinations(fields, self.inversions, self.methods, source, self.editors)
         # Absolute: the run folder stores the path, and can be opened from another folder.
         brought = (str(file.resolve()) for file in self.plugins)
         fields["plugins"] = [*(fields.get("plugins") or ()), *brought]
         model = overrides.get("model", fields.get("model"))
+        if model is None:
+            model = _model_of_editors(fields)
+            fields["model"] = model
         if model is None:
             raise PiebenchError(
                 f"--model is missing: a diffusers directory, CompVis/stable-diffusion-v1-4, or {DEMO} or "
@@ -167,6 +178,22 @@ def _require_single(config: RunConfig, source: str) -> None:
         raise PiebenchError(f"{source}: {error}") from None
     if several:
         raise PiebenchError(f"{source}: has {' and '.join(several)} itself; give the recipe of a single run")
+
+
+def _model_of_editors(fields: Mapping[str, Any]) -> str | None:
+    """The model of a recipe of editors alone that names none: the one that all load, or ``NO_MODEL``.
+
+    Raises:
+        PiebenchError: no editor has that name, or a plugin cannot be loaded.
+    """
+    if fields.get("inversions") or not fields.get("editors"):
+        return None
+    load_plugins(fields.get("plugins"))
+    editors = [EDITORS.get(name) for name in listed_names(fields["editors"])]
+    models = {editor.model for editor in editors if editor.needs_model}
+    if not models:
+        return NO_MODEL
+    return models.pop() if len(models) == 1 else None
 
 
 def _is_folder(model: Any) -> bool:

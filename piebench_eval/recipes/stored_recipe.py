@@ -1,4 +1,4 @@
-"""A recipe as plain data, as in a run folder: it names inversions and methods, and imports none of them."""
+"""A recipe as plain data, as in a run folder: it names inversions, methods and editors, and imports none."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
+from piebench_eval.combination_names import combination_name
 from piebench_eval.data.images import ImageLoader  # noqa: TC001 (pydantic reads annotations at run time)
+from piebench_eval.editors import EDITORS
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_yaml_mapping
 from piebench_eval.inversions import INVERSIONS
@@ -19,10 +21,11 @@ from piebench_eval.recipes.combination import LATER_SETTINGS, flat_quirks, with_
 from piebench_eval.settings import explain_invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sized
     from pathlib import Path
+    from typing import Self
 
-_NOT_COMMON = ("plugins", "inversions", "methods", "combinations", "image_format", "quirks")
+_NOT_COMMON = ("plugins", "inversions", "methods", "editors", "combinations", "image_format", "quirks")
 _ABSENT = object()
 
 
@@ -41,23 +44,30 @@ class _CombinationSettings(BaseModel):
 
     inversion: dict[str, Any] | None = None
     method: dict[str, Any] | None = None
+    editor: dict[str, Any] | None = None
     quirks: dict[str, Any] | None = None
     image_loader: ImageLoader | None = None
     output_resolution: int | None = None
 
 
 class _Schema(BaseModel):
-    """What can be checked of a stored recipe without the code of its inversions and methods."""
+    """What can be checked of a stored recipe without the code of its inversions, methods and editors."""
 
     model: str
     image_format: str
     image_loader: ImageLoader
     plugins: list[str]
-    inversions: _Sections = Field(min_length=1)
-    methods: _Sections = Field(min_length=1)
+    inversions: _Sections
+    methods: _Sections
+    editors: _Sections = Field(default_factory=dict)  # absent from recipes without editors
     combinations: dict[str, _CombinationSettings] | None
     output_resolution: int | None = None
     quirks: dict[str, Any] = Field(default_factory=dict)  # absent from recipes of before it was a section
+
+    @model_validator(mode="after")
+    def _edits(self) -> Self:
+        require_edits(self.inversions, self.methods, self.editors)
+        return self
 
 
 @dataclass(frozen=True)
@@ -103,17 +113,23 @@ class StoredRecipe:
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """All (inversion, method) pairs, in order."""
-        return pairs_of(self.fields["inversions"], self.fields["methods"], self.fields["combinations"])
+        """All (inversion, method) pairs, in order; an editor is one without an inversion."""
+        return pairs_of(
+            self.fields["inversions"], self.fields["methods"], self.fields["combinations"], self.editors
+        )
+
+    @property
+    def editors(self) -> dict[str, dict[str, Any]]:
+        """The settings of each editor; a recipe without any does not have the field."""
+        editors: dict[str, dict[str, Any]] = self.fields.get("editors", {})
+        return editors
 
     def settings(self, inversion: str, method: str) -> dict[str, Any]:
         """Every setting of one of the pairs, by the names of ``Combination.flat``."""
-        own_fields = ("inversion", "method", "quirks")
-        own = (self.fields["combinations"] or {}).get(f"{inversion}+{method}", {})
-        sections = {
-            "inversion": self.fields["inversions"][inversion],
-            "method": self.fields["methods"][method],
-        }
+        own_fields = ("inversion", "method", "editor", "quirks")
+        own = (self.fields["combinations"] or {}).get(combination_name(inversion, method), {})
+        of_pair = {"inversions": inversion, "methods": method} if inversion else {"editors": method}
+        sections = {field.removesuffix("s"): self.fields[field][name] for field, name in of_pair.items()}
         flat = {
             f"{prefix}.{field}": value
             for prefix, section in sections.items()
@@ -154,7 +170,9 @@ class StoredRecipe:
             for section, prefix, registry in (
                 ("inversions", "inversion.", INVERSIONS),
                 ("methods", "method.", METHODS),
+                ("editors", "editor.", EDITORS),
             )
+            if section in self.fields
         }
         quirks = {"quirks": _without_later(self.fields["quirks"], "quirks.")} if self.has_quirks else {}
         return {**_without_later(self.fields), **sections, **quirks}
@@ -178,17 +196,38 @@ def _without_later(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     }
 
 
-def pairs_of(
-    inversions: Iterable[str], methods: Iterable[str], combinations: dict[str, Any] | None
-) -> list[tuple[str, str]]:
-    """The (inversion, method) pairs of a recipe: all, or those that ``combinations`` lists.
+def require_edits(inversions: Sized, methods: Sized, editors: Sized) -> None:
+    """Check that a recipe makes edits: inversions with methods, editors, or both.
 
-    >>> pairs_of(["ddim", "direct"], ["p2p"], {"direct+p2p": {}})
-    [('direct', 'p2p')]
+    Raises:
+        ValueError: it does not.
+    """
+    if bool(inversions) != bool(methods):
+        raise ValueError(f"{'methods' if inversions else 'inversions'}: must not be empty beside the other")
+    if not inversions and not editors:
+        raise ValueError("inversions and methods, or editors: must not be empty")
+
+
+def pairs_of(
+    inversions: Iterable[str],
+    methods: Iterable[str],
+    combinations: dict[str, Any] | None,
+    editors: Iterable[str] = (),
+) -> list[tuple[str, str]]:
+    """The (inversion, method) pairs of a recipe: all, or those that ``combinations`` lists; then its editors.
+
+    An editor is there whether or not it has settings of its own in ``combinations``.
+
+    >>> pairs_of(["ddim", "direct"], ["p2p"], {"direct+p2p": {}}, ["sdedit"])
+    [('direct', 'p2p'), ('', 'sdedit')]
+    >>> pairs_of(["ddim"], ["p2p"], {"sdedit": {"steps": 20}}, ["sdedit"])
+    [('ddim', 'p2p'), ('', 'sdedit')]
     """
     methods = list(methods)
     pairs = [(inversion, method) for inversion in inversions for method in methods]
-    return [pair for pair in pairs if combinations is None or "+".join(pair) in combinations]
+    listed = [name for name in combinations or () if "+" in name]
+    chosen = [pair for pair in pairs if not listed or combination_name(*pair) in listed]
+    return [*chosen, *(("", editor) for editor in editors)]
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:

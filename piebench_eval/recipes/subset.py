@@ -1,11 +1,11 @@
-"""Choose some of a recipe's inversions, methods and combinations: ``--inversion`` and ``--method``."""
+"""Choose some of a recipe's inversions, methods and editors: ``--inversion``, ``--method``, ``--editor``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.recipes.overrides import SECTIONS
+from piebench_eval.recipes.overrides import PAIR_SECTIONS
 from piebench_eval.recipes.wildcards import has_wildcards, listed_names
 
 if TYPE_CHECKING:
@@ -13,23 +13,72 @@ if TYPE_CHECKING:
 
 
 def select_combinations(
-    fields: Mapping[str, Any], inversions: Sequence[str] | None, methods: Sequence[str] | None, source: str
+    fields: Mapping[str, Any],
+    inversions: Sequence[str] | None,
+    methods: Sequence[str] | None,
+    source: str,
+    editors: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Choose inversions and methods of a recipe's fields, or add them where it lists no combinations.
+    """Choose inversions, methods and editors of a recipe's fields, or add those that it does not list.
+
+    Editors that are chosen alone leave out the recipe's inversions and methods, and the other way round.
 
     Args:
         fields: fields of the recipe.
         inversions: names to choose; None leaves the recipe's.
         methods: likewise.
         source: where the fields come from, for messages.
+        editors: likewise.
 
     Raises:
         PiebenchError: neither fields nor names say which; or the recipe lists combinations, and not these.
     """
+    of_pairs, of_editors = _split(fields, inversions is not None or methods is not None, editors)
+    if of_editors.get("editors") and not any(
+        of_pairs.get(section.field) for section in PAIR_SECTIONS.values()
+    ):
+        return {**of_pairs, **of_editors}
+    selected = _select_pairs(of_pairs, inversions, methods, source)
+    if own := of_editors.get("combinations"):
+        selected["combinations"] = {**(selected.get("combinations") or {}), **own}
+    return {**of_editors, **selected}
+
+
+def _split(
+    fields: Mapping[str, Any], pairs_chosen: bool, editors: Sequence[str] | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A recipe's fields without its editors, and the chosen editors with their combinations.
+
+    Args:
+        fields: fields of the recipe.
+        pairs_chosen: whether inversions or methods are chosen by name.
+        editors: editors that are chosen; None leaves the recipe's, unless inversions or methods are chosen.
+    """
+    listed, rest = fields.get("editors"), {name: value for name, value in fields.items() if name != "editors"}
+    known, combinations = listed_names(listed), fields.get("combinations")
+    chosen = editors if editors is not None else [] if pairs_chosen else known
+    if isinstance(combinations, dict) and known:
+        of_pairs = {name: own for name, own in combinations.items() if name not in known}
+        rest["combinations"] = of_pairs or None
+        combinations = {name: own for name, own in combinations.items() if name in chosen}
+    else:
+        combinations = None
+    if editors is not None and not pairs_chosen:
+        rest |= dict.fromkeys(("inversions", "methods", "combinations"))
+    if not chosen:
+        return rest, {}
+    settings = {name: listed.get(name) if isinstance(listed, dict) else None for name in chosen}
+    return rest, {"editors": settings, "combinations": combinations or None}
+
+
+def _select_pairs(
+    fields: Mapping[str, Any], inversions: Sequence[str] | None, methods: Sequence[str] | None, source: str
+) -> dict[str, Any]:
+    """``select_combinations`` without editors."""
     selected = dict(fields)
-    asked = dict(zip(SECTIONS, (inversions, methods), strict=True))
+    asked = dict(zip(PAIR_SECTIONS, (inversions, methods), strict=True))
     for prefix, names in asked.items():
-        field = SECTIONS[prefix].field
+        field = PAIR_SECTIONS[prefix].field
         if names is not None:
             settings = fields.get(field)
             selected[field] = {
@@ -50,7 +99,7 @@ def select_combinations(
                     f"--{prefix} {','.join(absent)}: {source} has no such combination; it has "
                     f"{', '.join(map(str, listed))}"
                 )
-            field = SECTIONS[prefix].field
+            field = PAIR_SECTIONS[prefix].field
             selected[field] = _only(selected[field], used)
     return selected
 
@@ -58,7 +107,7 @@ def select_combinations(
 def _require_known(listed: Mapping[Any, Any], fields: Mapping[str, Any], source: str) -> None:
     """Refuse a listed combination of an inversion or method that the recipe has not: it would be left out."""
     for name in listed:
-        for part, section in zip(str(name).split("+"), SECTIONS.values(), strict=False):
+        for part, section in zip(str(name).split("+"), PAIR_SECTIONS.values(), strict=False):
             names = [str(known) for known in listed_names(fields.get(section.field))]
             if names and part not in names:
                 raise PiebenchError(
@@ -69,7 +118,7 @@ def _require_known(listed: Mapping[Any, Any], fields: Mapping[str, Any], source:
 
 def _of_selected(listed: Mapping[Any, Any], selected: Mapping[str, Any]) -> dict[Any, Any]:
     """The listed combinations whose inversion and method are selected."""
-    names = [listed_names(selected[section.field]) for section in SECTIONS.values()]
+    names = [listed_names(selected[section.field]) for section in PAIR_SECTIONS.values()]
     chosen = {}
     for name, own in listed.items():
         # A name of another form than INVERSION+METHOD is kept here, and refused with the recipe.

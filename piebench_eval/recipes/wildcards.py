@@ -41,6 +41,8 @@ def expand_wildcards(combinations: Any, inversions: Any, methods: Any) -> Any:
     if not has_wildcards(combinations):
         return combinations
     for name, own in combinations.items():
+        if "+" not in str(name):
+            continue  # an editor's
         if not str(name).endswith(_ALL_METHODS):
             raise PiebenchError(
                 f"combinations.{name}: cannot be mixed with INVERSION{_ALL_METHODS}; use one kind of name"
@@ -53,7 +55,8 @@ def expand_wildcards(combinations: Any, inversions: Any, methods: Any) -> Any:
         for inversion in listed_names(inversions)
         for method in listed_names(methods)
     }
-    return pairs if any(pairs.values()) else None
+    of_editors = {name: own for name, own in combinations.items() if "+" not in str(name)}
+    return {**pairs, **of_editors} if any(pairs.values()) or of_editors else None
 
 
 def listed_names(given: Any) -> list[Any]:

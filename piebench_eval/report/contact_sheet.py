@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from piebench_eval.combination_names import combination_name
 from piebench_eval.data.images import WHOLE_IMAGE, distinct_loaders, load_image
 from piebench_eval.data.sample import TYPE_NAMES
 
@@ -56,7 +57,7 @@ def run_sheet(store: RunStore, samples: Sequence[Sample], ideals: Path, side: in
         files = [*[sample.file] * len(views), *edits, ideals / sample.image_path]
         rows.append(SheetRow(sample, [file if file.is_file() else None for file in files]))
     sources = [f"source ({view})" for view in views] if len(views) > 1 else ["source"]
-    titles = [*sources, *("+".join(combination) for combination in combinations), "ideal"]
+    titles = [*sources, *(combination_name(*combination) for combination in combinations), "ideal"]
     return contact_sheet(titles, rows, side, views)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.combination_names import REFERENCES
 from piebench_eval.data.images import (
     WHOLE_IMAGE,
     ImageLoader,
@@ -35,10 +36,10 @@ class ReportCombination:
     """A combination in a report: a row of the table of means.
 
     Attributes:
-        name: ``inversion+method``, or the name of a folder or reference row; after the run and a slash, where
-            several runs have it.
+        name: ``inversion+method``, or the name of an editor, folder or reference row; after the run and a
+            slash, where several runs have it.
         method: label.
-        inversion: label; empty for a folder and for a reference row.
+        inversion: label; empty for an editor, a folder and a reference row.
         loader: how source images were loaded for its edits.
         run: the run's label, where several runs have the combination; else empty.
         is_external: whether its images come from a scored folder and not from a run.
@@ -59,7 +60,7 @@ class ReportCombination:
     @property
     def is_of_run(self) -> bool:
         """Whether a run made its images, which it keeps in the benchmark's layout."""
-        return bool(self.inversion)
+        return bool(self.inversion) or not (self.is_external or self.method in REFERENCES)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from piebench_eval.combination_names import combination_name
 from piebench_eval.tables.combined import run_label
 from piebench_eval.tables.provenance import protocol_of
 
@@ -95,7 +96,7 @@ def run_provenance(
         scores_provenance: provenance of the scores.
     """
     recipe, manifest = store.recipe, store.manifest()
-    settings = {"+".join(pair): recipe.settings(*pair) for pair in recipe.pairs}
+    settings = {combination_name(*pair): recipe.settings(*pair) for pair in recipe.pairs}
     facts = {"model": _models(settings, manifest["models"])}
     facts |= {title: _shared(settings, name) for name, title in _SETTINGS.items()}
     facts["resolution"] = facts["resolution"] or _listed(each.get("resolution") for each in records.values())

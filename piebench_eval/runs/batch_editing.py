@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,6 +22,8 @@ from piebench_eval.data.images import (
 from piebench_eval.diffusion.feature_limits import FeatureLimits
 from piebench_eval.diffusion.guidance import Guidance
 from piebench_eval.diffusion.loop import edit
+from piebench_eval.editors import EDITORS
+from piebench_eval.editors.base import Editor, LoadedEditor
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
@@ -30,6 +33,7 @@ from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.models.precision import tf32
 from piebench_eval.recipes.plugins import plugin_errors
 from piebench_eval.runs.edit_inputs import embed_inputs, plan_guidance, plan_schedule
+from piebench_eval.runs.picture_editing import edit_pictures
 from piebench_eval.runs.runner import EditResult
 
 if TYPE_CHECKING:
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
     from piebench_eval.data.sample import Sample
     from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.loop import EditInputs
+    from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.methods.base import Prompts
     from piebench_eval.models.base import DiffusionModel
     from piebench_eval.pictures import Posterior
@@ -55,30 +60,77 @@ except ImportError:  # on Windows
     resource = None  # type: ignore[assignment]
 
 
+@dataclass(frozen=True)
+class _Made:
+    """The pictures of a batch, before they are brought to the size in which they are saved.
+
+    Attributes:
+        pictures: one per sample, each ``[height, width, 3]``.
+        notes: for each sample.
+        latents: ``[samples, channels, h, w]``; None of an editor of pictures.
+    """
+
+    pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
+    notes: Sequence[list[str]]
+    latents: torch.Tensor | None = None
+
+
 def edit_batch(
-    model: DiffusionModel,
+    model: DiffusionModel | LoadedEditor,
     samples: Sequence[Sample],
     combination: Combination,
     read: Callable[[Path], NDArray[np.uint8]] = read_image,
     feature_limits: FeatureLimits | None = None,
 ) -> list[EditResult]:
-    """Edit a batch of samples by one combination: load, encode, invert, edit, decode, resize.
+    """Edit a batch of samples by one combination: load, edit, resize.
 
     Args:
-        model: the model.
+        model: the model; or what an editor has loaded itself.
         samples: the batch.
-        combination: inversion, method and their settings.
+        combination: inversion, method and their settings; or an editor with its own.
         read: reads an image file; from disk by default.
         feature_limits: where features lie that a method reads of the inversion; none if None.
 
     Raises:
-        PiebenchError: a resolution that the model cannot work at, features without room, or a plugin that
-            failed.
+        PiebenchError: a resolution that the model cannot work at, features without room, a picture that is
+            none, or a plugin that failed.
     """
     started = time.perf_counter()
     _reset_peak_memory(model.device)
     model.evaluations = EvaluationCounter()
-    fast = tf32(combination.common.precision == "tf32")
+    if isinstance(model, LoadedEditor):
+        pictures, picture_notes = edit_pictures(model, samples, combination, read)
+        made = _Made(pictures, picture_notes)
+    else:
+        made = _decoded_edits(model, samples, combination, read, feature_limits)
+    seconds = (time.perf_counter() - started) / len(samples)
+    return [
+        EditResult(
+            sample=sample,
+            image=_as_saved(made.pictures[place], sample, combination.common),
+            latents=None if made.latents is None else made.latents[place],
+            seconds=seconds,
+            nfe_forward=model.evaluations.forward[place],
+            nfe_backward=model.evaluations.backward[place],
+            nfe_reused=model.evaluations.reused[place],
+            peak_memory=_peak_memory(model.device),
+            notes=made.notes[place],
+            resolution=min(made.pictures[place].shape[:2]),
+        )
+        for place, sample in enumerate(samples)
+    ]
+
+
+def _decoded_edits(
+    model: DiffusionModel,
+    samples: Sequence[Sample],
+    combination: Combination,
+    read: Callable[[Path], NDArray[np.uint8]],
+    feature_limits: FeatureLimits | None,
+) -> _Made:
+    """Edit latents and decode them; see ``edit_batch``."""
+    common = combination.common
+    fast = tf32(common.precision == "tf32")
     with fast, plugin_errors(combination.inversion, combination.method):
         latents, notes = edit_latents(model, samples, combination, read, feature_limits)
     finite = latents.flatten(1).isfinite().all(dim=1).tolist()
@@ -88,26 +140,10 @@ def edit_batch(
             "use --precision fp32 or bf16, or a lower --guidance"
         )
     decoding_notes: list[str] = []
-    common = combination.common
-    images = model.decode_latents(
+    pictures = model.decode_latents(
         latents, common.quirks.pixel_overflow, decoding_notes.append, common.grey_levels
     )
-    seconds = (time.perf_counter() - started) / len(samples)
-    return [
-        EditResult(
-            sample=sample,
-            image=_as_saved(images[place], sample, common),
-            latents=latents[place],
-            seconds=seconds,
-            nfe_forward=model.evaluations.forward[place],
-            nfe_backward=model.evaluations.backward[place],
-            nfe_reused=model.evaluations.reused[place],
-            peak_memory=_peak_memory(model.device),
-            notes=notes[place] + decoding_notes,
-            resolution=min(images[place].shape[:2]),
-        )
-        for place, sample in enumerate(samples)
-    ]
+    return _Made(pictures, [of_sample + decoding_notes for of_sample in notes], latents)
 
 
 def edit_latents(
@@ -125,13 +161,13 @@ def edit_latents(
     Raises:
         PiebenchError: a resolution that the model cannot work at.
     """
-    common = combination.common
-    inversion, method = INVERSIONS.get(combination.inversion), METHODS.get(combination.method)
+    common, editor = combination.common, editor_of(combination, feature_limits)
+    assert editor.edit_latents is not None, "editors of pictures have no latents"
     inputs = encode_inputs(
         model,
         samples,
         working_resolution(model, common.resolution),
-        [method.prompts(sample, combination.method_settings) for sample in samples],
+        [editor.prompts(sample, combination.editor_settings) for sample in samples],
         common.image_loader,
         plan_guidance(model, common),
         common.seed,
@@ -142,6 +178,41 @@ def edit_latents(
     )
     height, width = inputs.latents.shape[-2:]
     schedule = plan_schedule(model, common, (height, width))
+    return editor.edit_latents(model, samples, inputs, schedule, combination.editor_settings)
+
+
+def editor_of(combination: Combination, feature_limits: FeatureLimits | None = None) -> Editor:
+    """What makes the edits of a combination: an editor, or an inversion with a method as one.
+
+    Args:
+        combination: inversion, method and their settings; or an editor with its own.
+        feature_limits: see ``edit_batch``.
+    """
+    if combination.is_editor:
+        return EDITORS.get(combination.method)
+    inversion, method = INVERSIONS.get(combination.inversion), METHODS.get(combination.method)
+    return Editor(
+        title=f"{inversion.title} with {method.title}",
+        paper=method.paper,
+        prompted_by="target prompt",
+        masks="none",
+        prompts=lambda sample, _: method.prompts(sample, combination.method_settings),
+        edit_latents=partial(_edit_by_pair, combination, feature_limits),
+    )
+
+
+def _edit_by_pair(
+    combination: Combination,
+    feature_limits: FeatureLimits | None,
+    model: DiffusionModel,
+    samples: Sequence[Sample],
+    inputs: EditInputs,
+    schedule: Schedule,
+    _: Any,
+) -> tuple[torch.Tensor, list[list[str]]]:
+    """Invert, and edit by the method."""
+    common = combination.common
+    inversion, method = INVERSIONS.get(combination.inversion), METHODS.get(combination.method)
     prepared = method.prepare(samples, model, common.steps, combination.method_settings)
     inputs = replace(inputs, features=prepared.controller.features)
     with _dropped_at_the_end(inputs.features, feature_limits):

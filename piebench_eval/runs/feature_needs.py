@@ -40,7 +40,7 @@ def plan_features(recipe: Recipe, samples: Sequence[Sample], machine: MachineOpt
     Raises:
         PiebenchError: a batch of ``machine.batch_size``, or of one if that is found out, does not fit.
     """
-    reading = [pair for pair in recipe.pairs if METHODS.get(pair[1]).reads_inversion]
+    reading = [pair for pair in recipe.pairs if pair[0] and METHODS.get(pair[1]).reads_inversion]
     if not reading or not samples:
         return []
     room, combinations = room_here(machine), [recipe.combination(*pair) for pair in reading]

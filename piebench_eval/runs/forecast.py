@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from piebench_eval.combination_names import combination_name
 from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.diffusion.loop import plan_edit
+from piebench_eval.editors import EDITORS
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models.base import DiffusionModel
@@ -22,7 +24,7 @@ from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.plugins import plugin_errors
 from piebench_eval.runs.edit_inputs import embed_inputs, plan_guidance, plan_schedule
 from piebench_eval.runs.estimates.edit_costs import computed_evaluations
-from piebench_eval.runs.jobs import model_spec
+from piebench_eval.runs.jobs import loads_itself, model_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,11 +92,12 @@ def forecast(recipe: Recipe, samples: Sequence[Sample], scan: Scan) -> list[Fore
     overall = pace.get(None)
     found = []
     for pair in recipe.pairs:
-        own = pace.get("+".join(pair), overall)
+        name = combination_name(*pair)
+        own = pace.get(name, overall)
         of_pair = [cost for key, cost in costs.items() if key[:2] == pair]
         found.append(
             Forecast(
-                combination="+".join(pair),
+                combination=name,
                 done=done[pair],
                 failed=failed[pair],
                 missing=missing[pair],
@@ -166,6 +169,8 @@ def count_evaluations(recipe: Recipe, samples: Sequence[Sample]) -> dict[EditKey
 
 def _signatures(dummy: _DummyModel, combination: Combination, samples: Sequence[Sample]) -> list[Any]:
     """For each sample, what its cost depends on."""
+    if combination.is_editor:
+        return _editor_signatures(dummy, combination, samples)
     method, steps = METHODS.get(combination.method), combination.common.steps
     dummy.stand_in_for(combination)
     with plugin_errors(combination.inversion, combination.method):
@@ -181,6 +186,45 @@ def _signatures(dummy: _DummyModel, combination: Combination, samples: Sequence[
     return [
         (of_sample, _equalities(texts)) for of_sample, texts in zip(map(tuple, reads), prompts, strict=True)
     ]
+
+
+def _editor_signatures(dummy: _DummyModel, combination: Combination, samples: Sequence[Sample]) -> list[Any]:
+    """Likewise of an editor: which of the prompts are equal; nothing where it loads its own model."""
+    if loads_itself(combination):
+        return [()] * len(samples)
+    dummy.stand_in_for(combination)
+    prompts = EDITORS.get(combination.method).prompts
+    return [_equalities(prompts(sample, combination.editor_settings)) for sample in samples]
+
+
+def _editor_cost(dummy: _DummyModel, combination: Combination, sample: Sample) -> PlannedEvaluations:
+    """Count the evaluations of an editor: as it declares them, or by editing with the dummy model."""
+    editor, common, settings = (
+        EDITORS.get(combination.method),
+        combination.common,
+        combination.editor_settings,
+    )
+    guidance = None
+    if editor.edit_latents is not None:
+        dummy.stand_in_for(combination)
+        guidance = plan_guidance(dummy, common)
+    if editor.edit_latents is None or editor.evaluations is not None:
+        declared = None if editor.evaluations is None else editor.evaluations(settings, common, guidance)
+        return PlannedEvaluations(declared or 0, 0, 0, 0, common.steps)
+    dummy.evaluations = EvaluationCounter()
+    schedule = plan_schedule(dummy, common, (8, 8))
+    with plugin_errors("", combination.method):
+        inputs = _inputs(dummy, common, editor.prompts(sample, settings))
+        editor.edit_latents(dummy, [sample], inputs, schedule, settings)
+    forward, backward = dummy.evaluations.forward[0], dummy.evaluations.backward[0]
+    return PlannedEvaluations(forward, backward, 0, 0, common.steps)
+
+
+def _inputs(dummy: _DummyModel, common: CommonSettings, texts: Prompts) -> EditInputs:
+    """What an edit of one sample begins with."""
+    guidance = plan_guidance(dummy, common)
+    inputs = embed_inputs(dummy, dummy.latents(common), [texts], (64, 64), guidance, common.seed)
+    return replace(inputs, noise_on_device=common.quirks.noise_on_device)
 
 
 def _equalities(texts: Prompts) -> tuple[int, ...]:
@@ -202,6 +246,8 @@ def sampling_rows(combination: Combination, sample: Sample) -> list[StepRows]:
 
 def _cost(dummy: _DummyModel, combination: Combination, sample: Sample) -> PlannedEvaluations:
     """Count the evaluations of inverting a sample with the dummy model, and those of its planned edit."""
+    if combination.is_editor:
+        return _editor_cost(dummy, combination, sample)
     inverted, steps = _plan_edit(dummy, combination, sample)
     evaluations = dummy.evaluations
     inversion = evaluations.forward[0] + evaluations.backward[0]
@@ -244,9 +290,7 @@ def _invert(
     schedule = plan_schedule(dummy, common, (8, 8))
     with plugin_errors(combination.inversion, combination.method):
         texts = method.prompts(sample, combination.method_settings)
-        guidance = plan_guidance(dummy, common)
-        inputs = embed_inputs(dummy, dummy.latents(common), [texts], (64, 64), guidance, common.seed)
-        inputs = replace(inputs, noise_on_device=common.quirks.noise_on_device)
+        inputs = _inputs(dummy, common, texts)
         invert = INVERSIONS.get(combination.inversion).invert
         controller = method.prepare([sample], dummy, common.steps, combination.method_settings).controller
         inputs = replace(inputs, features=controller.features)

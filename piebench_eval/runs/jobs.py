@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from piebench_eval.combination_names import combination_name
+from piebench_eval.editors import EDITORS
 from piebench_eval.errors import DataError
 from piebench_eval.methods import METHODS
 from piebench_eval.recipes.plugins import plugin_errors
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
 
 
 class ModelSpec(NamedTuple):
-    """The model that a combination needs: what ``load_model`` is called with."""
+    """The model that a combination needs: what ``load_model`` is called with.
+
+    Attributes:
+        editor: the editor that loads it itself, if one does; ``load_model`` is not called then.
+    """
 
     name: str
     revision: str | None
@@ -29,6 +35,7 @@ class ModelSpec(NamedTuple):
     clip_length: int | None = None
     t5_length: int | None = None
     weights: str = "full"
+    editor: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,8 @@ class Job:
     """One batch of samples, edited by one combination: what a worker is given at a time.
 
     Attributes:
-        inversion: name of the inversion.
-        method: name of the editing method.
+        inversion: name of the inversion; empty for an editor.
+        method: name of the editing method, or of the editor.
         samples: the samples of the batch. All of them are computed, finished or not: a batch's composition
             decides the last bits of its pictures.
         wanted: ids of those whose edits are to be kept.
@@ -50,8 +57,8 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Name of the combination: ``direct+p2p``."""
-        return f"{self.inversion}+{self.method}"
+        """Name of the combination: ``direct+p2p``, ``sdedit``."""
+        return combination_name(self.inversion, self.method)
 
     def key(self, sample_id: str) -> EditKey:
         """The key of one of its edits."""
@@ -123,10 +130,10 @@ def plan_jobs(
 
 
 def check_edits(recipe: Recipe, samples: Iterable[Sample]) -> None:
-    """Check that every method can edit every sample with its settings.
+    """Check that every method and every editor can edit every sample with its settings.
 
     Raises:
-        DataError: lists the samples that a method cannot edit.
+        DataError: lists the samples that one cannot edit.
     """
     combinations = [recipe.combination(*pair) for pair in recipe.pairs]
     samples = list(samples)
@@ -136,12 +143,16 @@ def check_edits(recipe: Recipe, samples: Iterable[Sample]) -> None:
 
 
 def _problems(combination: Combination, samples: Sequence[Sample]) -> list[str]:
-    method = METHODS.get(combination.method)
+    entry: Any
+    if combination.is_editor:
+        kind, entry, settings = "editor", EDITORS.get(combination.method), combination.editor_settings
+    else:
+        kind, entry, settings = "method", METHODS.get(combination.method), combination.method_settings
     with plugin_errors(combination.inversion, combination.method):
         return [
-            f"id {sample.id}: method {combination.method}: {problem}"
+            f"id {sample.id}: {kind} {combination.method}: {problem}"
             for sample in samples
-            if (problem := method.problem(sample, combination.method_settings))
+            if (problem := entry.problem(sample, settings))
         ]
 
 
@@ -156,9 +167,20 @@ def model_spec(combination: Combination) -> ModelSpec:
         common.clip_length,
         common.t5_length,
         common.weights,
+        combination.method if loads_itself(combination) else "",
     )
+
+
+def loads_itself(combination: Combination) -> bool:
+    """Whether a combination is an editor of pictures, which loads what it needs itself, if anything."""
+    return combination.is_editor and EDITORS.get(combination.method).edit is not None
 
 
 def model_specs(recipe: Recipe) -> list[ModelSpec]:
     """The models that a recipe's combinations need."""
     return list(dict.fromkeys(model_spec(recipe.combination(*pair)) for pair in recipe.pairs))
+
+
+def package_models(recipe: Recipe) -> list[ModelSpec]:
+    """Those of them that the package loads."""
+    return [model for model in model_specs(recipe) if not model.editor]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from piebench_eval.data.prefetch import ImagePrefetcher
 from piebench_eval.diffusion.feature_limits import FeatureLimits
+from piebench_eval.editors import EDITORS
 from piebench_eval.models.quantization import FULL, quantizer
 from piebench_eval.recipes.compatibility import require_compatible
-from piebench_eval.recipes.plugins import code_of
+from piebench_eval.recipes.plugins import code_of, plugin_errors
 from piebench_eval.runs.feature_needs import require_room
 from piebench_eval.runs.feature_places import room_within, worker_limits
 from piebench_eval.runs.jobs import model_spec
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from piebench_eval.data.sample import Sample
+    from piebench_eval.editors.base import LoadedEditor
     from piebench_eval.models.base import DiffusionModel
     from piebench_eval.recipes.combination import Combination
     from piebench_eval.recipes.recipe import Recipe
@@ -47,7 +49,7 @@ class ModelRunner:
             torch.cuda.set_device(self.device)
         self._spec, self._machine, self._recipe = spec, spec.machine, recipe
         self._feature_limits = FeatureLimits()
-        self._diffusion_model: DiffusionModel | None = None
+        self._model: DiffusionModel | LoadedEditor | None = None
         self._deterministic = False
         self._weights_bytes = 0
         self._quantizer: dict[str, str] = {}
@@ -103,7 +105,10 @@ class ModelRunner:
         from piebench_eval.models.location import model_fingerprint
         from piebench_eval.runs.batch_editing import working_resolution
 
-        self._diffusion_model = None
+        self._model = None
+        if model.editor:
+            self._model = self._load_editor(model)
+            return None
         asked = self._machine.deterministic
         self._deterministic = uses_deterministic_layers(
             model.name, self.device, model.precision, asked, model.weights
@@ -138,8 +143,23 @@ class ModelRunner:
             torch.cuda.empty_cache()
             self._weights_bytes = torch.cuda.memory_allocated(self.device)
         self._limit_features([combination.name for combination in of_model])
-        self._diffusion_model = diffusion_model
+        self._model = diffusion_model
         return fingerprint
+
+    def _load_editor(self, model: ModelSpec) -> LoadedEditor:
+        """Have an editor of pictures load what it needs.
+
+        Raises:
+            PiebenchError: it cannot be loaded.
+        """
+        from piebench_eval.editors.base import LoadedEditor
+        from piebench_eval.models.nfe import EvaluationCounter
+
+        editor = EDITORS.get(model.editor)
+        common = self._recipe.combination("", model.editor).common
+        with plugin_errors("", model.editor):
+            content = None if editor.load is None else editor.load(common, self.device)
+        return LoadedEditor(content, self.device, EvaluationCounter())
 
     def _limit_features(self, combinations: Sequence[str]) -> None:
         """Decide how much of an inversion's features lies where, now that the weights are in their place.
@@ -173,7 +193,7 @@ class ModelRunner:
             "threads": torch.get_num_threads() if threads_matter else None,
             "compiled": self._machine.compile,
             "deterministic": self._deterministic,
-            "code": code_of(self._recipe.inversions, self._recipe.methods),
+            "code": code_of(self._recipe.inversions, self._recipe.methods, self._recipe.editors),
             "versions": library_versions(),
             **({} if model.weights == FULL else {"weights": [model.weights, self._quantizer]}),
         }
@@ -182,9 +202,9 @@ class ModelRunner:
         """Edit a batch with the loaded model."""
         from piebench_eval.runs.batch_editing import edit_batch
 
-        assert self._diffusion_model is not None, "a worker loads before it edits"
+        assert self._model is not None, "a worker loads before it edits"
         read, limits = self._prefetcher.read, self._feature_limits
-        return edit_batch(self._diffusion_model, samples, combination, read, limits)
+        return edit_batch(self._model, samples, combination, read, limits)
 
     def prefetch(self, samples: Sequence[Sample]) -> None:
         """Read the images of coming batches while this one is edited."""
@@ -192,5 +212,6 @@ class ModelRunner:
 
     def clear_cache(self) -> None:
         """Drop what the combinations of a batch share."""
-        if self._diffusion_model is not None and self._diffusion_model.cache is not None:
-            self._diffusion_model.cache.forget()
+        cache = getattr(self._model, "cache", None)
+        if cache is not None:
+            cache.forget()

@@ -15,6 +15,7 @@ from piebench_eval.data.selection import select_samples
 from piebench_eval.demo.benchmark import embedded_benchmark
 from piebench_eval.demo.embedded import is_embedded
 from piebench_eval.diffusion.feature_limits import FEATURE_OPTION
+from piebench_eval.editors.function import is_function
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.models.location import (
     ImageSizes,
@@ -25,10 +26,10 @@ from piebench_eval.models.location import (
 )
 from piebench_eval.models.quantization import require_quantizer
 from piebench_eval.models.sequential_offload import check_sequential_offload
-from piebench_eval.recipes.compatibility import cautions, require_compatible
+from piebench_eval.recipes.compatibility import cautions, require_compatible, require_fitting_editors
 from piebench_eval.runs.engines.devices import split_devices
 from piebench_eval.runs.feature_needs import plan_features
-from piebench_eval.runs.jobs import check_edits, model_specs
+from piebench_eval.runs.jobs import check_edits, package_models
 from piebench_eval.runs.machine import MachineOptions
 from piebench_eval.runs.shard import Shard
 from piebench_eval.runs.store.folder import RunStore, Scan, plugins_of_run
@@ -135,7 +136,7 @@ def plan_run(
     """
     machine = machine or MachineOptions()
     devices = split_devices(machine.devices)  # refuses names that no device of any machine has
-    for model in model_specs(recipe):
+    for model in package_models(recipe):
         check_model_location(model.name, machine.allow_pickle, model.revision, model.family)
         for device in devices if machine.deterministic else ():
             check_deterministic(model.precision, "cpu" if device == "auto" else device, model.weights)
@@ -143,7 +144,10 @@ def plan_run(
         if machine.sequential_offload:
             family = known_family(model.name, model.revision, model.family)
             check_sequential_offload(family, model.weights, machine.compile)
-    require_compatible(recipe.combination(*pair) for pair in recipe.pairs)
+    combinations = [recipe.combination(*pair) for pair in recipe.pairs]
+    require_compatible(combinations)
+    require_fitting_editors(combinations)
+    _require_one_process(recipe, machine)
     check_resolutions(recipe)
     check_out(out)
     if machine.cache is not None:
@@ -165,13 +169,29 @@ def plan_run(
     if any(recipe.stored.image_loader(*pair) == "crop" for pair in recipe.pairs):
         _warn_of_cropping(data, samples)
     _warn_of_larger_edits(recipe, data, samples)
-    for caution in cautions(recipe.combination(*pair) for pair in recipe.pairs):
+    for caution in cautions(combinations):
         _warn_once(caution)
     features = tuple(plan_features(recipe, samples, machine))
     shard = shard or Shard()
     return RunPlan(
         recipe, data, out, samples, about, machine, shard, retry_failed, max_failures, made_for, features
     )
+
+
+def _require_one_process(recipe: Recipe, machine: MachineOptions) -> None:
+    """Refuse functions as editors where other processes would have to know them.
+
+    Raises:
+        PiebenchError: names the function, and the remedy.
+    """
+    one_device = machine.devices != "all" and len(split_devices(machine.devices)) == 1
+    alone = machine.engine == "local" and machine.workers in (None, 1) and one_device
+    for name in recipe.editors:
+        if is_function(name) and not alone:
+            raise PiebenchError(
+                f"editor {name}: is a function of this process, and other workers do not know it; leave out "
+                "workers and devices, or put it into a plugin file (see docs/extending.md)"
+            )
 
 
 def plan_single_run(
@@ -273,7 +293,7 @@ def check_resolutions(recipe: Recipe) -> None:
 def _sizes(recipe: Recipe) -> dict[str, ImageSizes | None]:
     """The image sizes of a recipe's models, by their names."""
     return {
-        model.name: image_sizes(model.name, model.revision, model.family) for model in model_specs(recipe)
+        model.name: image_sizes(model.name, model.revision, model.family) for model in package_models(recipe)
     }
 
 

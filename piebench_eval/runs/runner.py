@@ -24,7 +24,7 @@ class EditResult:
     Attributes:
         sample: the sample.
         image: the edit as it is saved, ``[height, width, 3]``.
-        latents: the edit before decoding, ``[4, h, w]``.
+        latents: the edit before decoding, ``[4, h, w]``; None of an editor of pictures.
         seconds: wall time, the batch's divided by its size.
         nfe_forward: model evaluations that the edit needs, in rows of a batch.
         nfe_backward: those that are differentiated too.
@@ -37,7 +37,7 @@ class EditResult:
 
     sample: Sample
     image: NDArray[np.uint8]
-    latents: torch.Tensor
+    latents: torch.Tensor | None
     seconds: float
     nfe_forward: int
     nfe_backward: int

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.combination_names import combination_name
 from piebench_eval.files import is_partial
 from piebench_eval.runs.estimates.active_workers import active_workers
 from piebench_eval.runs.estimates.edit_costs import EditCosts
@@ -94,7 +95,8 @@ def status_of_run(
 def _parts(store: RunStore, scan: Scan) -> list[CombinationStatus]:
     counts = [Counter(key[:2] for key in keys) for keys in (scan.done, scan.failed, scan.missing)]
     return [
-        CombinationStatus("+".join(pair), *(count[pair] for count in counts)) for pair in store.recipe.pairs
+        CombinationStatus(combination_name(*pair), *(count[pair] for count in counts))
+        for pair in store.recipe.pairs
     ]
 
 

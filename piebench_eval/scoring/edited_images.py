@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from piebench_eval.combination_names import REFERENCES, combination_name
 from piebench_eval.data.images import ImageLoader
 from piebench_eval.data.messages import kind_of
 from piebench_eval.data.paths import CaseInsensitiveListing
@@ -83,7 +84,7 @@ def edited_images_of_run(store: RunStore, data: Path | None = None) -> tuple[lis
                 made_at = record.get("resolution")
                 edited_images.append(EditedImage(sample, labels, file, loader, False, ideal, made_at))
             else:
-                missing.append(f"{inversion}+{method}: {file}")
+                missing.append(f"{combination_name(inversion, method)}: {file}")
         if ideal is not None:
             edited_images += _reference_images(sample, ideal)
     return edited_images, missing
@@ -98,7 +99,7 @@ def ideal_of(folder: Path, sample: Sample) -> Path | None:
 def _reference_images(sample: Sample, ideal: Path) -> list[EditedImage]:
     return [
         EditedImage(sample, {"inversion": "", "method": name}, file, may_be_strip=False, ideal=ideal)
-        for name, file in {"oracle": ideal, "source-copy": sample.file}.items()
+        for name, file in zip(REFERENCES, (ideal, sample.file), strict=True)
     ]
 
 

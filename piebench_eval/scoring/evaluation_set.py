@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.combination_names import combination_name
 from piebench_eval.data.images import image_size
 from piebench_eval.data.mask_size import parse_mask_size
 from piebench_eval.data.pie_bench import load_pie_bench
@@ -17,6 +18,7 @@ from piebench_eval.data.remarks import count_remarks
 from piebench_eval.demo.benchmark import embedded_benchmark
 from piebench_eval.demo.draw import SIDE
 from piebench_eval.demo.embedded import DEMO
+from piebench_eval.editors.base import NO_MODEL
 from piebench_eval.errors import PiebenchError, PiebenchWarning, first_few
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.columns import COLUMNS, IDEAL_COLUMNS
@@ -54,16 +56,22 @@ class EvaluationSet:
     def models(self, **given: str | None) -> MetricModels:
         """The networks that they are scored with; those given by role replace the default ones."""
         chosen = {role: name for role, name in given.items() if name is not None}
-        return replace(networks_for(self.about.get("model")), **chosen)
+        model = self.about.get("model")
+        # Where no model made the edits, the benchmark says for which networks its pictures are.
+        return replace(networks_for(DEMO if model == NO_MODEL and self.is_drawn else model), **chosen)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the benchmark is a drawn one, which has ideal edits, in the demo's size."""
+        return bool(self.edited_images) and all(
+            edited_image.ideal is not None and image_size(edited_image.sample.file) == (SIDE, SIDE)
+            for edited_image in self.edited_images
+        )
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The official columns; for a drawn benchmark also those that need its ideal edits."""
-        is_drawn = bool(self.edited_images) and all(
-            edited_image.ideal is not None and image_size(edited_image.sample.file) == (SIDE, SIDE)
-            for edited_image in self.edited_images
-        )
-        return (*COLUMNS, *IDEAL_COLUMNS) if is_drawn else COLUMNS
+        return (*COLUMNS, *IDEAL_COLUMNS) if self.is_drawn else COLUMNS
 
     def require_complete(self, or_warn: bool = False) -> None:
         """Check that no image is missing.
@@ -132,7 +140,12 @@ def evaluation_set_of_run(run: Path, data: Path | None = None) -> EvaluationSet:
     store = RunStore.read(run)
     edited_images, missing = edited_images_of_run(store, data)
     recipe = store.recipe
-    combinations = {"+".join(pair): recipe.settings(*pair) for pair in recipe.pairs}
+    declared = store.manifest().get("editors", {}) if recipe.editors else {}
+    combinations = {
+        # An editor is known by its name alone; a combination of that name would have an inversion.
+        combination_name(*pair): {**recipe.settings(*pair), **({} if pair[0] else declared.get(pair[1], {}))}
+        for pair in recipe.pairs
+    }
     about = {
         "recipe_hash": recipe.hash,
         "model": recipe.model,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.combination_names import combination_name
 from piebench_eval.data.images import KEEPS_SIZE, image_size
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def with_resolutions(
     of_names: dict[str, list[EditedImage]] = {}
     sources: set[Path] = set()
     for edited_image in edited_images:
-        name = "{inversion}+{method}".format(**edited_image.labels)
+        name = combination_name(edited_image.labels["inversion"], edited_image.labels["method"])
         if "output_resolution" in combinations.get(name, {}):
             of_names.setdefault(name, []).append(edited_image)
             sources.add(edited_image.sample.file)

@@ -138,12 +138,12 @@ def _names(rows: pd.DataFrame) -> set[str]:
 def _with_label(part: RunScores, label: str, shared: Collection[str]) -> RunScores:
     """Add a run's label, if it needs one, to its rows and to the names of its combinations.
 
-    A row without an inversion gets the label only where its name is shared. The image format becomes one of
-    each combination's settings, since it may differ between runs.
+    A row that no run edited (of a reference or a folder) gets the label only where its name is shared. The
+    image format becomes one of each combination's settings, since it may differ between runs.
     """
     rows = part.rows
     if label:
-        is_edit = rows["inversion"] != "" if "inversion" in rows.columns else rows["name"].isin(shared)
+        is_edit = _of_a_run(part) if "inversion" in rows.columns else rows["name"].isin(shared)
         has_wildcards = rows["method"].isin(shared) if "method" in rows.columns else False
         rows = rows.assign(**{RUN: np.where(is_edit | has_wildcards, label, "")})
     if not part.provenance:
@@ -156,14 +156,20 @@ def _with_label(part: RunScores, label: str, shared: Collection[str]) -> RunScor
     return RunScores(part.path, rows, {**part.provenance, "combinations": combinations})
 
 
+def _of_a_run(part: RunScores) -> pd.Series:
+    """Whether a run edited each row: an inversion with a method, or an editor."""
+    edited = part.provenance.get("combinations", {})
+    return (part.rows["inversion"] != "") | part.rows["method"].isin(list(edited))
+
+
 def _without_repeated_references(parts: Sequence[RunScores]) -> list[RunScores]:
-    """Drop reference rows (without an inversion) that an earlier run has with the same numbers."""
+    """Drop rows that no run edited (references, folders) and an earlier run has with the same numbers."""
     known: dict[tuple[str, str], NDArray[np.float64]] = {}
     kept = []
     columns = metrics_in(set.intersection(*(set(part.rows.columns) for part in parts)))
     for part in parts:
         rows = part.rows
-        references = rows[rows["inversion"] == ""] if "inversion" in rows.columns else rows[:0]
+        references = rows[~_of_a_run(part)] if "inversion" in rows.columns else rows[:0]
         repeated = []
         for index, row in references.iterrows():
             numbers = row[[metric.column for metric in columns]].to_numpy(dtype=float)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from piebench_eval.combination_names import REFERENCES
 from piebench_eval.data.sample import TYPE_NAMES
 from piebench_eval.metrics import METRICS, columns
 
@@ -110,9 +111,13 @@ def _further_metric(column: str) -> TableMetric:
 
 
 def row_order(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Sort key of a row with labels: the paper's order first, then by name; reference rows come last."""
+    """Sort key of a row with labels: the paper's order first, then by name.
+
+    Rows without an inversion come after the others, editors and folders before references.
+    """
+    without_inversion = row.get("inversion") == ""
     return (
-        row.get("inversion") == "",
+        without_inversion + (without_inversion and row.get("method") in REFERENCES),
         _order_of(row.get("method", ""), METHOD_ORDER),
         _order_of(row.get("inversion", row.get("name", "")), INVERSION_ORDER),
         row.get("run", ""),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.data.selection import type_ids
 from piebench_eval.tables.aggregate import aggregate
 from piebench_eval.tables.combined import RunScores
+from piebench_eval.tables.editors import with_declared
 from piebench_eval.tables.layout import displayed_metrics, metrics_in
 from piebench_eval.tables.paper.published import is_published
 from piebench_eval.tables.provenance import (
@@ -61,8 +62,8 @@ class ScoreTable:
         return metrics if every else displayed_metrics(metrics)
 
     def with_resolutions(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Add how each row's edits got in and out, see ``tables.resolutions``; for programs."""
-        return with_resolutions(table, self.provenance)
+        """Add how each row's edits got in and out, see ``tables.resolutions``, and what editors declare."""
+        return with_declared(with_resolutions(table, self.provenance), self.provenance)
 
     def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
         """Mark the rows of a demo's table in a column ``model``; other tables are returned as they are."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from piebench_eval.combination_names import REFERENCES
 from piebench_eval.demo.embedded import NOTICE
 from piebench_eval.tables.aggregate import omission_remarks
 from piebench_eval.tables.remarks import demo_remarks, score_remarks
@@ -67,7 +68,9 @@ class SweepTable:
         tables = []
         for run, score_table in zip(self.sweep.runs, self.score_tables, strict=True):
             table = table_of(score_table)
-            table = score_table.labelled(table[table["inversion"] != ""])
+            table = score_table.labelled(
+                table[(table["inversion"] != "") | ~table["method"].isin(REFERENCES)]
+            )
             table = table.drop(columns=list(run.settings), errors="ignore")
             for place, (key, value) in enumerate(run.settings.items()):
                 table.insert(place, key, show(value))

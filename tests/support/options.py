@@ -6,7 +6,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from piebench_eval.quirks import Quirks, quirks_read_by
-from piebench_eval.recipes.overrides import SECTIONS
+from piebench_eval.recipes.overrides import PAIR_SECTIONS
 from piebench_eval.recipes.recipe import Recipe
 from piebench_eval.settings import Settings
 from tests.support.pairs import METHODS_OF_NOISE, OF_NOISE
@@ -49,9 +49,9 @@ _APART = {frozenset([("method.mask_guided", True), ("method.source_prompt", "emp
 
 def recipe_options() -> dict[str, list[Any]]:
     """Every enumeration and boolean of a recipe, and the numbers of ``CHOSEN``, by name as in ``--set``."""
-    options: dict[str, list[Any]] = {section: _names(section) for section in SECTIONS}
+    options: dict[str, list[Any]] = {section: _names(section) for section in PAIR_SECTIONS}
     options |= _of_every_edit()
-    for section in SECTIONS:
+    for section in PAIR_SECTIONS:
         of_entries = [_own(section, name) for name in _names(section)]
         for setting in dict.fromkeys(setting for own in of_entries for setting in own):
             values = [value for own in of_entries for value in own.get(setting, [ABSENT])]
@@ -71,7 +71,7 @@ def defaults(inversion: str, method: str) -> dict[str, Any]:
 def fits(one: Item, other: Item) -> bool:
     """Whether a recipe can have both values."""
     for (name, chosen), (setting, value) in ((one, other), (other, one)):
-        if name in SECTIONS and setting in _of_section(name):
+        if name in PAIR_SECTIONS and setting in _of_section(name):
             return value in _own(name, str(chosen)).get(setting, [ABSENT])
     return frozenset([one, other]) not in _APART
 
@@ -84,7 +84,7 @@ def recipe_fields(row: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in row.items()
         if name.startswith("quirks.") and value != ABSENT
     }
-    for section, (field, _) in SECTIONS.items():
+    for section, (field, _) in PAIR_SECTIONS.items():
         own = {
             name.removeprefix(f"{section}."): value
             for name, value in row.items()
@@ -101,7 +101,7 @@ def _names(section: str) -> list[str]:
 
 def _own(section: str, name: str) -> dict[str, list[Any]]:
     """The options of one inversion or method, and of the quirks that it reads."""
-    _, registry = SECTIONS[section]
+    _, registry = PAIR_SECTIONS[section]
     read = {f"quirks.{quirk}" for quirk in quirks_read_by({name})}
     quirks = {quirk: values for quirk, values in _values_of(Quirks, "quirks.").items() if quirk in read}
     return _values_of(registry.get(name).settings, f"{section}.") | quirks
@@ -116,7 +116,7 @@ def _of_section(section: str) -> set[str]:
 def _of_every_edit() -> dict[str, list[Any]]:
     """The options that do not depend on inversion and method."""
     quirks = _values_of(Quirks, "quirks.")
-    of_some = set().union(*map(_of_section, SECTIONS))
+    of_some = set().union(*map(_of_section, PAIR_SECTIONS))
     return _values_of(Recipe, "") | {name: values for name, values in quirks.items() if name not in of_some}
 
 

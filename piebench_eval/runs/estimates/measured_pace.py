@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.combination_names import parts_of_name
 from piebench_eval.data.images import KEEPS_SIZE, image_size
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_json_object
@@ -168,7 +169,7 @@ def time_of(plan: RunPlan, part: Forecast, paces: Iterable[MeasuredPace], device
     workers = count_workers(plan.machine) * plan.shard.count
     if part.seconds is not None:
         return ForecastTime(part.seconds / workers, "records")
-    common = plan.recipe.combination(*part.combination.split("+")).common
+    common = plan.recipe.combination(*parts_of_name(part.combination)).common
     side = side_of_edits(common, plan.samples)
     of_bench = [pace for pace in paces if not plan.machine.sequential_offload]
     known = None if device is None else find_pace(of_bench, device, common, side)

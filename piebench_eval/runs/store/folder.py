@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.combination_names import combination_name
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_json_object, remove_stale_partials, write_new, write_whole
 from piebench_eval.recipes.stored_recipe import StoredRecipe
@@ -176,7 +177,7 @@ class RunStore:
 
     def image_file(self, inversion: str, method: str, sample: Sample) -> Path:
         """The file of an edit: the path of the source image with the suffix of the recipe's image format."""
-        return self._image_file(f"{inversion}+{method}", sample.image_path)
+        return self._image_file(combination_name(inversion, method), sample.image_path)
 
     def _image_file(self, combination: str, image_path: str) -> Path:
         suffix = ".png" if self.recipe.image_format == "png" else ".jpg"
@@ -214,7 +215,7 @@ class RunStore:
         """Find the finished, failed and missing edits of these samples, by records and file sizes."""
         records = read_records(self.folder)
         scan = Scan(problems=records.problems)
-        names = {(inversion, method): f"{inversion}+{method}" for inversion, method in self.recipe.pairs}
+        names = {pair: combination_name(*pair) for pair in self.recipe.pairs}
         for sample in samples:
             for (inversion, method), combination in names.items():
                 key = EditKey(inversion, method, sample.id)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.data.images import size_text
 from piebench_eval.data.pie_bench import dataset_fingerprint
 from piebench_eval.data.remarks import count_remarks
+from piebench_eval.editors.described import described_editors
+from piebench_eval.editors.function import functions_of
 from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
@@ -35,9 +37,11 @@ def describe_run(recipe: Recipe, dataset: Sequence[Sample]) -> dict[str, Any]:
         recipe: the recipe of the run.
         dataset: all samples of the benchmark.
     """
+    plugins = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in recipe.plugins}
     return {
         "recipe_hash": recipe.hash,
-        "plugins": {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in recipe.plugins},
+        "plugins": {**plugins, **functions_of(recipe.editors)},
+        **({"editors": described_editors(recipe.editors)} if recipe.editors else {}),
         "data": {"fingerprint": dataset_fingerprint(dataset), "images": len(dataset)},
     }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from piebench_eval.combination_names import combination_name
 from piebench_eval.files import append_line, read_json_lines
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ class EditKey(NamedTuple):
 
     @property
     def combination(self) -> str:
-        """Name of the combination, as in folder names: ``direct+p2p``."""
-        return f"{self.inversion}+{self.method}"
+        """Name of the combination, as in folder names: ``direct+p2p``; an editor's has no inversion."""
+        return combination_name(self.inversion, self.method)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,16 @@
+"""The registry of editors, which make pictures from samples: one file each, one line here.
+
+An editor's module is imported to check a recipe before anything runs, so it imports torch only inside
+the functions that need it.
+"""
+
+from piebench_eval.editors.base import Editor
+from piebench_eval.registry import Registry
+
+EDITORS: Registry[Editor] = Registry(
+    "editor",
+    Editor,
+    {
+        "sdedit": "piebench_eval.editors.sdedit:SDEDIT",
+    },
+)

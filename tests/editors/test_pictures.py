@@ -1,0 +1,86 @@
+"""What an editor of pictures may return, and what is a failure of its sample."""
+
+import numpy as np
+import pytest
+import torch
+
+from piebench_eval.data.pie_bench import load_pie_bench
+from piebench_eval.editors import EDITORS
+from piebench_eval.editors.base import EditedPictures, Editor, LoadedEditor
+from piebench_eval.errors import PiebenchError
+from piebench_eval.models.nfe import EvaluationCounter
+from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.runs.batch_editing import edit_batch
+
+SIDE = 32
+
+
+def edit_with(monkeypatch, samples, returned, **declared):
+    """One batch by an editor that returns what a function makes of the pictures."""
+    editor = Editor(
+        title="test",
+        paper="none",
+        prompted_by="both",
+        masks="none",
+        edit=lambda loaded, pictures, samples, settings, common: returned(pictures),
+        **declared,
+    )
+    monkeypatch.setitem(EDITORS._plugins, "ours", (editor, "plugin ours.py"))
+    fields = {"model": "none", "editors": ["ours"], "resolution": SIDE}
+    combination = build_recipe(fields, {}, "test").combination("", "ours")
+    loaded = LoadedEditor(None, torch.device("cpu"), EvaluationCounter())
+    return edit_batch(loaded, samples, combination)
+
+
+@pytest.fixture(scope="module")
+def samples(photo_bench):
+    return load_pie_bench(photo_bench)[:2]
+
+
+def of_each(change, **fields):
+    return lambda pictures: EditedPictures([change(picture) for picture in pictures], **fields)
+
+
+def test_pictures_pass_unchanged_with_their_costs_and_notes(monkeypatch, samples):
+    noted = of_each(lambda picture: picture, evaluations=3, notes=[["a"], []])
+    first, second = edit_with(monkeypatch, samples, noted)
+    assert first.image.shape == (SIDE, SIDE, 3) and first.latents is None and first.resolution == SIDE
+    assert (first.nfe_forward, first.notes, second.notes) == (3, ["a"], [])
+    declared = edit_with(monkeypatch, samples, of_each(lambda picture: picture), evaluations=lambda *_: 7)
+    assert declared[1].nfe_forward == 7
+
+
+def test_floats_become_whole_grey_levels(monkeypatch, samples):
+    (first, _) = edit_with(monkeypatch, samples, of_each(lambda picture: picture.astype(np.float32) / 255))
+    (same, _) = edit_with(monkeypatch, samples, of_each(lambda picture: picture))
+    assert (first.image == same.image).all()
+
+
+@pytest.mark.parametrize(
+    ("returned", "problem"),
+    [
+        (lambda pictures: EditedPictures(pictures[:1]), "1 pictures for 2 samples"),
+        (of_each(lambda picture: picture[..., 0]), "an editor returns .height, width, 3."),
+        (of_each(lambda picture: picture[:16]), "is 32x16, and the picture that was given 32x32"),
+        (of_each(lambda picture: picture[::2, ::2]), "is 16x16, and the picture that was given 32x32"),
+        (of_each(lambda picture: picture * np.nan), "not finite"),
+        (of_each(lambda picture: picture * 1.0), "from 0 to 1"),
+        (of_each(lambda picture: picture.astype(int)), "type int64"),
+        (of_each(lambda picture: picture * 0, flagged=[True, False]), "safety checker.*made it black"),
+    ],
+)
+def test_what_is_no_picture_is_a_failure(monkeypatch, samples, returned, problem):
+    with pytest.raises(PiebenchError, match=problem):
+        edit_with(monkeypatch, samples, returned)
+
+
+def test_an_editor_with_a_size_of_its_own_keeps_the_aspect_ratio(monkeypatch, samples):
+    halved = of_each(lambda picture: picture[::2, ::2])
+    assert edit_with(monkeypatch, samples, halved, keeps_size=False)[0].resolution == SIDE // 2
+    with pytest.raises(PiebenchError, match="32x16"):
+        edit_with(monkeypatch, samples, of_each(lambda picture: picture[:16]), keeps_size=False)
+
+
+def test_an_error_names_the_plugin(monkeypatch, samples):
+    with pytest.raises(PiebenchError, match=r"plugin ours\.py: failed in ours with ZeroDivisionError"):
+        edit_with(monkeypatch, samples, lambda pictures: 1 / 0)
