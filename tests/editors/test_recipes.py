@@ -10,7 +10,6 @@ from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.recipes.stored_recipe import StoredRecipe
 from piebench_eval.recipes.subset import select_combinations
-from piebench_eval.runs.jobs import plan_jobs
 from piebench_eval.settings import Settings
 from tests.support.commands import piebench
 from tests.support.recipes import shipped
@@ -45,8 +44,6 @@ def test_an_editor_is_a_combination_without_an_inversion():
     recipe = build(BESIDE)
     assert recipe.pairs == [("ddim", "p2p"), ("", "sdedit")]
     assert [recipe.combination(*pair).name for pair in recipe.pairs] == ["ddim+p2p", "sdedit"]
-    (group,) = plan_jobs(recipe, [], 1) or [None]  # no samples, no jobs
-    assert group is None
 
 
 def test_an_editor_overrides_like_a_combination():
