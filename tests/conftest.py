@@ -145,26 +145,27 @@ def tiny_flux(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def model(tiny_model):
-    from piebench_eval.models.loading import load_model
-
-    return load_model(str(tiny_model))
-
-
-@pytest.fixture(scope="session")
 def model_of(request):
-    """A function that gives the small model of a family, loaded once."""
+    """A function that gives the small model of a family, loaded once.
+
+    It asks for folders alone, whose fixtures no module overrides: what a session's fixture asks
+    for is looked up from the test that needed it first.
+    """
     from functools import cache
 
     from piebench_eval.models.loading import load_model
 
     @cache
     def load(family):
-        if family == "sd1":
-            return request.getfixturevalue("model")
-        return load_model(str(request.getfixturevalue(f"tiny_{family}")))
+        folder = "tiny_model" if family == "sd1" else f"tiny_{family}"
+        return load_model(str(request.getfixturevalue(folder)))
 
     return load
+
+
+@pytest.fixture(scope="session")
+def model(model_of):
+    return model_of("sd1")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from piebench_eval.inversions.base import Inversion
 from piebench_eval.inversions.offsets import drawn_noise
+from piebench_eval.inversions.trajectory import shared_trajectory
 from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,20 +55,15 @@ def rf_inversion(
 ) -> InversionResult:
     """Invert along the controlled flow; the source branch is sampled back with the guidance of the edit."""
     guidance = replace(inputs.guidance, source=settings.guidance)
-    if inputs.features is not None:
-        # What is kept on the way is not in the cache.
-        with model.attention_through(inputs.features, (inputs.latents.shape[-2], inputs.latents.shape[-1])):
-            trajectory = controlled_trajectory(model, inputs, schedule, settings)
-        return sampled_from(trajectory, inputs, schedule, settings)
 
-    def invert() -> dict[str, torch.Tensor]:
-        return {"latents": controlled_trajectory(model, inputs, schedule, settings)}
+    def invert() -> torch.Tensor:
+        return controlled_trajectory(model, inputs, schedule, settings)
 
     determinants = {"schedule": schedule.key, **inputs.drawing, "policy": guidance.policy}
     determinants |= settings.model_dump(exclude={"sampler"})
     uncond = inputs.uncond_embeds.parts if guidance.needs_uncond(settings.guidance) else ()
     tensors = [inputs.latents, *inputs.inversion_embeds.parts, *uncond]
-    trajectory = model.cached("rf_inversion", invert, determinants, tensors, axis=1)["latents"]
+    trajectory = shared_trajectory(model, inputs, "rf_inversion", invert, determinants, tensors)
     return sampled_from(trajectory, inputs, schedule, settings)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     import torch
 
     from piebench_eval.diffusion.inversion_result import InversionResult
@@ -86,14 +88,9 @@ def inverted_trajectory(
     guidance = replace(inputs.guidance, source=settings.guidance)
 
     how = settings.evaluate_at, settings.refinements, solver, levels
-    arguments = model, latents, cond, uncond, schedule, guidance, *how
-    if inputs.features is not None:
-        # What is kept on the way is not in the cache.
-        with model.attention_through(inputs.features, (latents.shape[-2], latents.shape[-1])):
-            return invert_ode(*arguments, features=inputs.features)
 
-    def invert() -> dict[str, torch.Tensor]:
-        return {"latents": invert_ode(*arguments)}
+    def invert() -> torch.Tensor:
+        return invert_ode(model, latents, cond, uncond, schedule, guidance, *how, features=inputs.features)
 
     determinants = {
         "schedule": schedule.key,
@@ -103,7 +100,38 @@ def inverted_trajectory(
         **settings.model_dump(include=set(TrajectorySettings.model_fields)),
     }
     texts = [*cond.parts, *(uncond.parts if guidance.needs_uncond(settings.guidance) else ())]
-    return model.cached("ddim", invert, determinants, [latents, *texts], axis=1)["latents"]
+    return shared_trajectory(model, inputs, "ddim", invert, determinants, [latents, *texts])
+
+
+def shared_trajectory(
+    model: DiffusionModel,
+    inputs: EditInputs,
+    kind: str,
+    invert: Callable[[], torch.Tensor],
+    determinants: Mapping[str, Any],
+    tensors: Sequence[torch.Tensor],
+) -> torch.Tensor:
+    """A trajectory from the model's cache, or computed.
+
+    Where features of its way are kept it is always computed, with attention routed through their memory:
+    they are not in the cache.
+
+    Args:
+        model: the model.
+        inputs: the batch.
+        kind: what is computed, for the cache.
+        invert: computes the trajectory.
+        determinants: plain values that it depends on.
+        tensors: tensors that it depends on.
+
+    Returns:
+        Latents ``[levels + 1, samples, channels, h, w]``.
+    """
+    if inputs.features is not None:
+        height, width = inputs.latents.shape[-2:]
+        with model.attention_through(inputs.features, (height, width)):
+            return invert()
+    return model.cached(kind, lambda: {"latents": invert()}, determinants, tensors, axis=1)["latents"]
 
 
 def sampled_by(

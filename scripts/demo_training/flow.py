@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import CLIPModel, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from piebench_eval.demo.embedded import DEMO_FLOW_T5_LENGTH
 from piebench_eval.models.clip_pair import encode_by_both
 from scripts.demo_training.clip import WIDTH
 from scripts.demo_training.data import say, scene
@@ -23,7 +24,7 @@ COMPILED = True
 """Takes half the time; on a CPU, some minutes and a C++ compiler come first."""
 CLIP_LENGTH = 30
 """Tokens of a caption, padded: those of the longest."""
-T5_LENGTH = 1
+T5_LENGTH = DEMO_FLOW_T5_LENGTH
 """Zeros in the place of T5's tokens: the fewest that there can be."""
 SHIFT = 2.0
 """Of the scheduler. Samples are as right with 1 and 2; Euler's inversion is 6 dB nearer with 2."""

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from piebench_eval.demo.draw import draw
-from piebench_eval.demo.embedded import WEIGHTS
+from piebench_eval.demo.embedded import DEMO_FLOW, locate
 from piebench_eval.demo.scene import Scene, caption
 from piebench_eval.diffusion.guidance import Guidance
 from piebench_eval.diffusion.ode import invert_ode, sample_ode
@@ -19,7 +19,6 @@ from piebench_eval.models.loading import load_model
 from scripts.demo_training import flow
 from scripts.demo_training.data import scene
 from scripts.demo_training.measure import decode, one_object_scenes, psnr, shares_right
-from scripts.demo_training.package import FLOW_FOLDER
 from scripts.demo_training.recognise import recognise
 
 SAMPLING_STEPS, GUIDANCE = 24, 4.0
@@ -54,7 +53,7 @@ class Inverted:
 
 def load_flow() -> DiffusionModel:
     """The packaged flow transformer, with as many tokens as it was trained on."""
-    return load_model(str(WEIGHTS / FLOW_FOLDER), t5_length=flow.T5_LENGTH)
+    return load_model(locate("model", DEMO_FLOW), t5_length=flow.T5_LENGTH)
 
 
 def measure_flow(

@@ -14,13 +14,13 @@ from diffusers import (
 from safetensors.torch import load_file, save_file
 from transformers import CLIPModel, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, ViTModel
 
-from piebench_eval.demo.embedded import DEMO, WEIGHTS, locate
+from piebench_eval.demo.embedded import DEMO, DEMO_FLOW, WEIGHTS, locate
 from scripts.demo_training import flow
 from scripts.demo_training.clip import save_clip
 from scripts.demo_training.unet import sd_scheduler
 
 LIMIT_BYTES = 29_000_000
-FLOW_FOLDER = "stable_diffusion_3"
+FLOW_FOLDER = Path(locate("model", DEMO_FLOW)).name
 
 
 def package(work: Path) -> int:

@@ -119,8 +119,6 @@ def find_pace(
 
     One that was measured as a run is made comes before those of compiled or fewer blocks, which have a note.
 
-    The bench measures full weights alone: nothing is known of the pace of quantised ones.
-
     Args:
         paces: all that are known.
         device: see ``timed_device``.
@@ -130,8 +128,7 @@ def find_pace(
     fitting = [
         pace
         for pace in paces
-        if common.weights == FULL
-        and (pace.device, pace.precision, pace.resolution) == (device, common.precision, resolution)
+        if (pace.device, pace.precision, pace.resolution) == (device, common.precision, resolution)
         and pace.is_of(common)
     ]
     return min(fitting, key=lambda pace: (bool(pace.note), pace.seconds_per_evaluation), default=None)
@@ -158,7 +155,7 @@ class ForecastTime:
 def time_of(plan: RunPlan, part: Forecast, paces: Iterable[MeasuredPace], device: str | None) -> ForecastTime:
     """The time of a combination by the run's own records, or by a measured pace; never by a guess.
 
-    The bench measures a model that is whole on its device: nothing is known of the pace of an offloaded one.
+    The bench measures full weights that lie on its device: nothing is known of the pace of others.
 
     Args:
         plan: the plan of the run.
@@ -171,23 +168,16 @@ def time_of(plan: RunPlan, part: Forecast, paces: Iterable[MeasuredPace], device
         return ForecastTime(part.seconds / workers, "records")
     common = plan.recipe.combination(*parts_of_name(part.combination)).common
     side = side_of_edits(common, plan.samples)
-    of_bench = [pace for pace in paces if not plan.machine.sequential_offload]
-    known = None if device is None else find_pace(of_bench, device, common, side)
+    unmeasured = [f"weights={common.weights}"] if common.weights != FULL else []
+    unmeasured += ["--sequential-offload"] if plan.machine.sequential_offload else []
+    known = None if device is None or unmeasured else find_pace(paces, device, common, side)
     if known is not None:
         return ForecastTime(known.seconds(part.nfe_to_compute, part.missing) / workers, "bench", known.note)
-    return ForecastTime(None, "", unknown=_unknown_pace(common, side, plan.machine))
-
-
-def _unknown_pace(common: CommonSettings, side: int | None, machine: MachineOptions) -> str:
-    """Of what no pace is known, and how it can be."""
-    at = f" at {side} pixels" if side else ""
-    what = f"{common.model}{at} in {common.precision}"
-    unmeasured = [f"weights={common.weights}"] if common.weights != FULL else []
-    unmeasured += ["--sequential-offload"] if machine.sequential_offload else []
-    if unmeasured:  # which have a pace of their own
+    how = how_to_measure(common, side)
+    if unmeasured:
         how = f"the bench does not measure {' and '.join(unmeasured)}; try --limit 2, then --dry-run again"
-        return f"{what}: {how}"
-    return f"{what}: {how_to_measure(common, side)}"
+    at = f" at {side} pixels" if side else ""
+    return ForecastTime(None, "", unknown=f"{common.model}{at} in {common.precision}: {how}")
 
 
 def side_of_edits(common: CommonSettings, samples: Sequence[Sample]) -> int | None:
