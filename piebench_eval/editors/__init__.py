@@ -12,5 +12,6 @@ EDITORS: Registry[Editor] = Registry(
     Editor,
     {
         "sdedit": "piebench_eval.editors.sdedit:SDEDIT",
+        "instruct_pix2pix": "piebench_eval.editors.pipelines.instruct_pix2pix:INSTRUCT_PIX2PIX",
     },
 )
