@@ -212,8 +212,8 @@ def _fields_of_editors(editors: Sequence[str] | None, plugins: Sequence[Path]) -
     if len(editors) > 1:
         named = ", ".join(f"{recipe} of {name}" for name, recipe in recipes.items())
         raise PiebenchError(
-            f"--editor {','.join(editors)}: these have models and settings of their own ({named}); choose one "
-            "at a time, or give a recipe that has all of them with --config"
+            f"--editor {','.join(editors)}: these have models and settings of their own ({named}); choose "
+            "one at a time, or give a recipe that has all of them with --config"
         )
     return read_recipe_fields(recipe_file(next(iter(recipes.values()))))
 

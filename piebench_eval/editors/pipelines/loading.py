@@ -58,7 +58,9 @@ def load_pipeline(
         networks = {
             part: _network(folder / part, *of_part, dtype, options.allow_pickle)
             for part, of_part in parts_of_pipeline(folder).items()
-            if part not in components and of_part[0] in _LIBRARIES and (folder / part / "config.json").is_file()
+            if part not in components
+            and of_part[0] in _LIBRARIES
+            and (folder / part / "config.json").is_file()
         }
         pipeline = pipeline_class.from_pretrained(
             folder,
@@ -101,9 +103,7 @@ def _downloaded(pipeline_class: Any, model: str, revision: str | None, allow_pic
     )
 
 
-def _network(
-    folder: Path, library: str, name: str, dtype: torch.dtype, allow_pickle: bool
-) -> Any:
+def _network(folder: Path, library: str, name: str, dtype: torch.dtype, allow_pickle: bool) -> Any:
     """One of a pipeline's networks, on the CPU.
 
     Raises:
