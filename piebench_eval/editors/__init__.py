@@ -4,6 +4,7 @@ An editor's module is imported to check a recipe before anything runs, so it imp
 the functions that need it.
 """
 
+from piebench_eval.combination_names import editor_name_problem
 from piebench_eval.editors.base import Editor
 from piebench_eval.registry import Registry
 
@@ -13,4 +14,5 @@ EDITORS: Registry[Editor] = Registry(
     {
         "sdedit": "piebench_eval.editors.sdedit:SDEDIT",
     },
+    editor_name_problem,
 )
