@@ -14,6 +14,7 @@ EDITORS: Registry[Editor] = Registry(
     {
         "sdedit": "piebench_eval.editors.sdedit:SDEDIT",
         "instruct_pix2pix": "piebench_eval.editors.pipelines.instruct_pix2pix:INSTRUCT_PIX2PIX",
+        "diffusers": "piebench_eval.editors.pipelines.any_pipeline:DIFFUSERS",
     },
     editor_name_problem,
 )

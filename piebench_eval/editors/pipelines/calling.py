@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.editors.base import EditedPictures
+from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,8 +32,8 @@ def call_for_each(
 ) -> EditedPictures:
     """Edit pictures one at a time, so that no picture depends on its batch.
 
-    Each call gets ``num_inference_steps`` of the recipe, and a generator on the CPU that begins with the
-    recipe's seed.
+    Each call gets the recipe's ``num_inference_steps``, a generator on the CPU that begins with its seed, and
+    ``output_type``, as far as the pipeline takes them.
 
     Args:
         pipeline: the pipeline.
@@ -43,26 +45,38 @@ def call_for_each(
 
     Returns:
         What the pipeline returns, as floats from 0 to 1; what its safety checker says; the rows of the
-        denoiser that the first picture took; and as notes what diffusers warns of.
+        denoiser that the longest call took; and as notes what diffusers warns of.
+
+    Raises:
+        PiebenchError: the pipeline returns no pictures.
     """
     import torch
     from PIL import Image
 
+    known = call_parameters(type(pipeline))
     edited, flagged, notes, rows = [], [], [], 0
     for picture, sample in zip(pictures, samples, strict=True):
-        given = {
+        automatic = {
             "num_inference_steps": common.steps,
             "generator": torch.Generator("cpu").manual_seed(common.seed),
             "output_type": "np",
-            **arguments(Image.fromarray(picture), sample),
         }
+        given = {name: value for name, value in automatic.items() if name in known}
+        given |= arguments(Image.fromarray(picture), sample)
         with torch.inference_mode(), _counted_rows(pipeline) as counts, _kept_warnings() as warned:
             output = pipeline(**given)
+        if not hasattr(output, "images"):
+            raise PiebenchError(f"{type(pipeline).__name__} returns no pictures but {type(output).__name__}")
         edited.append(output.images[0] if len(output.images) == 1 else output.images)
         flagged.append(bool((getattr(output, "nsfw_content_detected", None) or [False])[0]))
         notes.append(warned)
         rows = max(rows, sum(counts))
     return EditedPictures(edited, flagged, rows or None, notes)
+
+
+def call_parameters(pipeline_class: Any) -> list[str]:
+    """The names of what a pipeline is called with."""
+    return [name for name in inspect.signature(pipeline_class.__call__).parameters if name != "self"]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.models.weights import IF_PICKLED, use_safetensors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import torch
 
@@ -22,7 +23,11 @@ _LIBRARIES = ("diffusers", "transformers")
 
 
 def load_pipeline(
-    name: str, common: Any, options: LoadOptions, accepts: Sequence[str] = (), **components: Any
+    name: str,
+    common: Any,
+    options: LoadOptions,
+    accepts: Sequence[str] = (),
+    components: Mapping[str, Any] | None = None,
 ) -> Any:
     """Load a pipeline for inference: every weight that its networks have is in its files.
 
@@ -47,6 +52,7 @@ def load_pipeline(
     from piebench_eval.models.precision import use_exact_float32
 
     use_exact_float32()
+    components = components or {}
     check_pipeline_location(common.model, accepts, options.allow_pickle, common.revision)
     pipeline_class = getattr(diffusers, name)
     wanted = f"a directory or hub id of {name} {IF_PICKLED}"
@@ -54,6 +60,7 @@ def load_pipeline(
         folder = _downloaded(pipeline_class, common.model, common.revision, options.allow_pickle)
         if str(folder) != common.model:
             check_pipeline_location(common.model, accepts, options.allow_pickle, common.revision)
+        _require_parts(pipeline_class, {*parts_of_pipeline(folder), *components})
         dtype = PRECISIONS[common.precision]
         networks = {
             part: _network(folder / part, *of_part, dtype, options.allow_pickle)
@@ -101,6 +108,19 @@ def _downloaded(pipeline_class: Any, model: str, revision: str | None, allow_pic
     return Path(
         pipeline_class.download(model, revision=revision, use_safetensors=use_safetensors(allow_pickle))
     )
+
+
+def _require_parts(pipeline_class: Any, given: Collection[str]) -> None:
+    """Check that a pipeline has all that it is made of, before weights are read.
+
+    Raises:
+        ValueError: it lacks parts.
+    """
+    optional = pipeline_class._optional_components
+    parameters = inspect.signature(pipeline_class.__init__).parameters.values()
+    required = [each.name for each in parameters if each.default is each.empty and each.name != "self"]
+    if missing := [name for name in required if name not in {*given, *optional}]:
+        raise ValueError(f"it has no {', '.join(missing)}, which {pipeline_class.__name__} is made of")
 
 
 def _network(folder: Path, library: str, name: str, dtype: torch.dtype, allow_pickle: bool) -> Any:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from piebench_eval.data.sample import Sample
-from tests.support.tiny_pipelines import instruct_pix2pix
+from tests.support.tiny_pipelines import image_to_image, instruct_pix2pix
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class PipelineCase:
     Attributes:
         editor: its name.
         save: writes its small model into a folder, and returns the folder.
-        by_hand: ``(folder, image, sample, generator)`` -> the pipeline's edit by 2 steps at guidance 5.
+        by_hand: ``(folder, image, sample, generator)`` -> the pipeline's edit in 2 steps at guidance 5.
         settings: its own settings.
         fields: further fields of the recipe.
     """
@@ -36,6 +36,16 @@ CASES = {
     for case in [
         PipelineCase(
             "instruct_pix2pix", instruct_pix2pix.save, instruct_pix2pix.by_hand, {"image_guidance": 1.2}
+        ),
+        PipelineCase(
+            "diffusers",
+            image_to_image.save,
+            image_to_image.by_hand,
+            {
+                "pipeline": "StableDiffusionImg2ImgPipeline",
+                "arguments": {"prompt": "{target_prompt}", "image": "{image}", "strength": 0.5},
+                "without": ["safety_checker"],
+            },
         ),
     ]
 }
