@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from piebench_eval.data.sample import Sample
-from tests.support.tiny_pipelines import image_to_image, instruct_pix2pix
+from tests.support.tiny_pipelines import flux_kontext, image_to_image, instruct_pix2pix, qwen_image_edit
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ CASES = {
         PipelineCase(
             "instruct_pix2pix", instruct_pix2pix.save, instruct_pix2pix.by_hand, {"image_guidance": 1.2}
         ),
+        PipelineCase("flux_kontext", flux_kontext.save, flux_kontext.by_hand),
+        PipelineCase("qwen_image_edit", qwen_image_edit.save, qwen_image_edit.by_hand),
         PipelineCase(
             "diffusers",
             image_to_image.save,
