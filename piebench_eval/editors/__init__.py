@@ -11,6 +11,9 @@ EDITORS: Registry[Editor] = Registry(
     "editor",
     Editor,
     {
+        "blended_latent_diffusion": (
+            "piebench_eval.editors.blended_latent_diffusion:BLENDED_LATENT_DIFFUSION"
+        ),
         "sdedit": "piebench_eval.editors.sdedit:SDEDIT",
     },
 )
