@@ -88,6 +88,15 @@ def run(
             help="fp32 (default), tf32, bf16 or fp16, of denoiser and text encoders.", rich_help_panel=_RECIPE
         ),
     ] = None,
+    prompt_from: Annotated[
+        Literal["auto", "target"] | None,
+        typer.Option(
+            help="What instruction editors are told: auto (default), each sample's instruction; target, its "
+            "target prompt.",
+            show_default=False,
+            rich_help_panel=_RECIPE,
+        ),
+    ] = None,
     image_format: Annotated[
         str | None,
         typer.Option(help="png (default), or jpeg:75 as the reference saves.", rich_help_panel=_RECIPE),
@@ -328,6 +337,7 @@ def run(
         "guidance": guidance,
         "seed": seed,
         "precision": precision,
+        "prompt_from": prompt_from,
         "image_format": image_format,
     }
     run_config = RunConfig(

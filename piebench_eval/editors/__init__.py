@@ -4,6 +4,7 @@ An editor's module is imported to check a recipe before anything runs, so it imp
 the functions that need it.
 """
 
+from piebench_eval.combination_names import editor_name_problem
 from piebench_eval.editors.base import Editor
 from piebench_eval.registry import Registry
 
@@ -15,5 +16,7 @@ EDITORS: Registry[Editor] = Registry(
             "piebench_eval.editors.blended_latent_diffusion:BLENDED_LATENT_DIFFUSION"
         ),
         "sdedit": "piebench_eval.editors.sdedit:SDEDIT",
+        "instruct_pix2pix": "piebench_eval.editors.pipelines.instruct_pix2pix:INSTRUCT_PIX2PIX",
     },
+    editor_name_problem,
 )

@@ -71,6 +71,23 @@ class LoadedEditor:
     evaluations: EvaluationCounter
 
 
+@dataclass(frozen=True)
+class LoadOptions:
+    """On what and how an editor loads what it needs.
+
+    Attributes:
+        device: where it lies.
+        allow_pickle: accept weights in pickle files, see ``piebench_eval.models.weights``.
+        offload_text_encoders: networks are on a GPU only while they compute.
+        sequential_offload: so are their layers.
+    """
+
+    device: torch.device
+    allow_pickle: bool = False
+    offload_text_encoders: bool = False
+    sequential_offload: bool = False
+
+
 def needs_nothing(settings: Any, common: Any) -> str | None:
     """The default ``Editor.settings_problem``: None, since all settings fit."""
     return None
@@ -94,8 +111,12 @@ class Editor:
             ``[samples, channels, h, w]`` and notes for each sample.
         edit: ``(loaded, pictures, samples, settings, common) -> EditedPictures`` for a batch; ``loaded`` is
             what ``load`` returned, and ``common`` the recipe's settings that all combinations share.
-        load: ``(common, device) -> loaded``, of which heavy imports are part; None if nothing is loaded.
+        load: ``(settings, common, options: LoadOptions) -> loaded``, of which heavy imports are part; None if
+            nothing is loaded.
+        pipelines: where ``load`` loads a whole pipeline of diffusers, classes of which the model's folder has
+            to be one, any if empty, see ``editors.pipelines``; None if it does not.
         model: the model that it loads unless the recipe names one; None if there is none.
+        recipe: the package's recipe with its published settings, for who names the editor and no recipe.
         needs_model: whether a recipe has to name a model.
         keeps_size: whether ``edit`` has to return pictures in the size in which it is given them; otherwise
             in any of the same aspect ratio.
@@ -116,8 +137,10 @@ class Editor:
     settings: type[Settings] = Settings
     edit_latents: EditLatents | None = None
     edit: Callable[[Any, Pictures, Sequence[Sample], Any, Any], EditedPictures] | None = None
-    load: Callable[[Any, Any], Any] | None = None
+    load: Callable[[Any, Any, LoadOptions], Any] | None = None
+    pipelines: tuple[str, ...] | None = None
     model: str | None = None
+    recipe: str | None = None
     needs_model: bool = True
     keeps_size: bool = True
     evaluations: Callable[[Any, Any, Guidance | None], int | None] | None = None

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from piebench_eval.combination_names import combination_name
 from piebench_eval.data.images import ImageLoader  # noqa: TC001 (pydantic reads annotations at run time)
 from piebench_eval.editors import EDITORS
+from piebench_eval.editors.texts import PromptFrom  # noqa: TC001 (likewise)
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.pictures import GreyLevels, Posterior  # noqa: TC001 (likewise)
@@ -87,6 +88,11 @@ class CommonSettings(Settings):
         ge=0,
         description="seed of each sample's noise, where an inversion or the posterior draws any",
     )
+    prompt_from: PromptFrom = Field(
+        default="auto",
+        description="what editors that an instruction prompts are told: auto, the sample's instruction; "
+        "target, its target prompt, as for all others",
+    )
     resolution: int | None = Field(default=None, ge=8, description="side in pixels; the model's own if empty")
     image_loader: ImageLoader = Field(
         default="crop",
@@ -136,6 +142,7 @@ class CommonSettings(Settings):
 
 LATER_SETTINGS: dict[str, Any] = {
     "output_resolution": None,
+    "prompt_from": "auto",
     "family": "auto",
     "clip_length": None,
     "t5_length": None,

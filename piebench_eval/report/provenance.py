@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from piebench_eval.combination_names import combination_name
+from piebench_eval.runs.store.session_log import BY_EDITOR
 from piebench_eval.tables.combined import run_label
 from piebench_eval.tables.provenance import protocol_of
 
@@ -151,7 +152,7 @@ def _models(settings: Mapping[str, Mapping[str, Any]], fingerprints: Mapping[str
         f"{each['model']}@{each['revision']}" if each.get("revision") else str(each["model"])
         for each in settings.values()
     }
-    hashes = {name: fingerprints.get(name) for name in sorted(names)}
+    hashes = {name: fingerprints.get(name) or fingerprints.get(name + BY_EDITOR) for name in sorted(names)}
     return ", ".join(
         f"{name} ({known[:_SHOWN_OF_HASH]})" if known else name for name, known in hashes.items()
     )

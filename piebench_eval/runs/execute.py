@@ -184,7 +184,8 @@ class _Session:
         self._time_left.add_worker(loaded.worker)
         self._devices[loaded.worker] = loaded.about
         self._session_log.note("workers", self._devices)
-        self._session_log.use_model(*loaded.model[:2], loaded.fingerprint)
+        model = loaded.model
+        self._session_log.use_model(model.name, model.revision, loaded.fingerprint, model.editor)
         self.report(f"worker {loaded.worker} is ready")
 
     def _on_worker_lost(self, lost: WorkerLost) -> None:

@@ -27,6 +27,7 @@ from piebench_eval.models.location import (
 from piebench_eval.models.quantization import require_quantizer
 from piebench_eval.models.sequential_offload import check_sequential_offload
 from piebench_eval.recipes.compatibility import cautions, require_compatible, require_fitting_editors
+from piebench_eval.runs.editor_models import check_editor_models
 from piebench_eval.runs.engines.devices import split_devices
 from piebench_eval.runs.feature_needs import plan_features
 from piebench_eval.runs.jobs import check_edits, package_models
@@ -144,6 +145,7 @@ def plan_run(
         if machine.sequential_offload:
             family = known_family(model.name, model.revision, model.family)
             check_sequential_offload(family, model.weights, machine.compile)
+    check_editor_models(recipe, machine)
     combinations = [recipe.combination(*pair) for pair in recipe.pairs]
     require_compatible(combinations)
     require_fitting_editors(combinations)

@@ -38,10 +38,11 @@ def describe_run(recipe: Recipe, dataset: Sequence[Sample]) -> dict[str, Any]:
         dataset: all samples of the benchmark.
     """
     plugins = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in recipe.plugins}
+    editors = {name: recipe.combination("", name).common for name in recipe.editors}
     return {
         "recipe_hash": recipe.hash,
         "plugins": {**plugins, **functions_of(recipe.editors)},
-        **({"editors": described_editors(recipe.editors)} if recipe.editors else {}),
+        **({"editors": described_editors(editors)} if editors else {}),
         "data": {"fingerprint": dataset_fingerprint(dataset), "images": len(dataset)},
     }
 

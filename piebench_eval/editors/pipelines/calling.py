@@ -1,0 +1,103 @@
+"""Calling a pipeline of diffusers for each sample of a batch."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.editors.base import EditedPictures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from piebench_eval.data.sample import Sample
+
+_DENOISERS = ("unet", "transformer")
+_LIBRARIES = ("diffusers", "transformers")
+
+
+def call_for_each(
+    pipeline: Any,
+    pictures: Sequence[NDArray[np.uint8]],
+    samples: Sequence[Sample],
+    common: Any,
+    arguments: Callable[[Image.Image, Sample], dict[str, Any]],
+) -> EditedPictures:
+    """Edit pictures one at a time, so that no picture depends on its batch.
+
+    Each call gets ``num_inference_steps`` of the recipe, and a generator on the CPU that begins with the
+    recipe's seed.
+
+    Args:
+        pipeline: the pipeline.
+        pictures: ``[height, width, 3]``, one per sample.
+        samples: the batch.
+        common: the recipe's common settings.
+        arguments: ``(image, sample)`` -> what else the pipeline is called with; those that it returns come
+            before the ones above.
+
+    Returns:
+        What the pipeline returns, as floats from 0 to 1; what its safety checker says; the rows of the
+        denoiser that the first picture took; and as notes what diffusers warns of.
+    """
+    import torch
+    from PIL import Image
+
+    edited, flagged, notes, rows = [], [], [], 0
+    for picture, sample in zip(pictures, samples, strict=True):
+        given = {
+            "num_inference_steps": common.steps,
+            "generator": torch.Generator("cpu").manual_seed(common.seed),
+            "output_type": "np",
+            **arguments(Image.fromarray(picture), sample),
+        }
+        with torch.inference_mode(), _counted_rows(pipeline) as counts, _kept_warnings() as warned:
+            output = pipeline(**given)
+        edited.append(output.images[0] if len(output.images) == 1 else output.images)
+        flagged.append(bool((getattr(output, "nsfw_content_detected", None) or [False])[0]))
+        notes.append(warned)
+        rows = max(rows, sum(counts))
+    return EditedPictures(edited, flagged, rows or None, notes)
+
+
+@contextmanager
+def _counted_rows(pipeline: Any) -> Iterator[list[int]]:
+    """The rows of every call of the denoiser, as a list that grows."""
+    import torch
+
+    rows: list[int] = []
+
+    def count(_: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        tensors = (value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor))
+        rows.append(next((len(tensor) for tensor in tensors if tensor.ndim), 1))
+
+    with ExitStack() as removed:
+        for name in _DENOISERS:
+            if (network := getattr(pipeline, name, None)) is not None:
+                removed.callback(network.register_forward_pre_hook(count, with_kwargs=True).remove)
+        yield rows
+
+
+@contextmanager
+def _kept_warnings() -> Iterator[list[str]]:
+    """What diffusers and transformers warn of, as a list of lines in the place of the terminal."""
+    lines: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(" ".join(record.getMessage().split()))
+
+    loggers = [logging.getLogger(name) for name in _LIBRARIES]
+    before = [(logger.handlers[:], logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.handlers, logger.propagate = [Keep(logging.WARNING)], False
+    try:
+        yield lines
+    finally:
+        for logger, (handlers, propagate) in zip(loggers, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate
