@@ -16,6 +16,8 @@ EDITORS: Registry[Editor] = Registry(
             "piebench_eval.editors.blended_latent_diffusion:BLENDED_LATENT_DIFFUSION"
         ),
         "sdedit": "piebench_eval.editors.sdedit:SDEDIT",
+        "inpainting": "piebench_eval.editors.pipelines.inpainting:INPAINTING",
+        "ledits_pp": "piebench_eval.editors.pipelines.ledits_pp:LEDITS_PP",
         "instruct_pix2pix": "piebench_eval.editors.pipelines.instruct_pix2pix:INSTRUCT_PIX2PIX",
     },
     editor_name_problem,

@@ -112,6 +112,7 @@ BLENDED_LATENT_DIFFUSION = Editor(
     settings=BlendedLatentDiffusionSettings,
     prompted_by="target prompt",
     masks="benchmark",
+    recipe="blended-latent-diffusion",
     edit_latents=edit_latents,
     prompts=prompts,
     evaluations=evaluations,

@@ -6,7 +6,9 @@ import logging
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.data.images import size_text
 from piebench_eval.editors.base import EditedPictures
+from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _DENOISERS = ("unet", "transformer")
 _LIBRARIES = ("diffusers", "transformers")
+_SAYS_NOTHING = "should be kept in float32: []"
+"""In a warning of diffusers about parts that stay in float32: there are none."""
 
 
 def call_for_each(
@@ -65,6 +69,26 @@ def call_for_each(
     return EditedPictures(edited, flagged, rows or None, notes)
 
 
+def require_sides(pictures: Sequence[NDArray[np.uint8]], samples: Sequence[Sample], multiple: int) -> None:
+    """Check that a pipeline can take pictures in their size.
+
+    Args:
+        pictures: ``[height, width, 3]``, one per sample.
+        samples: the batch.
+        multiple: of which both sides have to be one.
+
+    Raises:
+        PiebenchError: a side is none.
+    """
+    for picture, sample in zip(pictures, samples, strict=True):
+        height, width = picture.shape[:2]
+        if height % multiple or width % multiple:
+            raise PiebenchError(
+                f"{sample.file}: is loaded as {size_text((width, height))}, and this editor takes sides "
+                f"that are multiples of {multiple}; set such a resolution, 512 for example"
+            )
+
+
 @contextmanager
 def _counted_rows(pipeline: Any) -> Iterator[list[int]]:
     """The rows of every call of the denoiser, as a list that grows."""
@@ -90,7 +114,9 @@ def _kept_warnings() -> Iterator[list[str]]:
 
     class Keep(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            lines.append(" ".join(record.getMessage().split()))
+            line = " ".join(record.getMessage().split())
+            if _SAYS_NOTHING not in line and line not in lines:
+                lines.append(line)
 
     loggers = [logging.getLogger(name) for name in _LIBRARIES]
     before = [(logger.handlers[:], logger.propagate) for logger in loggers]

@@ -1,0 +1,134 @@
+"""Inpainting: what the benchmark's mask marks is painted anew, by Stable Diffusion or Stable Diffusion XL."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from piebench_eval.editors.base import EditedPictures, Editor
+from piebench_eval.editors.texts import edit_text
+from piebench_eval.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from piebench_eval.data.sample import Sample
+    from piebench_eval.diffusion.guidance import Guidance
+    from piebench_eval.editors.base import LoadOptions
+
+_SD, _SDXL = "StableDiffusionInpaintPipeline", "StableDiffusionXLInpaintPipeline"
+_PIPELINES = {
+    _SD: _SD,
+    "StableDiffusionPipeline": _SD,
+    _SDXL: _SDXL,
+    "StableDiffusionXLPipeline": _SDXL,
+}
+"""What loads a folder, by the class that it names."""
+
+_MULTIPLE = 8
+"""Pixels of a latent's side."""
+
+
+class InpaintingSettings(Settings):
+    """Settings of inpainting."""
+
+    strength: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="share of the sampling steps that are taken, rounded down: 1 begins with noise alone",
+    )
+
+
+def load(settings: InpaintingSettings, common: Any, options: LoadOptions) -> Any:
+    """Load the pipeline that goes with the model."""
+    from piebench_eval.editors.pipelines.loading import load_pipeline
+
+    return load_pipeline(_PIPELINES, common, options, tuple(_PIPELINES))
+
+
+def edit(
+    pipeline: Any,
+    pictures: Sequence[NDArray[np.uint8]],
+    samples: Sequence[Sample],
+    settings: InpaintingSettings,
+    common: Any,
+) -> EditedPictures:
+    """Paint what the masks mark.
+
+    A UNet of 4 channels sees the noisy latents alone, and what is around the mask is put back after each
+    step; one of 9 channels, trained for it, sees mask and masked picture too.
+    """
+    from piebench_eval.editors.pipelines.calling import call_for_each, require_sides
+
+    require_sides(pictures, samples, _MULTIPLE)
+    return call_for_each(pipeline, pictures, samples, common, partial(_arguments, settings, common))
+
+
+def _arguments(
+    settings: InpaintingSettings, common: Any, image: Image.Image, sample: Sample
+) -> dict[str, Any]:
+    from PIL import Image
+
+    from piebench_eval.data.masks import load_mask
+
+    mask = load_mask(sample, common.resolution, common.image_loader)
+    return {
+        "prompt": edit_text(sample, INPAINTING, common),
+        "image": image,
+        "mask_image": Image.fromarray(mask).convert("L"),
+        "height": image.height,
+        "width": image.width,
+        "strength": settings.strength,
+        "guidance_scale": common.guidance,
+    }
+
+
+def steps_taken(steps: int, strength: float) -> int:
+    """How many of the sampling steps are taken.
+
+    >>> steps_taken(50, 0.9999)
+    49
+    """
+    return min(int(steps * strength), steps)
+
+
+def settings_problem(settings: InpaintingSettings, common: Any) -> str | None:
+    """Why no step would be taken."""
+    if steps_taken(common.steps, settings.strength):
+        return None
+    return (
+        f"editor.strength={settings.strength:g} of steps={common.steps} is no step, so that nothing would be "
+        f"painted; give a strength of at least {1 / common.steps:.3g}, or more steps"
+    )
+
+
+def evaluations(settings: InpaintingSettings, common: Any, guidance: Guidance | None) -> int:
+    """One or two of every step taken, by the guidance.
+
+    A model with the scheduler PNDM takes one step more, which is counted when it edits.
+    """
+    return (2 if common.guidance > 1 else 1) * steps_taken(common.steps, settings.strength)
+
+
+INPAINTING = Editor(
+    title="Stable Diffusion inpainting (blended latents)",
+    paper="Rombach et al., High-Resolution Image Synthesis with Latent Diffusion Models, CVPR 2022; "
+    "Avrahami et al., Blended Latent Diffusion, ACM Transactions on Graphics (SIGGRAPH) 2023",
+    settings=InpaintingSettings,
+    prompted_by="target prompt",
+    masks="benchmark",
+    pipelines=tuple(_PIPELINES),
+    model="stable-diffusion-v1-5/stable-diffusion-inpainting",
+    recipe="inpainting",
+    load=load,
+    edit=edit,
+    evaluations=evaluations,
+    settings_problem=settings_problem,
+)
