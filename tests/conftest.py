@@ -96,6 +96,12 @@ def golden_flow_c() -> Path:
 
 
 @pytest.fixture(scope="session")
+def golden_paper_rest() -> Path:
+    """Recordings of the other editing systems of the reference: blended latent diffusion."""
+    return recordings("PIEBENCH_GOLDEN_PAPER_REST", "golden-paper-rest", needs="cases_extra.json")
+
+
+@pytest.fixture(scope="session")
 def golden_metrics() -> Path:
     """Recordings of the reference's evaluator."""
     return recordings("PIEBENCH_GOLDEN_METRICS", "golden-metrics", needs="metrics_golden.csv")

@@ -7,6 +7,7 @@ import logging
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.data.images import size_text
 from piebench_eval.editors.base import EditedPictures
 from piebench_eval.errors import PiebenchError
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _DENOISERS = ("unet", "transformer")
 _LIBRARIES = ("diffusers", "transformers")
+_SAYS_NOTHING = "should be kept in float32: []"
+"""In a warning of diffusers about parts that stay in float32: there are none."""
 
 
 def call_for_each(
@@ -79,6 +82,43 @@ def call_parameters(pipeline_class: Any) -> list[str]:
     return [name for name in inspect.signature(pipeline_class.__call__).parameters if name != "self"]
 
 
+def mask_image(sample: Sample, common: Any) -> Image.Image:
+    """A sample's mask as pipelines take it: of the size of the loaded picture, white where it is edited.
+
+    Args:
+        sample: whose mask.
+        common: the recipe's common settings: resolution and image loader.
+
+    Raises:
+        PiebenchError: the picture, which gives the mask's size, is missing or damaged.
+    """
+    from PIL import Image
+
+    from piebench_eval.data.masks import load_mask
+
+    return Image.fromarray(load_mask(sample, common.resolution, common.image_loader)).convert("L")
+
+
+def require_sides(pictures: Sequence[NDArray[np.uint8]], samples: Sequence[Sample], multiple: int) -> None:
+    """Check that a pipeline can take pictures in their size.
+
+    Args:
+        pictures: ``[height, width, 3]``, one per sample.
+        samples: the batch.
+        multiple: of which both sides have to be one.
+
+    Raises:
+        PiebenchError: a side is none.
+    """
+    for picture, sample in zip(pictures, samples, strict=True):
+        height, width = picture.shape[:2]
+        if height % multiple or width % multiple:
+            raise PiebenchError(
+                f"{sample.file}: is loaded as {size_text((width, height))}, and this editor takes sides "
+                f"that are multiples of {multiple}; set such a resolution, 512 for example"
+            )
+
+
 @contextmanager
 def _counted_rows(pipeline: Any) -> Iterator[list[int]]:
     """The rows of every call of the denoiser, as a list that grows."""
@@ -104,7 +144,9 @@ def _kept_warnings() -> Iterator[list[str]]:
 
     class Keep(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            lines.append(" ".join(record.getMessage().split()))
+            line = " ".join(record.getMessage().split())
+            if _SAYS_NOTHING not in line and line not in lines:
+                lines.append(line)
 
     loggers = [logging.getLogger(name) for name in _LIBRARIES]
     before = [(logger.handlers[:], logger.propagate) for logger in loggers]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.editors.base import EditedPictures, Editor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 
 
 def pipeline_editor(
-    pipeline: str, arguments: Arguments, accepts: Sequence[str] = (), **declared: Any
+    pipeline: str | Mapping[str, str], arguments: Arguments, multiple: int, **declared: Any
 ) -> Editor:
     """An editor that loads a pipeline, and calls it for each sample.
 
     Args:
-        pipeline: its class in diffusers.
+        pipeline: its class in diffusers; or by each class that the model's folder may be of, the class that
+            loads it.
         arguments: ``(settings, common, image, sample)`` -> what it is called with, besides what
             ``call_for_each`` gives it.
-        accepts: classes that the model's folder may be of; the pipeline's own if empty.
+        multiple: of which both sides of a picture have to be one.
         declared: the other fields of ``Editor``.
     """
-    classes = tuple(accepts) or (pipeline,)
+    classes = (pipeline,) if isinstance(pipeline, str) else tuple(pipeline)
 
     def load(settings: Any, common: Any, options: LoadOptions) -> Any:
         from piebench_eval.editors.pipelines.loading import load_pipeline
@@ -46,8 +47,9 @@ def pipeline_editor(
         settings: Any,
         common: Any,
     ) -> EditedPictures:
-        from piebench_eval.editors.pipelines.calling import call_for_each
+        from piebench_eval.editors.pipelines.calling import call_for_each, require_sides
 
+        require_sides(pictures, samples, multiple)
         return call_for_each(loaded, pictures, samples, common, partial(arguments, settings, common))
 
     return Editor(pipelines=classes, load=load, edit=edit, **declared)

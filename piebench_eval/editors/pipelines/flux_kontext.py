@@ -38,6 +38,7 @@ def evaluations(settings: Settings, common: Any, guidance: Guidance | None) -> i
 FLUX_KONTEXT = pipeline_editor(
     "FluxKontextPipeline",
     arguments,
+    multiple=16,
     title="FLUX.1 Kontext",
     paper="Black Forest Labs, FLUX.1 Kontext: Flow Matching for In-Context Image Generation and Editing in "
     "Latent Space, arXiv 2506.15742",

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.demo.embedded import locate
-from piebench_eval.editors.pipelines.location import check_pipeline_location, parts_of_pipeline
+from piebench_eval.editors.pipelines.location import (
+    check_pipeline_location,
+    class_of_pipeline,
+    parts_of_pipeline,
+)
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.weights import IF_PICKLED, use_safetensors
 
@@ -23,7 +27,7 @@ _LIBRARIES = ("diffusers", "transformers")
 
 
 def load_pipeline(
-    name: str,
+    name: str | Mapping[str, str],
     common: Any,
     options: LoadOptions,
     accepts: Sequence[str] = (),
@@ -32,14 +36,15 @@ def load_pipeline(
     """Load a pipeline for inference: every weight that its networks have is in its files.
 
     Args:
-        name: the class of diffusers.
+        name: the class of diffusers; or by the class that the folder names, the one that loads it.
         common: the recipe's common settings: model, revision and precision.
         options: on what and how it is loaded.
         accepts: classes that the model's ``model_index.json`` may name; see ``check_pipeline_location``.
         components: parts that are given and not loaded; None leaves a part out.
 
     Returns:
-        The pipeline, on the device; its progress bars are off.
+        The pipeline, on the device; its progress bars are off, and it draws no watermark, which would be
+        scored as part of the edit.
 
     Raises:
         PiebenchError: it is not there, is of another class, lacks a part or a weight, or does not fit into
@@ -54,20 +59,21 @@ def load_pipeline(
     use_exact_float32()
     components = components or {}
     check_pipeline_location(common.model, accepts, options.allow_pickle, common.revision)
-    pipeline_class = getattr(diffusers, name)
-    wanted = f"a directory or hub id of {name} {IF_PICKLED}"
+    names = {name} if isinstance(name, str) else set(name.values())
+    pipeline_class = getattr(diffusers, name if isinstance(name, str) else "DiffusionPipeline")
+    wanted = f"a directory or hub id of {' or '.join(sorted(names))} {IF_PICKLED}"
     with explained_loading("--model", common.model, wanted):
         folder = _downloaded(pipeline_class, common.model, common.revision, options.allow_pickle)
         if str(folder) != common.model:
             check_pipeline_location(common.model, accepts, options.allow_pickle, common.revision)
+        if not isinstance(name, str):
+            pipeline_class = getattr(diffusers, name[class_of_pipeline(folder)])
         _require_parts(pipeline_class, {*parts_of_pipeline(folder), *components})
         dtype = PRECISIONS[common.precision]
         networks = {
-            part: _network(folder / part, *of_part, dtype, options.allow_pickle)
-            for part, of_part in parts_of_pipeline(folder).items()
-            if part not in components
-            and of_part[0] in _LIBRARIES
-            and (folder / part / "config.json").is_file()
+            part: _network(folder / part, library, network, dtype, options.allow_pickle)
+            for part, (library, network) in parts_of_pipeline(folder).items()
+            if part not in components and library in _LIBRARIES and (folder / part / "config.json").is_file()
         }
         pipeline = pipeline_class.from_pretrained(
             folder,
@@ -79,6 +85,8 @@ def load_pipeline(
         )
         _place(pipeline, options)
     pipeline.set_progress_bar_config(disable=True)
+    if getattr(pipeline, "watermark", None) is not None:
+        pipeline.watermark = None
     return pipeline
 
 

@@ -50,7 +50,7 @@ def check_pipeline_location(
             f"--model {model}: has no {INDEX}; give the directory of a whole pipeline, as diffusers' "
             "save_pretrained writes it"
         )
-    found = _read_index(folder).get("_class_name")
+    found = class_of_pipeline(folder)
     if pipelines and found not in pipelines:
         raise PiebenchError(
             f"--model {model}: {INDEX} says {found}, and this editor takes {' or '.join(pipelines)}; give "
@@ -84,6 +84,15 @@ def parts_of_pipeline(folder: Path) -> dict[str, tuple[str, str]]:
         for name, value in _read_index(folder).items()
         if isinstance(value, list) and len(value) == 2 and all(isinstance(each, str) for each in value)
     }
+
+
+def class_of_pipeline(folder: Path) -> str:
+    """The class of diffusers that a pipeline's folder names; empty if it names none.
+
+    Raises:
+        PiebenchError: the index cannot be read.
+    """
+    return str(_read_index(folder).get("_class_name", ""))
 
 
 def pipeline_fingerprint(model: str, revision: str | None = None) -> str | None:

@@ -47,6 +47,7 @@ def evaluations(settings: QwenImageEditSettings, common: Any, guidance: Guidance
 QWEN_IMAGE_EDIT = pipeline_editor(
     "QwenImageEditPipeline",
     arguments,
+    multiple=16,
     title="Qwen-Image-Edit",
     paper="Wu et al., Qwen-Image Technical Report, arXiv 2508.02324",
     settings=QwenImageEditSettings,

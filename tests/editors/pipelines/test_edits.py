@@ -55,7 +55,7 @@ def test_an_edit_is_that_of_the_pipeline_called_by_hand_also_in_a_batch(name, fo
         assert result.image.shape == (SIDE, SIDE, 3) and result.image.std() > 1
         np.testing.assert_array_equal(result.image, np.asarray(expected))
     (planned,) = count_evaluations(recipe, samples[:1]).values()
-    declares = EDITORS.get(name).evaluations is not None
+    declares = EDITORS.get(case.editor).evaluations is not None
     assert two[0].nfe_forward > 0 and planned.forward == (two[0].nfe_forward if declares else 0)
 
 
