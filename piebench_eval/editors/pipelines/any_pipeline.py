@@ -91,7 +91,7 @@ def filled_arguments(
     if "instruction" in used:
         values["instruction"] = edit_text(sample, DIFFUSERS.with_settings(settings), common)
     if "mask" in used:
-        values["mask"] = mask_image(sample, common)
+        values["mask"] = mask_image(sample, image, common)
     return {name: _filled(value, values) for name, value in settings.arguments.items()}
 
 

@@ -44,6 +44,7 @@ FLUX_KONTEXT = pipeline_editor(
     "Latent Space, arXiv 2506.15742",
     prompted_by="instruction",
     masks="none",
+    native_resolution=lambda pipeline, common: 1024,
     model="black-forest-labs/FLUX.1-Kontext-dev",
     recipe="flux-kontext",
     evaluations=evaluations,

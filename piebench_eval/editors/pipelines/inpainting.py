@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from piebench_eval.editors.pipelines.calling import mask_image
+from piebench_eval.editors.pipelines.calling import mask_image, resolution_of_unet
 from piebench_eval.editors.pipelines.editor import pipeline_editor
 from piebench_eval.editors.texts import edit_text
 from piebench_eval.settings import Settings
@@ -49,7 +49,7 @@ def arguments(
     return {
         "prompt": edit_text(sample, INPAINTING, common),
         "image": image,
-        "mask_image": mask_image(sample, common),
+        "mask_image": mask_image(sample, image, common),
         "height": image.height,
         "width": image.width,
         "strength": settings.strength,
@@ -94,6 +94,7 @@ INPAINTING = pipeline_editor(
     settings=InpaintingSettings,
     prompted_by="target prompt",
     masks="benchmark",
+    native_resolution=resolution_of_unet,
     model="stable-diffusion-v1-5/stable-diffusion-inpainting",
     recipe="inpainting",
     evaluations=evaluations,

@@ -53,6 +53,7 @@ QWEN_IMAGE_EDIT = pipeline_editor(
     settings=QwenImageEditSettings,
     prompted_by="instruction",
     masks="none",
+    native_resolution=lambda pipeline, common: 1024,
     model="Qwen/Qwen-Image-Edit",
     recipe="qwen-image-edit",
     evaluations=evaluations,
