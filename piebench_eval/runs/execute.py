@@ -181,7 +181,7 @@ class _Session:
         plan = self._plan
         if self._session_log is None:
             self._store = RunStore.create_or_resume(plan.out, plan.recipe, plan.about)
-            about = describe_session(plan.data, plan.samples, engine, plan.shard, plan.mask_size)
+            about = describe_session(plan.data, plan.samples, engine, plan.shard, plan.mask_size, plan.subset)
             self._session_log = SessionLog(plan.out, name, about)
             self._log = self._session_log.record_log("session")
         self._time_left.add_worker(loaded.worker)

@@ -59,11 +59,13 @@ class Selection:
         types: editing types.
         ids: sample ids.
         limit: how many at most, in turns over the types.
+        subset: a fixed subset in place of all these, see ``data.subsets``.
     """
 
     types: Collection[str] | None = None
     ids: Collection[str] | None = None
     limit: int | None = None
+    subset: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class RunPlan:
         mask_size: the size that the masks are made for, if it is not the images' own.
         features: what combinations keep of their inversions.
         after: runs that follow in the same command; the time left includes theirs.
+        subset: name of the fixed subset that the samples are, if they are one.
     """
 
     recipe: Recipe
@@ -99,6 +102,7 @@ class RunPlan:
     mask_size: Size | None = None
     features: tuple[FeatureNeed, ...] = ()
     after: tuple[RunPlan, ...] = ()
+    subset: str | None = None
 
     def scan(self) -> Scan:
         """How far the whole run is; without a run folder, no edit is done."""
@@ -166,7 +170,7 @@ def plan_run(
     about = describe_run(recipe, dataset)
     if RunStore.exists(out):
         RunStore.read(out).require_same_inputs(about)
-    samples = select_samples(dataset, selection.types, selection.ids, selection.limit)
+    samples = select_samples(dataset, selection.types, selection.ids, selection.limit, selection.subset)
     check_edits(recipe, samples)
     if any(recipe.stored.image_loader(*pair) == "crop" for pair in recipe.pairs):
         _warn_of_cropping(data, samples)
@@ -177,7 +181,18 @@ def plan_run(
     features = tuple(plan_features(recipe, samples, machine))
     shard = shard or Shard()
     return RunPlan(
-        recipe, data, out, samples, about, machine, shard, retry_failed, max_failures, made_for, features
+        recipe,
+        data,
+        out,
+        samples,
+        about,
+        machine,
+        shard,
+        retry_failed,
+        max_failures,
+        made_for,
+        features,
+        subset=selection.subset,
     )
 
 
