@@ -10,7 +10,6 @@ import typer
 
 from piebench_eval.cli.console import kept_on_interrupt, next_command, out, print_warning
 from piebench_eval.cli.scoring_options import (
-    NETWORKS,
     AllowMissingOption,
     AllowPickleOption,
     ClipOption,
@@ -18,6 +17,8 @@ from piebench_eval.cli.scoring_options import (
     DeviceOption,
     DinoOption,
     ImageLoaderOption,
+    LpipsAlexOption,
+    LpipsVggOption,
     LpipsWeightsOption,
     MaskSizeOption,
     MetricsOption,
@@ -58,21 +59,8 @@ def score(
     dino: DinoOption = None,
     clip: ClipOption = None,
     lpips_weights: LpipsWeightsOption = None,
-    lpips_alex: Annotated[
-        str | None,
-        typer.Option(
-            help="AlexNet of lpips_alex_unedit_part: alexnet (torchvision's) by default, or a safetensors "
-            "file.",
-            rich_help_panel=NETWORKS,
-        ),
-    ] = None,
-    lpips_vgg: Annotated[
-        str | None,
-        typer.Option(
-            help="VGG of lpips_vgg_unedit_part: vgg16 (torchvision's) by default, or a safetensors file.",
-            rich_help_panel=NETWORKS,
-        ),
-    ] = None,
+    lpips_alex: LpipsAlexOption = None,
+    lpips_vgg: LpipsVggOption = None,
     allow_pickle: AllowPickleOption = False,
     device: DeviceOption = "auto",
     batch_size: Annotated[

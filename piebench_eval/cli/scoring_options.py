@@ -53,6 +53,20 @@ LpipsWeightsOption = Annotated[
         rich_help_panel=NETWORKS,
     ),
 ]
+LpipsAlexOption = Annotated[
+    str | None,
+    typer.Option(
+        help="AlexNet of lpips_alex_unedit_part: alexnet (torchvision's) by default, or a safetensors file.",
+        rich_help_panel=NETWORKS,
+    ),
+]
+LpipsVggOption = Annotated[
+    str | None,
+    typer.Option(
+        help="VGG of lpips_vgg_unedit_part: vgg16 (torchvision's) by default, or a safetensors file.",
+        rich_help_panel=NETWORKS,
+    ),
+]
 ImageLoaderOption = Annotated[
     ImageLoaderName | None,
     typer.Option(
