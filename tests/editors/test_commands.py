@@ -130,9 +130,9 @@ def test_an_editors_numbers_are_explained(folder):
     assert first["deviations"] == [] and first["predicted"]["psnr"] == pytest.approx(psnr)
 
 
-def test_a_sweep_over_an_editors_setting_goes_to_its_table(plugin, baseline, tmp_path):
-    asked = ("--editor", "dim", "--limit", 1, "--sweep", "editor.share=0.25,1.0")
-    succeeds("run", "--plugin", plugin, *asked, *DEMO, "--out", tmp_path / "sweep")
+def test_a_sweep_over_an_editors_setting_goes_to_its_table(plugin, photo_bench, baseline, tmp_path):
+    asked = ("--editor", "dim", "--limit", 1, "--sweep", "editor.share=0.25,1.0", "--device", "cpu")
+    succeeds("run", "--plugin", plugin, *asked, "--data", photo_bench, "--out", tmp_path / "sweep")
     shown = succeeds("sweep", tmp_path / "sweep", "--metrics", "mse", "--format", "json")
     low, high = json.loads(shown.stdout)["rows"]
     assert (low["editor.share"], high["editor.share"], high["mse_everywhere"]) == (0.25, 1.0, 0)

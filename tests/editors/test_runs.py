@@ -127,3 +127,6 @@ def test_the_function_of_the_readme_runs(tmp_path, monkeypatch):
         monkeypatch.setattr(pb, call, partial(getattr(pb, call), **SHORT[call]), raising=False)
     exec(block, {})
     assert "warm" in (tmp_path / "runs/warm/scores.csv").read_text()
+    assert piebench("report", "runs/warm").returncode == 0
+    page = (tmp_path / "runs/warm/report/index.html").read_text(encoding="utf-8")
+    assert "warm: prompted by: not declared; masks used: not declared" in " ".join(page.split())
