@@ -19,6 +19,9 @@ EDITORS: Registry[Editor] = Registry(
         "inpainting": "piebench_eval.editors.pipelines.inpainting:INPAINTING",
         "ledits_pp": "piebench_eval.editors.pipelines.ledits_pp:LEDITS_PP",
         "instruct_pix2pix": "piebench_eval.editors.pipelines.instruct_pix2pix:INSTRUCT_PIX2PIX",
+        "flux_kontext": "piebench_eval.editors.pipelines.flux_kontext:FLUX_KONTEXT",
+        "qwen_image_edit": "piebench_eval.editors.pipelines.qwen_image_edit:QWEN_IMAGE_EDIT",
+        "diffusers": "piebench_eval.editors.pipelines.any_pipeline:DIFFUSERS",
     },
     editor_name_problem,
 )

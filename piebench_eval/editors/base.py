@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from piebench_eval.methods.base import edits_every_sample, prompts_of_sample
@@ -127,6 +127,7 @@ class Editor:
         predicts: what the models predict that ``edit_latents`` works with.
         problem: ``(sample, settings)`` -> why the editor cannot edit the sample, or None.
         settings_problem: ``(settings, common)`` -> why the settings do not fit, and the remedy; or None.
+        under: ``settings -> (prompted_by, masks)`` where what it looks at depends on them; None where not.
     """
 
     title: str
@@ -148,6 +149,7 @@ class Editor:
     predicts: tuple[Predicts, ...] = ("epsilon", "velocity")
     problem: Callable[[Sample, Any], str | None] = edits_every_sample
     settings_problem: Callable[[Any, Any], str | None] = needs_nothing
+    under: Callable[[Any], tuple[PromptedBy, MasksUsed]] | None = None
 
     def __post_init__(self) -> None:
         """Require one function that edits.
@@ -157,3 +159,10 @@ class Editor:
         """
         if (self.edit is None) == (self.edit_latents is None):
             raise TypeError(f"editor {self.title!r}: give it one of edit and edit_latents")
+
+    def with_settings(self, settings: Any) -> Editor:
+        """The editor with what it looks at under its settings."""
+        if self.under is None:
+            return self
+        prompted_by, masks = self.under(settings)
+        return replace(self, prompted_by=prompted_by, masks=masks, under=None)

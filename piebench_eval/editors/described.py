@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 PROMPTED_BY, MASKS = "prompted_by", "masks"
 
 
-def described_editors(commons: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+def described_editors(settings: Mapping[str, tuple[Any, Any]]) -> dict[str, dict[str, str]]:
     """What prompts each editor under its recipe, and whether it looks at masks, by name.
 
     Args:
-        commons: for each editor's name, the recipe's settings that all combinations share.
+        settings: for each editor's name, its own settings, and those of the recipe that all share.
     """
-    editors = {name: EDITORS.get(name) for name in commons}
+    editors = {name: EDITORS.get(name).with_settings(own) for name, (own, _) in settings.items()}
     return {
-        name: {PROMPTED_BY: prompted_by(editor, commons[name]), MASKS: editor.masks}
+        name: {PROMPTED_BY: prompted_by(editor, settings[name][1]), MASKS: editor.masks}
         for name, editor in editors.items()
     }

@@ -151,7 +151,8 @@ def _unmet_needs(combinations: Iterable[Combination], samples: Sequence[Sample])
     names_of: dict[str, list[str]] = {}
     for combination in combinations:
         if combination.is_editor:
-            for line in unmet_needs(EDITORS.get(combination.method), combination.common, samples):
+            editor = EDITORS.get(combination.method).with_settings(combination.editor_settings)
+            for line in unmet_needs(editor, combination.common, samples):
                 names_of.setdefault(line, []).append(combination.name)
     return [f"{', '.join(names)}: {line}" for line, names in names_of.items()]
 

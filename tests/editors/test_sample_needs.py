@@ -61,8 +61,11 @@ def test_the_target_prompt_needs_no_instruction(recipe_of, samples):
     told = [replace(sample, instruction="") for sample in samples]
     recipe = recipe_of(INSTRUCTED, {"prompt_from": "target"})
     check_edits(recipe, told)
-    commons = {name: recipe.combination("", name).common for name in recipe.editors}
-    assert described_editors(commons)["ours"]["prompted_by"] == "target prompt"
+    ours = recipe.combination("", "ours")
+    assert (
+        described_editors({"ours": (ours.editor_settings, ours.common)})["ours"]["prompted_by"]
+        == "target prompt"
+    )
 
 
 def test_a_mask_of_the_whole_picture_is_one_and_an_empty_mask_is_none(recipe_of, samples):

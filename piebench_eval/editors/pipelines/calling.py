@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -34,8 +35,8 @@ def call_for_each(
 ) -> EditedPictures:
     """Edit pictures one at a time, so that no picture depends on its batch.
 
-    Each call gets ``num_inference_steps`` of the recipe, and a generator on the CPU that begins with the
-    recipe's seed.
+    Each call gets the recipe's ``num_inference_steps``, a generator on the CPU that begins with its seed, and
+    ``output_type``, as far as the pipeline takes them.
 
     Args:
         pipeline: the pipeline.
@@ -47,21 +48,28 @@ def call_for_each(
 
     Returns:
         What the pipeline returns, as floats from 0 to 1; what its safety checker says; the rows of the
-        denoiser that the first picture took; and as notes what diffusers warns of.
+        denoiser that the longest call took; and as notes what diffusers warns of.
+
+    Raises:
+        PiebenchError: the pipeline returns no pictures.
     """
     import torch
     from PIL import Image
 
+    known = call_parameters(type(pipeline))
     edited, flagged, notes, rows = [], [], [], 0
     for picture, sample in zip(pictures, samples, strict=True):
-        given = {
+        automatic = {
             "num_inference_steps": common.steps,
             "generator": torch.Generator("cpu").manual_seed(common.seed),
             "output_type": "np",
-            **arguments(Image.fromarray(picture), sample),
         }
+        given = {name: value for name, value in automatic.items() if name in known}
+        given |= arguments(Image.fromarray(picture), sample)
         with torch.inference_mode(), _counted_rows(pipeline) as counts, _kept_warnings() as warned:
             output = pipeline(**given)
+        if not hasattr(output, "images"):
+            raise PiebenchError(f"{type(pipeline).__name__} returns no pictures but {type(output).__name__}")
         edited.append(output.images[0] if len(output.images) == 1 else output.images)
         flagged.append(bool((getattr(output, "nsfw_content_detected", None) or [False])[0]))
         notes.append(warned)
@@ -87,6 +95,11 @@ def require_sides(pictures: Sequence[NDArray[np.uint8]], samples: Sequence[Sampl
                 f"{sample.file}: is loaded as {size_text((width, height))}, and this editor takes sides "
                 f"that are multiples of {multiple}; set such a resolution, 512 for example"
             )
+
+
+def call_parameters(pipeline_class: Any) -> list[str]:
+    """The names of what a pipeline is called with."""
+    return [name for name in inspect.signature(pipeline_class.__call__).parameters if name != "self"]
 
 
 @contextmanager

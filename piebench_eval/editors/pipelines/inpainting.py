@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from piebench_eval.editors.base import EditedPictures, Editor
+from piebench_eval.editors.pipelines.editor import pipeline_editor
 from piebench_eval.editors.texts import edit_text
 from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
     from PIL import Image
 
     from piebench_eval.data.sample import Sample
     from piebench_eval.diffusion.guidance import Guidance
-    from piebench_eval.editors.base import LoadOptions
 
 _SD, _SDXL = "StableDiffusionInpaintPipeline", "StableDiffusionXLInpaintPipeline"
 _PIPELINES = {
@@ -30,9 +24,6 @@ _PIPELINES = {
     "StableDiffusionXLPipeline": _SDXL,
 }
 """What loads a folder, by the class that it names."""
-
-_MULTIPLE = 8
-"""Pixels of a latent's side."""
 
 
 class InpaintingSettings(Settings):
@@ -46,34 +37,14 @@ class InpaintingSettings(Settings):
     )
 
 
-def load(settings: InpaintingSettings, common: Any, options: LoadOptions) -> Any:
-    """Load the pipeline that goes with the model."""
-    from piebench_eval.editors.pipelines.loading import load_pipeline
-
-    return load_pipeline(_PIPELINES, common, options, tuple(_PIPELINES))
-
-
-def edit(
-    pipeline: Any,
-    pictures: Sequence[NDArray[np.uint8]],
-    samples: Sequence[Sample],
-    settings: InpaintingSettings,
-    common: Any,
-) -> EditedPictures:
-    """Paint what the masks mark.
+def arguments(
+    settings: InpaintingSettings, common: Any, image: Image.Image, sample: Sample
+) -> dict[str, Any]:
+    """What the pipeline is called with: picture, mask and target prompt.
 
     A UNet of 4 channels sees the noisy latents alone, and what is around the mask is put back after each
     step; one of 9 channels, trained for it, sees mask and masked picture too.
     """
-    from piebench_eval.editors.pipelines.calling import call_for_each, require_sides
-
-    require_sides(pictures, samples, _MULTIPLE)
-    return call_for_each(pipeline, pictures, samples, common, partial(_arguments, settings, common))
-
-
-def _arguments(
-    settings: InpaintingSettings, common: Any, image: Image.Image, sample: Sample
-) -> dict[str, Any]:
     from PIL import Image
 
     from piebench_eval.data.masks import load_mask
@@ -117,18 +88,18 @@ def evaluations(settings: InpaintingSettings, common: Any, guidance: Guidance | 
     return (2 if common.guidance > 1 else 1) * steps_taken(common.steps, settings.strength)
 
 
-INPAINTING = Editor(
+INPAINTING = pipeline_editor(
+    _PIPELINES,
+    arguments,
+    multiple=8,  # pixels of a latent's side
     title="Stable Diffusion inpainting (blended latents)",
     paper="Rombach et al., High-Resolution Image Synthesis with Latent Diffusion Models, CVPR 2022; "
     "Avrahami et al., Blended Latent Diffusion, ACM Transactions on Graphics (SIGGRAPH) 2023",
     settings=InpaintingSettings,
     prompted_by="target prompt",
     masks="benchmark",
-    pipelines=tuple(_PIPELINES),
     model="stable-diffusion-v1-5/stable-diffusion-inpainting",
     recipe="inpainting",
-    load=load,
-    edit=edit,
     evaluations=evaluations,
     settings_problem=settings_problem,
 )

@@ -165,10 +165,15 @@ class _InvertAndEdit:
         return self.pipeline.unet
 
     def __call__(
-        self, inversion: dict[str, Any], num_inference_steps: int, generator: Any, **options: Any
+        self,
+        inversion: dict[str, Any],
+        num_inference_steps: int,
+        generator: Any,
+        output_type: str,
+        **edit: Any,
     ) -> Any:
         self.pipeline.invert(num_inversion_steps=num_inference_steps, generator=generator, **inversion)
-        return self.pipeline(generator=generator, **options)
+        return self.pipeline(generator=generator, output_type=output_type, **edit)
 
 
 def edit(

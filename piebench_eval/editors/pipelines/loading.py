@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.models.weights import IF_PICKLED, use_safetensors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import torch
 
@@ -30,7 +31,7 @@ def load_pipeline(
     common: Any,
     options: LoadOptions,
     accepts: Sequence[str] = (),
-    **components: Any,
+    components: Mapping[str, Any] | None = None,
 ) -> Any:
     """Load a pipeline for inference: every weight that its networks have is in its files.
 
@@ -56,6 +57,7 @@ def load_pipeline(
     from piebench_eval.models.precision import use_exact_float32
 
     use_exact_float32()
+    components = components or {}
     check_pipeline_location(common.model, accepts, options.allow_pickle, common.revision)
     names = {name} if isinstance(name, str) else set(name.values())
     pipeline_class = getattr(diffusers, name if isinstance(name, str) else "DiffusionPipeline")
@@ -66,6 +68,7 @@ def load_pipeline(
             check_pipeline_location(common.model, accepts, options.allow_pickle, common.revision)
         if not isinstance(name, str):
             pipeline_class = getattr(diffusers, name[class_of_pipeline(folder)])
+        _require_parts(pipeline_class, {*parts_of_pipeline(folder), *components})
         dtype = PRECISIONS[common.precision]
         networks = {
             part: _network(folder / part, *of_part, dtype, options.allow_pickle)
@@ -115,6 +118,19 @@ def _downloaded(pipeline_class: Any, model: str, revision: str | None, allow_pic
     return Path(
         pipeline_class.download(model, revision=revision, use_safetensors=use_safetensors(allow_pickle))
     )
+
+
+def _require_parts(pipeline_class: Any, given: Collection[str]) -> None:
+    """Check that a pipeline has all that it is made of, before weights are read.
+
+    Raises:
+        ValueError: it lacks parts.
+    """
+    optional = pipeline_class._optional_components
+    parameters = inspect.signature(pipeline_class.__init__).parameters.values()
+    required = [each.name for each in parameters if each.default is each.empty and each.name != "self"]
+    if missing := [name for name in required if name not in {*given, *optional}]:
+        raise ValueError(f"it has no {', '.join(missing)}, which {pipeline_class.__name__} is made of")
 
 
 def _network(folder: Path, library: str, name: str, dtype: torch.dtype, allow_pickle: bool) -> Any:

@@ -38,7 +38,8 @@ def describe_run(recipe: Recipe, dataset: Sequence[Sample]) -> dict[str, Any]:
         dataset: all samples of the benchmark.
     """
     plugins = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in recipe.plugins}
-    editors = {name: recipe.combination("", name).common for name in recipe.editors}
+    combinations = {name: recipe.combination("", name) for name in recipe.editors}
+    editors = {name: (each.editor_settings, each.common) for name, each in combinations.items()}
     return {
         "recipe_hash": recipe.hash,
         "plugins": {**plugins, **functions_of(recipe.editors)},

@@ -11,7 +11,14 @@ from PIL import Image
 
 from piebench_eval.data.sample import Sample
 from tests.support.tiny_model import save_tiny_model
-from tests.support.tiny_pipelines import inpainting, instruct_pix2pix, ledits_pp
+from tests.support.tiny_pipelines import (
+    flux_kontext,
+    image_to_image,
+    inpainting,
+    instruct_pix2pix,
+    ledits_pp,
+    qwen_image_edit,
+)
 from tests.support.tiny_sdxl import save_tiny_sdxl
 
 save_tiny_sd = partial(save_tiny_model, layers=1)
@@ -24,7 +31,7 @@ class PipelineCase:
     Attributes:
         editor: its name.
         save: writes its small model into a folder, and returns the folder.
-        by_hand: ``(folder, image, sample, generator)`` -> the pipeline's edit by 2 steps at guidance 5.
+        by_hand: ``(folder, image, sample, generator)`` -> the pipeline's edit in 2 steps at guidance 5.
         settings: its own settings.
         fields: further fields of the recipe.
         variant: what tells cases of one editor apart.
@@ -56,5 +63,17 @@ CASES = {
         PipelineCase("inpainting", save_tiny_sd, inpainting.by_hand, {"strength": 0.5}),
         PipelineCase("inpainting", inpainting.save, inpainting.by_hand_trained, variant="-trained"),
         PipelineCase("inpainting", save_tiny_sdxl, inpainting.by_hand_sdxl, variant="-sdxl"),
+        PipelineCase("flux_kontext", flux_kontext.save, flux_kontext.by_hand),
+        PipelineCase("qwen_image_edit", qwen_image_edit.save, qwen_image_edit.by_hand),
+        PipelineCase(
+            "diffusers",
+            image_to_image.save,
+            image_to_image.by_hand,
+            {
+                "pipeline": "StableDiffusionImg2ImgPipeline",
+                "arguments": {"prompt": "{target_prompt}", "image": "{image}", "strength": 0.5},
+                "without": ["safety_checker"],
+            },
+        ),
     ]
 }

@@ -25,6 +25,13 @@ def folder_of(tmp_path_factory):
     return cache(lambda name: CASES[name].save(tmp_path_factory.mktemp("pipelines") / name))
 
 
+@pytest.fixture(autouse=True)
+def small_pictures_of_qwen(monkeypatch):
+    """Qwen-Image-Edit looks at a picture in a megapixel, whatever the edit's size: here, in its own."""
+    module = "diffusers.pipelines.qwenimage.pipeline_qwenimage_edit.calculate_dimensions"
+    monkeypatch.setattr(module, lambda area, ratio: (SIDE, SIDE, None))
+
+
 def recipe_of(case, folder, **fields):
     common = {"model": str(folder), "steps": 2, "guidance": 5.0, "resolution": SIDE, **case.fields, **fields}
     return build_recipe({**common, "editors": {case.editor: case.settings}}, {}, "test")
@@ -47,10 +54,12 @@ def test_an_edit_is_that_of_the_pipeline_called_by_hand_also_in_a_batch(name, fo
         expected = case.by_hand(folder, picture, sample, torch.Generator().manual_seed(1234))
         assert result.image.shape == (SIDE, SIDE, 3) and result.image.std() > 1
         np.testing.assert_array_equal(result.image, np.asarray(expected))
-    assert two[0].nfe_forward == next(iter(count_evaluations(recipe, samples[:1]).values())).forward > 0
+    (planned,) = count_evaluations(recipe, samples[:1]).values()
+    declares = EDITORS.get(case.editor).evaluations is not None
+    assert two[0].nfe_forward > 0 and planned.forward == (two[0].nfe_forward if declares else 0)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.variant])
 def test_the_seed_decides(name, folder_of, samples):
     case, folder = CASES[name], folder_of(name)
     first, again = (edited(case, recipe_of(case, folder), samples[:1])[0] for _ in range(2))
