@@ -18,6 +18,8 @@ from piebench_eval.cli.scoring_options import (
     DeviceOption,
     DinoOption,
     ImageLoaderOption,
+    LpipsAlexOption,
+    LpipsVggOption,
     LpipsWeightsOption,
 )
 from piebench_eval.errors import PiebenchError
@@ -70,11 +72,18 @@ def explain(
     ] = Pairs.likely,
     try_clip: Annotated[
         list[str] | None,
-        typer.Option("--try-clip", metavar="MODEL", help="Another CLIP that may have been used; repeatable."),
+        typer.Option(
+            "--try-clip",
+            metavar="MODEL",
+            help="Another CLIP that may have been used; repeatable. OpenAI's ViT-B/16 and ViT-B/32 are tried "
+            "anyway where --clip is no folder.",
+        ),
     ] = None,
     dino: DinoOption = None,
     clip: ClipOption = None,
     lpips_weights: LpipsWeightsOption = None,
+    lpips_alex: LpipsAlexOption = None,
+    lpips_vgg: LpipsVggOption = None,
     allow_pickle: AllowPickleOption = False,
     device: DeviceOption = "auto",
     allow_missing: AllowMissingOption = False,
@@ -92,15 +101,16 @@ def explain(
 
       piebench explain edits/ --data PIE-Bench_v1 --claimed "structure_distance=11.03 lpips=54.55"
     """
+    from piebench_eval.explain.applicable import applicable_deviations, with_networks
     from piebench_eval.explain.claimed_images import (
+        claim_obstacle,
         evaluation_set_at,
         of_combination,
-        quantized_edits,
         scored_networks,
     )
     from piebench_eval.explain.hypotheses import parse_claims
     from piebench_eval.explain.protocol_scores import ProtocolScores
-    from piebench_eval.explain.search import applicable_deviations, search_protocols
+    from piebench_eval.explain.search import search_protocols
     from piebench_eval.models.location import check_device_name
     from piebench_eval.scoring.cache import ScoreCache
     from piebench_eval.scoring.images import check_sizes
@@ -115,19 +125,23 @@ def explain(
     if resized := check_sizes(edited_images, resize=True):
         print_warning(f"{len(resized)} pictures are resized to their source's size, the first: {resized[0]}")
     given = {"dino": dino, "clip": clip, "lpips_weights": lpips_weights}
+    given |= {"lpips_alex": lpips_alex, "lpips_vgg": lpips_vgg}
     given = {**scored_networks(evaluation_set), **{role: name for role, name in given.items() if name}}
     models = evaluation_set.models(**given)
-    deviations = applicable_deviations(edited_images, models.clip, try_clip or ())
+    deviations = applicable_deviations(edited_images, models, try_clip or ())
     scoring = Scoring(models, resize=True, allow_pickle=allow_pickle)
     score_cache = ScoreCache(cache_file(evaluation_set.scores_file))
     # One image at a time: its intermediate results under many protocols fill the memory.
     networks = scoring.networks(device, batch_size=1)
+    deviations, untried = with_networks(deviations, claims, networks)
+    for line in untried:
+        print_warning(line)
     protocol_scores = ProtocolScores(edited_images, scoring, networks, score_cache)
     with kept_on_interrupt(), shown_progress() as on_progress:
         findings = search_protocols(claims, deviations, protocol_scores, pairs.value, on_progress)
     if not findings:
         raise PiebenchError("no protocol gives a number for every claim: the pictures have no such scores")
-    obstacle = quantized_edits(evaluation_set, edited_images)
+    obstacle = claim_obstacle(evaluation_set, edited_images)
     if as_json:
         _print_json(findings, claims, obstacle)
     else:

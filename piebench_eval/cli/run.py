@@ -13,7 +13,7 @@ from piebench_eval.cli.console import err, next_command, out
 from piebench_eval.cli.execution import execute_with_progress
 from piebench_eval.cli.forecast import print_forecast
 from piebench_eval.cli.run_arguments import choose_shard, merge_settings, parse_batch_size
-from piebench_eval.cli.scoring_options import MaskSizeOption
+from piebench_eval.cli.scoring_options import MaskSizeOption, SubsetName
 from piebench_eval.cli.sweep_runs import run_sweep
 
 if TYPE_CHECKING:
@@ -140,6 +140,15 @@ def run(
         int | None,
         typer.Option(
             min=1, help="Maximum number of samples, in turns over the types.", rich_help_panel=_SELECTION
+        ),
+    ] = None,
+    subset: Annotated[
+        SubsetName | None,
+        typer.Option(
+            help="A fixed small subset, a tenth or a fifth of the benchmark, by type and by natural and "
+            "artificial pictures; its tables get no verdict.",
+            show_default=False,
+            rich_help_panel=_SELECTION,
         ),
     ] = None,
     devices: Annotated[
@@ -352,7 +361,7 @@ def run(
     axes = {**run_config.axes, **parse_axes(sweep or [])}  # the command line overrides the file
     plan = partial(
         plan_run,
-        selection=Selection(names(types), names(ids), limit),
+        selection=Selection(names(types), names(ids), limit, subset.value if subset else None),
         machine=MachineOptions(
             engine=engine,
             devices=devices,

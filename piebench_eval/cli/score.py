@@ -10,7 +10,6 @@ import typer
 
 from piebench_eval.cli.console import kept_on_interrupt, next_command, out, print_warning
 from piebench_eval.cli.scoring_options import (
-    NETWORKS,
     AllowMissingOption,
     AllowPickleOption,
     ClipOption,
@@ -18,10 +17,13 @@ from piebench_eval.cli.scoring_options import (
     DeviceOption,
     DinoOption,
     ImageLoaderOption,
+    LpipsAlexOption,
+    LpipsVggOption,
     LpipsWeightsOption,
     MaskSizeOption,
     MetricsOption,
     ProtocolOption,
+    SubsetOption,
 )
 
 
@@ -50,27 +52,15 @@ def score(
     protocol: ProtocolOption = "paper",
     image_loader: ImageLoaderOption = None,
     mask_size: MaskSizeOption = None,
+    subset: SubsetOption = None,
     resize: Annotated[
         bool, typer.Option("--resize", help="Bring pictures of other sizes to their source's, and record it.")
     ] = False,
     dino: DinoOption = None,
     clip: ClipOption = None,
     lpips_weights: LpipsWeightsOption = None,
-    lpips_alex: Annotated[
-        str | None,
-        typer.Option(
-            help="AlexNet of lpips_alex_unedit_part: alexnet (torchvision's) by default, or a safetensors "
-            "file.",
-            rich_help_panel=NETWORKS,
-        ),
-    ] = None,
-    lpips_vgg: Annotated[
-        str | None,
-        typer.Option(
-            help="VGG of lpips_vgg_unedit_part: vgg16 (torchvision's) by default, or a safetensors file.",
-            rich_help_panel=NETWORKS,
-        ),
-    ] = None,
+    lpips_alex: LpipsAlexOption = None,
+    lpips_vgg: LpipsVggOption = None,
     allow_pickle: AllowPickleOption = False,
     device: DeviceOption = "auto",
     batch_size: Annotated[
@@ -112,6 +102,7 @@ def score(
             protocol=protocol,
             image_loader=image_loader.value if image_loader else None,
             mask_size=mask_size,
+            subset=subset.value if subset else None,
             resize=resize,
             dino=dino,
             clip=clip,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from piebench_eval.data.images import ImageLoader, Size
-    from piebench_eval.data.sample import Sample
+    from piebench_eval.data.sample import MaskRuns, Sample
 
 BoolMask = NDArray[np.bool_]
 
@@ -59,6 +59,32 @@ def decode_rle(rle: Sequence[int], height: int, width: int, frame: bool = False)
     edges = np.bincount(starts, minlength=size + 1) - np.bincount(ends, minlength=size + 1)
     mask = (np.cumsum(edges[:size]) > 0).reshape(height, width)
     return set_frame(mask) if frame else mask
+
+
+def decode_alternating(counts: Sequence[int], height: int, width: int, by_columns: bool = False) -> BoolMask:
+    """Decode lengths of runs that are by turns outside and inside; what lies behind the last one is outside.
+
+    PIE-Bench's masks are no such lists: this is what an evaluator sees that takes them for COCO's.
+
+    Args:
+        counts: lengths of the runs in pixels, clipped at the end of the image.
+        height: rows of the image.
+        width: columns of the image.
+        by_columns: whether runs go down the columns, as COCO's do, instead of along the rows.
+
+    Returns:
+        Mask of shape ``[height, width]``, True inside.
+
+    >>> decode_alternating([1, 2, 1, 1], 2, 3).astype(int).tolist()
+    [[0, 1, 1], [0, 1, 0]]
+    >>> decode_alternating([1, 2, 1, 1], 2, 3, by_columns=True).astype(int).tolist()
+    [[0, 1, 1], [1, 0, 0]]
+    """
+    size = height * width
+    lengths = np.array([min(count, size) for count in counts], dtype=np.int64)
+    ends = np.minimum(np.cumsum(lengths), size)
+    inside = np.cumsum(np.bincount(ends, minlength=size + 1)[:size]) % 2 == 1
+    return inside.reshape(width, height).T.copy() if by_columns else inside.reshape(height, width)
 
 
 def encode_rle(mask: BoolMask) -> list[int]:
@@ -129,6 +155,7 @@ def load_mask(
     loader: ImageLoader = "crop",
     frame: bool = False,
     multiple: int = 1,
+    runs: MaskRuns = "start_length",
 ) -> BoolMask:
     """Decode a sample's mask and bring it to a resolution like its image, by the nearest pixels.
 
@@ -138,6 +165,7 @@ def load_mask(
         loader: how the image is brought to the resolution.
         frame: whether the outermost pixels are set as well; see ``decode_rle``.
         multiple: see ``load_image``.
+        runs: what the mask's numbers are taken for.
 
     Returns:
         Mask ``[height, width]`` of the loaded image, True where it should be edited.
@@ -146,7 +174,11 @@ def load_mask(
         PiebenchError: the image, which gives the mask's size, is missing or damaged.
     """
     width, height = image_size(sample.file)
-    stored = Image.fromarray(decode_rle(sample.mask_rle, height, width))
+    if runs == "start_length":
+        decoded = decode_rle(sample.mask_rle, height, width)
+    else:
+        decoded = decode_alternating(sample.mask_rle, height, width, runs == "alternating_columns")
+    stored = Image.fromarray(decoded)
     mask = resize(stored, resolution, loader, Image.Resampling.NEAREST, multiple)
     return set_frame(mask) if frame else mask
 

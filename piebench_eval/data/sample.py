@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from piebench_eval.data.prompts import blend_words, strip_brackets
 
@@ -18,6 +19,11 @@ TYPE_NAMES = {
     "9": "change style",
 }
 """PIE-Bench's editing types (Ju et al., ICLR 2024)."""
+
+MaskRuns = Literal["start_length", "alternating", "alternating_columns"]
+"""What a mask's numbers are taken for: start and length of each run, as PIE-Bench means them; or, in error,
+lengths of runs that are outside and inside by turns, along rows, or down columns as in COCO's lists.
+"""
 
 _MAX_ID_BYTES = 200
 """Of an id in UTF-8; file systems allow 255 for a name, suffixes included."""

@@ -93,6 +93,11 @@ def needs_nothing(settings: Any, common: Any) -> str | None:
     return None
 
 
+def size_of_the_source(loaded: Any, common: Any) -> int | None:
+    """The default ``Editor.native_resolution``: None, since the editor works at any size."""
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Editor:
     """An editor: its name in print, what it looks at, its settings and its functions.
@@ -123,6 +128,8 @@ class Editor:
         evaluations: ``(settings, common, guidance)`` -> model evaluations per picture; None if unknown. The
             guidance is None where the editor loads its own model. Those of ``edit_latents`` are counted
             anyway: there it is for forecasts, which otherwise call it with a dummy model.
+        native_resolution: ``(loaded, common)`` -> shorter side in pixels of the pictures that ``edit`` is
+            given where the recipe's ``resolution`` is empty; None for that of each source.
         prompts: ``(sample, settings) -> Prompts`` of ``edit_latents``.
         predicts: what the models predict that ``edit_latents`` works with.
         problem: ``(sample, settings)`` -> why the editor cannot edit the sample, or None.
@@ -145,6 +152,7 @@ class Editor:
     needs_model: bool = True
     keeps_size: bool = True
     evaluations: Callable[[Any, Any, Guidance | None], int | None] | None = None
+    native_resolution: Callable[[Any, Any], int | None] = size_of_the_source
     prompts: Callable[[Sample, Any], Prompts] = prompts_of_sample
     predicts: tuple[Predicts, ...] = ("epsilon", "velocity")
     problem: Callable[[Sample, Any], str | None] = edits_every_sample

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from piebench_eval.data.sample import TYPE_NAMES
 
 if TYPE_CHECKING:
-    from piebench_eval.metrics.protocol import Changes
+    from piebench_eval.metrics.protocol import Changes, ResizeFilter
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,27 @@ _CLIP_INPUT = (
     "use CLIP's own processor on PIL pictures: bicubic to 224, centre crop (transformers' PIL processor, "
     "once called slow)"
 )
+_CLIP_NETWORK = "use openai/clip-vit-large-patch14"
+_LPIPS_NETWORK = "use SqueezeNet (net_type='squeeze' in torchmetrics), and name the network beside the number"
+_RUNS = (
+    "read masks as pairs of start and length along the rows: for start, length in pairs, set "
+    "mask[start:start + length] = 1"
+)
+_RESIZE = (
+    "edit at the benchmark's 512 pixels; where the model needs more, say so, and name the filter that made "
+    "the pictures smaller (piebench score resizes bicubically)"
+)
+_RESIZE_FILTERS: dict[ResizeFilter, str] = {
+    "nearest": "the nearest pixels",
+    "box": "averages (box; OpenCV's INTER_AREA)",
+    "bilinear": "PIL's bilinear filter",
+    "lanczos": "Lanczos' filter",
+    "tensor_bicubic": "a bicubic filter without antialiasing (torch, OpenCV)",
+}
 _EDIT_PART = "multiply the edit by the mask, black elsewhere, and do not crop"
+
+_AS_PUBLISHED = {"9": ": 620 of 700 pictures"}
+"""What papers call the benchmark without one of its editing types."""
 
 DEVIATIONS = (
     Deviation(
@@ -51,6 +71,12 @@ DEVIATIONS = (
         "the [ ] brackets are left in the prompts",
         {"prompts": {"brackets": "kept"}},
         "remove [ and ] from both prompts before CLIP reads them",
+    ),
+    Deviation(
+        "instruction",
+        "the instruction stands in the place of the target prompt",
+        {"prompts": {"target": "instruction"}},
+        "compare edits with the target prompt, whatever prompted the editor",
     ),
     Deviation(
         "full-stop",
@@ -136,6 +162,24 @@ DEVIATIONS = (
         "score what lies outside the mask: psnr_unedit_part and its like",
     ),
     Deviation(
+        "alternating-runs",
+        "masks are decoded as alternating runs, along the rows",
+        {"mask": {"runs": "alternating"}},
+        _RUNS,
+    ),
+    Deviation(
+        "alternating-columns",
+        "masks are decoded as alternating runs, down the columns (COCO)",
+        {"mask": {"runs": "alternating_columns"}},
+        _RUNS,
+    ),
+    Deviation(
+        "full-masks-whole",
+        "pictures without background are scored whole",
+        {"mask": {"full": "whole"}},
+        "leave pictures whose mask covers everything out of the background metrics (556 of 700 remain)",
+    ),
+    Deviation(
         "kept-pixels",
         "PSNR and MSE are means over the kept pixels alone",
         {"background": {"area": "kept"}},
@@ -163,6 +207,8 @@ DEVIATIONS = (
         "lpips-kept", "LPIPS is a mean over the kept pixels of a map", {"lpips": {"area": "kept"}}, _MASKED
     ),
     Deviation("lpips-256", "LPIPS sees 256 pixels", {"lpips": {"side": 256}}, "score at full size"),
+    Deviation("lpips-alex", "LPIPS is AlexNet's", {"lpips": {"network": "alexnet"}}, _LPIPS_NETWORK),
+    Deviation("lpips-vgg", "LPIPS is VGG's", {"lpips": {"network": "vgg16"}}, _LPIPS_NETWORK),
     Deviation(
         "ssim-uniform",
         "SSIM has scikit-image's default window",
@@ -209,6 +255,15 @@ DEVIATIONS = (
         "pictures are read in BGR order (OpenCV)",
         {"pictures": {"channels": "bgr"}},
         "convert what cv2.imread gives to RGB",
+    ),
+    *(
+        Deviation(
+            f"resize-{resize.replace('_', '-')}",
+            f"edits of another size are resized by {words}",
+            {"pictures": {"resize": resize}},
+            _RESIZE,
+        )
+        for resize, words in _RESIZE_FILTERS.items()
     ),
     Deviation(
         "squeezed-strip",
@@ -272,6 +327,18 @@ DEVIATIONS = (
         "load OpenAI's weights with QuickGELU (open_clip: ViT-L-14-quickgelu)",
     ),
     Deviation(
+        "clip-b16",
+        "CLIP is ViT-B/16",
+        {"clip": {"network": "openai/clip-vit-base-patch16"}},
+        _CLIP_NETWORK,
+    ),
+    Deviation(
+        "clip-b32",
+        "CLIP is ViT-B/32",
+        {"clip": {"network": "openai/clip-vit-base-patch32"}},
+        _CLIP_NETWORK,
+    ),
+    Deviation(
         "nan-as-zero",
         "pictures without background count as 0",
         {"average": {"nan": "zero"}},
@@ -289,10 +356,23 @@ DEVIATIONS = (
         {"average": {"psnr": "pooled", "inf": "kept"}},  # an untouched picture has an MSE, 0
         "average the PSNRs of the pictures",
     ),
+    Deviation(
+        "category-means",
+        "the mean is that of the editing types' means",
+        {"average": {"over": "types"}},
+        "average over the pictures: editing types have 40, 80 or 140 of them",
+    ),
+    Deviation(
+        "with-background",
+        "only pictures with a background count, in all metrics (556 of 700)",
+        {"average": {"pictures": "with_background"}},
+        "average structure distance and CLIP scores over all pictures; background metrics leave out pictures "
+        "whose mask covers everything anyway",
+    ),
     *(
         Deviation(
             f"without-type-{type_id}",
-            f"editing type {type_id} ({name}) is left out",
+            f"editing type {type_id} ({name}) is left out{_AS_PUBLISHED.get(type_id, '')}",
             {"average": {"types": tuple(other for other in TYPE_NAMES if other != type_id)}},
             "average over all ten editing types",
         )
@@ -317,7 +397,7 @@ def other_clip(network: str) -> Deviation:
         f"clip={network}",
         f"CLIP is {network}",
         {"clip": {"network": network}},
-        "use openai/clip-vit-large-patch14",
+        _CLIP_NETWORK,
     )
 
 

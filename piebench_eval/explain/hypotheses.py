@@ -13,7 +13,9 @@ import numpy as np
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.explain.deviations import compatible
+from piebench_eval.explain.protocol_scores import TELLS_BACKGROUND
 from piebench_eval.metrics import METRICS
+from piebench_eval.metrics.columns import BACKGROUND_COLUMNS
 from piebench_eval.metrics.protocol import PAPER, Protocol
 from piebench_eval.tables.layout import TABLE_METRICS, metrics_in
 from piebench_eval.tables.statistics.averages import mean_of
@@ -104,8 +106,11 @@ class Hypothesis:
         return " + ".join(deviation.title for deviation in self.deviations) or "the published protocol"
 
     def required_scores(self, claims: Sequence[Claim]) -> list[ProtocolColumn]:
-        """The columns, under this protocol, that predict the claims."""
-        return [(claim.metric.column, self.protocol) for claim in claims]
+        """The columns, under this protocol, that predict the claims and say which pictures count."""
+        columns = [claim.metric.column for claim in claims]
+        if self.protocol.average.pictures == "with_background":
+            columns.append(TELLS_BACKGROUND)
+        return [(column, self.protocol) for column in columns]
 
 
 @dataclass(frozen=True)
@@ -155,8 +160,9 @@ def _finding(
     hypothesis: Hypothesis, claims: Sequence[Claim], protocol_scores: ProtocolScores, tried: int
 ) -> Finding:
     protocol = hypothesis.protocol
+    types = protocol_scores.types_under(protocol) if protocol.average.over == "types" else None
     predicted = tuple(
-        mean_of(protocol_scores.values(claim.metric.column, protocol), claim.metric, protocol.average)
+        mean_of(protocol_scores.values(claim.metric.column, protocol), claim.metric, protocol.average, types)
         for claim in claims
     )
     distances = np.array(
@@ -176,6 +182,8 @@ def affects(deviation: Deviation, claims: Sequence[Claim]) -> bool:
     average = set(deviation.changes.get("average", {}))
     if average & {"inf", "psnr"}:
         return any(column.startswith("psnr") for column in columns)
+    if "pictures" in average:
+        return not set(columns) <= set(BACKGROUND_COLUMNS)
     return bool(average or sections & set(deviation.changes))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from piebench_eval.metrics.columns import PSNR
 from piebench_eval.scoring.cache import ScoreSpec
 from piebench_eval.scoring.score import compute_scores, known_scores, scoring_jobs
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from piebench_eval.scoring.cache import ScoreCache
     from piebench_eval.scoring.edited_images import EditedImage
     from piebench_eval.scoring.score import Scoring
+
+TELLS_BACKGROUND = PSNR
+"""The column that is nan where, under a protocol, a picture has no background."""
 
 ProtocolColumn = tuple[str, "Protocol"]
 """A metric's column and the protocol that it is computed under."""
@@ -58,10 +62,20 @@ class ProtocolScores:
         return self._spec(column, protocol).fingerprint in self._values
 
     def values(self, column: str, protocol: Protocol) -> NDArray[np.float64]:
-        """The computed scores of a column under a protocol, one per image of the types that it counts."""
-        values = self._values[self._spec(column, protocol).fingerprint]
-        types = protocol.average.types
-        return values if types is None else values[np.isin(self.types, types)]
+        """The computed scores of a column under a protocol, one per image that it counts."""
+        return self._values[self._spec(column, protocol).fingerprint][self._counted(protocol)]
+
+    def types_under(self, protocol: Protocol) -> NDArray[Any]:
+        """The editing type of each image that a protocol counts, as ``values`` has them."""
+        return np.array(self.types)[self._counted(protocol)]
+
+    def _counted(self, protocol: Protocol) -> NDArray[np.bool_]:
+        """Which images count under a protocol."""
+        rules = protocol.average
+        counted = np.ones(len(self.types), bool) if rules.types is None else np.isin(self.types, rules.types)
+        if rules.pictures == "with_background":
+            counted &= ~np.isnan(self._values[self._spec(TELLS_BACKGROUND, protocol).fingerprint])
+        return counted
 
     def missing(self, required: Iterable[ProtocolColumn]) -> list[ScoreSpec]:
         """The scores among those required that were not computed, without repetition, sorted by column."""

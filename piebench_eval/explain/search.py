@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from piebench_eval.explain.deviations import DEVIATIONS, other_clip
 from piebench_eval.explain.hypotheses import affects, pairs, promising_pairs, rank, singles
-from piebench_eval.metrics.networks.metric_models import OPEN_CLIP
-from piebench_eval.scoring.images import is_strip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from piebench_eval.explain.deviations import Deviation
     from piebench_eval.explain.hypotheses import Claim, Finding, Hypothesis
     from piebench_eval.explain.protocol_scores import ProtocolScores
-    from piebench_eval.scoring.edited_images import EditedImage
 
 PairSelection = Literal["none", "likely", "all"]
 """Which pairs of deviations are tried; ``likely`` are those of ``promising_pairs``."""
@@ -78,31 +74,3 @@ def _compute_scores(
         done += finished
         on_progress(step, done, total)
     on_progress(step, total, total)  # images whose scores the cache has are not reported one by one
-
-
-def applicable_deviations(
-    edited_images: Sequence[EditedImage], clip: str, other_clips: Iterable[str] = ()
-) -> list[Deviation]:
-    """The deviations that can change a score of these images.
-
-    Args:
-        edited_images: the images.
-        clip: the CLIP that they are scored with.
-        other_clips: other CLIPs that may have been used.
-
-    Raises:
-        PiebenchError: an image cannot be read.
-    """
-    known = [deviation for deviation in DEVIATIONS if _applies(deviation, edited_images, clip)]
-    return [*known, *map(other_clip, other_clips)]
-
-
-def _applies(deviation: Deviation, edited_images: Sequence[EditedImage], clip: str) -> bool:
-    """Whether a deviation can change a score, given the strips, the editing types and the CLIP."""
-    if clip.startswith(OPEN_CLIP) and {"processor", "activation"} & set(deviation.changes.get("clip", {})):
-        return False
-    if "panel" in deviation.changes.get("pictures", {}):
-        return any(map(is_strip, edited_images))
-    types = deviation.changes.get("average", {}).get("types")
-    counted = {edited_image.sample.type_id for edited_image in edited_images}
-    return types is None or 0 < len(counted & set(types)) < len(counted)

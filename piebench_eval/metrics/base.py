@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
-from piebench_eval.metrics.networks.metric_models import MetricModels
+from piebench_eval.metrics.networks.metric_models import LPIPS_ROLE, MetricModels, lpips_role
 from piebench_eval.metrics.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -56,3 +56,9 @@ class Metric:
         ):
             if unknown := sorted(set(given) - known):
                 raise ValueError(f"{self.title}: no {what} {unknown[0]!r}; use {', '.join(sorted(known))}")
+
+    def networks_under(self, protocol: Protocol) -> tuple[str, ...]:
+        """The networks that it needs under a protocol, which may name another backbone of LPIPS."""
+        return tuple(
+            lpips_role(protocol.lpips.network) if role == LPIPS_ROLE else role for role in self.networks
+        )

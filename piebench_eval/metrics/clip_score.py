@@ -60,7 +60,7 @@ def edit_part_scores(edits: ScoringBatch) -> list[float]:
     parts = [
         edit_part(
             image,
-            edits.sources[index].mask,
+            edits.annotated[index],
             edits.regions[index],
             edits.protocol.clip.edit_part,
         )
@@ -164,7 +164,10 @@ def _prompt_embeddings(edits: ScoringBatch, position: int) -> torch.Tensor:
         clip = edits.networks.clip(protocol.clip.network, protocol.clip.activation)
         prompts = [pair[position] for pair in edits.prompts]
         with edits.networks.autocast():
-            return clip.texts(prompts, keep_end=protocol.prompts.too_long == "truncated").float()
+            embeddings = clip.texts(prompts, keep_end=protocol.prompts.too_long == "truncated").float()
+        if position == 1:
+            embeddings[[not there for there in edits.has_target]] = float("nan")
+        return embeddings
 
     rules = [edits.protocol.prompts, edits.protocol.clip.network, edits.protocol.clip.activation]
     return edits.cached(f"CLIP of prompts {position}", rules, compute)

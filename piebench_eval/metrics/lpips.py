@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from piebench_eval.metrics.background import in_regions, without_background_nan
 from piebench_eval.metrics.base import PAIR_SECTIONS, Metric
+from piebench_eval.metrics.networks.metric_models import LPIPS_ROLE, lpips_role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,15 +32,16 @@ def background_lpips(role: str) -> Callable[[ScoringBatch], Sequence[float]]:
     the channels, $x$ the source and $y$ the edit in -1..1, black ($m = 0$) inside the mask.
 
     Args:
-        role: the network, a field of ``MetricModels`` such as ``lpips_weights``.
+        role: the network, a field of ``MetricModels``; ``lpips_weights`` stands for the backbone that the
+            protocol names, SqueezeNet by default.
 
     Returns:
         A function from a batch of edits to a score per edit.
     """
 
     def score(edits: ScoringBatch) -> list[float]:
-        network = edits.networks.lpips(role)
         rules = edits.protocol.lpips
+        network = edits.networks.lpips(lpips_role(rules.network) if role == LPIPS_ROLE else role)
 
         def features(image: NDArray[np.uint8], index: int) -> list[torch.Tensor]:
             pixels = network_input(edits, image, edits.backgrounds[index], rules)
@@ -107,6 +109,6 @@ def _metric(title: str, role: str) -> Metric:
     )
 
 
-LPIPS_OUTSIDE, LPIPS_EVERYWHERE, LPIPS_INSIDE = in_regions(_metric("LPIPS", "lpips_weights"))
+LPIPS_OUTSIDE, LPIPS_EVERYWHERE, LPIPS_INSIDE = in_regions(_metric("LPIPS", LPIPS_ROLE))
 LPIPS_ALEX = _metric("LPIPS (AlexNet)", "lpips_alex")
 LPIPS_VGG = _metric("LPIPS (VGG)", "lpips_vgg")

@@ -11,10 +11,13 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from piebench_eval.data.sample import TYPE_NAMES
+from piebench_eval.data.sample import TYPE_NAMES, MaskRuns
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_yaml_mapping
 from piebench_eval.settings import Settings
+
+ResizeFilter = Literal["nearest", "box", "bilinear", "bicubic", "lanczos", "tensor_bicubic"]
+"""Filters for edits of other sizes than their sources'."""
 
 
 class PictureRules(Settings):
@@ -32,6 +35,11 @@ class PictureRules(Settings):
     )
     chroma: Literal["4:2:0", "4:4:4"] = Field(default="4:2:0", description="colour resolution of that JPEG")
     channels: Literal["rgb", "bgr"] = Field(default="rgb", description="order of the channels that are read")
+    resize: ResizeFilter = Field(
+        default="bicubic",
+        description="filter that brings an edit of another size to its source's: PIL's, or that of a tensor, "
+        "without antialiasing",
+    )
 
 
 class MaskRules(Settings):
@@ -41,6 +49,15 @@ class MaskRules(Settings):
     background: Literal["outside", "inside", "everything"] = Field(
         default="outside", description="what counts as background, seen from the mask"
     )
+    runs: MaskRuns = Field(
+        default="start_length",
+        description="what an annotation's numbers are taken for: start and length of each run; or lengths of "
+        "runs that are outside and inside by turns, along the rows or down the columns, as COCO has them",
+    )
+    full: Literal["nan", "whole"] = Field(
+        default="nan",
+        description="pictures without background: they have no background scores, or are scored whole",
+    )
 
 
 class PromptRules(Settings):
@@ -49,6 +66,9 @@ class PromptRules(Settings):
     brackets: Literal["removed", "kept"] = Field(default="removed", description="[ and ] in the prompts")
     prefix: str = Field(default="", description="text before every prompt")
     suffix: str = Field(default="", description="text behind every prompt")
+    target: Literal["prompt", "instruction"] = Field(
+        default="prompt", description="what an edit is compared with: the target prompt, or the instruction"
+    )
     too_long: Literal["cut", "truncated"] = Field(
         default="cut",
         description="a prompt of over 77 tokens: cut loses its end token, truncated keeps it",
@@ -91,6 +111,9 @@ class BackgroundRules(Settings):
 class LpipsRules(Settings):
     """LPIPS."""
 
+    network: Literal["squeezenet", "alexnet", "vgg16"] = Field(
+        default="squeezenet", description="backbone of the LPIPS columns that name none"
+    )
     levels: Literal["-1..1", "0..1"] = Field(default="-1..1", description="value range of its input")
     hole: Literal["black", "grey"] = Field(
         default="black", description="the masked region; grey: it is set to 0 in -1..1, not before"
@@ -149,6 +172,14 @@ class AverageRules(Settings):
         default="mean", description="mean of the PSNRs, or PSNR of the mean MSE"
     )
     types: tuple[str, ...] | None = Field(default=None, description="editing types that count; none: all")
+    over: Literal["pictures", "types"] = Field(
+        default="pictures",
+        description="mean over all pictures, or over the means of the editing types, each of the same weight",
+    )
+    pictures: Literal["all", "with_background"] = Field(
+        default="all",
+        description="pictures that count, in all metrics: all, or those whose mask leaves a background",
+    )
 
     @field_validator("types")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from PIL import Image
 
 from piebench_eval.data.masks import set_frame
 from piebench_eval.data.prompts import strip_brackets
+from piebench_eval.metrics.resizing import resized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from piebench_eval.data.images import Size
     from piebench_eval.data.masks import BoolMask
+    from piebench_eval.data.sample import MaskRuns
     from piebench_eval.metrics.networks.metric_networks import MetricNetworks
     from piebench_eval.metrics.protocol import PictureRules, Protocol
 
@@ -36,6 +39,9 @@ class SourceImage:
         source_prompt: prompt of the source image, with its brackets.
         target_prompt: prompt of the edited image, with its brackets.
         ideal: the ideal edit ``[height, width, 3]``, if the benchmark is drawn and a metric needs it.
+        instruction: the edit as an instruction; may be empty.
+        read_mask: the mask with its numbers taken for something else, as the protocol's ``mask.runs`` says;
+            None where there are no numbers.
     """
 
     image: NDArray[np.uint8]
@@ -43,6 +49,8 @@ class SourceImage:
     source_prompt: str
     target_prompt: str
     ideal: NDArray[np.uint8] | None = None
+    instruction: str = ""
+    read_mask: Callable[[MaskRuns], BoolMask] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +65,10 @@ class ScoringBatch:
         protocol: the protocol.
         sources: the sources, each once.
         source_indices: for each edit the index of its source.
-        saved_images: edits as they were saved, ``[height, width, 3]`` of the sources' size, or strips of such
-            panels.
+        saved_images: edits as they were saved, ``[height, width, 3]``: edits alone, or strips of panels.
         computed: intermediate results so far.
+        sizes: width and height that each of them is brought to: the sources' size, or that of a strip of such
+            panels; None if all have it.
     """
 
     networks: MetricNetworks
@@ -68,12 +77,11 @@ class ScoringBatch:
     source_indices: Sequence[int]
     saved_images: Sequence[NDArray[np.uint8]]
     computed: dict[Any, Any]
+    sizes: Sequence[Size] | None = None
 
     def with_protocol(self, protocol: Protocol) -> ScoringBatch:
         """The same edits under another protocol, with the same intermediate results."""
-        return ScoringBatch(
-            self.networks, protocol, self.sources, self.source_indices, self.saved_images, self.computed
-        )
+        return replace(self, protocol=protocol)
 
     def cached(self, what: str, rules: Sequence[Hashable], compute: Callable[[], T]) -> T:
         """An intermediate result, computed at most once.
@@ -109,15 +117,27 @@ class ScoringBatch:
         def compute() -> list[NDArray[np.uint8]]:
             rules = self.protocol.pictures
             height, width, _ = self.sources[0].image.shape
-            return [prepare_edit(saved, height, width, rules) for saved in self.saved_images]
+            saved_images = self.saved_images
+            if self.sizes is not None:
+                saved_images = [
+                    resized(saved, size, rules.resize)
+                    for saved, size in zip(saved_images, self.sizes, strict=True)
+                ]
+            return [prepare_edit(saved, height, width, rules) for saved in saved_images]
 
         return self.cached("images", [self.protocol.pictures], compute)
+
+    @property
+    def annotated(self) -> list[BoolMask]:
+        """For each source its mask without the frame, as the protocol reads it, ``[height, width]``."""
+        runs = self.protocol.mask.runs
+        return self.cached("annotated", [runs], lambda: [_mask_of(source, runs) for source in self.sources])
 
     @property
     def regions(self) -> list[BoolMask]:
         """For each source the pixels that should change, ``[height, width]``; here masks get their frame."""
         return self.cached(
-            "regions", [self.protocol.mask], lambda: [self._region(source.mask) for source in self.sources]
+            "regions", [self.protocol.mask], lambda: [self._region(mask) for mask in self.annotated]
         )
 
     @property
@@ -125,9 +145,13 @@ class ScoringBatch:
         """For each source the pixels that should not change, ``[height, width]``."""
 
         def compute() -> list[BoolMask]:
-            if self.protocol.mask.background == "everything":
-                return [np.ones_like(region) for region in self.regions]
-            return [~region for region in self.regions]
+            rules = self.protocol.mask
+            return [
+                np.ones_like(region)
+                if rules.background == "everything" or (rules.full == "whole" and region.all())
+                else ~region
+                for region in self.regions
+            ]
 
         return self.cached("backgrounds", [self.protocol.mask], compute)
 
@@ -139,9 +163,19 @@ class ScoringBatch:
     def prompts(self) -> list[tuple[str, str]]:
         """For each source the source and the target prompt, by the protocol's rules for prompts."""
         return [
-            (self._prepare(source.source_prompt), self._prepare(source.target_prompt))
+            (self._prepare(source.source_prompt), self._prepare(self._target(source)))
             for source in self.sources
         ]
+
+    @property
+    def has_target(self) -> list[bool]:
+        """For each source whether its edits have a text to be compared with: instructions may lack."""
+        if self.protocol.prompts.target == "prompt":
+            return [True] * len(self.sources)
+        return [bool(source.instruction.strip()) for source in self.sources]
+
+    def _target(self, source: SourceImage) -> str:
+        return source.instruction if self.protocol.prompts.target == "instruction" else source.target_prompt
 
     def _prepare(self, prompt: str) -> str:
         rules = self.protocol.prompts
@@ -154,6 +188,12 @@ class ScoringBatch:
 
         stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
         return stacked.to(self.networks.device).float()
+
+
+def _mask_of(source: SourceImage, runs: MaskRuns) -> BoolMask:
+    if runs == "start_length" or source.read_mask is None:
+        return source.mask
+    return source.read_mask(runs)
 
 
 def prepare_edit(saved: NDArray[np.uint8], height: int, width: int, rules: PictureRules) -> NDArray[np.uint8]:

@@ -144,7 +144,7 @@ def _combined(parts: Sequence[ScoredRun]) -> ReportContent:
         combinations=_combinations(score_table, edited_images),
         pictures={pair: each.file for pair, each in edited_images.items()},
         # A selection of editing types leaves rows out on purpose.
-        unscored=0 if score_table.rules.types else sum(map(_unscored, parts)),
+        unscored=0 if score_table.leaves_out_pictures else sum(map(_unscored, parts)),
         external={pair: each for pair, each in edited_images.items() if "name" in each.labels},
         title=", ".join(part.provenance.label for part in parts),
         provenances=[part.provenance for part in parts],

@@ -30,6 +30,7 @@ _SETTINGS = {
     "posterior": "posterior",
     "grey_levels": "grey levels",
     "output_resolution": "output resolution",
+    "output_filter": "output filter",
 }
 """Names on the page of the settings that all inversions and methods share."""
 
@@ -97,7 +98,7 @@ def run_provenance(
         scores_provenance: provenance of the scores.
     """
     recipe, manifest = store.recipe, store.manifest()
-    settings = {combination_name(*pair): recipe.settings(*pair) for pair in recipe.pairs}
+    settings = {combination_name(*pair): _in_force(recipe.settings(*pair)) for pair in recipe.pairs}
     facts = {"model": _models(settings, manifest["models"])}
     facts |= {title: _shared(settings, name) for name, title in _SETTINGS.items()}
     facts["resolution"] = facts["resolution"] or _listed(each.get("resolution") for each in records.values())
@@ -135,6 +136,12 @@ def folder_provenance(file: Path, scores_provenance: Mapping[str, Any]) -> Prove
         "versions": _versions({}, scores_provenance),
     }
     return Provenance(run_label(file), _known(facts))
+
+
+def _in_force(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without the filter of the way out where nothing is resized there."""
+    resized = settings.get("output_resolution") is not None
+    return {name: value for name, value in settings.items() if resized or name != "output_filter"}
 
 
 def _of_scores(scores_provenance: Mapping[str, Any]) -> dict[str, str]:

@@ -329,7 +329,7 @@ def _as_saved(image: NDArray[np.uint8], sample: Sample, common: CommonSettings) 
     if common.output_resolution is None:
         return image
     size = loaded_size(image_size(sample.file), common.image_loader, common.output_resolution)
-    return resample(image, size)
+    return resample(image, size, common.output_filter)
 
 
 def _size_divisor(model: DiffusionModel) -> int:

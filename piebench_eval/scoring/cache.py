@@ -79,17 +79,25 @@ class ScoreSpec:
 
         A network's files are hashed once per object.
         """
-        sections = METRICS.get(self.column).sections
-        rules = tuple((section, getattr(self.protocol, section)) for section in sections)
-        return _fingerprint(self.column, rules, self.models, self.precision)
+        metric = METRICS.get(self.column)
+        rules = tuple((section, getattr(self.protocol, section)) for section in metric.sections)
+        networks = list(self.models.to_dict(metric.networks_under(self.protocol)).items())
+        if "clip" in metric.sections and (other := self.protocol.clip.network):
+            networks.append(("clip", other))
+        return _fingerprint(self.column, rules, networks, self.precision)
+
+    @property
+    def reads_instruction(self) -> bool:
+        """Whether the score depends on the sample's instruction, which its fingerprint does not cover."""
+        return (
+            "prompts" in METRICS.get(self.column).sections and self.protocol.prompts.target == "instruction"
+        )
 
 
 def _fingerprint(
-    column: str, rules: tuple[tuple[str, Settings], ...], models: MetricModels, precision: str
+    column: str, rules: tuple[tuple[str, Settings], ...], networks: list[tuple[str, str]], precision: str
 ) -> str:
     metric = METRICS.get(column)
-    networks = list(models.to_dict(metric.networks).items())
-    networks += [("clip", other) for _, section in rules if (other := getattr(section, "network", None))]
     parts = [
         column,
         METRICS.release(column),

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
-
-import numpy as np
-from PIL import Image
 
 from piebench_eval.data.images import image_size, load_image, read_image, size_text
 from piebench_eval.data.masks import load_mask
 from piebench_eval.errors import PiebenchError, PiebenchWarning
+from piebench_eval.metrics.resizing import resized
 from piebench_eval.scoring.edit_layout import edit_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from piebench_eval.data.images import ImageLoader
@@ -37,13 +37,17 @@ class LoadedEdit:
     """An edited image that was read.
 
     Attributes:
-        pixels: ``[height, width, 3]``, of the size ``layout.size``: the edit, or a strip of panels with the
-            edit at the bottom right.
+        saved: ``[height, width, 3]``, as in the file.
         layout: where the edit lies in it.
     """
 
-    pixels: NDArray[np.uint8]
+    saved: NDArray[np.uint8]
     layout: EditLayout
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """Of the size ``layout.size``, resized bicubically: the edit, or a strip with the edit at its end."""
+        return resized(self.saved, self.layout.size, "bicubic")
 
     @property
     def panel(self) -> NDArray[np.uint8]:
@@ -78,6 +82,8 @@ def load_source(
         source_prompt=sample.marked_source_prompt,
         target_prompt=sample.marked_target_prompt,
         ideal=None if ideal is None else load_image(ideal, resolution, loader, multiple=multiple),
+        instruction=sample.instruction,
+        read_mask=lambda runs: load_mask(sample, resolution, loader, multiple=multiple, runs=runs),
     )
 
 
@@ -86,22 +92,20 @@ def load_edit(edited_image: EditedImage, resize: bool = False) -> LoadedEdit:
 
     Args:
         edited_image: the edit.
-        resize: resize an edit of a whole source bicubically to the source's size instead of refusing
-            another size.
+        resize: accept an edit of a whole source in another size than the source's, which it is scored in.
 
     Raises:
         PiebenchError: the image cannot be read, is too small, or has another size than its source as edited.
     """
-    picture = Image.fromarray(read_image(edited_image.file))
-    layout = edit_layout(edited_image, picture.size, image_size(edited_image.sample.file), resize)
-    if layout.is_resized:
-        picture = picture.resize(layout.size, Image.Resampling.BICUBIC)
+    saved = read_image(edited_image.file)
+    size = (saved.shape[1], saved.shape[0])
+    layout = edit_layout(edited_image, size, image_size(edited_image.sample.file), resize)
     shortest = min(layout.panel)
     if shortest < _SMALLEST:
         raise PiebenchError(
             f"{edited_image.file}: has a side of {shortest} pixels; metrics need at least {_SMALLEST}"
         )
-    return LoadedEdit(np.array(picture), layout)
+    return LoadedEdit(saved, layout)
 
 
 def is_strip(edited_image: EditedImage) -> bool:
@@ -114,6 +118,16 @@ def is_strip(edited_image: EditedImage) -> bool:
         return False
     size, source = image_size(edited_image.file), image_size(edited_image.sample.file)
     return edit_layout(edited_image, size, source, resize=True).is_strip
+
+
+def is_resized(edited_image: EditedImage) -> bool:
+    """Whether an edit has another size than its source, and is resized where that is accepted.
+
+    Raises:
+        PiebenchError: the file cannot be read, or has another size than its source as edited.
+    """
+    size, source = image_size(edited_image.file), image_size(edited_image.sample.file)
+    return edit_layout(edited_image, size, source, resize=True).is_resized
 
 
 def check_sizes(edited_images: Iterable[EditedImage], resize: bool) -> list[str]:

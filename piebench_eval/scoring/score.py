@@ -7,6 +7,7 @@ loaded while the networks score one.
 
 from __future__ import annotations
 
+import hashlib
 import traceback
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from piebench_eval.data.images import Size
     from piebench_eval.data.sample import Sample
     from piebench_eval.metrics.networks.metric_models import MetricModels
     from piebench_eval.metrics.networks.metric_networks import MetricNetworks
@@ -91,7 +93,9 @@ class Scoring:
 
     def describe(self) -> dict[str, Any]:
         """Protocol, precision and networks, for the JSON file beside the scores."""
-        roles = {role for column in self.columns for role in METRICS.get(column).networks}
+        roles = {
+            role for column in self.columns for role in METRICS.get(column).networks_under(self.protocol)
+        }
         models = replace(self.models, clip=self.protocol.clip.network or self.models.clip)
         return {
             "protocol": {"name": self.protocol_name, "rules": self.protocol.model_dump()},
@@ -149,10 +153,20 @@ def scoring_jobs(edited_images: Iterable[EditedImage], specs: Sequence[ScoreSpec
         except OSError as error:
             raise PiebenchError(f"{error.filename}: cannot be read ({error.strerror}); restore it") from None
         keys = tuple(
-            cache_key(spec, f"{sample}{ideal}" if needs_ideal else sample, image, edited_image.geometry)
+            cache_key(
+                spec,
+                f"{sample}{ideal if needs_ideal else ''}{_instruction(edited_image.sample, spec)}",
+                image,
+                edited_image.geometry,
+            )
             for spec, needs_ideal in zip(specs, with_ideal, strict=True)
         )
         yield ScoringJob(edited_image, specs, keys, file_states)
+
+
+def _instruction(sample: Sample, spec: ScoreSpec) -> str:
+    """Hash of the sample's instruction, which its fingerprint leaves out, for a score that depends on it."""
+    return hashlib.sha256(sample.instruction.encode()).hexdigest() if spec.reads_instruction else ""
 
 
 def _ideal_edit(edited_image: EditedImage, specs: Sequence[ScoreSpec]) -> Path:
@@ -201,7 +215,7 @@ def compute_scores(
     """
     left = missing_scores(jobs, score_cache)
     for spec in {spec.fingerprint: spec for job in left for spec in job.specs}.values():
-        networks.load(METRICS.get(spec.column).networks, spec.protocol)
+        networks.load(METRICS.get(spec.column).networks_under(spec.protocol), spec.protocol)
     pool = ThreadPoolExecutor()
     waiting: deque[list[Future[list[_EditWithSource]]]] = deque()
     try:
@@ -232,10 +246,11 @@ def _blocks(jobs: Iterable[ScoringJob], size: int) -> Iterator[list[list[Scoring
 
 @dataclass(frozen=True)
 class _EditWithSource:
-    """An edited image and its source, loaded at the same pixels."""
+    """An edited image as it was saved, the size that it is scored in, and its source at the same pixels."""
 
     job: ScoringJob
-    pixels: NDArray[np.uint8]
+    saved: NDArray[np.uint8]
+    size: Size
     source: SourceImage
 
 
@@ -256,7 +271,7 @@ def _load_with_sources(of_sample: Sequence[ScoringJob], resize: bool) -> list[_E
     for job in of_sample:
         edit = load_edit(job.edited_image, resize)
         source = source_at(edit.layout.resolution, edit.layout.loader, edit.layout.multiple)
-        loaded.append(_EditWithSource(job, edit.pixels, source))
+        loaded.append(_EditWithSource(job, edit.saved, edit.layout.size, source))
         for file, state in job.file_states.items():
             if file_state(file) != state:
                 raise PiebenchError(f"{file}: was changed while it was scored; run the same command again")
@@ -312,7 +327,8 @@ def _scores_of_one_size(
         for spec, key in zip(edit.job.specs, edit.job.keys, strict=True):
             specs[spec.fingerprint] = spec
             keys.setdefault(spec.fingerprint, [None] * len(edits))[position] = key
-    batch = ScoringBatch(networks, PAPER, sources, source_indices, [edit.pixels for edit in edits], {})
+    saved_images, sizes = [edit.saved for edit in edits], [edit.size for edit in edits]
+    batch = ScoringBatch(networks, PAPER, sources, source_indices, saved_images, {}, sizes)
     column = None
     for fingerprint, spec in specs.items():
         if low_memory and spec.column != column:

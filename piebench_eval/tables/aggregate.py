@@ -13,9 +13,9 @@ from piebench_eval.tables.layout import metrics_in, row_order, type_label, type_
 from piebench_eval.tables.scores import (
     RUN,
     combination_name,
+    counted_rows,
     label_columns,
     require_type_column,
-    select_types,
 )
 from piebench_eval.tables.statistics.averages import averages
 
@@ -51,7 +51,7 @@ def aggregate(
     Raises:
         PiebenchError: editing types are needed, and the scores do not have them.
     """
-    scores = select_types(scores, rules.types)
+    scores = counted_rows(scores, rules)
     groups, metrics = label_columns(scores), metrics_in(scores.columns)
     if by_type:
         require_type_column(scores)

@@ -14,6 +14,7 @@ from piebench_eval.tables.provenance import (
     protocol_differences,
     protocol_of,
     quantized_weights,
+    subset_text,
 )
 from piebench_eval.tables.resolutions import resolution_remarks
 
@@ -69,6 +70,7 @@ def score_remarks(scores: pd.DataFrame, provenance: dict[str, Any], rules: Avera
         rules: how scores are averaged.
     """
     found = [
+        _subset(provenance),
         _precision(provenance),
         *_weights(provenance),
         _protocol(provenance),
@@ -98,6 +100,11 @@ def demo_remarks(metrics: Iterable[TableMetric]) -> list[str]:
         if named := [name for key, name in names.items() if key in shown]:
             lines.append(f"{', '.join(named)}: {note}")
     return lines
+
+
+def _subset(provenance: dict[str, Any]) -> str | None:
+    text = subset_text(provenance)
+    return f"scores of a subset: {text}; for a quick look, without a verdict" if text else None
 
 
 def _precision(provenance: dict[str, Any]) -> str | None:

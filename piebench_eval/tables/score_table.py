@@ -20,7 +20,7 @@ from piebench_eval.tables.provenance import (
     read_provenance,
 )
 from piebench_eval.tables.resolutions import with_resolutions
-from piebench_eval.tables.scores import RUN, read_scores, require_types, select_types, with_uniform_labels
+from piebench_eval.tables.scores import RUN, counted_rows, read_scores, require_types, with_uniform_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ class ScoreTable:
     """Scores with their provenance and averaging rules.
 
     Attributes:
-        rows: a row per picture and combination, of the editing types that count.
+        rows: a row per picture and combination, of the editing types and pictures that count.
         provenance: from ``read_provenance``.
         rules: how scores are averaged.
     """
@@ -50,6 +50,11 @@ class ScoreTable:
     def means(self) -> pd.DataFrame:
         """A row per combination, from ``aggregate``."""
         return aggregate(self.rows, self.rules)
+
+    @property
+    def leaves_out_pictures(self) -> bool:
+        """Whether the rules let some pictures alone count."""
+        return self.rules.types is not None or self.rules.pictures != "all"
 
     @property
     def is_demo(self) -> bool:
@@ -127,4 +132,4 @@ def make_score_table(
         types = type_ids(types)
         require_types(rows, types)
         rules = rules.model_copy(update={"types": tuple(types)})
-    return ScoreTable(select_types(rows, rules.types), provenance, rules)
+    return ScoreTable(counted_rows(rows, rules), provenance, rules)

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.metrics.columns import BACKGROUND_COLUMNS
 from piebench_eval.tables.layout import metrics_in, type_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from piebench_eval.metrics.protocol import AverageRules
 
 RUN = "run"
 """Column with the name of the run, where several runs have a combination of the same name."""
@@ -125,6 +128,30 @@ def select_types(scores: pd.DataFrame, types: Sequence[str] | None) -> pd.DataFr
         raise PiebenchError(
             f"the scores have no row of editing type {', '.join(types)}; there are: {_known(scores)}"
         )
+    return kept
+
+
+def counted_rows(scores: pd.DataFrame, rules: AverageRules) -> pd.DataFrame:
+    """The rows that enter the means: of the editing types that count, and of the pictures.
+
+    Raises:
+        PiebenchError: the scores have no types, or no row of those that count; or only pictures with a
+            background count, and the scores cannot tell which have one.
+    """
+    if rules.over == "types":
+        require_type_column(scores)
+    scores = select_types(scores, rules.types)
+    if rules.pictures == "all":
+        return scores
+    background = [column for column in BACKGROUND_COLUMNS if column in scores.columns]
+    if not background:
+        raise PiebenchError(
+            "average.pictures=with_background: the scores have no background metric, which tells which "
+            f"pictures have a background; score {BACKGROUND_COLUMNS[0]} as well"
+        )
+    kept = scores[~scores[background].isna().all(axis=1)]
+    if kept.empty:
+        raise PiebenchError("average.pictures=with_background: no picture of the scores has a background")
     return kept
 
 

@@ -1,14 +1,18 @@
 """Which protocol gives claimed numbers: planted causes are found again."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torchvision
 from PIL import Image, ImageFilter
+from safetensors.torch import save_file
 
 from piebench_eval.data.images import load_image
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.errors import PiebenchError
+from piebench_eval.explain.applicable import applicable_deviations
 from piebench_eval.explain.deviations import DEVIATIONS, compatible, other_clip
 from piebench_eval.explain.hypotheses import Hypothesis, affects, indistinguishable, parse_claims, rank
 from piebench_eval.explain.protocol_scores import ProtocolScores
@@ -19,41 +23,93 @@ from piebench_eval.scoring.edited_images import edited_images_at
 from piebench_eval.scoring.score import Scoring
 from piebench_eval.tables.layout import TABLE_METRICS
 from piebench_eval.tables.statistics.averages import mean_of
+from tests.support.metric_networks import save_clip
 from tests.support.photos import save_photo_bench
+from tests.support.weights import fill
+
+OF_PAPERS = (
+    "brackets",
+    "instruction",
+    "alternating-runs",
+    "alternating-columns",
+    "full-masks-whole",
+    "lpips-alex",
+    "jpeg-95",
+    "resize-nearest",
+    "resize-box",
+    "resize-bilinear",
+    "resize-lanczos",
+    "resize-tensor-bicubic",
+    "clip-b16",
+    "clip-b32",
+    "category-means",
+    "with-background",
+    "without-type-9",
+)
+"""Protocols that tables were scored by, but for VGG's LPIPS, which has a test of its own."""
+
+
+def enlarged(edit):
+    """An edit of twice the size, with detail that only so many pixels hold."""
+    grain = np.random.default_rng(0).integers(-25, 26, (2 * edit.shape[0], 2 * edit.shape[1], 1))
+    return (edit.repeat(2, axis=0).repeat(2, axis=1) + grain).clip(0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
 def edited_images(tmp_path_factory):
-    """Blurred edits of pictures of 256 pixels, redder inside; one of them a strip of four panels."""
+    """Blurred edits of pictures of 256 pixels, redder inside; one is a strip of panels, one twice as large.
+
+    Two pictures are of one editing type, of which one has no background: means of types are others than means
+    of pictures, and no type stands for the pictures with a background.
+    """
     folder = tmp_path_factory.mktemp("edits")
     samples = load_pie_bench(save_photo_bench(tmp_path_factory.mktemp("bench"), enlarged=2))
+    samples[2] = replace(samples[2], type_id=samples[3].type_id)
     for index, sample in enumerate(samples):
         source = Image.fromarray(load_image(sample.file))
         edit = np.array(source.filter(ImageFilter.GaussianBlur(0.7 + 0.2 * index))).astype(int)
         edit[60:180, 50:200, 0] += 70
         edit = edit.clip(0, 255).astype(np.uint8)
-        panels = [np.full_like(edit, 255), np.array(source), np.array(source), edit]
-        Image.fromarray(np.concatenate(panels, axis=1) if index == 1 else edit).save(
-            folder / f"{sample.id}.png"
-        )
+        if index == 1:
+            edit = np.concatenate([np.full_like(edit, 255), np.array(source), np.array(source), edit], axis=1)
+        if index == 2:
+            edit = enlarged(edit)
+        Image.fromarray(edit).save(folder / f"{sample.id}.png")
     return edited_images_at(folder, samples, "mine")[0]
 
 
 @pytest.fixture(scope="module")
-def protocol_scores(edited_images, metric_networks, tmp_path_factory):
-    scoring = Scoring(metric_networks)
+def models(metric_networks, tmp_path_factory):
+    """Random networks, of AlexNet's shape among them."""
+    folder = tmp_path_factory.mktemp("alexnet")
+    alexnet = fill(torchvision.models.alexnet(weights=None).features, seed=7)
+    save_file(alexnet.state_dict(), folder / "alexnet.safetensors")
+    return replace(metric_networks, lpips_alex=str(folder / "alexnet.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Other CLIPs in the place of the public ones, by the keys of their deviations."""
+    folder = tmp_path_factory.mktemp("clips")
+    return {key: str(save_clip(folder / key, seed)) for key, seed in (("clip-b16", 16), ("clip-b32", 32))}
+
+
+@pytest.fixture(scope="module")
+def protocol_scores(edited_images, models, tmp_path_factory):
+    scoring = Scoring(models, resize=True)
     score_cache = ScoreCache(tmp_path_factory.mktemp("scores") / "scores.cache.sqlite")
     return ProtocolScores(edited_images, scoring, scoring.networks("cpu", batch_size=1), score_cache)
 
 
-def deviations(protocol_scores):
-    """Those that can make a difference to four pictures of the types 0, 1, 8 and 9."""
-    there = set(protocol_scores.types)
+@pytest.fixture(scope="module")
+def known(edited_images, models, clips):
+    """The deviations that can make a difference to these pictures; VGG's LPIPS takes long on a CPU."""
+    public = replace(models, clip="openai/clip-vit-large-patch14", lpips_weights="squeezenet")
+    found = applicable_deviations(edited_images, public)
     return [
-        deviation
-        for deviation in DEVIATIONS
-        if (types := deviation.changes.get("average", {}).get("types")) is None
-        or 0 < len(there & set(types)) < len(there)
+        replace(each, changes={"clip": {"network": clips[each.key]}}) if each.key in clips else each
+        for each in found
+        if each.key != "lpips-vgg"
     ]
 
 
@@ -63,8 +119,9 @@ def claims_of(protocol_scores, protocol):
         protocol_scores.missing((metric.column, protocol) for metric in TABLE_METRICS)
     ):
         pass
+    types = protocol_scores.types_under(protocol) if protocol.average.over == "types" else None
     means = [
-        mean_of(protocol_scores.values(metric.column, protocol), metric, protocol.average)
+        mean_of(protocol_scores.values(metric.column, protocol), metric, protocol.average, types)
         for metric in TABLE_METRICS
     ]
     return parse_claims(
@@ -87,9 +144,9 @@ def is_named(planted, findings, claims):
     return any(names(finding) == {deviation.key for deviation in planted} for finding in found)
 
 
-def test_the_published_protocol_explains_itself(protocol_scores):
+def test_the_published_protocol_explains_itself(protocol_scores, known):
     claims = claims_of(protocol_scores, PAPER)
-    findings = search_protocols(claims, deviations(protocol_scores), protocol_scores, "none")
+    findings = search_protocols(claims, known, protocol_scores, "none")
     assert names(findings[0]) == set() and findings[0].reproduced == len(claims)
 
 
@@ -102,9 +159,8 @@ def changes_something(planted, protocol_scores, less=()):
 
 
 @pytest.mark.parametrize("pairs", ["none", pytest.param("likely", marks=pytest.mark.slow)])
-def test_every_deviation_planted_alone_is_named(protocol_scores, pairs):
+def test_every_deviation_planted_alone_is_named(protocol_scores, known, pairs):
     """Among all alone; slow: among pairs as well, which ten of the cases below are tried against."""
-    known = deviations(protocol_scores)
     planted = [(deviation,) for deviation in known if changes_something((deviation,), protocol_scores)]
     # What four photographs of 256 pixels with short prompts, none of them left untouched, cannot show.
     silent = {deviation.key for deviation in known} - {deviation.key for (deviation,) in planted}
@@ -117,12 +173,21 @@ def test_every_deviation_planted_alone_is_named(protocol_scores, pairs):
     assert len(missed) <= len(planted) // 10, missed
 
 
+@pytest.mark.parametrize("key", OF_PAPERS)
+def test_a_protocol_of_a_paper_planted_alone_is_named(protocol_scores, known, key):
+    planted = [deviation for deviation in known if deviation.key == key]
+    assert changes_something(planted, protocol_scores)
+    claims = claims_of(protocol_scores, Hypothesis(tuple(planted)).protocol)
+    assert is_named(planted, search_protocols(claims, known, protocol_scores, "none"), claims)
+
+
 @pytest.mark.slow
-def test_twenty_constructed_cases(protocol_scores):
+@pytest.mark.parametrize("keys", [None, OF_PAPERS], ids=["any", "of papers"])
+def test_twenty_constructed_cases(protocol_scores, known, keys):
     """Ten deviations alone and ten pairs, drawn at random: at least eighteen are named."""
     chance = random.Random(0)
-    known = deviations(protocol_scores)
-    audible = [deviation for deviation in known if changes_something((deviation,), protocol_scores)]
+    drawn_from = [deviation for deviation in known if keys is None or deviation.key in keys]
+    audible = [deviation for deviation in drawn_from if changes_something((deviation,), protocol_scores)]
     cases = [(deviation,) for deviation in chance.sample(audible, 10)]
     while len(cases) < 20:
         pair = tuple(chance.sample(audible, 2))
@@ -208,9 +273,21 @@ def test_hypotheses_without_a_number_are_left_out():
 
 
 def test_another_clip(protocol_scores, metric_networks, tmp_path):
-    from tests.support.metric_networks import save_clip
-
     network = str(save_clip(tmp_path / "clip", seed=99))
     claims = claims_of(protocol_scores, Hypothesis((other_clip(network),)).protocol)
     findings = search_protocols(claims, [*DEVIATIONS[:3], other_clip(network)], protocol_scores, "likely")
     assert names(findings[0]) == {f"clip={network}"}
+
+
+@pytest.mark.slow
+def test_lpips_of_vgg(edited_images, models, tmp_path):
+    vgg = fill(torchvision.models.vgg16(weights=None).features, seed=8)
+    save_file(vgg.state_dict(), tmp_path / "vgg.safetensors")
+    scoring = Scoring(replace(models, lpips_vgg=str(tmp_path / "vgg.safetensors")), resize=True)
+    score_cache = ScoreCache(tmp_path / "scores.cache.sqlite")
+    scores = ProtocolScores(edited_images, scoring, scoring.networks("cpu", batch_size=1), score_cache)
+    known = {each.key: each for each in applicable_deviations(edited_images, scoring.models)}
+    planted = [known["lpips-vgg"]]
+    claims = claims_of(scores, Hypothesis(tuple(planted)).protocol)
+    tried = [known[key] for key in ("lpips-vgg", "lpips-alex", "lpips-kept", "jpeg-95")]
+    assert is_named(planted, search_protocols(claims, tried, scores, "none"), claims)

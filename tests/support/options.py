@@ -21,6 +21,7 @@ CHOSEN: Mapping[str, Sequence[Any]] = {
     "family": ("auto",),
     "guidance_policy": ("auto",),
     "prompt_from": ("auto",),  # of editors alone
+    "output_filter": ("lanczos",),  # all of them in tests/editors/test_pictures.py
     "weights": ("full",),
     "quirks.added_shift": (False,),  # of families whose autoencoders have a shift
     "steps_offset": (1, 0),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from piebench_eval.editors.base import EditedPictures, Editor
+from piebench_eval.editors.pipelines.calling import call_for_each, call_parameters, mask_image
 from piebench_eval.editors.texts import edit_text
 from piebench_eval.settings import Settings
 
@@ -57,8 +58,6 @@ def edit(
     common: Any,
 ) -> EditedPictures:
     """Call the pipeline with its arguments filled in."""
-    from piebench_eval.editors.pipelines.calling import call_for_each, call_parameters
-
     known, arguments = call_parameters(type(pipeline)), partial(filled_arguments, settings, common)
     automatic = {"guidance_scale": common.guidance} if "guidance_scale" in known else {}
     return call_for_each(
@@ -81,10 +80,6 @@ def filled_arguments(
         image: the picture as it is loaded.
         sample: the sample.
     """
-    from PIL import Image as Images
-
-    from piebench_eval.data.masks import load_mask
-
     values: dict[str, Any] = {
         "source_prompt": sample.source_prompt,
         "target_prompt": sample.target_prompt,
@@ -96,9 +91,7 @@ def filled_arguments(
     if "instruction" in used:
         values["instruction"] = edit_text(sample, DIFFUSERS.with_settings(settings), common)
     if "mask" in used:
-        values["mask"] = Images.fromarray(load_mask(sample, common.resolution, common.image_loader)).convert(
-            "L"
-        )
+        values["mask"] = mask_image(sample, image, common)
     return {name: _filled(value, values) for name, value in settings.arguments.items()}
 
 
@@ -158,7 +151,6 @@ def _problem_of_class(settings: AnyPipelineSettings) -> str | None:
     """Why diffusers has no such pipeline, or why it does not take the arguments."""
     import diffusers
 
-    from piebench_eval.editors.pipelines.calling import call_parameters
     from piebench_eval.models.from_pretrained import quiet_libraries
 
     with quiet_libraries():

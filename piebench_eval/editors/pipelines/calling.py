@@ -7,7 +7,7 @@ import logging
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.data.images import size_text
+from piebench_eval.data.images import image_size, size_text
 from piebench_eval.editors.base import EditedPictures
 from piebench_eval.errors import PiebenchError
 
@@ -77,6 +77,35 @@ def call_for_each(
     return EditedPictures(edited, flagged, rows or None, notes)
 
 
+def call_parameters(pipeline_class: Any) -> list[str]:
+    """The names of what a pipeline is called with."""
+    return [name for name in inspect.signature(pipeline_class.__call__).parameters if name != "self"]
+
+
+def resolution_of_unet(pipeline: Any, common: Any) -> int:
+    """Side in pixels of the pictures that a pipeline's UNet was trained on."""
+    return int(pipeline.unet.config.sample_size * pipeline.vae_scale_factor)
+
+
+def mask_image(sample: Sample, image: Image.Image, common: Any) -> Image.Image:
+    """A sample's mask as pipelines take it: of the size of the loaded picture, white where it is edited.
+
+    Args:
+        sample: whose mask.
+        image: the loaded picture.
+        common: the recipe's common settings: how it was loaded.
+
+    Raises:
+        PiebenchError: the picture, which gives the mask's size, is missing or damaged.
+    """
+    from PIL import Image as Images
+
+    from piebench_eval.data.masks import load_mask
+
+    resolution = None if image.size == image_size(sample.file) else min(image.size)
+    return Images.fromarray(load_mask(sample, resolution, common.image_loader)).convert("L")
+
+
 def require_sides(pictures: Sequence[NDArray[np.uint8]], samples: Sequence[Sample], multiple: int) -> None:
     """Check that a pipeline can take pictures in their size.
 
@@ -95,11 +124,6 @@ def require_sides(pictures: Sequence[NDArray[np.uint8]], samples: Sequence[Sampl
                 f"{sample.file}: is loaded as {size_text((width, height))}, and this editor takes sides "
                 f"that are multiples of {multiple}; set such a resolution, 512 for example"
             )
-
-
-def call_parameters(pipeline_class: Any) -> list[str]:
-    """The names of what a pipeline is called with."""
-    return [name for name in inspect.signature(pipeline_class.__call__).parameters if name != "self"]
 
 
 @contextmanager

@@ -21,23 +21,19 @@ if TYPE_CHECKING:
 
 
 def pipeline_editor(
-    pipeline: str | Mapping[str, str],
-    arguments: Arguments,
-    accepts: Sequence[str] = (),
-    multiple: int = 1,
-    **declared: Any,
+    pipeline: str | Mapping[str, str], arguments: Arguments, multiple: int, **declared: Any
 ) -> Editor:
     """An editor that loads a pipeline, and calls it for each sample.
 
     Args:
-        pipeline: its class in diffusers; or by the class that the folder names, the one that loads it.
+        pipeline: its class in diffusers; or by each class that the model's folder may be of, the class that
+            loads it.
         arguments: ``(settings, common, image, sample)`` -> what it is called with, besides what
             ``call_for_each`` gives it.
-        accepts: classes that the model's folder may be of; the pipeline's own if empty.
-        multiple: of which the sides of pictures have to be one.
+        multiple: of which both sides of a picture have to be one.
         declared: the other fields of ``Editor``.
     """
-    classes = tuple(accepts) or ((pipeline,) if isinstance(pipeline, str) else tuple(pipeline))
+    classes = (pipeline,) if isinstance(pipeline, str) else tuple(pipeline)
 
     def load(settings: Any, common: Any, options: LoadOptions) -> Any:
         from piebench_eval.editors.pipelines.loading import load_pipeline

@@ -38,11 +38,13 @@ def evaluations(settings: Settings, common: Any, guidance: Guidance | None) -> i
 FLUX_KONTEXT = pipeline_editor(
     "FluxKontextPipeline",
     arguments,
+    multiple=16,
     title="FLUX.1 Kontext",
     paper="Black Forest Labs, FLUX.1 Kontext: Flow Matching for In-Context Image Generation and Editing in "
     "Latent Space, arXiv 2506.15742",
     prompted_by="instruction",
     masks="none",
+    native_resolution=lambda pipeline, common: 1024,
     model="black-forest-labs/FLUX.1-Kontext-dev",
     recipe="flux-kontext",
     evaluations=evaluations,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from piebench_eval.editors.pipelines.calling import mask_image, resolution_of_unet
 from piebench_eval.editors.pipelines.editor import pipeline_editor
 from piebench_eval.editors.texts import edit_text
 from piebench_eval.settings import Settings
@@ -40,20 +41,15 @@ class InpaintingSettings(Settings):
 def arguments(
     settings: InpaintingSettings, common: Any, image: Image.Image, sample: Sample
 ) -> dict[str, Any]:
-    """What the pipeline is called with: picture, mask and target prompt.
+    """What the pipeline is called with, white where the mask marks the picture.
 
     A UNet of 4 channels sees the noisy latents alone, and what is around the mask is put back after each
     step; one of 9 channels, trained for it, sees mask and masked picture too.
     """
-    from PIL import Image
-
-    from piebench_eval.data.masks import load_mask
-
-    mask = load_mask(sample, common.resolution, common.image_loader)
     return {
         "prompt": edit_text(sample, INPAINTING, common),
         "image": image,
-        "mask_image": Image.fromarray(mask).convert("L"),
+        "mask_image": mask_image(sample, image, common),
         "height": image.height,
         "width": image.width,
         "strength": settings.strength,
@@ -91,13 +87,14 @@ def evaluations(settings: InpaintingSettings, common: Any, guidance: Guidance | 
 INPAINTING = pipeline_editor(
     _PIPELINES,
     arguments,
-    multiple=8,  # pixels of a latent's side
+    multiple=8,
     title="Stable Diffusion inpainting (blended latents)",
     paper="Rombach et al., High-Resolution Image Synthesis with Latent Diffusion Models, CVPR 2022; "
     "Avrahami et al., Blended Latent Diffusion, ACM Transactions on Graphics (SIGGRAPH) 2023",
     settings=InpaintingSettings,
     prompted_by="target prompt",
     masks="benchmark",
+    native_resolution=resolution_of_unet,
     model="stable-diffusion-v1-5/stable-diffusion-inpainting",
     recipe="inpainting",
     evaluations=evaluations,

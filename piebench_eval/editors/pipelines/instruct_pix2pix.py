@@ -45,6 +45,7 @@ def evaluations(settings: InstructPix2PixSettings, common: Any, guidance: Guidan
 INSTRUCT_PIX2PIX = pipeline_editor(
     "StableDiffusionInstructPix2PixPipeline",
     arguments,
+    multiple=8,
     title="InstructPix2Pix",
     paper="Brooks et al., InstructPix2Pix: Learning to Follow Image Editing Instructions, CVPR 2023",
     equation="equation 3",

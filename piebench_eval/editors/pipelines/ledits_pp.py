@@ -10,6 +10,7 @@ from pydantic import Field
 
 from piebench_eval.data.prompts import marked_phrases
 from piebench_eval.editors.base import EditedPictures, Editor
+from piebench_eval.editors.pipelines.calling import call_for_each, require_sides, resolution_of_unet
 from piebench_eval.editors.texts import edit_text
 from piebench_eval.settings import Settings
 
@@ -170,10 +171,10 @@ class _InvertAndEdit:
         num_inference_steps: int,
         generator: Any,
         output_type: str,
-        **edit: Any,
+        **options: Any,
     ) -> Any:
         self.pipeline.invert(num_inversion_steps=num_inference_steps, generator=generator, **inversion)
-        return self.pipeline(generator=generator, output_type=output_type, **edit)
+        return self.pipeline(generator=generator, output_type=output_type, **options)
 
 
 def edit(
@@ -187,8 +188,6 @@ def edit(
 
     A picture at a time: the pipelines have one list of edits for all pictures that they invert together.
     """
-    from piebench_eval.editors.pipelines.calling import call_for_each, require_sides
-
     require_sides(pictures, samples, _MULTIPLE)
     arguments = partial(_arguments, settings, common)
     edited = call_for_each(_InvertAndEdit(pipeline), pictures, samples, common, arguments)
@@ -260,6 +259,7 @@ LEDITS_PP = Editor(
     settings=LEditsPPSettings,
     prompted_by="target prompt",
     masks="none",
+    native_resolution=resolution_of_unet,
     pipelines=tuple(_PIPELINES),
     model="stable-diffusion-v1-5/stable-diffusion-v1-5",
     recipe="ledits-pp",

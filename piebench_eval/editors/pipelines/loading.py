@@ -71,11 +71,9 @@ def load_pipeline(
         _require_parts(pipeline_class, {*parts_of_pipeline(folder), *components})
         dtype = PRECISIONS[common.precision]
         networks = {
-            part: _network(folder / part, *of_part, dtype, options.allow_pickle)
-            for part, of_part in parts_of_pipeline(folder).items()
-            if part not in components
-            and of_part[0] in _LIBRARIES
-            and (folder / part / "config.json").is_file()
+            part: _network(folder / part, library, network, dtype, options.allow_pickle)
+            for part, (library, network) in parts_of_pipeline(folder).items()
+            if part not in components and library in _LIBRARIES and (folder / part / "config.json").is_file()
         }
         pipeline = pipeline_class.from_pretrained(
             folder,

@@ -47,11 +47,13 @@ def evaluations(settings: QwenImageEditSettings, common: Any, guidance: Guidance
 QWEN_IMAGE_EDIT = pipeline_editor(
     "QwenImageEditPipeline",
     arguments,
+    multiple=16,
     title="Qwen-Image-Edit",
     paper="Wu et al., Qwen-Image Technical Report, arXiv 2508.02324",
     settings=QwenImageEditSettings,
     prompted_by="instruction",
     masks="none",
+    native_resolution=lambda pipeline, common: 1024,
     model="Qwen/Qwen-Image-Edit",
     recipe="qwen-image-edit",
     evaluations=evaluations,

@@ -45,6 +45,9 @@ LPIPS_BACKBONES = {
 }
 """The backbones of LPIPS by field of ``MetricModels``."""
 
+LPIPS_ROLE = "lpips_weights"
+"""The field whose place ``lpips.network`` of a protocol gives to another backbone."""
+
 OFFICIAL_NETWORKS = ("dino", "clip", "lpips_weights")
 """Fields of ``MetricModels`` that the official columns need."""
 
@@ -73,6 +76,15 @@ class MetricModels:
     def to_dict(self, roles: Iterable[str] = OFFICIAL_NETWORKS) -> dict[str, str]:
         """The names of some roles, for the JSON file beside the scores."""
         return {role: name for role, name in asdict(self).items() if role in set(roles)}
+
+
+def lpips_role(network: str) -> str:
+    """The field of ``MetricModels`` of a backbone of LPIPS, by its name in torchvision.
+
+    >>> lpips_role("squeezenet"), lpips_role("vgg16")
+    ('lpips_weights', 'lpips_vgg')
+    """
+    return next(role for role, backbone in LPIPS_BACKBONES.items() if backbone.torchvision == network)
 
 
 def networks_for(model: str | None) -> MetricModels:

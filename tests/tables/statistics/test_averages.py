@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.metrics.columns import COLUMNS, LPIPS, MSE, PSNR
+from piebench_eval.metrics.columns import BACKGROUND_COLUMNS, CLIP_TARGET, COLUMNS, LPIPS, MSE, PSNR
 from piebench_eval.metrics.protocol import AverageRules
 from piebench_eval.tables.aggregate import aggregate, omission_remarks
 from tests.tables.test_tables import scores
@@ -131,3 +131,45 @@ def test_what_is_left_out_is_said_of_every_metric():
     (line,) = omission_remarks(aggregate(table))
     assert line == "direct+p2p: means leave out psnr 1 nan, psnr 1 inf, ssim_everywhere 1 nan of 4 values"
     assert omission_remarks(aggregate(table[["id", "inversion", "method", COLUMNS[0]]])) == []
+
+
+def test_a_mean_of_category_means_gives_every_type_the_same_weight():
+    found = row(AverageRules(over="types"), type=["0", "0", "0", "9"], **{PSNR: [20.0, 22.0, 24.0, 30.0]})
+    assert found["psnr"] == pytest.approx(26) and np.isnan(found["psnr_sem"]), "one picture has no spread"
+    assert counts(found, "psnr") == (4, 0, 0)
+    # Type 9 has one value: the interval is that of type 0's mean with it, or of either alone.
+    assert 20 < found["psnr_low"] < 26 < found["psnr_high"] <= 30
+
+
+def test_the_error_of_a_mean_of_category_means_is_that_of_both():
+    found = row(AverageRules(over="types"), type=["0", "0", "9", "9"], **{PSNR: [20.0, 22.0, 30.0, 34.0]})
+    assert found["psnr"] == pytest.approx(26.5)
+    assert found["psnr_sem"] == pytest.approx(np.hypot(1.0, 2.0) / 2)
+    alike = row(AverageRules(over="types"), type=["0", "0", "0", "0"], **{PSNR: [20.0, 22.0, 30.0, 34.0]})
+    plain = row(**{PSNR: [20.0, 22.0, 30.0, 34.0]})
+    same = ["psnr", "psnr_sem", "psnr_low", "psnr_high"]
+    assert list(alike[same]) == list(plain[same]), "of one type, it is the mean"
+
+
+def test_a_type_without_values_is_in_no_mean():
+    found = row(AverageRules(over="types"), type=["0", "1", "9", "9"], **{PSNR: [20.0, np.nan, 30.0, 34.0]})
+    assert found["psnr"] == pytest.approx((20 + 32) / 2) and counts(found, "psnr") == (3, 1, 0)
+
+
+def test_pictures_without_background_can_be_left_out_of_all_means():
+    values = {
+        **{column: [1.0, 2.0, np.nan, np.nan] for column in BACKGROUND_COLUMNS},
+        CLIP_TARGET: [20.0, 22.0, 30.0, 40.0],
+    }
+    found = row(AverageRules(pictures="with_background"), **values)
+    assert found["clip_whole"] == pytest.approx(21) and found["images"] == 2
+    assert row(**values)["clip_whole"] == pytest.approx(28)
+
+
+def test_scores_that_do_not_tell_which_pictures_have_a_background():
+    rules = AverageRules(pictures="with_background")
+    table = scores(4, inversions=("direct",))
+    with pytest.raises(PiebenchError, match="score psnr_unedit_part as well"):
+        aggregate(table.drop(columns=list(BACKGROUND_COLUMNS)), rules)
+    with pytest.raises(PiebenchError, match="no picture of the scores has a background"):
+        aggregate(table.assign(**dict.fromkeys(BACKGROUND_COLUMNS, np.nan)), rules)
