@@ -60,31 +60,15 @@ function drawTable() {
   }
 }
 
+// A group is sorted by the first row that is left of it: its median, where there is one.
 function makeTableSortable() {
   const table = byId("board-table");
   const original = [...table.tBodies];
-  const headings = [...table.tHead.rows[0].cells];
-  const firstOf = (body) => [...body.rows].find((line) => !line.hidden) ?? body.rows[0];
-
-  function sortBy(column) {
-    const heading = headings[column];
-    const first = heading.dataset.better === "higher" ? "descending" : "ascending";
-    const second = first === "descending" ? "ascending" : "descending";
-    const next = { [first]: second, [second]: null }[heading.getAttribute("aria-sort")];
-    const order = next === undefined ? first : next;
-    for (const other of headings) other.removeAttribute("aria-sort");
-    if (order) heading.setAttribute("aria-sort", order);
-    const bodies = [...original];
-    if (order) {
-      bodies.sort((a, b) => compare(valueOf(firstOf(a), column), valueOf(firstOf(b), column), order === "descending"));
-    }
-    table.append(...bodies);
-  }
-
-  headings.forEach((heading, column) => {
-    if (!heading.dataset.better) return;
-    const button = el("button", { type: "button", click: () => sortBy(column) }, ...heading.childNodes);
-    heading.replaceChildren(button);
+  const valueOfGroup = (body, column) => valueOf([...body.rows].find((line) => !line.hidden) ?? body.rows[0], column);
+  makeSortable(table, (column, order) => {
+    const groups = [...original];
+    if (order) groups.sort((a, b) => compare(valueOfGroup(a, column), valueOfGroup(b, column), order === "descending"));
+    table.append(...groups);
   });
 }
 
