@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "piebench_eval"
 PACKAGES = [
     "cli",
     "api",
+    "leaderboard",
     "report",
     "gate",
     "explain",

@@ -16,6 +16,7 @@ from piebench_eval.cli import (
     data,
     demo,
     explain,
+    leaderboard,
     methods,
     metrics,
     report,
@@ -110,6 +111,7 @@ app.command("status")(status.status)
 app.command("score")(score.score)
 app.command("table")(table.table)
 app.command("report")(report.report)
+app.command("leaderboard")(leaderboard.leaderboard)
 app.command("check")(check.check)
 app.command("sweep")(sweep.sweep)
 app.command("explain")(explain.explain)

@@ -87,8 +87,8 @@ def test_edits_are_put_together_by_sample():
 
 
 def test_an_axis_has_room_around_its_means():
-    assert computed(["tradeoff"], "rangeOf([10, 20])") == [9, 21]
-    assert computed(["tradeoff"], "rangeOf([10, 10])") is None
+    assert computed(["plot"], "rangeOf([10, 20])") == [9, 21]
+    assert computed(["plot"], "rangeOf([10, 10])") is None
 
 
 def test_in_the_trade_off_an_editor_is_a_group_under_its_own_name():

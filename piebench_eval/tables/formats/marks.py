@@ -24,6 +24,8 @@ class Mark(StrEnum):
     SECOND = "second"
     AGREES = "agrees"
     DIFFERS = "differs"
+    FAULTY = "faulty"
+    INSIDE = "inside"
 
 
 Marks = Mapping[tuple[int, str], Mark]
