@@ -15,6 +15,8 @@ PACKAGES = [
     "gate",
     "explain",
     "tables",
+    "lint",
+    "published",
     "scoring",
     "runs",
     "recipes",

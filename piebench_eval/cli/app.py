@@ -16,6 +16,7 @@ from piebench_eval.cli import (
     data,
     demo,
     explain,
+    lint,
     methods,
     metrics,
     report,
@@ -113,6 +114,7 @@ app.command("report")(report.report)
 app.command("check")(check.check)
 app.command("sweep")(sweep.sweep)
 app.command("explain")(explain.explain)
+app.command("lint")(lint.lint)
 app.command("methods")(methods.methods)
 app.command("metrics")(metrics.metrics)
 app.add_typer(data.app, name="data")
