@@ -89,6 +89,22 @@ def test_a_readmes_markdown_table_and_what_is_not_read_of_it(read):
     )
 
 
+def test_an_html_table_in_a_readme(read):
+    (table,) = read(
+        "README.md",
+        """<table><tr><th rowspan="2">Inverse</th><th rowspan=2>Method</th><th colspan="2">Region</th></tr>
+        <tr><th>PSNR &uarr;</th><th>MSE<sub>&times;10<sup>4</sup></sub></th></tr>
+        <tr><td>DDIM<td rowspan="2"><a href="x">P2P</a><td><b>17.87</b><td>219.88</tr>
+        <tr><td>Direct</td><td>27.22</td><td>32.86</td></tr></table>""",
+    )
+    assert [(row.name, texts(row)) for row in table.rows] == [
+        ("DDIM + P2P", {"psnr": "17.87", "mse": "219.88"}),
+        ("Direct + P2P", {"psnr": "27.22", "mse": "32.86"}),
+    ]
+    assert table.columns["mse"].power == 4
+    assert [row.line for row in table.rows] == [3, 4]
+
+
 def test_a_csv_table_with_units_of_its_own(read):
     (table,) = read(
         "t.csv",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from piebench_eval.lint.reading.cells import plain_markdown
 from piebench_eval.lint.reading.grid import Cell, grid_of
+from piebench_eval.lint.reading.html_tables import html_grids
 
 if TYPE_CHECKING:
     from piebench_eval.lint.reading.grid import Grid
@@ -16,7 +17,7 @@ _BAR = re.compile(r"(?<!\\)\|")
 
 
 def markdown_grids(text: str) -> list[Grid]:
-    """The tables of a Markdown file: lines with bars around a line of dashes.
+    """The tables of a Markdown file: lines with bars around a line of dashes, and after them those in HTML.
 
     Args:
         text: the file.
@@ -28,7 +29,7 @@ def markdown_grids(text: str) -> list[Grid]:
             end = next((at for at in range(number + 1, len(lines)) if "|" not in lines[at]), len(lines))
             places = [number - 1, *range(number + 1, end)]
             grids.append(grid_of([_cells(lines[place], place + 1) for place in places], headings=1))
-    return grids
+    return grids + html_grids(text)
 
 
 def _cells(line: str, number: int) -> list[Cell]:

@@ -1,4 +1,4 @@
-"""Highlighted numbers (best, second best, verdicts) and sections of a table."""
+"""Highlighted numbers (best, second best, verdicts, faults) and sections of a table."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Mark(StrEnum):
     SECOND = "second"
     AGREES = "agrees"
     DIFFERS = "differs"
+    FAULTY = "faulty"
 
 
 Marks = Mapping[tuple[int, str], Mark]
