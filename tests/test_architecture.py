@@ -16,6 +16,7 @@ PACKAGES = [
     "gate",
     "explain",
     "tables",
+    "lint",
     "published",
     "scoring",
     "runs",

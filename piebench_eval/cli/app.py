@@ -17,6 +17,7 @@ from piebench_eval.cli import (
     demo,
     explain,
     leaderboard,
+    lint,
     methods,
     metrics,
     report,
@@ -115,6 +116,7 @@ app.command("leaderboard")(leaderboard.leaderboard)
 app.command("check")(check.check)
 app.command("sweep")(sweep.sweep)
 app.command("explain")(explain.explain)
+app.command("lint")(lint.lint)
 app.command("methods")(methods.methods)
 app.command("metrics")(metrics.metrics)
 app.add_typer(data.app, name="data")

@@ -1,4 +1,4 @@
-"""Highlighted numbers (best, second best, verdicts) and sections of a table."""
+"""Highlighted numbers (best, second best, verdicts, faults) and sections of a table."""
 
 from __future__ import annotations
 
