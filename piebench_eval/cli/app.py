@@ -18,12 +18,15 @@ from piebench_eval.cli import (
     explain,
     methods,
     metrics,
+    pack,
+    push,
     report,
     run,
     score,
     status,
     sweep,
     table,
+    verify,
 )
 from piebench_eval.cli.console import err, out, print_warning
 from piebench_eval.errors import PiebenchError, PiebenchWarning
@@ -112,6 +115,9 @@ app.command("table")(table.table)
 app.command("report")(report.report)
 app.command("check")(check.check)
 app.command("sweep")(sweep.sweep)
+app.command("pack")(pack.pack)
+app.command("verify")(verify.verify)
+app.command("push")(push.push)
 app.command("explain")(explain.explain)
 app.command("methods")(methods.methods)
 app.command("metrics")(metrics.metrics)
