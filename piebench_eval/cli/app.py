@@ -20,12 +20,15 @@ from piebench_eval.cli import (
     lint,
     methods,
     metrics,
+    pack,
+    push,
     report,
     run,
     score,
     status,
     sweep,
     table,
+    verify,
 )
 from piebench_eval.cli.console import err, out, print_warning
 from piebench_eval.errors import PiebenchError, PiebenchWarning
@@ -115,6 +118,9 @@ app.command("report")(report.report)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("check")(check.check)
 app.command("sweep")(sweep.sweep)
+app.command("pack")(pack.pack)
+app.command("verify")(verify.verify)
+app.command("push")(push.push)
 app.command("explain")(explain.explain)
 app.command("lint")(lint.lint)
 app.command("methods")(methods.methods)
