@@ -33,7 +33,7 @@ from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.runs.batch_editing import edit_batch
 from piebench_eval.runs.editor_models import check_editor_models
 from piebench_eval.runs.feature_places import worker_limits
-from piebench_eval.runs.jobs import check_edits, loads_itself, model_spec
+from piebench_eval.runs.jobs import check_edits, model_spec
 from piebench_eval.runs.machine import MachineOptions, WorkerSpec
 from piebench_eval.runs.model_runner import ModelRunner
 
@@ -131,7 +131,7 @@ def edit(
             sequential_offload=sequential_offload,
             feature_memory=parse_feature_limits(feature_memory),
         )
-        of_itself = loads_itself(combination)
+        of_itself = combination.loads_itself
         result = (_by_what_it_loads if of_itself else _by_our_model)(recipe, combination, machine, sample)
     for note in [*cautions([combination]), *result.notes]:
         warnings.warn(note, PiebenchWarning, stacklevel=2)

@@ -46,6 +46,8 @@ def score(
     batch_size: int | None = None,
     precision: str = "fp32",
     allow_missing: bool = False,
+    prompted_by: str | None = None,
+    masks_used: str | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Score edited pictures, as ``piebench score`` does; scores in the cache are not computed again.
@@ -78,6 +80,10 @@ def score(
         batch_size: pictures that a network is given at a time; by default what suits the device.
         precision: ``fp32`` or ``bf16``.
         allow_missing: score what is there if pictures are missing.
+        prompted_by: what prompted the editor of ``images``: ``target prompt``, ``instruction`` or ``both``.
+            A run knows its own.
+        masks_used: which masks that editor looked at: ``none``, ``predicted`` (by itself) or ``benchmark``.
+            A run knows its own.
         progress: show a bar.
 
     Returns:
@@ -95,7 +101,8 @@ def score(
     rules = read_protocol(protocol)
     asked = None if metrics is None else metric_columns(names(metrics) or ())
     run, images, data = (None if place is None else Path(place) for place in (run, images, data))
-    evaluation_set = evaluation_set_of(run, images, data, name, image_loader, mask_size, subset)
+    declared = prompted_by, masks_used
+    evaluation_set = evaluation_set_of(run, images, data, name, image_loader, mask_size, subset, *declared)
     evaluation_set.require_complete(or_warn=allow_missing)
     file = Path(out) if out is not None else evaluation_set.scores_file
     require_place(file, images)

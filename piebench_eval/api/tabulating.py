@@ -149,7 +149,7 @@ def make_view(
         *score_remarks(score_table.rows, score_table.provenance, score_table.rules),
         *view.remarks,
     ]
-    table = score_table.with_resolutions(view.table) if exact else view.table
+    table = score_table.for_programs(view.table) if exact else view.table
     return replace(view, table=score_table.labelled(table), remarks=remarks)
 
 
@@ -159,5 +159,5 @@ def save_means(run: Path, score_table: ScoreTable) -> None:
     Raises:
         PiebenchError: the disk is full, or the folder cannot be written to.
     """
-    means = score_table.labelled(score_table.with_resolutions(score_table.means))
+    means = score_table.labelled(score_table.for_programs(score_table.means))
     write_whole(run / TABLE_FILE, to_text(means, "csv").encode())

@@ -37,6 +37,22 @@ class Precision(StrEnum):
     bf16 = "bf16"
 
 
+class PromptedBy(StrEnum):
+    """What an editor is told."""
+
+    target_prompt = "target prompt"
+    instruction = "instruction"
+    both = "both"
+
+
+class MasksUsed(StrEnum):
+    """Masks that an editor looks at."""
+
+    none = "none"
+    predicted = "predicted"
+    benchmark = "benchmark"
+
+
 def score(
     run: Annotated[
         Path | None,
@@ -83,6 +99,17 @@ def score(
         Precision, typer.Option(help="bf16 is faster on most devices, and not for publication.")
     ] = Precision.fp32,
     allow_missing: AllowMissingOption = False,
+    prompted_by: Annotated[
+        PromptedBy | None,
+        typer.Option(help="What prompted the editor of --images; tables say it. A run knows its own."),
+    ] = None,
+    masks_used: Annotated[
+        MasksUsed | None,
+        typer.Option(
+            help="Masks that the editor of --images looked at: none, its own (predicted), or the "
+            "benchmark's, which say where the edit has to be; tables say it. A run knows its own."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Score edited pictures, one row per picture and combination, with the eight official metrics or more.
@@ -94,6 +121,8 @@ def score(
       piebench score runs/x
 
       piebench score --images edits/ --data PIE-Bench_v1 --name my-method --out my-method.csv
+
+      piebench score --images edits/ --data PIE-Bench_v1 --name kv-edit --masks-used benchmark
 
       piebench score runs/x --metrics official,lpips_vgg_unedit_part,dino_similarity
 
@@ -128,6 +157,8 @@ def score(
             batch_size=batch_size,
             precision=precision.value,
             allow_missing=allow_missing,
+            prompted_by=prompted_by.value if prompted_by else None,
+            masks_used=masks_used.value if masks_used else None,
         )
     file, about = scores.attrs["file"], scores.attrs["about"]
     if precision is not Precision.fp32:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     ]
 
 PromptedBy = Literal["target prompt", "instruction", "both", "not declared"]
-MasksUsed = Literal["none", "benchmark", "not declared"]
+MasksUsed = Literal["none", "predicted", "benchmark", "not declared"]
 
 NO_MODEL = "none"
 """The model of a recipe whose editors load none."""
@@ -111,7 +111,8 @@ class Editor:
         equation: its place in the paper.
         settings: the recipe section that it reads; every field has a default.
         prompted_by: what it is told: the target prompt, the instruction, or both.
-        masks: whether it looks at the masks of the benchmark, which say where the edit has to be.
+        masks: which masks it looks at: none, those that it predicts itself, or those of the benchmark, which
+            say where the edit has to be.
         edit_latents: ``(model, samples, inputs, schedule, settings)`` -> latents
             ``[samples, channels, h, w]`` and notes for each sample.
         edit: ``(loaded, pictures, samples, settings, common) -> EditedPictures`` for a batch; ``loaded`` is

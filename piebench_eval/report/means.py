@@ -87,7 +87,7 @@ def downloads(content: ReportContent, remarks: Sequence[str]) -> Mapping[str, by
     for name, text_format in ((paths.TABLE_CSV, "csv"), (paths.TABLE_LATEX, "latex")):
         exact = text_format == "csv"
         view = means_view(content.score_table, content.score_table.metrics(every=exact))
-        table = content.score_table.with_resolutions(view.table) if exact else view.table
+        table = content.score_table.for_programs(view.table) if exact else view.table
         table = content.score_table.labelled(table)
         files[name] = to_text(table, text_format, remarks, view.marks, view.sections).encode()
     return files

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from piebench_eval.combination_names import combination_name
+from piebench_eval.runs.store.records import evaluations_of
 from piebench_eval.runs.store.session_log import BY_EDITOR
 from piebench_eval.tables.combined import run_label
 from piebench_eval.tables.provenance import protocol_of
@@ -73,11 +74,9 @@ def costs_of_run(
     """
     of_pairs: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for (inversion, method, _), record in records.items():
-        evaluations = [record.get(field) for field in ("unet_rows_forward", "unet_rows_backward")]
-        if isinstance(record.get("seconds"), int | float) and all(
-            isinstance(count, int) for count in evaluations
-        ):
-            of_pairs[inversion, method].append((record["seconds"], sum(count or 0 for count in evaluations)))
+        evaluations = evaluations_of(record)
+        if isinstance(record.get("seconds"), int | float) and evaluations is not None:
+            of_pairs[inversion, method].append((record["seconds"], evaluations))
     means = {pair: np.mean(numbers, axis=0) for pair, numbers in of_pairs.items()}
     return {
         pair: MeasuredCost(float(seconds), float(evaluations))

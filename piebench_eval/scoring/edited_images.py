@@ -16,7 +16,7 @@ from piebench_eval.data.pie_bench import IMAGES_FOLDER
 from piebench_eval.demo.benchmark import IDEAL_FOLDER
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.store.dataset import dataset_of_run
-from piebench_eval.runs.store.records import EditKey
+from piebench_eval.runs.store.records import EditKey, evaluations_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,6 +42,7 @@ class EditedImage:
             scripts save them; a run's own images never are.
         ideal: file of the ideal edit, which only drawn benchmarks have.
         resolution: shorter side in pixels that it was made with; None if unknown.
+        evaluations: model evaluations that it took; None if unknown.
     """
 
     sample: Sample
@@ -51,6 +52,7 @@ class EditedImage:
     may_be_strip: bool = True
     ideal: Path | None = None
     resolution: int | None = None
+    evaluations: int | None = None
 
     @property
     def geometry(self) -> str:
@@ -84,8 +86,8 @@ def edited_images_of_run(
             file = store.image_file(inversion, method, sample)
             labels = {"inversion": inversion, "method": method}
             if record := done.get(EditKey(inversion, method, sample.id)):
-                made_at = record.get("resolution")
-                edited_images.append(EditedImage(sample, labels, file, loader, False, ideal, made_at))
+                about = record.get("resolution"), evaluations_of(record)
+                edited_images.append(EditedImage(sample, labels, file, loader, False, ideal, *about))
             else:
                 missing.append(f"{combination_name(inversion, method)}: {file}")
         if ideal is not None:

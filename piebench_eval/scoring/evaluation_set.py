@@ -20,6 +20,7 @@ from piebench_eval.demo.benchmark import embedded_benchmark
 from piebench_eval.demo.draw import SIDE
 from piebench_eval.demo.embedded import DEMO
 from piebench_eval.editors.base import NO_MODEL
+from piebench_eval.editors.described import MASKS, PROMPTED_BY
 from piebench_eval.errors import PiebenchError, PiebenchWarning, first_few
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.columns import COLUMNS, IDEAL_COLUMNS
@@ -28,6 +29,7 @@ from piebench_eval.runs.store.dataset import subset_of_run
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.scoring.edited_images import edited_images_at, edited_images_of_run, ideal_of
 from piebench_eval.scoring.resolutions import with_resolutions
+from piebench_eval.scoring.row_facts import facts_of_images, facts_of_run, require_declarable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -103,6 +105,8 @@ def evaluation_set_of(
     image_loader: ImageLoader | None = None,
     mask_size: str | None = None,
     subset: str | None = None,
+    prompted_by: str | None = None,
+    masks_used: str | None = None,
 ) -> EvaluationSet:
     """The evaluation set of a run, or of a folder or list.
 
@@ -116,6 +120,9 @@ def evaluation_set_of(
         mask_size: the size that the masks of ``data`` are made for, if it is not the images'; a run knows its
             own.
         subset: only the samples of a fixed subset of the benchmark, see ``select_subset``.
+        prompted_by: what prompted the editor of ``images``: ``target prompt``, ``instruction`` or ``both``; a
+            run knows its own.
+        masks_used: which masks it looked at: ``none``, ``predicted`` or ``benchmark``; likewise.
 
     Raises:
         PiebenchError: the arguments contradict each other, or something does not exist.
@@ -123,7 +130,14 @@ def evaluation_set_of(
     if (run is None) == (images is None):
         raise PiebenchError("give a run folder, or --images with --data and --name")
     if run is None:
-        return _evaluation_set_of_images(images or Path(), data, name, image_loader, mask_size, subset)
+        require_declarable(PROMPTED_BY, "--prompted-by", prompted_by)
+        require_declarable(MASKS, "--masks-used", masks_used)
+        found = _evaluation_set_of_images(images or Path(), data, name, image_loader, mask_size, subset)
+        facts = facts_of_images(found.edited_images, prompted_by, masks_used)
+        return replace(found, about={**found.about, "rows": {name: facts}})
+    for option, value in (("--prompted-by", prompted_by), ("--masks-used", masks_used)):
+        if value is not None:
+            raise PiebenchError(f"{option}: is for --images; a run's editor declares it")
     if mask_size is not None:
         raise PiebenchError("--mask-size: is for --images; a run knows which size its masks were made for")
     if image_loader is not None:
@@ -152,11 +166,13 @@ def evaluation_set_of_run(run: Path, data: Path | None = None, subset: str | Non
         combination_name(*pair): {**recipe.settings(*pair), **({} if pair[0] else declared.get(pair[1], {}))}
         for pair in recipe.pairs
     }
+    combinations = with_resolutions(combinations, edited_images)
     about = {
         "recipe_hash": recipe.hash,
         "model": recipe.model,
         "image_format": recipe.image_format,
-        "combinations": with_resolutions(combinations, edited_images),
+        "combinations": combinations,
+        "rows": facts_of_run(combinations, edited_images),
     }
     about |= _subset(subset or subset_of_run(store), edited_images, store.manifest()["data"]["images"])
     return EvaluationSet(edited_images, missing, about | _remarks(edited_images), store.scores_file)

@@ -153,7 +153,13 @@ def _with_label(part: RunScores, label: str, shared: Collection[str]) -> RunScor
         f"{label}/{name}" if label else name: {**common, **settings}
         for name, settings in part.provenance.get("combinations", {}).items()
     }
-    return RunScores(part.path, rows, {**part.provenance, "combinations": combinations})
+    known = part.provenance.get("combinations", {})
+    facts = {
+        f"{label}/{name}" if label and (name in known or name in shared) else name: of_name
+        for name, of_name in part.provenance.get("rows", {}).items()
+    }
+    about = {**part.provenance, "combinations": combinations, **({"rows": facts} if facts else {})}
+    return RunScores(part.path, rows, about)
 
 
 def _of_a_run(part: RunScores) -> pd.Series:

@@ -42,7 +42,7 @@ def parse_provenance(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     provenance = provenance if isinstance(provenance, dict) else {}
-    objects = ("networks", "combinations", "data_remarks", "versions", "subset")
+    objects = ("networks", "combinations", "rows", "data_remarks", "versions", "subset")
     lists = ("missing", "resized")
     shapes = {**dict.fromkeys(objects, dict), **dict.fromkeys(lists, list)}
     provenance = {
@@ -193,6 +193,7 @@ def _merged(provenances: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "combinations": _union(
             provenances, "combinations", "edited with different settings", "tabulate them apart"
         ),
+        "rows": _facts(provenances),
         "missing": [item for provenance in provenances for item in provenance.get("missing", ())],
         "resized": [item for provenance in provenances for item in provenance.get("resized", ())],
     }
@@ -209,6 +210,16 @@ def _union(provenances: Sequence[dict[str, Any]], field: str, conflict: str, rem
                 differing = [size for size in _SIZES if known.get(size) != value.get(size)]
                 union[key] = known | dict.fromkeys(differing)
     return union
+
+
+def _facts(provenances: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The facts of each row, by its name; those that two parts of a row do not share are unknown."""
+    facts: dict[str, dict[str, Any]] = {}
+    for provenance in provenances:
+        for name, of_part in provenance.get("rows", {}).items():
+            known = facts.setdefault(name, dict(of_part))
+            known |= {field: None for field in known if known[field] != of_part.get(field)}
+    return facts
 
 
 _SIZES = (WORKING, SAVED, SOURCES)

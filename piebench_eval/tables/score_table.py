@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.data.selection import type_ids
 from piebench_eval.tables.aggregate import aggregate
 from piebench_eval.tables.combined import RunScores
-from piebench_eval.tables.editors import with_declared
+from piebench_eval.tables.comparability import with_comparability
 from piebench_eval.tables.layout import displayed_metrics, metrics_in
 from piebench_eval.tables.paper.published import is_published
 from piebench_eval.tables.provenance import (
@@ -66,9 +66,10 @@ class ScoreTable:
         metrics = metrics_in(self.rows.columns)
         return metrics if every else displayed_metrics(metrics)
 
-    def with_resolutions(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Add how each row's edits got in and out, see ``tables.resolutions``, and what editors declare."""
-        return with_declared(with_resolutions(table, self.provenance), self.provenance)
+    def for_programs(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Add what each row rests on, see ``tables.comparability``, and how its edits got in and out."""
+        described = with_comparability(table, self.rows, self.provenance)
+        return with_resolutions(described, self.provenance)
 
     def labelled(self, table: pd.DataFrame) -> pd.DataFrame:
         """Mark the rows of a demo's table in a column ``model``; other tables are returned as they are."""

@@ -37,7 +37,7 @@ class SweepTable:
     @property
     def means(self) -> pd.DataFrame:
         """A row per run and combination, with intervals and counts in full precision."""
-        return self._joined(lambda score_table: score_table.with_resolutions(score_table.means), _exact)
+        return self._joined(lambda score_table: score_table.for_programs(score_table.means), _exact)
 
     def metrics(self, exact: bool) -> tuple[TableMetric, ...]:
         """The metrics of ``view``."""
@@ -54,7 +54,7 @@ class SweepTable:
 
         def means(score_table: ScoreTable) -> pd.DataFrame:
             table = means_view(score_table, metrics).table
-            return score_table.with_resolutions(table) if exact else table
+            return score_table.for_programs(table) if exact else table
 
         return View(self._joined(means, show), self._remarks(metrics))
 

@@ -12,7 +12,7 @@ from piebench_eval.combination_names import combination_name
 from piebench_eval.files import append_line, read_json_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 RECORDS_FOLDER = "records"
@@ -30,6 +30,17 @@ class EditKey(NamedTuple):
     def combination(self) -> str:
         """Name of the combination, as in folder names: ``direct+p2p``; an editor's has no inversion."""
         return combination_name(self.inversion, self.method)
+
+
+def evaluations_of(record: Mapping[str, Any]) -> int | None:
+    """Model evaluations of an edit, forward and backward, by its record; None if it does not say.
+
+    >>> evaluations_of({"unet_rows_forward": 100, "unet_rows_backward": 20}), evaluations_of({})
+    (120, None)
+    """
+    counts = [record.get(field) for field in ("unet_rows_forward", "unet_rows_backward")]
+    known = [count for count in counts if isinstance(count, int)]
+    return sum(known) if len(known) == len(counts) else None
 
 
 @dataclass(frozen=True)
