@@ -48,9 +48,18 @@ class Registry(Generic[T]):
         kind: what is registered, for messages.
     """
 
-    def __init__(self, kind: str, holds: type[T], entries: dict[str, str]):
-        """Start with entries ``name: "module:attribute"`` whose objects are of the class ``holds``."""
-        self.kind = kind
+    def __init__(
+        self,
+        kind: str,
+        holds: type[T],
+        entries: dict[str, str],
+        name_problem: Callable[[str], str | None] = lambda name: None,
+    ):
+        """Start with entries ``name: "module:attribute"`` whose objects are of the class ``holds``.
+
+        ``name_problem`` says why an entry from outside the package cannot have a name, or None.
+        """
+        self.kind, self._name_problem = kind, name_problem
         self._holds = holds
         self._entries = dict(entries)
         self._plugins: dict[str, tuple[T, str]] = {}
@@ -91,7 +100,8 @@ class Registry(Generic[T]):
             plugin: the plugin, for messages.
 
         Raises:
-            PiebenchError: the package itself has that name, or the entry is of another class.
+            PiebenchError: the package itself has that name, nothing can have it, or the entry is of another
+                class.
         """
         if name in self._entries:
             raise PiebenchError(f"{plugin}: there is a {self.kind} {name!r} already; choose another name")
@@ -119,6 +129,8 @@ class Registry(Generic[T]):
         return _installed(f"piebench.{self.kind}s", tuple(sys.path))
 
     def _check(self, entry: object, name: str, plugin: str) -> None:
+        if (problem := self._name_problem(name)) is not None:
+            raise PiebenchError(f"{plugin}: {self.kind} {name!r} {problem}; choose another name")
         if not isinstance(entry, self._holds):
             raise PiebenchError(
                 f"{plugin}: {self.kind} {name!r} is of type {type(entry).__name__}; make it a "

@@ -2,6 +2,7 @@
 
 import gc
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
     return ByFile(config, log)
 
 
+def build_commands_once() -> None:
+    """Keep an app's commands: to read their annotations takes longer than most of them take to run."""
+    import typer.testing
+
+    typer.testing._get_command = cache(typer.testing._get_command)
+
+
 def pytest_collection() -> None:
     """Prepare a process that has tests of its own; one that hands them to others never comes here."""
     from piebench_eval.models.precision import use_exact_float32
 
+    build_commands_once()
     use_exact_float32()  # MKL heeds it only before its first product, and a fixture may need one early
     gc.disable()  # what is imported and collected is no garbage
 
@@ -96,6 +105,12 @@ def golden_flow_c() -> Path:
 
 
 @pytest.fixture(scope="session")
+def golden_paper_rest() -> Path:
+    """Recordings of the other editing systems of the reference: blended latent diffusion."""
+    return recordings("PIEBENCH_GOLDEN_PAPER_REST", "golden-paper-rest", needs="cases_extra.json")
+
+
+@pytest.fixture(scope="session")
 def golden_metrics() -> Path:
     """Recordings of the reference's evaluator."""
     return recordings("PIEBENCH_GOLDEN_METRICS", "golden-metrics", needs="metrics_golden.csv")
@@ -151,8 +166,6 @@ def model_of(request):
     It asks for folders alone, whose fixtures no module overrides: what a session's fixture asks
     for is looked up from the test that needed it first.
     """
-    from functools import cache
-
     from piebench_eval.models.loading import load_model
 
     @cache

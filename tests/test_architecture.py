@@ -15,6 +15,7 @@ PACKAGES = [
     "gate",
     "explain",
     "tables",
+    "published",
     "scoring",
     "runs",
     "recipes",

@@ -45,6 +45,7 @@ def run(
     types: str | Sequence[str] | None = None,
     ids: str | Sequence[str] | None = None,
     limit: int | None = None,
+    subset: str | None = None,
     devices: str = "auto",
     workers: int | None = None,
     batch_size: int | None = None,
@@ -82,6 +83,7 @@ def run(
         types: editing types; None for all.
         ids: sample ids; None for all.
         limit: maximum number of samples, in turns over the types.
+        subset: a fixed subset in place of these three: ``quick-70`` or ``quick-140``.
         devices: ``auto`` (one), ``all`` (every GPU), or names.
         workers: processes per GPU, or on the CPU. With more than one, or several devices, a script must
             guard its top level by ``if __name__ == "__main__"``, as for any use of multiprocessing.
@@ -120,7 +122,7 @@ def run(
     folder = Path(out)
     plan_one = partial(
         plan_run,
-        selection=Selection(names(types), names(ids), limit),
+        selection=Selection(names(types), names(ids), limit, subset),
         machine=MachineOptions(
             devices=devices,
             workers=workers,

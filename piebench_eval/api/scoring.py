@@ -34,6 +34,7 @@ def score(
     protocol: str = "paper",
     image_loader: ImageLoader | None = None,
     mask_size: str | None = None,
+    subset: str | None = None,
     resize: bool = False,
     dino: str | None = None,
     clip: str | None = None,
@@ -67,6 +68,7 @@ def score(
         mask_size: side (``512``) or size (``640x480``) of the pictures that the masks of ``data`` are made
             for, where it is not the pictures' own; they are scaled by the nearest pixels. A run knows
             its own.
+        subset: only the samples of a fixed subset: ``quick-70`` or ``quick-140``; a run made on one knows it.
         resize: resize images of other sizes to their source's, and record it.
         dino: ViT of the structure distance.
         clip: CLIP of the CLIP scores.
@@ -99,8 +101,9 @@ def score(
     rules = read_protocol(protocol)
     asked = None if metrics is None else metric_columns(names(metrics) or ())
     run, images, data = (None if place is None else Path(place) for place in (run, images, data))
-    declared = prompted_by, masks_used
-    evaluation_set = evaluation_set_of(run, images, data, name, image_loader, mask_size, *declared)
+    evaluation_set = evaluation_set_of(
+        run, images, data, name, image_loader, mask_size, subset, prompted_by, masks_used
+    )
     evaluation_set.require_complete(or_warn=allow_missing)
     file = Path(out) if out is not None else evaluation_set.scores_file
     require_place(file, images)

@@ -103,9 +103,9 @@ def explain(
     """
     from piebench_eval.explain.applicable import applicable_deviations, with_networks
     from piebench_eval.explain.claimed_images import (
+        claim_obstacle,
         evaluation_set_at,
         of_combination,
-        quantized_edits,
         scored_networks,
     )
     from piebench_eval.explain.hypotheses import parse_claims
@@ -141,7 +141,7 @@ def explain(
         findings = search_protocols(claims, deviations, protocol_scores, pairs.value, on_progress)
     if not findings:
         raise PiebenchError("no protocol gives a number for every claim: the pictures have no such scores")
-    obstacle = quantized_edits(evaluation_set, edited_images)
+    obstacle = claim_obstacle(evaluation_set, edited_images)
     if as_json:
         _print_json(findings, claims, obstacle)
     else:

@@ -13,7 +13,7 @@ from piebench_eval.cli.console import err, next_command, out
 from piebench_eval.cli.execution import execute_with_progress
 from piebench_eval.cli.forecast import print_forecast
 from piebench_eval.cli.run_arguments import choose_shard, merge_settings, parse_batch_size
-from piebench_eval.cli.scoring_options import MaskSizeOption
+from piebench_eval.cli.scoring_options import MaskSizeOption, SubsetName
 from piebench_eval.cli.sweep_runs import run_sweep
 
 if TYPE_CHECKING:
@@ -88,6 +88,15 @@ def run(
             help="fp32 (default), tf32, bf16 or fp16, of denoiser and text encoders.", rich_help_panel=_RECIPE
         ),
     ] = None,
+    prompt_from: Annotated[
+        Literal["auto", "target"] | None,
+        typer.Option(
+            help="What instruction editors are told: auto (default), each sample's instruction; target, its "
+            "target prompt.",
+            show_default=False,
+            rich_help_panel=_RECIPE,
+        ),
+    ] = None,
     image_format: Annotated[
         str | None,
         typer.Option(help="png (default), or jpeg:75 as the reference saves.", rich_help_panel=_RECIPE),
@@ -131,6 +140,15 @@ def run(
         int | None,
         typer.Option(
             min=1, help="Maximum number of samples, in turns over the types.", rich_help_panel=_SELECTION
+        ),
+    ] = None,
+    subset: Annotated[
+        SubsetName | None,
+        typer.Option(
+            help="A fixed small subset, a tenth or a fifth of the benchmark, by type and by natural and "
+            "artificial pictures; its tables get no verdict.",
+            show_default=False,
+            rich_help_panel=_SELECTION,
         ),
     ] = None,
     devices: Annotated[
@@ -328,6 +346,7 @@ def run(
         "guidance": guidance,
         "seed": seed,
         "precision": precision,
+        "prompt_from": prompt_from,
         "image_format": image_format,
     }
     run_config = RunConfig(
@@ -342,7 +361,7 @@ def run(
     axes = {**run_config.axes, **parse_axes(sweep or [])}  # the command line overrides the file
     plan = partial(
         plan_run,
-        selection=Selection(names(types), names(ids), limit),
+        selection=Selection(names(types), names(ids), limit, subset.value if subset else None),
         machine=MachineOptions(
             engine=engine,
             devices=devices,

@@ -23,6 +23,7 @@ from piebench_eval.cli.scoring_options import (
     MaskSizeOption,
     MetricsOption,
     ProtocolOption,
+    SubsetOption,
 )
 
 
@@ -67,6 +68,7 @@ def score(
     protocol: ProtocolOption = "paper",
     image_loader: ImageLoaderOption = None,
     mask_size: MaskSizeOption = None,
+    subset: SubsetOption = None,
     resize: Annotated[
         bool, typer.Option("--resize", help="Bring pictures of other sizes to their source's, and record it.")
     ] = False,
@@ -129,6 +131,7 @@ def score(
             protocol=protocol,
             image_loader=image_loader.value if image_loader else None,
             mask_size=mask_size,
+            subset=subset.value if subset else None,
             resize=resize,
             dino=dino,
             clip=clip,

@@ -23,6 +23,13 @@ class ImageLoaderName(StrEnum):
     crop_to_multiple = "crop_to_multiple"
 
 
+class SubsetName(StrEnum):
+    """The names of ``piebench_eval.data.subsets.SUBSETS``."""
+
+    quick_70 = "quick-70"
+    quick_140 = "quick-140"
+
+
 DinoOption = Annotated[
     str | None,
     typer.Option(
@@ -75,6 +82,14 @@ MaskSizeOption = Annotated[
         metavar="SIDE|WxH",
         help="Size of the pictures that the benchmark's masks are made for, where it is not the pictures' "
         "own: 512, or 640x480. Masks are scaled by the nearest pixels.",
+        show_default=False,
+    ),
+]
+SubsetOption = Annotated[
+    SubsetName | None,
+    typer.Option(
+        help="Score only a fixed small subset, a tenth or a fifth of the benchmark; its tables get no "
+        "verdict. A run that was made on one knows it.",
         show_default=False,
     ),
 ]

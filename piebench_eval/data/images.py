@@ -31,6 +31,9 @@ ImageLoader = Literal[
 ]
 """How an image is brought to a resolution; all of them agree on square images that have it already."""
 
+OutputFilter = Literal["lanczos", "bicubic", "bilinear", "box", "nearest"]
+"""PIL's filters that bring a finished picture to another size."""
+
 KEEPS_SIZE: ImageLoader = "crop_to_multiple"
 """The loader that resizes nothing, and therefore takes no resolution."""
 
@@ -208,22 +211,23 @@ def resize(
     return np.array(image.resize(size, resample))
 
 
-def resample(image: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+def resample(
+    image: NDArray[np.uint8], size: Size, output_filter: OutputFilter = "lanczos"
+) -> NDArray[np.uint8]:
     """Bring a finished picture to another size.
-
-    By Lanczos' filter, the default of diffusers' pipelines: like bicubic's it is antialiased in PIL, so that
-    fine structure does not become noise, and it keeps more of the detail.
 
     Args:
         image: ``[height, width, 3]``.
         size: width and height of the result.
+        output_filter: PIL's filter. Lanczos' is the default of diffusers' pipelines: like bicubic's it is
+            antialiased in PIL, so that fine structure does not become noise, and it keeps more of the detail.
 
     Returns:
         The picture in this size; the given one if it has it.
     """
     if (image.shape[1], image.shape[0]) == size:
         return image
-    return np.array(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+    return np.array(Image.fromarray(image).resize(size, Image.Resampling[output_filter.upper()]))
 
 
 def center_crop(image: Image.Image) -> Image.Image:

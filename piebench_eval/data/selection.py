@@ -1,10 +1,11 @@
-"""Select samples of a benchmark by editing type, id and number."""
+"""Select samples of a benchmark by editing type, id, number or the name of a fixed subset."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import zip_longest
 
 from piebench_eval.data.sample import TYPE_NAMES, Sample
+from piebench_eval.data.subsets import select_subset
 from piebench_eval.errors import PiebenchError
 
 
@@ -33,6 +34,7 @@ def select_samples(
     types: Collection[str] | None = None,
     ids: Collection[str] | None = None,
     limit: int | None = None,
+    subset: str | None = None,
 ) -> list[Sample]:
     """Select samples by editing type and id, at most ``limit``, in the benchmark's order.
 
@@ -44,10 +46,19 @@ def select_samples(
         types: numbers or names of editing types, see ``type_ids``; None for all.
         ids: sample ids; None for all.
         limit: maximum number of samples.
+        subset: name of a fixed subset in place of all these, see ``select_subset``.
 
     Raises:
-        PiebenchError: the benchmark has no such id or type, or no sample is left.
+        PiebenchError: the benchmark has no such id, type or subset, no sample is left, or a subset is to be
+            selected further.
     """
+    if subset is not None:
+        if any(other is not None for other in (types, ids, limit)):
+            raise PiebenchError(
+                f"--subset {subset}: is fixed, so that its tables can be compared; leave out --types, --ids "
+                "and --limit, or --subset"
+            )
+        return select_subset(samples, subset)
     types = None if types is None else type_ids(types)
     _require_known("id", ids, [sample.id for sample in samples])
     _require_known("editing type", types, [sample.type_id for sample in samples], TYPE_NAMES)

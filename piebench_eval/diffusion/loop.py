@@ -62,6 +62,8 @@ class EditInputs:
         noise_on_device: noise is drawn by the generator of the latents' device, not by the CPU's.
         packing: noise is drawn in the order of latents that are packed so, see ``Family.packing``.
         features: what an editing method keeps of the inversion's attention; nothing if None.
+        masks: the benchmark's masks ``[samples, 1, h, w]``, 1 where pictures are edited; None unless an
+            editor declares that it looks at them.
     """
 
     latents: torch.Tensor
@@ -78,6 +80,7 @@ class EditInputs:
     noise_on_device: bool = False
     packing: int = 1
     features: FeatureMemory | None = None
+    masks: torch.Tensor | None = None
 
     @property
     def drawing(self) -> dict[str, Any]:

@@ -282,6 +282,21 @@ LCM_STEPS = 50
 """Timesteps that latent consistency models are distilled with, evenly spaced from the noisiest."""
 
 
+def lcm_timesteps(steps: int, known: int = LCM_STEPS) -> list[int]:
+    """Timesteps of a latent consistency model, descending: some of those that it was distilled with.
+
+    Args:
+        steps: number of sampling steps, ``known`` at most.
+        known: of how many of them, the least noisy ones; ``LCM_STEPS`` is all.
+
+    >>> lcm_timesteps(4), lcm_timesteps(4, known=25)
+    ([999, 759, 499, 259], [499, 379, 259, 139])
+    """
+    stride = 1000 // LCM_STEPS
+    # Floats as in diffusers' LCMScheduler, which decides where a quotient is a whole number but for rounding.
+    return [(known - int(k * (known / steps))) * stride - 1 for k in range(steps)]
+
+
 def lcm_schedule(
     alphas_cumprod: Sequence[float], steps: int, timesteps: Sequence[int] | None = None
 ) -> DDIMSchedule:
@@ -292,14 +307,12 @@ def lcm_schedule(
     Args:
         alphas_cumprod: cumulative alphas of the training timesteps, 1000 of them.
         steps: number of sampling steps, ``LCM_STEPS`` at most.
-        timesteps: training timesteps, descending, in place of some of these.
+        timesteps: training timesteps, descending, in place of those of ``lcm_timesteps``.
 
     >>> lcm_schedule([0.5] * 1000, 4).timesteps
     (259, 499, 759, 999)
     """
-    stride = len(alphas_cumprod) // LCM_STEPS
-    original = [k * stride - 1 for k in range(LCM_STEPS, 0, -1)]
-    timesteps = timesteps or [original[i * LCM_STEPS // steps] for i in range(steps)]
+    timesteps = timesteps or lcm_timesteps(steps)
     return ddim_schedule(alphas_cumprod, steps, set_alpha_to_one=True, timesteps=timesteps)
 
 

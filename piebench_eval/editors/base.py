@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from piebench_eval.methods.base import edits_every_sample, prompts_of_sample
@@ -71,8 +71,30 @@ class LoadedEditor:
     evaluations: EvaluationCounter
 
 
+@dataclass(frozen=True)
+class LoadOptions:
+    """On what and how an editor loads what it needs.
+
+    Attributes:
+        device: where it lies.
+        allow_pickle: accept weights in pickle files, see ``piebench_eval.models.weights``.
+        offload_text_encoders: networks are on a GPU only while they compute.
+        sequential_offload: so are their layers.
+    """
+
+    device: torch.device
+    allow_pickle: bool = False
+    offload_text_encoders: bool = False
+    sequential_offload: bool = False
+
+
 def needs_nothing(settings: Any, common: Any) -> str | None:
     """The default ``Editor.settings_problem``: None, since all settings fit."""
+    return None
+
+
+def size_of_the_source(loaded: Any, common: Any) -> int | None:
+    """The default ``Editor.native_resolution``: None, since the editor works at any size."""
     return None
 
 
@@ -95,18 +117,25 @@ class Editor:
             ``[samples, channels, h, w]`` and notes for each sample.
         edit: ``(loaded, pictures, samples, settings, common) -> EditedPictures`` for a batch; ``loaded`` is
             what ``load`` returned, and ``common`` the recipe's settings that all combinations share.
-        load: ``(common, device) -> loaded``, of which heavy imports are part; None if nothing is loaded.
+        load: ``(settings, common, options: LoadOptions) -> loaded``, of which heavy imports are part; None if
+            nothing is loaded.
+        pipelines: where ``load`` loads a whole pipeline of diffusers, classes of which the model's folder has
+            to be one, any if empty, see ``editors.pipelines``; None if it does not.
         model: the model that it loads unless the recipe names one; None if there is none.
+        recipe: the package's recipe with its published settings, for who names the editor and no recipe.
         needs_model: whether a recipe has to name a model.
         keeps_size: whether ``edit`` has to return pictures in the size in which it is given them; otherwise
             in any of the same aspect ratio.
         evaluations: ``(settings, common, guidance)`` -> model evaluations per picture; None if unknown. The
             guidance is None where the editor loads its own model. Those of ``edit_latents`` are counted
             anyway: there it is for forecasts, which otherwise call it with a dummy model.
+        native_resolution: ``(loaded, common)`` -> shorter side in pixels of the pictures that ``edit`` is
+            given where the recipe's ``resolution`` is empty; None for that of each source.
         prompts: ``(sample, settings) -> Prompts`` of ``edit_latents``.
         predicts: what the models predict that ``edit_latents`` works with.
         problem: ``(sample, settings)`` -> why the editor cannot edit the sample, or None.
         settings_problem: ``(settings, common)`` -> why the settings do not fit, and the remedy; or None.
+        under: ``settings -> (prompted_by, masks)`` where what it looks at depends on them; None where not.
     """
 
     title: str
@@ -117,15 +146,19 @@ class Editor:
     settings: type[Settings] = Settings
     edit_latents: EditLatents | None = None
     edit: Callable[[Any, Pictures, Sequence[Sample], Any, Any], EditedPictures] | None = None
-    load: Callable[[Any, Any], Any] | None = None
+    load: Callable[[Any, Any, LoadOptions], Any] | None = None
+    pipelines: tuple[str, ...] | None = None
     model: str | None = None
+    recipe: str | None = None
     needs_model: bool = True
     keeps_size: bool = True
     evaluations: Callable[[Any, Any, Guidance | None], int | None] | None = None
+    native_resolution: Callable[[Any, Any], int | None] = size_of_the_source
     prompts: Callable[[Sample, Any], Prompts] = prompts_of_sample
     predicts: tuple[Predicts, ...] = ("epsilon", "velocity")
     problem: Callable[[Sample, Any], str | None] = edits_every_sample
     settings_problem: Callable[[Any, Any], str | None] = needs_nothing
+    under: Callable[[Any], tuple[PromptedBy, MasksUsed]] | None = None
 
     def __post_init__(self) -> None:
         """Require one function that edits.
@@ -135,3 +168,10 @@ class Editor:
         """
         if (self.edit is None) == (self.edit_latents is None):
             raise TypeError(f"editor {self.title!r}: give it one of edit and edit_latents")
+
+    def with_settings(self, settings: Any) -> Editor:
+        """The editor with what it looks at under its settings."""
+        if self.under is None:
+            return self
+        prompted_by, masks = self.under(settings)
+        return replace(self, prompted_by=prompted_by, masks=masks, under=None)

@@ -12,7 +12,7 @@ from piebench_eval.models.quantization import FULL
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.scoring.evaluation_set import evaluation_set_of
 from piebench_eval.scoring.scores_file import provenance_file
-from piebench_eval.tables.provenance import quantized_weights, read_provenance
+from piebench_eval.tables.provenance import quantized_weights, read_provenance, subset_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,13 +43,14 @@ def evaluation_set_at(
             raise PiebenchError(f"--data is missing: name the benchmark folder of the pictures in {path}")
         return evaluation_set_of(None, path, data, path.resolve().stem, image_loader)
     if RunStore.exists(path.parent):
-        return evaluation_set_of(path.parent, None, data, None, image_loader)
+        subset = about.get("subset", {}).get("name")
+        return evaluation_set_of(path.parent, None, data, None, image_loader, subset=subset)
     known = {field: about.get(field) for field in ("images", "data", "name")}
     if not all(isinstance(value, str) for value in known.values()):
         raise PiebenchError(f"{path}: does not say where its pictures are; give their folder, and --data")
     images, folder, name = (str(value) for value in known.values())
-    loader = image_loader or about.get("image_loader")
-    found = evaluation_set_of(None, Path(images), data or Path(folder), name, loader)
+    loader, subset = image_loader or about.get("image_loader"), about.get("subset", {}).get("name")
+    found = evaluation_set_of(None, Path(images), data or Path(folder), name, loader, subset=subset)
     return replace(found, about={**found.about, "networks": about["networks"]}, scores_file=path)
 
 
@@ -58,6 +59,21 @@ def scored_networks(evaluation_set: EvaluationSet) -> dict[str, str]:
     named = evaluation_set.about.get("networks", {})
     known = MetricModels().to_dict(named)
     return {role: name for role, name in named.items() if role in known and isinstance(name, str)}
+
+
+def claim_obstacle(evaluation_set: EvaluationSet, edited_images: Sequence[EditedImage]) -> str | None:
+    """Why a claim about one combination's edits gets no verdict; None if it does."""
+    return subset_scored(evaluation_set) or quantized_edits(evaluation_set, edited_images)
+
+
+def subset_scored(evaluation_set: EvaluationSet) -> str | None:
+    """Why a claim gets no verdict: these are the edits of a fixed subset alone; else None."""
+    if (subset := subset_text(evaluation_set.about)) is None:
+        return None
+    return (
+        f"No verdict: these are the edits of a subset ({subset}), and a claim rests on the whole benchmark; "
+        "make and score the other edits without --subset"
+    )
 
 
 def quantized_edits(evaluation_set: EvaluationSet, edited_images: Sequence[EditedImage]) -> str | None:

@@ -16,6 +16,7 @@ from piebench_eval.recipes.combination import LATER_SETTINGS, with_former_defaul
 from piebench_eval.recipes.stored_recipe import flatten
 from piebench_eval.runs.store.dataset import dataset_of_run
 from piebench_eval.runs.store.folder import RunStore
+from piebench_eval.runs.store.session_log import BY_EDITOR
 from piebench_eval.tables.provenance import protocol_of
 from piebench_eval.tables.scores import combination_name, label_columns
 
@@ -169,7 +170,8 @@ def _settings(name: str, *origins: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _weights(settings: Mapping[str, Any], conditions: Mapping[str, Any]) -> str:
     model, revision = settings.get("model"), settings.get("revision")
-    return str(conditions["models"].get(f"{model}@{revision}" if revision else model) or "")
+    name, models = f"{model}@{revision}" if revision else model, conditions["models"]
+    return str(models.get(name) or models.get(f"{name}{BY_EDITOR}") or "")
 
 
 def _other_samples(baseline: Mapping[str, Any], measured: Mapping[str, Any]) -> Iterator[str]:

@@ -136,11 +136,11 @@ def unet_attention_layers(unet: Any, latent_shape: tuple[int, int]) -> dict[str,
     """
     kinds: dict[str, Literal["self", "cross"]] = {"attn1": "self", "attn2": "cross"}
     count = {"self": 0, "cross": 0}
-    layers = {}
+    layers, names = {}, list(unet.attn_processors)  # which diffusers looks for in all modules
     for place, halvings in _halvings(unet).items():
         factor = 2**halvings
         grid = (-(-latent_shape[0] // factor), -(-latent_shape[1] // factor))
-        for name in unet.attn_processors:
+        for name in names:
             if name.startswith(place):
                 kind = kinds[name.removesuffix(".processor").rsplit(".", 1)[-1]]
                 layers[name] = AttentionLayer(kind, count[kind], factor, grid)
@@ -161,11 +161,11 @@ def joint_attention_layers(transformer: Any, latent_shape: tuple[int, int]) -> d
     grid = (latent_shape[0] // patch, latent_shape[1] // patch)
     text = slice(grid[0] * grid[1], None)
     count = {"self": 0, "joint": 0}
-    layers = {}
+    layers, names = {}, list(transformer.attn_processors)
     for block in range(len(transformer.transformer_blocks)):
         for part, kind in _OF_JOINT_BLOCKS.items():
             name = f"transformer_blocks.{block}.{part}.processor"
-            if name in transformer.attn_processors:
+            if name in names:
                 behind = text if kind == "joint" else None
                 layers[name] = AttentionLayer(kind, count[kind], patch, grid, behind)
                 count[kind] += 1

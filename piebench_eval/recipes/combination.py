@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from piebench_eval.combination_names import combination_name
-from piebench_eval.data.images import ImageLoader  # noqa: TC001 (pydantic reads annotations at run time)
+from piebench_eval.data.images import (  # noqa: TC001 (pydantic reads annotations at run time)
+    ImageLoader,
+    OutputFilter,
+)
 from piebench_eval.editors import EDITORS
+from piebench_eval.editors.texts import PromptFrom  # noqa: TC001 (likewise)
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.pictures import GreyLevels, Posterior  # noqa: TC001 (likewise)
@@ -87,7 +91,14 @@ class CommonSettings(Settings):
         ge=0,
         description="seed of each sample's noise, where an inversion or the posterior draws any",
     )
-    resolution: int | None = Field(default=None, ge=8, description="side in pixels; the model's own if empty")
+    prompt_from: PromptFrom = Field(
+        default="auto",
+        description="what editors that an instruction prompts are told: auto, the sample's instruction; "
+        "target, its target prompt, as for all others",
+    )
+    resolution: int | None = Field(
+        default=None, ge=8, description="side in pixels; the model's or the editor's own if empty"
+    )
     image_loader: ImageLoader = Field(
         default="crop",
         description="crop: central square, PIL's filter; stretch: nearest pixels, aspect ratio lost; "
@@ -108,8 +119,12 @@ class CommonSettings(Settings):
     output_resolution: int | None = Field(
         default=None,
         ge=8,
-        description="shorter side in pixels of the saved edits, resized by PIL's Lanczos filter; as they are "
+        description="shorter side in pixels of the saved edits, which output_filter resizes; as they are "
         "made if empty",
+    )
+    output_filter: OutputFilter = Field(
+        default="lanczos",
+        description="PIL's filter that brings edits to output_resolution; without effect if that is empty",
     )
     quirks: Quirks = Field(
         default=Quirks(),
@@ -136,6 +151,8 @@ class CommonSettings(Settings):
 
 LATER_SETTINGS: dict[str, Any] = {
     "output_resolution": None,
+    "output_filter": "lanczos",
+    "prompt_from": "auto",
     "family": "auto",
     "clip_length": None,
     "t5_length": None,

@@ -121,16 +121,15 @@ def require_compatible(combinations: Iterable[Combination], loaded: Family | Non
     refused: dict[str, list[str]] = {}
     for combination in combinations:
         common = combination.common
-        if combination.is_editor and EDITORS.get(combination.method).edit is not None:
-            continue  # it loads what it needs itself
-        family = loaded or look_up(common.model, common.revision, common.family)
+        of_package = not combination.is_editor or EDITORS.get(combination.method).edit is None
+        family = (loaded or look_up(common.model, common.revision, common.family)) if of_package else None
         reasons = [
             *_sizes_of_pictures_that_keep_theirs(common),
             *(misfits(combination, family) if family is not None else []),
         ]
         for reason in reasons:
             refused.setdefault(reason, []).append(combination.name)
-        if not reasons:
+        if of_package and not reasons:
             check_guidance_policy(
                 common.model,
                 common.guidance_policy,

@@ -113,7 +113,8 @@ class RunConfig:
                 f"{self.config}: sweeps {', '.join(self.axes)}, in runs which piebench run makes one after "
                 "the other; give a recipe without sweep"
             )
-        fields = {name: value for name, value in self._fields.items() if name != RECIPE_FIELD}
+        known = self._fields or _fields_of_editors(self.editors, self.plugins)
+        fields = {name: value for name, value in known.items() if name != RECIPE_FIELD}
         source = str(self.config) if self.config else "recipe"
         require_known_fields(fields, source)
         overrides = {**self.settings, **(swept or {})}
@@ -194,6 +195,27 @@ def _model_of_editors(fields: Mapping[str, Any]) -> str | None:
     if not models:
         return NO_MODEL
     return models.pop() if len(models) == 1 else None
+
+
+def _fields_of_editors(editors: Sequence[str] | None, plugins: Sequence[Path]) -> dict[str, Any]:
+    """The recipe with an editor's published settings, where editors are chosen and no recipe.
+
+    Raises:
+        PiebenchError: several editors are chosen that have recipes, or an editor's name is unknown.
+    """
+    if not editors:
+        return {}
+    load_plugins([str(file) for file in plugins])
+    recipes = {name: recipe for name in editors if (recipe := EDITORS.get(name).recipe) is not None}
+    if not recipes:
+        return {}
+    if len(editors) > 1:
+        named = ", ".join(f"{recipe} of {name}" for name, recipe in recipes.items())
+        raise PiebenchError(
+            f"--editor {','.join(editors)}: these have models and settings of their own ({named}); choose "
+            "one at a time, or give a recipe that has all of them with --config"
+        )
+    return read_recipe_fields(recipe_file(next(iter(recipes.values()))))
 
 
 def _is_folder(model: Any) -> bool:

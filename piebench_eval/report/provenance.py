@@ -10,6 +10,7 @@ import numpy as np
 
 from piebench_eval.combination_names import combination_name
 from piebench_eval.runs.store.records import evaluations_of
+from piebench_eval.runs.store.session_log import BY_EDITOR
 from piebench_eval.tables.combined import run_label
 from piebench_eval.tables.provenance import protocol_of
 
@@ -30,6 +31,7 @@ _SETTINGS = {
     "posterior": "posterior",
     "grey_levels": "grey levels",
     "output_resolution": "output resolution",
+    "output_filter": "output filter",
 }
 """Names on the page of the settings that all inversions and methods share."""
 
@@ -95,7 +97,7 @@ def run_provenance(
         scores_provenance: provenance of the scores.
     """
     recipe, manifest = store.recipe, store.manifest()
-    settings = {combination_name(*pair): recipe.settings(*pair) for pair in recipe.pairs}
+    settings = {combination_name(*pair): _in_force(recipe.settings(*pair)) for pair in recipe.pairs}
     facts = {"model": _models(settings, manifest["models"])}
     facts |= {title: _shared(settings, name) for name, title in _SETTINGS.items()}
     facts["resolution"] = facts["resolution"] or _listed(each.get("resolution") for each in records.values())
@@ -135,6 +137,12 @@ def folder_provenance(file: Path, scores_provenance: Mapping[str, Any]) -> Prove
     return Provenance(run_label(file), _known(facts))
 
 
+def _in_force(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without the filter of the way out where nothing is resized there."""
+    resized = settings.get("output_resolution") is not None
+    return {name: value for name, value in settings.items() if resized or name != "output_filter"}
+
+
 def _of_scores(scores_provenance: Mapping[str, Any]) -> dict[str, str]:
     networks = scores_provenance.get("networks", {})
     return {
@@ -150,7 +158,7 @@ def _models(settings: Mapping[str, Mapping[str, Any]], fingerprints: Mapping[str
         f"{each['model']}@{each['revision']}" if each.get("revision") else str(each["model"])
         for each in settings.values()
     }
-    hashes = {name: fingerprints.get(name) for name in sorted(names)}
+    hashes = {name: fingerprints.get(name) or fingerprints.get(name + BY_EDITOR) for name in sorted(names)}
     return ", ".join(
         f"{name} ({known[:_SHOWN_OF_HASH]})" if known else name for name, known in hashes.items()
     )

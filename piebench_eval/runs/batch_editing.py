@@ -33,6 +33,7 @@ from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.models.precision import tf32
 from piebench_eval.recipes.plugins import plugin_errors
 from piebench_eval.runs.edit_inputs import embed_inputs, plan_guidance, plan_schedule
+from piebench_eval.runs.latent_masks import latent_masks
 from piebench_eval.runs.picture_editing import edit_pictures
 from piebench_eval.runs.runner import EditResult
 
@@ -163,10 +164,11 @@ def edit_latents(
     """
     common, editor = combination.common, editor_of(combination, feature_limits)
     assert editor.edit_latents is not None, "editors of pictures have no latents"
+    resolution = working_resolution(model, common.resolution)
     inputs = encode_inputs(
         model,
         samples,
-        working_resolution(model, common.resolution),
+        resolution,
         [editor.prompts(sample, combination.editor_settings) for sample in samples],
         common.image_loader,
         plan_guidance(model, common),
@@ -176,6 +178,10 @@ def edit_latents(
         common.quirks.noise_on_device,
         common.quirks.added_shift,
     )
+    if editor.masks == "benchmark":
+        loader, divisor = common.image_loader, _size_divisor(model)
+        masks = latent_masks(samples, inputs.latents, resolution, loader, divisor)
+        inputs = replace(inputs, masks=masks)
     height, width = inputs.latents.shape[-2:]
     schedule = plan_schedule(model, common, (height, width))
     return editor.edit_latents(model, samples, inputs, schedule, combination.editor_settings)
@@ -323,7 +329,7 @@ def _as_saved(image: NDArray[np.uint8], sample: Sample, common: CommonSettings) 
     if common.output_resolution is None:
         return image
     size = loaded_size(image_size(sample.file), common.image_loader, common.output_resolution)
-    return resample(image, size)
+    return resample(image, size, common.output_filter)
 
 
 def _size_divisor(model: DiffusionModel) -> int:

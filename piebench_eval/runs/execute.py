@@ -13,6 +13,7 @@ from piebench_eval.runs.engines.choice import choose_engine, largest_batch
 from piebench_eval.runs.engines.devices import resolve_devices
 from piebench_eval.runs.estimates.time_left import TimeLeft
 from piebench_eval.runs.jobs import plan_jobs
+from piebench_eval.runs.larger_edits import LargerEdits
 from piebench_eval.runs.queue import MAX_ATTEMPTS, JobQueue
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.runs.store.manifest import describe_session
@@ -134,6 +135,8 @@ class _Session:
         self.summary = RunSummary(found=found)
         self._plan, self._on_progress, self._total = plan, on_progress, total
         self._failures = 0
+        combinations = [plan.recipe.combination(*pair) for pair in plan.recipe.pairs]
+        self._larger_edits = LargerEdits(plan.data, plan.samples, combinations)
         self._devices: dict[str, dict[str, object]] = {}
         self._image_paths = {sample.id: sample.image_path for sample in plan.samples}
         self._session_log: SessionLog | None = None
@@ -178,13 +181,14 @@ class _Session:
         plan = self._plan
         if self._session_log is None:
             self._store = RunStore.create_or_resume(plan.out, plan.recipe, plan.about)
-            about = describe_session(plan.data, plan.samples, engine, plan.shard, plan.mask_size)
+            about = describe_session(plan.data, plan.samples, engine, plan.shard, plan.mask_size, plan.subset)
             self._session_log = SessionLog(plan.out, name, about)
             self._log = self._session_log.record_log("session")
         self._time_left.add_worker(loaded.worker)
         self._devices[loaded.worker] = loaded.about
         self._session_log.note("workers", self._devices)
-        self._session_log.use_model(*loaded.model[:2], loaded.fingerprint)
+        model = loaded.model
+        self._session_log.use_model(model.name, model.revision, loaded.fingerprint, model.editor)
         self.report(f"worker {loaded.worker} is ready")
 
     def _on_worker_lost(self, lost: WorkerLost) -> None:
@@ -208,7 +212,7 @@ class _Session:
             self.summary.made += 1
             known = self.summary.notes.setdefault(outcome.key.sample, [])
             known += [note for note in outcome.record["notes"] if note not in known]
-            self.report(label)
+            self.report(label, warning=self._larger_edits.warning(outcome))
             return
         self._failures += 1
         self.summary.failed[label] = error = str(outcome.record["error"])

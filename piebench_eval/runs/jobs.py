@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from piebench_eval.combination_names import combination_name
 from piebench_eval.editors import EDITORS
+from piebench_eval.editors.sample_needs import unmet_needs
 from piebench_eval.errors import DataError
 from piebench_eval.methods import METHODS
 from piebench_eval.recipes.plugins import plugin_errors
@@ -133,13 +134,27 @@ def check_edits(recipe: Recipe, samples: Iterable[Sample]) -> None:
     """Check that every method and every editor can edit every sample with its settings.
 
     Raises:
-        DataError: lists the samples that one cannot edit.
+        DataError: says what editors need that samples lack, and lists the samples that one cannot edit.
     """
     combinations = [recipe.combination(*pair) for pair in recipe.pairs]
     samples = list(samples)
-    problems = [problem for combination in combinations for problem in _problems(combination, samples)]
+    problems = [
+        *_unmet_needs(combinations, samples),
+        *(problem for combination in combinations for problem in _problems(combination, samples)),
+    ]
     if problems:
         raise DataError(list(dict.fromkeys(problems)))
+
+
+def _unmet_needs(combinations: Iterable[Combination], samples: Sequence[Sample]) -> list[str]:
+    """What the samples lack that editors need, a line for those that need the same."""
+    names_of: dict[str, list[str]] = {}
+    for combination in combinations:
+        if combination.is_editor:
+            editor = EDITORS.get(combination.method).with_settings(combination.editor_settings)
+            for line in unmet_needs(editor, combination.common, samples):
+                names_of.setdefault(line, []).append(combination.name)
+    return [f"{', '.join(names)}: {line}" for line, names in names_of.items()]
 
 
 def _problems(combination: Combination, samples: Sequence[Sample]) -> list[str]:

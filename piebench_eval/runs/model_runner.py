@@ -97,8 +97,7 @@ class ModelRunner:
             PiebenchError: it cannot be loaded, or a combination or a resolution of the recipe does not
                 go with it.
         """
-        import torch
-
+        from piebench_eval.editors.pipelines.location import pipeline_fingerprint
         from piebench_eval.models.cache import Cache
         from piebench_eval.models.compile import compile_blocks
         from piebench_eval.models.loading import load_model, uses_deterministic_layers
@@ -108,7 +107,9 @@ class ModelRunner:
         self._model = None
         if model.editor:
             self._model = self._load_editor(model)
-            return None
+            self._measure_weights()
+            is_pipeline = EDITORS.get(model.editor).pipelines is not None
+            return pipeline_fingerprint(model.name, model.revision) if is_pipeline else None
         asked = self._machine.deterministic
         self._deterministic = uses_deterministic_layers(
             model.name, self.device, model.precision, asked, model.weights
@@ -139,9 +140,7 @@ class ModelRunner:
             diffusion_model.denoiser.enable_gradient_checkpointing()
         if self._machine.compile:
             compile_blocks(diffusion_model.denoiser)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-            self._weights_bytes = torch.cuda.memory_allocated(self.device)
+        self._measure_weights()
         self._limit_features([combination.name for combination in of_model])
         self._model = diffusion_model
         return fingerprint
@@ -152,14 +151,30 @@ class ModelRunner:
         Raises:
             PiebenchError: it cannot be loaded.
         """
-        from piebench_eval.editors.base import LoadedEditor
+        from piebench_eval.editors.base import LoadedEditor, LoadOptions
         from piebench_eval.models.nfe import EvaluationCounter
 
-        editor = EDITORS.get(model.editor)
-        common = self._recipe.combination("", model.editor).common
-        with plugin_errors("", model.editor):
-            content = None if editor.load is None else editor.load(common, self.device)
+        editor, combination = EDITORS.get(model.editor), self._recipe.combination("", model.editor)
+        self._deterministic, self._quantizer = False, {}
+        options = LoadOptions(
+            self.device,
+            self._machine.allow_pickle,
+            bool(self._machine.offload_text_encoders),
+            self._machine.sequential_offload,
+        )
+        content = None
+        if editor.load is not None:
+            with plugin_errors("", model.editor):
+                content = editor.load(combination.editor_settings, combination.common, options)
         return LoadedEditor(content, self.device, EvaluationCounter())
+
+    def _measure_weights(self) -> None:
+        """Take down what the weights take of a GPU, now that they are in their place."""
+        import torch
+
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+            self._weights_bytes = torch.cuda.memory_allocated(self.device)
 
     def _limit_features(self, combinations: Sequence[str]) -> None:
         """Decide how much of an inversion's features lies where, now that the weights are in their place.

@@ -31,6 +31,8 @@ def edit_pictures(
 ) -> tuple[list[NDArray[np.uint8]], list[list[str]]]:
     """Load pictures by the recipe's rule, have them edited, and check what comes back.
 
+    They are brought to the recipe's ``resolution``; if that is empty, to the editor's own, if it has one.
+
     Args:
         loaded: what the editor has loaded.
         samples: the batch.
@@ -47,7 +49,9 @@ def edit_pictures(
     common, settings = combination.common, combination.editor_settings
     editor = EDITORS.get(combination.method)
     assert editor.edit is not None, "editors of latents have no pictures"
-    pictures = [load_image(sample.file, common.resolution, common.image_loader, read) for sample in samples]
+    with plugin_errors("", combination.method):
+        resolution = common.resolution or editor.native_resolution(loaded.content, common)
+    pictures = [load_image(sample.file, resolution, common.image_loader, read) for sample in samples]
     with plugin_errors("", combination.method):
         edited = editor.edit(loaded.content, pictures, samples, settings, common)
     evaluations = edited.evaluations
@@ -62,7 +66,7 @@ def edit_pictures(
             "editor returns one for each"
         )
     checked = [
-        _checked(picture, flagged, sample, combination)
+        _checked(picture, flagged, sample, combination, resolution)
         for picture, flagged, sample in zip(edited.pictures, flags, samples, strict=True)
     ]
     return checked, _notes(edited, len(samples))
@@ -72,8 +76,17 @@ def _notes(edited: EditedPictures, count: int) -> list[list[str]]:
     return [list(of_sample) for of_sample in edited.notes or [[]] * count]
 
 
-def _checked(picture: Any, flagged: bool, sample: Sample, combination: Combination) -> NDArray[np.uint8]:
+def _checked(
+    picture: Any, flagged: bool, sample: Sample, combination: Combination, resolution: int | None
+) -> NDArray[np.uint8]:
     """A picture as whole grey levels, in the size that its source has under the recipe's loader.
+
+    Args:
+        picture: what the editor returned.
+        flagged: whether a safety checker held it back.
+        sample: the sample.
+        combination: the editor and its settings.
+        resolution: what its picture was brought to; None if it was given as it is.
 
     Raises:
         PiebenchError: it is no picture, is of another size, holds a number
@@ -91,8 +104,7 @@ def _checked(picture: Any, flagged: bool, sample: Sample, combination: Combinati
             f"{name} was held back by the safety checker (nsfw_content_detected){black}; load the pipeline "
             "without one, or leave the sample out"
         )
-    common = combination.common
-    wanted = loaded_size(image_size(sample.file), common.image_loader, common.resolution)
+    wanted = loaded_size(image_size(sample.file), combination.common.image_loader, resolution)
     if (size := (found.shape[1], found.shape[0])) == wanted:
         return np.ascontiguousarray(found)
     if EDITORS.get(combination.method).keeps_size or not _same_aspect(size, wanted):

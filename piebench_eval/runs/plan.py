@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.data.images import KEEPS_SIZE, image_size
+from piebench_eval.data.images import image_size
 from piebench_eval.data.mask_size import parse_mask_size
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.data.selection import select_samples
@@ -18,7 +18,6 @@ from piebench_eval.diffusion.feature_limits import FEATURE_OPTION
 from piebench_eval.editors.function import is_function
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.models.location import (
-    ImageSizes,
     check_deterministic,
     check_model_location,
     image_sizes,
@@ -27,9 +26,11 @@ from piebench_eval.models.location import (
 from piebench_eval.models.quantization import require_quantizer
 from piebench_eval.models.sequential_offload import check_sequential_offload
 from piebench_eval.recipes.compatibility import cautions, require_compatible, require_fitting_editors
+from piebench_eval.runs.editor_models import check_editor_models
 from piebench_eval.runs.engines.devices import split_devices
 from piebench_eval.runs.feature_needs import plan_features
-from piebench_eval.runs.jobs import check_edits, package_models
+from piebench_eval.runs.jobs import check_edits, loads_itself, package_models
+from piebench_eval.runs.larger_edits import warnings_of_larger_edits
 from piebench_eval.runs.machine import MachineOptions
 from piebench_eval.runs.shard import Shard
 from piebench_eval.runs.store.folder import RunStore, Scan, plugins_of_run
@@ -58,11 +59,13 @@ class Selection:
         types: editing types.
         ids: sample ids.
         limit: how many at most, in turns over the types.
+        subset: a fixed subset in place of all these, see ``data.subsets``.
     """
 
     types: Collection[str] | None = None
     ids: Collection[str] | None = None
     limit: int | None = None
+    subset: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class RunPlan:
         mask_size: the size that the masks are made for, if it is not the images' own.
         features: what combinations keep of their inversions.
         after: runs that follow in the same command; the time left includes theirs.
+        subset: name of the fixed subset that the samples are, if they are one.
     """
 
     recipe: Recipe
@@ -98,6 +102,7 @@ class RunPlan:
     mask_size: Size | None = None
     features: tuple[FeatureNeed, ...] = ()
     after: tuple[RunPlan, ...] = ()
+    subset: str | None = None
 
     def scan(self) -> Scan:
         """How far the whole run is; without a run folder, no edit is done."""
@@ -144,6 +149,7 @@ def plan_run(
         if machine.sequential_offload:
             family = known_family(model.name, model.revision, model.family)
             check_sequential_offload(family, model.weights, machine.compile)
+    check_editor_models(recipe, machine)
     combinations = [recipe.combination(*pair) for pair in recipe.pairs]
     require_compatible(combinations)
     require_fitting_editors(combinations)
@@ -164,17 +170,29 @@ def plan_run(
     about = describe_run(recipe, dataset)
     if RunStore.exists(out):
         RunStore.read(out).require_same_inputs(about)
-    samples = select_samples(dataset, selection.types, selection.ids, selection.limit)
+    samples = select_samples(dataset, selection.types, selection.ids, selection.limit, selection.subset)
     check_edits(recipe, samples)
     if any(recipe.stored.image_loader(*pair) == "crop" for pair in recipe.pairs):
         _warn_of_cropping(data, samples)
-    _warn_of_larger_edits(recipe, data, samples)
+    for warning in warnings_of_larger_edits(data, samples, combinations):
+        _warn_once(warning)
     for caution in cautions(combinations):
         _warn_once(caution)
     features = tuple(plan_features(recipe, samples, machine))
     shard = shard or Shard()
     return RunPlan(
-        recipe, data, out, samples, about, machine, shard, retry_failed, max_failures, made_for, features
+        recipe,
+        data,
+        out,
+        samples,
+        about,
+        machine,
+        shard,
+        retry_failed,
+        max_failures,
+        made_for,
+        features,
+        subset=selection.subset,
     )
 
 
@@ -276,8 +294,11 @@ def check_resolutions(recipe: Recipe) -> None:
         PiebenchError: it is not a multiple of the model's size divisor, is larger than the model can take, or
             is not the native resolution of an embedded model.
     """
-    sizes = _sizes(recipe)
-    for common in (recipe.combination(*pair).common for pair in recipe.pairs):
+    sizes = {
+        model.name: image_sizes(model.name, model.revision, model.family) for model in package_models(recipe)
+    }
+    combinations = (recipe.combination(*pair) for pair in recipe.pairs)
+    for common in (each.common for each in combinations if not loads_itself(each)):
         resolution, of_model = common.resolution, sizes.get(common.model)
         if resolution is None or of_model is None:
             continue
@@ -290,13 +311,6 @@ def check_resolutions(recipe: Recipe) -> None:
             raise PiebenchError(problem)
 
 
-def _sizes(recipe: Recipe) -> dict[str, ImageSizes | None]:
-    """The image sizes of a recipe's models, by their names."""
-    return {
-        model.name: image_sizes(model.name, model.revision, model.family) for model in package_models(recipe)
-    }
-
-
 def _warn_of_cropping(data: Path, samples: Sequence[Sample]) -> None:
     """Warn if images are not square: the crop loader edits their central squares only."""
     sizes = [image_size(sample.file) for sample in samples]
@@ -305,21 +319,6 @@ def _warn_of_cropping(data: Path, samples: Sequence[Sample]) -> None:
             f"{data}: {wide} of {len(sizes)} pictures are not square: their central squares are edited, and "
             "the rest is cropped; image_loader=resize takes them whole, without their aspect ratio"
         )
-
-
-def _warn_of_larger_edits(recipe: Recipe, data: Path, samples: Sequence[Sample]) -> None:
-    """Warn if edits are saved with more pixels than any source has: they will be scored so."""
-    largest = max((min(image_size(sample.file)) for sample in samples), default=0)
-    sizes = _sizes(recipe)
-    for common in (recipe.combination(*pair).common for pair in recipe.pairs):
-        of_model = sizes.get(common.model)
-        working = common.resolution or (of_model.native if of_model else 0)
-        keeps_size = common.image_loader == KEEPS_SIZE
-        if common.output_resolution is None and working > largest and not keeps_size:
-            _warn_once(
-                f"{data}: its pictures have {largest} pixels, and edits are made, saved and scored at "
-                f"{working}; --set output_resolution={largest} saves them in the pictures' size"
-            )
 
 
 @cache

@@ -60,7 +60,9 @@ class EditedImage:
         return f"{self.loader}{', a strip' if self.may_be_strip else ''}"
 
 
-def edited_images_of_run(store: RunStore, data: Path | None = None) -> tuple[list[EditedImage], list[str]]:
+def edited_images_of_run(
+    store: RunStore, data: Path | None = None, subset: str | None = None
+) -> tuple[list[EditedImage], list[str]]:
     """The edited images of a run, sample by sample, and a line for each that is missing.
 
     A benchmark with ideal edits (the demo's) adds two reference rows: ``oracle``, the ideal edits, and
@@ -69,11 +71,12 @@ def edited_images_of_run(store: RunStore, data: Path | None = None) -> tuple[lis
     Args:
         store: the run.
         data: the benchmark folder, if it has moved since the run.
+        subset: only those of a fixed subset of the benchmark, see ``select_subset``.
 
     Raises:
-        PiebenchError: the benchmark is missing or is not the one that was edited.
+        PiebenchError: the benchmark is missing, is not the one that was edited, or has no such subset.
     """
-    folder, samples = dataset_of_run(store, data)
+    folder, samples = dataset_of_run(store, data, subset)
     done = store.scan(samples).done
     loaders = {pair: store.recipe.image_loader(*pair) for pair in store.recipe.pairs}
     edited_images, missing = [], []

@@ -15,6 +15,7 @@ from piebench_eval.data.images import image_size
 from piebench_eval.data.mask_size import parse_mask_size
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.data.remarks import count_remarks
+from piebench_eval.data.subsets import select_subset
 from piebench_eval.demo.benchmark import embedded_benchmark
 from piebench_eval.demo.draw import SIDE
 from piebench_eval.demo.embedded import DEMO
@@ -24,6 +25,7 @@ from piebench_eval.errors import PiebenchError, PiebenchWarning, first_few
 from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.columns import COLUMNS, IDEAL_COLUMNS
 from piebench_eval.metrics.networks.metric_models import networks_for
+from piebench_eval.runs.store.dataset import subset_of_run
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.scoring.edited_images import edited_images_at, edited_images_of_run, ideal_of
 from piebench_eval.scoring.resolutions import with_resolutions
@@ -102,6 +104,7 @@ def evaluation_set_of(
     name: str | None,
     image_loader: ImageLoader | None = None,
     mask_size: str | None = None,
+    subset: str | None = None,
     prompted_by: str | None = None,
     masks_used: str | None = None,
 ) -> EvaluationSet:
@@ -116,6 +119,7 @@ def evaluation_set_of(
             sources; a run knows its own.
         mask_size: the size that the masks of ``data`` are made for, if it is not the images'; a run knows its
             own.
+        subset: only the samples of a fixed subset of the benchmark, see ``select_subset``.
         prompted_by: what prompted the editor of ``images``: ``target prompt``, ``instruction`` or ``both``; a
             run knows its own.
         masks_used: which masks it looked at: ``none``, ``predicted`` or ``benchmark``; likewise.
@@ -128,7 +132,7 @@ def evaluation_set_of(
     if run is None:
         require_declarable(PROMPTED_BY, "--prompted-by", prompted_by)
         require_declarable(MASKS, "--masks-used", masks_used)
-        found = _evaluation_set_of_images(images or Path(), data, name, image_loader, mask_size)
+        found = _evaluation_set_of_images(images or Path(), data, name, image_loader, mask_size, subset)
         facts = facts_of_images(found.edited_images, prompted_by, masks_used)
         return replace(found, about={**found.about, "rows": {name: facts}})
     for option, value in (("--prompted-by", prompted_by), ("--masks-used", masks_used)):
@@ -138,21 +142,23 @@ def evaluation_set_of(
         raise PiebenchError("--mask-size: is for --images; a run knows which size its masks were made for")
     if image_loader is not None:
         raise PiebenchError("--image-loader: is for --images; a run's recipe says how sources were loaded")
-    return evaluation_set_of_run(run, data)
+    return evaluation_set_of_run(run, data, subset)
 
 
-def evaluation_set_of_run(run: Path, data: Path | None = None) -> EvaluationSet:
+def evaluation_set_of_run(run: Path, data: Path | None = None, subset: str | None = None) -> EvaluationSet:
     """The evaluation set of a run.
 
     Args:
         run: the run folder.
         data: the benchmark folder, if it has moved since the run.
+        subset: only the samples of a fixed subset of the benchmark; by default that of the run, if it has
+            one.
 
     Raises:
-        PiebenchError: the folder is no run, or its benchmark is missing.
+        PiebenchError: the folder is no run, its benchmark is missing or has no such subset.
     """
     store = RunStore.read(run)
-    edited_images, missing = edited_images_of_run(store, data)
+    edited_images, missing = edited_images_of_run(store, data, subset)
     recipe = store.recipe
     declared = store.manifest().get("editors", {}) if recipe.editors else {}
     combinations = {
@@ -168,6 +174,7 @@ def evaluation_set_of_run(run: Path, data: Path | None = None) -> EvaluationSet:
         "combinations": combinations,
         "rows": facts_of_run(combinations, edited_images),
     }
+    about |= _subset(subset or subset_of_run(store), edited_images, store.manifest()["data"]["images"])
     return EvaluationSet(edited_images, missing, about | _remarks(edited_images), store.scores_file)
 
 
@@ -177,6 +184,7 @@ def _evaluation_set_of_images(
     name: str | None,
     image_loader: ImageLoader | None,
     mask_size: str | None,
+    subset: str | None,
 ) -> EvaluationSet:
     if data is None or not name:
         raise PiebenchError(
@@ -187,11 +195,22 @@ def _evaluation_set_of_images(
     if str(data) == DEMO and not data.exists():
         data = embedded_benchmark(Path("demo-benchmark"))
     samples = load_pie_bench(data, None if mask_size is None else parse_mask_size(mask_size))
-    edited_images, missing = edited_images_at(images, samples, name, image_loader)
+    selected = samples if subset is None else select_subset(samples, subset)
+    edited_images, missing = edited_images_at(images, selected, name, image_loader)
     edited_images = [replace(each, ideal=ideal_of(data, each.sample)) for each in edited_images]
     about: dict[str, Any] = {"images": str(images.resolve()), "data": str(data.resolve()), "name": name}
     about |= {"image_loader": image_loader, "mask_size": mask_size, **_remarks(edited_images)}
+    about |= _subset(subset, edited_images, len(samples))
     return EvaluationSet(edited_images, missing, about, Path(f"{name}.csv"))
+
+
+def _subset(
+    name: str | None, edited_images: Iterable[EditedImage], of: int
+) -> dict[str, dict[str, str | int]]:
+    """What is recorded of a fixed subset: its name, how many samples are scored, and of how many."""
+    if name is None:
+        return {}
+    return {"subset": {"name": name, "samples": len({each.sample.id for each in edited_images}), "of": of}}
 
 
 def _remarks(edited_images: Iterable[EditedImage]) -> dict[str, dict[str, int]]:

@@ -52,9 +52,10 @@ def with_resolutions(
         settings = combinations[name]
         of_all = settings.get("image_loader") == KEEPS_SIZE
         saved = _shorter_side(edit.file for edit in (edits if of_all else edits[:1]))
-        made = settings["resolution"] or (
-            saved if settings["output_resolution"] is None else edits[0].resolution
-        )
+        made = saved
+        if settings["output_resolution"] is not None:
+            # An editor may return pictures of another size than the recipe says, as is recorded.
+            made = edits[0].resolution or settings["resolution"]
         found[name] = {**settings, WORKING: made, SAVED: saved, SOURCES: of_sources}
     return found
 

@@ -35,8 +35,8 @@ _WORDS = {
     PROMPTED_BY: "prompted by",
     BASE_MODEL: "model",
     STEPS: "steps",
-    EDITED_AT: "edited at (pixels)",
-    SCORED_AT: "scored at (pixels)",
+    EDITED_AT: "edited at (px)",
+    SCORED_AT: "scored at (px)",
 }
 """What rows should have in common, in words. Model evaluations differ by nature, and protocols cannot."""
 
@@ -159,7 +159,7 @@ def _counts(scores: pd.DataFrame) -> dict[tuple[str, str], Mapping[str, int | No
         for values, rows in scores.groupby(keys, sort=False) if keys else ():
             row = dict(zip(keys, values, strict=True))
             with_background = int(rows[background].notna().any(axis=1).sum())
-            found[combination_name(row, labels), type_label(row["type"]) if "type" in row else ""] = {
+            found[combination_name(row, labels), type_label(str(row["type"])) if "type" in row else ""] = {
                 IMAGES: len(rows),
                 BACKGROUND_IMAGES: with_background if background else None,
             }

@@ -42,12 +42,14 @@ def parse_provenance(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     provenance = provenance if isinstance(provenance, dict) else {}
-    objects = ("networks", "combinations", "rows", "data_remarks", "versions")
+    objects = ("networks", "combinations", "rows", "data_remarks", "versions", "subset")
     lists = ("missing", "resized")
     shapes = {**dict.fromkeys(objects, dict), **dict.fromkeys(lists, list)}
     provenance = {
         field: value for field, value in provenance.items() if isinstance(value, shapes.get(field, object))
     }
+    if not isinstance(provenance.get("subset", {}).get("samples", 0), int):
+        del provenance["subset"]
     if "combinations" in provenance:
         provenance["combinations"] = {
             name: quirks_apart(settings) if isinstance(settings, dict) else settings
@@ -120,6 +122,14 @@ def quantized_weights(provenance: dict[str, Any]) -> dict[str, str]:
     return {name: str(weights) for name, weights in found.items() if weights != FULL}
 
 
+def subset_text(provenance: dict[str, Any]) -> str | None:
+    """Which fixed subset of a benchmark was scored, and how much of it that is; None if none was."""
+    subset = provenance.get("subset")
+    if not subset:
+        return None
+    return f"{subset.get('name')}, {subset.get('samples')} of the benchmark's {subset.get('of')} samples"
+
+
 def with_provenance(scores: pd.DataFrame, provenance: dict[str, Any]) -> pd.DataFrame:
     """Add each row's provenance in a column.
 
@@ -169,6 +179,8 @@ def _merged(provenances: Sequence[dict[str, Any]]) -> dict[str, Any]:
         shared["image_loader"] = ", ".join(loaders)
     if demos := {label for provenance in provenances if (label := demo_label(provenance))}:
         shared["model"] = demos.pop() if len(demos) == 1 else DEMO
+    if subsets := [subset for provenance in provenances if (subset := provenance.get("subset"))]:
+        shared["subset"] = max(subsets, key=lambda subset: subset.get("samples", 0))
     return {
         **shared,
         "protocol": provenances[0].get("protocol", protocols[0][0]),

@@ -8,13 +8,13 @@ from piebench_eval.data.remarks import counts_text
 from piebench_eval.data.summary import full_mask_remark
 from piebench_eval.metrics.columns import BACKGROUND_COLUMNS
 from piebench_eval.tables.comparability import comparability_remarks
-from piebench_eval.tables.editors import editor_remarks
 from piebench_eval.tables.layout import type_label
 from piebench_eval.tables.provenance import (
     lower_precision,
     protocol_differences,
     protocol_of,
     quantized_weights,
+    subset_text,
 )
 from piebench_eval.tables.resolutions import resolution_remarks
 
@@ -70,12 +70,12 @@ def score_remarks(scores: pd.DataFrame, provenance: dict[str, Any], rules: Avera
         rules: how scores are averaged.
     """
     found = [
+        _subset(provenance),
         _precision(provenance),
         *_weights(provenance),
         _protocol(provenance),
         _types(rules),
         _loader(provenance),
-        *editor_remarks(provenance),
         *resolution_remarks(provenance),
         *comparability_remarks(scores, provenance),
         _count(provenance, "resized", "was resized before scoring", "were resized before scoring"),
@@ -100,6 +100,11 @@ def demo_remarks(metrics: Iterable[TableMetric]) -> list[str]:
         if named := [name for key, name in names.items() if key in shown]:
             lines.append(f"{', '.join(named)}: {note}")
     return lines
+
+
+def _subset(provenance: dict[str, Any]) -> str | None:
+    text = subset_text(provenance)
+    return f"scores of a subset: {text}; for a quick look, without a verdict" if text else None
 
 
 def _precision(provenance: dict[str, Any]) -> str | None:

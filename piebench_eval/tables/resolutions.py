@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from piebench_eval.data.images import KEEPS_SIZE
+from piebench_eval.recipes.combination import LATER_SETTINGS
 from piebench_eval.scoring.resolutions import SAVED, SOURCES, WORKING
 from piebench_eval.tables.scores import combination_name, label_columns
 
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
 _COLUMNS = {"resolution": WORKING, "image_loader": "image_loader", "output_resolution": SAVED}
 """Columns of a table, named as in a recipe, by what they hold."""
 
+_FILTER = "output_filter"
+
 
 def with_resolutions(table: pd.DataFrame, provenance: Mapping[str, Any]) -> pd.DataFrame:
     """Add how each row's edits got in and out, as last columns: resolution, loader, output resolution.
+
+    Where edits were resized before they were saved, the filter comes before them.
 
     Both resolutions are shorter sides in pixels, and numbers also where the recipe leaves them empty. Rows
     that no run made have empty cells. A table without any row of a run is returned as it is, and so is one
@@ -36,6 +41,9 @@ def with_resolutions(table: pd.DataFrame, provenance: Mapping[str, Any]) -> pd.D
         row["combination"] if "combination" in table.columns else combination_name(row, labels)
         for row in table.to_dict(orient="records")
     ]
+    filters = [_filter_in_force(known[name]) if name in known else None for name in names]
+    if any(filters):
+        table = table.assign(**{_FILTER: pd.Series(filters, index=table.index, dtype=object)})
     # As objects: beside an empty cell, pandas would make 512 a number with a fraction.
     columns = {
         column: pd.Series([known.get(name, {}).get(field) for name in names], index=table.index, dtype=object)
@@ -73,6 +81,13 @@ def _combinations(provenance: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]
     }
 
 
+def _filter_in_force(settings: Mapping[str, Any]) -> str | None:
+    """The filter that edits were resized by before they were saved; None if they were not."""
+    if settings.get(WORKING) in (None, settings.get(SAVED)):
+        return None
+    return str(settings.get(_FILTER, LATER_SETTINGS[_FILTER]))
+
+
 def _keeps_size(settings: Mapping[str, Any]) -> bool:
     return settings.get("image_loader") == KEEPS_SIZE
 
@@ -80,10 +95,10 @@ def _keeps_size(settings: Mapping[str, Any]) -> bool:
 def _lines(settings: Mapping[str, Any]) -> Iterator[str]:
     working, saved, sources = (settings.get(field) for field in (WORKING, SAVED, SOURCES))
     loader = settings.get("image_loader")
-    if working not in (None, saved):
+    if (output_filter := _filter_in_force(settings)) is not None:
         yield (
             f"edits were made at {working} pixels (image_loader={loader}), and resized to {saved} "
-            "(output_resolution) before they were saved and scored"
+            f"(output_resolution) by PIL's {output_filter} filter before they were saved and scored"
         )
     if saved is None and _keeps_size(settings):
         yield (

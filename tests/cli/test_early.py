@@ -10,6 +10,7 @@ import torch
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.hub import require_hub
+from piebench_eval.recipes.builtin import recipe_names
 from tests.support.commands import HEAVY, in_a_new_process, piebench
 
 PAIR = ["--inversion", "ddim", "--method", "p2p"]
@@ -46,9 +47,7 @@ def mistakes(photo_bench, tiny_model, tiny_lcm, tmp_path):
         "a folder of other things": ([*run, "--out", things], "thesis.tex"),
         "a recipe that is none": (
             ["run", "--config", "papr", *out],
-            "demo, demo-flow, dnaedit-flux, dnaedit-sd3, fireflow-flux, flow-table, flowalign-sd3, "
-            "flowedit-flux, flowedit-sd3, infedit, instaflow, paper, rf-inversion-flux, rf-solver-edit-flux, "
-            "sdxl, table1, turboedit, uniedit-flux, uniedit-sd3",
+            ", ".join(recipe_names()),
         ),
         "a misspelt field beside missing ones": (["run", "--config", misspelt, *out], "is steps meant?"),
         "a misspelt setting": ([*run, *out, "--set", "method.blend_strat=0.1"], "blend_start"),

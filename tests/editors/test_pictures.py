@@ -1,9 +1,13 @@
 """What an editor of pictures may return, and what is a failure of its sample."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from piebench_eval.data.images import OutputFilter, load_image, loaded_size
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.editors import EDITORS
 from piebench_eval.editors.base import EditedPictures, Editor, LoadedEditor
@@ -11,11 +15,12 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.batch_editing import edit_batch
+from tests.support.photos import save_shapes_bench
 
 SIDE = 32
 
 
-def edit_with(monkeypatch, samples, returned, **declared):
+def edit_with(monkeypatch, samples, returned, chosen=None, **declared):
     """One batch by an editor that returns what a function makes of the pictures."""
     editor = Editor(
         title="test",
@@ -26,7 +31,7 @@ def edit_with(monkeypatch, samples, returned, **declared):
         **declared,
     )
     monkeypatch.setitem(EDITORS._plugins, "ours", (editor, "plugin ours.py"))
-    fields = {"model": "none", "editors": ["ours"], "resolution": SIDE}
+    fields = {"model": "none", "editors": ["ours"], "resolution": SIDE, **(chosen or {})}
     combination = build_recipe(fields, {}, "test").combination("", "ours")
     loaded = LoadedEditor(None, torch.device("cpu"), EvaluationCounter())
     return edit_batch(loaded, samples, combination)
@@ -84,3 +89,30 @@ def test_an_editor_with_a_size_of_its_own_keeps_the_aspect_ratio(monkeypatch, sa
 def test_an_error_names_the_plugin(monkeypatch, samples):
     with pytest.raises(PiebenchError, match=r"plugin ours\.py: failed in ours with ZeroDivisionError"):
         edit_with(monkeypatch, samples, lambda pictures: 1 / 0)
+
+
+@pytest.mark.parametrize("loader", ["crop", "shorter_side", "resize"])
+def test_pictures_are_given_in_the_editors_own_size_where_the_recipe_has_none(monkeypatch, tmp_path, loader):
+    (sample,) = [each for each in load_pie_bench(save_shapes_bench(tmp_path)) if each.id == "wide"]
+    given = []
+    own = {"native_resolution": lambda loaded, common: 96 + common.steps}
+    for fields, side in (({}, 146), ({"resolution": 64}, 64)):
+        same = of_each(lambda picture: given.append(picture) or picture)
+        (edit,) = edit_with(
+            monkeypatch, [sample], same, {"resolution": None, "image_loader": loader} | fields, **own
+        )
+        assert (given.pop() == load_image(sample.file, side, loader)).all() and edit.resolution == side
+        assert edit.image.shape[:2][::-1] == loaded_size((192, 128), loader, side)
+
+
+@pytest.mark.parametrize("name", get_args(OutputFilter))
+def test_edits_come_back_by_a_filter_of_pil(monkeypatch, samples, name):
+    (edit, _) = edit_with(
+        monkeypatch,
+        samples,
+        of_each(lambda picture: picture),
+        {"resolution": 192, "output_resolution": 50, "output_filter": name},
+    )
+    picture = Image.fromarray(load_image(samples[0].file, 192))
+    expected = picture.resize((50, 50), getattr(Image.Resampling, name.upper()))
+    assert (edit.image == np.asarray(expected)).all() and edit.resolution == 192

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from piebench_eval.editors import EDITORS
 from piebench_eval.editors.base import Editor
 from piebench_eval.errors import PiebenchError
 from piebench_eval.recipes.recipe import build_recipe
@@ -54,6 +55,14 @@ def test_an_editor_overrides_like_a_combination():
     assert recipe.combination("ddim", "p2p").common.steps == 50
     again = build(dict(recipe), {"editor.strength": 0.25})
     assert again.combination("", "sdedit").editor_settings.strength == 0.25
+
+
+@pytest.mark.parametrize("name", ["oracle", "source-copy", "direct+mine", "mine/too"])
+def test_a_name_that_rows_need_is_no_editors(name, monkeypatch):
+    monkeypatch.setattr(EDITORS, "_plugins", {})
+    with pytest.raises(PiebenchError, match=r"plugin ours\.py: editor '.*; choose another name"):
+        EDITORS.add(name, EDITORS.get("sdedit"), "plugin ours.py")
+    assert name not in EDITORS.names()
 
 
 def test_wildcards_and_editors_go_together():

@@ -68,7 +68,7 @@ def test_picture_and_prompts(case):
         case.check(text.tokens, f"prompt_embeds_{name}")
 
 
-@pytest.mark.parametrize("steps", [1, 2, 4])
+@pytest.mark.parametrize("steps", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_text_to_image(case, steps):
     times = uniform_flow_schedule(steps, "image").timesteps
     assert list(times[::-1]) == case.recorded[f"sample_N{steps}_timesteps"].tolist()

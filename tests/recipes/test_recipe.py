@@ -221,7 +221,7 @@ def test_a_recipe_spells_out_what_the_papers_scripts_do():
         for name, settings in getattr(recipe, section).items():
             hidden = set(own_fields(type(settings))) - set(fields[section][name])
             assert hidden <= {"mask_threshold", "mask_downsampling"}, name
-    assert set(CommonSettings.model_fields) - set(fields) == {"revision"}
+    assert set(CommonSettings.model_fields) - set(fields) == {"revision", "prompt_from"}
     assert set(fields["quirks"]) == set(Quirks.model_fields)
 
 

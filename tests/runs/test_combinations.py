@@ -26,7 +26,7 @@ from piebench_eval.runs.forecast import count_evaluations
 from piebench_eval.runs.store.records import EditKey
 from tests.support.pairs import CONTROLLING, PAIRS_OF_FAMILIES, goes_with, marked, methods_of_families
 
-STEPS, SIDE = 4, 128
+STEPS, SIDE = 3, 128
 BLENDED, INSERTED, UNBLENDED, HALF_FOUND = range(4)
 SWITCHED_OFF = {
     "p2p": {"cross_replace_steps": 0, "self_replace_steps": 0, "local_blend": False},

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from scripts import bench
 from scripts.speed import flops, run
 from scripts.speed.measure import TOLERANCE, Measured, Plain, Timing
+from scripts.speed.memory import calculate_memory
 from tests.support.tiny_model import save_tiny_instaflow
 
 app = Typer()
@@ -25,8 +26,15 @@ def invoke(*arguments):
 
 @pytest.fixture(autouse=True)
 def briefly(monkeypatch):
-    """How fast matrix products are is no matter here."""
+    """How fast matrix products are is no matter here; memory is calculated once, as test_memory.py shows."""
     monkeypatch.setattr(flops, "_SECONDS", 0.01)
+    calculated = []
+
+    def calculate_once(*arguments):
+        calculated.extend([] if calculated else [calculate_memory(*arguments)])
+        return calculated[0]
+
+    monkeypatch.setattr(run, "calculate_memory", calculate_once)
 
 
 def test_rows_times_and_latents_stand_beside_the_plain_implementation(tmp_path):

@@ -20,6 +20,8 @@ CHOSEN: Mapping[str, Sequence[Any]] = {
     # The matrix edits with a model of one family; the others are edited with in test_combinations.py.
     "family": ("auto",),
     "guidance_policy": ("auto",),
+    "prompt_from": ("auto",),  # of editors alone
+    "output_filter": ("lanczos",),  # all of them in tests/editors/test_pictures.py
     "weights": ("full",),
     "quirks.added_shift": (False,),  # of families whose autoencoders have a shift
     "steps_offset": (1, 0),

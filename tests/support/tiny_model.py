@@ -31,7 +31,7 @@ def save_tiny_model(folder: Path, layers: int = 2, width: int = 32) -> Path:
         layers: of each of the UNet's blocks; 1 is the least in which every method finds its own.
         width: channels of the UNet's levels; its first has half as many.
     """
-    return _save(StableDiffusionPipeline, folder, _new_unet(layers, width), sd_scheduler())
+    return save_pipeline(StableDiffusionPipeline, folder, new_unet(layers, width), sd_scheduler())
 
 
 def save_tiny_instaflow(folder: Path, layers: int = 1, width: int = 32) -> Path:
@@ -40,7 +40,7 @@ def save_tiny_instaflow(folder: Path, layers: int = 1, width: int = 32) -> Path:
     The velocity is half as large as latents: more would keep a single step's fixed-point inversion from
     converging.
     """
-    _save(StableDiffusionPipeline, folder, _new_unet(layers, width), sd_scheduler(), gain=5)
+    save_pipeline(StableDiffusionPipeline, folder, new_unet(layers, width), sd_scheduler(), gain=5)
     index = folder / "model_index.json"
     index.write_text(json.dumps({**json.loads(index.read_text()), "_class_name": "RectifiedFlowPipeline"}))
     return folder
@@ -48,11 +48,13 @@ def save_tiny_instaflow(folder: Path, layers: int = 1, width: int = 32) -> Path:
 
 def save_tiny_lcm(folder: Path, layers: int = 1, width: int = 32) -> Path:
     """Write a latent consistency model, whose UNet takes the guidance scale as an embedding."""
-    unet = _new_unet(layers, width, time_cond_proj_dim=256)
-    return _save(LatentConsistencyModelPipeline, folder, unet, LCMScheduler(original_inference_steps=50))
+    unet = new_unet(layers, width, time_cond_proj_dim=256)
+    return save_pipeline(
+        LatentConsistencyModelPipeline, folder, unet, LCMScheduler(original_inference_steps=50)
+    )
 
 
-def _new_unet(layers: int, width: int, **options: Any) -> UNet2DConditionModel:
+def new_unet(layers: int, width: int, **options: Any) -> UNet2DConditionModel:
     return UNet2DConditionModel(
         sample_size=16,
         block_out_channels=(width // 2, width, width, width),
@@ -76,7 +78,7 @@ def new_vae(latent_channels: int = 4, **options: Any) -> AutoencoderKL:
     )
 
 
-def _save(
+def save_pipeline(
     pipeline: type[DiffusionPipeline],
     folder: Path,
     unet: UNet2DConditionModel,

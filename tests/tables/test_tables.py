@@ -135,6 +135,10 @@ def test_a_verdict_where_the_comparison_means_something():
         ),
         ({"precision": "bf16"}, "scored in bf16"),
         ({"resized": ["7: 640x480 -> 512x512"]}, "1 of the pictures were resized before scoring"),
+        (
+            {"subset": {"name": "quick-70", "samples": 700, "of": 7000}},
+            "a subset was scored (quick-70, 700 of the benchmark's 7000 samples)",
+        ),
     ],
 )
 def test_no_verdict_without_the_papers_conditions(change, reason):
@@ -147,6 +151,13 @@ def test_no_verdict_without_the_papers_conditions(change, reason):
 def test_no_verdict_on_fewer_images_or_unknown_provenance():
     assert "699 images" in compare_with_paper(aggregate(scores(699)), PAPER_LIKE).obstacles[0]
     assert comparison_obstacles("direct", "p2p", 700, {})
+
+
+def test_a_whole_run_beside_a_subset_keeps_its_verdict():
+    subset = {"name": "quick-70", "samples": 70, "of": 700}
+    assert compare_with_paper(aggregate(scores(700)), {**PAPER_LIKE, "subset": subset}).obstacles == []
+    few = compare_with_paper(aggregate(scores(70)), {**PAPER_LIKE, "subset": subset}).obstacles
+    assert "a subset was scored (quick-70" in few[0] and "70 images were scored" not in few[0]
 
 
 def test_no_verdict_on_some_editing_types():

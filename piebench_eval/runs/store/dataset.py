@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from piebench_eval.data.mask_size import parse_mask_size
 from piebench_eval.data.pie_bench import dataset_fingerprint, load_pie_bench
+from piebench_eval.data.subsets import SUBSETS, select_subset
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.store.paths import BENCHMARK_FOLDER
 
@@ -15,18 +16,21 @@ if TYPE_CHECKING:
     from piebench_eval.runs.store.folder import RunStore
 
 
-def dataset_of_run(store: RunStore, data: Path | None = None) -> tuple[Path, list[Sample]]:
+def dataset_of_run(
+    store: RunStore, data: Path | None = None, subset: str | None = None
+) -> tuple[Path, list[Sample]]:
     """Load the samples that a run was planned for.
 
     Args:
         store: the run.
         data: the benchmark folder, if it has moved since the run.
+        subset: only those of a fixed subset of the benchmark, see ``select_subset``.
 
     Returns:
         The benchmark folder, and its planned samples in its order.
 
     Raises:
-        PiebenchError: the benchmark is gone, or is not that of the run.
+        PiebenchError: the benchmark is gone, or is not that of the run; or it has no such subset.
     """
     manifest = store.manifest()
     if not manifest["sessions"]:
@@ -43,4 +47,16 @@ def dataset_of_run(store: RunStore, data: Path | None = None) -> tuple[Path, lis
             f"{folder} is not the data that {store.folder} edited; restore it, or give --data"
         )
     planned = set(manifest["samples"])
-    return folder, [sample for sample in dataset if sample.id in planned]
+    selected = dataset if subset is None else select_subset(dataset, subset)
+    return folder, [sample for sample in selected if sample.id in planned]
+
+
+def subset_of_run(store: RunStore) -> str | None:
+    """The fixed subset that all of a run's sessions selected; None if one selected other samples.
+
+    The largest if there are several: each contains the smaller ones.
+    """
+    named = [session.get("subset") for session in store.manifest()["sessions"]]
+    if not named or not all(name in SUBSETS for name in named):
+        return None
+    return max(named, key=list(SUBSETS).index)

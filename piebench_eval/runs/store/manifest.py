@@ -38,16 +38,23 @@ def describe_run(recipe: Recipe, dataset: Sequence[Sample]) -> dict[str, Any]:
         dataset: all samples of the benchmark.
     """
     plugins = {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in recipe.plugins}
+    combinations = {name: recipe.combination("", name) for name in recipe.editors}
+    editors = {name: (each.editor_settings, each.common) for name, each in combinations.items()}
     return {
         "recipe_hash": recipe.hash,
         "plugins": {**plugins, **functions_of(recipe.editors)},
-        **({"editors": described_editors(recipe.editors)} if recipe.editors else {}),
+        **({"editors": described_editors(editors)} if editors else {}),
         "data": {"fingerprint": dataset_fingerprint(dataset), "images": len(dataset)},
     }
 
 
 def describe_session(
-    data: Path, selected: Sequence[Sample], engine: str, shard: Shard, mask_size: Size | None = None
+    data: Path,
+    selected: Sequence[Sample],
+    engine: str,
+    shard: Shard,
+    mask_size: Size | None = None,
+    subset: str | None = None,
 ) -> dict[str, Any]:
     """The content of a new session log.
 
@@ -57,6 +64,7 @@ def describe_session(
         engine: name of the engine.
         shard: the part of this session.
         mask_size: the size that the masks are made for, if it is not the images' own.
+        subset: name of the fixed subset that the samples are, if they are one.
     """
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -68,6 +76,7 @@ def describe_session(
         "remarks": count_remarks(selected),
         "mask_size": None if mask_size is None else size_text(mask_size),
         "samples": [sample.id for sample in selected],
+        "subset": subset,
         "versions": library_versions(),
     }
 

@@ -38,8 +38,8 @@ def evaluations_of(record: Mapping[str, Any]) -> int | None:
     >>> evaluations_of({"unet_rows_forward": 100, "unet_rows_backward": 20}), evaluations_of({})
     (120, None)
     """
-    counts = [record.get(field) for field in ("unet_rows_forward", "unet_rows_backward")]
-    return sum(counts) if all(isinstance(count, int) for count in counts) else None
+    forward, backward = (record.get(field) for field in ("unet_rows_forward", "unet_rows_backward"))
+    return forward + backward if isinstance(forward, int) and isinstance(backward, int) else None
 
 
 @dataclass(frozen=True)

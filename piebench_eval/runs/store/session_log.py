@@ -20,6 +20,9 @@ SESSIONS_FOLDER = "sessions"
 PLANNED_EVALUATIONS = "planned_rows"
 """Field of a session log: planned model evaluations per edit, by combination, once they are counted."""
 
+BY_EDITOR = ", whole pipeline"
+"""What follows the name of a model whose whole pipeline an editor loads."""
+
 _FIELDS = {"started", "data_folder", "samples", "models"}
 
 
@@ -45,13 +48,21 @@ class SessionLog:
         self._content[field] = value
         self._write()
 
-    def use_model(self, model: str, revision: str | None, fingerprint: str | None) -> None:
+    def use_model(self, model: str, revision: str | None, fingerprint: str | None, editor: str = "") -> None:
         """Note the weights of the edits that follow.
+
+        Args:
+            model: the model's name.
+            revision: its revision.
+            fingerprint: of the files that are read of it.
+            editor: the editor that loads it itself, and reads other files than inversions and methods do.
 
         Raises:
             PiebenchError: another session of the run has used other weights.
         """
         name = f"{model}@{revision}" if revision else model
+        if editor:
+            name += BY_EDITOR
         if self._content["models"].setdefault(name, fingerprint) != fingerprint:
             raise changed_error(self._folder, f"the files of the model {name}")
         # Written before compared: of two sessions that start at once, at least one sees the other.

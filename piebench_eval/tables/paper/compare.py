@@ -25,7 +25,13 @@ from piebench_eval.tables.paper.further import (
 )
 from piebench_eval.tables.paper.published import load_published
 from piebench_eval.tables.paper.tolerances import agrees, reproduction_tolerance
-from piebench_eval.tables.provenance import is_demo, lower_precision, protocol_differences, protocol_of
+from piebench_eval.tables.provenance import (
+    is_demo,
+    lower_precision,
+    protocol_differences,
+    protocol_of,
+    subset_text,
+)
 from piebench_eval.tables.scores import combination_name, label_columns
 
 if TYPE_CHECKING:
@@ -223,7 +229,10 @@ def _scoring_conditions(
 ) -> list[str]:
     """Differences from the paper in which images were scored, and how."""
     reasons = []
-    if images != PAPER_IMAGES:
+    subset = subset_text(provenance)
+    if subset and images <= provenance["subset"].get("samples", 0):  # a whole run may stand beside it
+        reasons.append(f"a subset was scored ({subset})")
+    elif images != PAPER_IMAGES:
         reasons.append(f"{images} images were scored, the paper has {PAPER_IMAGES}")
     if rules.types is not None:
         reasons.append(f"only editing types {', '.join(rules.types)} count")

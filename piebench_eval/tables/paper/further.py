@@ -1,25 +1,24 @@
 """Published numbers beyond Table 1: of other methods and models, by their authors and by others.
 
-A row of ``csv/further.csv`` is a row of somebody's table, of a method that is a combination here. Several
-groups print the same method on the same model, with other numbers: their spread says how well it is
-reproduced at all.
+They are the published rows of methods that are a combination here. Several groups print the same method on
+the same model, with other numbers: their spread says how well it is reproduced at all.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import yaml
 
+from piebench_eval.combination_names import parts_of_name
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.models.families import family_of_id
 from piebench_eval.models.quantization import FULL
+from piebench_eval.published.models import HUB_IDS
+from piebench_eval.published.rows import REPRODUCTION, TABLE_1, published_rows
 from piebench_eval.recipes.builtin import recipe_file
 from piebench_eval.recipes.recipe import build_recipe, read_recipe_fields
 from piebench_eval.tables.layout import METRIC_NAMES
@@ -27,12 +26,13 @@ from piebench_eval.tables.layout import METRIC_NAMES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from piebench_eval.published.row import PublishedRow
     from piebench_eval.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class PublishedRow:
-    """A row of a published table.
+class FurtherRow:
+    """A published row of a combination that Table 1 lacks.
 
     Attributes:
         inversion: name of the inversion that it is here.
@@ -43,6 +43,7 @@ class PublishedRow:
         numbers: means by Table 1's keys, in its units; those that are not printed, or cannot be right, are
             left out.
         source: where it is printed.
+        printed_in: the source without its year and place, such as ``DNAEdit``.
         read_from: ``paper``, ``readme`` of its repository, or ``notes``, at second hand.
         by: ``authors`` of the method; ``copied``, where others print the authors' row; ``rerun`` by others.
         images: how many it is a mean of; None if that is not said.
@@ -57,6 +58,7 @@ class PublishedRow:
     settings: Mapping[str, Any]
     numbers: Mapping[str, float]
     source: str
+    printed_in: str
     read_from: str
     by: str
     images: int | None
@@ -72,11 +74,6 @@ class PublishedRow:
     def model(self) -> str:
         """The model's name without its owner's."""
         return _base(self.models[0])
-
-    @property
-    def printed_in(self) -> str:
-        """The source without its year and place, such as ``DNAEdit``."""
-        return self.source.split(" (")[0]
 
     def runs_on(self, model: str) -> bool:
         """Whether a model, or a local copy that is called like it, is the row's."""
@@ -104,12 +101,12 @@ class FittingRows:
         left_out: rows of its method and model that do not fit, and why.
     """
 
-    rows: Sequence[PublishedRow] = ()
+    rows: Sequence[FurtherRow] = ()
     obstacle: str = ""
     left_out: Sequence[str] = ()
 
     @property
-    def counted(self) -> list[PublishedRow]:
+    def counted(self) -> list[FurtherRow]:
         """Those that are means of the same kind."""
         return [row for row in self.rows if not row.uncounted]
 
@@ -125,11 +122,10 @@ class FittingRows:
 
 
 @cache
-def load_further() -> tuple[PublishedRow, ...]:
+def load_further() -> tuple[FurtherRow, ...]:
     """Load the published rows beyond Table 1, the authors' own of each combination and model first."""
-    with (files(__package__) / "csv" / "further.csv").open(encoding="utf-8") as stream:
-        table = pd.read_csv(stream, dtype=str, keep_default_na=False)
-    return tuple(_row(fields) for fields in table.to_dict(orient="records"))
+    rows = [_further(row) for row in published_rows() if row.source not in (TABLE_1, REPRODUCTION)]
+    return tuple(sorted(filter(None, rows), key=lambda row: not row.is_authors))
 
 
 def fitting_rows(inversion: str, method: str, given: Mapping[str, Any]) -> FittingRows:
@@ -218,7 +214,7 @@ _OF_THE_MACHINE = ("model", "family", "revision", "precision", "seed")
 precision, with the random numbers of a GPU."""
 
 
-def _recipe_differences(row: PublishedRow, given: Mapping[str, Any]) -> list[str]:
+def _recipe_differences(row: FurtherRow, given: Mapping[str, Any]) -> list[str]:
     """What a combination has otherwise than the recipe with the method's published settings."""
     recipe = shipped_recipe(row.recipe) if row.recipe else None
     if recipe is None or (row.inversion, row.method) not in recipe.pairs:
@@ -229,7 +225,7 @@ def _recipe_differences(row: PublishedRow, given: Mapping[str, Any]) -> list[str
     return setting_differences(_as_meant(row, given), wanted)
 
 
-def _as_meant(row: PublishedRow, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _as_meant(row: FurtherRow, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a row's combination with what their empty ones are, as far as the settings say that."""
     family = next(filter(None, map(family_of_id, row.models)), None)
     meant = {"source_guidance": settings.get("guidance"), "t5_length": family.t5_length if family else None}
@@ -243,19 +239,23 @@ def _base(model: str) -> str:
     return Path(model).name
 
 
-def _row(fields: Mapping[Any, str]) -> PublishedRow:
-    settings = dict(part.split("=", 1) for part in filter(None, fields["settings"].split(";")))
-    return PublishedRow(
-        inversion=fields["inversion"],
-        method=fields["method"],
-        models=tuple(fields["models"].split()),
-        recipe=fields["recipe"],
-        settings={name: yaml.safe_load(value) for name, value in settings.items()},
-        numbers={key: float(fields[key]) for key in METRIC_NAMES if fields[key]},
-        source=fields["source"],
-        read_from=fields["read_from"],
-        by=fields["by"],
-        images=int(fields["images"]) if fields["images"] else None,
-        uncounted=fields["uncounted"],
-        note=fields["note"],
+def _further(row: PublishedRow) -> FurtherRow | None:
+    """A published row as one of a combination; None if it is of none here."""
+    inversion, method = parts_of_name(row.combination)
+    if not inversion:
+        return None
+    return FurtherRow(
+        inversion=inversion,
+        method=method,
+        models=HUB_IDS[row.model],
+        recipe=row.recipe,
+        settings=row.settings,
+        numbers=row.counted_numbers,
+        source=row.source,
+        printed_in=row.printed_in,
+        read_from=row.read_from,
+        by=row.by or "rerun",
+        images=row.images,
+        uncounted=row.uncounted,
+        note=row.note,
     )

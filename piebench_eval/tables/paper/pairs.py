@@ -14,7 +14,7 @@ from piebench_eval.tables.paper.published import load_published
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from piebench_eval.tables.paper.further import PublishedRow
+    from piebench_eval.tables.paper.further import FurtherRow
 
 _TABLE_1 = "PnP Inversion (Ju et al., ICLR 2024) Table 1"
 _REPORT = "the published reproduction of PnP Inversion"
@@ -53,7 +53,7 @@ class Publication:
 def published_pairs() -> Mapping[Pair, Publication]:
     """Every pair with published numbers: those of Table 1, and of rows beyond it."""
     found = _of_table_1()
-    rows: dict[Pair, list[PublishedRow]] = defaultdict(list)
+    rows: dict[Pair, list[FurtherRow]] = defaultdict(list)
     for row in load_further():
         for family in _families(row):
             rows[Pair(family, row.inversion, row.method)].append(row)
@@ -71,13 +71,13 @@ def _of_table_1() -> dict[Pair, Publication]:
     return found
 
 
-def _publication(rows: list[PublishedRow]) -> Publication:
+def _publication(rows: list[FurtherRow]) -> Publication:
     by_authors = dict.fromkeys(row.source for row in rows if row.is_authors)
     by_others = dict.fromkeys(row.source for row in rows if not row.is_authors)
     recipes = dict.fromkeys(row.recipe for row in rows if row.recipe)
     return Publication(tuple(by_authors), tuple(by_others), tuple(recipes))
 
 
-def _families(row: PublishedRow) -> list[str]:
+def _families(row: FurtherRow) -> list[str]:
     """The families of a row's models; copies of a model under other names say nothing."""
     return list(dict.fromkeys(family.name for model in row.models if (family := family_of_id(model))))

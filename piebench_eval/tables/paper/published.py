@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
+
+from piebench_eval.combination_names import parts_of_name
+from piebench_eval.published.row import METRIC_KEYS
+from piebench_eval.published.rows import REPRODUCTION, TABLE_1, rows_from
+
+if TYPE_CHECKING:
+    from piebench_eval.published.row import MetricKey, PublishedRow
 
 PAPERS = "(paper)"
 """Value of the column ``run`` in the paper's rows; parentheses distinguish it from a folder's name."""
@@ -42,16 +50,26 @@ def load_published() -> pd.DataFrame:
         Columns inversion, method, metric, paper, report (nan where a source has no such row) and erratum
         (what was corrected, else empty).
     """
-    folder = files(__package__) / "csv"
-    with (folder / "table1.csv").open(encoding="utf-8") as stream:
-        table = pd.read_csv(stream)
-    with (folder / "errata.csv").open(encoding="utf-8") as stream:
-        errata = pd.read_csv(stream)
-    table["erratum"] = ""
-    keys = ["inversion", "method", "metric"]
-    table = table.set_index(keys)
-    for erratum in errata.to_dict(orient="records"):
-        row = tuple(erratum[key] for key in keys)
-        table.at[row, erratum["column"]] = erratum["corrected"]
-        table.at[row, "erratum"] = f"{erratum['corrected']} for {erratum['printed']}: {erratum['note']}"
-    return table.reset_index()[[*keys, "paper", "report", "erratum"]]
+    papers = {row.combination: row for row in rows_from(TABLE_1)}
+    rows = []
+    for report in rows_from(REPRODUCTION):
+        inversion, method = parts_of_name(report.combination)
+        paper = papers.get(report.combination)
+        rows += [
+            {
+                "inversion": inversion,
+                "method": method,
+                "metric": metric,
+                "paper": paper.numbers[metric] if paper else np.nan,
+                "report": report.numbers[metric],
+                "erratum": _erratum(paper, metric) if paper else "",
+            }
+            for metric in METRIC_KEYS
+        ]
+    return pd.DataFrame(rows)
+
+
+def _erratum(paper: PublishedRow, metric: MetricKey) -> str:
+    """What was printed in the place of a number of the paper; empty if nothing was."""
+    wrong = paper.misprints.get(metric)
+    return f"{paper.numbers[metric]} for {wrong}: {paper.note}" if wrong is not None else ""

@@ -1,9 +1,9 @@
 """Tolerances for agreement with the paper: the differences of a published reproduction.
 
-The study behind ``published/table1.csv`` ran the paper's methods again on its 700 pictures, and printed its
-means beside the paper's. The largest difference of a metric is how far off a faithful reproduction has been
-seen: by other libraries and machines, by rounding, and in Plug-and-Play's rows by Stable Diffusion v1.4 in
-the place of v1.5.
+The study whose rows have the source ``REPRODUCTION`` ran the paper's methods again on its 700 pictures, and
+printed its means beside the paper's. The largest difference of a metric is how far off a faithful
+reproduction has been seen: by other libraries and machines, by rounding, and in Plug-and-Play's rows by
+Stable Diffusion v1.4 in the place of v1.5.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """How far from the paper a number may be: what was seen between the paper and its reproduction."""
 
-import csv
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import piebench_eval as pb
+from piebench_eval.combination_names import parts_of_name
+from piebench_eval.published.rows import REPRODUCTION, TABLE_1, rows_from
 from piebench_eval.tables.aggregate import aggregate
 from piebench_eval.tables.layout import TABLE_METRICS
 from piebench_eval.tables.paper.compare import compare_with_paper
@@ -22,15 +22,11 @@ RESULTS = Path(__file__).parents[3] / "docs" / "results.md"
 
 def differences(metric):
     """By inversion, in hundredths, with the paper's own values where the study copied a wrong row."""
-    folder = files("piebench_eval.tables.paper") / "csv"
-    with (folder / "table1.csv").open() as stream:
-        rows = [row for row in csv.DictReader(stream) if row["metric"] == metric and row["paper"]]
-    with (folder / "errata.csv").open() as stream:
-        errata = {(row["inversion"], row["method"], row["metric"]): row for row in csv.DictReader(stream)}
-    for row in rows:
-        erratum = errata.get((row["inversion"], row["method"], metric))
-        paper = erratum["corrected"] if erratum else row["paper"]
-        yield row["inversion"], abs(round(100 * float(paper)) - round(100 * float(row["report"])))
+    papers = {row.combination: row for row in rows_from(TABLE_1)}
+    for report in rows_from(REPRODUCTION):
+        if paper := papers.get(report.combination):
+            pair = paper.numbers[metric], report.numbers[metric]
+            yield parts_of_name(paper.combination)[0], abs(round(100 * pair[0]) - round(100 * pair[1]))
 
 
 @pytest.mark.parametrize("metric", KEYS)
