@@ -10,11 +10,14 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "piebench_eval"
 PACKAGES = [
     "cli",
+    "packs",
     "api",
+    "leaderboard",
     "report",
     "gate",
     "explain",
     "tables",
+    "lint",
     "published",
     "scoring",
     "runs",

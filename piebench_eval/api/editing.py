@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 import warnings
 from functools import lru_cache
@@ -12,31 +13,47 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from piebench_eval.api.arguments import editor_names
+from piebench_eval.data.images import image_size
+from piebench_eval.data.masks import encode_rle, mask_image_to_rle
 from piebench_eval.data.prompts import blended_word_problem
 from piebench_eval.data.sample import Sample
 from piebench_eval.demo.embedded import DEMO, is_embedded
 from piebench_eval.diffusion.feature_limits import parse_feature_limits
+from piebench_eval.editors import EDITORS
+from piebench_eval.editors.texts import needs_instruction
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.device import resolve_device
 from piebench_eval.models.loading import load_model
 from piebench_eval.recipes.builtin import recipe_of_embedded
-from piebench_eval.recipes.compatibility import cautions, require_compatible
+from piebench_eval.recipes.compatibility import cautions, require_compatible, require_fitting_editors
 from piebench_eval.recipes.plugins import code_of
 from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.runs.batch_editing import edit_batch
+from piebench_eval.runs.editor_models import check_editor_models
 from piebench_eval.runs.feature_places import worker_limits
 from piebench_eval.runs.jobs import check_edits, model_spec
+from piebench_eval.runs.machine import MachineOptions, WorkerSpec
+from piebench_eval.runs.model_runner import ModelRunner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from piebench_eval.data.images import Size
+    from piebench_eval.editors.base import Editor
+    from piebench_eval.editors.function import EditFunction
     from piebench_eval.models.base import DiffusionModel
+    from piebench_eval.recipes.combination import Combination
+    from piebench_eval.recipes.recipe import Recipe
     from piebench_eval.runs.jobs import ModelSpec
+    from piebench_eval.runs.runner import EditResult
 
-_ID = "picture"
+_ID, _MODEL = "picture", "CompVis/stable-diffusion-v1-4"
+_kept: dict[str, ModelRunner] = {}
+"""The runner of an editor that loads what it needs itself, of the last call, by all that it was loaded by."""
 
 
 def edit(
@@ -44,10 +61,13 @@ def edit(
     source_prompt: str,
     target_prompt: str,
     *,
-    inversion: str = "direct",
-    method: str = "p2p",
+    inversion: str | None = None,
+    method: str | None = None,
+    editor: str | EditFunction | None = None,
     blended_word: str = "",
-    model: str = "CompVis/stable-diffusion-v1-4",
+    instruction: str = "",
+    mask: str | Path | NDArray[np.bool_] | None = None,
+    model: str | None = None,
     config: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
@@ -59,19 +79,24 @@ def edit(
     """Edit one picture.
 
     The model stays loaded for the next call, and the inversion of the last picture is kept: trying other
-    target prompts, methods and settings on it costs less.
+    target prompts, methods and settings on it costs less. What an editor loads itself stays for the next call
+    with the same settings.
 
     Args:
         image: a file, a PIL picture, or an array ``[height, width, 3]`` of grey levels 0..255. The central
             square is edited, at the model's resolution, unless ``settings`` say otherwise.
         source_prompt: describes the picture.
         target_prompt: describes the edit.
-        inversion: name of the inversion, see ``piebench methods``.
-        method: name of the editing method.
+        inversion: name of the inversion, see ``piebench methods``; ``direct`` if None.
+        method: name of the editing method; ``p2p`` if None.
+        editor: name of an editor in the place of both, or a function, as ``run`` takes it.
         blended_word: words of the source and of the target prompt that local blend limits the edit to,
             separated by a blank, or phrases separated by "|"; empty edits the whole picture.
+        instruction: what an editor is told that is prompted by instructions.
+        mask: where to edit, for editors that look at the benchmark's masks: a file whose bright pixels say
+            so, or an array ``[height, width]`` of bool, of the picture's size.
         model: diffusers directory or hub id of a model of a family in ``piebench methods``, or ``demo`` or
-            ``demo-flow``.
+            ``demo-flow``; None: the editor's own, or Stable Diffusion 1.4.
         config: a recipe file, or ``paper`` or ``table1``; None for the defaults.
         settings: overrides of the recipe's fields: ``{"steps": 20, "method.cross_replace_steps": 0.8}``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
@@ -89,31 +114,125 @@ def edit(
     Raises:
         PiebenchError: an argument is missing, unknown or does not fit.
     """
-    if config is None and is_embedded(model):
+    recipe = _recipe(inversion, method, editor, model, config, settings)
+    (pair,) = recipe.pairs
+    combination = recipe.combination(*pair)
+    require_compatible([combination])
+    require_fitting_editors([combination])
+    with tempfile.TemporaryDirectory() as folder:
+        file = _file(image, Path(folder))
+        sample = _sample(file, source_prompt, target_prompt, blended_word, instruction, mask)
+        _require_needs(combination, sample)
+        check_edits(recipe, [sample])
+        machine = MachineOptions(
+            devices=device,
+            deterministic=deterministic,
+            offload_text_encoders=offload_text_encoders,
+            sequential_offload=sequential_offload,
+            feature_memory=parse_feature_limits(feature_memory),
+        )
+        of_itself = combination.loads_itself
+        result = (_by_what_it_loads if of_itself else _by_our_model)(recipe, combination, machine, sample)
+    for note in [*cautions([combination]), *result.notes]:
+        warnings.warn(note, PiebenchWarning, stacklevel=2)
+    return Image.fromarray(result.image)
+
+
+def _recipe(
+    inversion: str | None,
+    method: str | None,
+    editor: str | EditFunction | None,
+    model: str | None,
+    config: str | Path | None,
+    settings: Mapping[str, Any] | None,
+) -> Recipe:
+    """The recipe of one combination, see ``edit``.
+
+    Raises:
+        PiebenchError: an argument is missing, unknown or does not fit.
+    """
+    editors: list[str] | None = None
+    inversions: list[str] | None = None
+    methods: list[str] | None = None
+    if editor is None:
+        inversions, methods, model = [inversion or "direct"], [method or "p2p"], model or _MODEL
+    else:
+        if inversion is not None or method is not None:
+            raise PiebenchError("editor: stands in the place of inversion and method; leave these two out")
+        (name,) = editors = editor_names(editor if callable(editor) else [editor]) or []
+        model = model or (None if config is not None or _has_a_model(EDITORS.get(name)) else _MODEL)
+    if config is None and model is not None and is_embedded(model):
         config = recipe_of_embedded(model)
     run_config = RunConfig(
         None if config is None else Path(config),
         DEMO,
-        {"model": model, **(settings or {})},
-        [inversion],
-        [method],
+        {**({} if model is None else {"model": model}), **(settings or {})},
+        inversions,
+        methods,
+        editors=editors,
     )
     recipe, _ = run_config.build()
-    combination = recipe.combination(inversion, method)
-    require_compatible([combination])
-    with tempfile.TemporaryDirectory() as folder:
-        sample = _sample(_file(image, Path(folder)), source_prompt, target_prompt, blended_word)
-        check_edits(recipe, [sample])
-        code = code_of([inversion], [method])
-        spec = model_spec(combination)
-        loaded = _loaded(spec, device, deterministic, offload_text_encoders, sequential_offload)
-        require_compatible([combination], loaded.family)
-        limits = worker_limits(parse_feature_limits(feature_memory), loaded.device, workers=1, on_device=1)
-        cached = _with_cache_of(loaded, sample.file, code)
-        (result,) = edit_batch(cached, [sample], combination, feature_limits=limits)
-    for note in [*cautions([combination]), *result.notes]:
-        warnings.warn(note, PiebenchWarning, stacklevel=2)
-    return Image.fromarray(result.image)
+    return recipe
+
+
+def _has_a_model(editor: Editor) -> bool:
+    """Whether an editor says what it loads, or loads nothing."""
+    return bool(editor.model or editor.recipe) or not editor.needs_model
+
+
+def _by_our_model(
+    recipe: Recipe, combination: Combination, machine: MachineOptions, sample: Sample
+) -> EditResult:
+    """Edit with a model that the package loads."""
+    _kept.clear()
+    spec = model_spec(combination)
+    loaded = _loaded(
+        spec,
+        machine.devices,
+        machine.deterministic,
+        machine.offload_text_encoders,
+        machine.sequential_offload,
+    )
+    require_compatible([combination], loaded.family)
+    limits = worker_limits(machine.feature_memory, loaded.device, workers=1, on_device=1)
+    cached = _with_cache_of(loaded, sample.file, code_of(recipe.inversions, recipe.methods, recipe.editors))
+    (result,) = edit_batch(cached, [sample], combination, feature_limits=limits)
+    return result
+
+
+def _by_what_it_loads(
+    recipe: Recipe, combination: Combination, machine: MachineOptions, sample: Sample
+) -> EditResult:
+    """Edit with an editor that loads what it needs itself."""
+    check_editor_models(recipe, machine)
+    spec = model_spec(combination)
+    known = json.dumps([spec, combination.flat(), code_of([], [], recipe.editors), repr(machine)])
+    if known not in _kept:
+        _kept.clear()
+        _loaded.cache_clear()
+        runner = ModelRunner(WorkerSpec(machine, machine.devices, None, 1, None, ""), recipe)
+        runner.load(spec)
+        _kept[known] = runner
+    (result,) = _kept[known].edit(combination, [sample])
+    return result
+
+
+def _require_needs(combination: Combination, sample: Sample) -> None:
+    """Refuse an editor that needs an argument which is not given.
+
+    Raises:
+        PiebenchError: names it.
+    """
+    if not combination.is_editor:
+        return
+    editor = EDITORS.get(combination.method)
+    if needs_instruction(editor, combination.common) and not sample.instruction.strip():
+        raise PiebenchError(
+            f"instruction is missing: {combination.method} is prompted by it; or edit by the target prompt "
+            'with settings={"prompt_from": "target"}'
+        )
+    if editor.masks == "benchmark" and not sample.mask_rle:
+        raise PiebenchError(f"mask is missing, or marks nothing: {combination.method} edits what it marks")
 
 
 def _file(image: str | Path | Image.Image | NDArray[np.uint8], folder: Path) -> Path:
@@ -131,11 +250,35 @@ def _file(image: str | Path | Image.Image | NDArray[np.uint8], folder: Path) -> 
     return file
 
 
-def _sample(file: Path, source_prompt: str, target_prompt: str, blended_word: str) -> Sample:
-    """A picture as a sample of a benchmark; its mask, which no method reads, is empty."""
+def _sample(
+    file: Path,
+    source_prompt: str,
+    target_prompt: str,
+    blended_word: str,
+    instruction: str,
+    mask: str | Path | NDArray[np.bool_] | None,
+) -> Sample:
+    """A picture as a sample of a benchmark."""
     if problem := blended_word_problem(blended_word):
         raise PiebenchError(f"blended_word={blended_word!r} {problem}")
-    return Sample(_ID, file.name, file, source_prompt, target_prompt, "", "0", blended_word, ())
+    marked = () if mask is None else _run_lengths(mask, image_size(file))
+    return Sample(_ID, file.name, file, source_prompt, target_prompt, instruction, "0", blended_word, marked)
+
+
+def _run_lengths(mask: str | Path | NDArray[np.bool_], size: Size) -> tuple[int, ...]:
+    """The run-length list of a mask.
+
+    Raises:
+        PiebenchError: it is no mask of a picture of that width and height.
+    """
+    if isinstance(mask, str | Path):
+        return mask_image_to_rle(Path(mask), size)
+    if mask.dtype != np.bool_ or mask.shape != size[::-1]:
+        raise PiebenchError(
+            f"mask: is an array {list(mask.shape)} of {mask.dtype}; give [{size[1]}, {size[0]}] of bool, the "
+            "picture's height and width"
+        )
+    return tuple(encode_rle(mask))
 
 
 def _with_cache_of(model: DiffusionModel, picture: Path, code: dict[str, str]) -> DiffusionModel:

@@ -8,15 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.api.arguments import names
+from piebench_eval.api.arguments import editor_names, names
 from piebench_eval.api.progress import shown_run
 from piebench_eval.diffusion.feature_limits import parse_feature_limits
-from piebench_eval.editors.function import register_function
 from piebench_eval.errors import PiebenchWarning
 from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.runs.execute import execute_run
 from piebench_eval.runs.machine import MachineOptions
 from piebench_eval.runs.plan import Selection, plan_run, plan_single_run
+from piebench_eval.runs.shard import parse_shard
 from piebench_eval.runs.store.folder import RunStore
 from piebench_eval.runs.store.records import EditKey
 
@@ -46,6 +46,7 @@ def run(
     ids: str | Sequence[str] | None = None,
     limit: int | None = None,
     subset: str | None = None,
+    shard: str | None = None,
     devices: str = "auto",
     workers: int | None = None,
     batch_size: int | None = None,
@@ -84,6 +85,8 @@ def run(
         ids: sample ids; None for all.
         limit: maximum number of samples, in turns over the types.
         subset: a fixed subset in place of these three: ``quick-70`` or ``quick-140``.
+        shard: ``0/4``: the first of four parts of the samples; all share one run folder, at the same time or
+            one after another. None: the whole run.
         devices: ``auto`` (one), ``all`` (every GPU), or names.
         workers: processes per GPU, or on the CPU. With more than one, or several devices, a script must
             guard its top level by ``if __name__ == "__main__"``, as for any use of multiprocessing.
@@ -117,7 +120,7 @@ def run(
         names(inversion),
         names(method),
         [Path(file) for file in plugins],
-        [register_function(editor)] if callable(editor) else names(editor),
+        editor_names(editor),
     )
     folder = Path(out)
     plan_one = partial(
@@ -135,6 +138,7 @@ def run(
             sequential_offload=sequential_offload,
             feature_memory=parse_feature_limits(feature_memory),
         ),
+        shard=None if shard is None else parse_shard(shard),
         retry_failed=retry_failed,
         max_failures=max_failures,
         mask_size=mask_size,

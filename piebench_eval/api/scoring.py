@@ -101,9 +101,8 @@ def score(
     rules = read_protocol(protocol)
     asked = None if metrics is None else metric_columns(names(metrics) or ())
     run, images, data = (None if place is None else Path(place) for place in (run, images, data))
-    evaluation_set = evaluation_set_of(
-        run, images, data, name, image_loader, mask_size, subset, prompted_by, masks_used
-    )
+    declared = prompted_by, masks_used
+    evaluation_set = evaluation_set_of(run, images, data, name, image_loader, mask_size, subset, *declared)
     evaluation_set.require_complete(or_warn=allow_missing)
     file = Path(out) if out is not None else evaluation_set.scores_file
     require_place(file, images)

@@ -16,14 +16,19 @@ from piebench_eval.cli import (
     data,
     demo,
     explain,
+    leaderboard,
+    lint,
     methods,
     metrics,
+    pack,
+    push,
     report,
     run,
     score,
     status,
     sweep,
     table,
+    verify,
 )
 from piebench_eval.cli.console import err, out, print_warning
 from piebench_eval.errors import PiebenchError, PiebenchWarning
@@ -110,9 +115,14 @@ app.command("status")(status.status)
 app.command("score")(score.score)
 app.command("table")(table.table)
 app.command("report")(report.report)
+app.command("leaderboard")(leaderboard.leaderboard)
 app.command("check")(check.check)
 app.command("sweep")(sweep.sweep)
+app.command("pack")(pack.pack)
+app.command("verify")(verify.verify)
+app.command("push")(push.push)
 app.command("explain")(explain.explain)
+app.command("lint")(lint.lint)
 app.command("methods")(methods.methods)
 app.command("metrics")(metrics.metrics)
 app.add_typer(data.app, name="data")

@@ -26,6 +26,9 @@ from piebench_eval.cli.scoring_options import (
     SubsetOption,
 )
 
+_HUB = "hub:"
+"""As in ``piebench_eval.packs.hub``, which is not imported for other runs."""
+
 
 class Precision(StrEnum):
     """Precision of the networks."""
@@ -51,7 +54,14 @@ class MasksUsed(StrEnum):
 
 
 def score(
-    run: Annotated[Path | None, typer.Argument(help="Run folder.", show_default=False)] = None,
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Run folder; or hub:OWNER/NAME, a dataset repository of the Hugging Face Hub with a pack, "
+            "which is fetched into OWNER--NAME.",
+            show_default=False,
+        ),
+    ] = None,
     images: Annotated[
         Path | None,
         typer.Option(
@@ -115,11 +125,15 @@ def score(
       piebench score --images edits/ --data PIE-Bench_v1 --name kv-edit --masks-used benchmark
 
       piebench score runs/x --metrics official,lpips_vgg_unedit_part,dino_similarity
+
+      piebench score hub:OWNER/NAME --data PIE-Bench_v1
     """
     from piebench_eval.api.scoring import score as score_from_python
     from piebench_eval.models.location import check_device_name
 
     check_device_name(device)
+    if run is not None and str(run).startswith(_HUB):
+        run = _fetched(str(run))
     with kept_on_interrupt():
         scores = score_from_python(
             run,
@@ -157,3 +171,13 @@ def score(
         out.print(f"{len(scores)} rows in {file}", markup=False)
         scored = run if run and not out_file else file
         out.print(f"Next: {next_command('table', scored, '--compare-paper')}", markup=False)
+
+
+def _fetched(reference: str) -> Path:
+    """The run folder of a pack on the Hub."""
+    from piebench_eval.packs.hub import CLAIMED_SCORES, fetch_run
+
+    with kept_on_interrupt("nothing is kept"):
+        folder = fetch_run(reference)
+    out.print(f"{reference} is in {folder}; whoever published it has scored it: {folder / CLAIMED_SCORES}")
+    return folder

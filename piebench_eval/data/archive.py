@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import stat
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -15,10 +13,12 @@ from piebench_eval.data.atomic_folder import atomic_folder, require_new
 from piebench_eval.data.messages import printable
 from piebench_eval.data.pie_bench import MAPPING_FILE
 from piebench_eval.data.summary import summarise_new_folder
+from piebench_eval.data.zip_members import member_problem, zip_errors
 from piebench_eval.errors import DataError, PiebenchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from zipfile import ZipInfo
 
     from piebench_eval.data.summary import TypeSummary
@@ -28,9 +28,7 @@ MAX_BYTES = 8 * 2**30
 
 _RETRY = "download it again"
 _ALL_PARTS = "if a drive split the folder into several archives, give them all: --zip A --zip B"
-_DRIVE = re.compile("[A-Za-z]:")
 _CHUNK_BYTES = 2**20
-_ENCRYPTED = 0x1
 
 
 @dataclass(frozen=True)
@@ -113,20 +111,8 @@ def _chunks(member: _Member) -> Iterator[bytes]:
             raise ValueError(f"{member.quoted_name} has {count} bytes, not {member.info.file_size} as listed")
 
 
-@contextmanager
-def _zip_errors(archive: Path) -> Iterator[None]:
-    """Raise whatever zipfile raises as a PiebenchError that names the archive."""
-    try:
-        yield
-    except PiebenchError:
-        raise
-    except FileNotFoundError:
-        raise PiebenchError(
-            f"--zip {archive}: there is no such file; give the archive as downloaded"
-        ) from None
-    except Exception as error:  # zipfile and its decompressors have a dozen errors for damage
-        reason = printable(str(error)) if str(error) else type(error).__name__
-        raise PiebenchError(f"--zip {archive}: is damaged or no zip file ({reason}); {_RETRY}") from None
+def _zip_errors(archive: Path) -> AbstractContextManager[None]:
+    return zip_errors(f"--zip {archive}", "give the archive as downloaded", _RETRY)
 
 
 def _benchmark_members(archives: dict[Path, ZipFile]) -> tuple[str, dict[str, _Member]]:
@@ -169,24 +155,10 @@ def _safe_files(archive: Path, opened: ZipFile) -> Iterator[_Member]:
     """
     for info in opened.infolist():
         member = _Member(archive, opened, info)
-        if problem := _member_problem(info):
+        if problem := member_problem(info):
             raise PiebenchError(f"--zip {archive}: {member.quoted_name} {problem}; {_RETRY}")
         if not info.is_dir() and not _is_junk(member.path):
             yield member
-
-
-def _member_problem(info: ZipInfo) -> str | None:
-    """Explain why an entry must not be unpacked; None if it is a plain file or folder inside the archive."""
-    name = info.orig_filename  # as stored: zipfile's own ends at a NUL
-    if name.startswith("/") or _DRIVE.match(name) or "\\" in name or "\0" in name:
-        return "has no plain relative path"
-    if ".." in PurePosixPath(name).parts:
-        return "leads out of the folder"
-    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "is a link or a device, not a file"
-    if info.flag_bits & _ENCRYPTED:
-        return "is encrypted, which PIE-Bench's archive is not"
-    return None
 
 
 def _is_junk(path: PurePosixPath) -> bool:

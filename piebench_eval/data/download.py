@@ -5,21 +5,19 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import logging
 import re
 import shutil
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.data.atomic_folder import atomic_folder, require_new
-from piebench_eval.data.messages import printable
+from piebench_eval.data.hub_errors import hub_errors
 from piebench_eval.data.pie_bench_pp import CONFIGS, NOTES, write_official_folder
 from piebench_eval.data.summary import summarise_new_folder
 from piebench_eval.errors import PiebenchError
 from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from piebench_eval.data.summary import TypeSummary
@@ -80,7 +78,7 @@ def _list_files(revision: str | None, endpoint: str | None) -> tuple[str, dict[s
     """The commit of a revision, and the SHA-256 of each of its large files, by path."""
     from huggingface_hub import HfApi
 
-    with _hub_errors(revision):
+    with hub_errors(REPO_ID, revision, _RETRY):
         info = HfApi(endpoint=endpoint).dataset_info(
             REPO_ID, revision=revision, files_metadata=True, timeout=_TIMEOUT_SECONDS
         )
@@ -128,7 +126,7 @@ def _download(
                 progress(int(self.n))
             return updated
 
-    with _hub_errors(commit):
+    with hub_errors(REPO_ID, commit, _RETRY):
         snapshot_download(
             REPO_ID,
             repo_type="dataset",
@@ -174,46 +172,3 @@ def _provenance(commit: str, checksums: Mapping[str, str]) -> str:
         "conversion": NOTES,
     }
     return json.dumps(source, indent=1)
-
-
-@contextmanager
-def _hub_errors(revision: str | None) -> Iterator[None]:
-    """Raise errors of the Hub's library and the network as PiebenchError, and silence its warnings."""
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    name = f"dataset {REPO_ID}"
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    except RevisionNotFoundError:
-        raise PiebenchError(
-            f"{name}: has no revision {printable(str(revision))}; give a branch, tag or commit of "
-            f"https://huggingface.co/datasets/{REPO_ID}/commits"
-        ) from None
-    except (GatedRepoError, RepositoryNotFoundError):
-        raise PiebenchError(
-            f"{name}: the Hub does not know it, or does not show it to you; check HF_ENDPOINT and HF_TOKEN "
-            "if they are set"
-        ) from None
-    except HfHubHTTPError as error:
-        status = error.response.status_code
-        raise PiebenchError(f"{name}: the Hub answers with error {status}; {_RETRY} later") from None
-    except Exception as error:  # three network libraries are in use, each with its own errors
-        if isinstance(error, OSError) and error.strerror and not isinstance(error, ConnectionError):
-            raise PiebenchError(
-                f"{error.filename or name}: cannot be written ({error.strerror}); make room or allow writing "
-                f"there; {_RETRY}"
-            ) from None
-        reason = printable(str(error).strip().split("\n")[0]) or type(error).__name__
-        raise PiebenchError(
-            f"{name}: the Hub cannot be reached ({reason}); check the network; {_RETRY}"
-        ) from None
-    finally:
-        logger.setLevel(level)

@@ -1,7 +1,8 @@
 """SDEdit: the picture is noised to a level, and sampled from there with the target prompt.
 
 It is what diffusers' image-to-image pipelines do, and equal to them under ``posterior: sample`` and
-``grey_levels: round``. How many steps a strength takes is each pipeline's own rule:
+``grey_levels: round``, with DDIM as the scheduler of SD 1.x and SDXL. How many steps a strength takes is each
+pipeline's own rule:
 
 - SD 1.x and SDXL: steps x strength, rounded down. So InstaFlow, which has no such pipeline.
 - SD3 and FLUX.1: steps x strength, rounded up, since it is the steps left out that are rounded down.

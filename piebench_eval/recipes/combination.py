@@ -229,6 +229,11 @@ class Combination:
         """Whether an editor stands in the place of inversion and method."""
         return not self.inversion
 
+    @property
+    def loads_itself(self) -> bool:
+        """Whether it is an editor of pictures, which loads what it needs itself, if anything."""
+        return self.is_editor and EDITORS.get(self.method).edit is not None
+
     def flat(self) -> dict[str, Any]:
         """Every setting by its name in ``--set``: ``steps``, ``method.start_step``.
 

@@ -155,8 +155,12 @@ def cautions(combinations: Iterable[Combination]) -> list[str]:
     Each line names its combinations, what their settings mean, and the remedy: for warnings.
     """
     found: dict[str, list[str]] = {}
+    combinations = list(combinations)
+    alone = all(combination.loads_itself for combination in combinations)
     for combination in combinations:
         if combination.is_editor:
+            if alone and (unread := _unread_by_editor(combination)):
+                found.setdefault(unread, []).append(combination.name)
             continue
         guidance = combination.common.guidance
         source = combination.common.source_guidance
@@ -166,6 +170,33 @@ def cautions(combinations: Iterable[Combination]) -> list[str]:
         for caution in filter(None, [*told, _negative_prompt_caution(combination)]):
             found.setdefault(caution, []).append(combination.name)
     return [f"{', '.join(names)}: {caution}" for caution, names in found.items()]
+
+
+_OF_PACKAGE_MODELS = (
+    "family",
+    "clip_length",
+    "t5_length",
+    "steps_offset",
+    "set_alpha_to_one",
+    "timesteps",
+    "guidance_policy",
+    "embedded_guidance",
+    "posterior",
+    "grey_levels",
+    "quirks",
+)
+"""Common settings that only the package's own models and loop read."""
+
+
+def _unread_by_editor(combination: Combination) -> str | None:
+    """Settings of a recipe that an editor which loads its own model does not read."""
+    defaults = CommonSettings(model="")
+    named = [
+        name for name in _OF_PACKAGE_MODELS if getattr(combination.common, name) != getattr(defaults, name)
+    ]
+    if not named:
+        return None
+    return f"{', '.join(named)}: has no effect, since the editor loads and calls its own model; leave it out"
 
 
 def _negative_prompt_caution(combination: Combination) -> str | None:

@@ -113,7 +113,9 @@ class RunConfig:
                 f"{self.config}: sweeps {', '.join(self.axes)}, in runs which piebench run makes one after "
                 "the other; give a recipe without sweep"
             )
-        known = self._fields or _fields_of_editors(self.editors, self.plugins)
+        known = self._fields
+        if self.inversions is None and self.methods is None:
+            known = known or _fields_of_editors(self.editors, self.plugins)
         fields = {name: value for name, value in known.items() if name != RECIPE_FIELD}
         source = str(self.config) if self.config else "recipe"
         require_known_fields(fields, source)

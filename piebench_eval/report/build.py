@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from piebench_eval.report import paths
@@ -11,7 +10,7 @@ from piebench_eval.report.data import page_data, to_data_script
 from piebench_eval.report.folder import report_folder
 from piebench_eval.report.links import links_of
 from piebench_eval.report.means import downloads
-from piebench_eval.report.page import to_page, to_script
+from piebench_eval.report.page import plotting_library, to_page, to_script
 from piebench_eval.report.thumbnails import make_pictures, thumbnail_jobs
 from piebench_eval.tables.aggregate import omission_remarks
 from piebench_eval.tables.remarks import score_remarks
@@ -82,14 +81,12 @@ def write_page(content: ReportContent, links: Sequence[Link], remarks: Sequence[
     Returns:
         The number of bytes written.
     """
-    vendor = files("piebench_eval.report") / "vendor"
     contents = {
         # A folder's name may hold bytes that are not valid UTF-8.
         paths.PAGE: to_page(content, remarks).encode("utf-8", errors="replace"),
         paths.DATA: to_data_script("REPORT", page_data(content, links)).encode("ascii"),
         paths.SCRIPT: to_script().encode("utf-8"),
-        paths.PLOTLY: vendor.joinpath(paths.PLOTLY).read_bytes(),
-        paths.PLOTLY_LICENCE: vendor.joinpath(paths.PLOTLY_LICENCE).read_bytes(),
+        **plotting_library(),
     }
     for name, data in contents.items():
         (folder / name).write_bytes(data)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from piebench_eval.tables.layout import TableMetric
 
 _SCRIPTS = (
-    *("model", "state", "elements", "scroll", "means", "versus", "labels", "tradeoff", "types"),
+    *("model", "state", "elements", "scroll", "means", "versus", "labels", "plot", "tradeoff", "types"),
     *("gallery", "sample", "main"),
 )
 """Files of ``assets/js`` in the order of their dependencies."""
@@ -47,30 +47,59 @@ def to_page(content: ReportContent, remarks: Sequence[str]) -> str:
         provenances=content.provenances,
         shared=shared,
         different=different,
-        metrics=[_heading(metric) for metric in metrics],
+        metrics=[metric_heading(metric) for metric in metrics],
         rows=means_rows(content, metrics),
         has_runs=any(each.run for each in content.combinations),
         paper=paper_table(content),
         comparison_rules=comparison_rules(len(metrics)),
         remarks=remarks,
-        styles=Markup(_assets().joinpath("report.css").read_text(encoding="utf-8")),
+        styles=styles(),
         paths=paths,
     )
 
 
-def to_script() -> str:
-    """The page's script: its files concatenated in one function."""
+def to_script(names: Sequence[str] = _SCRIPTS, *further: str) -> str:
+    """A page's script: files concatenated in one function.
+
+    Args:
+        names: files of ``assets/js`` in the order of their dependencies.
+        further: texts that follow them.
+    """
     folder = _assets().joinpath("js")
-    parts = [folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS]
-    return "\n".join(['(() => {\n"use strict";\n', *parts, "})();\n"])
+    parts = [folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in names]
+    return "\n".join(['(() => {\n"use strict";\n', *parts, *further, "})();\n"])
 
 
-def _heading(metric: TableMetric) -> dict[str, Any]:
+def styles() -> Markup:
+    """The looks of every page, as the text of a ``style`` element."""
+    return Markup(_assets().joinpath("report.css").read_text(encoding="utf-8"))
+
+
+def plotting_library() -> dict[str, bytes]:
+    """The files of the library that draws plots, with its licence."""
+    vendor = files("piebench_eval.report") / "vendor"
+    return {name: vendor.joinpath(name).read_bytes() for name in (paths.PLOTLY, paths.PLOTLY_LICENCE)}
+
+
+def metric_heading(metric: TableMetric) -> dict[str, Any]:
+    """A metric's heading: its lines, which values are better, and a text that explains it."""
     return {
         "lines": metric.title.split("\n"),
         "better": metric.better,
         "about": f"{METRICS.get(metric.column).title}: {metric.better} is better",
     }
+
+
+def template(package: str, name: str) -> Any:
+    """A page's template from a package's folder ``assets``, which escapes what it is given."""
+    environment = Environment(
+        loader=PackageLoader(package, "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
 
 
 def _facts(provenances: Sequence[Provenance]) -> tuple[dict[str, list[str]], dict[str, str]]:
@@ -87,11 +116,4 @@ def _assets() -> Traversable:
 
 @cache
 def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("piebench_eval.report", "assets"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.j2")
+    return template("piebench_eval.report", "page.html.j2")

@@ -24,7 +24,7 @@ from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.plugins import plugin_errors
 from piebench_eval.runs.edit_inputs import embed_inputs, plan_guidance, plan_schedule
 from piebench_eval.runs.estimates.edit_costs import computed_evaluations
-from piebench_eval.runs.jobs import loads_itself, model_spec
+from piebench_eval.runs.jobs import model_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -190,7 +190,7 @@ def _signatures(dummy: _DummyModel, combination: Combination, samples: Sequence[
 
 def _editor_signatures(dummy: _DummyModel, combination: Combination, samples: Sequence[Sample]) -> list[Any]:
     """Likewise of an editor: which of the prompts are equal; nothing where it loads its own model."""
-    if loads_itself(combination):
+    if combination.loads_itself:
         return [()] * len(samples)
     dummy.stand_in_for(combination)
     prompts = EDITORS.get(combination.method).prompts

@@ -182,13 +182,8 @@ def model_spec(combination: Combination) -> ModelSpec:
         common.clip_length,
         common.t5_length,
         common.weights,
-        combination.method if loads_itself(combination) else "",
+        combination.method if combination.loads_itself else "",
     )
-
-
-def loads_itself(combination: Combination) -> bool:
-    """Whether a combination is an editor of pictures, which loads what it needs itself, if anything."""
-    return combination.is_editor and EDITORS.get(combination.method).edit is not None
 
 
 def model_specs(recipe: Recipe) -> list[ModelSpec]:

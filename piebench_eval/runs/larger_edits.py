@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from piebench_eval.data.images import KEEPS_SIZE, image_size
 from piebench_eval.editors import EDITORS
 from piebench_eval.models.location import image_sizes
-from piebench_eval.runs.jobs import loads_itself
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,7 +73,7 @@ def _sides_as_made(combinations: Iterable[Combination]) -> dict[str, int | None]
         if common.output_resolution is not None or common.image_loader == KEEPS_SIZE:
             continue
         side = common.resolution
-        if loads_itself(combination):
+        if combination.loads_itself:
             side = side if EDITORS.get(combination.method).keeps_size else None
         elif side is None:
             sizes = look_up(common.model, common.revision, common.family)

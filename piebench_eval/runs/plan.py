@@ -29,7 +29,7 @@ from piebench_eval.recipes.compatibility import cautions, require_compatible, re
 from piebench_eval.runs.editor_models import check_editor_models
 from piebench_eval.runs.engines.devices import split_devices
 from piebench_eval.runs.feature_needs import plan_features
-from piebench_eval.runs.jobs import check_edits, loads_itself, package_models
+from piebench_eval.runs.jobs import check_edits, package_models
 from piebench_eval.runs.larger_edits import warnings_of_larger_edits
 from piebench_eval.runs.machine import MachineOptions
 from piebench_eval.runs.shard import Shard
@@ -298,7 +298,7 @@ def check_resolutions(recipe: Recipe) -> None:
         model.name: image_sizes(model.name, model.revision, model.family) for model in package_models(recipe)
     }
     combinations = (recipe.combination(*pair) for pair in recipe.pairs)
-    for common in (each.common for each in combinations if not loads_itself(each)):
+    for common in (each.common for each in combinations if not each.loads_itself):
         resolution, of_model = common.resolution, sizes.get(common.model)
         if resolution is None or of_model is None:
             continue

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from piebench_eval.tables.aggregate import LABELS, aggregate, omission_remarks
+from piebench_eval.tables.faults import fault_marks, fault_remarks, find_faults
 from piebench_eval.tables.formats.marks import by_method, rank_marks, verdict_marks
 from piebench_eval.tables.paper.agreement import agreement_line
 from piebench_eval.tables.paper.beside_paper import with_paper_rows
@@ -42,10 +43,17 @@ class View:
 
 
 def means_view(score_table: ScoreTable, metrics: Sequence[TableMetric]) -> View:
-    """Table 1's layout: inversions by editing method, a column per metric, the best means marked."""
+    """Table 1's layout: inversions by editing method, a column per metric, the best means marked.
+
+    Means that cannot be true are marked so, and named in the remarks.
+    """
     means = score_table.means
+    faults = find_faults(means, score_table.rules)
     return View(
-        _means_alone(means, metrics), omission_remarks(means), rank_marks(means, metrics), by_method(means)
+        _means_alone(means, metrics),
+        [*omission_remarks(means), *fault_remarks(faults, score_table.rows)],
+        {**rank_marks(means, metrics), **fault_marks(faults)},
+        by_method(means),
     )
 
 

@@ -87,6 +87,11 @@ def _look(folder, name):
         done = invoke("check", point, "--baseline", baseline, "--update")
         assert done.exit_code == 0, done.output
         (folder / "tolerances.yaml").write_text("psnr: 0.1\n")
+    pack = folder / "x.piebench.zip"
+    if name == "verify":
+        assert invoke("pack", point, "--out", pack).exit_code == 0
+    (session,) = (point / "sessions").glob("*.json")
+    data = json.loads(session.read_text())["data_folder"]
     claims = ("--claimed", "psnr=20.1", "--pairs", "none", "--device", "cpu")
     return {
         "status": (point, "--verify"),
@@ -96,13 +101,15 @@ def _look(folder, name):
         "check": (point, "--baseline", baseline),
         "sweep": (folder, "--metrics", "psnr_unedit_part", "--device", "cpu"),
         "explain": (point, *claims),
+        "pack": (point, "--out", pack),
+        "verify": (pack, "--data", data, "--rerun", 1, "--device", "cpu"),
     }[name]
 
 
-LOOKING = ("status", "score", "table", "report", "check", "sweep", "explain")
+LOOKING = ("status", "score", "table", "report", "check", "sweep", "explain", "pack", "verify")
 MAKING = ("run", "demo")
 """They edit, with the plugins that their user names."""
-WITHOUT_A_RUN = ("methods", "metrics")
+WITHOUT_A_RUN = ("methods", "metrics", "push")
 
 
 def test_every_command_is_known_here():

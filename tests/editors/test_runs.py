@@ -1,6 +1,8 @@
-"""Editors from run to table: one's own function, and SDEdit on the demo's model."""
+"""One's own function as an editor, from run to table."""
 
 import json
+import os
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -16,12 +18,17 @@ from tests.support.fake_runner import fake_runner
 from tests.support.runs import digests, run
 
 CALLS = []
+KILLED = set()
+"""After how many calls the process is killed; set in the process that is to be."""
+
 SHORT = {"run": {"limit": 1, "progress": False, "devices": "cpu"}, "score": {"progress": False}, "table": {}}
 """What makes the calls of the README quick."""
 
 
 def mirrored(image, sample):
     """Mirror the picture."""
+    if len(CALLS) in KILLED:
+        os.kill(os.getpid(), signal.SIGKILL)
     CALLS.append(sample.id)
     if sample.id.startswith("9"):
         return image.crop((0, 0, 8, 8))
@@ -77,26 +84,27 @@ def test_what_a_function_cannot_do(arguments, tmp_path, changed, problem):
         pb.run(tmp_path / "run", **{**arguments, **changed})
 
 
-@pytest.fixture(scope="module")
-def sdedit(tmp_path_factory):
-    """A run of the command that the documentation shows, short."""
-    out = tmp_path_factory.mktemp("sdedit") / "run"
-    done = piebench(
-        "run", "--editor", "sdedit", "--model", "demo", "--data", "demo", "--steps", 2, "--limit", 2,
-        "--device", "cpu", "--out", out,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return out
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the killed process is a fork of this one")
+def test_a_function_that_is_killed_goes_on(arguments, tmp_path):
+    if (child := os.fork()) == 0:
+        try:
+            KILLED.add(2)
+            pb.run(tmp_path / "run", **arguments)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert len(digests(tmp_path / "run")) == 2
+    with pytest.warns(pb.PiebenchWarning, match="8x8"):
+        edits = pb.run(tmp_path / "run", **arguments)
+    assert len(edits) == 4 and len(CALLS) == 2
 
 
-def test_an_editor_goes_to_table_and_report(sdedit):
-    for command in ("score", "table", "report"):
-        done = piebench(command, sdedit)
-        assert done.returncode == 0, done.stderr
-    table = json.loads(piebench("table", sdedit, "--format", "json").stdout)
-    rows = {row["method"]: row for row in table["rows"]}
-    assert rows["sdedit"]["prompted_by"] == "target prompt" and rows["sdedit"]["masks"] == "none"
-    assert rows["oracle"]["prompted_by"] == ""
+def test_shards_of_a_function_make_what_one_run_makes(arguments, tmp_path):
+    with pytest.warns(pb.PiebenchWarning, match="8x8"):
+        pb.run(tmp_path / "whole", **arguments)
+        parts = [pb.run(tmp_path / "parts", **arguments, shard=shard) for shard in ("0/2", "1/2")]
+    assert [len(part) for part in parts] == [2, 4]  # the rows of all that is there
+    assert digests(tmp_path / "whole") == digests(tmp_path / "parts") and len(CALLS) == 8
 
 
 def test_shards_make_what_one_run_makes(tmp_path, photo_bench):
@@ -119,3 +127,6 @@ def test_the_function_of_the_readme_runs(tmp_path, monkeypatch):
         monkeypatch.setattr(pb, call, partial(getattr(pb, call), **SHORT[call]), raising=False)
     exec(block, {})
     assert "warm" in (tmp_path / "runs/warm/scores.csv").read_text()
+    assert piebench("report", "runs/warm").returncode == 0
+    page = (tmp_path / "runs/warm/report/index.html").read_text(encoding="utf-8")
+    assert "warm: prompted by: not declared; masks used: not declared" in " ".join(page.split())

@@ -11,6 +11,7 @@ from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.report.build import build_report
 from piebench_eval.report.content import ReportContent
 from tests.report.synthetic import draw_pictures, sample, score_rows, scored_run
+from tests.support.browser import chromium, open_page  # noqa: F401
 from tests.support.fake_runner import fake_runner
 from tests.support.runs import run
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -21,23 +20,11 @@ from tests.report.synthetic import (
     scored_run,
     whole_benchmark,
 )
+from tests.support.browser import FIRST_PAINT_MS
 
-playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.browser
 
-CHROMIUM = Path("/usr/bin/chromium")
 SAMPLES = 24
-FIRST_PAINT_MS = 1000
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}; apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -57,34 +44,6 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def report(run):
     return build_report(run, run.folder / "report").page.as_uri()
-
-
-@pytest.fixture
-def open_page(chromium):
-    """Opens pages, and finds at the end that nothing went wrong and nothing was asked for but files."""
-    problems, contexts = [], []
-
-    def opened(address, **options):
-        context = chromium.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("console", lambda message: problems.append(message.text) if message.type != "log" else None)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("requestfailed", lambda request: problems.append(f"failed: {request.url}"))
-        page.on("request", lambda request: _require_file(request.url, problems))
-        page.goto(address)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert problems == []
-
-
-def _require_file(url, problems):
-    if not url.startswith("file:"):
-        problems.append(f"asked for {url}")
 
 
 def order_of_rows(page):

@@ -87,5 +87,19 @@ def test_edits_are_put_together_by_sample():
 
 
 def test_an_axis_has_room_around_its_means():
-    assert computed(["tradeoff"], "rangeOf([10, 20])") == [9, 21]
-    assert computed(["tradeoff"], "rangeOf([10, 10])") is None
+    assert computed(["plot"], "rangeOf([10, 20])") == [9, 21]
+    assert computed(["plot"], "rangeOf([10, 10])") is None
+
+
+def test_in_the_trade_off_an_editor_is_a_group_under_its_own_name():
+    combinations = [
+        {"name": "direct+p2p", "method": "p2p", "inversion": "direct", "run": "", "isEdit": True},
+        {"name": "sdedit", "method": "sdedit", "inversion": "", "run": "", "isEdit": True},
+        {"name": "other/sdedit", "method": "sdedit", "inversion": "", "run": "other", "isEdit": True},
+        {"name": "oracle", "method": "oracle", "inversion": "", "run": "", "isEdit": False},
+    ]
+    page = {"REPORT": {"means": [[[1, 1, 1], [2, 2, 2]]] * 4}, "combinations": combinations}
+    given = f"Object.assign(globalThis, {json.dumps(page)}, {{ toNumber: Number }})"
+    shown = "groups().map(({ name, indices }) => [name, indices.map(labelOf)])"
+    found = computed(["tradeoff"], f"({given}, Object.assign(tradeoff, {{ x: 0, y: 1 }}), {shown})")
+    assert found == [["p2p", ["direct"]], ["sdedit", ["sdedit", "other/sdedit"]], ["no edit", ["oracle"]]]

@@ -8,7 +8,7 @@ import pytest
 import piebench_eval as pb
 from piebench_eval.cli.table import TableFormat, print_table
 from piebench_eval.errors import PiebenchError
-from piebench_eval.metrics.columns import CLIP_SOURCE, PSNR
+from piebench_eval.metrics.columns import CLIP_SOURCE, MSE, PSNR
 from piebench_eval.tables.combined import combine_scores, disambiguate
 from piebench_eval.tables.formats.marks import Mark
 from piebench_eval.tables.score_table import make_score_table, read_run_scores
@@ -24,6 +24,7 @@ def write(file, rows, **about):
     file.parent.mkdir(parents=True, exist_ok=True)
     rows.insert(1, "type", [str(int(id_) % 10) for id_ in rows["id"]])
     rows[CLIP_SOURCE] = 25 + rows["id"].astype(float) / 1000
+    rows[MSE] = 10 ** (-rows[PSNR] / 10)
     rows.to_csv(file, index=False, na_rep="nan")
     file.with_suffix(".json").write_text(json.dumps({"protocol": "paper", "networks": NETWORKS, **about}))
 

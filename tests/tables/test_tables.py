@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.metrics.columns import COLUMNS
+from piebench_eval.metrics.columns import COLUMNS, MSE, PSNR
 from piebench_eval.metrics.networks.metric_models import MetricModels
 from piebench_eval.metrics.protocol import MODERN, AverageRules
 from piebench_eval.tables.aggregate import aggregate, omission_remarks
@@ -36,6 +36,7 @@ def scores(images=700, inversions=("ddim", "direct"), **values):
     frames = []
     for inversion in inversions:
         frame = pd.DataFrame({column: generator.normal(0.5, 0.1, images) for column in COLUMNS})
+        frame[MSE] = 10 ** (-frame[PSNR] / 10)
         frame.insert(0, "id", [str(i) for i in range(images)])
         frame.insert(1, "inversion", inversion)
         frame.insert(2, "method", "p2p")

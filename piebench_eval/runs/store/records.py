@@ -38,8 +38,9 @@ def evaluations_of(record: Mapping[str, Any]) -> int | None:
     >>> evaluations_of({"unet_rows_forward": 100, "unet_rows_backward": 20}), evaluations_of({})
     (120, None)
     """
-    forward, backward = (record.get(field) for field in ("unet_rows_forward", "unet_rows_backward"))
-    return forward + backward if isinstance(forward, int) and isinstance(backward, int) else None
+    counts = [record.get(field) for field in ("unet_rows_forward", "unet_rows_backward")]
+    known = [count for count in counts if isinstance(count, int)]
+    return sum(known) if len(known) == len(counts) else None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,11 @@ _NEEDS = (
     r"Needs \usepackage{booktabs} and nothing else. It is UTF-8: if a name has letters that pdflatex does "
     r"not know, compile it by xelatex or lualatex with a font that has them."
 )
-_STYLES = {Mark.BEST: "textbf:--rwrap;", Mark.SECOND: "underline:--rwrap;"}
+_STYLES = {
+    Mark.BEST: "textbf:--rwrap;",
+    Mark.SECOND: "underline:--rwrap;",
+    Mark.FAULTY: "textit:--rwrap;",
+}
 # Styler's own escape leaves <, >, |, leading brackets and stars, and dashes, which LaTeX reads otherwise.
 _ESCAPES = str.maketrans(
     {
@@ -59,7 +63,7 @@ def to_latex(table: pd.DataFrame, remarks: Sequence[str], marks: Marks, sections
     Args:
         table: labels and numbers; columns and cells called like a metric get its heading.
         remarks: lines for the reader.
-        marks: numbers to print bold or underlined.
+        marks: numbers to print bold, underlined or, if they cannot be true, in italics.
         sections: a key per row, with a rule wherever it changes.
     """
     metrics = {metric.key: metric for metric in metrics_in(METRICS.names())}

@@ -14,11 +14,18 @@ if TYPE_CHECKING:
 
     from piebench_eval.tables.formats.marks import Marks
 
-_WRAPS: dict[Mark | None, tuple[str, str]] = {Mark.BEST: ("**", "**"), Mark.SECOND: ("<u>", "</u>")}
+_WRAPS: dict[Mark | None, tuple[str, str]] = {
+    Mark.BEST: ("**", "**"),
+    Mark.SECOND: ("<u>", "</u>"),
+    Mark.FAULTY: ("*", "*"),
+}
 
 
 def to_markdown(table: pd.DataFrame, remarks: Sequence[str], marks: Marks) -> str:
-    """Write a table as Markdown, followed by its remarks; the best is bold, the second best underlined."""
+    """Write a table as Markdown, followed by its remarks; the best is bold, the second best underlined.
+
+    A number that cannot be true is in italics.
+    """
     rows = [
         [_marked(cell(value), marks.get((position, column))) for column, value in row.items()]
         for position, row in enumerate(rows_of(table))

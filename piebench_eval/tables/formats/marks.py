@@ -1,4 +1,4 @@
-"""Highlighted numbers (best, second best, verdicts) and sections of a table."""
+"""Highlighted numbers (best, second best, verdicts, faults) and sections of a table."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class Mark(StrEnum):
     SECOND = "second"
     AGREES = "agrees"
     DIFFERS = "differs"
+    FAULTY = "faulty"
+    INSIDE = "inside"
 
 
 Marks = Mapping[tuple[int, str], Mark]

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
     from piebench_eval.tables.formats.marks import Marks
 
-_STYLES = {Mark.BEST: "bold", Mark.SECOND: "underline", Mark.AGREES: "green", Mark.DIFFERS: "red"}
+_STYLES = {
+    Mark.BEST: "bold",
+    Mark.SECOND: "underline",
+    Mark.AGREES: "green",
+    Mark.DIFFERS: "red",
+    Mark.FAULTY: "red",
+    Mark.INSIDE: "green",
+}
 
 
 def to_grid(

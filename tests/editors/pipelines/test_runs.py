@@ -5,6 +5,7 @@ import json
 import pytest
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.recipes.compatibility import cautions
 from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.runs.store.folder import RunStore
 from tests.support.commands import piebench
@@ -39,8 +40,19 @@ def test_a_run_has_the_published_settings_and_the_weights_fingerprint(folder, ph
 def test_without_a_recipe_an_editor_has_its_own():
     recipe, _ = RunConfig(editors=["instruct_pix2pix"], data="x").build()
     assert (recipe.model, recipe.steps, recipe.guidance) == ("timbrooks/instruct-pix2pix", 100, 7.5)
+    beside, _ = RunConfig(
+        editors=["instruct_pix2pix"], inversions=["ddim"], methods=["p2p"], settings={"model": "m"}, data="x"
+    ).build()
+    assert (beside.model, beside.steps) == ("m", 50)
     with pytest.raises(PiebenchError, match=r"instruct-pix2pix of instruct_pix2pix.*choose one at a time"):
         RunConfig(editors=["instruct_pix2pix", "sdedit"], data="x").build()
+
+
+def test_settings_that_a_pipeline_does_not_read_are_said_to_have_no_effect():
+    chosen = {"model": "m", "posterior": "sample", "grey_levels": "round"}
+    recipe, _ = RunConfig(editors=["instruct_pix2pix"], settings=chosen, data="x").build()
+    (caution,) = cautions([recipe.combination(*pair) for pair in recipe.pairs])
+    assert caution.startswith("instruct_pix2pix: posterior, grey_levels: has no effect")
 
 
 @pytest.mark.parametrize(

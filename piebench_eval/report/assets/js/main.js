@@ -60,6 +60,5 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   drawTradeoff();
   drawTypes();
 });
-redrawAtNewWidth();
-if (document.readyState === "complete") loadPlotly();
-else addEventListener("load", loadPlotly);
+redrawAtNewWidth("tradeoff-plot", drawTradeoff);
+loadPlotly(drawTradeoff);

@@ -12,10 +12,9 @@ function compare(first, second, descending) {
   return descending ? -ascending : Number(ascending);
 }
 
-function makeMeansSortable() {
-  const table = byId("means-table");
-  const body = table.tBodies[0];
-  const original = [...body.rows];
+// A click on a heading sorts best first, then worst first, then not at all: order is "ascending", "descending" or null.
+// Headings without data-better stay as they are.
+function makeSortable(table, onSort) {
   const headings = [...table.tHead.rows[0].cells];
 
   function sortBy(column) {
@@ -26,14 +25,24 @@ function makeMeansSortable() {
     const order = next === undefined ? first : next;
     for (const other of headings) other.removeAttribute("aria-sort");
     if (order) heading.setAttribute("aria-sort", order);
+    onSort(column, order);
+  }
+
+  headings.forEach((heading, column) => {
+    if (!heading.dataset.better) return;
+    const button = el("button", { type: "button", click: () => sortBy(column) }, ...heading.childNodes);
+    heading.replaceChildren(button);
+  });
+}
+
+function makeMeansSortable() {
+  const table = byId("means-table");
+  const body = table.tBodies[0];
+  const original = [...body.rows];
+  makeSortable(table, (column, order) => {
     table.classList.toggle("sorted", order !== null);
     const rows = [...original];
     if (order) rows.sort((a, b) => compare(valueOf(a, column), valueOf(b, column), order === "descending"));
     body.append(...rows);
-  }
-
-  headings.forEach((heading, column) => {
-    const button = el("button", { type: "button", click: () => sortBy(column) }, ...heading.childNodes);
-    heading.replaceChildren(button);
   });
 }

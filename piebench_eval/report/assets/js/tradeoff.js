@@ -5,12 +5,6 @@ const tradeoff = { x: null, y: null, horizontal: [], vertical: [], withBars: tru
 // With more points than this, bars hide more than they tell, until they are asked for.
 const MOST_WITH_BARS = 8;
 
-// A method has a shape beside its colour.
-const SYMBOLS = ["circle", "square", "triangle-up", "cross", "star", "hexagon"];
-const COLORS = ["#3b82c4", "#d9822b", "#3a9c5f", "#b65cc2", "#c94f4f", "#a08a1c"];
-const GREY = "#7b8794";
-const LABEL_FONT = { size: 12, family: "system-ui, DejaVu Sans, sans-serif" };
-
 function drawTradeoffControls() {
   const indices = metrics.map((_, index) => index);
   tradeoff.horizontal = indices.filter((index) => !metrics[index].isOfEdit);
@@ -44,11 +38,6 @@ function drawTradeoffControls() {
       ? [check(`make room for ${others.join(", ")}`, "withOthers")]
       : []),
   );
-}
-
-// Plotly takes some markup in its texts.
-function unmarked(text) {
-  return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 }
 
 function meanOf(combination, metric) {
@@ -149,13 +138,6 @@ function annotations(plot, found) {
   });
 }
 
-// Ends of an axis: room for all means of a metric, on either side a tenth of what they span; null for one alone.
-function rangeOf(values) {
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  const margin = (high - low) / 10;
-  return margin > 0 ? [low - margin, high + margin] : null;
-}
-
 // The edits decide what the plot shows, for ideal edits and untouched sources lie far from all of them.
 function shownIndices() {
   const placed = combinations.map((_, index) => index).filter(isPlaced);
@@ -168,28 +150,8 @@ function axisRange(metric) {
 }
 
 function plotLayout() {
-  const style = getComputedStyle(document.documentElement);
-  const color = (name) => style.getPropertyValue(name).trim();
-  const axis = (metric) => ({
-    title: { text: unmarked(metrics[metric].title) },
-    gridcolor: color("--line"),
-    linecolor: color("--line"),
-    zeroline: false,
-    automargin: true,
-    range: axisRange(metric),
-  });
-  return {
-    xaxis: axis(tradeoff.x),
-    yaxis: axis(tradeoff.y),
-    font: { color: color("--ink"), family: LABEL_FONT.family, size: 13 },
-    hoverlabel: { bgcolor: color("--raised"), font: { color: color("--ink") } },
-    paper_bgcolor: "rgba(0,0,0,0)",
-    plot_bgcolor: "rgba(0,0,0,0)",
-    margin: { l: 56, r: 16, t: 16, b: 48 },
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
-    showlegend: true,
-    annotations: [],
-  };
+  const axis = (metric) => ({ title: metrics[metric].title, range: axisRange(metric) });
+  return plotStyle(axis(tradeoff.x), axis(tradeoff.y));
 }
 
 // What the plot does not show, and why.
@@ -222,20 +184,4 @@ function drawTradeoff() {
   const plot = byId("tradeoff-plot");
   window.Plotly.react(plot, found.map(trace), plotLayout(), { displaylogo: false, displayModeBar: false });
   window.Plotly.relayout(plot, { annotations: annotations(plot, found) });
-}
-
-// Labels have other places in another width; a phone's address bar changes the height alone.
-function redrawAtNewWidth() {
-  let width = innerWidth;
-  addEventListener("resize", () => {
-    if (innerWidth === width || !window.Plotly || byId("overview").hidden) return;
-    width = innerWidth;
-    window.Plotly.Plots.resize("tradeoff-plot").then(drawTradeoff);
-  });
-}
-
-// A megabyte of library is read when the page stands already.
-function loadPlotly() {
-  const script = el("script", { src: document.body.dataset.plotly, load: drawTradeoff });
-  setTimeout(() => document.head.append(script), 50);
 }

@@ -1,0 +1,81 @@
+"""Apply the rules to tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from piebench_eval.lint.references import reference_rows, tables_by_source
+from piebench_eval.lint.rules.bound import mse_below_psnr, mse_of_mean_psnr
+from piebench_eval.lint.rules.clip_models import mixed_clip_models
+from piebench_eval.lint.rules.copies import copied_rows, digits_of_another
+from piebench_eval.lint.rules.misprints import misprints
+from piebench_eval.lint.rules.pictures import fewer_pictures, mean_of_categories
+from piebench_eval.lint.rules.ranges import out_of_range, unusual_clip
+from piebench_eval.lint.rules.units import mixed_units
+from piebench_eval.lint.table import Level
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from piebench_eval.lint.table import Finding, Row, Table
+
+_WITHIN_A_TABLE = (
+    mse_below_psnr,
+    out_of_range,
+    mixed_units,
+    unusual_clip,
+    mixed_clip_models,
+    fewer_pictures,
+    mean_of_categories,
+    mse_of_mean_psnr,
+)
+_AMONG_SOURCES = (copied_rows, digits_of_another, misprints)
+
+
+def lint_table(table: Table, references: Sequence[Row] | None = None) -> list[Finding]:
+    """Find what cannot be true in a table of means, or cannot be compared.
+
+    Args:
+        table: the table.
+        references: rows of other sources, that of the table too; by default the published rows.
+
+    Returns:
+        Findings in the order of the rows, notes last.
+    """
+    references = reference_rows() if references is None else references
+    found = [one for rule in _WITHIN_A_TABLE for one in rule(table)]
+    found += [one for rule in _AMONG_SOURCES for one in rule(table, references)]
+    return _in_order(_once(found))
+
+
+def published_tables() -> list[Table]:
+    """The published rows that ship with the package, a table for each source.
+
+    That sources differ in their pictures or CLIP models is no fault.
+    """
+    return tables_by_source(reference_rows())
+
+
+def faults(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings that are no mere notes."""
+    return [one for one in findings if one.level is not Level.NOTE]
+
+
+def _once(found: Sequence[Finding]) -> list[Finding]:
+    """Without other findings about a value that is impossible in any case."""
+    impossible = {
+        (one.where, one.line, one.row, one.keys[0])
+        for one in found
+        if one.level is Level.IMPOSSIBLE and one.keys
+    }
+    return [
+        one
+        for one in found
+        if one.level is Level.IMPOSSIBLE
+        or not one.keys
+        or (one.where, one.line, one.row, one.keys[0]) not in impossible
+    ]
+
+
+def _in_order(found: Sequence[Finding]) -> list[Finding]:
+    return sorted(found, key=lambda one: (one.level is Level.NOTE, one.line is not None, one.line or 0))

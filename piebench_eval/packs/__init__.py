@@ -1,0 +1,1 @@
+"""Packs: a scored run as one archive, and how far others can verify it."""

@@ -1,0 +1,43 @@
+"""Names of the files in a pack. But for the first three, they are those of a run folder."""
+
+from __future__ import annotations
+
+import re
+
+from piebench_eval.runs.store.paths import MANIFEST_FILE, RECIPE_FILE, SCORES_FILE
+
+SUFFIX = ".piebench.zip"
+FORMAT = 1
+"""Version of the pack's layout."""
+
+CARD_FILE = "README.md"
+"""Describes the run, with front matter as dataset repositories of the Hugging Face Hub have it."""
+
+ABOUT_FILE = "pack.json"
+"""What the pack claims of itself: edits, missing edits, means."""
+
+CHECKSUMS_FILE = "SHA256SUMS"
+"""A line per other file, as ``sha256sum --check`` reads it."""
+
+RECORDS_FILE = "records/records.jsonl"
+SCORES_ABOUT_FILE = "scores.json"
+
+_NAMED = {
+    *(CARD_FILE, ABOUT_FILE, CHECKSUMS_FILE, RECORDS_FILE),
+    *(RECIPE_FILE, MANIFEST_FILE, SCORES_FILE, SCORES_ABOUT_FILE),
+}
+_OTHERS = re.compile(r"sessions/\d{4}\.json|images/.+\.(?:png|jpg)")
+
+
+def belongs_to_pack(path: str) -> bool:
+    """Whether a pack can have a file of this path.
+
+    >>> belongs_to_pack("images/direct+p2p/1.png"), belongs_to_pack("setup.py")
+    (True, False)
+    """
+    return path in _NAMED or _OTHERS.fullmatch(path) is not None
+
+
+def is_picture(path: str) -> bool:
+    """Whether a file of a pack is an edited picture."""
+    return path.startswith("images/")
