@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
+from piebench_eval.data.images import resample
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from piebench_eval.data.images import Size
@@ -28,11 +28,9 @@ def resized(image: NDArray[np.uint8], size: Size, resize_filter: ResizeFilter) -
     Returns:
         The image in this size; the given one if it has it.
     """
-    if (image.shape[1], image.shape[0]) == size:
-        return image
     if resize_filter == "tensor_bicubic":
-        return _as_tensor(image, size)
-    return np.array(Image.fromarray(image).resize(size, Image.Resampling[resize_filter.upper()]))
+        return image if (image.shape[1], image.shape[0]) == size else _as_tensor(image, size)
+    return resample(image, size, resize_filter)
 
 
 def _as_tensor(image: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from piebench_eval.scoring.resolutions import SAVED, WORKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from piebench_eval.scoring.edit_layout import EditLayout
     from piebench_eval.scoring.edited_images import EditedImage
 
 BASE_MODEL, STEPS, EVALUATIONS = "base_model", "steps", "evaluations"
@@ -75,14 +76,8 @@ def facts_of_images(
         edited_images: the pictures.
         prompted_by: what prompted the editor; None if that was not said.
         masks_used: which masks the editor looked at; likewise.
-
-    Raises:
-        PiebenchError: a picture cannot be read, or has another shape than its source.
     """
-    layouts = [
-        edit_layout(each, image_size(each.file), image_size(each.sample.file), resize=True)
-        for each in edited_images
-    ]
+    layouts = _layouts(edited_images)
     saved = {min(layout.file_size) for layout in layouts if layout.is_resized and not layout.is_strip}
     return {
         PROMPTED_BY: prompted_by or NOT_DECLARED,
@@ -90,6 +85,17 @@ def facts_of_images(
         EDITED_AT: saved.pop() if len(saved) == 1 and all(layout.is_resized for layout in layouts) else None,
         SCORED_AT: _one(min(layout.panel) for layout in layouts),
     }
+
+
+def _layouts(edited_images: Sequence[EditedImage]) -> list[EditLayout]:
+    """Where the edits lie in their files; none if a size is wrong, which scoring says of all that are."""
+    try:
+        return [
+            edit_layout(each, image_size(each.file), image_size(each.sample.file), resize=True)
+            for each in edited_images
+        ]
+    except PiebenchError:
+        return []
 
 
 def require_declarable(field: str, option: str, value: str | None) -> None:

@@ -35,8 +35,8 @@ _WORDS = {
     PROMPTED_BY: "prompted by",
     BASE_MODEL: "model",
     STEPS: "steps",
-    EDITED_AT: "edited at (pixels)",
-    SCORED_AT: "scored at (pixels)",
+    EDITED_AT: "edited at (px)",
+    SCORED_AT: "scored at (px)",
 }
 """What rows should have in common, in words. Model evaluations differ by nature, and protocols cannot."""
 

@@ -101,7 +101,7 @@ def test_a_table_of_unlike_rows_says_so():
         "rows differ in what they rest on, so compare them with care: masks used: none (direct+p2p), "
         "benchmark (sdedit); prompted by: target prompt (direct+p2p), both (sdedit)"
     )
-    assert shared == "every row: model: a/b; steps: 50; edited at (pixels): 1024; scored at (pixels): 512"
+    assert shared == "every row: model: a/b; steps: 50; edited at (px): 1024; scored at (px): 512"
 
 
 def test_rows_that_are_alike_differ_in_nothing():
@@ -115,7 +115,7 @@ def test_rows_of_fewer_pictures_or_another_size_are_named():
     rows = pd.concat([scores({"name": "all"}), scores({"name": "part"}).iloc[:1]])
     about = {"rows": {"all": {"scored_at": 512}, "part": {"scored_at": 1024}}}
     (line,) = comparability_remarks(rows, about)
-    assert "images: 2 (all), 1 (part)" in line and "scored at (pixels): 512 (all), 1024 (part)" in line
+    assert "images: 2 (all), 1 (part)" in line and "scored at (px): 512 (all), 1024 (part)" in line
 
 
 def test_facts_of_parts_of_a_row_that_differ_are_unknown():
