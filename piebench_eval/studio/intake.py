@@ -1,4 +1,4 @@
-"""Take in a picture that somebody uploads: upright, without alpha, of a bearable size, or refused with reason."""
+"""Take in a picture that somebody uploads: upright, without alpha, of a bearable size, or refused."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def take_in(file: Path) -> TakenIn:
         raise
     except Exception:  # a damaged file makes Pillow raise almost anything
         raise PiebenchError(
-            f"This file is no picture that can be read; use a whole {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
+            "This file is no picture that can be read; use a whole "
+            f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
         ) from None
 
 
@@ -70,8 +71,8 @@ def _require_size(image: Image.Image) -> None:
     pixels = image.width * image.height
     if pixels > MAX_MEGAPIXELS * 1_000_000:
         raise PiebenchError(
-            f"This picture is {image.width}x{image.height}, {pixels / 1e6:.0f} megapixels; make it smaller than "
-            f"{MAX_MEGAPIXELS} megapixels"
+            f"This picture is {image.width}x{image.height}, {pixels / 1e6:.0f} megapixels; make it smaller "
+            f"than {MAX_MEGAPIXELS} megapixels"
         )
 
 

@@ -54,12 +54,14 @@ class Knob:
 
     @property
     def shown(self) -> Any:
-        """The default as the control shows it; an empty choice and an empty text are ``""``."""
+        """The default as the control shows it."""
+        return self.shown_of(self.default)
+
+    def shown_of(self, value: Any) -> Any:
+        """A value as the control shows it; an empty choice and an empty text are ``""``."""
         if self.kind == "text" and not self.is_text:
-            return (
-                "" if self.default is None else yaml.safe_dump(self.default, default_flow_style=True).strip()
-            )
-        return "" if self.default is None and self.kind in ("text", "choice") else self.default
+            return "" if value is None else yaml.safe_dump(value, default_flow_style=True).strip()
+        return "" if value is None and self.kind in ("text", "choice") else value
 
     def value(self, shown: Any) -> Any:
         """The setting's value from what the control shows.

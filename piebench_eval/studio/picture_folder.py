@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 _ID = "picture"
 
 
+def own_file(folder: Path, picture: NDArray[np.uint8]) -> Path:
+    """Keep an uploaded picture ``[height, width, 3]`` as a file; equal ones share it.
+
+    Raises:
+        PiebenchError: the folder cannot be written to.
+    """
+    content = encode_image(picture)
+    file = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.png"
+    if not file.is_file():
+        write_whole(file, content)
+    return file
+
+
 def write_picture(
     folder: Path,
     picture: NDArray[np.uint8],
