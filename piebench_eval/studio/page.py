@@ -6,6 +6,7 @@ import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
 
+from collections.abc import Iterator  # noqa: TC003 (Gradio reads annotations at run time)
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,11 @@ from piebench_eval.studio.changed_words import CHANGED, changed_words
 from piebench_eval.studio.page_html import message_html, progress_html, scores_html
 from piebench_eval.studio.page_knobs import draw_knobs
 from piebench_eval.studio.sample_search import ANY_TYPE, search_samples, type_label
+from piebench_eval.studio.session import Made  # noqa: TC001 (likewise)
 from piebench_eval.studio.sources import Source, Texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from piebench_eval.studio.session import Made, Studio
+    from piebench_eval.studio.session import Studio
     from piebench_eval.studio.worker import Request, Worker
 
 TITLE = "piebench studio"
@@ -126,6 +126,7 @@ class _Page:
         self._gallery = gr.Gallery(
             label="Source and edits",
             columns=3,
+            format="png",
             height="auto",
             allow_preview=False,
             buttons=[],
@@ -199,8 +200,19 @@ class _Page:
             None,
         ]
 
-    def _on_edit(self, *values: Any, request: gr.Request) -> Iterator[list[Any]]:
+    def _on_edit(
+        self,
+        source: Any,
+        source_prompt: str,
+        target_prompt: str,
+        blended_word: str,
+        instruction: str,
+        chosen: list[str],
+        controls: dict[str, Any],
+        request: gr.Request,  # Gradio gives it by its annotation
+    ) -> Iterator[list[Any]]:
         session = str(request.session_hash)
+        values = (source, source_prompt, target_prompt, blended_word, instruction, chosen, controls)
         self._on_cancel(request)
         try:
             shown = _shown(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,7 @@ def served(
             samples = load_pie_bench(embedded_benchmark(folder / "benchmark"))
         else:
             samples = [] if data is None else load_pie_bench(data)
+        os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")  # where it puts what is uploaded
         studio, worker = Studio(model, machine, folder, samples, data), Worker()
         worker.submit(Request([studio.warm_up]))
         page = build_page(studio, worker)

@@ -22,6 +22,16 @@ def chromium():
 @pytest.fixture
 def open_page(chromium):
     """Opens pages, and finds at the end that nothing went wrong and nothing was asked for but files."""
+    yield from _opened_pages(chromium, ("file:",))
+
+
+@pytest.fixture
+def open_local_page(chromium):
+    """Likewise of pages that this machine serves."""
+    yield from _opened_pages(chromium, ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))
+
+
+def _opened_pages(chromium, allowed):
     problems, contexts = [], []
 
     def opened(address, **options):
@@ -32,7 +42,7 @@ def open_page(chromium):
         page.on("console", lambda message: problems.append(message.text) if message.type != "log" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("requestfailed", lambda request: problems.append(f"failed: {request.url}"))
-        page.on("request", lambda request: _require_file(request.url, problems))
+        page.on("request", lambda request: _require_allowed(request.url, allowed, problems))
         page.goto(address)
         return page
 
@@ -42,6 +52,6 @@ def open_page(chromium):
     assert problems == []
 
 
-def _require_file(url, problems):
-    if not url.startswith("file:"):
+def _require_allowed(url, allowed, problems):
+    if not url.startswith(allowed):
         problems.append(f"asked for {url}")
