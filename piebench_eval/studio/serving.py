@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from piebench_eval.runs.machine import MachineOptions
+
+
+def _free_port(host: str) -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as one:
+        one.bind((host, 0))
+        port: int = one.getsockname()[1]
+        return port
+
 
 _MAX_UPLOAD = f"{4 * MAX_MEGAPIXELS}mb"
 
@@ -63,7 +73,7 @@ def served(
         try:
             _, address, _ = page.launch(
                 server_name=host,
-                server_port=port or None,
+                server_port=port or _free_port(host),
                 prevent_thread_lock=True,
                 quiet=True,
                 share=False,

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.api.editing import edit_sample, keep_loaded, require_usable
+from piebench_eval.demo.embedded import is_embedded
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import write_whole
 from piebench_eval.recipes.compatibility import cautions
@@ -82,9 +83,13 @@ class Studio:
         return [name for name in _FIRST_CHOICES if name in self.combinations][:1] or self.combinations[:1]
 
     def warm_up(self, tell: Callable[[EditProgress], None], is_cancelled: Callable[[], bool]) -> None:
-        """Load the model, as a task: before the first edit asks for it."""
-        if self.first_choice:
-            keep_loaded(require_usable(Setup(self.model, ()).recipe(self.first_choice[0])), self._machine)
+        """Load the model, as a task, before the first edit asks for it; an embedded one edits once already."""
+        setup = Setup(self.model, tuple(self.first_choice), {"steps": 2} if is_embedded(self.model) else {})
+        for name in setup.combinations:
+            keep_loaded(require_usable(setup.recipe(name)), self._machine)
+        if is_embedded(self.model) and self.samples:
+            for task in self.tasks(setup, self.samples[0]):
+                task(tell, is_cancelled)
 
     def tasks(self, setup: Setup, sample: Sample) -> list[Callable[..., Made]]:
         """The edits of a sample by a setup, as tasks of a ``Request``.
