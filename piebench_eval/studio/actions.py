@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -160,14 +161,17 @@ def _states(worker: Worker, request: Request, names: Sequence[str]) -> Iterator[
         return EditsState(tuple(names), dict(states), tuple(made), worker.ahead_of(request))
 
     yield now()
+    looked = time.monotonic()
     for update in request.updates(_LOOK_EVERY):
-        if update is not None:
-            if update.progress is not None:
-                states[update.place] = update.progress
-                continue  # shown at the next look: a page need not follow every evaluation
+        if update is not None and update.progress is not None:
+            states[update.place] = update.progress
+            if time.monotonic() - looked < _LOOK_EVERY:
+                continue  # a page need not follow every evaluation
+        elif update is not None:
             states[update.place] = update.problem or f"done in {update.result.seconds:.1f} s"
             if update.result is not None:
                 made.append(update.result)
+        looked = time.monotonic()
         yield now()
     for place in range(len(names)):
         if not isinstance(states.get(place), str):

@@ -118,8 +118,8 @@ class _Page:
 
         with gr.Accordion("Copy as command", open=False):
             self._show_commands = gr.Button("Show the commands for what is set")
-            self._command = gr.Textbox(label="Shell", lines=2, buttons=["copy"])
-            self._python = gr.Textbox(label="Python", lines=3, buttons=["copy"])
+            self._command = gr.Textbox(label="Shell", lines=2, elem_id="shell", buttons=["copy"])
+            self._python = gr.Textbox(label="Python", lines=3, elem_id="python", buttons=["copy"])
 
     def _lay_out_results(self) -> None:
         self._progress = gr.HTML()
@@ -159,6 +159,7 @@ class _Page:
             shown,
             [*results, self._slider, self._download],
             concurrency_limit=None,  # the worker has the queue
+            trigger_mode="multiple",  # who asks again withdraws the edits before
             show_progress="hidden",
         )
         self._cancel.click(self._on_cancel, None, None, concurrency_limit=None, queue=False)

