@@ -276,7 +276,7 @@ def _results(made: tuple[Made, ...], shown: Shown) -> list[Any]:
 def _compared(made: tuple[Made, ...], place: int) -> list[Any]:
     """The slider and the download of an edit, by its place in the gallery; the source is the first there."""
     if not 1 <= place <= len(made):
-        return [None, gr.DownloadButton(interactive=False)] if not made else [gr.skip(), gr.skip()]
+        return [gr.skip(), gr.skip()]  # an empty slider is an error in Gradio's page
     edit = made[place - 1]
     pair = (edit.source, str(edit.file))
     return [

@@ -40,7 +40,7 @@ def _opened_pages(chromium, allowed):
         page = context.new_page()
         page.set_default_timeout(10_000)
         page.on("console", lambda message: _note_message(message, problems))
-        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("pageerror", lambda error: problems.append(f"{error} {error.stack}"))
         page.on("requestfailed", lambda request: _note_failed(request, problems))
         page.on("request", lambda request: _require_allowed(request.url, allowed, problems))
         page.goto(address)
