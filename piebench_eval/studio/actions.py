@@ -99,7 +99,8 @@ def upload(studio: Studio, file: Path, shown: Shown) -> Restored:
         return Restored(
             Shown(Source(own), shown.texts, shown.combinations, shown.controls), "\n".join(taken.notes)
         )
-    whole = Setup(studio.model, tuple(name for name in recording.combinations if name in studio.combinations))
+    known = (name for name in recording.combinations if name in studio.combinations)
+    whole = Setup(studio.model, tuple(dict.fromkeys(known)))
     knobs = {knob.name: knob for part in knobs_of_setup(whole).values() for knob in part}
     setup = recording.setup(studio.model, studio.combinations, knobs)
     require_fitting(setup)
@@ -109,10 +110,8 @@ def upload(studio: Studio, file: Path, shown: Shown) -> Restored:
     )
     own_samples = [sample for sample in studio.samples if sample.id == recording.sample]
     source = Source(own_samples[0].file, own_samples[0]) if own_samples else shown.source
-    where = "of its sample" if own_samples else "; the picture that is edited stays"
-    message = (
-        f"The settings of this edit ({recording.combination}) are restored{' ' * bool(own_samples)}{where}."
-    )
+    picture = "with its sample" if own_samples else "but the picture that is edited stays"
+    message = f"The settings of this edit ({recording.combination}) are restored, {picture}."
     return Restored(Shown(source, texts, setup.combinations, controls), message)
 
 

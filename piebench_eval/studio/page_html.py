@@ -34,11 +34,11 @@ def progress_html(
     Args:
         names: the edits.
         states: how far each is, by its place, or its end in words; missing where it has not begun.
-        waiting_behind: how many requests of others come first.
+        waiting_behind: how many requests come first, the loading of the model among them.
     """
     rows = [_row(name, states.get(place)) for place, name in enumerate(names)]
-    people = "1 request" if waiting_behind == 1 else f"{waiting_behind} requests"
-    waiting = f'<p role="status">Waiting: {people} of others first</p>' if waiting_behind else ""
+    before = "1 request" if waiting_behind == 1 else f"{waiting_behind} requests"
+    waiting = f'<p role="status">Waiting for {before} before this one</p>' if waiting_behind else ""
     return f'{waiting}<ul class="edits">{"".join(rows)}</ul>'
 
 

@@ -72,7 +72,7 @@ class Recording(Settings):
                 f"This picture was made with the model {self.model}, and the studio has {model}; start one "
                 "with that --model to restore its settings"
             )
-        chosen = tuple(name for name in self.combinations if name in known_combinations)
+        chosen = tuple(dict.fromkeys(name for name in self.combinations if name in known_combinations))
         if not chosen:
             raise PiebenchError(
                 f"This picture was made with {', '.join(self.combinations[:5]) or 'nothing'}, which does not "

@@ -121,7 +121,7 @@ def test_html_is_escaped_and_says_what_is_left():
     assert (
         'value="0.250"' in bars
         and "6 s left" in bars
-        and "1 request of others first" in bars
+        and "1 request before this one" in bars
         and "waits" in bars
     )
     scores = {"mse_unedit_part": 0.001, "psnr_unedit_part": float("nan")}

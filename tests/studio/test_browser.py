@@ -15,6 +15,8 @@ from piebench_eval.studio.serving import served
 pytestmark = pytest.mark.browser
 
 FIRST_PICTURE_SECONDS = 5
+EDIT_MS = 60_000
+"""For edits that are not timed, on a busy machine, or while the model is still loading."""
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +59,16 @@ def test_two_combinations_come_beside_the_source_with_scores_and_a_slider(open_l
     page = open_local_page(address)
     take_sample(page)
     press(page, "Edit")
-    edits(page).nth(1).wait_for(timeout=60_000)  # the model may still be loading
+    edits(page).nth(1).wait_for(timeout=EDIT_MS)  # the model may still be loading
+    page = open_local_page(address)
     take_sample(page, "triangle")
-    page.get_by_role("button", name="Edit", exact=True).click()
     began = time.monotonic()
-    page.locator("ul.edits").get_by_text("done").wait_for()
+    press(page, "Edit")
+    edits(page).nth(1).wait_for()
     assert time.monotonic() - began < FIRST_PICTURE_SECONDS
     choose(page, "ddim+p2p")
     press(page, "Edit")
-    edits(page).nth(2).wait_for()
+    edits(page).nth(2).wait_for(timeout=EDIT_MS)
     rows = page.locator("table.scores tr")
     assert [text.split()[0] for text in rows.locator("th:first-child").all_text_contents() if text] == [
         "direct+p2p",
@@ -89,7 +92,7 @@ def test_an_edit_that_is_dropped_in_again_restores_all_settings(open_local_page,
     share.press("Tab")
     page.wait_for_timeout(500)
     press(page, "Edit")
-    edits(page).nth(1).wait_for()
+    edits(page).nth(1).wait_for(timeout=EDIT_MS)
     with page.expect_download() as download:
         page.get_by_text("Download this edit as PNG").click()
     file = tmp_path / "edit.png"
@@ -113,7 +116,7 @@ def test_an_edit_can_be_cancelled(open_local_page, address):
     take_sample(page)
     choose(page, "null_text+p2p")
     press(page, "Edit")
-    page.locator("ul.edits progress").first.wait_for()
+    page.locator("ul.edits progress").first.wait_for(timeout=EDIT_MS)
     press(page, "Cancel")
     page.locator("ul.edits li", has_text="null_text+p2p").get_by_text("Cancelled").wait_for()
     assert page.locator("ul.edits progress").count() == 0
@@ -133,4 +136,4 @@ def test_a_picture_of_ones_own_is_edited_and_a_bad_file_is_a_message(open_local_
     page.get_by_label("Source prompt").fill("a red circle")
     page.get_by_label("Target prompt").fill("a blue circle")
     press(page, "Edit")
-    edits(page).nth(1).wait_for()
+    edits(page).nth(1).wait_for(timeout=EDIT_MS)
