@@ -109,7 +109,7 @@ def _look(folder, name):
 LOOKING = ("status", "score", "table", "report", "check", "sweep", "explain", "pack", "verify")
 MAKING = ("run", "demo")
 """They edit, with the plugins that their user names."""
-WITHOUT_A_RUN = ("methods", "metrics", "push")
+WITHOUT_A_RUN = ("methods", "metrics", "push", "studio")
 
 
 def test_every_command_is_known_here():
