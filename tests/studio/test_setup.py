@@ -3,6 +3,7 @@
 import re
 import shlex
 
+import numpy as np
 import pytest
 
 from piebench_eval.data.pie_bench import load_pie_bench
@@ -41,10 +42,7 @@ def test_each_combination_takes_the_settings_that_concern_it():
 
 def test_controls_show_what_the_models_recipe_says():
     knobs = knobs_of_setup(SETUP)
-    assert (
-        list(knobs) == ["all", "inversion ddim", "method p2p", "method pnp", "editor sdedit"]
-        or "method p2p" in knobs
-    )
+    assert {"all", "method p2p", "method pnp", "editor sdedit"} <= set(knobs)
     by_name = {knob.name: knob for of_part in knobs.values() for knob in of_part}
     assert by_name["steps"].default == 20
     assert by_name["method.p2p.cross_replace_steps"].default == 0.6
@@ -131,9 +129,7 @@ def test_prompts_that_ask_for_no_edit_are_refused(prompts, message):
         require_prompts(*prompts)
 
 
-def test_an_uploaded_picture_is_a_benchmark_of_one_sample(tmp_path, photo=None):
-    import numpy as np
-
+def test_an_uploaded_picture_is_a_benchmark_of_one_sample(tmp_path):
     picture = np.zeros((8, 12, 3), np.uint8)
     mask = np.zeros((8, 12), bool)
     mask[2:4, 3:5] = True
