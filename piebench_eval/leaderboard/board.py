@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from piebench_eval.demo.embedded import NOTICE
 from piebench_eval.leaderboard.entries import published_entry
+from piebench_eval.leaderboard.faults import published_faults
 from piebench_eval.leaderboard.filters import chosen, require_metric
 from piebench_eval.leaderboard.groups import grouped, sorted_groups
 from piebench_eval.leaderboard.measured import held_against, measured_entries
@@ -54,7 +55,8 @@ def make_board(filters: Filters, sort: str | None = None, scores: ScoreTable | N
     if sort is not None:
         require_metric(sort)
     rows, left_out = chosen(published_rows(), filters)
-    entries = [published_entry(row) for row in rows]
+    faults = {id(row): found for row, found in zip(published_rows(), published_faults(), strict=True)}
+    entries = [published_entry(row, faults[id(row)]) for row in rows]
     own: list[str] = []
     pairs: list[tuple[Entry, Entry | None]] = []
     if scores is not None:
@@ -78,7 +80,10 @@ def _remarks(groups: Sequence[Group]) -> list[str]:
             "rows with the digits of another row of the same method, which do not count there",
             len(rows) - sum(len(group.originals) for group in groups),
         ),
-        ("rows with doubtful means, which do not count there", sum(bool(row.doubtful) for row in rows)),
+        (
+            "rows with impossible or doubtful means (piebench lint --published), which do not count there",
+            sum(bool(entry.faults) for group in groups for entry in group.entries),
+        ),
         ("rows read at second hand, in notes", sum(row.read_from == "notes" for row in rows)),
         ("rows that are means of the 620 pictures without style", sum(row.images == 620 for row in rows)),
         ("rows that do not say how many pictures", sum(row.images is None for row in rows)),

@@ -78,8 +78,13 @@ class Entry:
         return "; ".join(parts)
 
 
-def published_entry(row: PublishedRow) -> Entry:
-    """A published row as one of the leaderboard."""
+def published_entry(row: PublishedRow, faults: Mapping[str, str]) -> Entry:
+    """A published row as one of the leaderboard.
+
+    Args:
+        row: the row.
+        faults: what the linter finds in it, by metric.
+    """
     return Entry(
         method=row.method,
         model=row.model,
@@ -91,7 +96,7 @@ def published_entry(row: PublishedRow) -> Entry:
         images=row.images,
         masks=row.masks_at_inference or "",
         prompted_by=row.prompted_by or "",
-        faults=dict.fromkeys(row.doubtful, "doubtful"),
+        faults={**dict.fromkeys(row.doubtful, "doubtful"), **faults},
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
+from piebench_eval.demo.embedded import is_embedded
 from piebench_eval.lint.references import reference_rows, tables_by_source
 from piebench_eval.lint.rules.bound import mse_below_psnr, mse_of_mean_psnr
 from piebench_eval.lint.rules.clip_models import mixed_clip_models
@@ -19,16 +22,13 @@ if TYPE_CHECKING:
 
     from piebench_eval.lint.table import Finding, Row, Table
 
-_WITHIN_A_TABLE = (
-    mse_below_psnr,
-    out_of_range,
-    mixed_units,
-    unusual_clip,
-    mixed_clip_models,
-    fewer_pictures,
-    mean_of_categories,
-    mse_of_mean_psnr,
-)
+_OF_ANY_PICTURES = (mse_below_psnr, out_of_range, mixed_clip_models, fewer_pictures, mean_of_categories)
+_OF_THE_BENCHMARK = (mixed_units, unusual_clip, mse_of_mean_psnr)
+"""Rules that know which values are usual."""
+
+_ABOUT_THE_FIRST = ("mse-below-psnr", "clip-exchanged")
+"""Rules whose further metrics are what the first one is held against."""
+
 _AMONG_SOURCES = (copied_rows, digits_of_another, misprints)
 
 
@@ -43,7 +43,10 @@ def lint_table(table: Table, references: Sequence[Row] | None = None) -> list[Fi
         Findings in the order of the rows, notes last.
     """
     references = reference_rows() if references is None else references
-    found = [one for rule in _WITHIN_A_TABLE for one in rule(table)]
+    found = [one for rule in _OF_ANY_PICTURES for one in rule(table)]
+    # The demo's small pictures and networks have values of their own.
+    usual = replace(table, rows=tuple(row for row in table.rows if not is_embedded(row.model)))
+    found += [one for rule in _OF_THE_BENCHMARK for one in rule(usual)]
     found += [one for rule in _AMONG_SOURCES for one in rule(table, references)]
     return _in_order(_once(found))
 
@@ -54,6 +57,18 @@ def published_tables() -> list[Table]:
     That sources differ in their pictures or CLIP models is no fault.
     """
     return tables_by_source(reference_rows())
+
+
+@cache
+def published_faults() -> dict[int, dict[str, str]]:
+    """What is wrong with published means, by the row's position in ``published_rows`` and metric."""
+    found: dict[int, dict[str, str]] = {}
+    for table in published_tables():
+        positions = {row.line: row.order[-1] for row in table.rows}
+        for one in faults(lint_table(table)):
+            blamed = one.keys[:1] if one.rule in _ABOUT_THE_FIRST else one.keys
+            found.setdefault(positions[one.line], {}).update(dict.fromkeys(blamed, one.what))
+    return found
 
 
 def faults(findings: Sequence[Finding]) -> list[Finding]:

@@ -65,6 +65,7 @@ def explained_loading(option: str, location: str, wanted: str) -> Iterator[None]
         EOFError,
         OSError,
         ValueError,
+        KeyError,
         RuntimeError,
         NotImplementedError,
         SafetensorError,

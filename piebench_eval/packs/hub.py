@@ -74,7 +74,7 @@ def push_pack(repo: str, archive: Path, private: bool = False, endpoint: str | N
         card = (unpacked.folder / CARD_FILE).read_bytes()
     api = HfApi(endpoint=endpoint)
     with hub_errors(repo, None, _RETRY):
-        page = api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
+        page = api.create_repo(repo, repo_type="dataset", private=private or None, exist_ok=True)
         added = api.create_commit(
             repo,
             [
@@ -176,11 +176,11 @@ def _find(repo: str, file: str | None, endpoint: str | None) -> tuple[str, str]:
 
 
 def _download(repo: str, commit: str, file: str, folder: Path, endpoint: str | None) -> Path:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import HfApi
 
     with hub_errors(repo, commit, _RETRY):
-        downloaded = hf_hub_download(
-            repo, file, repo_type="dataset", revision=commit, local_dir=folder, endpoint=endpoint
+        downloaded = HfApi(endpoint=endpoint).hf_hub_download(
+            repo, file, repo_type="dataset", revision=commit, local_dir=folder
         )
     return Path(downloaded)
 

@@ -96,6 +96,7 @@ def _forget_origin(config: Path) -> None:
 
 _MODEL_INDEX = {
     "_class_name": "StableDiffusionPipeline",
+    "_diffusers_version": "0.42.1",  # its inpainting pipeline asks for it
     "feature_extractor": [None, None],
     "safety_checker": [None, None],
     "requires_safety_checker": False,

@@ -5,8 +5,9 @@ import json
 
 import pytest
 
+from piebench_eval.lint.check import published_faults
 from piebench_eval.published.row import METRIC_KEYS
-from piebench_eval.published.rows import REPRODUCTION, TABLE_1, rows_from
+from piebench_eval.published.rows import REPRODUCTION, TABLE_1, published_rows, rows_from
 from tests.support.commands import in_a_new_process, piebench
 
 IMPOSSIBLE = {
@@ -68,6 +69,13 @@ def test_no_published_row_that_is_right_is_found(published):
     assert others == DOUBTFUL
 
 
+def test_every_published_mean_that_is_called_doubtful_is_found():
+    found = published_faults()
+    for position, row in enumerate(published_rows()):
+        assert set(row.doubtful) <= found.get(position, {}).keys(), row
+    assert sum(map(len, found.values())) == 12
+
+
 def test_baselines_that_others_repeat_are_notes(published):
     _, found = published
     notes = {one["row"] for one in found["notes"] if one["rule"] == "copied-row"}
@@ -92,6 +100,19 @@ def test_the_copy_errors_of_table_1_are_found_and_nothing_else(tmp_path):
     assert "print 106.06" in errors[1][2]
     assert all("the value of DDIM + PnP" in one["what"] for one in found["findings"])
     assert lint_json(tmp_path / "report.csv")[0] == 0
+
+
+def test_the_demos_tables_have_no_findings(tmp_path):
+    """Its small pictures have other values than the benchmark's; two of its rows are no edits."""
+    (tmp_path / "demo.csv").write_text(
+        "model,method,inversion,images,structure_distance,psnr,psnr_n,lpips,mse,ssim,clip_whole,clip_edit\n"
+        "demo,p2p,ddim,1,156.505,22.625932693481445,1,54.68,54.62690722197294,95.2,93.1,34.5\n"
+        "demo,p2p,direct,1,146.4,30.63,1,5.98,17.22,96.1,93.7,24.5\n"
+        "demo,oracle,,1,143.5,inf,0,0.0,0.0,99.98953759670258,94.7,24.2\n"
+        "demo,source-copy,,1,0.0,inf,0,0.0,0.0,99.98953759670258,73.3,17.4\n"
+    )
+    code, output = lint(tmp_path / "demo.csv")
+    assert (code, output) == (0, "no findings in 4 rows of 1 table\n")
 
 
 def test_a_finding_says_what_where_why_and_what_mends_it(tmp_path):

@@ -27,7 +27,7 @@ def call(*arguments, code=0, **environment):
 def edits_into(tiny_model, photo_bench):
     """The command that makes eight edits in a folder, in a few seconds."""
     options = ("run", "--data", photo_bench, "--model", tiny_model, "--inversion", "ddim,direct",
-               "--method", "p2p", "--steps", 6, "--device", "cpu", "--deterministic")  # fmt: skip
+               "--method", "p2p", "--steps", 4, "--device", "cpu", "--deterministic")  # fmt: skip
     return lambda out: (*options, "--out", out)
 
 

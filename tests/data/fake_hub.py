@@ -1,5 +1,6 @@
 """A dataset of PIE-Bench++'s form, and a server that speaks as much of the Hub's language as is needed."""
 
+import base64
 import hashlib
 import io
 import json
@@ -17,6 +18,9 @@ from piebench_eval.data.download import REPO_ID
 from piebench_eval.data.pie_bench_pp import CONFIGS
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LARGE = (".parquet", ".zip")
+"""Suffixes of files that a repository keeps apart, by their SHA-256."""
+
 TEXT_COLUMNS = (
     "id",
     "source_prompt",
@@ -82,11 +86,15 @@ class FakeHub:
         broken: paths of files that are answered with an error, and its status.
         status: what questions about the dataset are answered with, if not the answer.
         lies: paths of files to send other bytes of than listed.
+        created: what was asked for when a repository was created.
     """
 
-    def __init__(self, folder: Path, endpoint: str):
+    def __init__(self, folder: Path, endpoint: str, repo_id: str = REPO_ID):
         self.folder = folder
         self.endpoint = endpoint
+        self.repo_id = repo_id
+        self.created: list[dict[str, object]] = []
+        self.uploads: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
         self.ranges: list[str] = []
         self.cut: set[str] = set()
@@ -116,11 +124,11 @@ class FakeHub:
             if file.is_file():
                 content = file.read_bytes()
                 entry = {"rfilename": file.relative_to(self.folder).as_posix(), "size": len(content)}
-                if file.suffix == ".parquet":
+                if file.suffix in LARGE:
                     digest = hashlib.sha256(content).hexdigest()
                     entry["lfs"] = {"sha256": digest, "size": len(content), "pointerSize": 130}
                 siblings.append(entry)
-        return {"id": REPO_ID, "sha": COMMIT, "siblings": siblings, "tags": []}
+        return {"id": self.repo_id, "sha": COMMIT, "siblings": siblings, "tags": []}
 
 
 def _handler(hub_of_server):
@@ -136,11 +144,59 @@ def _handler(hub_of_server):
         def do_GET(self):
             self.answer(body=True)
 
+        def do_PUT(self):
+            hub_of_server().uploads[self.path.rpartition("/")[2]] = self.sent()
+            self.send(b"", True)
+
+        def do_POST(self):
+            """What an upload asks for: a repository, a way for each file, and in the end a commit."""
+            hub, sent = hub_of_server(), self.sent()
+            path = self.path.partition("?")[0]
+            hub.requests.append((self.command, path))
+            if hub.status:
+                return self.fail(hub.status)
+            api = f"/api/datasets/{hub.repo_id}"
+            answers = {
+                "/api/repos/create": self.create,
+                "/api/validate-yaml": lambda hub, sent: {"errors": [], "warnings": []},
+                f"{api}/preupload/main": self.ways,
+                f"/datasets/{hub.repo_id}.git/info/lfs/objects/batch": self.places,
+                f"{api}/commit/main": self.commit,
+            }
+            return self.send(json.dumps(answers[path](hub, sent)).encode(), True)
+
+        def sent(self):
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+        def create(self, hub, sent):
+            hub.created.append(json.loads(sent))
+            return {"url": f"{hub.endpoint}/datasets/{hub.repo_id}"}
+
+        def ways(self, hub, sent):
+            names = [file["path"] for file in json.loads(sent)["files"]]
+            modes = {name: "lfs" if name.endswith(LARGE) else "regular" for name in names}
+            return {"files": [{"path": n, "uploadMode": m, "shouldIgnore": False} for n, m in modes.items()]}
+
+        def places(self, hub, sent):
+            wanted = json.loads(sent)["objects"]
+            to = [{"upload": {"href": f"{hub.endpoint}/lfs/{each['oid']}"}} for each in wanted]
+            return {"objects": [{**each, "actions": place} for each, place in zip(wanted, to, strict=True)]}
+
+        def commit(self, hub, sent):
+            for line in map(json.loads, sent.splitlines()):
+                about = line["value"]
+                if line["key"] == "file":
+                    (hub.folder / about["path"]).write_bytes(base64.b64decode(about["content"]))
+                elif line["key"] == "lfsFile":
+                    (hub.folder / about["path"]).write_bytes(hub.uploads[about["oid"]])
+            page = f"{hub.endpoint}/datasets/{hub.repo_id}/commit/{COMMIT}"
+            return {"success": True, "commitOid": COMMIT, "commitUrl": page}
+
         def answer(self, body):
             hub = hub_of_server()
             path = self.path.partition("?")[0]
             hub.requests.append((self.command, path))
-            api = f"/api/datasets/{REPO_ID}"
+            api = f"/api/datasets/{hub.repo_id}"
             if path.startswith("/api/"):
                 known = path in {api, *(f"{api}/revision/{name}" for name in ("main", "v1", COMMIT))}
                 kind = "RevisionNotFound" if path.startswith(f"{api}/") else "RepoNotFound"
@@ -149,7 +205,7 @@ def _handler(hub_of_server):
                 if path == f"{api}/tree/{COMMIT}":
                     return self.send(json.dumps(hub.tree()).encode(), body)
                 return self.send(json.dumps(hub.listing()).encode(), body) if known else self.fail(404, kind)
-            name = path.removeprefix(f"/datasets/{REPO_ID}/resolve/{COMMIT}/")
+            name = path.removeprefix(f"/datasets/{hub.repo_id}/resolve/{COMMIT}/")
             file = hub.folder / name
             if not file.is_file():
                 return self.fail(404, "EntryNotFound")
@@ -191,12 +247,12 @@ def _handler(hub_of_server):
 
 
 @contextmanager
-def serve(folder):
-    """A hub for the time of the body."""
+def serve(folder, repo_id=REPO_ID):
+    """A hub for the time of the body, with one repository."""
     hubs = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(lambda: hubs[0]))
     server.daemon_threads = True
-    hubs.append(FakeHub(folder, f"http://127.0.0.1:{server.server_port}"))
+    hubs.append(FakeHub(folder, f"http://127.0.0.1:{server.server_port}", repo_id))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

@@ -35,6 +35,7 @@ def test_the_unet_has_stable_diffusions_sixteen_attention_blocks(model):
 
 def test_the_pipeline_names_stable_diffusions_classes():
     index = json.loads((WEIGHTS / "stable_diffusion" / "model_index.json").read_text())
+    assert index["_diffusers_version"]  # without it, diffusers' inpainting pipeline fails with a KeyError
     assert index["unet"] == ["diffusers", "UNet2DConditionModel"]
     assert index["vae"] == ["diffusers", "AutoencoderKL"]
     assert index["text_encoder"] == ["transformers", "CLIPTextModel"]

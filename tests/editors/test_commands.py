@@ -92,7 +92,7 @@ def test_shards_of_editors_are_one_run_in_table_and_report(folder):
     shown = {each.name: each for each in read_content([folder]).combinations}
     assert [shown[name].is_edit for name in ("dim", "sdedit", "oracle", "source-copy")] == [1, 1, 0, 0]
     page = (folder / "report/index.html").read_text(encoding="utf-8")
-    assert "sdedit: prompted by: target prompt; masks used: none" in " ".join(page.split())
+    assert "prompted by: not declared (dim), target prompt (sdedit)" in page
 
 
 def test_the_contact_sheet_has_a_column_for_each_editor(folder, monkeypatch):

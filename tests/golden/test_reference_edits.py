@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from piebench_eval.diffusion import words
+from piebench_eval.diffusion.controller import AttentionController
+from piebench_eval.diffusion.rows import Branch
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.inversions.null_text import NullTextSettings, SourceStep, optimise_step
@@ -40,14 +42,16 @@ def edits():
 
     On the first case, the one whose blend masks are a part of the picture, every inversion and every method
     is tested; the rest repeats them, as negative_prompt+p2p does negative_prompt+proximal, and direct+p2p
-    does ddim+p2p's control and the offsets of direct+pnp. edit_friendly's latents and maps are in
-    ``test_edit_friendly_latents``. Null-text's hundred updates take minutes; its first
-    are in ``test_null_text_begins_alike``.
+    does its control and the offsets of direct+pnp. Both branches of ddim+p2p, whose later steps are
+    negative_prompt+proximal's, are in ``test_ddim_and_p2p_begin_alike``, edit_friendly's latents and maps in
+    ``test_edit_friendly_latents``. Null-text's hundred updates take minutes; its first are in
+    ``test_null_text_begins_alike``.
     """
     for case in CASES:
         for pair in map("+".join, shipped("paper").pairs):
             repeats = pair in (
                 "ddim+masactrl",
+                "ddim+p2p",
                 "ddim+pnp",
                 "direct+p2p",
                 "edit_friendly+p2p",
@@ -82,6 +86,31 @@ def test_edit(golden, reference, paper, pair, case):
     assert (np.minimum(apart, 256 - apart) <= GREY_LEVELS).mean() >= SHARE_OF_VALUES
     if combination.common.quirks.pixel_overflow == "clamp":
         assert (apart <= GREY_LEVELS).mean() >= SHARE_OF_VALUES
+
+
+class Stop(Exception):
+    """Enough steps."""
+
+
+def test_ddim_and_p2p_begin_alike(golden, reference, paper, monkeypatch):
+    """Both branches step by step; the third step is the first that blends."""
+    steps = 4
+    recording = np.load(golden / "npz" / "ddim+p2p__case1_cake.npz")
+    found, end_step = [], AttentionController.end_step
+
+    def record(self, step, latents):
+        target = end_step(self, step, latents)
+        found.append(torch.cat([latents[Branch.SOURCE], target]))
+        if len(found) == steps:
+            raise Stop
+        return target
+
+    monkeypatch.setattr(AttentionController, "end_step", record)
+    with pytest.raises(Stop):
+        edit_latents(reference, [load_case(golden, "case1_cake")], paper.combination("ddim", "p2p"))
+    found = torch.stack(found)
+    check_final(found[..., ::8, ::8], {"final_latent": recording["edit_traj_strided"][:steps]})
+    check_final(found[:, 1], {"final_latent": recording["edit_traj_target"][:steps]})
 
 
 @pytest.mark.parametrize("case", FIRST_AND_SLOW_OTHERS)

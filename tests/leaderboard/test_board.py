@@ -96,6 +96,22 @@ def test_a_doubtful_mean_is_shown_and_does_not_count(board):
     assert "SSIM: doubtful" in doubtful.marks
 
 
+def test_what_the_linter_finds_is_marked_and_does_not_count(board):
+    impossible = [
+        entry
+        for entry in board.entries
+        if entry.faults.get("mse") == "impossible" and "psnr" not in entry.faults
+    ]
+    assert len(impossible) == 5 and {entry.where for entry in impossible} == {"SwiftEdit 2025"}
+    assert all("MSE: impossible" in entry.marks for entry in impossible)
+    assert "mse" not in group_of(board, "TurboEdit (Deutch et al.)", "SDXL-Turbo").spread
+    (garbled,) = [
+        entry for entry in board.entries if entry.method == "InfEdit" and entry.where == "FTEdit 2025"
+    ]
+    assert garbled.faults == dict.fromkeys(("structure_distance", "lpips", "ssim"), "doubtful")
+    assert not any(entry.faults for entry in board.entries if entry.where == "PnP Inversion 2024")
+
+
 @pytest.mark.parametrize("metric", TABLE_METRICS, ids=lambda metric: metric.key)
 def test_groups_are_sorted_by_their_median_best_first_and_unknown_last(metric):
     values = [group.typical(metric.key) for group in make_board(Filters(), metric.key).groups]
@@ -121,7 +137,7 @@ def test_own_rows_stand_beside_the_published_ones_of_their_combination_and_model
     low, high = mine.intervals["psnr"]
     assert mine.numbers["psnr"] == pytest.approx(27.2) and low < mine.numbers["psnr"] < high
     for entry in published:
-        assert set(entry.inside) == {metric.key for metric in TABLE_METRICS} - {"clip_edit"}
+        assert set(entry.inside) == {metric.key for metric in TABLE_METRICS} - {"clip_edit", "mse"}
         assert entry.inside["psnr"] == ["direct+p2p"]
     elsewhere = [entry for entry in board_with_own.entries if entry.inside]
     assert len(elsewhere) == 2, "only rows of this combination and model are marked"

@@ -42,7 +42,7 @@ def test_every_row_of_the_file_is_a_row():
     with (files("piebench_eval.published") / "rows.csv").open(encoding="utf-8", newline="") as stream:
         lines = list(csv.DictReader(stream))
     rows = published_rows()
-    assert len(rows) == len(lines) == 212
+    assert len(rows) == len(lines) >= 212
     assert list(lines[0]) == list(PublishedRow.model_fields)
     for row, line in zip(rows, lines, strict=True):
         assert [str(row.printed.get(key, "")) for key in METRIC_KEYS] == [line[key] for key in METRIC_KEYS]

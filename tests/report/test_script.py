@@ -101,5 +101,5 @@ def test_in_the_trade_off_an_editor_is_a_group_under_its_own_name():
     page = {"REPORT": {"means": [[[1, 1, 1], [2, 2, 2]]] * 4}, "combinations": combinations}
     given = f"Object.assign(globalThis, {json.dumps(page)}, {{ toNumber: Number }})"
     shown = "groups().map(({ name, indices }) => [name, indices.map(labelOf)])"
-    found = computed(["tradeoff"], f"({given}, Object.assign(tradeoff, {{ x: 0, y: 1 }}), {shown})")
+    found = computed(["plot", "tradeoff"], f"({given}, Object.assign(tradeoff, {{ x: 0, y: 1 }}), {shown})")
     assert found == [["p2p", ["direct"]], ["sdedit", ["sdedit", "other/sdedit"]], ["no edit", ["oracle"]]]

@@ -43,7 +43,7 @@ MODELS = [
 ]
 SLOW = [pytest.mark.slow]
 OF_SD1 = {"direct": ["p2p", "masactrl", "pnp", "proximal"], "null_text": ["p2p"]}
-OF_SDXL = {"direct": ["masactrl"]}
+OF_SDXL = {"direct": ["plain"]}
 OF_SD3 = {"direct": ["p2p"], "flowedit": ["plain"], "dnaedit": ["dnaedit"], "uni_inv": ["uni_edit"]}
 OF_FLUX = {"direct": ["value_sharing"], "flowedit": ["plain"], "rf_inversion": ["rf_inversion"]}
 OF_LCM = {"direct": ["plain"]}
@@ -62,8 +62,9 @@ def _marks(family, inversion, method):
 
 
 def _marks_of_inversion(family, inversion):
-    """Offsets along a flow are Stable Diffusion 3's."""
-    return [] if family == "sd1" or (family, inversion) == ("sd3", "edit_friendly") else SLOW
+    """Offsets along a flow are Stable Diffusion 3's; negative-prompt's conditions null-text has as well."""
+    of_sd1 = family == "sd1" and inversion != "negative_prompt"
+    return [] if of_sd1 or (family, inversion) == ("sd3", "edit_friendly") else SLOW
 
 
 COMBINATIONS = [

@@ -151,7 +151,7 @@ def commands(tiny_model, photo_bench, metric_networks):
 
     def of_folder(out):
         run = ("run", "--data", photo_bench, "--model", tiny_model, "--inversion", "ddim,direct",
-               "--method", "p2p", "--steps", 5, "--device", "cpu", "--out", out)  # fmt: skip
+               "--method", "p2p", "--steps", 4, "--device", "cpu", "--out", out)  # fmt: skip
         networks = ("--dino", metric_networks.dino, "--clip", metric_networks.clip,
                     "--lpips-weights", metric_networks.lpips_weights)  # fmt: skip
         return run, ("score", out, *networks), ("table", out)

@@ -33,9 +33,11 @@ def piebench(*arguments, **environment) -> Done:
 
 
 COMMANDS_IN_TURN = """
-import contextlib, io, json, sys, traceback
+import contextlib, functools, io, json, sys, traceback
+import typer.main
 import piebench_eval.cli.app as app
 
+typer.main.get_command = functools.cache(typer.main.get_command)  # as tests/conftest.py does
 commands, heavy = json.load(sys.stdin)
 for arguments in commands:
     sys.argv = ["piebench", *arguments]

@@ -1,12 +1,14 @@
 """A CUDA device without one: PyTorch's fake tensors know device, type and shape, and no numbers."""
 
 from collections import Counter
+from contextlib import contextmanager
 
 import torch
 from diffusers import UNet2DConditionModel
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.functional import scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from piebench_eval.models.families import FAMILIES
 from piebench_eval.models.loading import implementation
@@ -35,9 +37,28 @@ _XL = XLSize(
 )
 
 
+@contextmanager
 def fake_device():
     """A context in which tensors are fakes: an operation on two devices or two types raises, as on a GPU."""
-    return FakeTensorMode(allow_non_fake_inputs=True)
+    with FakeTensorMode(allow_non_fake_inputs=True), _FusedAttention():
+        yield
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Attention by one kernel, as on a GPU; where there is none, PyTorch makes thirty operations of it."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is scaled_dot_product_attention:
+            return _attend(*args, **(kwargs or {}))
+        return function(*args, **(kwargs or {}))
+
+
+def _attend(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, **options):
+    if query.device != CUDA or attn_mask is not None or is_causal:
+        return scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, **options)
+    if not query.dtype == key.dtype == value.dtype:
+        raise RuntimeError(f"attention of {query.dtype}, {key.dtype} and {value.dtype}")
+    return torch.ops.aten._scaled_dot_product_efficient_attention(query, key, value, None, True)[0]
 
 
 def fake_model(tokenizer, dtype, family="sd1"):
@@ -127,16 +148,23 @@ class HostToDevice(TorchDispatchMode):
         self.copies = Counter()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        made = function(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        made = function(*args, **kwargs)
         name = function.overloadpacket.__name__
         moves = name in ("_to_copy", "copy_", "lift_fresh")
         of_host = any(
-            leaf.device.type == "cpu" and (leaf.dim() or moves) for leaf in _tensors((args, kwargs))
+            each.device.type == "cpu" and (each.dim() or moves)
+            for each in _tensors((*args, *kwargs.values()))
         )
-        if of_host and any(other.device.type == "cuda" for other in _tensors((made, args))):
+        if of_host and any(other.device.type == "cuda" for other in _tensors((made, *args))):
             self.copies[name] += 1
         return made
 
 
-def _tensors(tree):
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+def _tensors(values):
+    """Those among an operation's arguments, some of which are lists; PyTorch's trees take long to walk."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)

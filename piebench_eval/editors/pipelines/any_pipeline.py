@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from difflib import get_close_matches
 from functools import partial
 from string import Formatter
@@ -107,17 +108,33 @@ def _filled(value: Any, values: dict[str, Any]) -> Any:
     return value
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
+
+
 def _placeholders(value: Any) -> Iterator[str]:
-    """The names between braces in a value.
+    """What stands between braces in a value, with Python's signs for formats if there are any.
 
     Raises:
         ValueError: braces do not match.
     """
-    if isinstance(value, str):
-        yield from (name for _, name, _, _ in Formatter().parse(value) if name is not None)
-    elif isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _placeholders(each)
+    for text in _texts(value):
+        for _, name, form, conversion in Formatter().parse(text):
+            if name is not None:
+                yield f"{name}{f'!{conversion}' if conversion else ''}{f':{form}' if form else ''}"
+
+
+def _picture_within_text(value: Any) -> str | None:
+    """The first text in which a picture stands beside something else, where it can be none."""
+    alone = [f"{{{name}}}" for name in _IMAGES]
+    return next(
+        (text for text in _texts(value) if {*_placeholders(text)} & {*_IMAGES} and text not in alone), None
+    )
 
 
 def looks_at(settings: AnyPipelineSettings) -> tuple[PromptedBy, MasksUsed]:
@@ -144,18 +161,26 @@ def settings_problem(settings: AnyPipelineSettings, common: Any) -> str | None:
         )
     if "image" not in used:
         return "editor.arguments: nothing is the picture; give the argument that is, such as image: '{image}'"
+    if (text := _picture_within_text(settings.arguments)) is not None:
+        return f"editor.arguments: {text!r} has a picture within a text; {{image}} and {{mask}} stand alone"
     return _problem_of_class(settings)
 
 
 def _problem_of_class(settings: AnyPipelineSettings) -> str | None:
-    """Why diffusers has no such pipeline, or why it does not take the arguments."""
+    """Why diffusers has no such pipeline, or why it does not take the arguments, or has none of the parts."""
     import diffusers
 
     from piebench_eval.models.from_pretrained import quiet_libraries
 
     with quiet_libraries():
         found = getattr(diffusers, settings.pipeline, None)
-    if not callable(getattr(found, "from_pretrained", None)) or not callable(found):
+        pipeline_class = diffusers.DiffusionPipeline
+    if isinstance(found, type) and (not issubclass(found, pipeline_class) or found is pipeline_class):
+        return (
+            f"editor.pipeline: {settings.pipeline} is no pipeline that can be called; give the class of one, "
+            "such as FluxKontextPipeline"
+        )
+    if not isinstance(found, type):
         near = get_close_matches(settings.pipeline, dir(diffusers), n=3)
         meant = f"; is {' or '.join(near)} meant?" if near else ""
         return f"editor.pipeline: diffusers {diffusers.__version__} has no {settings.pipeline}{meant}"
@@ -164,6 +189,9 @@ def _problem_of_class(settings: AnyPipelineSettings) -> str | None:
         near = [name for name in known if unknown[0] in name] or get_close_matches(unknown[0], known, n=3)
         hint = f"is {' or '.join(near)} meant?" if near else f"it takes {', '.join(known)}"
         return f"editor.arguments.{unknown[0]}: {settings.pipeline} is not called with it; {hint}"
+    parts = [name for name in inspect.signature(found).parameters]
+    if unknown := sorted(set(settings.without) - set(parts)):
+        return f"editor.without: {settings.pipeline} has no part {unknown[0]}; it has {', '.join(parts)}"
     return None
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from piebench_eval.lint.table import Row
 
 _NO_VALUE = frozenset(["", "-", "--", "---", "–", "—", "n/a", "na", "nan", "none", "inf", "∞", "/"])
+_STATISTIC = re.compile("_(sem|low|high|n|nan|inf)$")
 _SHOWN = 4
 
 
@@ -40,7 +41,7 @@ def tables_of(grid: Grid, title: str) -> list[Table]:
         return []
     unread: list[str] = []
     rows = list(_raw_rows(headings, body, unread))
-    remarks = [*_ignored(headings, body), *_not_read(unread)]
+    remarks = [*_ignored(headings), *_not_read(unread)]
     first = {
         heading.key: (text, heading) for heading, text in reversed(headings) if heading.role is Role.METRIC
     }
@@ -170,14 +171,16 @@ def _by_source(
     return [replace(tables[0], remarks=tuple(remarks)), *tables[1:]] if tables else []
 
 
-def _ignored(headings: Sequence[tuple[Heading, str]], body: Sequence[Sequence[Cell]]) -> list[str]:
-    """A remark that names the columns that are not read."""
+def _ignored(headings: Sequence[tuple[Heading, str]]) -> list[str]:
+    """A remark that names the columns that are not read; statistics of a named column go without it."""
+    texts = {text for _, text in headings}
     seen: set[str] = set()
     names = []
     for heading, text in headings:
         repeated = heading.role is Role.METRIC and heading.key in seen
         seen.add(heading.key)
-        if text and (heading.role is Role.UNKNOWN or repeated):
+        is_statistic = _STATISTIC.sub("", text) in texts - {text}
+        if text and not is_statistic and (heading.role is Role.UNKNOWN or repeated):
             names.append(text)
     return [f"columns that are not read: {', '.join(names)}"] if names else []
 

@@ -37,7 +37,7 @@ def shared_digits(first: Row, second: Row, without: Collection[str] = ()) -> Sha
 
     Two means are the same by chance as often as one step of their last digit goes into the metric's usual
     spread between methods. Rows that are near each other in their other metrics, such as a method run again,
-    share digits more easily: the spread is taken in proportion.
+    share digits more easily: the spread is taken in proportion. A 0 that both have says nothing.
 
     Args:
         first: a row.
@@ -45,6 +45,7 @@ def shared_digits(first: Row, second: Row, without: Collection[str] = ()) -> Sha
         without: metrics that do not count.
     """
     both = [key for key in first.values if key in second.values and key not in without]
+    both = [key for key in both if first.values[key].number or second.values[key].number]
     equal = tuple(key for key in both if first.values[key].number == second.values[key].number)
     different = tuple(key for key in both if key not in equal)
     distance = median(_distance(first, second, key) for key in different) if different else 1.0

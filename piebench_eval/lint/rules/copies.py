@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from piebench_eval.combination_names import REFERENCES
 from piebench_eval.lint.quantities import QUANTITIES
 from piebench_eval.lint.rules.coincidence import shared_digits
 from piebench_eval.lint.rules.names import same_method
@@ -97,7 +98,12 @@ def _is_no_coincidence(shared: SharedDigits, least: int) -> bool:
 
 
 def _are_other_methods(row: Row, other: Row) -> bool:
-    """Whether two rows of one table are of different methods; a baseline may be repeated in it."""
+    """Whether two rows of one table are of different methods; a baseline may be repeated in it.
+
+    The ideal edits and the unedited sources of the demo share their background.
+    """
+    if row.name in REFERENCES and other.name in REFERENCES:
+        return False
     return (row.name, row.model) != (other.name, other.model) and row.type == other.type
 
 

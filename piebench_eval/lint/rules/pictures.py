@@ -55,7 +55,11 @@ def fewer_pictures(table: Table) -> Iterator[Finding]:
             what = f"the means rest on {row.images} pictures, those of other rows on {most}"
             yield _fewer(table, row, (), Level.INCOMPARABLE, what)
     for key in table.columns:
-        counts = {position: row.counts[key] for position, row in enumerate(rows) if key in row.counts}
+        counts = {
+            position: row.counts[key]
+            for position, row in enumerate(rows)
+            if key in row.counts and key in row.values
+        }
         most_counted = max(counts.values(), default=0)
         for position, count in counts.items():
             row, title = rows[position], QUANTITIES[key].title

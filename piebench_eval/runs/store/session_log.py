@@ -61,6 +61,8 @@ class SessionLog:
             PiebenchError: another session of the run has used other weights.
         """
         name = f"{model}@{revision}" if revision else model
+        if editor and fingerprint is None:
+            return  # it loads nothing
         if editor:
             name += BY_EDITOR
         if self._content["models"].setdefault(name, fingerprint) != fingerprint:

@@ -15,12 +15,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from piebench_eval.editors import EDITORS
 from piebench_eval.errors import PiebenchError
+from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.engines import ray as ray_engine
 from piebench_eval.runs.engines.base import WorkersSilent
 from piebench_eval.runs.jobs import plan_jobs
 from piebench_eval.runs.queue import JobQueue
 from piebench_eval.runs.store.session_log import read_sessions
+from tests.editors.test_commands import PLUGIN
 from tests.runs.engines.test_multiprocess import kill_a_worker
 from tests.runs.test_worker import worker_spec
 from tests.support.fake_runner import fake_runner
@@ -143,6 +146,16 @@ def test_an_edit_that_kills_its_actors_fails_and_the_rest_is_made(
 
 def bad_model(spec, recipe):
     raise PiebenchError("--model x: cannot be loaded")
+
+
+@pytest.mark.slow  # tests/editors/test_commands.py has it in worker processes
+def test_actors_have_a_plugins_editor(cluster, photo_bench, tmp_path, monkeypatch):
+    monkeypatch.setattr(EDITORS, "_plugins", dict(EDITORS._plugins))
+    (tmp_path / "dim.py").write_text(PLUGIN)
+    fields = {"model": "none", "editors": ["dim"], "plugins": [str(tmp_path / "dim.py")]}
+    recipe = build_recipe(fields, {}, "test")
+    summary = run_on(cluster, recipe, photo_bench, tmp_path / "run", make_runner=fake_runner())
+    assert (summary.made, summary.failed) == (4, {})
 
 
 @pytest.mark.slow
