@@ -189,7 +189,7 @@ def _problem_of_class(settings: AnyPipelineSettings) -> str | None:
         near = [name for name in known if unknown[0] in name] or get_close_matches(unknown[0], known, n=3)
         hint = f"is {' or '.join(near)} meant?" if near else f"it takes {', '.join(known)}"
         return f"editor.arguments.{unknown[0]}: {settings.pipeline} is not called with it; {hint}"
-    parts = [name for name in inspect.signature(found.__init__).parameters if name != "self"]
+    parts = [*inspect.signature(found).parameters]
     if unknown := sorted(set(settings.without) - set(parts)):
         return f"editor.without: {settings.pipeline} has no part {unknown[0]}; it has {', '.join(parts)}"
     return None
