@@ -128,7 +128,8 @@ class Editor:
             in any of the same aspect ratio.
         evaluations: ``(settings, common, guidance)`` -> model evaluations per picture; None if unknown. The
             guidance is None where the editor loads its own model. Those of ``edit_latents`` are counted
-            anyway: there it is for forecasts, which otherwise call it with a dummy model.
+            anyway: there it is for forecasts, which otherwise call it with a dummy model that has no denoiser
+            for ``diffusion.loop.edit``; an editor that samples with that declares them.
         native_resolution: ``(loaded, common)`` -> shorter side in pixels of the pictures that ``edit`` is
             given where the recipe's ``resolution`` is empty; None for that of each source.
         prompts: ``(sample, settings) -> Prompts`` of ``edit_latents``.
