@@ -23,7 +23,7 @@ from piebench_eval.packs.verify import verify_pack
 from piebench_eval.packs.writing import sha256_of, write_archive
 from piebench_eval.recipes.stored_recipe import StoredRecipe
 from piebench_eval.runs.machine import MachineOptions
-from tests.packs.conftest import by_seed
+from tests.packs.conftest import by_seed, with_threads
 
 ALL = Rescoring(None, 0, {}, "cpu")
 
@@ -98,6 +98,30 @@ def test_sums_are_those_that_sha256sum_checks(pack):
     files = contents(pack)
     lines = files.pop(CHECKSUMS_FILE).decode().splitlines()
     assert lines == [f"{sha256_of(files[name])}  {name}" for name in sorted(files)]
+
+
+def test_scores_of_networks_hold_with_other_threads_and_batches(verify, made, metric_networks, tmp_path):
+    networks = {role: getattr(metric_networks, role) for role in ("dino", "clip", "lpips_weights")}
+    folder = shutil.copytree(made, tmp_path / "run")
+    named = [option for role, name in networks.items() for option in (f"--{role.replace('_', '-')}", name)]
+    columns = (
+        "--metrics",
+        "structure_distance,lpips_unedit_part,clip_similarity_target_image",
+        "--device",
+        "cpu",
+        "--batch-size",
+        1,
+    )
+    with with_threads(1):
+        assert invoke("score", folder, *columns, *named).exit_code == 0
+    pack = pack_run(folder, tmp_path / "x.piebench.zip").file
+    with with_threads(2):
+        checked = verify(pack, Rescoring(None, 0, networks, "cpu", batch_size=4))
+    details = {check.name: check.detail for check in checked.checks}
+    assert checked.level is Level.RESCORED
+    assert any(tolerance.title in details["pictures re-scored"] for tolerance in TOLERANCES[:2])
+    (unnamed,) = (check for check in verify(pack, ALL).checks if check.level is Level.RESCORED)
+    assert unnamed.passed is None and "on another machine; name it here: --" in unnamed.detail
 
 
 def test_without_pictures_their_checksums_go_along(verify, made, tmp_path):
