@@ -34,9 +34,9 @@ def pack(
 ) -> None:
     """Pack a scored run: recipe, manifest, records, scores, pictures and a card in one archive.
 
-    The same run gives the same bytes, so the archive's SHA-256 can be cited. The
-    benchmark's own pictures are not in it. Names of machines and folders are left out,
-    but for a model or network that the run names by a path.
+    The same run gives the same bytes under the same name, so the archive's SHA-256 can be
+    cited. The benchmark's own pictures are not in it. Names of machines and folders are
+    left out, but for a model or network that the run names by a path.
 
     Examples:
 

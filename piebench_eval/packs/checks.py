@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.errors import PiebenchError, first_few
 from piebench_eval.files import read_json_lines, read_json_object
 from piebench_eval.packs.card import card_text
+from piebench_eval.packs.contents import about_of
 from piebench_eval.packs.layout import (
     ABOUT_FILE,
     CARD_FILE,
@@ -116,7 +117,14 @@ def check_files(unpacked: Unpacked) -> Check:
 
 def check_parts(pack: Pack) -> list[Check]:
     """Check that recipe, records, pictures, scores and means belong together."""
-    parts = {"recipe": _recipe, "pictures": _pictures, "scores": _scores, "means": _means, "card": _card}
+    parts = {
+        "recipe": _recipe,
+        "claims": _claims,
+        "pictures": _pictures,
+        "scores": _scores,
+        "means": _means,
+        "card": _card,
+    }
     checks = []
     for name, check in parts.items():
         try:
@@ -157,6 +165,20 @@ def _recipe(pack: Pack) -> str:
             if field in scored and json.dumps(settings[field]) != json.dumps(scored[field])
         )
     return f"{recipe.hash[:12]}, as in the manifest and beside the scores"
+
+
+def _claims(pack: Pack) -> str:
+    """Model, benchmark and versions, which the card repeats, are those of the run."""
+    about = pack.about
+    found = about_of(
+        *(pack.store, pack.score_table, about["name"], about["edits"], about["missing"], about["pictures"])
+    )
+    _require(
+        f"{ABOUT_FILE} claims another {name} than the run has"
+        for name in ("model", "benchmark", "versions")
+        if json.dumps(about[name], sort_keys=True) != json.dumps(found[name], sort_keys=True)
+    )
+    return "model, benchmark and versions are those of the run"
 
 
 def _pictures(pack: Pack) -> str:

@@ -97,6 +97,9 @@ def files_and_parts(unpacked: Unpacked) -> tuple[list[Check], Pack | None]:
     except PiebenchError as error:
         text = str(error).replace(f"{unpacked.folder}/", "").replace(str(unpacked.folder), "the pack")
         return [*checks, Check("parts", Level.SCORES_GIVEN, False, text)], None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:  # JSON of another form
+        text = f"cannot be read ({type(error).__name__}: {error})"
+        return [*checks, Check("parts", Level.SCORES_GIVEN, False, text)], None
     return [*checks, *check_parts(pack)], pack
 
 

@@ -25,6 +25,7 @@ from piebench_eval.recipes.stored_recipe import StoredRecipe
 from piebench_eval.runs.machine import MachineOptions
 from tests.packs.conftest import by_seed, with_threads
 
+LOG = "sessions/0001.json"
 ALL = Rescoring(None, 0, {}, "cpu")
 
 
@@ -183,6 +184,21 @@ def claim(files):
     return {ABOUT_FILE: files_of_fields(files, ABOUT_FILE, better)}
 
 
+def model(files):
+    return {ABOUT_FILE: files_of_fields(files, ABOUT_FILE, lambda about: about.update(model="better/model"))}
+
+
+def benchmark(files):
+    def more(about):
+        about["benchmark"]["samples"] = 700
+
+    return {ABOUT_FILE: files_of_fields(files, ABOUT_FILE, more)}
+
+
+def session(files):
+    return {LOG: files_of_fields(files, LOG, lambda log: log.update(models=None))}
+
+
 def card(files):
     return {"README.md": files["README.md"].replace(b"# x", b"# the best")}
 
@@ -196,6 +212,9 @@ CHANGES = {
     extra_file: ("checksums", "setup.py belongs to no pack"),
     extra_picture: ("pictures", "has no record"),
     claim: ("means", "and the scores give"),
+    model: ("claims", "another model"),
+    benchmark: ("claims", "another benchmark"),
+    session: ("parts", "cannot be read (TypeError"),
     card: ("card", "is not the card of these scores"),
 }
 
