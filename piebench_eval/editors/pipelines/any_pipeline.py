@@ -205,6 +205,7 @@ DIFFUSERS = Editor(
     load=load,
     edit=edit,
     keeps_size=False,
+    leaves_out=lambda settings: settings.without,
     settings_problem=settings_problem,
     under=looks_at,
 )
