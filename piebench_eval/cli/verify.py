@@ -113,8 +113,14 @@ def _print(found: Verification, seed: int) -> None:
     for check in found.checks:
         style = {True: "green", False: "bold red", None: "yellow"}[check.passed]
         out.print(f"{_MARKS[check.passed]:>8} ", style=style, end="")
-        out.print(f"{check.name}: {check.detail}")
+        out.print(f"{check.name}: {_plain(check.detail)}")
     out.print(f"Level {found.level + 1} of {len(Level)}: {found.level.title} ({ABOUT_LEVELS[found.level]})")
+
+
+def _plain(text: str) -> str:
+    """A text from a stranger's pack in one line, without what a terminal would obey."""
+    line = "; ".join(text.splitlines())
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
 
 
 def _print_json(found: Verification, seed: int) -> None:
