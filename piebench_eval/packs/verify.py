@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.packs.checks import UNREADABLE, check_files, check_parts, read_pack
+from piebench_eval.packs.layout import require_pack
 from piebench_eval.packs.levels import Check, Level, reached
 from piebench_eval.packs.reading import unpack
 from piebench_eval.packs.remaking import remake
@@ -74,9 +75,8 @@ def verify_pack(
     Raises:
         PiebenchError: the archive is no pack, or must not be unpacked; or a named network cannot be loaded.
     """
-    if data is not None and not data.is_dir():
-        raise PiebenchError(f"--data {data}: is no folder; give the benchmark that the pack's run edited")
-    digest = sha256_of(archive) if archive.is_file() else ""
+    require_pack(archive)
+    digest = sha256_of(archive)
     with tempfile.TemporaryDirectory(prefix="piebench-verify-") as folder:
         unpacked = unpack(archive, Path(folder))
         checks, pack = files_and_parts(unpacked)
