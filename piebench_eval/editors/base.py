@@ -9,7 +9,7 @@ from piebench_eval.methods.base import edits_every_sample, prompts_of_sample
 from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     import numpy as np
     import torch
@@ -93,6 +93,11 @@ def needs_nothing(settings: Any, common: Any) -> str | None:
     return None
 
 
+def loads_all_parts(settings: Any) -> Collection[str]:
+    """The default ``Editor.leaves_out``: nothing."""
+    return ()
+
+
 def size_of_the_source(loaded: Any, common: Any) -> int | None:
     """The default ``Editor.native_resolution``: None, since the editor works at any size."""
     return None
@@ -121,6 +126,7 @@ class Editor:
             nothing is loaded.
         pipelines: where ``load`` loads a whole pipeline of diffusers, classes of which the model's folder has
             to be one, any if empty, see ``editors.pipelines``; None if it does not.
+        leaves_out: ``settings`` -> parts of the pipeline that are not loaded.
         model: the model that it loads unless the recipe names one; None if there is none.
         recipe: the package's recipe with its published settings, for who names the editor and no recipe.
         needs_model: whether a recipe has to name a model.
@@ -149,6 +155,7 @@ class Editor:
     edit: Callable[[Any, Pictures, Sequence[Sample], Any, Any], EditedPictures] | None = None
     load: Callable[[Any, Any, LoadOptions], Any] | None = None
     pipelines: tuple[str, ...] | None = None
+    leaves_out: Callable[[Any], Collection[str]] = loads_all_parts
     model: str | None = None
     recipe: str | None = None
     needs_model: bool = True

@@ -24,13 +24,14 @@ from piebench_eval.packs.levels import Check, Level
 from piebench_eval.packs.means import edited_rows, means_of
 from piebench_eval.packs.writing import checksums_text
 from piebench_eval.runs.store.folder import RunStore
-from piebench_eval.runs.store.paths import SCORES_FILE
+from piebench_eval.runs.store.paths import RECIPE_FILE, SCORES_FILE
 from piebench_eval.runs.store.records import EditKey
 from piebench_eval.tables.score_table import read_score_table
 from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from piebench_eval.packs.reading import Unpacked
     from piebench_eval.tables.score_table import ScoreTable
@@ -43,6 +44,10 @@ _ABOUT_FIELDS = {
     *("format", "name", "piebench_eval", "recipe_hash", "model", "benchmark"),
     *("edits", "missing", "pictures", "versions", "means"),
 }
+
+
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, RecursionError)
+"""What reading raises of JSON and YAML in another form than piebench writes."""
 
 
 class Mismatch(Exception):
@@ -81,6 +86,7 @@ def read_pack(unpacked: Unpacked) -> Pack:
             f"{ABOUT_FILE}: is of format {about['format']}, and this version of piebench reads {FORMAT}; use "
             f"piebench-eval {about['piebench_eval']}"
         )
+    _require_plain_yaml(folder / RECIPE_FILE)
     store = RunStore.read(folder)
     store.manifest()  # its session logs too
     fields = {*EditKey._fields, "file", "sha256", "bytes"}
@@ -94,6 +100,22 @@ def read_pack(unpacked: Unpacked) -> Pack:
         raise PiebenchError(f"{RECORDS_FILE}: has two records of an edit")
     score_table = read_score_table(folder / SCORES_FILE, folder / SCORES_ABOUT_FILE, None)
     return Pack(unpacked, about, records, store, score_table)
+
+
+def _require_plain_yaml(file: Path) -> None:
+    """Refuse aliases, by which a few lines of YAML stand for billions.
+
+    Raises:
+        PiebenchError: the file has some, or cannot be read.
+    """
+    import yaml
+
+    try:
+        events = list(yaml.parse(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise PiebenchError(f"{file}: is missing or damaged ({error})") from None
+    if any(isinstance(event, yaml.AliasEvent) for event in events):
+        raise PiebenchError(f"{file}: has aliases, which piebench does not write")
 
 
 def check_files(unpacked: Unpacked) -> Check:
@@ -131,7 +153,7 @@ def check_parts(pack: Pack) -> list[Check]:
             passed, detail = True, check(pack)
         except (Mismatch, PiebenchError) as error:
             passed, detail = False, str(error)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:  # JSON of another form
+        except UNREADABLE as error:
             passed, detail = False, f"cannot be read ({type(error).__name__}: {error})"
         checks.append(Check(name, Level.SCORES_GIVEN, passed, detail))
     return checks
@@ -209,6 +231,8 @@ def _pictures(pack: Pack) -> str:
 
 def _scores(pack: Pack) -> str:
     """Every edit has a row of scores, and no other has."""
+    if not isinstance(pack.score_table.provenance["networks"], dict):
+        raise Mismatch(f"{SCORES_ABOUT_FILE} names no networks")
     scored = edited_rows(pack.score_table.rows)
     made = {tuple(key) for key in pack.records}
     _require(f"{EditKey(*key).combination} {key[2]}: has no scores" for key in sorted(made - scored))

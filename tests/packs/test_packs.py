@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 from zipfile import ZIP_STORED, ZipFile
 
@@ -25,7 +26,6 @@ from piebench_eval.recipes.stored_recipe import StoredRecipe
 from piebench_eval.runs.machine import MachineOptions
 from tests.packs.conftest import by_seed, with_threads
 
-LOG = "sessions/0001.json"
 ALL = Rescoring(None, 0, {}, "cpu")
 
 
@@ -195,10 +195,6 @@ def benchmark(files):
     return {ABOUT_FILE: files_of_fields(files, ABOUT_FILE, more)}
 
 
-def session(files):
-    return {LOG: files_of_fields(files, LOG, lambda log: log.update(models=None))}
-
-
 def card(files):
     return {"README.md": files["README.md"].replace(b"# x", b"# the best")}
 
@@ -214,7 +210,6 @@ CHANGES = {
     claim: ("means", "and the scores give"),
     model: ("claims", "another model"),
     benchmark: ("claims", "another benchmark"),
-    session: ("parts", "cannot be read (TypeError"),
     card: ("card", "is not the card of these scores"),
 }
 
@@ -236,6 +231,47 @@ def test_what_was_changed_is_found_also_when_its_checksum_was_too(verify, pack, 
     name, words = CHANGES[change]
     assert words in found(checked)[name] and checked.level is Level.CLAIMED
     assert ("checksums" in found(checked)) == (sums == "old" or name == "checksums")
+
+
+def without_models(files):
+    return {"sessions/0001.json": files["sessions/0001.json"].replace(b'"models": {', b'"models": 5, "x": {')}
+
+
+def nested(files):
+    return {ABOUT_FILE: files[ABOUT_FILE].replace(b'"format": 1', b'"format": 1, "x": ' + b"[" * 10**5)}
+
+
+def aliases(files):
+    bomb = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))
+    return {"recipe.yaml": f"a0: &a0 [1]\n{bomb}\n".encode() + files["recipe.yaml"]}
+
+
+def other_place(files):
+    records = files[RECORDS_FILE].replace(b'"file": "images/', b'"file": "../../images/')
+    return {RECORDS_FILE: records}
+
+
+def no_list(files):
+    return {ABOUT_FILE: files[ABOUT_FILE].replace(b'"missing": {}', b'"missing": [1]')}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without_models, "TypeError"),
+        (nested, "RecursionError|missing or damaged"),
+        (aliases, "has aliases"),
+        (other_place, "is missing"),
+        (no_list, "cannot be read"),
+    ],
+)
+def test_hostile_files_are_failures_and_nothing_is_made_of_them(verify, pack, tmp_path, change, words):
+    files = contents(pack)
+    del files[CHECKSUMS_FILE]
+    write_archive(tmp_path / "hostile.piebench.zip", files | change(files))
+    checked = verify(tmp_path / "hostile.piebench.zip", ALL, remake=1)
+    assert re.search(words, "; ".join(found(checked).values())) and checked.level is Level.CLAIMED
+    assert {check.passed for check in checked.checks if check.level > Level.SCORES_GIVEN} == {None}
 
 
 def test_a_pixel_whose_record_was_rewritten_too_is_found_by_scoring(verify, pack, tmp_path):
@@ -290,6 +326,14 @@ def test_the_command_says_level_and_seed_and_ends_with_1_if_something_is_wrong(p
     told = json.loads(done.stdout)
     assert done.exit_code == 1 and told["level"] == "claimed" and told["failed"] == 2
     assert {each["result"] for each in told["checks"]} == {"ok", "failed"} and told["seed"] < 1_000_000
+
+
+def test_a_terminal_obeys_nothing_in_a_pack(pack, tmp_path):
+    files = {name: content for name, content in contents(pack).items() if name != CHECKSUMS_FILE}
+    files[ABOUT_FILE] = files[ABOUT_FILE].replace(b'"format": 1,', b'"format": "\\u001b[31m\\n",')
+    write_archive(tmp_path / "y.piebench.zip", files)
+    done = invoke("verify", tmp_path / "y.piebench.zip", "--sample", 0)
+    assert done.exit_code == 1 and "\\x1b[31m" in done.output and "\x1b[31m" not in done.output
 
 
 def test_a_benchmark_that_is_not_at_hand_leaves_pictures_unscored(pack, tmp_path, monkeypatch):

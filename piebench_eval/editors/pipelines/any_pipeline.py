@@ -32,6 +32,10 @@ PLACEHOLDERS = (*_TEXTS, *_IMAGES, *_NUMBERS)
 """What stands between braces in an argument is filled in for each sample."""
 
 
+_OF_RECIPE = {"num_inference_steps": "steps", "generator": "seed"}
+"""Arguments that the recipe has under another name, which records and tables state."""
+
+
 class AnyPipelineSettings(Settings):
     """Settings of a pipeline."""
 
@@ -159,6 +163,10 @@ def settings_problem(settings: AnyPipelineSettings, common: Any) -> str | None:
             f"editor.arguments: {{{unknown[0]}}} is no placeholder; there are: "
             f"{', '.join(f'{{{name}}}' for name in PLACEHOLDERS)}"
         )
+    if named := sorted(set(settings.arguments) & set(_OF_RECIPE)):
+        return (
+            f"editor.arguments.{named[0]}: is the recipe's {_OF_RECIPE[named[0]]}; set that, and leave it out"
+        )
     if "image" not in used:
         return "editor.arguments: nothing is the picture; give the argument that is, such as image: '{image}'"
     if (text := _picture_within_text(settings.arguments)) is not None:
@@ -205,6 +213,7 @@ DIFFUSERS = Editor(
     load=load,
     edit=edit,
     keeps_size=False,
+    leaves_out=lambda settings: settings.without,
     settings_problem=settings_problem,
     under=looks_at,
 )

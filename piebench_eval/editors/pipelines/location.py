@@ -14,14 +14,18 @@ from piebench_eval.models.weight_files import read_shapes
 from piebench_eval.models.weights import SUFFIX, require_safetensors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 INDEX = "model_index.json"
 """The file that names a pipeline's class, and the library and class of each of its parts."""
 
 
 def check_pipeline_location(
-    model: str, pipelines: Sequence[str], allow_pickle: bool = False, revision: str | None = None
+    model: str,
+    pipelines: Sequence[str],
+    allow_pickle: bool = False,
+    revision: str | None = None,
+    without: Collection[str] = (),
 ) -> None:
     """Refuse what cannot be a folder or a hub id of a pipeline, before any weight is read.
 
@@ -32,6 +36,7 @@ def check_pipeline_location(
         pipelines: classes of diffusers, one of which the folder has to be; any if empty.
         allow_pickle: accept weights in pickle files, see ``piebench_eval.models.weights``.
         revision: branch, tag or commit on the hub.
+        without: parts that are not loaded, and need not be there.
 
     Raises:
         PiebenchError: there is no such folder; or it lacks parts, is a pipeline of another class, has weights
@@ -57,7 +62,8 @@ def check_pipeline_location(
             "such a model, or another --editor"
         )
     for part in parts_of_pipeline(folder):
-        _check_part(folder / part, model, allow_pickle)
+        if part not in without:
+            _check_part(folder / part, model, allow_pickle)
 
 
 def pipeline_folder(model: str, revision: str | None = None) -> Path | None:
