@@ -106,6 +106,14 @@ def test_a_value_in_another_unit_is_found_and_nothing_else(key, shift, rule, see
     assert found_in(with_value(table, position, key, text)) == [(rule, table.rows[position].name, (key,))]
 
 
+def test_a_value_out_of_range_that_another_unit_makes_usual_says_so():
+    values = {name: f"0.8{name}" for name in "1234"} | {"5": "80.1"}
+    rows = tuple(Row(name, {"ssim": printed(text, 2)}, line=int(name)) for name, text in values.items())
+    table = Table("t", rows, {"ssim": Column("ssim", "SSIM", 0)})
+    (finding,) = faults(lint_table(table, ()))
+    assert (finding.rule, finding.row) == ("out-of-range", "5") and "print 0.801" in finding.mend
+
+
 @pytest.mark.parametrize("key", ["structure_distance", "lpips", "ssim", "clip_edit"])
 def test_a_whole_column_in_another_unit_than_its_heading_is_one_finding(key):
     table = random_table(np.random.default_rng(1))
