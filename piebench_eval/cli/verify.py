@@ -12,6 +12,7 @@ from piebench_eval.api.progress import shown_progress
 from piebench_eval.cli.console import kept_on_interrupt, out
 from piebench_eval.cli.scoring_options import (
     NETWORKS,
+    AllowPickleOption,
     ClipOption,
     DeviceOption,
     DinoOption,
@@ -55,6 +56,7 @@ def verify(
     dino: DinoOption = None,
     clip: ClipOption = None,
     lpips_weights: LpipsWeightsOption = None,
+    allow_pickle: AllowPickleOption = False,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -97,8 +99,10 @@ def verify(
     seed = secrets.randbelow(_SEEDS) if seed is None else seed
     given = {"dino": dino, "clip": clip, "lpips_weights": lpips_weights}
     networks = {role: name for role, name in given.items() if name is not None}
-    rescoring = Rescoring(None if full else sample, seed, networks, device, batch_size)
-    remaking = Remaking(rerun, seed, model, MachineOptions(devices=device))
+    rescoring = Rescoring(None if full else sample, seed, networks, device, batch_size, allow_pickle)
+    remaking = Remaking(
+        rerun, seed, model, MachineOptions(devices=device, allow_pickle=allow_pickle and model is not None)
+    )
     with kept_on_interrupt("nothing is kept"), shown_progress() as on_progress:
         found = verify_pack(
             pack,

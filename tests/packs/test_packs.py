@@ -4,9 +4,11 @@ import io
 import json
 import re
 import shutil
+from types import SimpleNamespace
 from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
@@ -14,11 +16,12 @@ from typer.testing import CliRunner
 
 from piebench_eval.cli.app import app
 from piebench_eval.errors import PiebenchError
+from piebench_eval.metrics.networks.metric_models import MetricModels
 from piebench_eval.packs.layout import ABOUT_FILE, CHECKSUMS_FILE, RECORDS_FILE
 from piebench_eval.packs.levels import Check, Level, reached
 from piebench_eval.packs.making import pack_run
 from piebench_eval.packs.remaking import Remaking
-from piebench_eval.packs.rescoring import Rescoring
+from piebench_eval.packs.rescoring import Rescoring, _scoring
 from piebench_eval.packs.tolerances import TOLERANCES, WITHOUT_NETWORKS
 from piebench_eval.packs.verify import verify_pack
 from piebench_eval.packs.writing import sha256_of, write_archive
@@ -123,6 +126,16 @@ def test_scores_of_networks_hold_with_other_threads_and_batches(verify, made, me
     assert any(tolerance.title in details["pictures re-scored"] for tolerance in TOLERANCES[:2])
     (unnamed,) = (check for check in verify(pack, ALL).checks if check.level is Level.RESCORED)
     assert unnamed.passed is None and "on another machine; name it here: --" in unnamed.detail
+
+
+def test_pickles_are_read_of_networks_that_one_names_oneself():
+    networks = {**MetricModels().to_dict(), "clip": "someone/clip"}
+    table = SimpleNamespace(provenance={"networks": networks}, rows=pd.DataFrame(columns=["clip_whole"]))
+    pack = SimpleNamespace(score_table=table)
+    assert not _scoring(pack, {}, allow_pickle=False).allow_pickle
+    with pytest.raises(PiebenchError, match="if you trust it: --clip someone/clip"):
+        _scoring(pack, {}, allow_pickle=True)
+    assert _scoring(pack, {"clip": "someone/clip"}, allow_pickle=True).allow_pickle
 
 
 def test_without_pictures_their_checksums_go_along(verify, made, tmp_path):
