@@ -144,7 +144,7 @@ def _parse(reference: str) -> tuple[str, str | None]:
     """The repository and the file of a reference."""
     owner, _, rest = reference.removeprefix(HUB).partition("/")
     name, _, file = rest.partition("/")
-    repo = f"{owner}/{name}"
+    repo = f"{owner}/{name}" if name else owner
     require_repository(repo)
     return repo, file or None
 

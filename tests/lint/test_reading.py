@@ -119,6 +119,12 @@ def test_a_csv_table_with_units_of_its_own(read):
     assert set(table.rows[1].values) == {"structure_distance", "lpips", "mse", "ssim"}
 
 
+def test_decimal_commas_between_semicolons(read):
+    (table,) = read("t.csv", "method;PSNR;MSE\nA;27,0;0,0030\nB;22,43;\n")
+    assert [row.values["psnr"].text for row in table.rows] == ["27.0", "22.43"]
+    assert float(table.rows[0].values["mse"].number) == 30
+
+
 def test_a_long_table_gives_a_table_for_each_column_of_values(read):
     tables = read(
         "t.csv",
