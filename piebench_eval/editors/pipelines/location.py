@@ -10,6 +10,7 @@ from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_json_object
 from piebench_eval.models.hub import looks_like_hub_id
+from piebench_eval.models.location import add_file, model_folder
 from piebench_eval.models.weight_files import read_shapes
 from piebench_eval.models.weights import SUFFIX, require_safetensors
 
@@ -68,15 +69,7 @@ def check_pipeline_location(
 
 def pipeline_folder(model: str, revision: str | None = None) -> Path | None:
     """Where a pipeline's files are on this machine; None for a hub id of which the cache has nothing."""
-    folder = Path(locate("model", model))
-    if folder.is_dir():
-        return folder
-    if not looks_like_hub_id(model):
-        return None
-    from huggingface_hub import try_to_load_from_cache
-
-    index = try_to_load_from_cache(model, INDEX, revision=revision)
-    return Path(index).parent if isinstance(index, str) else None
+    return model_folder(model, revision, (INDEX,))
 
 
 def parts_of_pipeline(folder: Path) -> dict[str, tuple[str, str]]:
@@ -113,9 +106,7 @@ def pipeline_fingerprint(model: str, revision: str | None = None) -> str | None:
     parts = [folder / part for part in sorted(parts_of_pipeline(folder))]
     files = [folder / INDEX, *(file for part in parts for file in sorted(part.rglob("*")) if file.is_file())]
     for file in files:
-        digest.update(file.relative_to(folder).as_posix().encode())
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        add_file(digest, folder, file)
     return digest.hexdigest()
 
 
