@@ -10,6 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "piebench_eval"
 PACKAGES = [
     "cli",
+    "studio",
     "packs",
     "api",
     "leaderboard",

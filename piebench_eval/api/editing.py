@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from piebench_eval.editors.base import Editor
     from piebench_eval.editors.function import EditFunction
     from piebench_eval.models.base import DiffusionModel
+    from piebench_eval.models.nfe import EvaluationCounter
     from piebench_eval.recipes.combination import Combination
     from piebench_eval.recipes.recipe import Recipe
     from piebench_eval.runs.jobs import ModelSpec
@@ -114,16 +115,11 @@ def edit(
     Raises:
         PiebenchError: an argument is missing, unknown or does not fit.
     """
-    recipe = _recipe(inversion, method, editor, model, config, settings)
-    (pair,) = recipe.pairs
-    combination = recipe.combination(*pair)
-    require_compatible([combination])
-    require_fitting_editors([combination])
+    recipe = edit_recipe(inversion, method, editor, model, config, settings)
+    combination = require_usable(recipe)
     with tempfile.TemporaryDirectory() as folder:
         file = _file(image, Path(folder))
         sample = _sample(file, source_prompt, target_prompt, blended_word, instruction, mask)
-        _require_needs(combination, sample)
-        check_edits(recipe, [sample])
         machine = MachineOptions(
             devices=device,
             deterministic=deterministic,
@@ -131,20 +127,55 @@ def edit(
             sequential_offload=sequential_offload,
             feature_memory=parse_feature_limits(feature_memory),
         )
-        of_itself = combination.loads_itself
-        result = (_by_what_it_loads if of_itself else _by_our_model)(recipe, combination, machine, sample)
+        result = edit_sample(recipe, sample, machine)
     for note in [*cautions([combination]), *result.notes]:
         warnings.warn(note, PiebenchWarning, stacklevel=2)
     return Image.fromarray(result.image)
 
 
-def _recipe(
-    inversion: str | None,
-    method: str | None,
-    editor: str | EditFunction | None,
-    model: str | None,
-    config: str | Path | None,
-    settings: Mapping[str, Any] | None,
+def edit_sample(
+    recipe: Recipe, sample: Sample, machine: MachineOptions, counter: EvaluationCounter | None = None
+) -> EditResult:
+    """Edit a sample by the only combination of a recipe; the model stays loaded for the next call.
+
+    Args:
+        recipe: from ``edit_recipe``.
+        sample: the sample.
+        machine: on what and how.
+        counter: counts the evaluations of a model that the package loads; a new one if None. What it raises
+            ends the edit.
+
+    Raises:
+        PiebenchError: the combination does not go with the model or the sample, or cannot be loaded.
+    """
+    combination = require_usable(recipe)
+    _require_needs(combination, sample)
+    check_edits(recipe, [sample])
+    if combination.loads_itself:
+        return _by_what_it_loads(recipe, combination, machine, sample)
+    return _by_our_model(recipe, combination, machine, sample, counter)
+
+
+def require_usable(recipe: Recipe) -> Combination:
+    """The only combination of a recipe, as far as it can be checked before anything is loaded.
+
+    Raises:
+        PiebenchError: it does not go with its model, or its settings do not fit.
+    """
+    (pair,) = recipe.pairs
+    combination = recipe.combination(*pair)
+    require_compatible([combination])
+    require_fitting_editors([combination])
+    return combination
+
+
+def edit_recipe(
+    inversion: str | None = None,
+    method: str | None = None,
+    editor: str | EditFunction | None = None,
+    model: str | None = None,
+    config: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """The recipe of one combination, see ``edit``.
 
@@ -181,23 +212,35 @@ def _has_a_model(editor: Editor) -> bool:
 
 
 def _by_our_model(
-    recipe: Recipe, combination: Combination, machine: MachineOptions, sample: Sample
+    recipe: Recipe,
+    combination: Combination,
+    machine: MachineOptions,
+    sample: Sample,
+    counter: EvaluationCounter | None,
 ) -> EditResult:
     """Edit with a model that the package loads."""
+    loaded = keep_loaded(combination, machine)
+    require_compatible([combination], loaded.family)
+    limits = worker_limits(machine.feature_memory, loaded.device, workers=1, on_device=1)
+    cached = _with_cache_of(loaded, sample.file, code_of(recipe.inversions, recipe.methods, recipe.editors))
+    (result,) = edit_batch(cached, [sample], combination, feature_limits=limits, counter=counter)
+    return result
+
+
+def keep_loaded(combination: Combination, machine: MachineOptions) -> DiffusionModel:
+    """The model of a combination, which stays loaded until another is asked for.
+
+    Raises:
+        PiebenchError: it cannot be loaded.
+    """
     _kept.clear()
-    spec = model_spec(combination)
-    loaded = _loaded(
-        spec,
+    return _loaded(
+        model_spec(combination),
         machine.devices,
         machine.deterministic,
         machine.offload_text_encoders,
         machine.sequential_offload,
     )
-    require_compatible([combination], loaded.family)
-    limits = worker_limits(machine.feature_memory, loaded.device, workers=1, on_device=1)
-    cached = _with_cache_of(loaded, sample.file, code_of(recipe.inversions, recipe.methods, recipe.editors))
-    (result,) = edit_batch(cached, [sample], combination, feature_limits=limits)
-    return result
 
 
 def _by_what_it_loads(

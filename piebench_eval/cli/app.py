@@ -26,6 +26,7 @@ from piebench_eval.cli import (
     run,
     score,
     status,
+    studio,
     sweep,
     table,
     verify,
@@ -115,6 +116,7 @@ app.command("status")(status.status)
 app.command("score")(score.score)
 app.command("table")(table.table)
 app.command("report")(report.report)
+app.command("studio")(studio.studio)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("check")(check.check)
 app.command("sweep")(sweep.sweep)

@@ -82,6 +82,7 @@ def edit_batch(
     combination: Combination,
     read: Callable[[Path], NDArray[np.uint8]] = read_image,
     feature_limits: FeatureLimits | None = None,
+    counter: EvaluationCounter | None = None,
 ) -> list[EditResult]:
     """Edit a batch of samples by one combination: load, edit, resize.
 
@@ -91,6 +92,7 @@ def edit_batch(
         combination: inversion, method and their settings; or an editor with its own.
         read: reads an image file; from disk by default.
         feature_limits: where features lie that a method reads of the inversion; none if None.
+        counter: counts the model's evaluations; a new one if None.
 
     Raises:
         PiebenchError: a resolution that the model cannot work at, features without room, a picture that is
@@ -98,7 +100,7 @@ def edit_batch(
     """
     started = time.perf_counter()
     _reset_peak_memory(model.device)
-    model.evaluations = EvaluationCounter()
+    model.evaluations = counter or EvaluationCounter()
     if isinstance(model, LoadedEditor):
         with tf32(combination.common.precision == "tf32"):
             made = _Made(*edit_pictures(model, samples, combination, read))

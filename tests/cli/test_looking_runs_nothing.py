@@ -123,7 +123,7 @@ LOOKING = (
 )
 MAKING = ("run", "demo")
 """They edit, with the plugins that their user names."""
-WITHOUT_A_RUN = ("methods", "metrics", "push")
+WITHOUT_A_RUN = ("methods", "metrics", "push", "studio")
 
 
 def test_every_command_is_known_here():

@@ -1,0 +1,80 @@
+"""Scores of one edit: of its background where there is a mask, and CLIP's in any case."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from piebench_eval.data.images import KEEPS_SIZE
+from piebench_eval.metrics.columns import BACKGROUND_COLUMNS, CLIP_SOURCE, CLIP_TARGET
+from piebench_eval.metrics.networks.metric_models import networks_for
+from piebench_eval.metrics.protocol import PAPER
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from piebench_eval.data.images import ImageLoader
+    from piebench_eval.data.sample import Sample
+    from piebench_eval.metrics.networks.metric_networks import MetricNetworks
+    from piebench_eval.metrics.scoring_batch import SourceImage
+
+
+class Scorer:
+    """Scores edits by networks that stay loaded.
+
+    Attributes:
+        model: the model that makes the edits; embedded ones are scored by embedded networks.
+        device: see ``resolve_device``.
+    """
+
+    def __init__(self, model: str, device: str):
+        self.model, self.device = model, device
+
+    def scores(self, sample: Sample, picture: NDArray[np.uint8], loader: ImageLoader) -> dict[str, float]:
+        """Score an edit under the published protocol.
+
+        Args:
+            sample: the sample.
+            picture: the edit ``[height, width, 3]``.
+            loader: how the source was brought to the edit's size.
+
+        Returns:
+            Columns and scores, in the units of the evaluator; those of the background are missing without a
+            mask.
+
+        Raises:
+            PiebenchError: a network cannot be loaded.
+        """
+        from piebench_eval.metrics.scoring_batch import ScoringBatch
+        from piebench_eval.scoring.score import score_edits
+
+        columns = [*(BACKGROUND_COLUMNS if sample.mask_rle else ()), CLIP_SOURCE, CLIP_TARGET]
+        source = source_of_edit(sample, picture, loader)
+        batch = ScoringBatch(self._networks, PAPER, [source], [0], [picture], {})
+        return {column: score_edits(batch, column)[0] for column in columns}
+
+    @cached_property
+    def _networks(self) -> MetricNetworks:
+        from piebench_eval.metrics.networks.metric_networks import MetricNetworks
+        from piebench_eval.models.device import resolve_device
+
+        return MetricNetworks(networks_for(self.model), resolve_device(self.device), batch_size=1)
+
+
+def source_of_edit(sample: Sample, picture: NDArray[np.uint8], loader: ImageLoader) -> SourceImage:
+    """A sample's source and mask at the pixels of its edit.
+
+    Args:
+        sample: the sample.
+        picture: the edit ``[height, width, 3]``.
+        loader: how the source was brought to the edit's size.
+    """
+    from piebench_eval.scoring.images import load_source
+
+    height, width, _ = picture.shape
+    source = load_source(sample, min(height, width), loader)
+    if loader != KEEPS_SIZE:
+        return source
+    return replace(source, image=source.image[:height, :width], mask=source.mask[:height, :width])

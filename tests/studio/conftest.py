@@ -1,0 +1,3 @@
+"""The browser of the studio's tests."""
+
+from tests.support.browser import chromium, open_local_page  # noqa: F401

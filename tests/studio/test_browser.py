@@ -1,0 +1,139 @@
+"""The studio in a browser: Debian's chromium, driven by playwright; only with -m browser."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from piebench_eval.runs.machine import MachineOptions
+from piebench_eval.studio.recording import read_recording
+from piebench_eval.studio.serving import served
+
+pytestmark = pytest.mark.browser
+
+FIRST_PICTURE_SECONDS = 5
+EDIT_MS = 60_000
+"""For edits that are not timed, on a busy machine, or while the model is still loading."""
+
+
+@pytest.fixture(scope="module")
+def address():
+    pytest.importorskip("gradio")
+    with served("demo", MachineOptions(devices="cpu"), port=0) as found:
+        yield found
+
+
+def take_sample(page, words="0000"):
+    page.get_by_label("Search").fill(words)
+    page.get_by_label("Sample", exact=True).click()
+    page.get_by_role("option").first.click()
+    source = page.get_by_label("Source prompt")
+    page.wait_for_function("element => element.value !== ''", arg=source.element_handle())
+    page.wait_for_timeout(300)
+
+
+def choose(page, name):
+    field = page.get_by_label("Combinations and editors")
+    field.fill(name)
+    page.get_by_role("option", name=name, exact=True).click()
+    field.press("Escape")
+
+
+def edits(page):
+    """The pictures of the gallery: the source, then the edits."""
+    return page.locator("#edits img")
+
+
+def press(page, name):
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def upload(page, file):
+    page.locator("input[type=file]").first.set_input_files(str(file))
+
+
+def test_two_combinations_come_beside_the_source_with_scores_and_a_slider(open_local_page, address):
+    page = open_local_page(address)
+    take_sample(page)
+    press(page, "Edit")
+    edits(page).nth(1).wait_for(timeout=EDIT_MS)  # the model may still be loading
+    page = open_local_page(address)
+    take_sample(page, "triangle")
+    began = time.monotonic()
+    press(page, "Edit")
+    edits(page).nth(1).wait_for()
+    assert time.monotonic() - began < FIRST_PICTURE_SECONDS
+    choose(page, "ddim+p2p")
+    press(page, "Edit")
+    edits(page).nth(2).wait_for(timeout=EDIT_MS)
+    rows = page.locator("table.scores tr")
+    assert [text.split()[0] for text in rows.locator("th:first-child").all_text_contents() if text] == [
+        "direct+p2p",
+        "ddim+p2p",
+    ]
+    assert "PSNR" in rows.first.text_content() and "CLIP" in rows.first.text_content()
+    edits(page).nth(1).click()
+    page.get_by_text("Source | direct+p2p").wait_for()
+
+
+def test_an_edit_that_is_dropped_in_again_restores_all_settings(open_local_page, address, tmp_path):
+    page = open_local_page(address)
+    take_sample(page)
+    page.get_by_role("button", name="Settings").click()
+    steps = page.locator("[id='steps'] input[type=number]")
+    page.get_by_role("button", name="all").click()
+    steps.fill("6")
+    steps.press("Tab")
+    share = page.locator("[id='method.p2p.cross_replace_steps'] input[type=number]")
+    share.fill("0.25")
+    share.press("Tab")
+    page.wait_for_timeout(500)
+    press(page, "Edit")
+    edits(page).nth(1).wait_for(timeout=EDIT_MS)
+    with page.expect_download() as download:
+        page.get_by_text("Download this edit as PNG").click()
+    file = tmp_path / "edit.png"
+    download.value.save_as(file)
+    assert read_recording(file).settings == {"steps": 6, "method.p2p.cross_replace_steps": 0.25}
+    source_prompt = page.get_by_label("Source prompt").input_value()
+
+    fresh = open_local_page(address)
+    upload(fresh, file)
+    fresh.get_by_text("are restored").wait_for()
+    assert fresh.get_by_label("Source prompt").input_value() == source_prompt
+    fresh.get_by_role("button", name="Copy as command").click()
+    press(fresh, "Show the commands for what is set")
+    shell = fresh.locator("#shell textarea")
+    fresh.wait_for_function("element => element.value !== ''", arg=shell.element_handle())
+    assert "--set steps=6 --set method.p2p.cross_replace_steps=0.25" in shell.input_value()
+
+
+def test_an_edit_can_be_cancelled(open_local_page, address):
+    page = open_local_page(address)
+    take_sample(page)
+    choose(page, "null_text+p2p")
+    press(page, "Edit")
+    page.locator("ul.edits progress").first.wait_for(timeout=EDIT_MS)
+    press(page, "Cancel")
+    page.locator("ul.edits li", has_text="null_text+p2p").get_by_text("Cancelled").wait_for()
+    assert page.locator("ul.edits progress").count() == 0
+
+
+def test_a_picture_of_ones_own_is_edited_and_a_bad_file_is_a_message(open_local_page, address, tmp_path):
+    page = open_local_page(address)
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"<html>")
+    upload(page, bad)
+    page.get_by_text("no picture that can be read").wait_for()
+    press(page, "Edit")
+    page.get_by_text("There is no picture yet").wait_for()
+    Image.fromarray(np.full((90, 120, 4), 128, np.uint8)).save(bad)
+    upload(page, bad)
+    page.get_by_text("put onto white").wait_for()
+    page.get_by_label("Source prompt").fill("a red circle")
+    page.get_by_label("Target prompt").fill("a blue circle")
+    press(page, "Edit")
+    edits(page).nth(1).wait_for(timeout=EDIT_MS)
