@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -14,8 +15,6 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.warning_filters import ignored_warnings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 MAX_MEGAPIXELS = 40
@@ -35,8 +34,11 @@ class TakenIn:
     notes: list[str] = field(default_factory=list)
 
 
-def take_in(file: Path) -> TakenIn:
+def take_in(file: Path | IO[bytes]) -> TakenIn:
     """Read an uploaded picture: turn it upright by its EXIF orientation, and put transparency onto white.
+
+    Args:
+        file: a file, or a stream at its beginning.
 
     Raises:
         PiebenchError: it is no picture, is damaged, or has more than ``MAX_MEGAPIXELS``; the message says
@@ -50,6 +52,8 @@ def take_in(file: Path) -> TakenIn:
                 notes.append("The picture was turned upright, as its EXIF orientation says.")
             flat = _on_white(image)
         if flat is None:
+            if not isinstance(file, Path):
+                file.seek(0)
             return TakenIn(decode_image(file), notes)
         return TakenIn(decode_image(flat), [*notes, "Its transparent parts were put onto white."])
     except ImageError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from piebench_eval.data.images import image_size, read_image
 from piebench_eval.data.masks import decode_rle, encode_rle
+from piebench_eval.data.prompts import strip_brackets
 from piebench_eval.errors import PiebenchError
 from piebench_eval.studio.changed_words import require_prompts
 from piebench_eval.studio.picture_folder import write_picture
@@ -67,7 +68,7 @@ class Source:
         return replace(self, painted=tuple(encode_rle(mask)))
 
     def mask(self) -> BoolMask | None:
-        """Where it is to be edited ``[height, width]``: as painted, or as the benchmark says; None if neither."""
+        """Where to edit ``[height, width]``: as painted, or as the benchmark says; None if neither says."""
         of_sample = () if self.sample is None else self.sample.mask_rle
         runs = of_sample if self.painted is None else self.painted
         if not runs:
@@ -98,12 +99,20 @@ def sample_to_edit(
     require_prompts(texts.source_prompt, texts.target_prompt, texts.blended_word)
     if source.sample is not None and source.painted is None and texts == Texts.of(source.sample):
         return data, source.sample
+    sample = source.sample
     return write_picture(
         folder,
         read_image(source.file),
-        texts.source_prompt.strip(),
-        texts.target_prompt.strip(),
+        _as_marked(texts.source_prompt, "" if sample is None else sample.marked_source_prompt),
+        _as_marked(texts.target_prompt, "" if sample is None else sample.marked_target_prompt),
         texts.blended_word.strip(),
         texts.instruction.strip(),
         source.mask(),
+        **({} if sample is None else {"sample_id": sample.id, "type_id": sample.type_id}),
     )
+
+
+def _as_marked(prompt: str, marked: str) -> str:
+    """A prompt, with the brackets of the benchmark's if it is that one."""
+    prompt = prompt.strip()
+    return marked if marked and strip_brackets(marked) == prompt else prompt

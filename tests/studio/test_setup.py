@@ -11,7 +11,8 @@ from piebench_eval.data.sample import Sample
 from piebench_eval.errors import PiebenchError
 from piebench_eval.recipes.overrides import parse_override
 from piebench_eval.studio.changed_words import changed_words, require_prompts
-from piebench_eval.studio.commands import python_lines, run_commands
+from piebench_eval.studio.commands import Place, python_lines, run_commands
+from piebench_eval.studio.knobs import changed_settings
 from piebench_eval.studio.picture_folder import write_picture
 from piebench_eval.studio.sample_search import search_samples
 from piebench_eval.studio.setup import Setup, knobs_of_setup, known_combinations, require_combinations
@@ -47,6 +48,17 @@ def test_controls_show_what_the_models_recipe_says():
     assert by_name["steps"].default == 20
     assert by_name["method.p2p.cross_replace_steps"].default == 0.6
     assert "model" not in by_name and "inversions" not in by_name
+    assert "quirks.pixel_overflow" in by_name and "quirks.rate_steps" not in by_name  # null-text's
+
+
+def test_a_control_of_which_combinations_have_different_values_says_so():
+    setup = Setup("demo", ("direct+p2p", "edit_friendly+p2p"))
+    (guidance,) = (knob for knob in knobs_of_setup(setup)["all"] if knob.label == "guidance")
+    assert guidance.default == 7.5 and "now 5.0 in edit_friendly+p2p" in guidance.description
+    assert changed_settings([guidance], {"guidance": 7.5}) == {"guidance": 7.5}
+    alone = Setup("demo", ("edit_friendly+p2p",))
+    (guidance,) = (knob for knob in knobs_of_setup(alone)["all"] if knob.label == "guidance")
+    assert guidance.default == 5 and changed_settings([guidance], {"guidance": 5}) == {}
 
 
 def test_combinations_are_those_that_go_with_the_model():
@@ -54,6 +66,7 @@ def test_combinations_are_those_that_go_with_the_model():
     assert {"direct+p2p", "null_text+masactrl", "sdedit"} <= set(known)
     assert "flowedit+plain" not in known and "flowedit+plain" in known_combinations("demo-flow")
     assert "instruct_pix2pix" not in known
+    assert "instruct_pix2pix" in known_combinations("demo", ["instruct_pix2pix"])
     with pytest.raises(PiebenchError, match="choose at least one"):
         require_combinations([], known)
     with pytest.raises(PiebenchError, match="nothing: does not go"):
@@ -61,7 +74,9 @@ def test_combinations_are_those_that_go_with_the_model():
 
 
 def test_the_command_lines_choose_exactly_what_is_shown(tmp_path):
-    lines = run_commands(SETUP, sample(7), tmp_path / "my data").splitlines()
+    lines = run_commands(
+        SETUP, sample(7, tmp_path=tmp_path / "x.png"), Place(tmp_path / "my data")
+    ).splitlines()
     words = [shlex.split(line) for line in lines]
     chosen = []
     for line in words:
@@ -71,6 +86,7 @@ def test_the_command_lines_choose_exactly_what_is_shown(tmp_path):
             "007",
             "demo",
         )
+        assert option["--config"] == "demo"
         pairs = [
             (i, m) for i in option.get("--inversion", "").split(",") for m in option["--method"].split(",")
         ]
@@ -85,7 +101,7 @@ def test_the_command_lines_choose_exactly_what_is_shown(tmp_path):
 
 def test_the_python_lines_are_calls_of_edit(tmp_path):
     one = sample(7, source='a "cat"', tmp_path=tmp_path / "x.png")
-    lines = python_lines(SETUP, one).splitlines()
+    lines = python_lines(SETUP, one, Place()).splitlines()
     calls = []
     for line in lines[2:]:
         call = re.fullmatch(r"pb\.edit\((.*)\)\.save\('.*\.png'\)", line).group(1)
