@@ -50,12 +50,11 @@ def take_in(file: Path | IO[bytes]) -> TakenIn:
             _require_size(image)
             if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
                 notes.append("The picture was turned upright, as its EXIF orientation says.")
-            flat = _on_white(image)
-        if flat is None:
-            if not isinstance(file, Path):
-                file.seek(0)
-            return TakenIn(decode_image(file), notes)
-        return TakenIn(decode_image(flat), [*notes, "Its transparent parts were put onto white."])
+            flat = _first_of_several(image) or _on_white(image)
+        if flat is None and not isinstance(file, Path):
+            file.seek(0)
+        picture, done = (file, []) if flat is None else flat
+        return TakenIn(decode_image(picture), [*notes, *done])
     except ImageError as error:
         raise PiebenchError(f"This picture {error}") from None
     except Image.DecompressionBombError:
@@ -80,15 +79,28 @@ def _require_size(image: Image.Image) -> None:
         )
 
 
-def _on_white(image: Image.Image) -> io.BytesIO | None:
-    """A picture with transparency as a PNG on white, its EXIF kept; None without any, or if it has frames."""
+def _first_of_several(image: Image.Image) -> tuple[io.BytesIO, list[str]] | None:
+    """The photo of a phone's file that holds a smaller one too, or a map of its lights; None of others."""
+    if image.format != "MPO":
+        return None
+    return _as_png(image.convert("RGB"), image), ["The first picture of this file was taken."]
+
+
+def _on_white(image: Image.Image) -> tuple[io.BytesIO, list[str]] | None:
+    """A picture with transparency on white; None without any, or if it has frames."""
     if getattr(image, "n_frames", 1) > 1 or not image.has_transparency_data or image.mode.startswith("I"):
         return None
     layers = image.convert("RGBA")
     if np.array(layers)[:, :, 3].min() == 255:
         return None
     white = Image.new("RGBA", layers.size, "white")
+    white.alpha_composite(layers)
+    return _as_png(white.convert("RGB"), image), ["Its transparent parts were put onto white."]
+
+
+def _as_png(pixels: Image.Image, image: Image.Image) -> io.BytesIO:
+    """Pixels of a picture as a PNG with the picture's EXIF."""
     kept = io.BytesIO()
-    Image.alpha_composite(white, layers).convert("RGB").save(kept, "PNG", exif=image.getexif())
+    pixels.save(kept, "PNG", exif=image.getexif())
     kept.seek(0)
     return kept

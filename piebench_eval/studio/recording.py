@@ -39,7 +39,7 @@ _MAX_BYTES = 100_000
 _DEEPEST = 8
 """Lists within lists of a setting."""
 
-_Prompt = Annotated[str, Field(max_length=MAX_PROMPT)]
+_Prompt = Annotated[str, Field(max_length=2 * MAX_PROMPT)]
 _Name = Annotated[str, Field(max_length=200)]
 
 

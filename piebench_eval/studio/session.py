@@ -16,6 +16,8 @@ from piebench_eval.recipes.compatibility import cautions
 from piebench_eval.recipes.plugins import load_plugins
 from piebench_eval.runs.editor_models import check_editor_models
 from piebench_eval.runs.forecast import count_evaluations
+from piebench_eval.runs.jobs import check_edits
+from piebench_eval.studio.changed_words import cut_off_notes
 from piebench_eval.studio.needs import require_needs
 from piebench_eval.studio.own_models import models_of_editors, require_on_this_machine
 from piebench_eval.studio.picture_folder import picture_key
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.data.sample import Sample
+    from piebench_eval.recipes.combination import Combination
     from piebench_eval.recipes.recipe import Recipe
     from piebench_eval.runs.machine import MachineOptions
 
@@ -121,6 +124,7 @@ class Studio:
         for name, recipe in recipes.items():
             combination = require_usable(recipe)
             require_needs(combination, sample)
+            check_edits(recipe, [sample])
             if name in setup.editor_models:
                 require_on_this_machine(name, setup.model_of(name))
                 check_editor_models(recipe, self._machine)
@@ -143,12 +147,19 @@ class Studio:
         if is_cancelled():
             raise Cancelled
         scores, missing = self._scorer.scores(sample, result.image, combination.common.image_loader)
-        notes = [*cautions([combination]), *result.notes, *missing]
+        notes = [*cautions([combination]), *result.notes, *self._cut_off(combination, sample), *missing]
         source = source_of_edit(sample, result.image, combination.common.image_loader).image
         png = self._png(result.image, setup, sample, name, recipe)
         file = self.folder / "edits" / hashlib.sha256(png).hexdigest()[:16] / f"{name}.png"
         write_whole(file, png)
         return Made(name, file, source, result.seconds, scores, notes)
+
+    def _cut_off(self, combination: Combination, sample: Sample) -> list[str]:
+        """Which words of the prompts the model did not read; pipelines tell of that themselves."""
+        if combination.loads_itself:
+            return []
+        prompts = {"source": sample.source_prompt, "target": sample.target_prompt}
+        return cut_off_notes(prompts, keep_loaded(combination, self._machine).text_tokenizers)
 
     def _png(
         self, edited: NDArray[np.uint8], setup: Setup, sample: Sample, name: str, recipe: Recipe

@@ -96,7 +96,7 @@ def sample_to_edit(
     """
     if source is None:
         raise PiebenchError("There is no picture yet; drop one, or take a sample")
-    require_prompts(texts.source_prompt, texts.target_prompt, texts.blended_word)
+    require_prompts(texts.source_prompt, texts.target_prompt, texts.blended_word, texts.instruction)
     if source.sample is not None and source.painted is None and texts == Texts.of(source.sample):
         return data, source.sample
     sample = source.sample

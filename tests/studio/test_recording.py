@@ -78,7 +78,7 @@ def test_a_picture_without_recording_has_none(tmp_path):
         (json.dumps({**RECORDING.model_dump(), "picture": "../../etc/passwd"}), "picture"),
         (json.dumps({**RECORDING.model_dump(), "combinations": "all"}), "combinations"),
         (json.dumps({**RECORDING.model_dump(), "plugins": ["evil.py"]}), "plugins: no such field"),
-        (json.dumps({**RECORDING.model_dump(), "source_prompt": "x" * 2001}), "source_prompt"),
+        (json.dumps({**RECORDING.model_dump(), "source_prompt": "x" * 4001}), "source_prompt"),
         ("[]", "cannot be restored"),
     ],
     ids=["text", "deep", "long", "nested", "cut", "surrogate", "path", "type", "plugins", "prompt", "list"],
