@@ -12,6 +12,7 @@ from piebench_eval.metrics import METRICS
 from piebench_eval.metrics.columns import BACKGROUND_COLUMNS, CLIP_SOURCE, CLIP_TARGET
 from piebench_eval.metrics.networks.metric_models import networks_for
 from piebench_eval.metrics.protocol import PAPER
+from piebench_eval.models.device_errors import is_out_of_memory, release_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from piebench_eval.data.sample import Sample
     from piebench_eval.metrics.networks.metric_networks import MetricNetworks
     from piebench_eval.metrics.scoring_batch import ScoringBatch, SourceImage
+
+_FULL = "the GPU's memory is full beside the model; the edit itself is whole"
 
 
 class Scorer:
@@ -54,6 +57,7 @@ class Scorer:
         """
         from piebench_eval.metrics.scoring_batch import ScoringBatch
 
+        self._missing = {column: why for column, why in self._missing.items() if why != _FULL}
         columns = [*(BACKGROUND_COLUMNS if sample.mask_rle else ()), CLIP_SOURCE, CLIP_TARGET]
         source = source_of_edit(sample, picture, loader)
         batch = ScoringBatch(self._networks, PAPER, [source], [0], [picture], {})
@@ -73,6 +77,11 @@ class Scorer:
             return float(score_edits(batch, column)[0])
         except PiebenchError as error:
             self._missing[column] = str(error)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self._missing[column] = _FULL
+        release_memory()  # out of the handler, whose traceback held what filled the memory
         return None
 
     @cached_property

@@ -70,12 +70,19 @@ def require_equal(studio, shown, monkeypatch, folder):
             assert (found[name] == picture).all(), name
 
 
-def test_a_samples_commands_make_the_same_pictures(studio, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        ("direct+p2p", "sdedit"),
+        pytest.param(("direct+p2p", "edit_friendly+pnp", "ledits_pp"), marks=pytest.mark.slow),
+        pytest.param(("null_text+masactrl", "ddim+masactrl"), marks=pytest.mark.slow),
+    ],
+    ids="+".join,
+)
+def test_a_samples_commands_make_the_same_pictures(studio, monkeypatch, tmp_path, chosen):
     one = studio.samples[5]
-    controls = {"steps": 3, "method.p2p.cross_replace_steps": 0.3, "editor.sdedit.strength": 0.7}
-    shown = Shown(
-        Source(one.file, one), Texts.of(one), ("direct+p2p", "edit_friendly+p2p", "sdedit"), controls
-    )
+    controls = {"steps": 2, "method.p2p.cross_replace_steps": 0.3, "editor.sdedit.strength": 0.7}
+    shown = Shown(Source(one.file, one), Texts.of(one), chosen, controls)
     require_equal(studio, shown, monkeypatch, tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.data.sample import Sample
 from piebench_eval.errors import PiebenchError
 from piebench_eval.recipes.overrides import parse_override
-from piebench_eval.studio.changed_words import changed_words, require_prompts
+from piebench_eval.studio.changed_words import changed_words, cut_off_notes, require_prompts
 from piebench_eval.studio.commands import Place, python_lines, run_commands
 from piebench_eval.studio.knobs import changed_settings
 from piebench_eval.studio.picture_folder import write_picture
@@ -154,3 +155,26 @@ def test_an_uploaded_picture_is_a_benchmark_of_one_sample(tmp_path):
     assert read == one
     assert write_picture(tmp_path, picture, "a cat", "a dog", "cat dog", "make it a dog", mask)[0] == folder
     assert write_picture(tmp_path, picture, "a cat", "a bird")[0] != folder
+
+
+def test_among_700_samples_those_with_the_words_are_found_at_once():
+    samples = [sample(number, str(number % 10), f"a cat on chair {number}") for number in range(700)]
+    began = time.process_time()
+    for _ in range(20):
+        assert [found.id for found in search_samples(samples, "chair 699")] == ["699"]
+    assert (time.process_time() - began) / 20 < 0.05
+    assert search_samples(samples, "zebra") == [] and search_samples(samples, "", "11") == []
+
+
+def test_words_that_the_model_does_not_read_are_named(tiny_tokenizer):
+    prompt = " ".join(["cat"] * 80 + ["last"])
+    (note,) = cut_off_notes({"source": prompt, "target": "a cat"}, [(tiny_tokenizer, 20)])
+    assert note.startswith("the model reads 20 tokens of the source prompt; cut off: cat")
+    assert note.endswith("last")
+
+
+@pytest.fixture(scope="module")
+def tiny_tokenizer(tmp_path_factory):
+    from tests.support.tiny_model import save_tokenizer
+
+    return save_tokenizer(tmp_path_factory.mktemp("tokenizer"))
