@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from typing import Annotated
@@ -64,6 +65,7 @@ def studio(
     models = _by_editor(editor_models or [])
     with served(model, MachineOptions(devices=device), data, host, port, models, plugins or []) as address:
         out.print(f"Open: {address}  (Ctrl-C ends it)")
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # uploaded pictures are deleted then too
         try:
             while True:
                 time.sleep(3600)

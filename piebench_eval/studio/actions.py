@@ -171,6 +171,8 @@ def _states(worker: Worker, request: Request, names: Sequence[str]) -> Iterator[
     yield now()
     looked = time.monotonic()
     for update in request.updates(_LOOK_EVERY):
+        if request.cancelled.is_set():
+            break  # the worker ends at the next evaluation, which nobody waits for
         if update is not None and update.progress is not None:
             states[update.place] = update.progress
             if time.monotonic() - looked < _LOOK_EVERY:

@@ -93,6 +93,7 @@ def served(
             yield address
         finally:
             page.close()
+            worker.close()
 
 
 def _free_port(host: str) -> int:

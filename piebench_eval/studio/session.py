@@ -12,6 +12,7 @@ from piebench_eval.data.images import read_image
 from piebench_eval.demo.embedded import is_embedded
 from piebench_eval.editors.pipelines.calling import watched_rows
 from piebench_eval.files import write_whole
+from piebench_eval.models.location import check_model_location
 from piebench_eval.recipes.compatibility import cautions
 from piebench_eval.recipes.plugins import load_plugins
 from piebench_eval.runs.editor_models import check_editor_models
@@ -88,6 +89,12 @@ class Studio:
         editor_models: Mapping[str, str] | None = None,
         plugins: Sequence[Path] = (),
     ):
+        """Look at what there is, and load no weights.
+
+        Raises:
+            PiebenchError: the model's folder is missing or damaged, an editor is unknown, or a plugin fails.
+        """
+        check_model_location(model)
         load_plugins([str(file) for file in plugins])
         self.model, self.data, self.samples, self.folder = model, data, list(samples), folder
         self.plugins, self.device = tuple(plugins), machine.devices

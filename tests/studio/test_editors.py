@@ -119,6 +119,8 @@ def test_a_folder_that_is_missing_is_said(folder, samples):
     studio = Studio("demo", MachineOptions(devices="cpu"), folder, samples, editor_models=models)
     with pytest.raises(PiebenchError, match="nowhere: no such directory"):
         studio.tasks(studio.setup(("instruct_pix2pix",)), samples[0])
+    with pytest.raises(PiebenchError, match="nowhere: no such directory"):
+        Studio(str(folder / "nowhere"), MachineOptions(devices="cpu"), folder)
 
 
 def test_a_pipeline_tells_how_far_it_is_and_ends_when_it_is_cancelled(studio, samples):
