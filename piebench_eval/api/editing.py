@@ -25,10 +25,11 @@ from piebench_eval.editors.texts import needs_instruction
 from piebench_eval.errors import PiebenchError, PiebenchWarning
 from piebench_eval.models.cache import Cache
 from piebench_eval.models.device import resolve_device
+from piebench_eval.models.device_errors import release_memory
 from piebench_eval.models.loading import load_model
 from piebench_eval.recipes.builtin import recipe_of_embedded
 from piebench_eval.recipes.compatibility import cautions, require_compatible, require_fitting_editors
-from piebench_eval.recipes.plugins import code_of
+from piebench_eval.recipes.plugins import code_of, load_plugins
 from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.runs.batch_editing import edit_batch
 from piebench_eval.runs.editor_models import check_editor_models
@@ -38,7 +39,7 @@ from piebench_eval.runs.machine import MachineOptions, WorkerSpec
 from piebench_eval.runs.model_runner import ModelRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -71,6 +72,7 @@ def edit(
     model: str | None = None,
     config: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    plugins: Sequence[str | Path] = (),
     device: str = "auto",
     deterministic: bool | None = None,
     offload_text_encoders: bool | None = None,
@@ -100,6 +102,7 @@ def edit(
             ``demo-flow``; None: the editor's own, or Stable Diffusion 1.4.
         config: a recipe file, or ``paper`` or ``table1``; None for the defaults.
         settings: overrides of the recipe's fields: ``{"steps": 20, "method.cross_replace_steps": 0.8}``.
+        plugins: Python files that add inversions, methods and editors.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         deterministic: the same bits for any number of CPU threads, in fp32; None: for embedded models alone.
         offload_text_encoders: text encoders leave the GPU once prompts are embedded, for the same picture;
@@ -115,7 +118,7 @@ def edit(
     Raises:
         PiebenchError: an argument is missing, unknown or does not fit.
     """
-    recipe = edit_recipe(inversion, method, editor, model, config, settings)
+    recipe = edit_recipe(inversion, method, editor, model, config, settings, plugins)
     combination = require_usable(recipe)
     with tempfile.TemporaryDirectory() as folder:
         file = _file(image, Path(folder))
@@ -176,12 +179,14 @@ def edit_recipe(
     model: str | None = None,
     config: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    plugins: Sequence[str | Path] = (),
 ) -> Recipe:
     """The recipe of one combination, see ``edit``.
 
     Raises:
         PiebenchError: an argument is missing, unknown or does not fit.
     """
+    load_plugins([str(file) for file in plugins])
     editors: list[str] | None = None
     inversions: list[str] | None = None
     methods: list[str] | None = None
@@ -200,6 +205,7 @@ def edit_recipe(
         {**({} if model is None else {"model": model}), **(settings or {})},
         inversions,
         methods,
+        plugins=[Path(file) for file in plugins],
         editors=editors,
     )
     recipe, _ = run_config.build()
@@ -233,7 +239,9 @@ def keep_loaded(combination: Combination, machine: MachineOptions) -> DiffusionM
     Raises:
         PiebenchError: it cannot be loaded.
     """
-    _kept.clear()
+    if _kept:
+        _kept.clear()
+        release_memory()  # before more is loaded
     return _loaded(
         model_spec(combination),
         machine.devices,
@@ -249,15 +257,22 @@ def _by_what_it_loads(
     """Edit with an editor that loads what it needs itself."""
     check_editor_models(recipe, machine)
     spec = model_spec(combination)
-    known = json.dumps([spec, combination.flat(), code_of([], [], recipe.editors), repr(machine)])
+    known = json.dumps([spec, _read_by_load(combination), code_of([], [], recipe.editors), repr(machine)])
     if known not in _kept:
         _kept.clear()
         _loaded.cache_clear()
+        release_memory()  # before more is loaded
         runner = ModelRunner(WorkerSpec(machine, machine.devices, None, 1, None, ""), recipe)
         runner.load(spec)
         _kept[known] = runner
     (result,) = _kept[known].edit(combination, [sample])
     return result
+
+
+def _read_by_load(combination: Combination) -> dict[str, Any]:
+    """The settings besides those of the model with which an editor's networks are loaded."""
+    flat, names = combination.flat(), EDITORS.get(combination.method).load_reads
+    return flat if names is None else {name: flat[f"editor.{name}"] for name in names}
 
 
 def _require_needs(combination: Combination, sample: Sample) -> None:

@@ -127,6 +127,9 @@ class Editor:
         pipelines: where ``load`` loads a whole pipeline of diffusers, classes of which the model's folder has
             to be one, any if empty, see ``editors.pipelines``; None if it does not.
         leaves_out: ``settings`` -> parts of the pipeline that are not loaded.
+        load_reads: fields of ``settings`` that ``load`` reads, where it reads nothing else of the recipe than
+            model, revision and precision: another value of another field then loads nothing anew. None: it
+            may read anything.
         model: the model that it loads unless the recipe names one; None if there is none.
         recipe: the package's recipe with its published settings, for who names the editor and no recipe.
         needs_model: whether a recipe has to name a model.
@@ -156,6 +159,7 @@ class Editor:
     load: Callable[[Any, Any, LoadOptions], Any] | None = None
     pipelines: tuple[str, ...] | None = None
     leaves_out: Callable[[Any], Collection[str]] = loads_all_parts
+    load_reads: tuple[str, ...] | None = None
     model: str | None = None
     recipe: str | None = None
     needs_model: bool = True

@@ -173,7 +173,7 @@ def cautions(combinations: Iterable[Combination]) -> list[str]:
     return [f"{', '.join(names)}: {caution}" for caution, names in found.items()]
 
 
-_OF_PACKAGE_MODELS = (
+OF_PACKAGE_MODELS = (
     "family",
     "clip_length",
     "t5_length",
@@ -193,7 +193,7 @@ def _unread_by_editor(combination: Combination) -> str | None:
     """Settings of a recipe that an editor which loads its own model does not read."""
     defaults = CommonSettings(model="")
     named = [
-        name for name in _OF_PACKAGE_MODELS if getattr(combination.common, name) != getattr(defaults, name)
+        name for name in OF_PACKAGE_MODELS if getattr(combination.common, name) != getattr(defaults, name)
     ]
     if not named:
         return None

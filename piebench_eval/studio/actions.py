@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.studio.commands import python_lines, run_commands
+from piebench_eval.combination_names import parts_of_name
+from piebench_eval.studio.commands import Place, python_lines, run_commands
 from piebench_eval.studio.intake import take_in
 from piebench_eval.studio.knobs import changed_settings
-from piebench_eval.studio.picture_folder import own_file
+from piebench_eval.studio.needs import looks_at_mask
+from piebench_eval.studio.picture_folder import own_file, write_mask
 from piebench_eval.studio.recording import read_recording
+from piebench_eval.studio.restoring import restored_source, restored_texts
 from piebench_eval.studio.setup import Setup, knobs_of_setup, require_combinations
 from piebench_eval.studio.sources import Source, Texts, sample_to_edit
 from piebench_eval.studio.worker import Request
@@ -82,8 +85,9 @@ def setup_of(studio: Studio, shown: Shown) -> Setup:
         PiebenchError: nothing is chosen, or a control shows no value.
     """
     chosen = require_combinations(shown.combinations, studio.combinations)
-    knobs = [knob for part in knobs_of_setup(Setup(studio.model, chosen)).values() for knob in part]
-    return Setup(studio.model, chosen, changed_settings(knobs, shown.controls))
+    plain = studio.setup(chosen)
+    knobs = [knob for part in knobs_of_setup(plain).values() for knob in part]
+    return replace(plain, settings=changed_settings(knobs, shown.controls))
 
 
 def upload(studio: Studio, file: Path, shown: Shown) -> Restored:
@@ -100,19 +104,20 @@ def upload(studio: Studio, file: Path, shown: Shown) -> Restored:
             Shown(Source(own), shown.texts, shown.combinations, shown.controls), "\n".join(taken.notes)
         )
     known = (name for name in recording.combinations if name in studio.combinations)
-    whole = Setup(studio.model, tuple(dict.fromkeys(known)))
+    whole = studio.setup(tuple(dict.fromkeys(known)))
     knobs = {knob.name: knob for part in knobs_of_setup(whole).values() for knob in part}
-    setup = recording.setup(studio.model, studio.combinations, knobs)
+    setup = recording.setup(studio.setup(tuple(studio.combinations)), knobs)
     require_fitting(setup)
     controls = {name: knobs[name].shown_of(value) for name, value in setup.settings.items()}
-    texts = Texts(
-        recording.source_prompt, recording.target_prompt, recording.blended_word, recording.instruction
+    found = restored_source(file, recording, studio.samples, studio.folder / "pictures")
+    texts = restored_texts(recording, found.source.sample if found.source else None)
+    message = [
+        f"The settings of this edit ({recording.combination}) are restored. {found.message}",
+        *recording.left_out(setup),
+    ]
+    return Restored(
+        Shown(found.source or shown.source, texts, setup.combinations, controls), "\n".join(message)
     )
-    own_samples = [sample for sample in studio.samples if sample.id == recording.sample]
-    source = Source(own_samples[0].file, own_samples[0]) if own_samples else shown.source
-    picture = "with its sample" if own_samples else "but the picture that is edited stays"
-    message = f"The settings of this edit ({recording.combination}) are restored, {picture}."
-    return Restored(Shown(source, texts, setup.combinations, controls), message)
 
 
 def require_fitting(setup: Setup) -> None:
@@ -133,7 +138,11 @@ def commands(studio: Studio, shown: Shown) -> tuple[str, str]:
     """
     setup = setup_of(studio, shown)
     data, sample = _sample(studio, shown)
-    return run_commands(setup, sample, data), python_lines(setup, sample)
+    recipes = {name: setup.recipe(name) for name in setup.combinations}
+    looks = any(looks_at_mask(one.combination(*parts_of_name(name))) for name, one in recipes.items())
+    mask_file = write_mask(studio.folder / "masks", sample) if looks and sample.mask_rle else None
+    place = Place(data, studio.device, studio.plugins, mask_file)
+    return run_commands(setup, sample, place), python_lines(setup, sample, place)
 
 
 def edits(studio: Studio, worker: Worker, shown: Shown) -> tuple[Request, Iterator[EditsState]]:
@@ -162,6 +171,8 @@ def _states(worker: Worker, request: Request, names: Sequence[str]) -> Iterator[
     yield now()
     looked = time.monotonic()
     for update in request.updates(_LOOK_EVERY):
+        if request.cancelled.is_set():
+            break  # the worker ends at the next evaluation, which nobody waits for
         if update is not None and update.progress is not None:
             states[update.place] = update.progress
             if time.monotonic() - looked < _LOOK_EVERY:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any
 
 from piebench_eval.data.prompts import blended_word_problem
 from piebench_eval.errors import PiebenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 CHANGED = "changed"
 """The label of words that the other prompt does not have in their place."""
@@ -38,20 +42,45 @@ def changed_words(source: str, target: str) -> tuple[Marked, Marked]:
     return marked
 
 
-def require_prompts(source: str, target: str, blended_word: str = "") -> None:
-    """Refuse prompts that ask for no edit.
+def require_prompts(source: str, target: str, blended_word: str = "", instruction: str = "") -> None:
+    """Refuse prompts that ask for no edit, and texts that are none.
 
     Raises:
-        PiebenchError: one is empty or too long, both are the same, or the blended words are no pair.
+        PiebenchError: a prompt is empty, a text too long or broken, both prompts are the same, or the blended
+            words are no pair.
     """
-    for which, prompt in {"source prompt": source, "target prompt": target}.items():
-        if not prompt.strip():
+    prompts = {"source prompt": source, "target prompt": target}
+    for which, text in {**prompts, "blended word": blended_word, "instruction": instruction}.items():
+        if which in prompts and not text.strip():
             raise PiebenchError(f"The {which} is empty; describe the picture, and the edit of it")
-        if len(prompt) > MAX_PROMPT:
-            raise PiebenchError(f"The {which} has {len(prompt)} characters; write at most {MAX_PROMPT}")
+        if len(text) > MAX_PROMPT:
+            raise PiebenchError(f"The {which} has {len(text)} characters; write at most {MAX_PROMPT}")
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise PiebenchError(f"The {which} holds half a character; write it again")
     if source.split() == target.split():
         raise PiebenchError(
             "Both prompts are the same, so that no edit is asked for; change the target prompt"
         )
     if problem := blended_word_problem(blended_word):
         raise PiebenchError(f"The blended word {problem}")
+
+
+def cut_off_notes(prompts: Mapping[str, str], tokenizers: Iterable[tuple[Any, int]]) -> list[str]:
+    """Which words of prompts no text encoder reads, since it reads so many tokens.
+
+    Args:
+        prompts: which prompt ("source", say) to its text.
+        tokenizers: see ``DiffusionModel.text_tokenizers``.
+    """
+    from piebench_eval.diffusion.words import is_truncated, tokens_of_words
+
+    notes = []
+    for tokenizer, length in tokenizers:
+        for which, prompt in prompts.items():
+            if is_truncated(prompt, tokenizer, length):
+                pairs = zip(prompt.split(), tokens_of_words(prompt, tokenizer, length), strict=True)
+                words = [word for word, tokens in pairs if not tokens] or prompt.split()[-1:]
+                notes.append(
+                    f"the model reads {length} tokens of the {which} prompt; cut off: {' '.join(words)}"
+                )
+    return notes

@@ -2,72 +2,123 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from piebench_eval.combination_names import parts_of_name
+from piebench_eval.demo.embedded import DEMO, is_embedded
+from piebench_eval.studio.knobs import as_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Iterable, Sequence
 
     from piebench_eval.data.sample import Sample
     from piebench_eval.studio.setup import Setup
 
 
-def run_commands(setup: Setup, sample: Sample, data: Path | None, out: str = "runs/studio") -> str:
+@dataclass(frozen=True)
+class Place:
+    """Where what is shown can be made once more.
+
+    Attributes:
+        data: the folder of the sample's benchmark; None for the embedded benchmark.
+        device: see ``resolve_device``.
+        plugins: files that add inversions, methods and editors.
+        mask_file: a black and white picture of the sample's mask; None if there is no mask.
+    """
+
+    data: Path | None = None
+    device: str = "auto"
+    plugins: tuple[Path, ...] = ()
+    mask_file: Path | None = None
+
+
+def run_commands(setup: Setup, sample: Sample, place: Place) -> str:
     """The ``piebench run`` lines that edit a sample as a setup does: one line, if one can choose it all.
+
+    The run folder's name goes by what is edited and how: other settings are another run.
 
     Args:
         setup: what it is edited with.
         sample: the sample.
-        data: its benchmark's folder; None for the embedded benchmark.
-        out: the run folder; further lines number theirs.
+        place: where it is.
     """
-    lines = []
-    for place, names in enumerate(_products(setup.combinations)):
-        chosen = [parts_of_name(name) for name in names]
-        options = {
-            "--inversion": dict.fromkeys(inversion for inversion, _ in chosen if inversion),
-            "--method": dict.fromkeys(method for inversion, method in chosen if inversion),
-            "--editor": dict.fromkeys(method for inversion, method in chosen if not inversion),
-        }
-        words = ["piebench", "run", *([] if data is None else ["--data", str(data)])]
-        words += ["--model", setup.model, "--ids", sample.id]
-        for option, values in options.items():
-            words += [option, ",".join(values)] if values else []
-        settings = {key: value for name in names for key, value in setup.settings_of(name).items()}
-        for key, value in settings.items():
-            words += ["--set", f"{key}={_as_yaml(value)}"]
-        words += ["--out", out if place == 0 else f"{out}-{place + 1}"]
-        lines.append(shlex.join(words))
-    return "\n".join(lines)
+    return "\n".join(_run_command(setup, names, sample, place) for names in _lines(setup))
 
 
-def python_lines(setup: Setup, sample: Sample, mask_file: Path | None = None) -> str:
+def _run_command(setup: Setup, names: Sequence[str], sample: Sample, place: Place) -> str:
+    model, pairs = setup.model_of(names[0]), [parts_of_name(name) for name in names]
+    options = {
+        "--inversion": dict.fromkeys(inversion for inversion, _ in pairs if inversion),
+        "--method": dict.fromkeys(method for inversion, method in pairs if inversion),
+        "--editor": dict.fromkeys(method for inversion, method in pairs if not inversion),
+    }
+    words = ["--ids", sample.id, *_of_model_and_data(model, place.data)]
+    for option, values in options.items():
+        words += [option, ",".join(values)] if values else []
+    for key, value in {
+        key: value for name in names for key, value in setup.settings_of(name).items()
+    }.items():
+        words += ["--set", f"{key}={as_yaml(value)}"]
+    for file in place.plugins:
+        words += ["--plugin", str(file.resolve())]
+    if place.device != "auto":
+        words += ["--device", place.device]
+    tells_apart = hashlib.sha256("\0".join(words).encode()).hexdigest()[:8]
+    return shlex.join(["piebench", "run", *words, "--out", f"runs/studio-{tells_apart}"])
+
+
+def _of_model_and_data(model: str | None, data: Path | None) -> list[str]:
+    """An embedded model brings its benchmark and its recipe; with another benchmark it is asked for both."""
+    words = [] if model is None else ["--model", _as_found_from_anywhere(model)]
+    embedded = model is not None and is_embedded(model)
+    if data is None:
+        return words if embedded else [*words, "--data", DEMO]
+    return [*words, "--data", str(data.resolve()), *(["--config", str(model)] if embedded else [])]
+
+
+def python_lines(setup: Setup, sample: Sample, place: Place) -> str:
     """The Python lines that edit a sample as a setup does: a call of ``pb.edit`` for each combination.
 
     Args:
         setup: what it is edited with.
         sample: the sample.
-        mask_file: a black and white picture of the sample's mask, if it has one that editors look at.
+        place: where it is; the mask's file, if it has one, is given to all.
     """
     lines = ["import piebench_eval as pb", ""]
     for name in setup.combinations:
-        options: dict[str, Any] = {**setup.arguments(name), "model": setup.model}
-        for argument in ("blended_word", "instruction"):
-            if text := getattr(sample, argument):
-                options[argument] = text
-        if mask_file is not None:
-            options["mask"] = str(mask_file)
+        options: dict[str, Any] = setup.arguments(name)
+        if "model" in options:
+            options["model"] = _as_found_from_anywhere(options["model"])
+        options |= {
+            text: given for text in ("blended_word", "instruction") if (given := getattr(sample, text))
+        }
+        if place.mask_file is not None:
+            options["mask"] = str(place.mask_file)
         if settings := setup.settings_of(name):
             options["settings"] = settings
-        texts = [str(sample.file), sample.source_prompt, sample.target_prompt]
+        if place.plugins:
+            options["plugins"] = [str(file.resolve()) for file in place.plugins]
+        if place.device != "auto":
+            options["device"] = place.device
+        texts = [str(sample.file.resolve()), sample.marked_source_prompt, sample.marked_target_prompt]
         written = [*map(repr, texts), *(f"{key}={value!r}" for key, value in options.items())]
         lines.append(f"pb.edit({', '.join(written)}).save({f'{name}.png'!r})")
     return "\n".join(lines)
+
+
+def _as_found_from_anywhere(model: str) -> str:
+    """A model's name; a folder's whole path, which holds in other folders too."""
+    return str(Path(model).resolve()) if not is_embedded(model) and Path(model).is_dir() else model
+
+
+def _lines(setup: Setup) -> list[list[str]]:
+    """Combinations in groups that are a line each: an editor with a model of its own is one alone."""
+    apart = [[name] for name in setup.combinations if name in setup.editor_models]
+    return [*_products(name for name in setup.combinations if name not in setup.editor_models), *apart]
 
 
 def _products(names: Iterable[str]) -> list[list[str]]:
@@ -87,14 +138,4 @@ def _products(names: Iterable[str]) -> list[list[str]]:
         group += [f"{inversion}+{method}" for method in of_inversion]
     editors = [name for name in names if not parts_of_name(name)[0]]
     first, *others = groups.values() or [[]]
-    return [[*first, *editors], *others]
-
-
-def _as_yaml(value: Any) -> str:
-    """A value as ``--set`` reads it.
-
-    >>> _as_yaml(0.8), _as_yaml(None), _as_yaml([1, 2]), _as_yaml("x"), _as_yaml("")
-    ('0.8', 'null', '[1, 2]', 'x', "''")
-    """
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=1_000_000, allow_unicode=True)
-    return text.removesuffix("\n").removesuffix("\n...")
+    return [group for group in [[*first, *editors], *others] if group]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -14,8 +15,6 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.warning_filters import ignored_warnings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 MAX_MEGAPIXELS = 40
@@ -35,8 +34,11 @@ class TakenIn:
     notes: list[str] = field(default_factory=list)
 
 
-def take_in(file: Path) -> TakenIn:
+def take_in(file: Path | IO[bytes]) -> TakenIn:
     """Read an uploaded picture: turn it upright by its EXIF orientation, and put transparency onto white.
+
+    Args:
+        file: a file, or a stream at its beginning.
 
     Raises:
         PiebenchError: it is no picture, is damaged, or has more than ``MAX_MEGAPIXELS``; the message says
@@ -48,10 +50,11 @@ def take_in(file: Path) -> TakenIn:
             _require_size(image)
             if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
                 notes.append("The picture was turned upright, as its EXIF orientation says.")
-            flat = _on_white(image)
-        if flat is None:
-            return TakenIn(decode_image(file), notes)
-        return TakenIn(decode_image(flat), [*notes, "Its transparent parts were put onto white."])
+            flat = _first_of_several(image) or _on_white(image)
+        if flat is None and not isinstance(file, Path):
+            file.seek(0)
+        picture, done = (file, []) if flat is None else flat
+        return TakenIn(decode_image(picture), [*notes, *done])
     except ImageError as error:
         raise PiebenchError(f"This picture {error}") from None
     except Image.DecompressionBombError:
@@ -76,15 +79,28 @@ def _require_size(image: Image.Image) -> None:
         )
 
 
-def _on_white(image: Image.Image) -> io.BytesIO | None:
-    """A picture with transparency as a PNG on white, its EXIF kept; None without any, or if it has frames."""
+def _first_of_several(image: Image.Image) -> tuple[io.BytesIO, list[str]] | None:
+    """The photo of a phone's file that holds a smaller one too, or a map of its lights; None of others."""
+    if image.format != "MPO":
+        return None
+    return _as_png(image.convert("RGB"), image), ["The first picture of this file was taken."]
+
+
+def _on_white(image: Image.Image) -> tuple[io.BytesIO, list[str]] | None:
+    """A picture with transparency on white; None without any, or if it has frames."""
     if getattr(image, "n_frames", 1) > 1 or not image.has_transparency_data or image.mode.startswith("I"):
         return None
     layers = image.convert("RGBA")
     if np.array(layers)[:, :, 3].min() == 255:
         return None
     white = Image.new("RGBA", layers.size, "white")
+    white.alpha_composite(layers)
+    return _as_png(white.convert("RGB"), image), ["Its transparent parts were put onto white."]
+
+
+def _as_png(pixels: Image.Image, image: Image.Image) -> io.BytesIO:
+    """Pixels of a picture as a PNG with the picture's EXIF."""
     kept = io.BytesIO()
-    Image.alpha_composite(white, layers).convert("RGB").save(kept, "PNG", exif=image.getexif())
+    pixels.save(kept, "PNG", exif=image.getexif())
     kept.seek(0)
     return kept

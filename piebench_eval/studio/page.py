@@ -24,6 +24,7 @@ from piebench_eval.studio.session import Made  # noqa: TC001 (likewise)
 from piebench_eval.studio.sources import Source, Texts
 
 if TYPE_CHECKING:
+    from piebench_eval.studio.actions import EditsState
     from piebench_eval.studio.session import Studio
     from piebench_eval.studio.worker import Request, Worker
 
@@ -222,6 +223,7 @@ class _Page:
             yield [message_html(str(error), is_problem=True), *[gr.skip()] * 6]
             return
         self._requests[session] = asked
+        states = self._until_replaced(session, asked, states)
         before = -1
         try:
             for state in states:
@@ -240,6 +242,15 @@ class _Page:
             self._worker.withdraw(asked)
             if self._requests.get(session) is asked:
                 del self._requests[session]
+
+    def _until_replaced(
+        self, session: str, asked: Request, states: Iterator[EditsState]
+    ) -> Iterator[EditsState]:
+        """States until the session asks for other edits, whose states they must not overwrite."""
+        for state in states:
+            if self._requests.get(session) is not asked:
+                return
+            yield state
 
     def _on_cancel(self, request: gr.Request) -> None:
         if (asked := self._requests.get(str(request.session_hash))) is not None:

@@ -8,7 +8,7 @@ import gradio as gr
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.studio.page_html import message_html
-from piebench_eval.studio.setup import Setup, knobs_of_setup, require_combinations
+from piebench_eval.studio.setup import knobs_of_setup, require_combinations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,12 +27,12 @@ def draw_knobs(studio: Studio, chosen: Sequence[str], controls: Mapping[str, Any
         moved: where it is noted that one is moved: by name, what it shows.
     """
     try:
-        parts = knobs_of_setup(Setup(studio.model, require_combinations(chosen, studio.combinations)))
+        parts = knobs_of_setup(studio.setup(require_combinations(chosen, studio.combinations)))
     except PiebenchError as error:
         gr.HTML(message_html(str(error), is_problem=True))
         return
     for heading, knobs in parts.items():
-        with gr.Accordion(heading, open=heading != "all"):
+        with gr.Accordion(heading, open=heading not in ("all", "quirks")):
             for knob in knobs:
                 component = _component(knob, controls.get(knob.name, knob.shown))
                 component.input(_note(knob.name), [component, moved], moved, show_progress="hidden")
@@ -55,7 +55,7 @@ def _component(knob: Knob, value: Any) -> Any:
         return gr.Checkbox(**about)
     if knob.kind == "choice":
         empty = [("", "")] if knob.optional else []
-        return gr.Dropdown([*empty, *((choice, choice) for choice in knob.choices)], **about)
+        return gr.Dropdown([*empty, *((str(choice), choice) for choice in knob.choices)], **about)
     if knob.kind == "text":
         return gr.Textbox(**about)
     whole = knob.kind == "whole"

@@ -58,6 +58,7 @@ class WatchedCounter(EvaluationCounter):
         super().__init__()
         self._total, self._tell, self._is_cancelled = total, tell, is_cancelled
         self._clock, self._began = clock, clock()
+        self._watched = 0
 
     def count(self, samples: Sequence[int], noise: torch.Tensor) -> None:
         """Count a call of the model.
@@ -73,7 +74,12 @@ class WatchedCounter(EvaluationCounter):
         super().count_reused(sample, forward, backward)
         self._tell_of_it()
 
+    def count_watched(self, rows: int) -> None:
+        """Tell of rows of a pipeline's denoiser, which its editor counts at its end; see ``count``."""
+        self._watched += rows
+        self._tell_of_it()
+
     def _tell_of_it(self) -> None:
         if self._is_cancelled():
             raise Cancelled
-        self._tell(EditProgress(self.forward[0], self._total, self._clock() - self._began))
+        self._tell(EditProgress(self.forward[0] or self._watched, self._total, self._clock() - self._began))

@@ -18,7 +18,7 @@ from piebench_eval.studio.session import Studio
 from piebench_eval.studio.worker import Request, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from piebench_eval.runs.machine import MachineOptions
 
@@ -28,7 +28,13 @@ _MAX_UPLOAD = f"{4 * MAX_MEGAPIXELS}mb"
 
 @contextmanager
 def served(
-    model: str, machine: MachineOptions, data: Path | None = None, host: str = "127.0.0.1", port: int = 7860
+    model: str,
+    machine: MachineOptions,
+    data: Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    editor_models: Mapping[str, str] | None = None,
+    plugins: Sequence[Path] = (),
 ) -> Iterator[str]:
     """Serve the page while the context lasts; uploaded pictures and edits are deleted at its end.
 
@@ -38,12 +44,15 @@ def served(
         data: a benchmark's folder; None for the embedded one of an embedded model, and else for none.
         host: the address to listen at.
         port: the port; 0 for a free one.
+        editor_models: models of editors that load their own, see ``models_of_editors``.
+        plugins: files that add inversions, methods and editors.
 
     Yields:
         The page's address.
 
     Raises:
-        PiebenchError: Gradio is not installed, the benchmark cannot be read, or the port is taken.
+        PiebenchError: Gradio is not installed, the benchmark or a plugin cannot be read, an editor is
+            unknown, or the port is taken.
     """
     try:
         from piebench_eval.studio.page import CSS, THEME, build_page
@@ -58,7 +67,7 @@ def served(
         else:
             samples = [] if data is None else load_pie_bench(data)
         os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")  # where it puts what is uploaded
-        studio, worker = Studio(model, machine, folder, samples, data), Worker()
+        studio, worker = Studio(model, machine, folder, samples, data, editor_models, plugins), Worker()
         worker.submit(Request([studio.warm_up]))
         page = build_page(studio, worker)
         allowed = [str(folder), *([] if data is None else [str(data.resolve())])]
@@ -84,6 +93,7 @@ def served(
             yield address
         finally:
             page.close()
+            worker.close()
 
 
 def _free_port(host: str) -> int:

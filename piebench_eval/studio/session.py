@@ -8,24 +8,35 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.api.editing import edit_sample, keep_loaded, require_usable
+from piebench_eval.data.images import read_image
 from piebench_eval.demo.embedded import is_embedded
-from piebench_eval.errors import PiebenchError
+from piebench_eval.editors.pipelines.calling import watched_rows
 from piebench_eval.files import write_whole
+from piebench_eval.models.location import check_model_location
 from piebench_eval.recipes.compatibility import cautions
+from piebench_eval.recipes.plugins import load_plugins
+from piebench_eval.runs.editor_models import check_editor_models
 from piebench_eval.runs.forecast import count_evaluations
+from piebench_eval.runs.jobs import check_edits
+from piebench_eval.studio.changed_words import cut_off_notes
+from piebench_eval.studio.needs import require_needs
+from piebench_eval.studio.own_models import models_of_editors, require_on_this_machine
+from piebench_eval.studio.picture_folder import picture_key
 from piebench_eval.studio.progress import Cancelled, EditProgress, WatchedCounter
-from piebench_eval.studio.recording import Recording, with_recording
+from piebench_eval.studio.recording import LARGEST_SOURCE, Recording, with_recording
 from piebench_eval.studio.scorer import Scorer, source_of_edit
 from piebench_eval.studio.setup import Setup, known_combinations
+from piebench_eval.studio.sources import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
     from piebench_eval.data.sample import Sample
+    from piebench_eval.recipes.combination import Combination
     from piebench_eval.recipes.recipe import Recipe
     from piebench_eval.runs.machine import MachineOptions
 
@@ -62,6 +73,9 @@ class Studio:
         data: the benchmark's folder; None for the embedded one.
         samples: its samples; none without a benchmark.
         folder: where uploaded pictures and edits are kept.
+        editor_models: models of editors that load their own, see ``models_of_editors``.
+        plugins: files that add inversions, methods and editors.
+        device: see ``resolve_device``.
         combinations: names of what goes with the model.
     """
 
@@ -72,9 +86,20 @@ class Studio:
         folder: Path,
         samples: Sequence[Sample] = (),
         data: Path | None = None,
+        editor_models: Mapping[str, str] | None = None,
+        plugins: Sequence[Path] = (),
     ):
+        """Look at what there is, and load no weights.
+
+        Raises:
+            PiebenchError: the model's folder is missing or damaged, an editor is unknown, or a plugin fails.
+        """
+        check_model_location(model)
+        load_plugins([str(file) for file in plugins])
         self.model, self.data, self.samples, self.folder = model, data, list(samples), folder
-        self.combinations = known_combinations(model)
+        self.plugins, self.device = tuple(plugins), machine.devices
+        self.editor_models = models_of_editors(model, editor_models or {})
+        self.combinations = known_combinations(model, self.editor_models)
         self._machine, self._scorer = machine, Scorer(model, machine.devices)
 
     @property
@@ -82,9 +107,13 @@ class Studio:
         """What is chosen in a new page."""
         return [name for name in _FIRST_CHOICES if name in self.combinations][:1] or self.combinations[:1]
 
+    def setup(self, combinations: tuple[str, ...], settings: Mapping[str, Any] | None = None) -> Setup:
+        """What is edited with here."""
+        return Setup(self.model, combinations, settings or {}, self.editor_models)
+
     def warm_up(self, tell: Callable[[EditProgress], None], is_cancelled: Callable[[], bool]) -> None:
         """Load the model, as a task, before the first edit asks for it; an embedded one edits already."""
-        setup = Setup(self.model, tuple(self.first_choice), {"steps": 2} if is_embedded(self.model) else {})
+        setup = self.setup(tuple(self.first_choice), {"steps": 2} if is_embedded(self.model) else {})
         for name in setup.combinations:
             keep_loaded(require_usable(setup.recipe(name)), self._machine)
         if is_embedded(self.model) and self.samples:
@@ -95,11 +124,17 @@ class Studio:
         """The edits of a sample by a setup, as tasks of a ``Request``.
 
         Raises:
-            PiebenchError: a combination is unknown, or a setting does not fit.
+            PiebenchError: a combination is unknown, a setting does not fit, an editor needs what the sample
+                lacks, or its model is not here.
         """
         recipes = {name: setup.recipe(name) for name in setup.combinations}
-        for recipe in recipes.values():
-            require_usable(recipe)
+        for name, recipe in recipes.items():
+            combination = require_usable(recipe)
+            require_needs(combination, sample)
+            check_edits(recipe, [sample])
+            if name in setup.editor_models:
+                require_on_this_machine(name, setup.model_of(name))
+                check_editor_models(recipe, self._machine)
         return [partial(self._edit, setup, sample, name, recipe) for name, recipe in recipes.items()]
 
     def _edit(
@@ -114,33 +149,50 @@ class Studio:
         combination = require_usable(recipe)
         (planned,) = count_evaluations(recipe, [sample]).values()
         counter = WatchedCounter(planned.forward, tell, is_cancelled)
-        result = edit_sample(recipe, sample, self._machine, counter)
+        with watched_rows(counter.count_watched):
+            result = edit_sample(recipe, sample, self._machine, counter)
         if is_cancelled():
             raise Cancelled
-        notes = [*cautions([combination]), *result.notes]
-        scores: dict[str, float] = {}
-        try:
-            scores = self._scorer.scores(sample, result.image, combination.common.image_loader)
-        except PiebenchError as error:
-            notes.append(f"no scores: {error}")
+        scores, missing = self._scorer.scores(sample, result.image, combination.common.image_loader)
+        notes = [*cautions([combination]), *result.notes, *self._cut_off(combination, sample), *missing]
         source = source_of_edit(sample, result.image, combination.common.image_loader).image
-        png = with_recording(result.image, self._recording(setup, sample, name, recipe))
+        png = self._png(result.image, setup, sample, name, recipe)
         file = self.folder / "edits" / hashlib.sha256(png).hexdigest()[:16] / f"{name}.png"
         write_whole(file, png)
         return Made(name, file, source, result.seconds, scores, notes)
 
-    def _recording(self, setup: Setup, sample: Sample, name: str, recipe: Recipe) -> Recording:
-        fields: dict[str, Any] = {
-            text: getattr(sample, text)
-            for text in ("source_prompt", "target_prompt", "blended_word", "instruction")
-        }
-        in_benchmark = any(sample.file == own.file for own in self.samples)
-        return Recording(
+    def _cut_off(self, combination: Combination, sample: Sample) -> list[str]:
+        """Which words of the prompts the model did not read; pipelines tell of that themselves."""
+        if combination.loads_itself:
+            return []
+        prompts = {"source": sample.source_prompt, "target": sample.target_prompt}
+        return cut_off_notes(prompts, keep_loaded(combination, self._machine).text_tokenizers)
+
+    def _png(
+        self, edited: NDArray[np.uint8], setup: Setup, sample: Sample, name: str, recipe: Recipe
+    ) -> bytes:
+        """The edit as a PNG with all that restores it; see ``studio.restoring``."""
+        benchmarks = next((one for one in self.samples if one.id == sample.id), None)
+        own_models = {one: self.editor_models[one] for one in setup.combinations if one in self.editor_models}
+        recording = Recording(
             model=self.model,
+            editor_models=own_models,
             combination=name,
             combinations=list(setup.combinations),
             settings=dict(setup.settings),
-            sample=sample.id if in_benchmark else "",
+            source_prompt=sample.marked_source_prompt,
+            target_prompt=sample.marked_target_prompt,
+            blended_word=sample.blended_word,
+            instruction=sample.instruction,
+            sample=sample.id if benchmarks else "",
+            picture=picture_key(read_image(sample.file)),
             recipe=recipe.stored.fields,
-            **fields,
+        )
+        travels = benchmarks is None and sample.file.stat().st_size <= LARGEST_SOURCE
+        painted = sample.mask_rle != (benchmarks.mask_rle if benchmarks else ())
+        return with_recording(
+            edited,
+            recording,
+            sample.file.read_bytes() if travels else None,
+            Source(sample.file, sample).mask() if painted else None,
         )

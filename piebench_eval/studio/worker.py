@@ -94,7 +94,9 @@ class Worker:
         self._waiting: deque[Request] = deque()
         self._changed = threading.Condition()
         self._at_work: Request | None = None
-        threading.Thread(target=self._run, name="studio-worker", daemon=True).start()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="studio-worker", daemon=True)
+        self._thread.start()
 
     def submit(self, request: Request) -> None:
         """Put a request behind those that wait."""
@@ -117,13 +119,26 @@ class Worker:
                 self._waiting.remove(request)
                 request.end()
 
+    def close(self, timeout: float = 10) -> None:
+        """End the thread: give up all requests, and wait some seconds until it writes nothing more."""
+        with self._changed:
+            self._closed = True
+            requests = [*self._waiting, *([] if self._at_work is None else [self._at_work])]
+            self._changed.notify()
+        for request in requests:
+            self.withdraw(request)
+        self._thread.join(timeout)
+
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._at_work = None
-                self._changed.wait_for(lambda: self._waiting)
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if self._closed:
+                    return
                 request = self._at_work = self._waiting.popleft()
             request.work()
+            del request  # and what it made
 
 
 def _news_of(
@@ -139,7 +154,7 @@ def _news_of(
         return Update(place, problem="Cancelled")
     except PiebenchError as error:
         return Update(place, problem=str(error))
-    except Exception as error:
+    except BaseException as error:  # sys.exit in a plugin must not end the thread
         if not is_out_of_memory(error):
             traceback.print_exc()
             return Update(place, problem=f"Failed: {type(error).__name__}: {first_line(error)}")

@@ -1,5 +1,6 @@
 """What happens on the page, without Gradio and without a model."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,24 @@ def test_states_end_with_every_edit_made_failed_or_cancelled(studio, monkeypatch
     worker.withdraw(request)
     *_, last = states
     assert last.states[0] in ("Cancelled", "done in 0.5 s")
+
+
+def test_cancelled_edits_are_shown_as_such_before_the_worker_comes_to_it(studio, monkeypatch):
+    began, go_on = threading.Event(), threading.Event()
+
+    def loads(tell, is_cancelled):
+        began.set()
+        go_on.wait(5)
+
+    monkeypatch.setattr(Studio, "tasks", lambda self, setup, sample: [loads])
+    worker = Worker()
+    request, states = actions.edits(studio, worker, shown_of(studio.samples[0]))
+    next(states)
+    assert began.wait(5)
+    worker.withdraw(request)
+    *_, last = states
+    assert last.states == {0: "Cancelled"} and not go_on.is_set()
+    go_on.set()
 
 
 def test_html_is_escaped_and_says_what_is_left():

@@ -1,13 +1,23 @@
 """What made an edit, in its PNG: restored from one's own, refused from a stranger's."""
 
 import json
+import time
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.studio.recording import KEY, Recording, read_recording, with_recording
+from piebench_eval.studio.recording import (
+    KEY,
+    Recording,
+    read_mask,
+    read_recording,
+    read_source,
+    with_recording,
+)
+from piebench_eval.studio.setup import Setup
 
 RECORDING = Recording(
     model="demo",
@@ -35,16 +45,18 @@ def test_what_is_written_is_read_and_the_pixels_are_kept(tmp_path):
 
 
 def test_only_what_this_studio_knows_is_restored():
-    setup = RECORDING.setup("demo", ["direct+p2p"], ["steps", "method.p2p.local_blend"])
+    setup = RECORDING.setup(Setup("demo", ("direct+p2p",)), ["steps", "method.p2p.local_blend"])
     assert setup.combinations == ("direct+p2p",)
     assert setup.settings == {"steps": 10, "method.p2p.local_blend": False}
+    (line,) = RECORDING.left_out(setup)
+    assert "ddim+p2p, inversion.flowedit.timesteps" in line
 
 
 def test_another_model_is_never_loaded_for_a_picture():
     with pytest.raises(PiebenchError, match="model demo, and the studio has mine"):
-        RECORDING.setup("mine", ["direct+p2p"], [])
+        RECORDING.setup(Setup("mine", ("direct+p2p",)), [])
     with pytest.raises(PiebenchError, match="does not go with"):
-        RECORDING.setup("demo", ["sdedit"], [])
+        RECORDING.setup(Setup("demo", ("sdedit",)), [])
 
 
 def test_a_picture_without_recording_has_none(tmp_path):
@@ -60,13 +72,47 @@ def test_a_picture_without_recording_has_none(tmp_path):
         ("no json", "no JSON"),
         ("[" * 50_000, "no JSON"),
         ("x" * 100_001, "longer than"),
-        (json.dumps({**RECORDING.model_dump(), "settings": {"steps": {"a": 1}}}), "settings"),
+        (json.dumps({**RECORDING.model_dump(), "settings": {"a": eval("[" * 9 + "]" * 9)}}), "too deep"),
+        (json.dumps({**RECORDING.model_dump(), "settings": {"a": 1}})[:-9] + "NaN}}", "settings|no JSON"),
+        (json.dumps({**RECORDING.model_dump(), "source_prompt": "\ud800"}), "source_prompt"),
+        (json.dumps({**RECORDING.model_dump(), "picture": "../../etc/passwd"}), "picture"),
+        (json.dumps({**RECORDING.model_dump(), "combinations": "all"}), "combinations"),
         (json.dumps({**RECORDING.model_dump(), "plugins": ["evil.py"]}), "plugins: no such field"),
-        (json.dumps({**RECORDING.model_dump(), "source_prompt": "x" * 2001}), "source_prompt"),
+        (json.dumps({**RECORDING.model_dump(), "source_prompt": "x" * 4001}), "source_prompt"),
         ("[]", "cannot be restored"),
     ],
-    ids=["text", "deep", "long", "nested", "plugins", "prompt", "list"],
+    ids=["text", "deep", "long", "nested", "cut", "surrogate", "path", "type", "plugins", "prompt", "list"],
 )
 def test_a_damaged_or_hostile_recording_is_refused(tmp_path, text, message):
     with pytest.raises(PiebenchError, match=message):
         read_recording(png(tmp_path / "a.png", text))
+
+
+def test_source_and_mask_travel_in_the_picture(tmp_path):
+    mask = np.zeros((6, 9), bool)
+    mask[2, 3:5] = True
+    picture, file = np.zeros((4, 4, 3), np.uint8), tmp_path / "a.png"
+    file.write_bytes(with_recording(picture, RECORDING, b"any bytes", mask))
+    assert read_source(file) == b"any bytes" and (read_mask(file, (6, 9)) == mask).all()
+    assert read_mask(file, (9, 6)) is None and read_recording(file) == RECORDING
+    file.write_bytes(with_recording(picture, RECORDING))
+    assert read_source(file) is None and read_mask(file, (6, 9)) is None
+
+
+def compressed_text(size):
+    """A chunk of compressed text that unpacks to a size."""
+    return KEY.encode() + b"\0\0" + zlib.compress(b"x" * size)
+
+
+@pytest.mark.parametrize("content", ["bomb", "half", "cut"])
+def test_a_text_that_cannot_be_unpacked_is_no_recording(tmp_path, content):
+    about, file = PngImagePlugin.PngInfo(), tmp_path / "a.png"
+    if content != "cut":
+        packed = compressed_text(300_000_000 if content == "bomb" else 90_000)
+        about.add(b"zTXt", packed if content == "bomb" else packed[:50])
+    Image.new("RGB", (4, 4)).save(file, pnginfo=about)
+    if content == "cut":
+        file.write_bytes(png(tmp_path / "b.png", RECORDING.model_dump_json()).read_bytes()[:500])
+    began = time.process_time()
+    assert read_recording(file) is None
+    assert time.process_time() - began < 1

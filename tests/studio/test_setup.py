@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import time
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.data.sample import Sample
 from piebench_eval.errors import PiebenchError
 from piebench_eval.recipes.overrides import parse_override
-from piebench_eval.studio.changed_words import changed_words, require_prompts
-from piebench_eval.studio.commands import python_lines, run_commands
+from piebench_eval.studio.changed_words import changed_words, cut_off_notes, require_prompts
+from piebench_eval.studio.commands import Place, python_lines, run_commands
+from piebench_eval.studio.knobs import changed_settings
 from piebench_eval.studio.picture_folder import write_picture
 from piebench_eval.studio.sample_search import search_samples
 from piebench_eval.studio.setup import Setup, knobs_of_setup, known_combinations, require_combinations
@@ -47,6 +49,17 @@ def test_controls_show_what_the_models_recipe_says():
     assert by_name["steps"].default == 20
     assert by_name["method.p2p.cross_replace_steps"].default == 0.6
     assert "model" not in by_name and "inversions" not in by_name
+    assert "quirks.pixel_overflow" in by_name and "quirks.rate_steps" not in by_name  # null-text's
+
+
+def test_a_control_of_which_combinations_have_different_values_says_so():
+    setup = Setup("demo", ("direct+p2p", "edit_friendly+p2p"))
+    (guidance,) = (knob for knob in knobs_of_setup(setup)["all"] if knob.label == "guidance")
+    assert guidance.default == 7.5 and "now 5.0 in edit_friendly+p2p" in guidance.description
+    assert changed_settings([guidance], {"guidance": 7.5}) == {"guidance": 7.5}
+    alone = Setup("demo", ("edit_friendly+p2p",))
+    (guidance,) = (knob for knob in knobs_of_setup(alone)["all"] if knob.label == "guidance")
+    assert guidance.default == 5 and changed_settings([guidance], {"guidance": 5}) == {}
 
 
 def test_combinations_are_those_that_go_with_the_model():
@@ -54,6 +67,7 @@ def test_combinations_are_those_that_go_with_the_model():
     assert {"direct+p2p", "null_text+masactrl", "sdedit"} <= set(known)
     assert "flowedit+plain" not in known and "flowedit+plain" in known_combinations("demo-flow")
     assert "instruct_pix2pix" not in known
+    assert "instruct_pix2pix" in known_combinations("demo", ["instruct_pix2pix"])
     with pytest.raises(PiebenchError, match="choose at least one"):
         require_combinations([], known)
     with pytest.raises(PiebenchError, match="nothing: does not go"):
@@ -61,7 +75,9 @@ def test_combinations_are_those_that_go_with_the_model():
 
 
 def test_the_command_lines_choose_exactly_what_is_shown(tmp_path):
-    lines = run_commands(SETUP, sample(7), tmp_path / "my data").splitlines()
+    lines = run_commands(
+        SETUP, sample(7, tmp_path=tmp_path / "x.png"), Place(tmp_path / "my data")
+    ).splitlines()
     words = [shlex.split(line) for line in lines]
     chosen = []
     for line in words:
@@ -71,6 +87,7 @@ def test_the_command_lines_choose_exactly_what_is_shown(tmp_path):
             "007",
             "demo",
         )
+        assert option["--config"] == "demo"
         pairs = [
             (i, m) for i in option.get("--inversion", "").split(",") for m in option["--method"].split(",")
         ]
@@ -85,7 +102,7 @@ def test_the_command_lines_choose_exactly_what_is_shown(tmp_path):
 
 def test_the_python_lines_are_calls_of_edit(tmp_path):
     one = sample(7, source='a "cat"', tmp_path=tmp_path / "x.png")
-    lines = python_lines(SETUP, one).splitlines()
+    lines = python_lines(SETUP, one, Place()).splitlines()
     calls = []
     for line in lines[2:]:
         call = re.fullmatch(r"pb\.edit\((.*)\)\.save\('.*\.png'\)", line).group(1)
@@ -138,3 +155,26 @@ def test_an_uploaded_picture_is_a_benchmark_of_one_sample(tmp_path):
     assert read == one
     assert write_picture(tmp_path, picture, "a cat", "a dog", "cat dog", "make it a dog", mask)[0] == folder
     assert write_picture(tmp_path, picture, "a cat", "a bird")[0] != folder
+
+
+def test_among_700_samples_those_with_the_words_are_found_at_once():
+    samples = [sample(number, str(number % 10), f"a cat on chair {number}") for number in range(700)]
+    began = time.process_time()
+    for _ in range(20):
+        assert [found.id for found in search_samples(samples, "chair 699")] == ["699"]
+    assert (time.process_time() - began) / 20 < 0.05
+    assert search_samples(samples, "zebra") == [] and search_samples(samples, "", "11") == []
+
+
+def test_words_that_the_model_does_not_read_are_named(tiny_tokenizer):
+    prompt = " ".join(["cat"] * 80 + ["last"])
+    (note,) = cut_off_notes({"source": prompt, "target": "a cat"}, [(tiny_tokenizer, 20)])
+    assert note.startswith("the model reads 20 tokens of the source prompt; cut off: cat")
+    assert note.endswith("last")
+
+
+@pytest.fixture(scope="module")
+def tiny_tokenizer(tmp_path_factory):
+    from tests.support.tiny_model import save_tokenizer
+
+    return save_tokenizer(tmp_path_factory.mktemp("tokenizer"))

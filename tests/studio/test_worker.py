@@ -43,8 +43,9 @@ def test_results_come_one_by_one_with_progress():
         (PiebenchError("steps: too many"), "steps: too many"),
         (RuntimeError("CUDA error: out of memory"), MEMORY_IS_FULL),
         (ValueError("of the code\nmore"), "Failed: ValueError: of the code"),
+        (SystemExit("of a plugin"), "Failed: SystemExit: of a plugin"),
     ],
-    ids=["ours", "memory", "other"],
+    ids=["ours", "memory", "other", "exit"],
 )
 def test_an_error_is_a_message_and_the_next_edit_is_made(error, problem):
     request = Request([failing(error), lambda tell, is_cancelled: "made"])
@@ -91,3 +92,22 @@ def test_a_cancelled_edit_ends_at_its_next_evaluation():
     assert told[1].seconds_left == pytest.approx(2 / 3)
     assert counter.forward == Counter({0: 4})
     assert EditProgress(0, 4, 1.0).seconds_left is None and EditProgress(2, 0, 1.0).share == 0
+
+
+def test_a_worker_that_is_closed_gives_up_all_requests_and_ends():
+    worker, began, ended = Worker(), threading.Event(), threading.Event()
+
+    def long(tell, is_cancelled):
+        began.set()
+        while not is_cancelled():
+            ended.wait(0.01)
+        ended.set()
+        raise Cancelled
+
+    first, second = Request([long]), Request([long])
+    worker.submit(first)
+    worker.submit(second)
+    assert began.wait(5)
+    worker.close()
+    assert ended.is_set() and not worker._thread.is_alive()
+    assert [update.problem for update in news(first)] == ["Cancelled"] and news(second) == []

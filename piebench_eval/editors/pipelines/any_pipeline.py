@@ -214,6 +214,7 @@ DIFFUSERS = Editor(
     edit=edit,
     keeps_size=False,
     leaves_out=lambda settings: settings.without,
+    load_reads=("pipeline", "without"),
     settings_problem=settings_problem,
     under=looks_at,
 )

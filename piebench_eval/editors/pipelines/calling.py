@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.data.images import image_size, size_text
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _DENOISERS = ("unet", "transformer")
 _LIBRARIES = ("diffusers", "transformers")
+_WATCH: ContextVar[Callable[[int], None] | None] = ContextVar("watch", default=None)
 _SAYS_NOTHING = "should be kept in float32: []"
 """In a warning of diffusers about parts that stay in float32: there are none."""
 
@@ -127,15 +129,32 @@ def require_sides(pictures: Sequence[NDArray[np.uint8]], samples: Sequence[Sampl
 
 
 @contextmanager
+def watched_rows(watch: Callable[[int], None]) -> Iterator[None]:
+    """Tell of every call of a pipeline's denoiser in the body, before it is computed.
+
+    Args:
+        watch: is told the rows of the call; what it raises ends the edit.
+    """
+    before = _WATCH.set(watch)
+    try:
+        yield
+    finally:
+        _WATCH.reset(before)
+
+
+@contextmanager
 def _counted_rows(pipeline: Any) -> Iterator[list[int]]:
     """The rows of every call of the denoiser, as a list that grows."""
     import torch
 
     rows: list[int] = []
+    watch = _WATCH.get()
 
     def count(_: Any, args: Any, kwargs: dict[str, Any]) -> None:
         tensors = (value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor))
         rows.append(next((len(tensor) for tensor in tensors if tensor.ndim), 1))
+        if watch is not None:
+            watch(rows[-1])
 
     with ExitStack() as removed:
         for name in _DENOISERS:

@@ -52,7 +52,7 @@ def pipeline_editor(
         require_sides(pictures, samples, multiple)
         return call_for_each(loaded, pictures, samples, common, partial(arguments, settings, common))
 
-    return Editor(pipelines=classes, load=load, edit=edit, **declared)
+    return Editor(pipelines=classes, load=load, edit=edit, load_reads=(), **declared)
 
 
 def for_stable_diffusion(sd: str, sdxl: str) -> dict[str, str]:

@@ -259,6 +259,7 @@ LEDITS_PP = Editor(
     recipe="ledits-pp",
     load=load,
     edit=edit,
+    load_reads=(),
     evaluations=evaluations,
     settings_problem=settings_problem,
 )
