@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
 
-from collections.abc import Iterator  # noqa: TC003 (Gradio reads annotations at run time)
+from collections.abc import AsyncIterator, Iterator  # noqa: TC003 (Gradio reads annotations at run time)
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 TITLE = "piebench studio"
 THEME = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 """Fonts of the system: Gradio's own theme asks Google for some."""
+
+_SECONDS_HELD = 10
+"""How often it is looked whether a page is still open."""
 
 CSS = """
 ul.edits {list-style: none; padding: 0; margin: 0}
@@ -166,6 +170,9 @@ class _Page:
         self._gallery.select(self._on_select, self._made, [self._slider, self._download])
         self._show_commands.click(self._on_commands, shown, [self._message, self._command, self._python])
         self.blocks.unload(self._on_cancel)
+        self.blocks.load(
+            _hold_stream, None, None, concurrency_limit=None, show_progress="hidden", api_visibility="private"
+        )
 
     def _choices(self, words: str, type_name: str) -> list[tuple[str, str]]:
         type_id = None if type_name == ANY_TYPE else type_name.split()[0]
@@ -253,6 +260,18 @@ class _Page:
             return ["", *actions.commands(self._studio, _shown(values))]
         except PiebenchError as error:
             return [message_html(str(error), is_problem=True), "", ""]
+
+
+async def _hold_stream() -> AsyncIterator[None]:
+    """Stay an event that has not ended, as long as the page is open.
+
+    Gradio's server closes its stream of news to a page with the last event that goes on. An event that
+    begins before the page has heard of that is shown nothing of: the page takes the stream for open, and then
+    closes it. With this event there is no last one.
+    """
+    while True:
+        yield
+        await asyncio.sleep(_SECONDS_HELD)
 
 
 def _shown(values: Any) -> Shown:

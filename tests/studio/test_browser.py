@@ -11,6 +11,7 @@ from PIL import Image
 from piebench_eval.runs.machine import MachineOptions
 from piebench_eval.studio.recording import read_recording
 from piebench_eval.studio.serving import served
+from tests.support.slow_stream import slow_stream
 
 pytestmark = pytest.mark.browser
 
@@ -32,7 +33,6 @@ def take_sample(page, words="0000"):
     page.get_by_role("option").first.click()
     source = page.get_by_label("Source prompt")
     page.wait_for_function("element => element.value !== ''", arg=source.element_handle())
-    page.wait_for_timeout(300)
 
 
 def choose(page, name):
@@ -77,6 +77,16 @@ def test_two_combinations_come_beside_the_source_with_scores_and_a_slider(open_l
     assert "PSNR" in rows.first.text_content() and "CLIP" in rows.first.text_content()
     edits(page).nth(1).click()
     page.get_by_text("Source | direct+p2p").wait_for()
+
+
+def test_an_edit_is_shown_where_the_news_of_the_event_before_come_late(open_local_page, address):
+    with slow_stream(address, 0.15) as slow:
+        page = open_local_page(slow)
+        take_sample(page)  # marks words, which ends when Edit has been pressed
+        press(page, "Edit")
+        page.locator("ul.edits").wait_for()
+        press(page, "Cancel")
+        page.close()
 
 
 def test_an_edit_that_is_dropped_in_again_restores_all_settings(open_local_page, address, tmp_path):
