@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from piebench_eval.data.images import image_size, read_image
-from piebench_eval.data.masks import decode_rle
+from piebench_eval.data.masks import decode_rle, encode_rle
 from piebench_eval.errors import PiebenchError
 from piebench_eval.studio.changed_words import require_prompts
 from piebench_eval.studio.picture_folder import write_picture
@@ -40,17 +40,40 @@ class Source:
     Attributes:
         file: the picture.
         sample: the benchmark's sample that it is of; None for somebody's own.
+        painted: the mask that somebody painted on it, a run-length list over the picture as ``encode_rle``
+            writes it; it stands in the place of the sample's. None if nobody did.
     """
 
     file: Path
     sample: Sample | None = None
+    painted: tuple[int, ...] | None = None
+
+    def with_mask(self, mask: BoolMask | None) -> Source:
+        """The picture with a painted mask ``[height, width]``, True where it is to be edited.
+
+        Args:
+            mask: of the picture's own height and width; None, or without a mark: nobody painted.
+
+        Raises:
+            PiebenchError: it is of another size.
+        """
+        if mask is None or not mask.any():
+            return replace(self, painted=None)
+        width, height = image_size(self.file)
+        if mask.shape != (height, width):
+            raise PiebenchError(
+                f"The painted mask is {mask.shape[1]}x{mask.shape[0]}, and the picture {width}x{height}"
+            )
+        return replace(self, painted=tuple(encode_rle(mask)))
 
     def mask(self) -> BoolMask | None:
-        """Where the benchmark says that it is to be edited ``[height, width]``; None if it does not."""
-        if self.sample is None or not self.sample.mask_rle:
+        """Where to edit ``[height, width]``: as painted, or as the benchmark says; None if neither says."""
+        of_sample = () if self.sample is None else self.sample.mask_rle
+        runs = of_sample if self.painted is None else self.painted
+        if not runs:
             return None
         width, height = image_size(self.file)
-        return decode_rle(self.sample.mask_rle, height, width)
+        return decode_rle(runs, height, width)
 
 
 def sample_to_edit(
@@ -59,7 +82,7 @@ def sample_to_edit(
     """The sample that is edited, and the folder of its benchmark.
 
     A picture of one's own becomes a benchmark of one sample, and so does a sample with other texts than the
-    benchmark's: ``piebench run`` can edit it too.
+    benchmark's, or with a painted mask: ``piebench run`` can edit it too.
 
     Args:
         source: the picture; None if there is none yet.
@@ -73,7 +96,7 @@ def sample_to_edit(
     if source is None:
         raise PiebenchError("There is no picture yet; drop one, or take a sample")
     require_prompts(texts.source_prompt, texts.target_prompt, texts.blended_word)
-    if source.sample is not None and texts == Texts.of(source.sample):
+    if source.sample is not None and source.painted is None and texts == Texts.of(source.sample):
         return data, source.sample
     return write_picture(
         folder,
