@@ -70,12 +70,14 @@ class EditsState:
         states: see ``progress_html``.
         made: what there is so far.
         waiting_behind: how many requests come first.
+        model_loads: whether one of these is the model's loading.
     """
 
     names: tuple[str, ...]
     states: Mapping[int, EditProgress | str]
     made: tuple[Made, ...]
     waiting_behind: int
+    model_loads: bool
 
 
 def setup_of(studio: Studio, shown: Shown) -> Setup:
@@ -166,7 +168,8 @@ def _states(worker: Worker, request: Request, names: Sequence[str]) -> Iterator[
     made: list[Made] = []
 
     def now() -> EditsState:
-        return EditsState(tuple(names), dict(states), tuple(made), worker.ahead_of(request))
+        ahead, loads = worker.ahead_of(request), worker.loads_model
+        return EditsState(tuple(names), dict(states), tuple(made), ahead, loads and ahead > 0)
 
     yield now()
     looked = time.monotonic()

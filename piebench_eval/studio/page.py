@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
 
-from collections.abc import Iterator  # noqa: TC003 (Gradio reads annotations at run time)
+from collections.abc import AsyncIterator, Iterator  # noqa: TC003 (Gradio reads annotations at run time)
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,18 @@ from piebench_eval.data.sample import TYPE_NAMES
 from piebench_eval.errors import PiebenchError
 from piebench_eval.studio import actions
 from piebench_eval.studio.actions import Shown
-from piebench_eval.studio.changed_words import CHANGED, changed_words
-from piebench_eval.studio.page_html import message_html, progress_html, scores_html
+from piebench_eval.studio.page_html import (
+    EMPTY,
+    caption,
+    head_html,
+    message_html,
+    progress_html,
+    scores_html,
+    words_html,
+)
 from piebench_eval.studio.page_knobs import draw_knobs
+from piebench_eval.studio.page_mask import MaskPanel
+from piebench_eval.studio.page_style import TO_RESULTS
 from piebench_eval.studio.sample_search import ANY_TYPE, search_samples, type_label
 from piebench_eval.studio.session import Made  # noqa: TC001 (likewise)
 from piebench_eval.studio.sources import Source, Texts
@@ -29,21 +39,8 @@ if TYPE_CHECKING:
     from piebench_eval.studio.worker import Request, Worker
 
 TITLE = "piebench studio"
-THEME = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-"""Fonts of the system: Gradio's own theme asks Google for some."""
-
-CSS = """
-ul.edits {list-style: none; padding: 0; margin: 0}
-ul.edits li {display: grid; grid-template-columns: minmax(8em, 1fr) 2fr minmax(6em, auto); gap: .75em;
-  align-items: center; padding: .2em 0}
-ul.edits progress {width: 100%}
-.wide {overflow-x: auto}
-table.scores {border-collapse: collapse; font-variant-numeric: tabular-nums}
-table.scores th, table.scores td {padding: .25em .75em; text-align: right; white-space: nowrap}
-table.scores th:first-child {text-align: left}
-p[role=alert] {border-left: 4px solid #d33; padding: .3em .8em; margin: .3em 0}
-p[role=status] {border-left: 4px solid #38a; padding: .3em .8em; margin: .3em 0}
-"""
+_SECONDS_HELD = 10
+"""How often it is looked whether a page is still open."""
 
 
 def build_page(studio: Studio, worker: Worker) -> gr.Blocks:
@@ -65,38 +62,60 @@ class _Page:
         with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as self.blocks:
             self._source, self._controls = gr.State(None), gr.State({})
             self._restored, self._made = gr.State(0), gr.State(())
-            gr.Markdown(f"# {TITLE}\nModel: `{studio.model}`")
-            self._message = gr.HTML()
+            gr.HTML(head_html(TITLE, studio.model), padding=False)
+            self._message = gr.HTML(elem_id="message", padding=False)
             with gr.Row():
                 with gr.Column(scale=2, min_width=320):
                     self._lay_out_source()
                     self._lay_out_prompts()
                     self._lay_out_choice()
-                with gr.Column(scale=3, min_width=320):
+                with gr.Column(scale=3, min_width=320, elem_id="results"):
                     self._lay_out_results()
             self._connect()
 
     def _lay_out_source(self) -> None:
         self._file = gr.File(
-            label="Drop a picture here, or an edit of the studio", type="filepath", height=110
+            label="Drop a picture, or an edit of the studio",
+            type="filepath",
+            height=110,
+            elem_id="drop",
         )
         if self._studio.samples:
-            with gr.Accordion("Take a sample of the benchmark", open=True):
+            with gr.Group():
                 with gr.Row():
-                    self._words = gr.Textbox(label="Search", placeholder="id or words", min_width=120)
+                    self._words = gr.Textbox(
+                        label="Search the benchmark", placeholder="id or words", min_width=120
+                    )
                     types = [ANY_TYPE, *map(type_label, TYPE_NAMES)]
                     self._type = gr.Dropdown(types, value=ANY_TYPE, label="Editing type", min_width=120)
                 self._sample = gr.Dropdown(self._choices("", ANY_TYPE), value=None, label="Sample")
-        self._picture = gr.Image(label="Source", interactive=False, height=280, type="filepath", buttons=[])
+        self._picture = gr.Image(
+            label="Source", interactive=False, height=280, type="filepath", buttons=[], elem_id="source"
+        )
+        MaskPanel(self._source, self._picture)
 
     def _lay_out_prompts(self) -> None:
-        self._source_prompt = gr.Textbox(label="Source prompt", placeholder="describes the picture")
-        self._target_prompt = gr.Textbox(label="Target prompt", placeholder="describes the edit")
-        marked = {"color_map": {CHANGED: "#d97706"}, "show_inline_category": False, "container": False}
-        self._marked = [gr.HighlightedText(label=label, **marked) for label in ("Source", "Target")]
-        with gr.Row():
-            self._blended = gr.Textbox(label="Blended words", placeholder="cat dog", min_width=120)
-            self._instruction = gr.Textbox(label="Instruction", min_width=120)
+        with gr.Group():
+            self._source_prompt = gr.Textbox(
+                label="Source prompt", placeholder="describes the picture: a cat on a chair"
+            )
+            self._target_prompt = gr.Textbox(
+                label="Target prompt", placeholder="describes the edit: a dog on a chair"
+            )
+        self._marked = gr.HTML(elem_id="words", padding=False)
+        with gr.Group(), gr.Row():
+            self._blended = gr.Textbox(
+                label="Blended words",
+                placeholder="cat dog",
+                info="limit the edit to them; may be empty",
+                min_width=120,
+            )
+            self._instruction = gr.Textbox(
+                label="Instruction",
+                placeholder="make it a dog",
+                info="for editors that are told what to do",
+                min_width=120,
+            )
 
     def _lay_out_choice(self) -> None:
         self._chosen = gr.Dropdown(
@@ -104,10 +123,11 @@ class _Page:
             value=self._studio.first_choice,
             multiselect=True,
             label="Combinations and editors",
+            info="an inversion with a method, or an editor; all are made, one after the other",
         )
         with gr.Row():
-            self._edit = gr.Button("Edit", variant="primary")
-            self._cancel = gr.Button("Cancel")
+            self._edit = gr.Button("Edit", variant="primary", size="lg", scale=2, min_width=120)
+            self._cancel = gr.Button("Cancel", size="lg", scale=1, min_width=100)
         with gr.Accordion("Settings", open=False):
 
             @gr.render(
@@ -123,19 +143,24 @@ class _Page:
             self._python = gr.Textbox(label="Python", lines=3, elem_id="python", buttons=["copy"])
 
     def _lay_out_results(self) -> None:
-        self._progress = gr.HTML()
+        self._progress = gr.HTML(EMPTY, padding=False)
         self._gallery = gr.Gallery(
-            label="Source and edits",
+            label="Source and edits: choose one to compare it",
             columns=3,
             format="png",
             height="auto",
+            object_fit="contain",
             allow_preview=False,
             buttons=[],
+            visible=False,
             elem_id="edits",
         )
-        self._scores = gr.HTML()
-        self._slider = gr.ImageSlider(label="Source | edit", interactive=False, buttons=[], format="png")
-        self._download = gr.DownloadButton("Download this edit as PNG", interactive=False)
+        self._scores = gr.HTML(padding=False)
+        with gr.Column(visible=False) as self._comparison:
+            self._slider = gr.ImageSlider(
+                label="Source | edit", interactive=False, buttons=[], format="png", elem_id="slider"
+            )
+            self._download = gr.DownloadButton("Download this edit as PNG", interactive=False)
 
     def _connect(self) -> None:
         texts = [self._source_prompt, self._target_prompt, self._blended, self._instruction]
@@ -147,26 +172,28 @@ class _Page:
                 part(self._on_search, [self._words, self._type], self._sample, show_progress="hidden")
             taken = [self._message, self._source, *texts, self._picture]
             self._sample.input(self._on_sample, self._sample, taken)
-        for prompt in (self._source_prompt, self._target_prompt):
-            prompt.change(
-                lambda *prompts: list(changed_words(*prompts)),
-                [self._source_prompt, self._target_prompt],
-                self._marked,
-                show_progress="hidden",
-            )
+        prompts = [self._source_prompt, self._target_prompt]
+        for prompt in prompts:
+            prompt.change(words_html, prompts, self._marked, show_progress="hidden")
+        compared = [self._comparison, self._slider, self._download]
         results = [self._message, self._progress, self._gallery, self._scores, self._made]
-        self._edit.click(
+        gr.on(
+            [self._edit.click, *(prompt.submit for prompt in prompts)],
             self._on_edit,
             shown,
-            [*results, self._slider, self._download],
+            [*results, *compared],
             concurrency_limit=None,  # the worker has the queue
             trigger_mode="multiple",  # who asks again withdraws the edits before
             show_progress="hidden",
         )
+        self._edit.click(None, None, None, js=TO_RESULTS)
         self._cancel.click(self._on_cancel, None, None, concurrency_limit=None, queue=False)
-        self._gallery.select(self._on_select, self._made, [self._slider, self._download])
+        self._gallery.select(self._on_select, self._made, compared, show_progress="hidden")
         self._show_commands.click(self._on_commands, shown, [self._message, self._command, self._python])
         self.blocks.unload(self._on_cancel)
+        self.blocks.load(
+            _hold_stream, None, None, concurrency_limit=None, show_progress="hidden", api_visibility="private"
+        )
 
     def _choices(self, words: str, type_name: str) -> list[tuple[str, str]]:
         type_id = None if type_name == ANY_TYPE else type_name.split()[0]
@@ -220,20 +247,20 @@ class _Page:
             shown = _shown(values)
             asked, states = actions.edits(self._studio, self._worker, shown)
         except PiebenchError as error:
-            yield [message_html(str(error), is_problem=True), *[gr.skip()] * 6]
+            yield [message_html(str(error), is_problem=True), *[gr.skip()] * 7]
             return
         self._requests[session] = asked
         states = self._until_replaced(session, asked, states)
         before = -1
         try:
             for state in states:
-                bars = progress_html(state.names, state.states, state.waiting_behind)
+                bars = progress_html(state.names, state.states, state.waiting_behind, state.model_loads)
                 problems = "\n".join(
                     f"{state.names[place]}: {what}"
                     for place, what in state.states.items()
                     if isinstance(what, str) and not what.startswith(("done", "Cancelled"))
                 )
-                news: list[Any] = [gr.skip()] * 5
+                news: list[Any] = [gr.skip()] * 6
                 if len(state.made) != before:
                     before = len(state.made)
                     news = [*_results(state.made, shown), *_compared(state.made, before)]
@@ -266,6 +293,18 @@ class _Page:
             return [message_html(str(error), is_problem=True), "", ""]
 
 
+async def _hold_stream() -> AsyncIterator[None]:
+    """Stay an event that has not ended, as long as the page is open.
+
+    Gradio's server closes its stream of news to a page with the last event that goes on. An event that
+    begins before the page has heard of that is shown nothing of: the page takes the stream for open, and then
+    closes it. With this event there is no last one.
+    """
+    while True:
+        yield
+        await asyncio.sleep(_SECONDS_HELD)
+
+
 def _shown(values: Any) -> Shown:
     source, source_prompt, target_prompt, blended_word, instruction, chosen, controls = values
     texts = Texts(source_prompt or "", target_prompt or "", blended_word or "", instruction or "")
@@ -280,17 +319,18 @@ def _results(made: tuple[Made, ...], shown: Shown) -> list[Any]:
     """The gallery, the scores and what was made."""
     assert shown.source is not None, "what has no source was refused"
     first = made[0].source if made else str(shown.source.file)
-    pictures = [(first, "source"), *((str(edit.file), edit.name) for edit in made)]
-    return [pictures, scores_html(made), made]
+    pictures = [(first, "source"), *((str(edit.file), caption(edit)) for edit in made)]
+    return [gr.Gallery(value=pictures, visible=True), scores_html(made), made]
 
 
 def _compared(made: tuple[Made, ...], place: int) -> list[Any]:
     """The slider and the download of an edit, by its place in the gallery; the source is the first there."""
     if not 1 <= place <= len(made):
-        return [gr.skip(), gr.skip()]  # an empty slider is an error in Gradio's page
+        return [gr.skip()] * 3  # an empty slider is an error in Gradio's page
     edit = made[place - 1]
     pair = (edit.source, str(edit.file))
     return [
+        gr.Column(visible=True),
         gr.ImageSlider(value=pair, label=f"Source | {edit.name}"),
-        gr.DownloadButton(value=str(edit.file), interactive=True),
+        gr.DownloadButton(f"Download {edit.name} as PNG", value=str(edit.file), interactive=True),
     ]

@@ -55,7 +55,8 @@ def served(
             unknown, or the port is taken.
     """
     try:
-        from piebench_eval.studio.page import CSS, THEME, build_page
+        from piebench_eval.studio.page import build_page
+        from piebench_eval.studio.page_style import CSS, THEME
     except ModuleNotFoundError as error:
         if error.name != "gradio":
             raise
@@ -66,9 +67,10 @@ def served(
             samples = load_pie_bench(embedded_benchmark(folder / "benchmark"))
         else:
             samples = [] if data is None else load_pie_bench(data)
+        _reach_directly(host)
         os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")  # where it puts what is uploaded
         studio, worker = Studio(model, machine, folder, samples, data, editor_models, plugins), Worker()
-        worker.submit(Request([studio.warm_up]))
+        worker.submit(Request([studio.warm_up], loads_model=True))
         page = build_page(studio, worker)
         allowed = [str(folder), *([] if data is None else [str(data.resolve())])]
         try:
@@ -94,6 +96,12 @@ def served(
         finally:
             page.close()
             worker.close()
+
+
+def _reach_directly(host: str) -> None:
+    """Let Gradio ask its own server whether it is there by no proxy, as it would by the environment's."""
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "localhost", "127.0.0.1", host]))
 
 
 def _free_port(host: str) -> int:

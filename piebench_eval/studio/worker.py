@@ -48,10 +48,12 @@ class Request:
     Attributes:
         tasks: what is to be done, in order: each is called with a function to tell of progress and one that
             says whether the request is cancelled.
+        loads_model: whether this is the model's loading, which edits wait for.
         cancelled: set when nobody waits any more.
     """
 
     tasks: Sequence[Callable[[Callable[[EditProgress], None], Callable[[], bool]], Any]]
+    loads_model: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
     _news: queue.SimpleQueue[Update | None] = field(default_factory=queue.SimpleQueue)
 
@@ -110,6 +112,12 @@ class Worker:
             if request not in self._waiting:
                 return 0
             return self._waiting.index(request) + (self._at_work is not None)
+
+    @property
+    def loads_model(self) -> bool:
+        """Whether the model is being loaded."""
+        with self._changed:
+            return self._at_work is not None and self._at_work.loads_model
 
     def withdraw(self, request: Request) -> None:
         """Cancel a request, also one that still waits."""

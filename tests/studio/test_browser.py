@@ -11,6 +11,7 @@ from PIL import Image
 from piebench_eval.runs.machine import MachineOptions
 from piebench_eval.studio.recording import read_recording
 from piebench_eval.studio.serving import served
+from tests.support.slow_stream import slow_stream
 
 pytestmark = pytest.mark.browser
 
@@ -27,12 +28,11 @@ def address():
 
 
 def take_sample(page, words="0000"):
-    page.get_by_label("Search").fill(words)
+    page.get_by_label("Search the benchmark").fill(words)
     page.get_by_label("Sample", exact=True).click()
     page.get_by_role("option").first.click()
     source = page.get_by_label("Source prompt")
     page.wait_for_function("element => element.value !== ''", arg=source.element_handle())
-    page.wait_for_timeout(300)
 
 
 def choose(page, name):
@@ -79,6 +79,16 @@ def test_two_combinations_come_beside_the_source_with_scores_and_a_slider(open_l
     page.get_by_text("Source | direct+p2p").wait_for()
 
 
+def test_an_edit_is_shown_where_the_news_of_the_event_before_come_late(open_local_page, address):
+    with slow_stream(address, 0.15) as slow:
+        page = open_local_page(slow)
+        take_sample(page)  # marks words, which ends when Edit has been pressed
+        press(page, "Edit")
+        page.locator("ul.edits").wait_for()
+        press(page, "Cancel")
+        page.close()
+
+
 def test_an_edit_that_is_dropped_in_again_restores_all_settings(open_local_page, address, tmp_path):
     page = open_local_page(address)
     take_sample(page)
@@ -94,7 +104,7 @@ def test_an_edit_that_is_dropped_in_again_restores_all_settings(open_local_page,
     press(page, "Edit")
     edits(page).nth(1).wait_for(timeout=EDIT_MS)
     with page.expect_download() as download:
-        page.get_by_text("Download this edit as PNG").click()
+        page.get_by_role("button", name="Download direct+p2p as PNG").click()
     file = tmp_path / "edit.png"
     download.value.save_as(file)
     assert read_recording(file).settings == {"steps": 6, "method.p2p.cross_replace_steps": 0.25}
@@ -109,6 +119,30 @@ def test_an_edit_that_is_dropped_in_again_restores_all_settings(open_local_page,
     shell = fresh.locator("#shell textarea")
     fresh.wait_for_function("element => element.value !== ''", arg=shell.element_handle())
     assert "--set steps=6 --set method.p2p.cross_replace_steps=0.25" in shell.input_value()
+
+
+def test_a_painted_mask_brings_scores_of_the_background(open_local_page, address, tmp_path):
+    picture = tmp_path / "own.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 64, 3), np.uint8)).save(picture)
+    page = open_local_page(address)
+    upload(page, picture)
+    page.get_by_label("Source prompt").fill("a red circle")
+    page.get_by_label("Target prompt").fill("a blue circle")
+    page.get_by_role("button", name="Mask").click()
+    canvas = page.locator("#mask canvas")
+    page.wait_for_function("element => element.width > 400", arg=canvas.element_handle())
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] * 0.5, steps=5)
+    page.mouse.up()
+    page.locator("#mask-share", has_text="% of the picture").wait_for()
+    press(page, "Edit")
+    edits(page).nth(1).wait_for(timeout=EDIT_MS)
+    assert "PSNR" in page.locator("table.scores").text_content()
+    press(page, "Clear")
+    page.locator("#mask-share", has_text="Nothing").wait_for()
 
 
 def test_an_edit_can_be_cancelled(open_local_page, address):
