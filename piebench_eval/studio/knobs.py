@@ -34,12 +34,13 @@ class Knob:
         label: the field alone.
         kind: how it is shown.
         default: its value in the recipe.
-        description: what it does, and its range.
+        description: what it does.
         choices: its values, of a choice.
         minimum: its smallest value, if that is allowed itself.
         maximum: its largest, likewise.
         optional: whether it can be empty.
         is_text: whether its values are texts, not read as YAML.
+        range: of a number, in words: ``above 0, at most 1``.
         is_mixed: whether what is chosen has different defaults, so that each value is a change.
     """
 
@@ -53,7 +54,18 @@ class Knob:
     maximum: float | None = None
     optional: bool = False
     is_text: bool = False
+    range: str = ""
     is_mixed: bool = False
+
+    @property
+    def about(self) -> str:
+        """What it does, and its range."""
+        return "; ".join(filter(None, [self.description, self.range]))
+
+    @property
+    def is_written(self) -> bool:
+        """Whether it is shown as text: Gradio shows an empty number as 0."""
+        return self.kind == "text" or (self.optional and self.kind in ("whole", "number"))
 
     @property
     def shown(self) -> Any:
@@ -61,10 +73,10 @@ class Knob:
         return self.shown_of(self.default)
 
     def shown_of(self, value: Any) -> Any:
-        """A value as the control shows it; an empty choice and an empty text are ``""``."""
-        if value is None and self.kind in ("text", "choice"):
+        """A value as the control shows it: numbers that can be empty as text; what is empty as ``""``."""
+        if value is None and (self.is_written or self.kind == "choice"):
             return ""
-        return as_yaml(value) if self.kind == "text" and not self.is_text else value
+        return as_yaml(value) if self.is_written and not self.is_text else value
 
     def value(self, shown: Any) -> Any:
         """The setting's value from what the control shows.
@@ -83,11 +95,17 @@ class Knob:
         return shown
 
     def _number(self, shown: Any) -> float:
-        if shown is None or isinstance(shown, bool | str):
+        if shown in (None, "") or isinstance(shown, bool):
             raise PiebenchError(f"{self.name}: is empty; give a number")
+        if self.kind == "whole" and isinstance(shown, int):
+            return shown
+        try:
+            number = float(shown)
+        except (TypeError, ValueError):
+            raise PiebenchError(f"{self.name}: {shown!r} is no number") from None
         if self.kind == "number":
-            return float(shown)
-        if shown != int(shown):
+            return number
+        if not number.is_integer():
             raise PiebenchError(f"{self.name}: {shown} is no whole number")
         return int(shown)
 
@@ -154,18 +172,18 @@ def _knob(field: str, about: FieldInfo, default: Any, prefix: str) -> Knob:
     if kind == "whole":  # the next one is allowed
         minimum = bounds["gt"] + 1 if minimum is None and "gt" in bounds else minimum
         maximum = bounds["lt"] - 1 if maximum is None and "lt" in bounds else maximum
-    told = _range(bounds) if kind in ("whole", "number") else ""
     return Knob(
         name=f"{prefix}{field}",
         label=field,
         kind=kind,
         default=default,
-        description="; ".join(filter(None, [about.description, told])),
+        description=about.description or "",
         choices=choices,
         minimum=minimum,
         maximum=maximum,
         optional=optional,
         is_text=types == [str],
+        range=_range(bounds) if kind in ("whole", "number") else "",
     )
 
 
