@@ -108,7 +108,7 @@ def upload(studio: Studio, file: Path, shown: Shown) -> Restored:
     knobs = {knob.name: knob for part in knobs_of_setup(whole).values() for knob in part}
     setup = recording.setup(studio.setup(tuple(studio.combinations)), knobs)
     require_fitting(setup)
-    controls = {name: knobs[name].shown_of(value) for name, value in setup.settings.items()}
+    controls = {name: knobs[name].shown_of_any(value) for name, value in setup.settings.items()}
     found = restored_source(file, recording, studio.samples, studio.folder / "pictures")
     texts = restored_texts(recording, found.source.sample if found.source else None)
     message = [

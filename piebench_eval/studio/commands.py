@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shlex
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.combination_names import parts_of_name
@@ -14,6 +13,7 @@ from piebench_eval.studio.knobs import as_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from piebench_eval.data.sample import Sample
     from piebench_eval.studio.setup import Setup
@@ -73,7 +73,7 @@ def _run_command(setup: Setup, names: Sequence[str], sample: Sample, place: Plac
 
 def _of_model_and_data(model: str | None, data: Path | None) -> list[str]:
     """An embedded model brings its benchmark and its recipe; with another benchmark it is asked for both."""
-    words = [] if model is None else ["--model", _as_found_from_anywhere(model)]
+    words = [] if model is None else ["--model", model]
     embedded = model is not None and is_embedded(model)
     if data is None:
         return words if embedded else [*words, "--data", DEMO]
@@ -91,8 +91,6 @@ def python_lines(setup: Setup, sample: Sample, place: Place) -> str:
     lines = ["import piebench_eval as pb", ""]
     for name in setup.combinations:
         options: dict[str, Any] = setup.arguments(name)
-        if "model" in options:
-            options["model"] = _as_found_from_anywhere(options["model"])
         options |= {
             text: given
             for text in ("blended_word", *([] if "inversion" in options else ["instruction"]))
@@ -110,11 +108,6 @@ def python_lines(setup: Setup, sample: Sample, place: Place) -> str:
         written = [*map(repr, texts), *(f"{key}={value!r}" for key, value in options.items())]
         lines.append(f"pb.edit({', '.join(written)}).save({f'{name}.png'!r})")
     return "\n".join(lines)
-
-
-def _as_found_from_anywhere(model: str) -> str:
-    """A model's name; a folder's whole path, which holds in other folders too."""
-    return str(Path(model).resolve()) if not is_embedded(model) and Path(model).is_dir() else model
 
 
 def _lines(setup: Setup) -> list[list[str]]:

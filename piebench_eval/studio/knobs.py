@@ -82,7 +82,7 @@ class Knob:
         """The setting's value from what the control shows.
 
         Raises:
-            PiebenchError: it is empty and cannot be, is no whole number, no choice, or no YAML.
+            PiebenchError: it is empty and cannot be, is of another type, no choice, or no YAML.
         """
         if self.optional and shown in (None, ""):
             return None
@@ -90,9 +90,21 @@ class Knob:
             return self._number(shown)
         if self.kind == "choice" and shown not in self.choices:
             raise PiebenchError(f"{self.name}: {shown!r} is no choice; there are: {self._listed}")
-        if self.kind == "text" and not self.is_text:
-            return _read_yaml(self.name, shown)
-        return shown
+        if self.kind == "switch" and not isinstance(shown, bool):
+            raise PiebenchError(f"{self.name}: {shown!r} is neither on nor off")
+        if self.kind == "text" and not isinstance(shown, str):
+            raise PiebenchError(f"{self.name}: {shown!r} is no text")
+        return _read_yaml(self.name, shown) if self.kind == "text" and not self.is_text else shown
+
+    def shown_of_any(self, value: Any) -> Any:
+        """A value as the control shows it, of a stranger who may have written a number as text.
+
+        Raises:
+            PiebenchError: the control cannot show it.
+        """
+        if value is None and self.optional:
+            return self.shown_of(None)
+        return self.shown_of(value if self.kind == "text" and not self.is_text else self.value(value))
 
     def _number(self, shown: Any) -> float:
         if shown in (None, "") or isinstance(shown, bool):
@@ -240,9 +252,14 @@ def _range(bounds: Mapping[str, float]) -> str:
 
 
 def _read_yaml(name: str, shown: str) -> Any:
+    """A value of plain types, as recipes and PNGs can hold it.
+
+    Raises:
+        PiebenchError: it is no YAML, or a date or the like.
+    """
     try:
-        return yaml.safe_load(shown)
-    except yaml.YAMLError:
+        return json.loads(json.dumps(yaml.safe_load(shown), allow_nan=False))
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError):
         raise PiebenchError(
             f"{name}: {shown!r} cannot be read; write it as in --set, such as [1, 2]"
         ) from None

@@ -68,7 +68,6 @@ def served(
             samples = [] if data is None else load_pie_bench(data)
         os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")  # where it puts what is uploaded
         studio, worker = Studio(model, machine, folder, samples, data, editor_models, plugins), Worker()
-        worker.submit(Request([studio.warm_up]))
         page = build_page(studio, worker)
         allowed = [str(folder), *([] if data is None else [str(data.resolve())])]
         try:
@@ -89,6 +88,7 @@ def served(
             )
         except OSError as error:
             raise PiebenchError(f"--host {host} --port {port}: {error}; choose another --port") from None
+        worker.submit(Request([studio.warm_up]))
         try:
             yield address
         finally:

@@ -86,6 +86,12 @@ def test_changed_settings_are_those_that_do_not_show_their_default():
         ("layer", "some", "is no number"),
         ("share", "half", "is no number"),
         ("layers", "[1,", "cannot be read"),
+        ("layers", "[2001-99-99]", "cannot be read"),
+        ("layers", "[2001-09-09]", "cannot be read"),
+        ("layers", "&a [*a]", "cannot be read"),
+        ("layers", "[" * 5000, "cannot be read"),
+        ("layers", 5, "is no text"),
+        ("on", "yes", "neither on nor off"),
         ("way", "sideways", "is no choice; there are: soft, hard"),
     ],
 )
@@ -115,6 +121,14 @@ def test_every_type_that_a_plugin_may_have_has_a_control():
     for label, knob in knobs.items():
         assert knob.value(knob.shown) == knob.default
         assert getattr(Odd.model_validate({label: knob.default}), label) == getattr(Odd(), label)
+
+
+def test_a_strangers_value_is_shown_as_its_control_shows_it():
+    assert KNOBS["share"].shown_of_any("0.5") == 0.5 and KNOBS["layer"].shown_of_any(3) == "3"
+    assert KNOBS["layers"].shown_of_any([1]) == "[1]" and KNOBS["layer"].shown_of_any(None) == ""
+    for label, value in {"on": "yes", "share": [1], "way": None, "text": 5}.items():
+        with pytest.raises(PiebenchError, match=label):
+            KNOBS[label].shown_of_any(value)
 
 
 EVERY = [(registry, name) for registry in (INVERSIONS, METHODS, EDITORS) for name in registry.names()]
