@@ -110,7 +110,7 @@ def upload(studio: Studio, file: Path, shown: Shown) -> Restored:
     knobs = {knob.name: knob for part in knobs_of_setup(whole).values() for knob in part}
     setup = recording.setup(studio.setup(tuple(studio.combinations)), knobs)
     require_fitting(setup)
-    controls = {name: knobs[name].shown_of(value) for name, value in setup.settings.items()}
+    controls = {name: knobs[name].shown_of_any(value) for name, value in setup.settings.items()}
     found = restored_source(file, recording, studio.samples, studio.folder / "pictures")
     texts = restored_texts(recording, found.source.sample if found.source else None)
     message = [
@@ -141,9 +141,11 @@ def commands(studio: Studio, shown: Shown) -> tuple[str, str]:
     setup = setup_of(studio, shown)
     data, sample = _sample(studio, shown)
     recipes = {name: setup.recipe(name) for name in setup.combinations}
-    looks = any(looks_at_mask(one.combination(*parts_of_name(name))) for name, one in recipes.items())
-    mask_file = write_mask(studio.folder / "masks", sample) if looks and sample.mask_rle else None
-    place = Place(data, studio.device, studio.plugins, mask_file)
+    looking = [name for name, one in recipes.items() if looks_at_mask(one.combination(*parts_of_name(name)))]
+    mask_files = {}
+    if looking and sample.mask_rle:
+        mask_files = dict.fromkeys(looking, write_mask(studio.folder / "masks", sample))
+    place = Place(data, studio.device, studio.plugins, mask_files)
     return run_commands(setup, sample, place), python_lines(setup, sample, place)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.combination_names import parts_of_name
@@ -13,7 +12,8 @@ from piebench_eval.demo.embedded import DEMO, is_embedded
 from piebench_eval.studio.knobs import as_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from piebench_eval.data.sample import Sample
     from piebench_eval.studio.setup import Setup
@@ -27,13 +27,13 @@ class Place:
         data: the folder of the sample's benchmark; None for the embedded benchmark.
         device: see ``resolve_device``.
         plugins: files that add inversions, methods and editors.
-        mask_file: a black and white picture of the sample's mask; None if there is no mask.
+        mask_files: a black and white picture of the sample's mask, for each combination that looks at it.
     """
 
     data: Path | None = None
     device: str = "auto"
     plugins: tuple[Path, ...] = ()
-    mask_file: Path | None = None
+    mask_files: Mapping[str, Path] = field(default_factory=dict)
 
 
 def run_commands(setup: Setup, sample: Sample, place: Place) -> str:
@@ -73,7 +73,7 @@ def _run_command(setup: Setup, names: Sequence[str], sample: Sample, place: Plac
 
 def _of_model_and_data(model: str | None, data: Path | None) -> list[str]:
     """An embedded model brings its benchmark and its recipe; with another benchmark it is asked for both."""
-    words = [] if model is None else ["--model", _as_found_from_anywhere(model)]
+    words = [] if model is None else ["--model", model]
     embedded = model is not None and is_embedded(model)
     if data is None:
         return words if embedded else [*words, "--data", DEMO]
@@ -86,18 +86,18 @@ def python_lines(setup: Setup, sample: Sample, place: Place) -> str:
     Args:
         setup: what it is edited with.
         sample: the sample.
-        place: where it is; the mask's file, if it has one, is given to all.
+        place: where it is.
     """
     lines = ["import piebench_eval as pb", ""]
     for name in setup.combinations:
         options: dict[str, Any] = setup.arguments(name)
-        if "model" in options:
-            options["model"] = _as_found_from_anywhere(options["model"])
         options |= {
-            text: given for text in ("blended_word", "instruction") if (given := getattr(sample, text))
+            text: given
+            for text in ("blended_word", *([] if "inversion" in options else ["instruction"]))
+            if (given := getattr(sample, text))
         }
-        if place.mask_file is not None:
-            options["mask"] = str(place.mask_file)
+        if name in place.mask_files:
+            options["mask"] = str(place.mask_files[name])
         if settings := setup.settings_of(name):
             options["settings"] = settings
         if place.plugins:
@@ -108,11 +108,6 @@ def python_lines(setup: Setup, sample: Sample, place: Place) -> str:
         written = [*map(repr, texts), *(f"{key}={value!r}" for key, value in options.items())]
         lines.append(f"pb.edit({', '.join(written)}).save({f'{name}.png'!r})")
     return "\n".join(lines)
-
-
-def _as_found_from_anywhere(model: str) -> str:
-    """A model's name; a folder's whole path, which holds in other folders too."""
-    return str(Path(model).resolve()) if not is_embedded(model) and Path(model).is_dir() else model
 
 
 def _lines(setup: Setup) -> list[list[str]]:

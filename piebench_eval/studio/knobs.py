@@ -34,12 +34,13 @@ class Knob:
         label: the field alone.
         kind: how it is shown.
         default: its value in the recipe.
-        description: what it does, and its range.
+        description: what it does.
         choices: its values, of a choice.
         minimum: its smallest value, if that is allowed itself.
         maximum: its largest, likewise.
         optional: whether it can be empty.
         is_text: whether its values are texts, not read as YAML.
+        range: of a number, in words: ``above 0, at most 1``.
         is_mixed: whether what is chosen has different defaults, so that each value is a change.
     """
 
@@ -53,7 +54,18 @@ class Knob:
     maximum: float | None = None
     optional: bool = False
     is_text: bool = False
+    range: str = ""
     is_mixed: bool = False
+
+    @property
+    def about(self) -> str:
+        """What it does, and its range."""
+        return "; ".join(filter(None, [self.description, self.range]))
+
+    @property
+    def is_written(self) -> bool:
+        """Whether it is shown as text: Gradio shows an empty number as 0."""
+        return self.kind == "text" or (self.optional and self.kind in ("whole", "number"))
 
     @property
     def shown(self) -> Any:
@@ -61,16 +73,16 @@ class Knob:
         return self.shown_of(self.default)
 
     def shown_of(self, value: Any) -> Any:
-        """A value as the control shows it; an empty choice and an empty text are ``""``."""
-        if value is None and self.kind in ("text", "choice"):
+        """A value as the control shows it: numbers that can be empty as text; what is empty as ``""``."""
+        if value is None and (self.is_written or self.kind == "choice"):
             return ""
-        return as_yaml(value) if self.kind == "text" and not self.is_text else value
+        return as_yaml(value) if self.is_written and not self.is_text else value
 
     def value(self, shown: Any) -> Any:
         """The setting's value from what the control shows.
 
         Raises:
-            PiebenchError: it is empty and cannot be, is no whole number, no choice, or no YAML.
+            PiebenchError: it is empty and cannot be, is of another type, no choice, or no YAML.
         """
         if self.optional and shown in (None, ""):
             return None
@@ -78,16 +90,34 @@ class Knob:
             return self._number(shown)
         if self.kind == "choice" and shown not in self.choices:
             raise PiebenchError(f"{self.name}: {shown!r} is no choice; there are: {self._listed}")
-        if self.kind == "text" and not self.is_text:
-            return _read_yaml(self.name, shown)
-        return shown
+        if self.kind == "switch" and not isinstance(shown, bool):
+            raise PiebenchError(f"{self.name}: {shown!r} is neither on nor off")
+        if self.kind == "text" and not isinstance(shown, str):
+            raise PiebenchError(f"{self.name}: {shown!r} is no text")
+        return _read_yaml(self.name, shown) if self.kind == "text" and not self.is_text else shown
+
+    def shown_of_any(self, value: Any) -> Any:
+        """A value as the control shows it, of a stranger who may have written a number as text.
+
+        Raises:
+            PiebenchError: the control cannot show it.
+        """
+        if value is None and self.optional:
+            return self.shown_of(None)
+        return self.shown_of(value if self.kind == "text" and not self.is_text else self.value(value))
 
     def _number(self, shown: Any) -> float:
-        if shown is None or isinstance(shown, bool | str):
+        if shown in (None, "") or isinstance(shown, bool):
             raise PiebenchError(f"{self.name}: is empty; give a number")
+        if self.kind == "whole" and isinstance(shown, int):
+            return shown
+        try:
+            number = float(shown)
+        except (TypeError, ValueError):
+            raise PiebenchError(f"{self.name}: {shown!r} is no number") from None
         if self.kind == "number":
-            return float(shown)
-        if shown != int(shown):
+            return number
+        if not number.is_integer():
             raise PiebenchError(f"{self.name}: {shown} is no whole number")
         return int(shown)
 
@@ -154,18 +184,18 @@ def _knob(field: str, about: FieldInfo, default: Any, prefix: str) -> Knob:
     if kind == "whole":  # the next one is allowed
         minimum = bounds["gt"] + 1 if minimum is None and "gt" in bounds else minimum
         maximum = bounds["lt"] - 1 if maximum is None and "lt" in bounds else maximum
-    told = _range(bounds) if kind in ("whole", "number") else ""
     return Knob(
         name=f"{prefix}{field}",
         label=field,
         kind=kind,
         default=default,
-        description="; ".join(filter(None, [about.description, told])),
+        description=about.description or "",
         choices=choices,
         minimum=minimum,
         maximum=maximum,
         optional=optional,
         is_text=types == [str],
+        range=_range(bounds) if kind in ("whole", "number") else "",
     )
 
 
@@ -222,9 +252,14 @@ def _range(bounds: Mapping[str, float]) -> str:
 
 
 def _read_yaml(name: str, shown: str) -> Any:
+    """A value of plain types, as recipes and PNGs can hold it.
+
+    Raises:
+        PiebenchError: it is no YAML, or a date or the like.
+    """
     try:
-        return yaml.safe_load(shown)
-    except yaml.YAMLError:
+        return json.loads(json.dumps(yaml.safe_load(shown), allow_nan=False))
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError):
         raise PiebenchError(
             f"{name}: {shown!r} cannot be read; write it as in --set, such as [1, 2]"
         ) from None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from piebench_eval.demo.embedded import is_embedded
 from piebench_eval.editors import EDITORS
 from piebench_eval.editors.pipelines.location import INDEX, class_of_pipeline, pipeline_folder
 from piebench_eval.errors import PiebenchError
@@ -37,8 +39,14 @@ def models_of_editors(model: str, asked: Mapping[str, str]) -> dict[str, str | N
             raise PiebenchError(
                 f"--editor-model {name}={asked[name]}: {name} edits with the model of --model; leave it out"
             )
-    found = {name: asked.get(name) or _model(EDITORS.get(name), model) for name in _names()}
+    own_names = {name: as_found_from_anywhere(own) for name, own in asked.items()}
+    found = {name: own_names.get(name) or _model(EDITORS.get(name), model) for name in _names()}
     return {name: own for name, own in found.items() if own or not EDITORS.get(name).needs_model}
+
+
+def as_found_from_anywhere(model: str) -> str:
+    """A model's name; a folder's whole path, which holds in other folders too."""
+    return str(Path(model).resolve()) if not is_embedded(model) and Path(model).is_dir() else model
 
 
 def require_on_this_machine(name: str, model: str | None) -> None:

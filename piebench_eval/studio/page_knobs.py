@@ -46,7 +46,7 @@ def _component(knob: Knob, value: Any) -> Any:
     """The component of a control."""
     about: dict[str, Any] = {
         "label": knob.label,
-        "info": knob.description,
+        "info": knob.about,
         "value": value,
         "elem_id": knob.name,
         "interactive": True,
@@ -56,10 +56,10 @@ def _component(knob: Knob, value: Any) -> Any:
     if knob.kind == "choice":
         empty = [("", "")] if knob.optional else []
         return gr.Dropdown([*empty, *((str(choice), choice) for choice in knob.choices)], **about)
-    if knob.kind == "text":
+    if knob.is_written:
         return gr.Textbox(**about)
     whole = knob.kind == "whole"
-    if knob.minimum is not None and knob.maximum is not None and not knob.optional:
+    if knob.minimum is not None and knob.maximum is not None:
         step = 1 if whole else 0.01
         return gr.Slider(minimum=knob.minimum, maximum=knob.maximum, step=step, **about)
     return gr.Number(minimum=knob.minimum, maximum=knob.maximum, precision=0 if whole else None, **about)

@@ -70,7 +70,6 @@ def served(
         _reach_directly(host)
         os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")  # where it puts what is uploaded
         studio, worker = Studio(model, machine, folder, samples, data, editor_models, plugins), Worker()
-        worker.submit(Request([studio.warm_up], loads_model=True))
         page = build_page(studio, worker)
         allowed = [str(folder), *([] if data is None else [str(data.resolve())])]
         try:
@@ -91,6 +90,7 @@ def served(
             )
         except OSError as error:
             raise PiebenchError(f"--host {host} --port {port}: {error}; choose another --port") from None
+        worker.submit(Request([studio.warm_up], loads_model=True))
         try:
             yield address
         finally:

@@ -20,7 +20,7 @@ from piebench_eval.runs.forecast import count_evaluations
 from piebench_eval.runs.jobs import check_edits
 from piebench_eval.studio.changed_words import cut_off_notes
 from piebench_eval.studio.needs import require_needs
-from piebench_eval.studio.own_models import models_of_editors, require_on_this_machine
+from piebench_eval.studio.own_models import as_found_from_anywhere, models_of_editors, require_on_this_machine
 from piebench_eval.studio.picture_folder import picture_key
 from piebench_eval.studio.progress import Cancelled, EditProgress, WatchedCounter
 from piebench_eval.studio.recording import LARGEST_SOURCE, Recording, with_recording
@@ -96,9 +96,10 @@ class Studio:
         """
         check_model_location(model)
         load_plugins([str(file) for file in plugins])
-        self.model, self.data, self.samples, self.folder = model, data, list(samples), folder
+        self.model, self.data, self.folder = as_found_from_anywhere(model), data, folder
+        self.samples = list(samples)
         self.plugins, self.device = tuple(plugins), machine.devices
-        self.editor_models = models_of_editors(model, editor_models or {})
+        self.editor_models = models_of_editors(self.model, editor_models or {})
         self.combinations = known_combinations(model, self.editor_models)
         self._machine, self._scorer = machine, Scorer(model, machine.devices)
 
@@ -114,7 +115,7 @@ class Studio:
     def warm_up(self, tell: Callable[[EditProgress], None], is_cancelled: Callable[[], bool]) -> None:
         """Load the model, as a task, before the first edit asks for it; an embedded one edits already."""
         setup = self.setup(tuple(self.first_choice), {"steps": 2} if is_embedded(self.model) else {})
-        for name in setup.combinations:
+        for name in (one for one in setup.combinations if one not in self.editor_models):
             keep_loaded(require_usable(setup.recipe(name)), self._machine)
         if is_embedded(self.model) and self.samples:
             for task in self.tasks(setup, self.samples[0]):

@@ -82,7 +82,16 @@ def test_changed_settings_are_those_that_do_not_show_their_default():
     [
         ("share", None, "method.mine.share: is empty"),
         ("layer", 1.5, "no whole number"),
+        ("layer", "1e999", "no whole number"),
+        ("layer", "some", "is no number"),
+        ("share", "half", "is no number"),
         ("layers", "[1,", "cannot be read"),
+        ("layers", "[2001-99-99]", "cannot be read"),
+        ("layers", "[2001-09-09]", "cannot be read"),
+        ("layers", "&a [*a]", "cannot be read"),
+        ("layers", "[" * 5000, "cannot be read"),
+        ("layers", 5, "is no text"),
+        ("on", "yes", "neither on nor off"),
         ("way", "sideways", "is no choice; there are: soft, hard"),
     ],
 )
@@ -99,11 +108,11 @@ def test_every_type_that_a_plugin_may_have_has_a_control():
     assert [kinds[name] for name in ("share", "count", "scale")] == ["number", "whole", "number"]
     assert knobs["shape"].choices == ("round", "square") and knobs["three"].choices == (True, False)
     assert (knobs["count"].minimum, knobs["count"].maximum) == (1, 8)
-    assert (knobs["share"].minimum, knobs["share"].description) == (None, "above 0, below 1")
+    assert (knobs["share"].minimum, knobs["share"].about) == (None, "above 0, below 1")
     assert knobs["share"].optional and knobs["level"].optional and not knobs["count"].optional
     given = {
         "shape": "square", "inner": "{radius: 2, names: [x]}", "pair": "[3, 4.5]", "level": 2, "three": False,
-        "share": None, "count": 8, "length": "7", "either": True, "scale": 3, "table": "{b: '{image}'}",
+        "share": "", "count": 8, "length": "7", "either": True, "scale": 3, "table": "{b: '{image}'}",
     }  # fmt: skip
     values = {name: knobs[name].value(shown) for name, shown in given.items()}
     odd = Odd.model_validate(values)
@@ -112,6 +121,14 @@ def test_every_type_that_a_plugin_may_have_has_a_control():
     for label, knob in knobs.items():
         assert knob.value(knob.shown) == knob.default
         assert getattr(Odd.model_validate({label: knob.default}), label) == getattr(Odd(), label)
+
+
+def test_a_strangers_value_is_shown_as_its_control_shows_it():
+    assert KNOBS["share"].shown_of_any("0.5") == 0.5 and KNOBS["layer"].shown_of_any(3) == "3"
+    assert KNOBS["layers"].shown_of_any([1]) == "[1]" and KNOBS["layer"].shown_of_any(None) == ""
+    for label, value in {"on": "yes", "share": [1], "way": None, "text": 5}.items():
+        with pytest.raises(PiebenchError, match=label):
+            KNOBS[label].shown_of_any(value)
 
 
 EVERY = [(registry, name) for registry in (INVERSIONS, METHODS, EDITORS) for name in registry.names()]
