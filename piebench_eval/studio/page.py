@@ -314,8 +314,14 @@ def _results(made: tuple[Made, ...], shown: Shown) -> list[Any]:
 
 def _compared(made: tuple[Made, ...], place: int) -> list[Any]:
     """The slider and the download of an edit, by its place in the gallery; the source is the first there."""
+    if not made:
+        return [
+            gr.Column(visible=False),
+            gr.skip(),
+            gr.skip(),
+        ]  # an empty slider is an error in Gradio's page
     if not 1 <= place <= len(made):
-        return [gr.skip()] * 3  # an empty slider is an error in Gradio's page
+        return [gr.skip()] * 3
     edit = made[place - 1]
     pair = (edit.source, str(edit.file))
     return [

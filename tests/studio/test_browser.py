@@ -42,6 +42,10 @@ def choose(page, name):
     field.press("Escape")
 
 
+def remove(page, name):
+    page.locator(".token", has_text=name).locator(".token-remove").click()
+
+
 def edits(page):
     """The pictures of the gallery: the source, then the edits."""
     return page.locator("#edits img")
@@ -145,15 +149,21 @@ def test_a_painted_mask_brings_scores_of_the_background(open_local_page, address
     page.locator("#mask-share", has_text="Nothing").wait_for()
 
 
-def test_an_edit_can_be_cancelled(open_local_page, address):
+def test_two_people_queue_and_an_inversion_can_be_cancelled(open_local_page, address):
     page = open_local_page(address)
     take_sample(page)
     choose(page, "null_text+p2p")
+    remove(page, "direct+p2p")
     press(page, "Edit")
     page.locator("ul.edits progress").first.wait_for(timeout=EDIT_MS)
+    other = open_local_page(address)
+    take_sample(other)
+    press(other, "Edit")
+    other.get_by_text("Waiting for 1 request before this one").wait_for()
     press(page, "Cancel")
     page.locator("ul.edits li", has_text="null_text+p2p").get_by_text("Cancelled").wait_for()
     assert page.locator("ul.edits progress").count() == 0
+    edits(other).nth(1).wait_for(timeout=EDIT_MS)
 
 
 def test_a_picture_of_ones_own_is_edited_and_a_bad_file_is_a_message(open_local_page, address, tmp_path):
