@@ -59,8 +59,8 @@ class _Page:
         self._studio, self._worker = studio, worker
         self._requests: dict[str, Request] = {}
         with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as self.blocks:
-            self._source, self._controls = gr.State(None), gr.State({})
-            self._restored, self._made = gr.State(0), gr.State(())
+            self._source, self._restored, self._made = gr.State(None), gr.State(0), gr.State(())
+            self._controls = gr.JSON({}, visible="hidden")  # what controls show that were moved
             gr.HTML(head_html(TITLE, studio.model), padding=False)
             self._message = gr.HTML(elem_id="message", padding=False)
             with gr.Row():

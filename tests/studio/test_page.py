@@ -99,12 +99,12 @@ class Visitor:
 
     def edit(self, source="a cat", target="a dog"):
         """Ask for an edit with the first choice."""
-        return self.call("_on_edit", source, target, "", "", ["direct+p2p"])
+        return self.call("_on_edit", source, target, "", "", ["direct+p2p"], {})
 
 
 def upload(visitor, file):
     given = {"path": str(file), "orig_name": file.name, "meta": {"_type": "gradio.FileData"}}
-    (answer,) = visitor.call("_on_upload", given, "a cat", "a dog", "", "", ["direct+p2p"])
+    (answer,) = visitor.call("_on_upload", given, "a cat", "a dog", "", "", ["direct+p2p"], {})
     return answer
 
 
@@ -230,9 +230,10 @@ def test_commands_and_samples(blocks):
     visitor = Visitor(blocks)
     visitor.call("_on_sample", "000000000000")
     ((message, shell, python),) = visitor.call(
-        "_on_commands", "a cat", "a dog", "", "", ["direct+p2p", "ddim+p2p"]
+        "_on_commands", "a cat", "a dog", "", "", ["direct+p2p", "ddim+p2p"], {"steps": 7}
     )
-    assert message == "" and shell.startswith("piebench run") and "pb.edit" in python
+    assert message == "" and shell.startswith("piebench run") and "--set steps=7" in shell
+    assert "pb.edit" in python
     ((found,),) = visitor.call("_on_search", "triangle", "any type")
     assert found["choices"] and all("triangle" in choice[0] for choice in found["choices"])
     ((marked,),) = visitor.call("words_html", "a cat", "a <b>")
