@@ -91,7 +91,7 @@ class _Page:
         self._picture = gr.Image(
             label="Source", interactive=False, height=280, type="filepath", buttons=[], elem_id="source"
         )
-        MaskPanel(self._source, self._picture)
+        MaskPanel(self._source, self._picture, self._restored)
 
     def _lay_out_prompts(self) -> None:
         with gr.Group():
