@@ -59,6 +59,9 @@ def studio(
 
       piebench studio --model CompVis/stable-diffusion-v1-4 --data PIE-Bench_v1
     """
+    from piebench_eval.studio.installed import require_gradio
+
+    require_gradio()
     from piebench_eval.runs.machine import MachineOptions
     from piebench_eval.studio.serving import served
 

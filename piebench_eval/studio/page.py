@@ -60,8 +60,8 @@ class _Page:
         self._studio, self._worker = studio, worker
         self._requests: dict[str, Request] = {}
         with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as self.blocks:
-            self._source, self._controls = gr.State(None), gr.State({})
-            self._restored, self._made = gr.State(0), gr.State(())
+            self._source, self._restored, self._made = gr.State(None), gr.State(0), gr.State(())
+            self._controls = gr.JSON({}, visible="hidden")  # what controls show that were moved
             gr.HTML(head_html(TITLE, studio.model), padding=False)
             self._message = gr.HTML(elem_id="message", padding=False)
             with gr.Row():
@@ -92,7 +92,7 @@ class _Page:
         self._picture = gr.Image(
             label="Source", interactive=False, height=280, type="filepath", buttons=[], elem_id="source"
         )
-        MaskPanel(self._source, self._picture)
+        MaskPanel(self._source, self._picture, self._restored)
 
     def _lay_out_prompts(self) -> None:
         with gr.Group():
@@ -325,8 +325,14 @@ def _results(made: tuple[Made, ...], shown: Shown) -> list[Any]:
 
 def _compared(made: tuple[Made, ...], place: int) -> list[Any]:
     """The slider and the download of an edit, by its place in the gallery; the source is the first there."""
+    if not made:
+        return [
+            gr.Column(visible=False),
+            gr.skip(),
+            gr.skip(),
+        ]  # an empty slider is an error in Gradio's page
     if not 1 <= place <= len(made):
-        return [gr.skip()] * 3  # an empty slider is an error in Gradio's page
+        return [gr.skip()] * 3
     edit = made[place - 1]
     pair = (edit.source, str(edit.file))
     return [

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 EMPTY = """<section class="empty"><h2>See what every method makes of one picture</h2><ol>
-<li>Take a sample of the benchmark, or drop a picture</li>
-<li>Say what it shows, and what the edit shows</li>
+<li>Take a picture: your own, or a sample of the benchmark</li>
+<li>Say what it shows, and what the edit is to show</li>
 <li>Choose combinations and press <b>Edit</b></li></ol></section>"""
 """In the place of edits, before there are any."""
 

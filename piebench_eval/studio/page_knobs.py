@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -11,13 +12,16 @@ from piebench_eval.studio.page_html import message_html
 from piebench_eval.studio.setup import knobs_of_setup, require_combinations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from piebench_eval.studio.knobs import Knob
     from piebench_eval.studio.session import Studio
 
 
-def draw_knobs(studio: Studio, chosen: Sequence[str], controls: Mapping[str, Any], moved: gr.State) -> None:
+_TITLES = {"all": "Shared by all"}
+
+
+def draw_knobs(studio: Studio, chosen: Sequence[str], controls: Mapping[str, Any], moved: gr.JSON) -> None:
     """Draw the controls of all that is chosen.
 
     Args:
@@ -32,14 +36,18 @@ def draw_knobs(studio: Studio, chosen: Sequence[str], controls: Mapping[str, Any
         gr.HTML(message_html(str(error), is_problem=True))
         return
     for heading, knobs in parts.items():
-        with gr.Accordion(heading, open=heading not in ("all", "quirks")):
+        with gr.Accordion(_TITLES.get(heading, heading), open=heading not in ("all", "quirks")):
             for knob in knobs:
                 component = _component(knob, controls.get(knob.name, knob.shown))
-                component.input(_note(knob.name), [component, moved], moved, show_progress="hidden")
+                component.input(None, [component, moved], moved, js=_note(knob.name))
 
 
-def _note(name: str) -> Callable[[Any, dict[str, Any]], dict[str, Any]]:
-    return lambda shown, controls: {**controls, name: shown}
+def _note(name: str) -> str:
+    """JavaScript that notes what a control shows.
+
+    It stays in the browser: what is asked for next has it, however late the server would have heard of it.
+    """
+    return f"(shown, controls) => ({{...controls, {json.dumps(name)}: shown}})"
 
 
 def _component(knob: Knob, value: Any) -> Any:

@@ -44,9 +44,10 @@ class MaskPanel:
     Args:
         source: a ``gr.State`` with the ``Source``; a painted mask becomes part of it.
         picture: shows the source; the painter is filled anew when it changes.
+        restored: changes when a dropped edit brings its mask, with the same picture or another.
     """
 
-    def __init__(self, source: gr.State, picture: gr.Image):
+    def __init__(self, source: gr.State, picture: gr.Image, restored: gr.State):
         with gr.Accordion("Mask", open=False):
             painter = gr.HTML(
                 None,
@@ -55,7 +56,9 @@ class MaskPanel:
                 elem_id="mask",
             )
             share = gr.HTML(share_html(None), elem_id="mask-share")
-        picture.change(painter_value, source, [painter, share], show_progress="hidden")
+        gr.on(
+            [picture.change, restored.change], painter_value, source, [painter, share], show_progress="hidden"
+        )
         painter.painted(_on_painted, source, [source, share], show_progress="hidden")
 
 

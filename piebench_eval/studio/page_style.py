@@ -31,7 +31,7 @@ THEME = gr.themes.Base(
 )
 
 CSS = """
-.gradio-container {width: 100%; max-width: 1720px !important; margin: 0 auto}
+.gradio-container {overflow: clip !important; width: 100%; max-width: 1720px !important; margin: 0 auto}
 .head {display: flex; flex-wrap: wrap; align-items: baseline; gap: .3em 1em; padding: .5em 0}
 .head h1 {font-size: 1.7em; font-weight: 700; letter-spacing: -.02em; margin: 0}
 .head p {margin: 0; color: var(--body-text-color-subdued)}
@@ -60,7 +60,7 @@ p[role=alert] {border-left-color: #dc2626}
 .painter .tools {display: flex; flex-wrap: wrap; gap: .5em; align-items: center}
 .painter label {display: flex; gap: .5em; align-items: center}
 .painter input {accent-color: var(--color-accent); width: 8em}
-.painter button {padding: .3em .9em; border-radius: 99em; border: 1px solid var(--border-color-primary);
+.painter button {padding: .3em .9em; font-size: .95em; font-weight: 500; border-radius: 99em; border: 1px solid var(--border-color-primary);
   background: var(--button-secondary-background-fill); color: var(--button-secondary-text-color)}
 .painter button[aria-pressed=true] {background: var(--button-primary-background-fill); color: white}
 .empty {display: grid; place-content: center; gap: .6em; min-height: 26em; padding: 2em;
@@ -78,8 +78,7 @@ ul.edits progress {width: 100%; height: .6em; border: 0; border-radius: 99em; ov
 ul.edits progress::-webkit-progress-bar {background: var(--border-color-primary)}
 ul.edits progress::-webkit-progress-value {background: var(--color-accent); transition: width .25s}
 ul.edits progress::-moz-progress-bar {background: var(--color-accent)}
-#edits .grid-container {
-  grid-template-columns: repeat(auto-fit, minmax(min(11.5em, 45%), 17em)) !important}
+#edits .grid-container {grid-template-columns: repeat(auto-fill, minmax(13em, 1fr)) !important}
 #edits .grid-wrap {min-height: 0; height: auto; max-height: none; padding-top: 2em}
 #edits .thumbnail-item {aspect-ratio: auto; height: auto; overflow: visible}
 #edits .thumbnail-item img {aspect-ratio: 1; height: auto; border-radius: var(--radius-md);
@@ -106,6 +105,7 @@ ul.notes {margin: .6em 0 0; padding-left: 1.2em; color: var(--body-text-color-su
   ul.edits li {grid-template-columns: 1fr auto}
   ul.edits li > progress {grid-column: 1 / -1; grid-row: 2}
   .empty {min-height: 12em}
+  #edits .grid-container {grid-template-columns: repeat(2, 1fr) !important}
 }
 """
 

@@ -13,6 +13,7 @@ from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.demo.benchmark import embedded_benchmark
 from piebench_eval.demo.embedded import is_embedded
 from piebench_eval.errors import PiebenchError
+from piebench_eval.studio.installed import require_gradio
 from piebench_eval.studio.intake import MAX_MEGAPIXELS
 from piebench_eval.studio.session import Studio
 from piebench_eval.studio.worker import Request, Worker
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 
 _MAX_UPLOAD = f"{4 * MAX_MEGAPIXELS}mb"
+_MAX_EVENTS = 200
+"""That go on at once: an open page is one, and an edit that it waits for another."""
 
 
 @contextmanager
@@ -54,13 +57,10 @@ def served(
         PiebenchError: Gradio is not installed, the benchmark or a plugin cannot be read, an editor is
             unknown, or the port is taken.
     """
-    try:
-        from piebench_eval.studio.page import build_page
-        from piebench_eval.studio.page_style import CSS, THEME
-    except ModuleNotFoundError as error:
-        if error.name != "gradio":
-            raise
-        raise PiebenchError("the studio needs Gradio; pip install 'piebench-eval[studio]'") from None
+    require_gradio()
+    from piebench_eval.studio.page import build_page
+    from piebench_eval.studio.page_style import CSS, THEME
+
     with tempfile.TemporaryDirectory(prefix="piebench-studio-") as name:
         folder = Path(name)
         if data is None and is_embedded(model):
@@ -87,6 +87,7 @@ def served(
                 css=CSS,
                 allowed_paths=allowed,
                 max_file_size=_MAX_UPLOAD,
+                max_threads=_MAX_EVENTS,
             )
         except OSError as error:
             raise PiebenchError(f"--host {host} --port {port}: {error}; choose another --port") from None

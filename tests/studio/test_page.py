@@ -5,6 +5,7 @@ import base64
 import io
 import os
 import socket
+import threading
 import urllib.request
 from pathlib import Path
 
@@ -98,12 +99,12 @@ class Visitor:
 
     def edit(self, source="a cat", target="a dog"):
         """Ask for an edit with the first choice."""
-        return self.call("_on_edit", source, target, "", "", ["direct+p2p"])
+        return self.call("_on_edit", source, target, "", "", ["direct+p2p"], {})
 
 
 def upload(visitor, file):
     given = {"path": str(file), "orig_name": file.name, "meta": {"_type": "gradio.FileData"}}
-    (answer,) = visitor.call("_on_upload", given, "a cat", "a dog", "", "", ["direct+p2p"])
+    (answer,) = visitor.call("_on_upload", given, "a cat", "a dog", "", "", ["direct+p2p"], {})
     return answer
 
 
@@ -153,6 +154,29 @@ def test_a_full_gpu_is_a_message_and_the_next_edit_is_made(blocks, tasks):
     assert MEMORY_IS_FULL[:30] in visitor.edit()[-1][0].replace("&#x27;", "'")
     tasks[:] = [make]
     assert "done" in visitor.edit()[-1][1]
+
+
+def test_two_people_queue(blocks, tasks):
+    (make,), began, go_on = tasks, threading.Event(), threading.Event()
+
+    def held(tell, is_cancelled):
+        began.set()
+        go_on.wait(5)
+        return make(tell, is_cancelled)
+
+    first, second = Visitor(blocks, "one"), Visitor(blocks, "two")
+    for visitor in (first, second):
+        visitor.call("_on_sample", "000000000000")
+    tasks[:] = [held]
+    editing = threading.Thread(target=first.edit)
+    editing.start()
+    assert began.wait(5)
+    tasks[:] = [make]
+    threading.Timer(0.2, go_on.set).start()
+    answers = second.edit()
+    assert "Waiting for 1 request before this one" in answers[0][1] and "done" in answers[-1][1]
+    editing.join(5)
+    assert [made.name for made in first.remembered(tuple)] == ["direct+p2p"]
 
 
 def test_bad_files_are_messages_and_what_was_done_to_a_picture_is_said(blocks, gradio_file):
@@ -206,9 +230,10 @@ def test_commands_and_samples(blocks):
     visitor = Visitor(blocks)
     visitor.call("_on_sample", "000000000000")
     ((message, shell, python),) = visitor.call(
-        "_on_commands", "a cat", "a dog", "", "", ["direct+p2p", "ddim+p2p"]
+        "_on_commands", "a cat", "a dog", "", "", ["direct+p2p", "ddim+p2p"], {"steps": 7}
     )
-    assert message == "" and shell.startswith("piebench run") and "pb.edit" in python
+    assert message == "" and shell.startswith("piebench run") and "--set steps=7" in shell
+    assert "pb.edit" in python
     ((found,),) = visitor.call("_on_search", "triangle", "any type")
     assert found["choices"] and all("triangle" in choice[0] for choice in found["choices"])
     ((marked,),) = visitor.call("words_html", "a cat", "a <b>")
