@@ -70,6 +70,7 @@ def served(
         studio, worker = Studio(model, machine, folder, samples, data, editor_models, plugins), Worker()
         page = build_page(studio, worker)
         allowed = [str(folder), *([] if data is None else [str(data.resolve())])]
+        ask_no_proxy_for(host)
         try:
             _, address, _ = page.launch(
                 server_name=host,
@@ -86,14 +87,25 @@ def served(
                 allowed_paths=allowed,
                 max_file_size=_MAX_UPLOAD,
             )
-        except OSError as error:
-            raise PiebenchError(f"--host {host} --port {port}: {error}; choose another --port") from None
+        except OSError:
+            raise PiebenchError(
+                f"--host {host} --port {port}: cannot be listened at, since somebody does already, or since it "
+                "is no address of this machine; choose another --port or --host"
+            ) from None
         worker.submit(Request([studio.warm_up]))
         try:
             yield address
         finally:
             page.close()
             worker.close()
+
+
+def ask_no_proxy_for(host: str) -> None:
+    """Have Gradio, which asks its own server whether it is there, ask no proxy for that."""
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [name.strip() for name in known.split(",") if name.strip()]
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(dict.fromkeys([*hosts, "localhost", "127.0.0.1", host]))
 
 
 def _free_port(host: str) -> int:
