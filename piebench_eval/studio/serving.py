@@ -89,8 +89,8 @@ def served(
             )
         except OSError:
             raise PiebenchError(
-                f"--host {host} --port {port}: cannot be listened at, since somebody does already, or since it "
-                "is no address of this machine; choose another --port or --host"
+                f"--host {host} --port {port}: cannot be listened at, since somebody does already, or it is "
+                "no address of this machine; choose another --port or --host"
             ) from None
         worker.submit(Request([studio.warm_up]))
         try:
