@@ -35,11 +35,25 @@ def draw_knobs(studio: Studio, chosen: Sequence[str], controls: Mapping[str, Any
         with gr.Accordion(heading, open=heading not in ("all", "quirks")):
             for knob in knobs:
                 component = _component(knob, controls.get(knob.name, knob.shown))
-                component.input(_note(knob.name), [component, moved], moved, show_progress="hidden")
+                # Gradio passes over the first input of a text field, such as what is pasted into it.
+                moves = component.change if knob.is_written else component.input
+                moves(
+                    _note(knob),
+                    [component, moved],
+                    moved,
+                    show_progress="hidden",
+                    trigger_mode="always_last",  # of quick typing, the last letter counts
+                    queue=False,
+                )
 
 
-def _note(name: str) -> Callable[[Any, dict[str, Any]], dict[str, Any]]:
-    return lambda shown, controls: {**controls, name: shown}
+def _note(knob: Knob) -> Callable[[Any, dict[str, Any]], dict[str, Any]]:
+    def note(shown: Any, controls: dict[str, Any]) -> dict[str, Any]:
+        if shown != knob.shown or knob.name in controls:
+            controls[knob.name] = shown  # in place: controls that are moved at once must not undo each other
+        return controls
+
+    return note
 
 
 def _component(knob: Knob, value: Any) -> Any:
