@@ -59,13 +59,13 @@ def studio(
 
       piebench studio --model CompVis/stable-diffusion-v1-4 --data PIE-Bench_v1
     """
+    models = _by_editor(editor_models or [])
     from piebench_eval.studio.installed import require_gradio
 
     require_gradio()
     from piebench_eval.runs.machine import MachineOptions
     from piebench_eval.studio.serving import served
 
-    models = _by_editor(editor_models or [])
     with served(model, MachineOptions(devices=device), data, host, port, models, plugins or []) as address:
         out.print(f"Open: {address}  (Ctrl-C ends it)")
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # uploaded pictures are deleted then too

@@ -81,13 +81,13 @@ class EditsState:
 
 
 def setup_of(studio: Studio, shown: Shown) -> Setup:
-    """The setup that is shown.
+    """The setup that is shown: what edits with the studio's model comes first, and is loaded once.
 
     Raises:
         PiebenchError: nothing is chosen, or a control shows no value.
     """
     chosen = require_combinations(shown.combinations, studio.combinations)
-    plain = studio.setup(chosen)
+    plain = studio.setup(tuple(sorted(chosen, key=lambda name: name in studio.editor_models)))
     knobs = [knob for part in knobs_of_setup(plain).values() for knob in part]
     return replace(plain, settings=changed_settings(knobs, shown.controls))
 

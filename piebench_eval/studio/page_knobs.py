@@ -39,15 +39,21 @@ def draw_knobs(studio: Studio, chosen: Sequence[str], controls: Mapping[str, Any
         with gr.Accordion(_TITLES.get(heading, heading), open=heading not in ("all", "quirks")):
             for knob in knobs:
                 component = _component(knob, controls.get(knob.name, knob.shown))
-                component.input(None, [component, moved], moved, js=_note(knob.name))
+                # Gradio passes over the first input of a text field, such as what is pasted into it.
+                moves = component.change if knob.is_written else component.input
+                moves(None, [component, moved], moved, js=_note(knob))
 
 
-def _note(name: str) -> str:
+def _note(knob: Knob) -> str:
     """JavaScript that notes what a control shows.
 
     It stays in the browser: what is asked for next has it, however late the server would have heard of it.
     """
-    return f"(shown, controls) => ({{...controls, {json.dumps(name)}: shown}})"
+    name, untouched = json.dumps(knob.name), json.dumps(knob.shown)
+    return (
+        f"(shown, controls) => shown === {untouched} && !({name} in controls)"
+        f" ? controls : ({{...controls, [{name}]: shown}})"
+    )
 
 
 def _component(knob: Knob, value: Any) -> Any:

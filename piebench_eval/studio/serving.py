@@ -67,11 +67,11 @@ def served(
             samples = load_pie_bench(embedded_benchmark(folder / "benchmark"))
         else:
             samples = [] if data is None else load_pie_bench(data)
-        _reach_directly(host)
         os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")  # where it puts what is uploaded
         studio, worker = Studio(model, machine, folder, samples, data, editor_models, plugins), Worker()
         page = build_page(studio, worker)
         allowed = [str(folder), *([] if data is None else [str(data.resolve())])]
+        ask_no_proxy_for(host)
         try:
             _, address, _ = page.launch(
                 server_name=host,
@@ -89,8 +89,11 @@ def served(
                 max_file_size=_MAX_UPLOAD,
                 max_threads=_MAX_EVENTS,
             )
-        except OSError as error:
-            raise PiebenchError(f"--host {host} --port {port}: {error}; choose another --port") from None
+        except OSError:
+            raise PiebenchError(
+                f"--host {host} --port {port}: cannot be listened at, since somebody does already, or it is "
+                "no address of this machine; choose another --port or --host"
+            ) from None
         worker.submit(Request([studio.warm_up], loads_model=True))
         try:
             yield address
@@ -99,10 +102,12 @@ def served(
             worker.close()
 
 
-def _reach_directly(host: str) -> None:
-    """Let Gradio ask its own server whether it is there by no proxy, as it would by the environment's."""
-    for name in ("NO_PROXY", "no_proxy"):
-        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "localhost", "127.0.0.1", host]))
+def ask_no_proxy_for(host: str) -> None:
+    """Have Gradio, which asks its own server whether it is there, ask no proxy for that."""
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [name.strip() for name in known.split(",") if name.strip()]
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(dict.fromkeys([*hosts, "localhost", "127.0.0.1", host]))
 
 
 def _free_port(host: str) -> int:

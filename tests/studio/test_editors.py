@@ -100,6 +100,11 @@ def test_an_editor_with_its_own_model_has_its_own_common_settings(studio):
     assert setup.recipe("direct+p2p").steps == 7 and setup.recipe("instruct_pix2pix").steps == 8
 
 
+def test_what_edits_with_the_studios_model_comes_first(studio):
+    shown = Shown(None, Texts("a", "b"), ("inpainting", "ddim+p2p", "ledits_pp", "sdedit"))
+    assert actions.setup_of(studio, shown).combinations == ("ddim+p2p", "sdedit", "inpainting", "ledits_pp")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

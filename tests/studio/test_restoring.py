@@ -1,8 +1,11 @@
 """An edit that is dropped in again: what comes back, from where, and what is said where it cannot."""
 
+import contextlib
+import json
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.demo.benchmark import write_benchmark
@@ -10,7 +13,7 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.machine import MachineOptions
 from piebench_eval.studio import actions, session
 from piebench_eval.studio.actions import Shown
-from piebench_eval.studio.recording import Recording, with_recording
+from piebench_eval.studio.recording import KEY, Recording, read_recording, with_recording
 from piebench_eval.studio.session import Studio
 from piebench_eval.studio.sources import Source, Texts
 
@@ -132,6 +135,63 @@ def test_settings_of_a_wrong_type_are_a_message(studio, tmp_path, wrong):
     (tmp_path / "a.png").write_bytes(with_recording(np.zeros((8, 8, 3), np.uint8), recording))
     with pytest.raises(PiebenchError, match=next(iter(wrong)).rpartition(".")[2]):
         actions.upload(studio, tmp_path / "a.png", NOTHING)
+
+
+def test_damaged_edits_are_taken_in_or_a_message(studio, tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3), np.uint8)).save(
+        tmp_path / "own.png"
+    )
+    own = actions.upload(studio, tmp_path / "own.png", NOTHING).shown.source
+    shown = Shown(own.with_mask(painted(own.file)), Texts("a", "b"), CHOSEN, CONTROLS)
+    whole = edit_of(studio, shown, tmp_path / "a.png").read_bytes()
+    random = np.random.default_rng(1)
+    for _ in range(300):
+        damaged = bytearray(whole[: random.integers(20, len(whole) + 1)] if random.random() < 0.3 else whole)
+        for place in random.integers(0, len(damaged), random.integers(1, 6)):
+            damaged[place] = random.integers(0, 256)
+        (tmp_path / "b.png").write_bytes(damaged)
+        with contextlib.suppress(PiebenchError):
+            actions.upload(studio, tmp_path / "b.png", NOTHING)
+
+
+@pytest.mark.slow
+def test_recordings_of_strangers_are_restored_or_a_message(studio, tmp_path):
+    shown = of_sample(studio.samples[0])
+    known = read_recording(edit_of(studio, shown, tmp_path / "a.png")).model_dump()
+    odd = [
+        None,
+        True,
+        -1,
+        1e308,
+        10**30,
+        "",
+        "x",
+        "\x00",
+        "[1",
+        [],
+        [[1]],
+        {},
+        {"a": None},
+        "../../x",
+        "demo",
+    ]
+    fields = [
+        *known,
+        "settings.steps",
+        "settings.seed",
+        "settings.timesteps",
+        "settings.method.p2p.local_blend",
+    ]
+    for field in [*fields, "settings.resolution", "settings.editor.blended_latent_diffusion.blending_start"]:
+        for value in odd:
+            section, _, name = field.partition(".")
+            changed = {**known, section: {**known["settings"], name: value} if name else value}
+            about = PngImagePlugin.PngInfo()
+            about.add_itxt(KEY, json.dumps(changed))
+            Image.new("RGB", (4, 4)).save(tmp_path / "b.png", pnginfo=about)
+            with contextlib.suppress(PiebenchError):
+                restored = actions.upload(studio, tmp_path / "b.png", NOTHING).shown
+                actions.commands(studio, restored)
 
 
 def test_unequal_prompts_and_long_ones_are_messages(studio):
