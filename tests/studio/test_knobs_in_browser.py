@@ -20,7 +20,7 @@ def test_what_is_pasted_and_what_is_typed_quickly_is_set(open_local_page, addres
     page.get_by_label("Search").fill("0000")
     page.get_by_label("Sample", exact=True).click()
     page.get_by_role("option").first.click()
-    for name in ("Settings", "all", "Copy as command"):
+    for name in ("Settings", "Shared by all", "Copy as command"):
         page.get_by_role("button", name=name).click()
     resolution = page.locator("[id='resolution'] textarea, [id='resolution'] input").first
     assert resolution.input_value() == ""  # where Gradio's numbers show 0
