@@ -16,6 +16,7 @@ With the quirk ``count_skipped_steps`` the first step is the number of steps tha
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -138,8 +139,22 @@ def edit(
             embeddings = _embeddings(inputs, inverted, level)
             for stage in range(inverted.solver.stages_at(level, inverted.steps)):
                 controller.level, controller.time = level, steps[Branch.TARGET].timestep
-                controller.begin_step(step, rows, latent_shape, stage)
-                output = _predict(model, steps, rows, embeddings, _input_offset(inverted, level, stage))
+                at = _evaluated_at(inverted, steps, level, stage, known)
+                call = _Call(
+                    model, controller, step, stage, latent_shape, steps[Branch.TARGET].timestep, embeddings
+                )
+                if controller.source_first and stage == 0:
+                    output, began = _predict_source_first(call, at, rows)
+                    steps[Branch.TARGET] = BranchStep(
+                        inverted.solver,
+                        schedule,
+                        level,
+                        began,
+                        moving[Branch.TARGET],
+                        previous[Branch.TARGET],
+                    )
+                else:
+                    output = call(rows, {row: at[row.branch] for row in rows.samples_by_row})
                 outputs = _guided_outputs(output, rows, moving, controller, inputs.guidance)
                 outputs[Branch.TARGET] = controller.after_prediction(
                     steps[Branch.TARGET].latents, outputs[Branch.TARGET], schedule, level
@@ -151,9 +166,9 @@ def edit(
             if inverted.solver.keeps_output:
                 previous = {branch: of_branch.output for branch, of_branch in steps.items()}
             if known:
-                latents[Branch.SOURCE] = inverted.trajectory[level - 1]
+                latents[Branch.SOURCE] = _known_source(inverted, level - 1, latents[Branch.TARGET])
             latents[Branch.TARGET] = controller.end_step(step, latents)
-    return latents[Branch.TARGET]
+    return inverted.solver.picture(latents[Branch.TARGET])
 
 
 class BranchStep:
@@ -161,7 +176,7 @@ class BranchStep:
 
     Attributes:
         latents: where the model is evaluated next ``[samples, channels, h, w]``; in the end, those of the
-            level below. Samples that do not move stay where they are.
+            level below, a pair under a coupled solver. Samples that do not move stay where they are.
         timestep: the model's time there.
         output: what was followed last, same shape, if the solver keeps it; of samples that do not move,
             whatever it was before.
@@ -177,11 +192,12 @@ class BranchStep:
         previous: torch.Tensor | None = None,
     ):
         self.latents, self.output = latents, previous
+        self._begun, self._solver = latents, solver
         self._moving, self._keeps_output = moving, solver.keeps_output
         kept = None if previous is None else take(previous, moving)
         self._walk = solver.walk(schedule, take(latents, moving), level, kept)
         at, self.timestep = next(self._walk)
-        self._move(at)
+        self._evaluate_at(at)
 
     def follow(self, output: torch.Tensor) -> None:
         """Go on along the (guided) output of the samples that move."""
@@ -191,17 +207,19 @@ class BranchStep:
         try:
             at, self.timestep = self._walk.send(output)
         except StopIteration as end:
-            at = end.value
-        self._move(at)
+            self.latents = self._with_moving(self._begun, end.value)
+        else:
+            self._evaluate_at(at)
 
     def ended(self, offsets: torch.Tensor | None) -> torch.Tensor:
         """The latents of the level below, with the offsets ``[samples, ...]`` of the samples that move."""
         if offsets is not None and self._moving:
-            self._move(take(self.latents, self._moving) + take(offsets, self._moving))
+            moved = take(self.latents, self._moving) + take(offsets, self._moving)
+            self.latents = self._with_moving(self.latents, moved)
         return self.latents
 
-    def _move(self, latents: torch.Tensor) -> None:
-        self.latents = self._with_moving(self.latents, latents)
+    def _evaluate_at(self, latents: torch.Tensor) -> None:
+        self.latents = self._with_moving(self._solver.picture(self._begun), latents)
 
     def _with_moving(self, of_all: torch.Tensor, of_moving: torch.Tensor) -> torch.Tensor:
         """Values of all samples ``[samples, ...]`` with those of the samples that move replaced."""
@@ -258,6 +276,38 @@ def _offsets(
     return inverted.offsets[level - 1].index_copy(0, index, take(found, retraced))
 
 
+def _evaluated_at(
+    inverted: InversionResult,
+    steps: Mapping[Branch, BranchStep],
+    level: int,
+    stage: int,
+    known: bool,
+) -> dict[Branch, torch.Tensor]:
+    """Where each branch is evaluated ``[samples, channels, h, w]`` in a stage of the step from a level.
+
+    Args:
+        inverted: from an inversion.
+        steps: the branches on their way.
+        level: the level.
+        stage: the stage.
+        known: whether the source's latents need no sampling.
+    """
+    at = {branch: of_branch.latents for branch, of_branch in steps.items()}
+    if inverted.source_mode == "edited":
+        at[Branch.SOURCE] = at[Branch.TARGET]
+    elif known and inverted.solver.stops is not None:
+        ends = inverted.trajectory[level], inverted.trajectory[level - 1]
+        at[Branch.SOURCE] = inverted.solver.stops(*ends, level)[stage]
+    if (offset := _input_offset(inverted, level, stage)) is not None:
+        at = {branch: latents + offset for branch, latents in at.items()}
+    return at
+
+
+def _known_source(inverted: InversionResult, level: int, target: torch.Tensor) -> torch.Tensor:
+    """The latents of a source that needs no sampling, at a level."""
+    return target if inverted.source_mode == "edited" else inverted.trajectory[level]
+
+
 def _input_offset(inverted: InversionResult, level: int, stage: int) -> torch.Tensor | None:
     """What is added to the latents of both branches at an evaluation in the step from a level."""
     return None if inverted.input_offsets is None else inverted.input_offsets[level - 1][:, stage]
@@ -286,6 +336,7 @@ def plan_edit(
             stages,
             mutual_reads,
             solver.keeps_output,
+            known_between=inverted.source_mode == "edited" or solver.stops is not None,
         )
         for reads_of_sample, mutual_reads, uncond_is_cond in zip(
             reads, mutual, _source_uncond_is_cond(inputs, inverted), strict=True
@@ -300,7 +351,7 @@ def _branches(controller: AttentionController) -> list[Branch]:
 
 def _source_is_known(inverted: InversionResult, controller: AttentionController) -> bool:
     """Whether the source branch's latents need no sampling."""
-    return inverted.source_mode == "fixed" or (
+    return inverted.source_mode in ("fixed", "edited") or (
         inverted.source_mode == "replayed" and not controller.modifies_guidance
     )
 
@@ -343,24 +394,43 @@ def _embeddings(inputs: EditInputs, inverted: InversionResult, level: int) -> di
     }
 
 
-def _predict(
-    model: DiffusionModel,
-    steps: Mapping[Branch, BranchStep],
-    rows: RowBatch,
-    embeddings: Mapping[Row, Conditioning],
-    input_offset: torch.Tensor | None,
-) -> torch.Tensor:
-    """Call the model on all rows of a step, where their branches are."""
-    kinds = rows.samples_by_row.items()
-    at = {branch: of_branch.latents for branch, of_branch in steps.items()}
-    if input_offset is not None:
-        at = {branch: latents + input_offset for branch, latents in at.items()}
-    return model.predict(
-        torch.cat([take(at[row.branch], samples) for row, samples in kinds]),
-        steps[Branch.TARGET].timestep,
-        Conditioning.cat([embeddings[row].take(samples) for row, samples in kinds]),
-        rows.owners,
-    )
+@dataclass(frozen=True)
+class _Call:
+    """A call of the model in a stage of a step, on rows that are yet to be named."""
+
+    model: DiffusionModel
+    controller: AttentionController
+    step: int
+    stage: int
+    latent_shape: tuple[int, int]
+    timestep: float
+    embeddings: Mapping[Row, Conditioning]
+
+    def __call__(self, rows: RowBatch, at: Mapping[Row, torch.Tensor]) -> torch.Tensor:
+        """Evaluate rows at latents ``[samples, channels, h, w]`` of each kind."""
+        self.controller.begin_step(self.step, rows, self.latent_shape, self.stage)
+        kinds = rows.samples_by_row.items()
+        latents = torch.cat([take(at[row], samples) for row, samples in kinds])
+        texts = Conditioning.cat([self.embeddings[row].take(samples) for row, samples in kinds])
+        if latents.requires_grad:  # a loss of what is inside the model passes its output by
+            self.model.evaluations.count_differentiated(rows.owners, latents)
+        return self.model.predict(latents, self.timestep, texts, rows.owners)
+
+
+def _predict_source_first(
+    call: _Call, at: Mapping[Branch, torch.Tensor], rows: RowBatch
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Evaluate the source's rows, then the target's where the method moves them to.
+
+    Returns:
+        The output of all rows in their order, and the latents that the target's step begins with.
+    """
+    source, target = rows.source_apart
+    outputs = [call(source, {row: at[row.branch] for row in source.samples_by_row})]
+    begun = {row: at[row.branch] for row in target.samples_by_row}
+    moved = call.controller.move_target(begun, partial(call, target))
+    outputs.append(call(target, moved))
+    return torch.cat(outputs), next(iter(moved.values()))
 
 
 def _guided_outputs(

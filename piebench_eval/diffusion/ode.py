@@ -87,6 +87,7 @@ def invert_ode(
     solver: Solver = DETERMINISTIC,
     levels: int | None = None,
     features: FeatureMemory | None = None,
+    regularise: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """Invert images to noise: the step of DDIM (section 4.3), or of a solver along a flow, reversed.
 
@@ -106,6 +107,7 @@ def invert_ode(
         solver: how sampling steps; one that has an inverse.
         levels: up to which level; to the schedule's last if None.
         features: is told of each evaluation; the model's attention is routed through it by the caller.
+        regularise: what each step goes by in place of the output; that itself if None.
 
     Returns:
         The trajectory ``[levels + 1, samples, channels, h, w]``, from level 0 (the image) on.
@@ -117,7 +119,8 @@ def invert_ode(
     def predict_kept(at: torch.Tensor, time: float) -> torch.Tensor:
         if features is not None:
             features.begin_evaluation(len(trajectory))
-        return predict(at, time)
+        output = predict(at, time)
+        return output if regularise is None else regularise(output)
 
     levels = schedule.steps if levels is None else levels
     if features is not None:

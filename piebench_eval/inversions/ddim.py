@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, field_validator
 
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.trajectory import TrajectorySettings, inverted_trajectory
+from piebench_eval.inversions.trajectory import TrajectorySettings, inverted_trajectory, inverting_schedule
 from piebench_eval.quirks import SHIFTED, SettingsWithQuirks
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def ddim(
     from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.diffusion.ode import sample_ode
 
-    trajectory = inverted_trajectory(model, inputs, schedule, settings)
+    along = inverting_schedule(model, schedule, settings.quirks)
+    trajectory = inverted_trajectory(model, inputs, along, settings)
     if settings.source_latents == "own_steps":
         return InversionResult(trajectory, "sampled")
     cond, uncond = inputs.inversion_embeds, inputs.uncond_embeds

@@ -12,7 +12,9 @@ from piebench_eval.inversions.trajectory import (
     TrajectorySettings,
     flow_solver,
     inverted_trajectory,
+    inverting_schedule,
 )
+from piebench_eval.quirks import SettingsWithQuirks
 
 if TYPE_CHECKING:
     from typing import Self
@@ -21,10 +23,11 @@ if TYPE_CHECKING:
 
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
     from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.diffusion.solvers import Solver
     from piebench_eval.models.base import DiffusionModel
 
 
-class DirectSettings(TrajectorySettings):
+class DirectSettings(TrajectorySettings, SettingsWithQuirks):
     """Settings of Direct Inversion; other scales and intervals than 1 are its paper's ablations."""
 
     scale: float = Field(default=1.0, ge=0, le=1, description="share of the offset that is added")
@@ -35,6 +38,12 @@ class DirectSettings(TrajectorySettings):
         default="euler",
         description="along a flow, of the inversion and of both branches' steps; midpoint is rf_solver's, "
         "and rf_solver, fireflow and uni_inv invert with evaluate_at=own",
+    )
+
+    target_offset: bool = Field(
+        default=False,
+        description="the target's steps have the whole offset too, as those of Pix2Pix-Zero in the paper's "
+        "code; it costs the source's steps",
     )
 
     @model_validator(mode="after")
@@ -59,7 +68,12 @@ def direct(
     from piebench_eval.diffusion.loop import InversionResult
 
     solver = flow_solver(settings.solver)
-    trajectory = inverted_trajectory(model, inputs, schedule, settings, solver)
+    along = inverting_schedule(model, schedule, settings.quirks)
+    trajectory = inverted_trajectory(model, inputs, along, settings, solver)
+    if settings.target_offset:
+        return InversionResult(
+            trajectory, "fixed", offsets=offsets(model, inputs, trajectory, schedule, solver), solver=solver
+        )
     if all(settings.offset_weight(index) == 1 for index in range(schedule.steps)):
         return InversionResult(trajectory, "fixed", solver=solver)
 
@@ -74,6 +88,51 @@ def direct(
     tensors = [trajectory.transpose(0, 1), *inputs.source_embeds.parts, *inputs.uncond_embeds.parts]
     latents = model.cached("direct", sample, determinants, tensors, axis=1)["latents"]
     return InversionResult(latents, "fixed", solver=solver)
+
+
+def offsets(
+    model: DiffusionModel,
+    inputs: EditInputs,
+    trajectory: torch.Tensor,
+    schedule: Schedule,
+    solver: Solver,
+) -> torch.Tensor:
+    """The offsets z*_{t-1} - DDIM(z*_t) of all steps, shared through the model's cache.
+
+    Args:
+        model: the model.
+        inputs: the batch, with the guidance scale of the source.
+        trajectory: z*, ``[steps + 1, samples, channels, h, w]``.
+        schedule: the noise schedule of sampling.
+        solver: how sampling steps; each step begins anew.
+
+    Returns:
+        ``[steps, samples, channels, h, w]``, entry k of the step from level k + 1.
+    """
+    import torch
+
+    from piebench_eval.diffusion.ode import follow, predict_guided
+
+    texts = inputs.source_embeds, inputs.uncond_embeds
+
+    def predict(at: torch.Tensor, time: float) -> torch.Tensor:
+        with torch.no_grad():
+            return predict_guided(model, at, time, *texts, inputs.guidance)
+
+    def compute() -> dict[str, torch.Tensor]:
+        stepped = [
+            follow(solver.walk(schedule, latents, level), predict)[0]
+            for level, latents in enumerate(trajectory[1:], start=1)
+        ]
+        return {"offsets": trajectory[:-1] - torch.stack(stepped)}
+
+    determinants = {
+        "schedule": schedule.key,
+        "guidance": inputs.guidance.source_key,
+        "solver": solver.name,
+    }
+    tensors = [trajectory.transpose(0, 1), *(part for text in texts for part in text.parts)]
+    return model.cached("direct_offsets", compute, determinants, tensors, axis=1)["offsets"]
 
 
 def sample_with_offsets(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.diffusion.solvers import Solver
     from piebench_eval.models.base import DiffusionModel
+    from piebench_eval.quirks import Quirks
 
 FlowSolver = Literal["euler", "midpoint", "fireflow", "uni_inv"]
 """Solvers of a flow's equation, by their names in recipes."""
@@ -43,6 +45,23 @@ class TrajectorySettings(InversionGuidance):
         ge=0,
         description="fixed-point iterations per step of the inversion, which make it exact where they "
         "converge; each costs as much as the step",
+    )
+    regularisation_rounds: int = Field(
+        default=0,
+        ge=0,
+        description="rounds in which the noise predicted in a step of the inversion is made more like noise, "
+        "as Pix2Pix-Zero does 5 times; without evaluations of the model",
+    )
+    regularisation_rolls: int = Field(
+        default=5, ge=1, description="shifts of the noise in a round, by which its correlation is lowered"
+    )
+    correlation_weight: float = Field(
+        default=20.0, ge=0, description="factor on the gradient of the noise's correlation, in a round"
+    )
+    divergence_weight: float = Field(
+        default=20.0,
+        ge=0,
+        description="factor on the gradient of its divergence from a standard normal distribution",
     )
 
 
@@ -90,7 +109,9 @@ def inverted_trajectory(
     how = settings.evaluate_at, settings.refinements, solver, levels
 
     def invert() -> torch.Tensor:
-        return invert_ode(model, latents, cond, uncond, schedule, guidance, *how, features=inputs.features)
+        regularise = _regulariser(inputs, settings)
+        further = {"features": inputs.features, "regularise": regularise}
+        return invert_ode(model, latents, cond, uncond, schedule, guidance, *how, **further)
 
     determinants = {
         "schedule": schedule.key,
@@ -98,9 +119,41 @@ def inverted_trajectory(
         "solver": solver.name,
         "levels": levels,
         **settings.model_dump(include=set(TrajectorySettings.model_fields)),
+        **({"seed": inputs.seed} if settings.regularisation_rounds else {}),
     }
     texts = [*cond.parts, *(uncond.parts if guidance.needs_uncond(settings.guidance) else ())]
     return shared_trajectory(model, inputs, "ddim", invert, determinants, [latents, *texts])
+
+
+def _regulariser(
+    inputs: EditInputs, settings: TrajectorySettings
+) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """What makes predicted noise more like noise, with each sample's own shifts; None if nothing does."""
+    if not settings.regularisation_rounds:
+        return None
+    from random import Random
+
+    from piebench_eval.diffusion.noise_regularisation import regularised
+
+    return partial(
+        regularised,
+        randoms=[Random(inputs.seed) for _ in inputs.latents],
+        rounds=settings.regularisation_rounds,
+        rolls=settings.regularisation_rolls,
+        correlation_weight=settings.correlation_weight,
+        divergence_weight=settings.divergence_weight,
+    )
+
+
+def inverting_schedule(model: DiffusionModel, schedule: Schedule, quirks: Quirks) -> Schedule:
+    """The schedule that an inversion steps along: sampling's, unless it is a quirk that it is another."""
+    from piebench_eval.diffusion.schedules import DDIMSchedule
+
+    if not (quirks.cleaner_levels and isinstance(schedule, DDIMSchedule)):
+        return schedule
+    below = [max(time - 1, 0) for time in schedule.timesteps]
+    alphas = [model.alphas_cumprod[time] for time in [*below, -1]]
+    return replace(schedule, alphas=tuple(map(float, alphas)))
 
 
 def shared_trajectory(

@@ -74,7 +74,7 @@ def pair_misfit(inversion: str, method: str, family: Family, policy: GuidancePol
     return (
         inversion_misfit(inversion, family, policy)
         or method_misfit(method, family, policy)
-        or _memory_misfit(inversion, method)
+        or _misfit_of_both(inversion, method)
     )
 
 
@@ -85,7 +85,13 @@ def policy_of_pair(inversion: str, method: str, family: Family) -> GuidancePolic
     return next(goes, None)
 
 
-def _memory_misfit(inversion: str, method: str) -> str | None:
+def _misfit_of_both(inversion: str, method: str) -> str | None:
+    """Why an inversion and a method do not go together, whatever the family."""
+    if METHODS.get(method).moves_latents and INVERSIONS.get(inversion).coupled:
+        return (
+            f"{method} moves the latents where they are evaluated, and {inversion} steps each of two latents "
+            "by the noise at the other, which its steps would not undo"
+        )
     if not METHODS.get(method).reads_inversion or INVERSIONS.get(inversion).keeps_features:
         return None
     return f"{method} reads what an inversion computes on its way, and {inversion} keeps nothing of that"
@@ -241,6 +247,13 @@ def misfits(combination: Combination, family: Family) -> list[str]:
     steps, settings = combination.common.steps, combination.inversion_settings
     if (problem := INVERSIONS.get(combination.inversion).problem(steps, settings)) is not None:
         found.append(problem)
+    if getattr(settings, "source_latents", None) == "edited" and getattr(
+        combination.method_settings, "local_blend", False
+    ):
+        found.append(
+            "method.local_blend=true: blends with the source, and inversion.source_latents=edited gives it "
+            "no latents of its own; set method.local_blend=false, or inversion.source_latents=inverted"
+        )
     if policy == "embedded" and getattr(combination.method_settings, "negative_prompt", "") == "source":
         found.append(
             f"method.negative_prompt=source: {family.title} {_TAKES[policy]}, so that nothing is guided away "
@@ -300,19 +313,19 @@ def _misfits_of_names(inversion: str, method: str, family: Family, policy: Guida
     of_inversion = inversion_misfit(inversion, family, policy)
     of_method = method_misfit(method, family, policy)
     if of_inversion is None and of_method is None:
-        of_inversion = _memory_misfit(inversion, method)
+        of_inversion = _misfit_of_both(inversion, method)
     found = []
     if of_inversion is not None:
         remedy = _Remedy(INVERSIONS, inversion_misfit, family, policy)
         # Where another method is needed as well, this one decides nothing.
         beside = None if of_method else method
         found.append(
-            f"{of_inversion}; {remedy(inversion, beside, lambda name: _memory_misfit(name, method))}"
+            f"{of_inversion}; {remedy(inversion, beside, lambda name: _misfit_of_both(name, method))}"
         )
     if of_method is not None:
         remedy = _Remedy(METHODS, method_misfit, family, policy)
         beside = None if of_inversion else inversion
-        found.append(f"{of_method}; {remedy(method, beside, lambda name: _memory_misfit(inversion, name))}")
+        found.append(f"{of_method}; {remedy(method, beside, lambda name: _misfit_of_both(inversion, name))}")
     return found
 
 

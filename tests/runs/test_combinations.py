@@ -43,6 +43,7 @@ SWITCHED_OFF = {
     "value_sharing": {"value_steps": 0},
     "infedit": {"cross_replace_steps": 0, "self_replace_steps": 0, "local_blend": False},
     "feature_sharing": {"inject": 0},
+    "pix2pix_zero": {"attention_guidance": 0},
     "dnaedit": {"mvg": 1},
     "rf_inversion": {"eta": 0},
     # "uni_edit" always bends the guidance: tests/methods/test_uni_edit.py
@@ -55,6 +56,7 @@ WITH_SAMPLES_PROMPT = {
     "plain": {},
     "value_sharing": {},
     "infedit": {},
+    "pix2pix_zero": {},
     "dnaedit": {"mvg": 1},
     "rf_inversion": {"inversion_prompt": "source", "eta": 0},
     "uni_edit": {"inversion_prompt": "source"},
@@ -147,7 +149,7 @@ def plainly_sampled(model, inverted, inputs):
         latents, kept = follow(walk, predict)
         if inverted.offsets is not None:
             latents = latents + inverted.offsets[level - 1]
-    return latents
+    return inverted.solver.picture(latents)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,11 @@ CHOSEN: Mapping[str, Sequence[Any]] = {
 weights and few steps: there, only words above a high threshold blend a part of the picture. The family is
 that of the model."""
 
-_APART = {frozenset([("method.mask_guided", True), ("method.source_prompt", "empty")])}
+_APART = {
+    frozenset([("method.mask_guided", True), ("method.source_prompt", "empty")]),
+    frozenset([("inversion", "edict"), ("method", "pix2pix_zero")]),
+    frozenset([("inversion.source_latents", "edited"), ("method.local_blend", True)]),
+}
 """What a recipe refuses."""
 
 
