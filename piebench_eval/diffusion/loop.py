@@ -140,19 +140,10 @@ def edit(
             for stage in range(inverted.solver.stages_at(level, inverted.steps)):
                 controller.level, controller.time = level, steps[Branch.TARGET].timestep
                 at = _evaluated_at(inverted, steps, level, stage, known)
-                call = _Call(
-                    model, controller, step, stage, latent_shape, steps[Branch.TARGET].timestep, embeddings
-                )
+                call = _Call(model, controller, step, stage, latent_shape, embeddings)
                 if controller.source_first and stage == 0:
-                    output, began = _predict_source_first(call, at, rows)
-                    steps[Branch.TARGET] = BranchStep(
-                        inverted.solver,
-                        schedule,
-                        level,
-                        began,
-                        moving[Branch.TARGET],
-                        previous[Branch.TARGET],
-                    )
+                    output, begun = _predict_source_first(call, at, rows)
+                    steps[Branch.TARGET].begin_at(begun)
                 else:
                     output = call(rows, {row: at[row.branch] for row in rows.samples_by_row})
                 outputs = _guided_outputs(output, rows, moving, controller, inputs.guidance)
@@ -191,17 +182,21 @@ class BranchStep:
         moving: list[int],
         previous: torch.Tensor | None = None,
     ):
-        self.latents, self.output = latents, previous
-        self._begun, self._solver = latents, solver
-        self._moving, self._keeps_output = moving, solver.keeps_output
-        kept = None if previous is None else take(previous, moving)
-        self._walk = solver.walk(schedule, take(latents, moving), level, kept)
+        self.output = previous
+        self._solver, self._schedule, self._level, self._moving = solver, schedule, level, moving
+        self.begin_at(latents)
+
+    def begin_at(self, latents: torch.Tensor) -> None:
+        """Begin the step, with nothing followed in it, at latents of its level."""
+        self.latents = self._begun = latents
+        kept = None if self.output is None else take(self.output, self._moving)
+        self._walk = self._solver.walk(self._schedule, take(latents, self._moving), self._level, kept)
         at, self.timestep = next(self._walk)
         self._evaluate_at(at)
 
     def follow(self, output: torch.Tensor) -> None:
         """Go on along the (guided) output of the samples that move."""
-        if self._keeps_output:
+        if self._solver.keeps_output:
             before = self.latents if self.output is None else self.output
             self.output = self._with_moving(before, output)
         try:
@@ -403,7 +398,6 @@ class _Call:
     step: int
     stage: int
     latent_shape: tuple[int, int]
-    timestep: float
     embeddings: Mapping[Row, Conditioning]
 
     def __call__(self, rows: RowBatch, at: Mapping[Row, torch.Tensor]) -> torch.Tensor:
@@ -414,7 +408,7 @@ class _Call:
         texts = Conditioning.cat([self.embeddings[row].take(samples) for row, samples in kinds])
         if latents.requires_grad:  # a loss of what is inside the model passes its output by
             self.model.evaluations.count_differentiated(rows.owners, latents)
-        return self.model.predict(latents, self.timestep, texts, rows.owners)
+        return self.model.predict(latents, self.controller.time, texts, rows.owners)
 
 
 def _predict_source_first(

@@ -108,7 +108,7 @@ def embed_inputs(
 def _moved(
     model: DiffusionModel, embeds: Conditioning, texts: Sequence[Prompts], size: tuple[int, int]
 ) -> Conditioning:
-    """Embeddings moved by the directions of their texts, where these have any: of tokens and whole prompts."""
+    """Embeddings of tokens and of whole prompts, moved by the directions of their texts if these have any."""
     if all(text.direction is None for text in texts):
         return embeds
     rows = []
