@@ -77,12 +77,6 @@ class Quirks(Settings):
         "of ddim+pnp, whose list of latents lacks the first",
         ("ddim",),
     )
-    cleaner_levels: bool = _quirk(
-        False,
-        "invert between levels one training timestep cleaner than sampling's, up to the noisiest of all, as "
-        "Pix2Pix-Zero's code: sampling begins as if that were its own first level",
-        ("ddim", "direct"),
-    )
     keep_brackets: bool = _quirk(
         False,
         "leave the benchmark's [ and ] in the prompts, as InfEdit's script does",

@@ -9,12 +9,11 @@ from pydantic import Field, model_validator
 from piebench_eval.inversions.base import Inversion
 from piebench_eval.inversions.trajectory import (
     FlowSolver,
-    TrajectorySettings,
+    RegularisedSettings,
     flow_solver,
     inverted_trajectory,
     inverting_schedule,
 )
-from piebench_eval.quirks import SettingsWithQuirks
 
 if TYPE_CHECKING:
     from typing import Self
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from piebench_eval.models.base import DiffusionModel
 
 
-class DirectSettings(TrajectorySettings, SettingsWithQuirks):
+class DirectSettings(RegularisedSettings):
     """Settings of Direct Inversion; other scales and intervals than 1 are its paper's ablations."""
 
     scale: float = Field(default=1.0, ge=0, le=1, description="share of the offset that is added")
@@ -68,7 +67,7 @@ def direct(
     from piebench_eval.diffusion.loop import InversionResult
 
     solver = flow_solver(settings.solver)
-    along = inverting_schedule(model, schedule, settings.quirks)
+    along = inverting_schedule(model, schedule, settings)
     trajectory = inverted_trajectory(model, inputs, along, settings, solver)
     if settings.target_offset:
         return InversionResult(

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.diffusion.solvers import Solver
     from piebench_eval.models.base import DiffusionModel
-    from piebench_eval.quirks import Quirks
 
 FlowSolver = Literal["euler", "midpoint", "fireflow", "uni_inv"]
 """Solvers of a flow's equation, by their names in recipes."""
@@ -45,6 +44,16 @@ class TrajectorySettings(InversionGuidance):
         ge=0,
         description="fixed-point iterations per step of the inversion, which make it exact where they "
         "converge; each costs as much as the step",
+    )
+
+
+class RegularisedSettings(TrajectorySettings):
+    """Settings of one that can invert as Pix2Pix-Zero does (Parmar et al., 2023)."""
+
+    noise_levels: Literal["sampling", "cleaner"] = Field(
+        default="sampling",
+        description="those of the inversion are sampling's; or cleaner by one training timestep, the last "
+        "one the noisiest of all, as in Pix2Pix-Zero's code, where sampling begins as if that were its own",
     )
     regularisation_rounds: int = Field(
         default=0,
@@ -119,17 +128,25 @@ def inverted_trajectory(
         "solver": solver.name,
         "levels": levels,
         **settings.model_dump(include=set(TrajectorySettings.model_fields)),
-        **({"seed": inputs.seed} if settings.regularisation_rounds else {}),
+        **_regularised_by(inputs, settings),
     }
     texts = [*cond.parts, *(uncond.parts if guidance.needs_uncond(settings.guidance) else ())]
     return shared_trajectory(model, inputs, "ddim", invert, determinants, [latents, *texts])
+
+
+def _regularised_by(inputs: EditInputs, settings: TrajectorySettings) -> dict[str, Any]:
+    """What regularised noise depends on, for cache keys; nothing if it is not regularised."""
+    if not (isinstance(settings, RegularisedSettings) and settings.regularisation_rounds):
+        return {}
+    own = set(RegularisedSettings.model_fields) - {*TrajectorySettings.model_fields, "noise_levels"}
+    return {"seed": inputs.seed, **settings.model_dump(include=own)}
 
 
 def _regulariser(
     inputs: EditInputs, settings: TrajectorySettings
 ) -> Callable[[torch.Tensor], torch.Tensor] | None:
     """What makes predicted noise more like noise, with each sample's own shifts; None if nothing does."""
-    if not settings.regularisation_rounds:
+    if not (isinstance(settings, RegularisedSettings) and settings.regularisation_rounds):
         return None
     from random import Random
 
@@ -145,11 +162,11 @@ def _regulariser(
     )
 
 
-def inverting_schedule(model: DiffusionModel, schedule: Schedule, quirks: Quirks) -> Schedule:
-    """The schedule that an inversion steps along: sampling's, unless it is a quirk that it is another."""
+def inverting_schedule(model: DiffusionModel, schedule: Schedule, settings: RegularisedSettings) -> Schedule:
+    """The schedule that an inversion steps along: sampling's, or one of cleaner levels (not of a flow's)."""
     from piebench_eval.diffusion.schedules import DDIMSchedule
 
-    if not (quirks.cleaner_levels and isinstance(schedule, DDIMSchedule)):
+    if settings.noise_levels == "sampling" or not isinstance(schedule, DDIMSchedule):
         return schedule
     below = [max(time - 1, 0) for time in schedule.timesteps]
     alphas = [model.alphas_cumprod[time] for time in [*below, -1]]

@@ -8,9 +8,8 @@ import torch
 from piebench_eval.diffusion.loop import edit
 from piebench_eval.diffusion.noise_regularisation import correlation, divergence, regularised
 from piebench_eval.inversions import INVERSIONS
-from piebench_eval.inversions.trajectory import inverting_schedule
+from piebench_eval.inversions.trajectory import RegularisedSettings, inverting_schedule
 from piebench_eval.methods import METHODS
-from piebench_eval.quirks import Quirks
 from piebench_eval.runs.batch_editing import encode_inputs
 from tests.inversions.conftest import STEPS
 
@@ -49,11 +48,11 @@ def test_the_inversion_goes_by_regularised_noise(model, samples, inputs, schedul
 
 
 def test_cleaner_levels(model, schedule):
-    along = inverting_schedule(model, schedule, Quirks(cleaner_levels=True))
+    along = inverting_schedule(model, schedule, RegularisedSettings(noise_levels="cleaner"))
     assert along.timesteps == schedule.timesteps
     wanted = [model.alphas_cumprod[time] for time in (0, 200, 400, 600, 800, 999)]
     assert along.alphas == pytest.approx(wanted)
-    assert inverting_schedule(model, schedule, Quirks()) is schedule
+    assert inverting_schedule(model, schedule, RegularisedSettings()) is schedule
 
 
 def test_under_target_offset_the_source_prompt_reconstructs_the_picture(model, samples, schedule):
