@@ -124,6 +124,5 @@ PIX2PIX_ZERO = Method(
     prepare=prepare,
     prompts=prompts,
     policies=("classifier_free",),
-    predicts=("epsilon",),
     moves_latents=True,
 )

@@ -77,12 +77,12 @@ def test_inverted_latents(edit, reference):
 
 def test_every_step(edit):
     """Both rows are moved by the gradient, and their guided noise is that of the recording."""
-    of_edit = edit.calls[-3 * STEPS :]
-    at = torch.stack([latents for _, latents, _ in of_edit[1::3]])
-    moved = torch.stack([latents for _, latents, _ in of_edit[2::3]])
+    of_edit = [(latents.detach(), output.detach()) for _, latents, output in edit.calls[-3 * STEPS :]]
+    at = torch.stack([latents for latents, _ in of_edit[1::3]])
+    moved = torch.stack([latents for latents, _ in of_edit[2::3]])
     near((moved - at)[..., ::8, ::8], edit.recording["x_in_update_strided"], BETWEEN)
     assert (moved - at)[0, 0].abs().max() < 1e-5
-    outputs = torch.stack([output for _, _, output in of_edit[2::3]])
+    outputs = torch.stack([output for _, output in of_edit[2::3]])
     guided = outputs[:, :1] + 7.5 * (outputs[:, 1:] - outputs[:, :1])
     near(guided[..., ::8, ::8], edit.recording["edit_eps_guided_strided"], BETWEEN)
 
