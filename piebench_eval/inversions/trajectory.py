@@ -119,8 +119,8 @@ def inverted_trajectory(
 
     def invert() -> torch.Tensor:
         regularise = _regulariser(inputs, settings)
-        further = {"features": inputs.features, "regularise": regularise}
-        return invert_ode(model, latents, cond, uncond, schedule, guidance, *how, **further)
+        begin = model, latents, cond, uncond, schedule, guidance
+        return invert_ode(*begin, *how, features=inputs.features, regularise=regularise)
 
     determinants = {
         "schedule": schedule.key,

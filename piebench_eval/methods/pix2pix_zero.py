@@ -99,7 +99,7 @@ class Pix2PixZeroController(AttentionController):
         with torch.enable_grad():
             leaves = {row: of_row.detach().clone().requires_grad_() for row, of_row in latents.items()}
             evaluate(leaves)
-            gradients = torch.autograd.grad(sum(self._losses), list(leaves.values()))
+            gradients = torch.autograd.grad(torch.stack(self._losses).sum(), list(leaves.values()))
         self._losses = None
         moved = zip(latents.items(), gradients, strict=True)
         return {row: of_row - self._rate * gradient for (row, of_row), gradient in moved}
