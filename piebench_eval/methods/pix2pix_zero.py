@@ -124,5 +124,6 @@ PIX2PIX_ZERO = Method(
     prepare=prepare,
     prompts=prompts,
     policies=("classifier_free",),
+    predicts=("epsilon",),
     moves_latents=True,
 )

@@ -56,12 +56,12 @@ def method_misfit(name: str, family: Family, policy: GuidancePolicy) -> str | No
         PiebenchError: no method has that name.
     """
     method = METHODS.get(name)
-    if misfit := _prediction_misfit(name, method.predicts, family):
-        return misfit
     if not method.takes_part_in(family.attention):
         read = ", or ".join(f"{'- and '.join(kinds)}-attention" for kinds in method.attention)
         had = "- and ".join(family.attention)
         return f"{name} controls {read}, and {family.title} has {had}-attention"
+    if misfit := _prediction_misfit(name, method.predicts, family):
+        return misfit
     return _policy_misfit(name, method.policies, family, policy)
 
 
