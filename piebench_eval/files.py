@@ -117,7 +117,7 @@ def read_json_lines(file: Path, fields: set[str]) -> tuple[list[dict[str, Any]],
             continue
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             entry = None
         if isinstance(entry, dict) and fields <= set(entry):
             entries.append(entry)
@@ -134,7 +134,7 @@ def read_json_object(file: Path, parts: set[str], remedy: str) -> dict[str, Any]
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PiebenchError(f"{file}: missing or damaged ({error}); {remedy}") from None
     if not isinstance(content, dict) or not set(content) >= parts:
         raise PiebenchError(f"{file}: does not hold {', '.join(sorted(parts))}; {remedy}")

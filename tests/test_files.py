@@ -7,6 +7,7 @@ import pytest
 
 from piebench_eval import files
 from piebench_eval.errors import PiebenchError
+from piebench_eval.files import read_json_lines, read_json_object
 
 
 def test_a_file_is_whole_or_absent(tmp_path, monkeypatch):
@@ -52,3 +53,11 @@ def test_only_dead_processes_leftovers_are_removed(tmp_path, monkeypatch, host):
         file.touch()
     files.remove_stale_partials(tmp_path)
     assert not leftover.exists() and mine.exists() and other.exists()
+
+
+def test_json_that_is_nested_too_deeply_is_damaged(tmp_path):
+    file = tmp_path / "deep.json"
+    file.write_text('{"a": ' + "[" * 100_000)
+    with pytest.raises(PiebenchError, match=r"deep.json: missing or damaged .*; restore it"):
+        read_json_object(file, {"a"}, "restore it")
+    assert read_json_lines(file, {"a"}) == ([], 1)

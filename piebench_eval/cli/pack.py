@@ -34,9 +34,9 @@ def pack(
 ) -> None:
     """Pack a scored run: recipe, manifest, records, scores, pictures and a card in one archive.
 
-    The same run gives the same bytes, so the archive's SHA-256 can be cited. The
-    benchmark's own pictures are not in it. Names of machines and folders are left out,
-    but for a model or network that the run names by a path.
+    The same run gives the same bytes under the same name, so the archive's SHA-256 can be
+    cited. The benchmark's own pictures are not in it. Names of machines and folders are
+    left out, but for a model or network that the run names by a path.
 
     Examples:
 
@@ -44,10 +44,15 @@ def pack(
 
       piebench pack runs/x --out x.piebench.zip --no-pictures
     """
-    from piebench_eval.packs.layout import SUFFIX
+    from piebench_eval.packs.layout import SUFFIX, require_pack_name
+    from piebench_eval.runs.store.paths import require_run
+
+    file = out_file or Path(f"{run.resolve().name}{SUFFIX}")
+    require_pack_name(file)
+    require_run(run)
     from piebench_eval.packs.making import pack_run
 
-    made = pack_run(run, out_file or Path(f"{run.resolve().name}{SUFFIX}"), data, pictures)
+    made = pack_run(run, file, data, pictures)
     if as_json:
         out.print_json(data={**asdict(made), "file": str(made.file)})
         return

@@ -32,6 +32,11 @@ def push(
 
       piebench score hub:me/direct-p2p --data PIE-Bench_v1        (anybody)
     """
+    from piebench_eval.models.hub import require_repository
+    from piebench_eval.packs.layout import require_pack
+
+    require_repository(repo)
+    require_pack(pack)
     from piebench_eval.packs.hub import HUB, push_pack
 
     with kept_on_interrupt("nothing was published, or all of it"):

@@ -12,11 +12,13 @@ from piebench_eval.api.progress import shown_progress
 from piebench_eval.cli.console import kept_on_interrupt, out
 from piebench_eval.cli.scoring_options import (
     NETWORKS,
+    AllowPickleOption,
     ClipOption,
     DeviceOption,
     DinoOption,
     LpipsWeightsOption,
 )
+from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
     from piebench_eval.packs.verify import Verification
@@ -54,6 +56,7 @@ def verify(
     dino: DinoOption = None,
     clip: ClipOption = None,
     lpips_weights: LpipsWeightsOption = None,
+    allow_pickle: AllowPickleOption = False,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -82,17 +85,24 @@ def verify(
       piebench verify demo.piebench.zip --rerun 2 --json
     """
     from piebench_eval.models.location import check_device_name
+    from piebench_eval.packs.layout import require_pack
+
+    check_device_name(device)
+    require_pack(pack)
+    if data is not None and not data.is_dir():
+        raise PiebenchError(f"--data {data}: is no folder; give the benchmark that the pack's run edited")
     from piebench_eval.packs.remaking import Remaking
     from piebench_eval.packs.rescoring import Rescoring
     from piebench_eval.packs.verify import verify_pack
     from piebench_eval.runs.machine import MachineOptions
 
-    check_device_name(device)
     seed = secrets.randbelow(_SEEDS) if seed is None else seed
     given = {"dino": dino, "clip": clip, "lpips_weights": lpips_weights}
     networks = {role: name for role, name in given.items() if name is not None}
-    rescoring = Rescoring(None if full else sample, seed, networks, device, batch_size)
-    remaking = Remaking(rerun, seed, model, MachineOptions(devices=device))
+    rescoring = Rescoring(None if full else sample, seed, networks, device, batch_size, allow_pickle)
+    remaking = Remaking(
+        rerun, seed, model, MachineOptions(devices=device, allow_pickle=allow_pickle and model is not None)
+    )
     with kept_on_interrupt("nothing is kept"), shown_progress() as on_progress:
         found = verify_pack(
             pack,
@@ -113,8 +123,14 @@ def _print(found: Verification, seed: int) -> None:
     for check in found.checks:
         style = {True: "green", False: "bold red", None: "yellow"}[check.passed]
         out.print(f"{_MARKS[check.passed]:>8} ", style=style, end="")
-        out.print(f"{check.name}: {check.detail}")
+        out.print(f"{check.name}: {_plain(check.detail)}")
     out.print(f"Level {found.level + 1} of {len(Level)}: {found.level.title} ({ABOUT_LEVELS[found.level]})")
+
+
+def _plain(text: str) -> str:
+    """A text from a stranger's pack in one line, without what a terminal would obey."""
+    line = "; ".join(text.splitlines())
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
 
 
 def _print_json(found: Verification, seed: int) -> None:

@@ -52,12 +52,12 @@ def background(scene: Scene, x: NDArray[np.float64], y: NDArray[np.float64]) -> 
     """Colour of a scene's background at points (shares of the image's side), ``[..., 3]``."""
     color = np.array(BACKGROUND_COLORS[scene.background], dtype=np.float64)
     shade = {
-        "plain": np.ones_like(x),
-        "striped": np.where(_stripes(x, 8), 0.82, 1),
-        "dotted": np.where(_dots(x, y, 8, 0.3), 0.78, 1),
-        "gradient": 1.0 - 0.3 * y,
+        "plain": lambda: np.ones_like(x),
+        "striped": lambda: np.where(_stripes(x, 8), 0.82, 1),
+        "dotted": lambda: np.where(_dots(x, y, 8, 0.3), 0.78, 1),
+        "gradient": lambda: 1.0 - 0.3 * y,
     }[scene.pattern]
-    return color * shade[..., None]
+    return color * shade()[..., None]
 
 
 def paint(
@@ -75,8 +75,9 @@ def paint(
         canvas[inside] = _WHITE
         inside = inside & (relative > 1 - _STROKE)
     canvas[inside] = color
-    pale = {"plain": np.zeros_like(inside), "striped": _stripes(y, 8), "dotted": _dots(x, y, 8, 0.3)}
-    canvas[(relative < 1) & pale[thing.material]] = (color + 2 * _WHITE) / 3
+    if thing.material != "plain":
+        pale = _stripes(y, 8) if thing.material == "striped" else _dots(x, y, 8, 0.3)
+        canvas[(relative < 1) & pale] = (color + 2 * _WHITE) / 3
     if thing.dot:
         disc = np.hypot(x - thing.x, y - thing.y) < _DOT_RADIUS * thing.radius
         canvas[disc] = _WHITE

@@ -9,7 +9,7 @@ from piebench_eval.methods.base import edits_every_sample, prompts_of_sample
 from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     import numpy as np
     import torch
@@ -93,6 +93,11 @@ def needs_nothing(settings: Any, common: Any) -> str | None:
     return None
 
 
+def loads_all_parts(settings: Any) -> Collection[str]:
+    """The default ``Editor.leaves_out``: nothing."""
+    return ()
+
+
 def size_of_the_source(loaded: Any, common: Any) -> int | None:
     """The default ``Editor.native_resolution``: None, since the editor works at any size."""
     return None
@@ -121,6 +126,7 @@ class Editor:
             nothing is loaded.
         pipelines: where ``load`` loads a whole pipeline of diffusers, classes of which the model's folder has
             to be one, any if empty, see ``editors.pipelines``; None if it does not.
+        leaves_out: ``settings`` -> parts of the pipeline that are not loaded.
         model: the model that it loads unless the recipe names one; None if there is none.
         recipe: the package's recipe with its published settings, for who names the editor and no recipe.
         needs_model: whether a recipe has to name a model.
@@ -128,7 +134,8 @@ class Editor:
             in any of the same aspect ratio.
         evaluations: ``(settings, common, guidance)`` -> model evaluations per picture; None if unknown. The
             guidance is None where the editor loads its own model. Those of ``edit_latents`` are counted
-            anyway: there it is for forecasts, which otherwise call it with a dummy model.
+            anyway: there it is for forecasts, which otherwise call it with a dummy model that has no denoiser
+            for ``diffusion.loop.edit``; an editor that samples with that declares them.
         native_resolution: ``(loaded, common)`` -> shorter side in pixels of the pictures that ``edit`` is
             given where the recipe's ``resolution`` is empty; None for that of each source.
         prompts: ``(sample, settings) -> Prompts`` of ``edit_latents``.
@@ -148,6 +155,7 @@ class Editor:
     edit: Callable[[Any, Pictures, Sequence[Sample], Any, Any], EditedPictures] | None = None
     load: Callable[[Any, Any, LoadOptions], Any] | None = None
     pipelines: tuple[str, ...] | None = None
+    leaves_out: Callable[[Any], Collection[str]] = loads_all_parts
     model: str | None = None
     recipe: str | None = None
     needs_model: bool = True

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from functools import wraps
+import re
+from functools import partial, wraps
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.editors import EDITORS
@@ -80,13 +82,37 @@ def is_function(editor: str) -> bool:
 
 
 def _source_hash(function: Any) -> str:
-    """SHA-256 of a function's source; of its compiled code where there is no source."""
+    """SHA-256 of what a function is: its source, or its compiled code where there is no source.
+
+    Of an object that can be called it is that of its class; of ``functools.partial``, also what it binds.
+    """
+    bound = ""
+    while isinstance(function, partial):
+        bound += _text((*function.args, *sorted(function.keywords.items())))
+        function = function.func
+    written = function if inspect.isroutine(function) else type(function)
     try:
-        text = inspect.getsource(function).encode()
+        text = inspect.getsource(written)
     except (OSError, TypeError):
-        code = getattr(function, "__code__", None)
-        text = code.co_code if code is not None else repr(type(function)).encode()
-    return hashlib.sha256(text).hexdigest()
+        code = getattr(written, "__code__", None)
+        text = repr(type(function)) if code is None else _code_text(code)
+    return hashlib.sha256((text + bound).encode()).hexdigest()
+
+
+def _code_text(code: CodeType) -> str:
+    """What compiled code does, with its constants and the names that it uses."""
+    return _text((code.co_code, code.co_consts, code.co_names))
+
+
+def _text(value: Any) -> str:
+    """A value as the same text in every process: sets in order, and nothing by its place in memory."""
+    if isinstance(value, CodeType):  # of a function within another
+        return _code_text(value)
+    if isinstance(value, frozenset | set):
+        return f"{{{sorted(map(_text, value))}}}"
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(_text, value))})"
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value), flags=re.IGNORECASE)
 
 
 def _pixels(image: Any, name: str) -> Any:

@@ -20,6 +20,7 @@ from pydantic import Field
 from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.schedules import LCM_STEPS, lcm_schedule, lcm_timesteps
 from piebench_eval.editors.base import Editor
+from piebench_eval.editors.strength import no_step, steps_of_strength
 from piebench_eval.errors import PiebenchError
 from piebench_eval.methods.base import notes_on_prompts, prompts_of_sample
 from piebench_eval.models.location import find_family
@@ -61,7 +62,7 @@ def steps_taken(steps: int, strength: float, family: Family) -> int:
     """
     if family.has_flow_scheduler:
         return steps - int(max(steps - min(steps * strength, steps), 0))
-    return min(int(steps * strength), steps)
+    return steps_of_strength(steps, strength)
 
 
 def edit_latents(
@@ -141,10 +142,7 @@ def _problem(settings: SDEditSettings, steps: int, family: Family, own_timesteps
         )
     if steps_taken(steps, settings.strength, family):
         return None
-    return (
-        f"editor.strength={settings.strength:g} of steps={steps} is no step, so that nothing would be "
-        f"edited; give a strength of at least {1 / steps:.3g}, or more steps"
-    )
+    return no_step(steps, settings.strength, "edited")
 
 
 def settings_problem(settings: SDEditSettings, common: Any) -> str | None:

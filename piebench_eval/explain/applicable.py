@@ -105,7 +105,8 @@ def with_networks(
         except PiebenchError as error:
             if deviation not in DEVIATIONS:
                 raise
-            lines.append(f"not tried: {deviation.title} ({str(error).splitlines()[0]})")
+            copy = "; a copy of it is tried with --try-clip FOLDER" if "clip" in deviation.changes else ""
+            lines.append(f"not tried: {deviation.title} ({str(error).splitlines()[0]}){copy}")
         else:
             found.append(deviation)
     return found, lines

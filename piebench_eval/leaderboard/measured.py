@@ -12,8 +12,10 @@ from piebench_eval.leaderboard.entries import Entry
 from piebench_eval.published.models import HUB_IDS, model_name
 from piebench_eval.published.row import METRIC_KEYS
 from piebench_eval.published.rows import published_rows
+from piebench_eval.scoring.row_facts import BASE_MODEL, STEPS
+from piebench_eval.tables.comparability import facts_of_rows
 from piebench_eval.tables.layout import TABLE_METRICS
-from piebench_eval.tables.paper.compare import scoring_conditions, settings_of
+from piebench_eval.tables.paper.compare import scoring_conditions
 from piebench_eval.tables.paper.further import setting_differences
 from piebench_eval.tables.provenance import is_demo
 from piebench_eval.tables.scores import RUN, combination_name, label_columns
@@ -28,15 +30,21 @@ def measured_entries(score_table: ScoreTable) -> list[Entry]:
     """A row per combination and folder of the scores, with 95% intervals."""
     means = score_table.means
     labels = label_columns(means)
-    return [
-        _entry(row, combination_name(row, labels), score_table) for row in means.to_dict(orient="records")
-    ]
+    facts = facts_of_rows(score_table.rows, score_table.provenance)
+    named = ((combination_name(row, labels), row) for row in means.to_dict(orient="records"))
+    return [_entry(row, name, facts.get(name, {}), score_table) for name, row in named]
 
 
-def _entry(row: Mapping[Any, Any], name: str, score_table: ScoreTable) -> Entry:
-    combinations = score_table.provenance.get("combinations", {})
-    given = settings_of(name, score_table.provenance) if name in combinations else {}
-    model = str(given.get("model", ""))
+def _entry(row: Mapping[Any, Any], name: str, facts: Mapping[str, Any], score_table: ScoreTable) -> Entry:
+    """A row of means.
+
+    Args:
+        row: from ``aggregate``.
+        name: its name.
+        facts: what is known of its edits, from ``facts_of_rows``.
+        score_table: the scores.
+    """
+    model = str(facts.get(BASE_MODEL) or "")
     families = {published.model: published.family for published in published_rows()}
     keys = [key for key in METRIC_KEYS if key in row and np.isfinite(row[key])]
     return Entry(
@@ -45,10 +53,10 @@ def _entry(row: Mapping[Any, Any], name: str, score_table: ScoreTable) -> Entry:
         family=families.get(model_name(model), "other"),
         numbers={key: float(row[key]) for key in keys},
         source=str(row.get(RUN, "")),
-        steps=given.get("steps"),
+        steps=facts.get(STEPS),
         images=int(row["images"]),
-        masks=given.get(MASKS, "none") if given else "",
-        prompted_by=given.get(PROMPTED_BY, "target prompt") if given else "",
+        masks=facts.get(MASKS) or "",
+        prompted_by=facts.get(PROMPTED_BY) or "",
         intervals={
             key: (float(row[f"{key}_low"]), float(row[f"{key}_high"]))
             for key in keys

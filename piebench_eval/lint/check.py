@@ -77,19 +77,21 @@ def faults(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _once(found: Sequence[Finding]) -> list[Finding]:
-    """Without other findings about a value that is impossible in any case."""
-    impossible = {
-        (one.where, one.line, one.row, one.keys[0])
-        for one in found
-        if one.level is Level.IMPOSSIBLE and one.keys
-    }
-    return [
-        one
-        for one in found
-        if one.level is Level.IMPOSSIBLE
-        or not one.keys
-        or (one.where, one.line, one.row, one.keys[0]) not in impossible
+    """Without other findings about a value that is impossible; what would mend it may be another unit."""
+    impossible = {_cell(one) for one in found if one.level is Level.IMPOSSIBLE and one.keys}
+    mends = {_cell(one): one.mend for one in found if one.rule == "mixed-units"}
+    kept = [
+        one for one in found if one.level is Level.IMPOSSIBLE or not one.keys or _cell(one) not in impossible
     ]
+    return [
+        replace(one, mend=mends[_cell(one)]) if one.rule == "out-of-range" and _cell(one) in mends else one
+        for one in kept
+    ]
+
+
+def _cell(one: Finding) -> tuple[object, ...]:
+    """The place of a finding: file, line, row and first metric, if it has one."""
+    return (one.where, one.line, one.row, *one.keys[:1])
 
 
 def _in_order(found: Sequence[Finding]) -> list[Finding]:

@@ -23,6 +23,16 @@ def looks_like_hub_id(name: str) -> bool:
     return len(parts) == 2 and all(part and not part.startswith((".", "~")) for part in parts)
 
 
+def require_repository(name: str) -> None:
+    """Check that a name can be that of a repository.
+
+    Raises:
+        PiebenchError: it cannot.
+    """
+    if not looks_like_hub_id(name):
+        raise PiebenchError(f"{name}: name a dataset repository of the Hugging Face Hub, OWNER/NAME")
+
+
 def require_hub(option: str, name: str, *files: str) -> None:
     """Refuse a hub id that would have to be downloaded where there is no network.
 

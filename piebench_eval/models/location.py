@@ -75,7 +75,7 @@ def image_sizes(model: str, revision: str | None = None, family: str = "auto") -
     Raises:
         PiebenchError: a configuration cannot be read.
     """
-    folder = _folder_of(model, revision)
+    folder = model_folder(model, revision)
     if folder is None:
         return None
     found = find_family(model, revision, family)
@@ -119,7 +119,7 @@ def known_family(model: str, revision: str | None = None, family: str = "auto") 
     """
     if family != "auto":
         return FAMILIES[family]
-    folder = _folder_of(model, revision)
+    folder = model_folder(model, revision)
     if folder is None:
         return family_of_id(model)
     pipeline = model_index(model, revision).get("_class_name")
@@ -135,12 +135,12 @@ def known_family(model: str, revision: str | None = None, family: str = "auto") 
 
 def is_on_this_machine(model: str, revision: str | None = None) -> bool:
     """Whether any of a model's configurations can be read here."""
-    return _folder_of(model, revision) is not None
+    return model_folder(model, revision) is not None
 
 
 def found_parts(model: str, revision: str | None = None, family: str = "auto") -> Family:
     """As ``find_family``, without the parts that a model of it can do without and this one has not."""
-    found, folder = find_family(model, revision, family), _folder_of(model, revision)
+    found, folder = find_family(model, revision, family), model_folder(model, revision)
     if found.t5 is None or found.needs_t5 or folder is None:
         return found
     # What an index names and the folder lacks was not downloaded: that is an error, and no choice.
@@ -151,7 +151,7 @@ def found_parts(model: str, revision: str | None = None, family: str = "auto") -
 
 def model_index(model: str, revision: str | None = None) -> dict[str, Any]:
     """What a model's ``model_index.json`` says; empty where there is none, or nothing is on this machine."""
-    folder = _folder_of(model, revision)
+    folder = model_folder(model, revision)
     return {} if folder is None else _read_index(folder)
 
 
@@ -249,7 +249,7 @@ def denoiser_config(model: str, revision: str | None = None, family: str = "auto
     Raises:
         PiebenchError: it cannot be read.
     """
-    folder = _folder_of(model, revision)
+    folder = model_folder(model, revision)
     file = None if folder is None else folder / find_family(model, revision, family).denoiser / "config.json"
     return _read(file) if file is not None and file.is_file() else None
 
@@ -372,16 +372,14 @@ def model_fingerprint(model: str, revision: str | None = None) -> str | None:
 
     A hub id has been loaded, so its files are in the local cache; None if they are not.
     """
-    folder = _folder_of(model, revision)
+    folder = model_folder(model, revision)
     if folder is None or not Path(locate("model", model)).is_dir():
         return folder.name if folder is not None else None
     digest, family = hashlib.sha256(), found_parts(model, revision)
     for component in (*family.weights, *family.tokenizers, "scheduler"):
         for file in sorted((folder / component).iterdir()):
             if file.is_file():
-                digest.update(file.relative_to(folder).as_posix().encode())
-                with file.open("rb") as stream:
-                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+                add_file(digest, folder, file)
     if family.name != "sd1":
         digest.update(family.name.encode())  # the same files may be taken for another family
     if family.zeros_for_empty_prompt:
@@ -389,17 +387,37 @@ def model_fingerprint(model: str, revision: str | None = None) -> str | None:
     return digest.hexdigest()
 
 
-def _folder_of(model: str, revision: str | None) -> Path | None:
-    """Where a model's files are on this machine; None for a hub id of which the cache has nothing."""
+def add_file(digest: hashlib._Hash, folder: Path, file: Path) -> None:
+    """Add a file's place in a model's folder, and its content, to a fingerprint."""
+    digest.update(file.relative_to(folder).as_posix().encode())
+    with file.open("rb") as stream:
+        digest.update(hashlib.file_digest(stream, "sha256").digest())
+
+
+def model_folder(
+    model: str, revision: str | None, known_by: Collection[str] = DENOISER_CONFIGS
+) -> Path | None:
+    """Where a model's files are on this machine; None for a hub id of which the cache has nothing.
+
+    Args:
+        model: a diffusers directory, a hub id, or ``demo``.
+        revision: branch, tag or commit on the hub.
+        known_by: files, one of which the cache has if it has the model.
+    """
     folder = Path(locate("model", model))
     if folder.is_dir():
         return folder
-    return _cached_snapshot(model, revision) if looks_like_hub_id(model) else None
+    return _cached_snapshot(model, revision, known_by) if looks_like_hub_id(model) else None
 
 
-def _cached_snapshot(model: str, revision: str | None) -> Path | None:
+def _cached_snapshot(
+    model: str, revision: str | None, known_by: Collection[str] = DENOISER_CONFIGS
+) -> Path | None:
     """The folder of the local cache that holds a hub id's files and is named as its commit."""
     from huggingface_hub import try_to_load_from_cache
 
-    cached = (try_to_load_from_cache(model, file, revision=revision) for file in DENOISER_CONFIGS)
-    return next((Path(file).parents[1] for file in cached if isinstance(file, str)), None)
+    for name in known_by:
+        file = try_to_load_from_cache(model, name, revision=revision)
+        if isinstance(file, str):
+            return Path(file).parents[len(Path(name).parts) - 1]
+    return None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from piebench_eval.errors import PiebenchError, first_few
 from piebench_eval.files import read_json_lines, read_json_object
 from piebench_eval.packs.card import card_text
+from piebench_eval.packs.contents import about_of
 from piebench_eval.packs.layout import (
     ABOUT_FILE,
     CARD_FILE,
@@ -23,13 +24,14 @@ from piebench_eval.packs.levels import Check, Level
 from piebench_eval.packs.means import edited_rows, means_of
 from piebench_eval.packs.writing import checksums_text
 from piebench_eval.runs.store.folder import RunStore
-from piebench_eval.runs.store.paths import SCORES_FILE
+from piebench_eval.runs.store.paths import RECIPE_FILE, SCORES_FILE
 from piebench_eval.runs.store.records import EditKey
 from piebench_eval.tables.score_table import read_score_table
 from piebench_eval.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from piebench_eval.packs.reading import Unpacked
     from piebench_eval.tables.score_table import ScoreTable
@@ -42,6 +44,10 @@ _ABOUT_FIELDS = {
     *("format", "name", "piebench_eval", "recipe_hash", "model", "benchmark"),
     *("edits", "missing", "pictures", "versions", "means"),
 }
+
+
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, RecursionError)
+"""What reading raises of JSON and YAML in another form than piebench writes."""
 
 
 class Mismatch(Exception):
@@ -80,6 +86,7 @@ def read_pack(unpacked: Unpacked) -> Pack:
             f"{ABOUT_FILE}: is of format {about['format']}, and this version of piebench reads {FORMAT}; use "
             f"piebench-eval {about['piebench_eval']}"
         )
+    _require_plain_yaml(folder / RECIPE_FILE)
     store = RunStore.read(folder)
     store.manifest()  # its session logs too
     fields = {*EditKey._fields, "file", "sha256", "bytes"}
@@ -93,6 +100,22 @@ def read_pack(unpacked: Unpacked) -> Pack:
         raise PiebenchError(f"{RECORDS_FILE}: has two records of an edit")
     score_table = read_score_table(folder / SCORES_FILE, folder / SCORES_ABOUT_FILE, None)
     return Pack(unpacked, about, records, store, score_table)
+
+
+def _require_plain_yaml(file: Path) -> None:
+    """Refuse aliases, by which a few lines of YAML stand for billions.
+
+    Raises:
+        PiebenchError: the file has some, or cannot be read.
+    """
+    import yaml
+
+    try:
+        events = list(yaml.parse(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise PiebenchError(f"{file}: is missing or damaged ({error})") from None
+    if any(isinstance(event, yaml.AliasEvent) for event in events):
+        raise PiebenchError(f"{file}: has aliases, which piebench does not write")
 
 
 def check_files(unpacked: Unpacked) -> Check:
@@ -116,14 +139,21 @@ def check_files(unpacked: Unpacked) -> Check:
 
 def check_parts(pack: Pack) -> list[Check]:
     """Check that recipe, records, pictures, scores and means belong together."""
-    parts = {"recipe": _recipe, "pictures": _pictures, "scores": _scores, "means": _means, "card": _card}
+    parts = {
+        "recipe": _recipe,
+        "claims": _claims,
+        "pictures": _pictures,
+        "scores": _scores,
+        "means": _means,
+        "card": _card,
+    }
     checks = []
     for name, check in parts.items():
         try:
             passed, detail = True, check(pack)
         except (Mismatch, PiebenchError) as error:
             passed, detail = False, str(error)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:  # JSON of another form
+        except UNREADABLE as error:
             passed, detail = False, f"cannot be read ({type(error).__name__}: {error})"
         checks.append(Check(name, Level.SCORES_GIVEN, passed, detail))
     return checks
@@ -159,6 +189,20 @@ def _recipe(pack: Pack) -> str:
     return f"{recipe.hash[:12]}, as in the manifest and beside the scores"
 
 
+def _claims(pack: Pack) -> str:
+    """Model, benchmark and versions, which the card repeats, are those of the run."""
+    about = pack.about
+    found = about_of(
+        *(pack.store, pack.score_table, about["name"], about["edits"], about["missing"], about["pictures"])
+    )
+    _require(
+        f"{ABOUT_FILE} claims another {name} than the run has"
+        for name in ("model", "benchmark", "versions")
+        if json.dumps(about[name], sort_keys=True) != json.dumps(found[name], sort_keys=True)
+    )
+    return "model, benchmark and versions are those of the run"
+
+
 def _pictures(pack: Pack) -> str:
     """Every planned edit has a record or is said to be missing, and every record its picture."""
     planned = pack.store.manifest()["samples"]
@@ -187,6 +231,8 @@ def _pictures(pack: Pack) -> str:
 
 def _scores(pack: Pack) -> str:
     """Every edit has a row of scores, and no other has."""
+    if not isinstance(pack.score_table.provenance["networks"], dict):
+        raise Mismatch(f"{SCORES_ABOUT_FILE} names no networks")
     scored = edited_rows(pack.score_table.rows)
     made = {tuple(key) for key in pack.records}
     _require(f"{EditKey(*key).combination} {key[2]}: has no scores" for key in sorted(made - scored))

@@ -70,7 +70,7 @@ def gather(run: Path, name: str, data: Path | None = None, pictures: bool = True
     records, images, missing = _edits(store, samples)
     score_table = read_score_table(store.scores_file, provenance_file(store.scores_file), None)
     _require_scores_of(score_table, records, run)
-    about = _about(store, score_table, name, len(records), missing, pictures)
+    about = about_of(store, score_table, name, len(records), missing, pictures)
     files: dict[str, bytes | Path] = {
         RECIPE_FILE: run / RECIPE_FILE,
         MANIFEST_FILE: run / MANIFEST_FILE,
@@ -133,7 +133,7 @@ def _require_scores_of(score_table: ScoreTable, records: list[dict[str, Any]], r
         )
 
 
-def _about(
+def about_of(
     store: RunStore,
     score_table: ScoreTable,
     name: str,
@@ -141,6 +141,16 @@ def _about(
     missing: dict[str, list[str]],
     pictures: bool,
 ) -> dict[str, Any]:
+    """The content of ``pack.json``: what a pack claims of itself, which follows from its other files.
+
+    Args:
+        store: the run, or the unpacked pack.
+        score_table: its scores.
+        name: what the card calls it.
+        edits: how many edits it has.
+        missing: ids of the planned edits that it lacks, by combination.
+        pictures: whether the pictures are in it.
+    """
     manifest = store.manifest()
     versions = {json.dumps(session["versions"]): session["versions"] for session in manifest["sessions"]}
     return {

@@ -14,7 +14,7 @@ from piebench_eval.demo.benchmark import embedded_benchmark
 from piebench_eval.demo.embedded import is_embedded
 from piebench_eval.errors import PiebenchError, first_few
 from piebench_eval.files import read_json_object
-from piebench_eval.models.hub import looks_like_hub_id
+from piebench_eval.models.hub import require_repository
 from piebench_eval.packs.layout import CARD_FILE, SUFFIX
 from piebench_eval.packs.reading import unpack
 from piebench_eval.packs.verify import files_and_parts
@@ -67,7 +67,7 @@ def push_pack(repo: str, archive: Path, private: bool = False, endpoint: str | N
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
-    _require_id(repo)
+    require_repository(repo)
     with tempfile.TemporaryDirectory(prefix="piebench-push-") as folder:
         unpacked = unpack(archive, Path(folder))
         _require_whole(unpacked, archive)
@@ -144,14 +144,9 @@ def _parse(reference: str) -> tuple[str, str | None]:
     """The repository and the file of a reference."""
     owner, _, rest = reference.removeprefix(HUB).partition("/")
     name, _, file = rest.partition("/")
-    repo = f"{owner}/{name}"
-    _require_id(repo)
+    repo = f"{owner}/{name}" if name else owner
+    require_repository(repo)
     return repo, file or None
-
-
-def _require_id(repo: str) -> None:
-    if not looks_like_hub_id(repo):
-        raise PiebenchError(f"{repo}: name a dataset repository of the Hugging Face Hub, OWNER/NAME")
 
 
 def _find(repo: str, file: str | None, endpoint: str | None) -> tuple[str, str]:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
+from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.store.paths import MANIFEST_FILE, RECIPE_FILE, SCORES_FILE
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SUFFIX = ".piebench.zip"
 FORMAT = 1
@@ -36,6 +41,26 @@ def belongs_to_pack(path: str) -> bool:
     (True, False)
     """
     return path in _NAMED or _OTHERS.fullmatch(path) is not None
+
+
+def require_pack(file: Path) -> None:
+    """Check that a pack's file exists.
+
+    Raises:
+        PiebenchError: it does not.
+    """
+    if not file.is_file():
+        raise PiebenchError(f"{file}: there is no such file; name a pack, NAME{SUFFIX}")
+
+
+def require_pack_name(file: Path) -> None:
+    """Check that a file may become a pack.
+
+    Raises:
+        PiebenchError: its name does not end as packs' names do, or it is a folder.
+    """
+    if not file.name.endswith(SUFFIX) or file.name == SUFFIX or file.is_dir():
+        raise PiebenchError(f"--out {file}: name a file that ends in {SUFFIX}, as in NAME{SUFFIX}")
 
 
 def is_picture(path: str) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from piebench_eval.errors import PiebenchError
 from piebench_eval.packs.contents import gather
-from piebench_eval.packs.layout import SUFFIX
+from piebench_eval.packs.layout import SUFFIX, require_pack_name
 from piebench_eval.packs.writing import write_archive
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ def pack_run(run: Path, out: Path, data: Path | None = None, pictures: bool = Tr
     Raises:
         PiebenchError: see ``gather`` and ``write_archive``; or the name does not end as packs' names do.
     """
-    if not out.name.endswith(SUFFIX) or out.name == SUFFIX or out.is_dir():
-        raise PiebenchError(f"--out {out}: name a file that ends in {SUFFIX}, as in NAME{SUFFIX}")
+    require_pack_name(out)
     contents = gather(run, out.name.removesuffix(SUFFIX), data, pictures)
     digest = write_archive(out, contents.files)
     missing = sum(map(len, contents.missing.values()))

@@ -23,6 +23,9 @@ MAX_BYTES = 64 * 2**30
 
 MAX_FILES = 200_000
 
+MAX_NAME = 1000
+"""Characters of a file's path: a long one of many short parts is itself a bomb, as each part is looked at."""
+
 _CHUNK_BYTES = 2**20
 _RETRY = "download it again, or ask for one that piebench pack has written"
 _MAKE_ROOM = "make room or allow writing there, and run the same command again"
@@ -74,6 +77,8 @@ def _problem(entries: Sequence[ZipInfo], archive_bytes: int) -> str | None:
         return f"has {len(entries)} entries, more than {MAX_FILES}"
     names: set[str] = set()
     for info in entries:
+        if len(info.orig_filename) > MAX_NAME:
+            return f"has an entry whose name is longer than {MAX_NAME} characters"
         if problem := _entry_problem(info):
             return f"entry {printable(repr(info.orig_filename))} {problem}"
         if info.filename.casefold() in names:  # some disks do not tell upper from lower case
@@ -92,11 +97,17 @@ def _entry_problem(info: ZipInfo) -> str | None:
         return problem
     if info.is_dir():
         return "is a folder, which a pack has not"
-    if not info.filename.isprintable() or str(PurePosixPath(info.filename)) != info.filename:
+    path = PurePosixPath(info.filename)
+    if not info.filename.isprintable() or str(path) != info.filename or any(map(_is_odd, path.parts)):
         return "has no plain name"
     if info.compress_type != ZIP_STORED or info.compress_size != info.file_size:
         return "is compressed, and a pack's files are stored as they are"
     return None
+
+
+def _is_odd(part: str) -> bool:
+    """Whether Windows takes a part of a path for another: it drops dots and spaces at the end."""
+    return part.endswith((".", " ")) or ":" in part
 
 
 def _write(opened: ZipFile, info: ZipInfo, folder: Path) -> str:

@@ -52,6 +52,7 @@ class Rescoring:
         networks: networks by role, in the place of those that the pack names.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         batch_size: pictures per forward pass; None for what suits the device.
+        allow_pickle: accept networks in pickle files, of ``networks`` and of the metrics' own publishers.
     """
 
     sample: int | None
@@ -59,6 +60,7 @@ class Rescoring:
     networks: Mapping[str, str]
     device: str = "auto"
     batch_size: int | None = None
+    allow_pickle: bool = False
 
 
 def benchmark_of_pack(pack: Pack, data: Path | None) -> Path | None:
@@ -91,7 +93,7 @@ def rescore(
     except PiebenchError as error:  # a benchmark that is named for the pack must be its own
         return Check(_NAME, Level.RESCORED, None if data is None else False, str(error))
     try:
-        scoring = _scoring(pack, how.networks)
+        scoring = _scoring(pack, how.networks, how.allow_pickle)
         _load_networks(scoring, how.device)
     except PiebenchError as error:
         if how.networks:
@@ -106,11 +108,12 @@ def rescore(
     return _compared(pack, read_scores(file), how)
 
 
-def _scoring(pack: Pack, networks: Mapping[str, str]) -> Scoring:
+def _scoring(pack: Pack, networks: Mapping[str, str], allow_pickle: bool) -> Scoring:
     """How the pack's scores were made, but for networks that are given here.
 
     Raises:
-        PiebenchError: the pack names a network by its place on another machine, or an invalid protocol.
+        PiebenchError: the pack names a network by its place on another machine, or one that could be a pickle
+            of anybody's, or an invalid protocol.
     """
     provenance = pack.score_table.provenance
     name, protocol = protocol_of(provenance, "scores.json")
@@ -121,9 +124,16 @@ def _scoring(pack: Pack, networks: Mapping[str, str]) -> Scoring:
             raise PiebenchError(
                 f"its {role} is {network}, on another machine; name it here: --{role.replace('_', '-')}"
             )
+        if allow_pickle and role not in networks and network != known[role] and not is_embedded(network):
+            raise PiebenchError(
+                f"its {role} is {network}, and a pickle can run code; with --allow-pickle, name it yourself "
+                f"if you trust it: --{role.replace('_', '-')} {network}"
+            )
     columns = tuple(metric.column for metric in metrics_in(pack.score_table.rows.columns))
     precision = str(provenance.get("precision", "fp32"))
-    return Scoring(replace(MetricModels(), **named), name, protocol, columns, precision)
+    return Scoring(
+        replace(MetricModels(), **named), name, protocol, columns, precision, allow_pickle=allow_pickle
+    )
 
 
 def _is_public(network: str, default: str) -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.packs.checks import check_files, check_parts, read_pack
+from piebench_eval.packs.checks import UNREADABLE, check_files, check_parts, read_pack
+from piebench_eval.packs.layout import require_pack
 from piebench_eval.packs.levels import Check, Level, reached
 from piebench_eval.packs.reading import unpack
 from piebench_eval.packs.remaking import remake
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from piebench_eval.packs.reading import Unpacked
     from piebench_eval.packs.remaking import Remaking
     from piebench_eval.packs.rescoring import Rescoring
+
+_BEFORE = "the checks before it do not all hold"
+_NOT_SCORED = Check("pictures re-scored", Level.RESCORED, None, _BEFORE)
+_NOT_MADE = Check("edits re-made", Level.REMADE, None, _BEFORE)
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,8 @@ def verify_pack(
 ) -> Verification:
     """Verify a pack in a temporary folder, which is removed.
 
+    Nothing is scored or edited by a pack whose parts do not belong together.
+
     Args:
         archive: the pack.
         data: the benchmark folder; None for that of the demo, or the run's name of it.
@@ -68,24 +75,16 @@ def verify_pack(
     Raises:
         PiebenchError: the archive is no pack, or must not be unpacked; or a named network cannot be loaded.
     """
-    if data is not None and not data.is_dir():
-        raise PiebenchError(f"--data {data}: is no folder; give the benchmark that the pack's run edited")
-    digest = sha256_of(archive) if archive.is_file() else ""
+    require_pack(archive)
+    digest = sha256_of(archive)
     with tempfile.TemporaryDirectory(prefix="piebench-verify-") as folder:
         unpacked = unpack(archive, Path(folder))
         checks, pack = files_and_parts(unpacked)
+        holds = pack is not None and all(check.passed for check in checks)
         if rescoring is not None:
-            checks.append(
-                rescore(pack, rescoring, data, on_progress)
-                if pack
-                else _unreadable("pictures re-scored", Level.RESCORED)
-            )
+            checks.append(rescore(pack, rescoring, data, on_progress) if pack and holds else _NOT_SCORED)
         if remaking is not None:
-            checks.append(
-                remake(pack, remaking, data, on_progress)
-                if pack
-                else _unreadable("edits re-made", Level.REMADE)
-            )
+            checks.append(remake(pack, remaking, data, on_progress) if pack and holds else _NOT_MADE)
     return Verification(archive, digest, checks)
 
 
@@ -95,10 +94,9 @@ def files_and_parts(unpacked: Unpacked) -> tuple[list[Check], Pack | None]:
     try:
         pack = read_pack(unpacked)
     except PiebenchError as error:
-        text = str(error).replace(f"{unpacked.folder}/", "").replace(str(unpacked.folder), "the pack")
-        return [*checks, Check("parts", Level.SCORES_GIVEN, False, text)], None
-    return [*checks, *check_parts(pack)], pack
-
-
-def _unreadable(name: str, level: Level) -> Check:
-    return Check(name, level, None, "the pack's parts cannot be read")
+        reason = str(error).replace(f"{unpacked.folder}/", "").replace(str(unpacked.folder), "the pack")
+    except UNREADABLE as error:
+        reason = f"cannot be read ({type(error).__name__}: {error})"
+    else:
+        return [*checks, *check_parts(pack)], pack
+    return [*checks, Check("parts", Level.SCORES_GIVEN, False, reason)], None

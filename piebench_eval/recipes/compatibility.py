@@ -16,6 +16,7 @@ from piebench_eval.models.families import length_problems
 from piebench_eval.models.location import check_guidance_policy, known_family
 from piebench_eval.models.quantization import weights_problems
 from piebench_eval.recipes.combination import CommonSettings
+from piebench_eval.recipes.plugins import plugin_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -296,14 +297,17 @@ def require_fitting_editors(combinations: Iterable[Combination]) -> None:
     """Refuse editors whose settings do not fit.
 
     Raises:
-        PiebenchError: names every such editor, with the reason and the remedy.
+        PiebenchError: names every such editor, with the reason and the remedy; or a plugin failed.
     """
-    editors = [(each, EDITORS.get(each.method)) for each in combinations if each.is_editor]
-    problems = [
-        f"{combination.name}: {problem}"
-        for combination, editor in editors
-        if (problem := editor.settings_problem(combination.editor_settings, combination.common)) is not None
-    ]
+    problems = []
+    for combination in combinations:
+        if not combination.is_editor:
+            continue
+        editor = EDITORS.get(combination.method)
+        with plugin_errors("", combination.method):
+            problem = editor.settings_problem(combination.editor_settings, combination.common)
+        if problem is not None:
+            problems.append(f"{combination.name}: {problem}")
     if problems:
         raise PiebenchError("\n".join(problems))
 

@@ -33,10 +33,10 @@ def select_combinations(
     Raises:
         PiebenchError: neither fields nor names say which; or the recipe lists combinations, and not these.
     """
-    of_pairs, of_editors = _split(fields, inversions is not None or methods is not None, editors)
-    if of_editors.get("editors") and not any(
-        of_pairs.get(section.field) for section in PAIR_SECTIONS.values()
-    ):
+    pairs_chosen = inversions is not None or methods is not None
+    of_pairs, of_editors = _split(fields, pairs_chosen, editors)
+    has_pairs = pairs_chosen or any(of_pairs.get(section.field) for section in PAIR_SECTIONS.values())
+    if of_editors.get("editors") and not has_pairs:
         return {**of_pairs, **of_editors}
     selected = _select_pairs(of_pairs, inversions, methods, source)
     if own := of_editors.get("combinations"):

@@ -100,8 +100,8 @@ def edit_batch(
     _reset_peak_memory(model.device)
     model.evaluations = EvaluationCounter()
     if isinstance(model, LoadedEditor):
-        pictures, picture_notes = edit_pictures(model, samples, combination, read)
-        made = _Made(pictures, picture_notes)
+        with tf32(combination.common.precision == "tf32"):
+            made = _Made(*edit_pictures(model, samples, combination, read))
     else:
         made = _decoded_edits(model, samples, combination, read, feature_limits)
     seconds = (time.perf_counter() - started) / len(samples)
@@ -195,7 +195,7 @@ def editor_of(combination: Combination, feature_limits: FeatureLimits | None = N
         feature_limits: see ``edit_batch``.
     """
     if combination.is_editor:
-        return EDITORS.get(combination.method)
+        return EDITORS.get(combination.method).with_settings(combination.editor_settings)
     inversion, method = INVERSIONS.get(combination.inversion), METHODS.get(combination.method)
     return Editor(
         title=f"{inversion.title} with {method.title}",

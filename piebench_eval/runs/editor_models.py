@@ -28,9 +28,12 @@ def check_editor_models(recipe: Recipe, machine: MachineOptions) -> None:
         if not model.editor:
             continue
         _require_plain(model, machine)
-        pipelines = EDITORS.get(model.editor).pipelines
-        if pipelines is not None:
-            check_pipeline_location(model.name, pipelines, machine.allow_pickle, model.revision)
+        editor = EDITORS.get(model.editor)
+        if editor.pipelines is not None:
+            without = editor.leaves_out(recipe.combination("", model.editor).editor_settings)
+            check_pipeline_location(
+                model.name, editor.pipelines, machine.allow_pickle, model.revision, without
+            )
             if machine.sequential_offload:
                 require_accelerate("--sequential-offload")
             if machine.offload_text_encoders:

@@ -195,27 +195,27 @@ def _editor_signatures(dummy: _DummyModel, combination: Combination, samples: Se
         return [()] * len(samples)
     dummy.stand_in_for(combination)
     prompts = EDITORS.get(combination.method).prompts
-    return [_equalities(prompts(sample, combination.editor_settings)) for sample in samples]
+    with plugin_errors("", combination.method):
+        return [_equalities(prompts(sample, combination.editor_settings)) for sample in samples]
 
 
 def _editor_cost(dummy: _DummyModel, combination: Combination, sample: Sample) -> PlannedEvaluations:
     """Count the evaluations of an editor: as it declares them, or by editing with the dummy model."""
-    editor, common, settings = (
-        EDITORS.get(combination.method),
-        combination.common,
-        combination.editor_settings,
-    )
-    guidance = None
+    settings, common, guidance = combination.editor_settings, combination.common, None
+    editor = EDITORS.get(combination.method).with_settings(settings)
     if editor.edit_latents is not None:
         dummy.stand_in_for(combination)
         guidance = plan_guidance(dummy, common)
     if editor.edit_latents is None or editor.evaluations is not None:
-        declared = None if editor.evaluations is None else editor.evaluations(settings, common, guidance)
+        with plugin_errors("", combination.method):
+            declared = None if editor.evaluations is None else editor.evaluations(settings, common, guidance)
         return PlannedEvaluations(declared or 0, 0, 0, 0, common.steps)
     dummy.evaluations = EvaluationCounter()
     schedule = plan_schedule(dummy, common, (8, 8))
     with plugin_errors("", combination.method):
         inputs = _inputs(dummy, common, editor.prompts(sample, settings))
+        if editor.masks == "benchmark":
+            inputs = replace(inputs, masks=torch.ones_like(inputs.latents[:, :1]))
         editor.edit_latents(dummy, [sample], inputs, schedule, settings)
     forward, backward = dummy.evaluations.forward[0], dummy.evaluations.backward[0]
     return PlannedEvaluations(forward, backward, 0, 0, common.steps)

@@ -100,11 +100,14 @@ class ModelRunner:
         from piebench_eval.editors.pipelines.location import pipeline_fingerprint
         from piebench_eval.models.cache import Cache
         from piebench_eval.models.compile import compile_blocks
+        from piebench_eval.models.device_errors import release_memory
         from piebench_eval.models.loading import load_model, uses_deterministic_layers
         from piebench_eval.models.location import model_fingerprint
         from piebench_eval.runs.batch_editing import working_resolution
 
-        self._model = None
+        if self._model is not None:
+            self._model = None
+            release_memory()  # networks that leave the GPU while others compute hold one another
         if model.editor:
             self._model = self._load_editor(model)
             self._measure_weights()

@@ -8,6 +8,7 @@ import numpy as np
 
 from piebench_eval.data.images import image_size, load_image, loaded_size, size_text
 from piebench_eval.editors import EDITORS
+from piebench_eval.editors.base import EditedPictures
 from piebench_eval.errors import PiebenchError
 from piebench_eval.recipes.plugins import plugin_errors
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from piebench_eval.data.images import Size
     from piebench_eval.data.sample import Sample
-    from piebench_eval.editors.base import EditedPictures, LoadedEditor
+    from piebench_eval.editors.base import LoadedEditor
     from piebench_eval.recipes.combination import Combination
 
 
@@ -44,7 +45,7 @@ def edit_pictures(
         notes. ``loaded.evaluations`` has counted the model evaluations.
 
     Raises:
-        PiebenchError: another number of pictures, or one that is no picture; see ``_checked``.
+        PiebenchError: something else than a picture for each sample, see ``_checked``; or a plugin failed.
     """
     common, settings = combination.common, combination.editor_settings
     editor = EDITORS.get(combination.method)
@@ -54,26 +55,38 @@ def edit_pictures(
     pictures = [load_image(sample.file, resolution, common.image_loader, read) for sample in samples]
     with plugin_errors("", combination.method):
         edited = editor.edit(loaded.content, pictures, samples, settings, common)
-    evaluations = edited.evaluations
-    if evaluations is None and editor.evaluations is not None:
-        evaluations = editor.evaluations(settings, common, None)
+        evaluations = getattr(edited, "evaluations", None)
+        if evaluations is None and editor.evaluations is not None:
+            evaluations = editor.evaluations(settings, common, None)
+    _require_one_for_each(edited, combination, len(samples))
     for place in range(len(samples)):
         loaded.evaluations.forward[place] += evaluations or 0
-    flags = edited.flagged or [False] * len(samples)
-    if len(edited.pictures) != len(samples) or len(flags) != len(samples):
-        raise PiebenchError(
-            f"{combination.name}: returned {len(edited.pictures)} pictures for {len(samples)} samples; an "
-            "editor returns one for each"
-        )
+    flags = [False] * len(samples) if edited.flagged is None else edited.flagged
     checked = [
         _checked(picture, flagged, sample, combination, resolution)
         for picture, flagged, sample in zip(edited.pictures, flags, samples, strict=True)
     ]
-    return checked, _notes(edited, len(samples))
+    return checked, [list(of_sample) for of_sample in edited.notes or [[]] * len(samples)]
 
 
-def _notes(edited: EditedPictures, count: int) -> list[list[str]]:
-    return [list(of_sample) for of_sample in edited.notes or [[]] * count]
+def _require_one_for_each(edited: Any, combination: Combination, count: int) -> None:
+    """Check that an editor returned a picture for each sample, and what else it returned likewise.
+
+    Raises:
+        PiebenchError: it did not.
+    """
+    if not isinstance(edited, EditedPictures):
+        raise PiebenchError(
+            f"{combination.name}: returned {type(edited).__name__}; an editor returns EditedPictures of "
+            "piebench_eval.editors.base"
+        )
+    returned = {"pictures": edited.pictures, "flags": edited.flagged, "lists of notes": edited.notes}
+    for what, values in returned.items():
+        if values is not None and len(values) != count:
+            raise PiebenchError(
+                f"{combination.name}: returned {len(values)} {what} for {count} samples; an editor returns "
+                "one for each"
+            )
 
 
 def _checked(
@@ -89,8 +102,8 @@ def _checked(
         resolution: what its picture was brought to; None if it was given as it is.
 
     Raises:
-        PiebenchError: it is no picture, is of another size, holds a number
-            that is not finite, or was held back by a safety checker.
+        PiebenchError: it is no picture, is of another size, holds a number that is not finite, or was held
+            back by a safety checker.
     """
     name = f"{combination.name}: the picture of {sample.id}"
     found = np.asarray(picture)

@@ -8,6 +8,7 @@ from piebench_eval.data.remarks import counts_text
 from piebench_eval.data.summary import full_mask_remark
 from piebench_eval.metrics.columns import BACKGROUND_COLUMNS
 from piebench_eval.tables.comparability import comparability_remarks
+from piebench_eval.tables.editors import editor_remarks
 from piebench_eval.tables.layout import type_label
 from piebench_eval.tables.provenance import (
     lower_precision,
@@ -76,6 +77,7 @@ def score_remarks(scores: pd.DataFrame, provenance: dict[str, Any], rules: Avera
         _protocol(provenance),
         _types(rules),
         _loader(provenance),
+        *editor_remarks(provenance),
         *resolution_remarks(provenance),
         *comparability_remarks(scores, provenance),
         _count(provenance, "resized", "was resized before scoring", "were resized before scoring"),

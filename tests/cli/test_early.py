@@ -43,6 +43,10 @@ def mistakes(photo_bench, tiny_model, tiny_lcm, tmp_path):
             [*flow, "--set", "t5_length=256"],
             "t5_length=256: demo-flow was trained with 1; --set t5_length=1, or --config demo-flow",
         ),
+        "a pack that is not there": (["verify", tmp_path / "x.piebench.zip"], "there is no such file"),
+        "a pack of no run": (["pack", things], "is not a run folder"),
+        "a pack of another name": (["pack", things, "--out", tmp_path / "x.zip"], "ends in .piebench.zip"),
+        "a pack for no repository": (["push", "x", tmp_path / "x.piebench.zip"], "OWNER/NAME"),
         "below a file": ([*run, "--out", tmp_path / "file" / "run"], "is a file"),
         "a folder of other things": ([*run, "--out", things], "thesis.tex"),
         "a recipe that is none": (

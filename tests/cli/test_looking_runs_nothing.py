@@ -102,11 +102,25 @@ def _look(folder, name):
         "sweep": (folder, "--metrics", "psnr_unedit_part", "--device", "cpu"),
         "explain": (point, *claims),
         "pack": (point, "--out", pack),
+        "leaderboard": ("--with", point),
+        "lint": (point / "scores.csv",),
         "verify": (pack, "--data", data, "--rerun", 1, "--device", "cpu"),
     }[name]
 
 
-LOOKING = ("status", "score", "table", "report", "check", "sweep", "explain", "pack", "verify")
+LOOKING = (
+    "status",
+    "score",
+    "table",
+    "report",
+    "check",
+    "sweep",
+    "explain",
+    "pack",
+    "verify",
+    "leaderboard",
+    "lint",
+)
 MAKING = ("run", "demo")
 """They edit, with the plugins that their user names."""
 WITHOUT_A_RUN = ("methods", "metrics", "push")

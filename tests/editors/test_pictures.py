@@ -1,5 +1,7 @@
 """What an editor of pictures may return, and what is a failure of its sample."""
 
+import gc
+import weakref
 from typing import get_args
 
 import numpy as np
@@ -13,8 +15,12 @@ from piebench_eval.editors import EDITORS
 from piebench_eval.editors.base import EditedPictures, Editor, LoadedEditor
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.nfe import EvaluationCounter
+from piebench_eval.recipes.compatibility import require_fitting_editors
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.batch_editing import edit_batch
+from piebench_eval.runs.jobs import model_specs
+from piebench_eval.runs.machine import MachineOptions, WorkerSpec
+from piebench_eval.runs.model_runner import ModelRunner
 from tests.support.photos import save_shapes_bench
 
 SIDE = 32
@@ -33,6 +39,7 @@ def edit_with(monkeypatch, samples, returned, chosen=None, **declared):
     monkeypatch.setitem(EDITORS._plugins, "ours", (editor, "plugin ours.py"))
     fields = {"model": "none", "editors": ["ours"], "resolution": SIDE, **(chosen or {})}
     combination = build_recipe(fields, {}, "test").combination("", "ours")
+    require_fitting_editors([combination])
     loaded = LoadedEditor(None, torch.device("cpu"), EvaluationCounter())
     return edit_batch(loaded, samples, combination)
 
@@ -65,6 +72,10 @@ def test_floats_become_whole_grey_levels(monkeypatch, samples):
     ("returned", "problem"),
     [
         (lambda pictures: EditedPictures(pictures[:1]), "1 pictures for 2 samples"),
+        (lambda pictures: pictures, "ours: returned list; an editor returns EditedPictures"),
+        (lambda pictures: None, "ours: returned NoneType; an editor returns EditedPictures"),
+        (of_each(lambda picture: picture, notes=[["a"]]), "1 lists of notes for 2 samples"),
+        (of_each(lambda picture: picture, flagged=[]), "0 flags for 2 samples"),
         (of_each(lambda picture: picture[..., 0]), "an editor returns .height, width, 3."),
         (of_each(lambda picture: picture[:16]), "is 32x16, and the picture that was given 32x32"),
         (of_each(lambda picture: picture[::2, ::2]), "is 16x16, and the picture that was given 32x32"),
@@ -86,9 +97,23 @@ def test_an_editor_with_a_size_of_its_own_keeps_the_aspect_ratio(monkeypatch, sa
         edit_with(monkeypatch, samples, of_each(lambda picture: picture[:16]), keeps_size=False)
 
 
+@pytest.mark.parametrize(("precision", "fast"), [("tf32", True), ("fp32", False)])
+def test_tf32_holds_while_pictures_are_edited(monkeypatch, samples, precision, fast):
+    seen = []
+    noted = of_each(lambda picture: seen.append(torch.backends.cuda.matmul.allow_tf32) or picture)
+    edit_with(monkeypatch, samples, noted, {"precision": precision})
+    assert seen == [fast, fast] and not torch.backends.cuda.matmul.allow_tf32
+
+
 def test_an_error_names_the_plugin(monkeypatch, samples):
-    with pytest.raises(PiebenchError, match=r"plugin ours\.py: failed in ours with ZeroDivisionError"):
+    failed = r"plugin ours\.py: failed in ours with ZeroDivisionError"
+    with pytest.raises(PiebenchError, match=failed):
         edit_with(monkeypatch, samples, lambda pictures: 1 / 0)
+    same = of_each(lambda picture: picture)
+    with pytest.raises(PiebenchError, match=failed):
+        edit_with(monkeypatch, samples, same, evaluations=lambda *_: 1 / 0)
+    with pytest.raises(PiebenchError, match=failed):
+        edit_with(monkeypatch, samples, same, settings_problem=lambda *_: 1 / 0)
 
 
 @pytest.mark.parametrize("loader", ["crop", "shorter_side", "resize"])
@@ -116,3 +141,31 @@ def test_edits_come_back_by_a_filter_of_pil(monkeypatch, samples, name):
     picture = Image.fromarray(load_image(samples[0].file, 192))
     expected = picture.resize((50, 50), getattr(Image.Resampling, name.upper()))
     assert (edit.image == np.asarray(expected)).all() and edit.resolution == 192
+
+
+def test_what_an_editor_has_loaded_is_gone_before_the_next_one_loads(monkeypatch):
+    class Loaded:
+        """Networks that hold one another, as those of a pipeline do that leaves the GPU in turns."""
+
+        def __init__(self):
+            self.itself = self
+
+    alive, seen = [], []
+
+    def load(*_):
+        seen.append([each() for each in alive])
+        alive.append(weakref.ref(loaded := Loaded()))
+        return loaded
+
+    for name in ("first", "second"):
+        editor = Editor(
+            title=name, paper="none", prompted_by="both", masks="none", edit=lambda *_: None, load=load
+        )
+        monkeypatch.setitem(EDITORS._plugins, name, (editor, "plugin ours.py"))
+    recipe = build_recipe({"model": "none", "editors": ["first", "second"]}, {}, "test")
+    runner = ModelRunner(WorkerSpec(MachineOptions(), "cpu", None, 1, None, "s"), recipe)
+    gc.disable()
+    for model in model_specs(recipe):
+        runner.load(model)
+    gc.enable()
+    assert seen == [[], [None]]

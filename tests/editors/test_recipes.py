@@ -116,6 +116,14 @@ def test_an_editor_alone_needs_no_inversion_and_no_method():
     assert of_demo.pairs == [("", "sdedit")] and of_demo.steps < 50
 
 
+@pytest.mark.parametrize(
+    ("chosen", "missing"), [({"methods": ["p2p"]}, "--inversion"), ({"inversions": ["ddim"]}, "--method")]
+)
+def test_a_method_beside_an_editor_is_not_left_out_in_silence(chosen, missing):
+    with pytest.raises(PiebenchError, match=f"say which with {missing}"):
+        RunConfig(settings={"model": "m"}, editors=["sdedit"], data="x", **chosen).build()
+
+
 def test_no_step_is_refused_before_anything_is_loaded(tmp_path):
     done = piebench(
         "run", "--editor", "sdedit", "--model", "demo", "--data", "demo", "--steps", 4, "--set",

@@ -89,6 +89,9 @@ def test_what_cannot_be_loaded_is_left_out_and_named(tmp_path):
     assert {one.key for one in deviations} - {one.key for one in left} == {"lpips-alex", "lpips-vgg"}
     assert lines[0] == "not tried: LPIPS is AlexNet's (cannot be reached)"
     assert networks.asked == [("lpips_alex", None), ("lpips_vgg", None)], "no CLIP for a claim of LPIPS"
+    left, lines = with_networks(deviations, parse_claims("clip_whole=25.02"), networks)
+    assert {one.key for one in deviations} - {one.key for one in left} == {"clip-b16", "clip-b32"}
+    assert lines[0].startswith("not tried: CLIP is ViT-B/16 (") and lines[0].endswith("--try-clip FOLDER")
 
 
 def test_a_clip_that_the_user_names_has_to_be_there(tmp_path):

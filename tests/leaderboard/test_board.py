@@ -143,6 +143,7 @@ def test_own_rows_stand_beside_the_published_ones_of_their_combination_and_model
     assert len(elsewhere) == 2, "only rows of this combination and model are marked"
     folder = group_of(board_with_own, "mine <b>", "")
     assert folder.entries[0].is_measured and not folder.spread
+    assert (folder.entries[0].masks, folder.entries[0].prompted_by) == ("predicted", "instruction")
     assert group.spread == replace(group, entries=published).spread, "one's own row is no source"
 
 

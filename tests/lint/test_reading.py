@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.lint.check import lint_table
 from piebench_eval.lint.quantities import QUANTITIES
 from piebench_eval.lint.reading.files import read_tables
 from piebench_eval.lint.reading.headings import read_heading
@@ -118,6 +119,12 @@ def test_a_csv_table_with_units_of_its_own(read):
     assert set(table.rows[1].values) == {"structure_distance", "lpips", "mse", "ssim"}
 
 
+def test_decimal_commas_between_semicolons(read):
+    (table,) = read("t.csv", "method;PSNR;MSE\nA;27,0;0,0030\nB;22,43;\n")
+    assert [row.values["psnr"].text for row in table.rows] == ["27.0", "22.43"]
+    assert float(table.rows[0].values["mse"].number) == 30
+
+
 def test_a_long_table_gives_a_table_for_each_column_of_values(read):
     tables = read(
         "t.csv",
@@ -129,6 +136,44 @@ def test_a_long_table_gives_a_table_for_each_column_of_values(read):
         {"psnr": "17.85"},
     ]
     assert tables[0].rows[0].values["mse"].line == 3
+
+
+@pytest.mark.parametrize(("corner", "above"), [("PSNR ↑", ""), ("Method", "PSNR (dB)")])
+def test_a_column_per_editing_type_gives_a_row_for_each(read, corner, above):
+    types = [
+        "Random",
+        "Change Object",
+        "Add",
+        "Delete",
+        "Content",
+        "Pose",
+        "Color",
+        "Material",
+        "Background",
+        "Style",
+    ]
+    numbers = [
+        "20.00",
+        "21.00",
+        "22.00",
+        "23.00",
+        "24.00",
+        "25.00",
+        "26.00",
+        "27.00",
+        "18.00",
+        "19.00",
+        "22.50",
+    ]
+    group = rf" & \multicolumn{{11}}{{c}}{{{above}}} \\" if above else ""
+    heading, row = " & ".join([corner, *types, "Avg."]), " & ".join(["P2P", *numbers])
+    (table,) = read("t.tex", rf"\begin{{tabular}}{{lc}}{group} {heading} \\ {row} \\ \end{{tabular}}")
+    assert [(one.type, texts(one)["psnr"]) for one in table.rows] == [
+        *((str(number), numbers[number]) for number in range(10)),
+        ("", "22.50"),
+    ]
+    (finding,) = lint_table(table)
+    assert (finding.rule, finding.row) == ("mean-of-categories", "P2P")
 
 
 def test_rows_of_several_sources_are_tables_of_their_own(read):

@@ -64,6 +64,13 @@ def test_rounding_decides_in_favour_of_the_table():
     assert not list(mse_below_psnr(table_of(row_of("a", psnr="20.00", mse="99.9"), row_of("b", psnr="20.4"))))
 
 
+def test_a_pair_that_is_true_if_its_digits_were_cut_off_is_doubtful_only():
+    table = replace(table_of(row_of("a", psnr="32.37")), columns={"mse": Column("mse", "MSE", 0, True)})
+    cut = replace(table.rows[0], values={**table.rows[0].values, "mse": printed("0.000", 4)})
+    (finding,) = mse_below_psnr(replace(table, rows=(cut,)))
+    assert finding.level == "doubtful" and "cuts digits off" in finding.mend
+
+
 def test_a_mean_mse_that_was_computed_from_the_mean_psnr_is_noted():
     (note,) = mse_of_mean_psnr(
         table_of(row_of("a", psnr="20.00", mse="100.0"), row_of("b", psnr="20.00", mse="102.0"))
@@ -97,6 +104,14 @@ def test_a_value_in_another_unit_is_found_and_nothing_else(key, shift, rule, see
     table, position = random_table(random), int(random.integers(8))
     text = f"{table.rows[position].values[key].number.scaleb(shift):f}"
     assert found_in(with_value(table, position, key, text)) == [(rule, table.rows[position].name, (key,))]
+
+
+def test_a_value_out_of_range_that_another_unit_makes_usual_says_so():
+    values = {name: f"0.8{name}" for name in "1234"} | {"5": "80.1"}
+    rows = tuple(Row(name, {"ssim": printed(text, 2)}, line=int(name)) for name, text in values.items())
+    table = Table("t", rows, {"ssim": Column("ssim", "SSIM", 0)})
+    (finding,) = faults(lint_table(table, ()))
+    assert (finding.rule, finding.row) == ("out-of-range", "5") and "print 0.801" in finding.mend
 
 
 @pytest.mark.parametrize("key", ["structure_distance", "lpips", "ssim", "clip_edit"])

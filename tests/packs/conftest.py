@@ -1,7 +1,10 @@
 """A small scored run whose pictures a fake runner draws, and its pack."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from piebench_eval.cli.app import app
@@ -26,6 +29,16 @@ class BySeed(FakeRunner):
 
 def by_seed(spec, recipe):
     return BySeed()
+
+
+@contextmanager
+def with_threads(number):
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -100,3 +100,8 @@ def test_whoever_may_not_write_is_told_how(hub, pack, status):
 def test_names_that_no_repository_has(pack, name):
     with pytest.raises(PiebenchError, match="OWNER/NAME"):
         push_pack(name, pack, endpoint="http://127.0.0.1:1")
+
+
+def test_a_reference_without_a_name_is_repeated_as_it_was_given():
+    with pytest.raises(PiebenchError, match=r"^direct-p2p: name a dataset"):
+        fetch_run("hub:direct-p2p")

@@ -2,10 +2,13 @@
 
 import io
 import json
+import re
 import shutil
+from types import SimpleNamespace
 from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
@@ -13,17 +16,18 @@ from typer.testing import CliRunner
 
 from piebench_eval.cli.app import app
 from piebench_eval.errors import PiebenchError
+from piebench_eval.metrics.networks.metric_models import MetricModels
 from piebench_eval.packs.layout import ABOUT_FILE, CHECKSUMS_FILE, RECORDS_FILE
 from piebench_eval.packs.levels import Check, Level, reached
 from piebench_eval.packs.making import pack_run
 from piebench_eval.packs.remaking import Remaking
-from piebench_eval.packs.rescoring import Rescoring
+from piebench_eval.packs.rescoring import Rescoring, _scoring
 from piebench_eval.packs.tolerances import TOLERANCES, WITHOUT_NETWORKS
 from piebench_eval.packs.verify import verify_pack
 from piebench_eval.packs.writing import sha256_of, write_archive
 from piebench_eval.recipes.stored_recipe import StoredRecipe
 from piebench_eval.runs.machine import MachineOptions
-from tests.packs.conftest import by_seed
+from tests.packs.conftest import by_seed, with_threads
 
 ALL = Rescoring(None, 0, {}, "cpu")
 
@@ -100,6 +104,40 @@ def test_sums_are_those_that_sha256sum_checks(pack):
     assert lines == [f"{sha256_of(files[name])}  {name}" for name in sorted(files)]
 
 
+def test_scores_of_networks_hold_with_other_threads_and_batches(verify, made, metric_networks, tmp_path):
+    networks = {role: getattr(metric_networks, role) for role in ("dino", "clip", "lpips_weights")}
+    folder = shutil.copytree(made, tmp_path / "run")
+    named = [option for role, name in networks.items() for option in (f"--{role.replace('_', '-')}", name)]
+    columns = (
+        "--metrics",
+        "structure_distance,lpips_unedit_part,clip_similarity_target_image",
+        "--device",
+        "cpu",
+        "--batch-size",
+        1,
+    )
+    with with_threads(1):
+        assert invoke("score", folder, *columns, *named).exit_code == 0
+    pack = pack_run(folder, tmp_path / "x.piebench.zip").file
+    with with_threads(2):
+        checked = verify(pack, Rescoring(None, 0, networks, "cpu", batch_size=4))
+    details = {check.name: check.detail for check in checked.checks}
+    assert checked.level is Level.RESCORED
+    assert any(tolerance.title in details["pictures re-scored"] for tolerance in TOLERANCES[:2])
+    (unnamed,) = (check for check in verify(pack, ALL).checks if check.level is Level.RESCORED)
+    assert unnamed.passed is None and "on another machine; name it here: --" in unnamed.detail
+
+
+def test_pickles_are_read_of_networks_that_one_names_oneself():
+    networks = {**MetricModels().to_dict(), "clip": "someone/clip"}
+    table = SimpleNamespace(provenance={"networks": networks}, rows=pd.DataFrame(columns=["clip_whole"]))
+    pack = SimpleNamespace(score_table=table)
+    assert not _scoring(pack, {}, allow_pickle=False).allow_pickle
+    with pytest.raises(PiebenchError, match="if you trust it: --clip someone/clip"):
+        _scoring(pack, {}, allow_pickle=True)
+    assert _scoring(pack, {"clip": "someone/clip"}, allow_pickle=True).allow_pickle
+
+
 def test_without_pictures_their_checksums_go_along(verify, made, tmp_path):
     small = pack_run(made, tmp_path / "small.piebench.zip", pictures=False).file
     checked = verify(small, ALL, remake=2)
@@ -159,6 +197,17 @@ def claim(files):
     return {ABOUT_FILE: files_of_fields(files, ABOUT_FILE, better)}
 
 
+def model(files):
+    return {ABOUT_FILE: files_of_fields(files, ABOUT_FILE, lambda about: about.update(model="better/model"))}
+
+
+def benchmark(files):
+    def more(about):
+        about["benchmark"]["samples"] = 700
+
+    return {ABOUT_FILE: files_of_fields(files, ABOUT_FILE, more)}
+
+
 def card(files):
     return {"README.md": files["README.md"].replace(b"# x", b"# the best")}
 
@@ -172,6 +221,8 @@ CHANGES = {
     extra_file: ("checksums", "setup.py belongs to no pack"),
     extra_picture: ("pictures", "has no record"),
     claim: ("means", "and the scores give"),
+    model: ("claims", "another model"),
+    benchmark: ("claims", "another benchmark"),
     card: ("card", "is not the card of these scores"),
 }
 
@@ -193,6 +244,47 @@ def test_what_was_changed_is_found_also_when_its_checksum_was_too(verify, pack, 
     name, words = CHANGES[change]
     assert words in found(checked)[name] and checked.level is Level.CLAIMED
     assert ("checksums" in found(checked)) == (sums == "old" or name == "checksums")
+
+
+def without_models(files):
+    return {"sessions/0001.json": files["sessions/0001.json"].replace(b'"models": {', b'"models": 5, "x": {')}
+
+
+def nested(files):
+    return {ABOUT_FILE: files[ABOUT_FILE].replace(b'"format": 1', b'"format": 1, "x": ' + b"[" * 10**5)}
+
+
+def aliases(files):
+    bomb = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))
+    return {"recipe.yaml": f"a0: &a0 [1]\n{bomb}\n".encode() + files["recipe.yaml"]}
+
+
+def other_place(files):
+    records = files[RECORDS_FILE].replace(b'"file": "images/', b'"file": "../../images/')
+    return {RECORDS_FILE: records}
+
+
+def no_list(files):
+    return {ABOUT_FILE: files[ABOUT_FILE].replace(b'"missing": {}', b'"missing": [1]')}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without_models, "TypeError"),
+        (nested, "RecursionError|missing or damaged"),
+        (aliases, "has aliases"),
+        (other_place, "is missing"),
+        (no_list, "cannot be read"),
+    ],
+)
+def test_hostile_files_are_failures_and_nothing_is_made_of_them(verify, pack, tmp_path, change, words):
+    files = contents(pack)
+    del files[CHECKSUMS_FILE]
+    write_archive(tmp_path / "hostile.piebench.zip", files | change(files))
+    checked = verify(tmp_path / "hostile.piebench.zip", ALL, remake=1)
+    assert re.search(words, "; ".join(found(checked).values())) and checked.level is Level.CLAIMED
+    assert {check.passed for check in checked.checks if check.level > Level.SCORES_GIVEN} == {None}
 
 
 def test_a_pixel_whose_record_was_rewritten_too_is_found_by_scoring(verify, pack, tmp_path):
@@ -247,6 +339,14 @@ def test_the_command_says_level_and_seed_and_ends_with_1_if_something_is_wrong(p
     told = json.loads(done.stdout)
     assert done.exit_code == 1 and told["level"] == "claimed" and told["failed"] == 2
     assert {each["result"] for each in told["checks"]} == {"ok", "failed"} and told["seed"] < 1_000_000
+
+
+def test_a_terminal_obeys_nothing_in_a_pack(pack, tmp_path):
+    files = {name: content for name, content in contents(pack).items() if name != CHECKSUMS_FILE}
+    files[ABOUT_FILE] = files[ABOUT_FILE].replace(b'"format": 1,', b'"format": "\\u001b[31m\\n",')
+    write_archive(tmp_path / "y.piebench.zip", files)
+    done = invoke("verify", tmp_path / "y.piebench.zip", "--sample", 0)
+    assert done.exit_code == 1 and "\\x1b[31m" in done.output and "\x1b[31m" not in done.output
 
 
 def test_a_benchmark_that_is_not_at_hand_leaves_pictures_unscored(pack, tmp_path, monkeypatch):

@@ -43,6 +43,10 @@ def refusal(tmp_path):
         ("images/./a.png", "no plain name"),
         ("images/a\n.png", "no plain name"),
         ("images/", "is a folder"),
+        ("images/.. /a.png", "no plain name"),
+        ("images/p2p./a.png", "no plain name"),
+        ("images/a:b.png", "no plain name"),
+        ("images/" + "a/" * 25_000 + "1.png", "longer than 1000 characters"),
     ],
 )
 def test_names_that_lead_elsewhere(refusal, name, words):

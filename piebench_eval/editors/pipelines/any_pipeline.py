@@ -32,6 +32,10 @@ PLACEHOLDERS = (*_TEXTS, *_IMAGES, *_NUMBERS)
 """What stands between braces in an argument is filled in for each sample."""
 
 
+_OF_RECIPE = {"num_inference_steps": "steps", "generator": "seed"}
+"""Arguments that the recipe has under another name, which records and tables state."""
+
+
 class AnyPipelineSettings(Settings):
     """Settings of a pipeline."""
 
@@ -159,6 +163,10 @@ def settings_problem(settings: AnyPipelineSettings, common: Any) -> str | None:
             f"editor.arguments: {{{unknown[0]}}} is no placeholder; there are: "
             f"{', '.join(f'{{{name}}}' for name in PLACEHOLDERS)}"
         )
+    if named := sorted(set(settings.arguments) & set(_OF_RECIPE)):
+        return (
+            f"editor.arguments.{named[0]}: is the recipe's {_OF_RECIPE[named[0]]}; set that, and leave it out"
+        )
     if "image" not in used:
         return "editor.arguments: nothing is the picture; give the argument that is, such as image: '{image}'"
     if (text := _picture_within_text(settings.arguments)) is not None:
@@ -189,7 +197,7 @@ def _problem_of_class(settings: AnyPipelineSettings) -> str | None:
         near = [name for name in known if unknown[0] in name] or get_close_matches(unknown[0], known, n=3)
         hint = f"is {' or '.join(near)} meant?" if near else f"it takes {', '.join(known)}"
         return f"editor.arguments.{unknown[0]}: {settings.pipeline} is not called with it; {hint}"
-    parts = [name for name in inspect.signature(found).parameters]
+    parts = list(inspect.signature(found).parameters)
     if unknown := sorted(set(settings.without) - set(parts)):
         return f"editor.without: {settings.pipeline} has no part {unknown[0]}; it has {', '.join(parts)}"
     return None
@@ -205,6 +213,7 @@ DIFFUSERS = Editor(
     load=load,
     edit=edit,
     keeps_size=False,
+    leaves_out=lambda settings: settings.without,
     settings_problem=settings_problem,
     under=looks_at,
 )

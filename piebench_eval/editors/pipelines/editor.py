@@ -53,3 +53,12 @@ def pipeline_editor(
         return call_for_each(loaded, pictures, samples, common, partial(arguments, settings, common))
 
     return Editor(pipelines=classes, load=load, edit=edit, **declared)
+
+
+def for_stable_diffusion(sd: str, sdxl: str) -> dict[str, str]:
+    """What loads a folder of Stable Diffusion or Stable Diffusion XL, by the class that it names.
+
+    >>> for_stable_diffusion("Ours", "OursXL")["StableDiffusionXLPipeline"]
+    'OursXL'
+    """
+    return {sd: sd, "StableDiffusionPipeline": sd, sdxl: sdxl, "StableDiffusionXLPipeline": sdxl}

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from piebench_eval.editors.pipelines.calling import mask_image, resolution_of_unet
-from piebench_eval.editors.pipelines.editor import pipeline_editor
+from piebench_eval.editors.pipelines.editor import for_stable_diffusion, pipeline_editor
+from piebench_eval.editors.strength import no_step, steps_of_strength
 from piebench_eval.editors.texts import edit_text
 from piebench_eval.settings import Settings
 
@@ -16,15 +17,6 @@ if TYPE_CHECKING:
 
     from piebench_eval.data.sample import Sample
     from piebench_eval.diffusion.guidance import Guidance
-
-_SD, _SDXL = "StableDiffusionInpaintPipeline", "StableDiffusionXLInpaintPipeline"
-_PIPELINES = {
-    _SD: _SD,
-    "StableDiffusionPipeline": _SD,
-    _SDXL: _SDXL,
-    "StableDiffusionXLPipeline": _SDXL,
-}
-"""What loads a folder, by the class that it names."""
 
 
 class InpaintingSettings(Settings):
@@ -57,23 +49,11 @@ def arguments(
     }
 
 
-def steps_taken(steps: int, strength: float) -> int:
-    """How many of the sampling steps are taken.
-
-    >>> steps_taken(50, 0.9999)
-    49
-    """
-    return min(int(steps * strength), steps)
-
-
 def settings_problem(settings: InpaintingSettings, common: Any) -> str | None:
     """Why no step would be taken."""
-    if steps_taken(common.steps, settings.strength):
+    if steps_of_strength(common.steps, settings.strength):
         return None
-    return (
-        f"editor.strength={settings.strength:g} of steps={common.steps} is no step, so that nothing would be "
-        f"painted; give a strength of at least {1 / common.steps:.3g}, or more steps"
-    )
+    return no_step(common.steps, settings.strength, "painted")
 
 
 def evaluations(settings: InpaintingSettings, common: Any, guidance: Guidance | None) -> int:
@@ -81,11 +61,11 @@ def evaluations(settings: InpaintingSettings, common: Any, guidance: Guidance | 
 
     A model with the scheduler PNDM takes one step more, which is counted when it edits.
     """
-    return (2 if common.guidance > 1 else 1) * steps_taken(common.steps, settings.strength)
+    return (2 if common.guidance > 1 else 1) * steps_of_strength(common.steps, settings.strength)
 
 
 INPAINTING = pipeline_editor(
-    _PIPELINES,
+    for_stable_diffusion("StableDiffusionInpaintPipeline", "StableDiffusionXLInpaintPipeline"),
     arguments,
     multiple=8,
     title="Stable Diffusion inpainting (blended latents)",

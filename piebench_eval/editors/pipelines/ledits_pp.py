@@ -11,6 +11,7 @@ from pydantic import Field
 from piebench_eval.data.prompts import marked_phrases
 from piebench_eval.editors.base import EditedPictures, Editor
 from piebench_eval.editors.pipelines.calling import call_for_each, require_sides, resolution_of_unet
+from piebench_eval.editors.pipelines.editor import for_stable_diffusion
 from piebench_eval.editors.texts import edit_text
 from piebench_eval.settings import Settings
 
@@ -25,14 +26,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.guidance import Guidance
     from piebench_eval.editors.base import LoadOptions
 
-_SD, _SDXL = "LEditsPPPipelineStableDiffusion", "LEditsPPPipelineStableDiffusionXL"
-_PIPELINES = {
-    _SD: _SD,
-    "StableDiffusionPipeline": _SD,
-    _SDXL: _SDXL,
-    "StableDiffusionXLPipeline": _SDXL,
-}
-"""What loads a folder, by the class that it names."""
+_PIPELINES = for_stable_diffusion("LEditsPPPipelineStableDiffusion", "LEditsPPPipelineStableDiffusionXL")
 
 _MULTIPLE = 32
 """Of a picture's sides: attention maps are read at a quarter of the latents' resolution."""

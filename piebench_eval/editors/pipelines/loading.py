@@ -58,14 +58,14 @@ def load_pipeline(
 
     use_exact_float32()
     components = components or {}
-    check_pipeline_location(common.model, accepts, options.allow_pickle, common.revision)
+    check_pipeline_location(common.model, accepts, options.allow_pickle, common.revision, components)
     names = {name} if isinstance(name, str) else set(name.values())
     pipeline_class = getattr(diffusers, name if isinstance(name, str) else "DiffusionPipeline")
     wanted = f"a directory or hub id of {' or '.join(sorted(names))} {IF_PICKLED}"
     with explained_loading("--model", common.model, wanted):
         folder = _downloaded(pipeline_class, common.model, common.revision, options.allow_pickle)
         if str(folder) != common.model:
-            check_pipeline_location(common.model, accepts, options.allow_pickle, common.revision)
+            check_pipeline_location(common.model, accepts, options.allow_pickle, common.revision, components)
         if not isinstance(name, str):
             pipeline_class = getattr(diffusers, name[class_of_pipeline(folder)])
         _require_parts(pipeline_class, {*parts_of_pipeline(folder), *components})

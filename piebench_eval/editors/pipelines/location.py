@@ -10,18 +10,23 @@ from piebench_eval.demo.embedded import locate
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import read_json_object
 from piebench_eval.models.hub import looks_like_hub_id
+from piebench_eval.models.location import add_file, model_folder
 from piebench_eval.models.weight_files import read_shapes
 from piebench_eval.models.weights import SUFFIX, require_safetensors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 INDEX = "model_index.json"
 """The file that names a pipeline's class, and the library and class of each of its parts."""
 
 
 def check_pipeline_location(
-    model: str, pipelines: Sequence[str], allow_pickle: bool = False, revision: str | None = None
+    model: str,
+    pipelines: Sequence[str],
+    allow_pickle: bool = False,
+    revision: str | None = None,
+    without: Collection[str] = (),
 ) -> None:
     """Refuse what cannot be a folder or a hub id of a pipeline, before any weight is read.
 
@@ -32,6 +37,7 @@ def check_pipeline_location(
         pipelines: classes of diffusers, one of which the folder has to be; any if empty.
         allow_pickle: accept weights in pickle files, see ``piebench_eval.models.weights``.
         revision: branch, tag or commit on the hub.
+        without: parts that are not loaded, and need not be there.
 
     Raises:
         PiebenchError: there is no such folder; or it lacks parts, is a pipeline of another class, has weights
@@ -57,20 +63,13 @@ def check_pipeline_location(
             "such a model, or another --editor"
         )
     for part in parts_of_pipeline(folder):
-        _check_part(folder / part, model, allow_pickle)
+        if part not in without:
+            _check_part(folder / part, model, allow_pickle)
 
 
 def pipeline_folder(model: str, revision: str | None = None) -> Path | None:
     """Where a pipeline's files are on this machine; None for a hub id of which the cache has nothing."""
-    folder = Path(locate("model", model))
-    if folder.is_dir():
-        return folder
-    if not looks_like_hub_id(model):
-        return None
-    from huggingface_hub import try_to_load_from_cache
-
-    index = try_to_load_from_cache(model, INDEX, revision=revision)
-    return Path(index).parent if isinstance(index, str) else None
+    return model_folder(model, revision, (INDEX,))
 
 
 def parts_of_pipeline(folder: Path) -> dict[str, tuple[str, str]]:
@@ -107,9 +106,7 @@ def pipeline_fingerprint(model: str, revision: str | None = None) -> str | None:
     parts = [folder / part for part in sorted(parts_of_pipeline(folder))]
     files = [folder / INDEX, *(file for part in parts for file in sorted(part.rglob("*")) if file.is_file())]
     for file in files:
-        digest.update(file.relative_to(folder).as_posix().encode())
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        add_file(digest, folder, file)
     return digest.hexdigest()
 
 

@@ -16,8 +16,8 @@ _SWITCHES = frozenset(
     bf it sc sf tt rm em bfseries itshape upshape scshape sffamily ttfamily rmfamily boldmath unboldmath
     normalfont tiny scriptsize footnotesize small normalsize large Large centering raggedright quad
     qquad hfill displaystyle textstyle scriptstyle toprule midrule bottomrule hline hdashline
-    addlinespace noindent xspace left right big Big strut dagger ddagger star ast dag ddag checkmark
-    cmark xmark protect relax newline smallskip medskip bigskip
+    addlinespace noindent xspace left right big Big strut dagger ddagger textdagger textdaggerdbl star ast
+    dag ddag checkmark cmark xmark protect relax newline smallskip medskip bigskip
     """.split()  # noqa: SIM905
 )
 """Commands that print nothing: fonts, sizes, rules and spaces."""
@@ -51,6 +51,8 @@ def plain_latex(text: str) -> str:
     ('22.46_± 0.1', '54.55')
     >>> plain_latex(r"LPIPS$^{\times 10^3}$ $\downarrow$"), plain_latex(r"{\bf P2P}~\cite{p2p}")
     ('LPIPS^× 10^3 ↓', 'P2P')
+    >>> plain_latex(r"Ours\textsuperscript{\textdagger}")
+    'Ours'
     """
     made, position = [], 0
     while position < len(text):

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from piebench_eval.lint.quantities import QUANTITIES
 from piebench_eval.lint.reading.cells import number_in
 from piebench_eval.lint.reading.headings import Role, read_heading
-from piebench_eval.lint.reading.raw_rows import RawRow, make_rows
-from piebench_eval.lint.reading.units import power_of_column
-from piebench_eval.lint.table import Column, Table
+from piebench_eval.lint.reading.raw_rows import RawRow, column_of, make_rows
+from piebench_eval.lint.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +52,10 @@ def _long_table(
             named.setdefault(metric.key, metric)
             _add(grouped, dict(zip(roles, cells, strict=True)), metric.key, cells[place])
     rows = list(grouped.values())
-    columns = {key: _column(key, metric, rows) for key, metric in named.items()}
+    line = body[0][0].line if body else 0
+    columns = {
+        key: column_of(key, QUANTITIES[key].title, metric, rows, line) for key, metric in named.items()
+    }
     return Table(title, tuple(make_rows(rows, columns)), columns)
 
 
@@ -65,9 +67,3 @@ def _add(grouped: dict[tuple[str, ...], RawRow], cells: Mapping[Role, Cell], key
     name = tuple(labels.values())
     row = grouped.get(name, RawRow(value.line, labels, {}, {}))
     grouped[name] = RawRow(row.line, labels, {**row.means, key: value}, {**row.counts, **counts})
-
-
-def _column(key: str, metric: Heading, rows: Sequence[RawRow]) -> Column:
-    if metric.power is not None:
-        return Column(key, QUANTITIES[key].title, metric.power, stated=True)
-    return Column(key, QUANTITIES[key].title, power_of_column(key, [row.numbers for row in rows]))

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 from piebench_eval.lint.quantities import QUANTITIES
 from piebench_eval.lint.reading.cells import number_in
 from piebench_eval.lint.reading.headings import Role
+from piebench_eval.lint.reading.units import power_of_column
 from piebench_eval.lint.rules.pictures import type_of
-from piebench_eval.lint.table import Row, printed
+from piebench_eval.lint.table import Column, Row, printed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from piebench_eval.lint.reading.grid import Cell
-    from piebench_eval.lint.table import Column
+    from piebench_eval.lint.reading.headings import Heading
 
 NAMES = (Role.INVERSION, Role.METHOD)
 """Columns that a row's name is made of, in its order."""
@@ -76,8 +77,19 @@ def make_rows(rows: Sequence[RawRow], columns: Mapping[str, Column]) -> list[Row
     return made
 
 
+def column_of(key: str, text: str, heading: Heading, rows: Sequence[RawRow], line: int) -> Column:
+    """A metric's column, with the unit that its heading says, or that its values tell."""
+    power = heading.power
+    if power is None:
+        power = power_of_column(key, [row.numbers for row in rows])
+    return Column(key, text, power, heading.power is not None, line, heading.clip_model)
+
+
+def is_of_all_types(text: str) -> bool:
+    """Whether a label is of all editing types together."""
+    return not text or bool(_ALL_TYPES.fullmatch(text))
+
+
 def _type(text: str) -> str:
     """The editing type of a row; empty for all types together."""
-    if not text or _ALL_TYPES.fullmatch(text):
-        return ""
-    return type_of(text) or text
+    return "" if is_of_all_types(text) else type_of(text) or text

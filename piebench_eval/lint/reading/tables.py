@@ -11,8 +11,8 @@ from piebench_eval.lint.quantities import QUANTITIES
 from piebench_eval.lint.reading.cells import number_in
 from piebench_eval.lint.reading.headings import Heading, Role, read_heading
 from piebench_eval.lint.reading.long_form import long_tables
-from piebench_eval.lint.reading.raw_rows import NAMES, RawRow, make_rows
-from piebench_eval.lint.reading.units import power_of_column
+from piebench_eval.lint.reading.raw_rows import NAMES, RawRow, column_of, make_rows
+from piebench_eval.lint.reading.wide_types import wide_table
 from piebench_eval.lint.rules.names import names_a_model
 from piebench_eval.lint.table import Column, Table
 
@@ -34,7 +34,10 @@ def tables_of(grid: Grid, title: str) -> list[Table]:
         grid: the cells.
         title: what to call them; the sources of rows are added if there is a column of them.
     """
-    headings, body = _headings_and_body(grid)
+    lines, body = _headings_and_body(grid)
+    if (table := wide_table(lines, body, title)) is not None:
+        return [table]
+    headings = _with_names([_heading(of_column) for of_column in lines], body)
     if Role.METRIC_NAME in (heading.role for heading, _ in headings):
         return long_tables(headings, body, title)
     if not any(heading.role is Role.METRIC for heading, _ in headings):
@@ -47,14 +50,14 @@ def tables_of(grid: Grid, title: str) -> list[Table]:
     }
     line = grid.rows[0][0].line
     columns = {
-        key: _column(key, text, heading, rows, line)
+        key: column_of(key, text, heading, rows, line)
         for key, (text, heading) in sorted(first.items(), key=lambda item: list(QUANTITIES).index(item[0]))
     }
     return _by_source(title, make_rows(rows, columns), columns, remarks)
 
 
-def _headings_and_body(grid: Grid) -> tuple[list[tuple[Heading, str]], list[tuple[Cell, ...]]]:
-    """What each column's heading says, with its text, and the rows below the headings."""
+def _headings_and_body(grid: Grid) -> tuple[list[list[str]], list[tuple[Cell, ...]]]:
+    """The lines of each column's heading, and the rows below."""
     width = len(grid.rows[0]) if grid.rows else 0
     first = grid.headings
     if first is None:
@@ -62,8 +65,8 @@ def _headings_and_body(grid: Grid) -> tuple[list[tuple[Heading, str]], list[tupl
         first = next((at for at, row in enumerate(grid.rows) if _numbers(row) >= least), len(grid.rows))
     # A line that spans the table is its title.
     above = [row for row in grid.rows[:first] if len({cell.text for cell in row}) > 1 or width == 1]
-    headings = [_heading([row[column].text for row in above if row[column].text]) for column in range(width)]
-    return _with_names(headings, grid.rows[first:]), list(grid.rows[first:])
+    lines = [[row[column].text for row in above if row[column].text] for column in range(width)]
+    return lines, list(grid.rows[first:])
 
 
 def _heading(lines: Sequence[str]) -> tuple[Heading, str]:
@@ -147,13 +150,6 @@ def _raw_row(headings: Sequence[tuple[Heading, str]], cells: Sequence[Cell], unr
         elif heading.role is not Role.UNKNOWN:
             labels[heading.role] = " ".join(filter(None, (labels.get(heading.role), cell.text)))
     return RawRow(cells[0].line, labels, means, counts)
-
-
-def _column(key: str, text: str, heading: Heading, rows: Sequence[RawRow], line: int) -> Column:
-    power = heading.power
-    if power is None:
-        power = power_of_column(key, [row.numbers for row in rows])
-    return Column(key, text, power, heading.power is not None, line, heading.clip_model)
 
 
 def _by_source(

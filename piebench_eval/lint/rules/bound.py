@@ -11,7 +11,7 @@ from piebench_eval.lint.table import Level, finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from piebench_eval.lint.table import Column, Finding, Row, Table
+    from piebench_eval.lint.table import Column, Finding, Row, Table, Value
 
 _POWERS = (0, 2, 3, 4, 5)
 """Units that MSE has been printed in."""
@@ -26,6 +26,9 @@ _WHY = (
     "a picture's PSNR is -10 log10 of its MSE, and -log10 is convex, so over one set of pictures "
     "mean MSE >= 10^(-mean PSNR / 10) (Jensen's inequality): no pictures have these two means"
 )
+
+
+_ROUND = "it is true only if the table cuts digits off: round both numbers, or print more digits of the MSE"
 
 
 def least_mse(psnr: float) -> float:
@@ -45,7 +48,8 @@ def plausible_psnr(psnr: float) -> float:
 def mse_below_psnr(table: Table) -> Iterator[Finding]:
     """Find rows whose mean MSE is below what their mean PSNR needs, rounded though both are.
 
-    Where another unit makes the pair possible and ordinary, the finding names it.
+    Where another unit makes the pair possible and ordinary, the finding names it. A pair that is possible if
+    its digits were cut off instead of rounded is doubtful only.
     """
     for row in _rows_with_both(table):
         mse, psnr = row.values["mse"], row.values["psnr"]
@@ -53,17 +57,24 @@ def mse_below_psnr(table: Table) -> Iterator[Finding]:
         if mse.high >= needed * (1 - _ROUND_OFF):
             continue
         column = table.columns["mse"]
+        is_cut = _is_possible_if_cut(mse, psnr)
         yield finding(
             "mse-below-psnr",
-            Level.IMPOSSIBLE,
+            Level.DOUBTFUL if is_cut else Level.IMPOSSIBLE,
             table,
             row,
             ("mse", "psnr"),
-            what=f"MSE {mse.text} ({unit_text('mse', column.power)}) is impossible beside PSNR {psnr.text}: "
+            what=f"MSE {mse.text} ({unit_text('mse', column.power)}) is impossible beside PSNR {psnr.text}"
+            f"{' if both are rounded' if is_cut else ''}: "
             f"it has to be at least {needed * 10 ** (column.power - 4):.4g}",
             why=_WHY,
-            mend=_mend(row, column),
+            mend=_ROUND if is_cut else _mend(row, column),
         )
+
+
+def _is_possible_if_cut(mse: Value, psnr: Value) -> bool:
+    """Whether two printed means are possible where each may be up to a whole last digit more than printed."""
+    return float(mse.number + 2 * mse.half) > least_mse(float(psnr.number + 2 * psnr.half))
 
 
 def mse_of_mean_psnr(table: Table) -> Iterator[Finding]:

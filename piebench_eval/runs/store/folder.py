@@ -19,7 +19,7 @@ from piebench_eval.runs.store.paths import (
     RECIPE_FILE,
     SCORES_FILE,
     holds_run,
-    refuse_sweep,
+    require_run,
 )
 from piebench_eval.runs.store.records import (
     EditKey,
@@ -91,11 +91,7 @@ class RunStore:
         Raises:
             PiebenchError: not a run folder, a damaged one, or one of another version.
         """
-        refuse_sweep(folder)
-        if not cls.exists(folder):
-            raise PiebenchError(
-                f"{folder} is not a run folder (no {RECIPE_FILE}); make one with piebench run --out"
-            )
+        require_run(folder)
         about = _read_manifest(folder)
         file = folder / RECIPE_FILE
         store = cls(folder, StoredRecipe.read(file))

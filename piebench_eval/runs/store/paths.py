@@ -49,6 +49,19 @@ def refuse_sweep(folder: Path, remedy: str | None = None) -> None:
         raise PiebenchError(f"{folder}: holds a sweep; {remedy}")
 
 
+def require_run(folder: Path) -> None:
+    """Check that a folder holds a run.
+
+    Raises:
+        PiebenchError: it holds none, or a sweep.
+    """
+    refuse_sweep(folder)
+    if not holds_run(folder):
+        raise PiebenchError(
+            f"{folder} is not a run folder (no {RECIPE_FILE}); make one with piebench run --out"
+        )
+
+
 def scores_file_of(place: Path) -> Path:
     """The scores file at a path: the file itself, or that of a run folder.
 

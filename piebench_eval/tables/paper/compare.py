@@ -111,7 +111,7 @@ def compare_with_paper(
         reasons = comparison_obstacles(inversion, method, images, provenance, metrics, rules, name)
         found = FittingRows()
         if (inversion, method, TABLE_METRICS[0].key) not in published:
-            given = settings_of(name, provenance)
+            given = _settings_of(name, provenance)
             if inversion and not is_demo(provenance):
                 found = fitting_rows(inversion, method, given)
             reasons = ["Table 1 has no such combination", *filter(None, [found.obstacle])]
@@ -199,7 +199,7 @@ def comparison_obstacles(
     reasons = scoring_conditions(images, provenance, metrics, rules)
     combination = recipe.combination(inversion, method)
     wanted = {**with_former_defaults(combination.flat()), "image_format": recipe.image_format}
-    given = with_former_defaults(settings_of(name or combination.name, provenance))
+    given = with_former_defaults(_settings_of(name or combination.name, provenance))
     if given.get("method.start_layer", "unknown") is None:
         given["method.start_layer"] = START_LAYERS["sd1"]  # the paper's models are of that family
     return reasons + [
@@ -209,7 +209,7 @@ def comparison_obstacles(
     ]
 
 
-def settings_of(name: str, provenance: dict[str, Any]) -> dict[str, Any]:
+def _settings_of(name: str, provenance: dict[str, Any]) -> dict[str, Any]:
     """What is recorded of a combination's settings, and the format of its images."""
     given = provenance.get("combinations", {}).get(name, {})
     return {**LATER_SETTINGS, "image_format": provenance.get("image_format", "unknown"), **given}

@@ -69,6 +69,7 @@ def test_rows_say_what_the_arguments_look_at(arguments, expected):
         (settings(prompt="{target_prompt:{width}}"), "{target_prompt:{width}} is no placeholder"),
         (settings().model_copy(update={"without": ["saftey"]}), "without: .* has no part saftey; it has vae"),
         (AnyPipelineSettings(pipeline=PIPELINE), "nothing is the picture"),
+        (settings(num_inference_steps=20), "num_inference_steps: is the recipe's steps; set that"),
         (settings(prompt="{target}"), r"{target} is no placeholder; there are: {source_prompt}, "),
         (settings(prompt="{target_prompt"), "write {{ and }} for braces"),
         (settings(mask="{mask}"), "editor.arguments.mask: .* is not called with it; is mask_image"),

@@ -8,10 +8,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from piebench_eval.editors.base import LoadOptions
+from piebench_eval.editors.pipelines.any_pipeline import DIFFUSERS
 from piebench_eval.editors.pipelines.loading import load_pipeline
 from piebench_eval.editors.pipelines.location import check_pipeline_location, pipeline_fingerprint
 from piebench_eval.errors import PiebenchError
 from piebench_eval.recipes.combination import CommonSettings
+from piebench_eval.recipes.recipe import build_recipe
+from piebench_eval.runs.editor_models import check_editor_models
+from piebench_eval.runs.machine import MachineOptions
 
 CLASS = "StableDiffusionPipeline"
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -86,3 +90,22 @@ def test_the_fingerprint_goes_by_the_content_of_all_parts(folder, tiny_model):
     config.write_text(json.dumps({**json.loads(config.read_text()), "steps_offset": 0}))
     assert pipeline_fingerprint(str(folder)) != before
     assert pipeline_fingerprint("owner/not-on-this-machine") is None
+
+
+def test_a_part_that_is_left_out_need_not_be_there(folder):
+    index = folder / "model_index.json"
+    checker = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    index.write_text(json.dumps({**json.loads(index.read_text()), "safety_checker": checker}))
+    pipeline = {"pipeline": CLASS, "arguments": {}}
+    for without in ([], ["safety_checker"]):
+        fields = {"model": str(folder), "editors": {"diffusers": {**pipeline, "without": without}}}
+        recipe = build_recipe(fields, {}, "test")
+        combination = recipe.combination("", "diffusers")
+        if not without:
+            with pytest.raises(PiebenchError, match="names safety_checker, and there is no safety_checker/"):
+                check_editor_models(recipe, MachineOptions())
+            continue
+        check_editor_models(recipe, MachineOptions())
+        options = LoadOptions(torch.device("cpu"))
+        loaded = DIFFUSERS.load(combination.editor_settings, combination.common, options)
+        assert loaded.safety_checker is None
