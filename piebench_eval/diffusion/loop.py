@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -29,7 +29,7 @@ from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.tensors import device_index, take
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.schedules import Schedule
@@ -112,54 +112,111 @@ def edit(
     Returns:
         Edited latents ``[samples, channels, h, w]``.
     """
-    known = _source_is_known(inverted, controller)
     rows_of_steps = list(zip(*plan_edit(inputs, inverted, controller, first_step), strict=True))
-    latents = dict.fromkeys(_branches(controller), inverted.trajectory[-1])
-    previous: dict[Branch, torch.Tensor | None] = dict.fromkeys(latents)
-    latent_shape = (inputs.latents.shape[-2], inputs.latents.shape[-1])
     # Steps with the same rows share their indices.
     batches = {planned: RowBatch.of_step(planned, inputs.latents.device) for planned in rows_of_steps}
+    sampling = _Sampling(model, inputs, inverted, controller, schedule)
+    latents = dict.fromkeys(_branches(controller), inverted.trajectory[-1])
+    kept: dict[Branch, torch.Tensor | None] = dict.fromkeys(latents)
     controller.begin_edit(inverted)
-    with controlled(model.denoiser, controller, latent_shape):
-        for step, rows_of_samples in enumerate(rows_of_steps, start=first_step):
+    with controlled(model.denoiser, controller, sampling.latent_shape):
+        for step, planned in enumerate(rows_of_steps, start=first_step):
             level = first_step + inverted.steps - step
-            rows = batches[rows_of_samples]
-            moving = {
-                branch: [sample for sample, planned in enumerate(rows_of_samples) if planned.moves(branch)]
-                for branch in latents
-            }
-            retraced = _retraced_by_rows(inputs, inverted, controller, rows_of_samples)
-            moving[Branch.SOURCE] = sorted({*moving[Branch.SOURCE], *retraced})
-            steps = {
-                branch: BranchStep(
-                    inverted.solver, schedule, level, latents[branch], moving[branch], previous[branch]
-                )
-                for branch in latents
-            }
-            embeddings = _embeddings(inputs, inverted, level)
-            for stage in range(inverted.solver.stages_at(level, inverted.steps)):
-                controller.level, controller.time = level, steps[Branch.TARGET].timestep
-                at = _evaluated_at(inverted, steps, level, stage, known)
-                call = _Call(model, controller, step, stage, latent_shape, embeddings)
-                if controller.source_first and stage == 0:
-                    output, begun = _predict_source_first(call, at, rows)
-                    steps[Branch.TARGET].begin_at(begun)
-                else:
-                    output = call(rows, {row: at[row.branch] for row in rows.samples_by_row})
-                outputs = _guided_outputs(output, rows, moving, controller, inputs.guidance)
-                outputs[Branch.TARGET] = controller.after_prediction(
-                    steps[Branch.TARGET].latents, outputs[Branch.TARGET], schedule, level
-                )
-                for branch, of_branch in outputs.items():
-                    steps[branch].follow(of_branch)
-            offsets = _offsets(inverted, level, steps[Branch.SOURCE].latents, retraced)
-            latents = {branch: of_branch.ended(offsets) for branch, of_branch in steps.items()}
-            if inverted.solver.keeps_output:
-                previous = {branch: of_branch.output for branch, of_branch in steps.items()}
-            if known:
-                latents[Branch.SOURCE] = _known_source(inverted, level - 1, latents[Branch.TARGET])
+            at = _Place(step, level, planned, batches[planned])
+            latents, kept = sampling.step_down(at, latents, kept)
             latents[Branch.TARGET] = controller.end_step(step, latents)
     return inverted.solver.picture(latents[Branch.TARGET])
+
+
+class _Place(NamedTuple):
+    """A step of an edit: its index, the level that it starts from, and its rows, planned and laid out."""
+
+    step: int
+    level: int
+    planned: Sequence[StepRows]
+    rows: RowBatch
+
+
+@dataclass(frozen=True)
+class _Sampling:
+    """An edit: what is the same in all of its steps; see ``edit``."""
+
+    model: DiffusionModel
+    inputs: EditInputs
+    inverted: InversionResult
+    controller: AttentionController
+    schedule: Schedule
+
+    @property
+    def latent_shape(self) -> tuple[int, int]:
+        """Height and width of the latents."""
+        return self.inputs.latents.shape[-2], self.inputs.latents.shape[-1]
+
+    def step_down(
+        self,
+        at: _Place,
+        latents: Mapping[Branch, torch.Tensor],
+        kept: Mapping[Branch, torch.Tensor | None],
+    ) -> tuple[dict[Branch, torch.Tensor], dict[Branch, torch.Tensor | None]]:
+        """Lead all branches to the level below.
+
+        Args:
+            at: the step.
+            latents: where each branch is ``[samples, channels, h, w]``.
+            kept: the last output of each branch's step before, for solvers that go on from it.
+
+        Returns:
+            Both, after the step.
+        """
+        inverted, solver = self.inverted, self.inverted.solver
+        retraced = _retraced_by_rows(self.inputs, inverted, self.controller, at.planned)
+        moving = _moving(at.planned, latents, retraced)
+        walks = {
+            branch: BranchStep(solver, self.schedule, at.level, of_branch, moving[branch], kept[branch])
+            for branch, of_branch in latents.items()
+        }
+        embeddings = _embeddings(self.inputs, inverted, at.level)
+        for stage in range(solver.stages_at(at.level, inverted.steps)):
+            output = self._evaluate(at, stage, walks, embeddings)
+            self._follow(at, output, walks, moving)
+        offsets = _offsets(inverted, at.level, walks[Branch.SOURCE].latents, retraced)
+        ended = {branch: walk.ended(offsets) for branch, walk in walks.items()}
+        if _source_is_known(inverted, self.controller):
+            ended[Branch.SOURCE] = _known_source(inverted, at.level - 1, ended[Branch.TARGET])
+        return ended, {branch: walk.output for branch, walk in walks.items()}
+
+    def _evaluate(
+        self,
+        at: _Place,
+        stage: int,
+        walks: Mapping[Branch, BranchStep],
+        embeddings: Mapping[Row, Conditioning],
+    ) -> torch.Tensor:
+        """The model's output for the rows of a stage, which may move where the target's step begins."""
+        controller, target = self.controller, walks[Branch.TARGET]
+        controller.level, controller.time = at.level, target.timestep
+        where = _evaluated_at(self.inverted, controller, walks, at.level, stage)
+        call = _Call(self.model, controller, at.step, stage, self.latent_shape, embeddings)
+        if not controller.source_first or stage > 0:
+            return call(at.rows, {row: where[row.branch] for row in at.rows.samples_by_row})
+        output, begun = _predict_source_first(call, where, at.rows)
+        target.begin_at(begun)
+        return output
+
+    def _follow(
+        self,
+        at: _Place,
+        output: torch.Tensor,
+        walks: Mapping[Branch, BranchStep],
+        moving: Mapping[Branch, list[int]],
+    ) -> None:
+        """Take every branch along the output of its rows."""
+        outputs = _guided_outputs(output, at.rows, moving, self.controller, self.inputs.guidance)
+        outputs[Branch.TARGET] = self.controller.after_prediction(
+            walks[Branch.TARGET].latents, outputs[Branch.TARGET], self.schedule, at.level
+        )
+        for branch, of_branch in outputs.items():
+            walks[branch].follow(of_branch)
 
 
 class BranchStep:
@@ -226,6 +283,18 @@ class BranchStep:
         return of_all.index_copy(0, index, of_moving)
 
 
+def _moving(
+    planned: Sequence[StepRows], branches: Iterable[Branch], retraced: Sequence[int]
+) -> dict[Branch, list[int]]:
+    """The samples of which each branch takes a step; the source's those, too, that are retraced by it."""
+    moving = {
+        branch: [sample for sample, of_sample in enumerate(planned) if of_sample.moves(branch)]
+        for branch in branches
+    }
+    moving[Branch.SOURCE] = sorted({*moving[Branch.SOURCE], *retraced})
+    return moving
+
+
 def _retraced_by_rows(
     inputs: EditInputs,
     inverted: InversionResult,
@@ -273,24 +342,24 @@ def _offsets(
 
 def _evaluated_at(
     inverted: InversionResult,
-    steps: Mapping[Branch, BranchStep],
+    controller: AttentionController,
+    walks: Mapping[Branch, BranchStep],
     level: int,
     stage: int,
-    known: bool,
 ) -> dict[Branch, torch.Tensor]:
     """Where each branch is evaluated ``[samples, channels, h, w]`` in a stage of the step from a level.
 
     Args:
         inverted: from an inversion.
-        steps: the branches on their way.
+        controller: from an editing method.
+        walks: the branches on their way.
         level: the level.
         stage: the stage.
-        known: whether the source's latents need no sampling.
     """
-    at = {branch: of_branch.latents for branch, of_branch in steps.items()}
+    at = {branch: of_branch.latents for branch, of_branch in walks.items()}
     if inverted.source_mode == "edited":
         at[Branch.SOURCE] = at[Branch.TARGET]
-    elif known and inverted.solver.stops is not None:
+    elif inverted.solver.stops is not None and _source_is_known(inverted, controller):
         ends = inverted.trajectory[level], inverted.trajectory[level - 1]
         at[Branch.SOURCE] = inverted.solver.stops(*ends, level)[stage]
     if (offset := _input_offset(inverted, level, stage)) is not None:
