@@ -8,6 +8,7 @@ import torch
 
 from piebench_eval.diffusion.guidance import Guidance, guide
 from piebench_eval.diffusion.solvers import DETERMINISTIC, Solver
+from piebench_eval.models.conditioning import Conditioning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.diffusion.solvers import Walk
     from piebench_eval.models.base import DiffusionModel
-    from piebench_eval.models.conditioning import Conditioning
 
 UNGUIDED = Guidance(1.0)
 
@@ -28,6 +28,7 @@ def predict_guided(
     cond: Conditioning,
     uncond: Conditioning,
     guidance: Guidance,
+    together: bool = False,
 ) -> torch.Tensor:
     """What the model predicts for latents of the source branch under guidance.
 
@@ -38,6 +39,7 @@ def predict_guided(
         cond: of each sample.
         uncond: of each sample, unconditional; read only if the guidance needs it.
         guidance: its source scale is applied.
+        together: both rows of each sample in one call, as the edit loop has them, so that it rounds alike.
 
     Returns:
         Shape of ``latents``.
@@ -46,6 +48,9 @@ def predict_guided(
     scale = guidance.of_source
     if guidance.policy == "embedded":
         return model.predict(latents, timestep, cond.with_guidance(scale), samples)
+    if together and guidance.needs_uncond(scale):
+        rows = torch.cat([latents, latents]), timestep, Conditioning.cat([uncond, cond])
+        return guide(*model.predict(*rows, [*samples, *samples]).chunk(2), scale)
     output = model.predict(latents, timestep, cond, samples)
     if not guidance.needs_uncond(scale):
         return output
@@ -114,7 +119,7 @@ def invert_ode(
     """
 
     def predict(at: torch.Tensor, time: float) -> torch.Tensor:
-        return predict_guided(model, at, time, cond, uncond, guidance)
+        return predict_guided(model, at, time, cond, uncond, guidance, together=solver.coupled)
 
     def predict_kept(at: torch.Tensor, time: float) -> torch.Tensor:
         if features is not None:

@@ -51,7 +51,8 @@ class Solver:
         averages: the whole step is taken along the mean of what it is sent, not along the last.
         coupled: latents of a level are a pair, one behind the other along the channels, of which the model is
             given one at a time; the first of level 0 is the picture. So what is done to latents of levels
-            outside of a step, such as a blend, is done to both.
+            outside of a step, such as a blend, is done to both. A pair is float64, and rounded to float32
+            where the model is given it: what steps undo is then the same number.
         stops: ``(above, below, level)`` -> where the model is evaluated in the step between given latents of
             ``level`` and of the one below it, one entry per stage. A source whose latents are known then
             takes no step of its own. None where only the step itself leads there.
@@ -77,7 +78,7 @@ class Solver:
 
     def picture(self, latents: torch.Tensor) -> torch.Tensor:
         """Of latents of level 0, those to decode: ``[samples, channels, h, w]``."""
-        return latents.chunk(2, dim=1)[0] if self.coupled else latents
+        return latents.chunk(2, dim=1)[0].float() if self.coupled else latents
 
     def walk(
         self, schedule: Schedule, latents: torch.Tensor, level: int, previous: torch.Tensor | None = None
@@ -257,21 +258,21 @@ def coupled(start: int, mixing: float) -> Solver:
     def step(schedule: Schedule, latents: torch.Tensor, level: int) -> Walk:
         pair, (first, second) = list(latents.chunk(2, dim=1)), order(level)
         for moved, other in ((first, second), (second, first)):
-            output = yield pair[other], schedule.timestep(level)
-            pair[moved] = schedule.step(pair[moved], output, level)
+            output = yield pair[other].float(), schedule.timestep(level)
+            pair[moved] = schedule.step(pair[moved], output.to(latents), level)
         x = kept * pair[0] + taken * pair[1]
         return _pair(x, taken * x + kept * pair[1])
 
     def inverse(schedule: Schedule, latents: torch.Tensor, level: int, time: float) -> Walk:
         pair, (first, second) = unmixed(latents), order(level)
         for moved, other in ((second, first), (first, second)):
-            output = yield pair[other], time
-            pair[moved] = schedule.inverse_step(pair[moved], output, level)
+            output = yield pair[other].float(), time
+            pair[moved] = schedule.inverse_step(pair[moved], output.to(latents), level)
         return _pair(*pair)
 
     def stops(above: torch.Tensor, below: torch.Tensor, level: int) -> list[torch.Tensor]:
         first, second = order(level)
-        return [above.chunk(2, dim=1)[second], unmixed(below)[first]]
+        return [above.chunk(2, dim=1)[second].float(), unmixed(below)[first].float()]
 
     name = f"coupled_{start}_{mixing}"
     return Solver(name, 2, step, inverse, coupled=True, stops=stops)

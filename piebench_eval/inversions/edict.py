@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.models.base import DiffusionModel
 
+_PUBLISHED_GUIDANCE = 3
+
 
 class EDICTSettings(Settings):
     """Settings of EDICT; the defaults are its paper's code's."""
@@ -56,6 +58,16 @@ def problem(steps: int, settings: EDICTSettings) -> str | None:
     return f"inversion.strength={settings.strength:g}: takes none of {steps} steps; raise it, or steps"
 
 
+def caution(guidance: float, source_guidance: float) -> str | None:
+    """Other scales than the published code's, which inverts and edits with one."""
+    if guidance == source_guidance == _PUBLISHED_GUIDANCE:
+        return None
+    return (
+        f"edict has the guidance scale {guidance:g}, and {source_guidance:g} in the inversion; its authors' "
+        "code has 3 in both: --guidance 3, or --config edict"
+    )
+
+
 def edict(
     model: DiffusionModel, inputs: EditInputs, schedule: Schedule, settings: EDICTSettings
 ) -> InversionResult:
@@ -71,7 +83,7 @@ def edict(
 
     levels = steps_taken(schedule.steps, settings.strength)
     solver = coupled(levels, settings.mixing)
-    pair = replace(inputs, latents=torch.cat([inputs.latents, inputs.latents], dim=1))
+    pair = replace(inputs, latents=torch.cat([inputs.latents, inputs.latents], dim=1).double())
     reversal = TrajectorySettings(guidance=inputs.guidance.of_source)
     trajectory = inverted_trajectory(model, pair, schedule, reversal, solver, levels)
     mode: Literal["replayed", "edited"] = "replayed" if settings.source_latents == "inverted" else "edited"
@@ -86,5 +98,6 @@ EDICT = Inversion(
     invert=edict,
     problem=problem,
     predicts=("epsilon",),
+    caution=caution,
     coupled=True,
 )

@@ -1,6 +1,6 @@
 """Same weights, same pictures: the numbers of EDICT, plainly and with Prompt-to-Prompt, by its recipe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,32 @@ def test_every_evaluation_of_the_edit(edit):
     outputs = [output[int(edit.is_p2p) :] for _, _, output in of_edit]
     guided = torch.stack([uncond + 3 * (cond - uncond) for uncond, cond in outputs])
     near(guided[:, None, :, ::8, ::8], edit.recording["eps_strided"][-2 * TAKEN :], 3e-4)
+
+
+def test_float64_recordings(edit, golden_paper_rest):
+    """The published code computes in float64; here the weights are float32, and the pair is float64."""
+    file = golden_paper_rest / "npz" / f"edict+direct_forward.float64__{edit.sample.id}.npz"
+    if edit.is_p2p or not file.exists():
+        pytest.skip("not recorded in float64")
+    check_final(edit.final, np.load(file), FINAL_MAX, FINAL_RMS)
+
+
+@pytest.mark.parametrize(("guidance", "strength"), [(3.0, 0.8), (7.0, 1.0)])
+def test_the_source_prompt_reconstructs_the_picture(golden, reference, guidance, strength):
+    """In as many steps as published, also by the guidance and strength of its reconstructions."""
+    sample = load_case(golden, CASES[0])
+    overrides = {
+        "model": str(golden / "tiny-sd"),
+        "resolution": 128,
+        "guidance": guidance,
+        "inversion.strength": strength,
+    }
+    combination = shipped("edict", overrides).combination("edict", "plain")
+    same = replace(sample, marked_target_prompt=sample.marked_source_prompt)
+    (edited,) = edit_batch(reference, [same], combination)
+    common = combination.common
+    wanted = encode_inputs(reference, [same], 128, seed=common.seed, posterior=common.posterior).latents[0]
+    assert (edited.latents - wanted).norm() < 1e-5 * wanted.norm()
 
 
 def test_words_are_aligned_as_recorded(edit, reference):
