@@ -46,6 +46,16 @@ def prompts(sample: Sample, settings: Pix2PixZeroSettings) -> Prompts:
     return Prompts(caption, caption, caption, caption, direction)
 
 
+def caution(guidance: float, source_guidance: float) -> str | None:
+    """A source branch that is guided, whose maps are then not those of the picture's caption alone."""
+    if source_guidance == 1:
+        return None
+    return (
+        f"pix2pix_zero has the guidance scale {source_guidance:g} for the source; its authors' code guides "
+        "it by its own caption, which is no guidance: --set source_guidance=1, or --config pix2pix-zero"
+    )
+
+
 def prepare(
     samples: Sequence[Sample], model: DiffusionModel, steps: int, settings: Pix2PixZeroSettings
 ) -> PreparedController:
@@ -97,12 +107,11 @@ class Pix2PixZeroController(AttentionController):
 
         self._losses = []
         with torch.enable_grad():
-            leaves = {row: of_row.detach().clone().requires_grad_() for row, of_row in latents.items()}
-            evaluate(leaves)
-            gradients = torch.autograd.grad(torch.stack(self._losses).sum(), list(leaves.values()))
+            of_rows = torch.stack(list(latents.values())).requires_grad_()
+            evaluate(dict(zip(latents, of_rows, strict=True)))
+            (gradients,) = torch.autograd.grad(torch.stack(self._losses).sum(), of_rows)
         self._losses = None
-        moved = zip(latents.items(), gradients, strict=True)
-        return {row: of_row - self._rate * gradient for (row, of_row), gradient in moved}
+        return dict(zip(latents, of_rows.detach() - self._rate * gradients, strict=True))
 
     def _distance(self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
         """Sum over samples of a layer's squared distance, a mean over rows and heads."""
@@ -126,4 +135,5 @@ PIX2PIX_ZERO = Method(
     policies=("classifier_free",),
     predicts=("epsilon",),
     moves_latents=True,
+    caution=caution,
 )
