@@ -51,6 +51,14 @@ class DirectSettings(RegularisedSettings):
             raise ValueError("refinements: fireflow's steps go on from one another; set refinements=0")
         return self
 
+    @model_validator(mode="after")
+    def _the_targets_offset_is_whole_and_of_single_steps(self) -> Self:
+        if self.target_offset and (self.scale, self.interval) != (1, 1):
+            raise ValueError("target_offset: adds the whole offset in every step; set scale=1 and interval=1")
+        if self.target_offset and self.solver == "fireflow":
+            raise ValueError("target_offset: fireflow's steps go on from one another; choose another solver")
+        return self
+
     def offset_weight(self, index: int) -> float:
         """The weight of the offset in a step, counted from the noise: 1 adds all of it, 0 nothing."""
         return self.scale if index % self.interval == 0 else 0.0

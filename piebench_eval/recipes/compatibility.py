@@ -248,23 +248,40 @@ def misfits(combination: Combination, family: Family) -> list[str]:
     steps, settings = combination.common.steps, combination.inversion_settings
     if (problem := INVERSIONS.get(combination.inversion).problem(steps, settings)) is not None:
         found.append(problem)
-    if getattr(settings, "source_latents", None) == "edited" and getattr(
-        combination.method_settings, "local_blend", False
-    ):
-        found.append(
-            "method.local_blend=true: blends with the source, and inversion.source_latents=edited gives it "
-            "no latents of its own; set method.local_blend=false, or inversion.source_latents=inverted"
-        )
     if policy == "embedded" and getattr(combination.method_settings, "negative_prompt", "") == "source":
         found.append(
             f"method.negative_prompt=source: {family.title} {_TAKES[policy]}, so that nothing is guided away "
             "from it; set guidance_policy=classifier_free, or leave it at empty"
         )
-    # A plugin's setting of that name is its own.
-    solver = getattr(settings, "solver", "euler") if INVERSIONS.is_own(combination.inversion) else "euler"
+    if INVERSIONS.is_own(combination.inversion):  # a plugin's settings of these names are its own
+        found += _inversion_settings_misfits(combination, family)
+    return [*found, *_settings_misfits(combination.common, family)]
+
+
+def _inversion_settings_misfits(combination: Combination, family: Family) -> list[str]:
+    """Settings of an inversion that do not go with a family that it goes with, or with the method's."""
+    settings, found = combination.inversion_settings, []
+    solver = getattr(settings, "solver", "euler")
     if solver != "euler" and family.predicts == "epsilon":
         found.append(f"inversion.solver={solver}: {family.title} is stepped by DDIM; leave it at euler")
-    return [*found, *_settings_misfits(combination.common, family)]
+    if family.predicts != "epsilon":
+        predicts = f"{family.title} predicts {_PREDICTS[family.predicts]}"
+        if rounds := getattr(settings, "regularisation_rounds", 0):
+            found.append(
+                f"inversion.regularisation_rounds={rounds}: regularises noise, and {predicts}; leave it at 0"
+            )
+        if (levels := getattr(settings, "noise_levels", "sampling")) != "sampling":
+            found.append(
+                f"inversion.noise_levels={levels}: are of a diffusion schedule, and {predicts}; leave it at "
+                "sampling"
+            )
+    blends = getattr(combination.method_settings, "local_blend", False)
+    if blends and getattr(settings, "source_latents", None) == "edited":
+        found.append(
+            "method.local_blend=true: blends with the source, and inversion.source_latents=edited gives it "
+            "no latents of its own; set method.local_blend=false, or inversion.source_latents=inverted"
+        )
+    return found
 
 
 def editor_misfit(name: str, family: Family, policy: GuidancePolicy) -> str | None:

@@ -50,6 +50,8 @@ _APART = {
     frozenset([("method.mask_guided", True), ("method.source_prompt", "empty")]),
     frozenset([("inversion", "edict"), ("method", "pix2pix_zero")]),
     frozenset([("inversion.source_latents", "edited"), ("method.local_blend", True)]),
+    frozenset([("inversion.target_offset", True), ("inversion.scale", 0.5)]),
+    frozenset([("inversion.target_offset", True), ("inversion.interval", 2)]),
 }
 """What a recipe refuses."""
 
