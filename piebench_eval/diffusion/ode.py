@@ -49,8 +49,9 @@ def predict_guided(
     if guidance.policy == "embedded":
         return model.predict(latents, timestep, cond.with_guidance(scale), samples)
     if together and guidance.needs_uncond(scale):
-        rows = torch.cat([latents, latents]), timestep, Conditioning.cat([uncond, cond])
-        return guide(*model.predict(*rows, [*samples, *samples]).chunk(2), scale)
+        both = torch.cat([latents, latents]), timestep, Conditioning.cat([uncond, cond])
+        of_uncond, of_cond = model.predict(*both, [*samples, *samples]).chunk(2)
+        return guide(of_uncond, of_cond, scale)
     output = model.predict(latents, timestep, cond, samples)
     if not guidance.needs_uncond(scale):
         return output
