@@ -6,13 +6,13 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.diffusion.rows import Branch, SourceReads
+from piebench_eval.diffusion.rows import Branch, Row, SourceReads
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.attention import attention_layers, controlled_attention, plain_attention
 from piebench_eval.models.compile import uncompiled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import torch
 
@@ -36,6 +36,8 @@ class AttentionController:
             its own steps unless the inversion fixes it.
         modifies_target_guidance: whether to call ``modify_target_guidance``, at any guidance scale; it needs
             no row of the source.
+        source_first: whether the source's rows are evaluated in a call of their own, before the target's, and
+            ``move_target`` in between, with one more evaluation of the target's rows, differentiated.
         mutual_branch: whether there is a third branch, see ``Branch``; ``mutual_reads`` says where it counts.
         step: index of the current step.
         stage: index of the current evaluation in the step; 0 unless the solver has several.
@@ -50,6 +52,7 @@ class AttentionController:
     hooked_modules: Sequence[str] = ()
     modifies_guidance: bool = False
     modifies_target_guidance: bool = False
+    source_first: bool = False
     mutual_branch: bool = False
     features: FeatureMemory | None = None
     step: int
@@ -97,6 +100,21 @@ class AttentionController:
     def modify_target_guidance(self, target: torch.Tensor) -> torch.Tensor:
         """Return the target's guidance difference, cond - uncond, ``[samples, 4, h, w]``."""
         return target
+
+    def move_target(
+        self,
+        latents: Mapping[Row, torch.Tensor],
+        evaluate: Callable[[Mapping[Row, torch.Tensor]], torch.Tensor],
+    ) -> Mapping[Row, torch.Tensor]:
+        """Return where the target's rows are evaluated in a step, which goes on from the first of them.
+
+        Called with ``source_first``, in the first stage of a step, when the source's rows are evaluated.
+
+        Args:
+            latents: where each of the target's rows is, ``[samples, 4, h, w]``; all at the same latents.
+            evaluate: the model's output at other latents of the rows; it can be differentiated by them.
+        """
+        return latents
 
     def after_prediction(
         self, latents: torch.Tensor, output: torch.Tensor, schedule: Schedule, level: int

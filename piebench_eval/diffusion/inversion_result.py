@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 class InversionResult:
     """The result of an inversion: the source branch's latents, and what both branches add to their steps.
 
+    Two coupled latents (EDICT) are handed over as one with twice the channels, and a solver that is
+    ``coupled`` knows them apart: a branch's latents of a level are then such a pair, and only where a step
+    evaluates the model is it a single latent. So trajectories, caches and the loop are the same for both.
+
     Attributes:
         trajectory: latents ``[steps + 1, samples, channels, h, w]``, from the image (level 0) to the latent
             that sampling starts from; it need not be the schedule's noisiest level.
         source_mode: ``fixed``: the source branch is set to the trajectory. ``sampled``: it takes its own
             guided steps, and only their start is on the trajectory. ``replayed``: its own guided steps are
             known to lead along the trajectory, so they are taken only under a method that modifies the
-            guidance.
+            guidance. ``edited``: it has no latents of its own, and its rows are evaluated where the target's
+            are: the same latents with the source's prompt.
         uncond_embeds: unconditional conditioning of both branches, one entry per step, entry k for the step
             from level k + 1 to level k. They replace ``EditInputs.uncond_embeds`` and a method's negative
             prompt; None replaces neither.
@@ -44,7 +49,7 @@ class InversionResult:
     """
 
     trajectory: torch.Tensor
-    source_mode: Literal["fixed", "sampled", "replayed"]
+    source_mode: Literal["fixed", "sampled", "replayed", "edited"]
     uncond_embeds: Sequence[Conditioning] | None = None
     offsets: torch.Tensor | None = None
     input_offsets: torch.Tensor | None = None

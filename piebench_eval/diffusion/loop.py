@@ -16,7 +16,8 @@ With the quirk ``count_skipped_steps`` the first step is the number of steps tha
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -28,7 +29,7 @@ from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.tensors import device_index, take
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.schedules import Schedule
@@ -111,49 +112,111 @@ def edit(
     Returns:
         Edited latents ``[samples, channels, h, w]``.
     """
-    known = _source_is_known(inverted, controller)
     rows_of_steps = list(zip(*plan_edit(inputs, inverted, controller, first_step), strict=True))
-    latents = dict.fromkeys(_branches(controller), inverted.trajectory[-1])
-    previous: dict[Branch, torch.Tensor | None] = dict.fromkeys(latents)
-    latent_shape = (inputs.latents.shape[-2], inputs.latents.shape[-1])
     # Steps with the same rows share their indices.
     batches = {planned: RowBatch.of_step(planned, inputs.latents.device) for planned in rows_of_steps}
+    sampling = _Sampling(model, inputs, inverted, controller, schedule)
+    latents = dict.fromkeys(_branches(controller), inverted.trajectory[-1])
+    kept: dict[Branch, torch.Tensor | None] = dict.fromkeys(latents)
     controller.begin_edit(inverted)
-    with controlled(model.denoiser, controller, latent_shape):
-        for step, rows_of_samples in enumerate(rows_of_steps, start=first_step):
+    with controlled(model.denoiser, controller, sampling.latent_shape):
+        for step, planned in enumerate(rows_of_steps, start=first_step):
             level = first_step + inverted.steps - step
-            rows = batches[rows_of_samples]
-            moving = {
-                branch: [sample for sample, planned in enumerate(rows_of_samples) if planned.moves(branch)]
-                for branch in latents
-            }
-            retraced = _retraced_by_rows(inputs, inverted, controller, rows_of_samples)
-            moving[Branch.SOURCE] = sorted({*moving[Branch.SOURCE], *retraced})
-            steps = {
-                branch: BranchStep(
-                    inverted.solver, schedule, level, latents[branch], moving[branch], previous[branch]
-                )
-                for branch in latents
-            }
-            embeddings = _embeddings(inputs, inverted, level)
-            for stage in range(inverted.solver.stages_at(level, inverted.steps)):
-                controller.level, controller.time = level, steps[Branch.TARGET].timestep
-                controller.begin_step(step, rows, latent_shape, stage)
-                output = _predict(model, steps, rows, embeddings, _input_offset(inverted, level, stage))
-                outputs = _guided_outputs(output, rows, moving, controller, inputs.guidance)
-                outputs[Branch.TARGET] = controller.after_prediction(
-                    steps[Branch.TARGET].latents, outputs[Branch.TARGET], schedule, level
-                )
-                for branch, of_branch in outputs.items():
-                    steps[branch].follow(of_branch)
-            offsets = _offsets(inverted, level, steps[Branch.SOURCE].latents, retraced)
-            latents = {branch: of_branch.ended(offsets) for branch, of_branch in steps.items()}
-            if inverted.solver.keeps_output:
-                previous = {branch: of_branch.output for branch, of_branch in steps.items()}
-            if known:
-                latents[Branch.SOURCE] = inverted.trajectory[level - 1]
+            at = _Place(step, level, planned, batches[planned])
+            latents, kept = sampling.step_down(at, latents, kept)
             latents[Branch.TARGET] = controller.end_step(step, latents)
-    return latents[Branch.TARGET]
+    return inverted.solver.picture(latents[Branch.TARGET])
+
+
+class _Place(NamedTuple):
+    """A step of an edit: its index, the level that it starts from, and its rows, planned and laid out."""
+
+    step: int
+    level: int
+    planned: Sequence[StepRows]
+    rows: RowBatch
+
+
+@dataclass(frozen=True)
+class _Sampling:
+    """An edit: what is the same in all of its steps; see ``edit``."""
+
+    model: DiffusionModel
+    inputs: EditInputs
+    inverted: InversionResult
+    controller: AttentionController
+    schedule: Schedule
+
+    @property
+    def latent_shape(self) -> tuple[int, int]:
+        """Height and width of the latents."""
+        return self.inputs.latents.shape[-2], self.inputs.latents.shape[-1]
+
+    def step_down(
+        self,
+        at: _Place,
+        latents: Mapping[Branch, torch.Tensor],
+        kept: Mapping[Branch, torch.Tensor | None],
+    ) -> tuple[dict[Branch, torch.Tensor], dict[Branch, torch.Tensor | None]]:
+        """Lead all branches to the level below.
+
+        Args:
+            at: the step.
+            latents: where each branch is ``[samples, channels, h, w]``.
+            kept: the last output of each branch's step before, for solvers that go on from it.
+
+        Returns:
+            Both, after the step.
+        """
+        inverted, solver = self.inverted, self.inverted.solver
+        retraced = _retraced_by_rows(self.inputs, inverted, self.controller, at.planned)
+        moving = _moving(at.planned, latents, retraced)
+        walks = {
+            branch: BranchStep(solver, self.schedule, at.level, of_branch, moving[branch], kept[branch])
+            for branch, of_branch in latents.items()
+        }
+        embeddings = _embeddings(self.inputs, inverted, at.level)
+        for stage in range(solver.stages_at(at.level, inverted.steps)):
+            output = self._evaluate(at, stage, walks, embeddings)
+            self._follow(at, output, walks, moving)
+        offsets = _offsets(inverted, at.level, walks[Branch.SOURCE].latents, retraced)
+        ended = {branch: walk.ended(offsets) for branch, walk in walks.items()}
+        if _source_is_known(inverted, self.controller):
+            ended[Branch.SOURCE] = _known_source(inverted, at.level - 1, ended[Branch.TARGET])
+        return ended, {branch: walk.output for branch, walk in walks.items()}
+
+    def _evaluate(
+        self,
+        at: _Place,
+        stage: int,
+        walks: Mapping[Branch, BranchStep],
+        embeddings: Mapping[Row, Conditioning],
+    ) -> torch.Tensor:
+        """The model's output for the rows of a stage, which may move where the target's step begins."""
+        controller, target = self.controller, walks[Branch.TARGET]
+        controller.level, controller.time = at.level, target.timestep
+        where = _evaluated_at(self.inverted, controller, walks, at.level, stage)
+        call = _Call(self.model, controller, at.step, stage, self.latent_shape, embeddings)
+        if not controller.source_first or stage > 0:
+            return call(at.rows, {row: where[row.branch] for row in at.rows.samples_by_row})
+        output, begun = _predict_source_first(call, where, at.rows)
+        target.begin_at(begun)
+        return output
+
+    def _follow(
+        self,
+        at: _Place,
+        output: torch.Tensor,
+        walks: Mapping[Branch, BranchStep],
+        moving: Mapping[Branch, list[int]],
+    ) -> None:
+        """Take every branch along the output of its rows."""
+        outputs = _guided_outputs(output, at.rows, moving, self.controller, self.inputs.guidance)
+        outputs[Branch.TARGET] = self.controller.after_prediction(
+            walks[Branch.TARGET].latents, outputs[Branch.TARGET], self.schedule, at.level
+        )
+        for branch, of_branch in outputs.items():
+            walks[branch].follow(of_branch)
 
 
 class BranchStep:
@@ -161,7 +224,7 @@ class BranchStep:
 
     Attributes:
         latents: where the model is evaluated next ``[samples, channels, h, w]``; in the end, those of the
-            level below. Samples that do not move stay where they are.
+            level below, a pair under a coupled solver. Samples that do not move stay where they are.
         timestep: the model's time there.
         output: what was followed last, same shape, if the solver keeps it; of samples that do not move,
             whatever it was before.
@@ -176,32 +239,39 @@ class BranchStep:
         moving: list[int],
         previous: torch.Tensor | None = None,
     ):
-        self.latents, self.output = latents, previous
-        self._moving, self._keeps_output = moving, solver.keeps_output
-        kept = None if previous is None else take(previous, moving)
-        self._walk = solver.walk(schedule, take(latents, moving), level, kept)
+        self.output = previous
+        self._solver, self._schedule, self._level, self._moving = solver, schedule, level, moving
+        self.begin_at(latents)
+
+    def begin_at(self, latents: torch.Tensor) -> None:
+        """Begin the step, with nothing followed in it, at latents of its level."""
+        self.latents = self._begun = latents
+        kept = None if self.output is None else take(self.output, self._moving)
+        self._walk = self._solver.walk(self._schedule, take(latents, self._moving), self._level, kept)
         at, self.timestep = next(self._walk)
-        self._move(at)
+        self._evaluate_at(at)
 
     def follow(self, output: torch.Tensor) -> None:
         """Go on along the (guided) output of the samples that move."""
-        if self._keeps_output:
+        if self._solver.keeps_output:
             before = self.latents if self.output is None else self.output
             self.output = self._with_moving(before, output)
         try:
             at, self.timestep = self._walk.send(output)
         except StopIteration as end:
-            at = end.value
-        self._move(at)
+            self.latents = self._with_moving(self._begun, end.value)
+        else:
+            self._evaluate_at(at)
 
     def ended(self, offsets: torch.Tensor | None) -> torch.Tensor:
         """The latents of the level below, with the offsets ``[samples, ...]`` of the samples that move."""
         if offsets is not None and self._moving:
-            self._move(take(self.latents, self._moving) + take(offsets, self._moving))
+            moved = take(self.latents, self._moving) + take(offsets, self._moving)
+            self.latents = self._with_moving(self.latents, moved)
         return self.latents
 
-    def _move(self, latents: torch.Tensor) -> None:
-        self.latents = self._with_moving(self.latents, latents)
+    def _evaluate_at(self, latents: torch.Tensor) -> None:
+        self.latents = self._with_moving(self._solver.picture(self._begun), latents)
 
     def _with_moving(self, of_all: torch.Tensor, of_moving: torch.Tensor) -> torch.Tensor:
         """Values of all samples ``[samples, ...]`` with those of the samples that move replaced."""
@@ -211,6 +281,18 @@ class BranchStep:
             return of_all
         index = device_index(self._moving, of_all.device)
         return of_all.index_copy(0, index, of_moving)
+
+
+def _moving(
+    planned: Sequence[StepRows], branches: Iterable[Branch], retraced: Sequence[int]
+) -> dict[Branch, list[int]]:
+    """The samples of which each branch takes a step; the source's those, too, that are retraced by it."""
+    moving = {
+        branch: [sample for sample, of_sample in enumerate(planned) if of_sample.moves(branch)]
+        for branch in branches
+    }
+    moving[Branch.SOURCE] = sorted({*moving[Branch.SOURCE], *retraced})
+    return moving
 
 
 def _retraced_by_rows(
@@ -258,6 +340,38 @@ def _offsets(
     return inverted.offsets[level - 1].index_copy(0, index, take(found, retraced))
 
 
+def _evaluated_at(
+    inverted: InversionResult,
+    controller: AttentionController,
+    walks: Mapping[Branch, BranchStep],
+    level: int,
+    stage: int,
+) -> dict[Branch, torch.Tensor]:
+    """Where each branch is evaluated ``[samples, channels, h, w]`` in a stage of the step from a level.
+
+    Args:
+        inverted: from an inversion.
+        controller: from an editing method.
+        walks: the branches on their way.
+        level: the level.
+        stage: the stage.
+    """
+    at = {branch: of_branch.latents for branch, of_branch in walks.items()}
+    if inverted.source_mode == "edited":
+        at[Branch.SOURCE] = at[Branch.TARGET]
+    elif inverted.solver.stops is not None and _source_is_known(inverted, controller):
+        ends = inverted.trajectory[level], inverted.trajectory[level - 1]
+        at[Branch.SOURCE] = inverted.solver.stops(*ends, level)[stage]
+    if (offset := _input_offset(inverted, level, stage)) is not None:
+        at = {branch: latents + offset for branch, latents in at.items()}
+    return at
+
+
+def _known_source(inverted: InversionResult, level: int, target: torch.Tensor) -> torch.Tensor:
+    """The latents of a source that needs no sampling, at a level."""
+    return target if inverted.source_mode == "edited" else inverted.trajectory[level]
+
+
 def _input_offset(inverted: InversionResult, level: int, stage: int) -> torch.Tensor | None:
     """What is added to the latents of both branches at an evaluation in the step from a level."""
     return None if inverted.input_offsets is None else inverted.input_offsets[level - 1][:, stage]
@@ -286,6 +400,7 @@ def plan_edit(
             stages,
             mutual_reads,
             solver.keeps_output,
+            known_between=inverted.source_mode == "edited" or solver.stops is not None,
         )
         for reads_of_sample, mutual_reads, uncond_is_cond in zip(
             reads, mutual, _source_uncond_is_cond(inputs, inverted), strict=True
@@ -300,7 +415,7 @@ def _branches(controller: AttentionController) -> list[Branch]:
 
 def _source_is_known(inverted: InversionResult, controller: AttentionController) -> bool:
     """Whether the source branch's latents need no sampling."""
-    return inverted.source_mode == "fixed" or (
+    return inverted.source_mode in ("fixed", "edited") or (
         inverted.source_mode == "replayed" and not controller.modifies_guidance
     )
 
@@ -343,24 +458,42 @@ def _embeddings(inputs: EditInputs, inverted: InversionResult, level: int) -> di
     }
 
 
-def _predict(
-    model: DiffusionModel,
-    steps: Mapping[Branch, BranchStep],
-    rows: RowBatch,
-    embeddings: Mapping[Row, Conditioning],
-    input_offset: torch.Tensor | None,
-) -> torch.Tensor:
-    """Call the model on all rows of a step, where their branches are."""
-    kinds = rows.samples_by_row.items()
-    at = {branch: of_branch.latents for branch, of_branch in steps.items()}
-    if input_offset is not None:
-        at = {branch: latents + input_offset for branch, latents in at.items()}
-    return model.predict(
-        torch.cat([take(at[row.branch], samples) for row, samples in kinds]),
-        steps[Branch.TARGET].timestep,
-        Conditioning.cat([embeddings[row].take(samples) for row, samples in kinds]),
-        rows.owners,
-    )
+@dataclass(frozen=True)
+class _Call:
+    """A call of the model in a stage of a step, on rows that are yet to be named."""
+
+    model: DiffusionModel
+    controller: AttentionController
+    step: int
+    stage: int
+    latent_shape: tuple[int, int]
+    embeddings: Mapping[Row, Conditioning]
+
+    def __call__(self, rows: RowBatch, at: Mapping[Row, torch.Tensor]) -> torch.Tensor:
+        """Evaluate rows at latents ``[samples, channels, h, w]`` of each kind."""
+        self.controller.begin_step(self.step, rows, self.latent_shape, self.stage)
+        kinds = rows.samples_by_row.items()
+        latents = torch.cat([take(at[row], samples) for row, samples in kinds])
+        texts = Conditioning.cat([self.embeddings[row].take(samples) for row, samples in kinds])
+        if latents.requires_grad:  # a loss of what is inside the model passes its output by
+            self.model.evaluations.count_differentiated(rows.owners, latents)
+        return self.model.predict(latents, self.controller.time, texts, rows.owners)
+
+
+def _predict_source_first(
+    call: _Call, at: Mapping[Branch, torch.Tensor], rows: RowBatch
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Evaluate the source's rows, then the target's where the method moves them to.
+
+    Returns:
+        The output of all rows in their order, and the latents that the target's step begins with.
+    """
+    source, target = rows.source_apart
+    outputs = [call(source, {row: at[row.branch] for row in source.samples_by_row})]
+    begun = {row: at[row.branch] for row in target.samples_by_row}
+    moved = call.controller.move_target(begun, partial(call, target))
+    outputs.append(call(target, moved))
+    return torch.cat(outputs), next(iter(moved.values()))
 
 
 def _guided_outputs(

@@ -8,6 +8,7 @@ import torch
 
 from piebench_eval.diffusion.guidance import Guidance, guide
 from piebench_eval.diffusion.solvers import DETERMINISTIC, Solver
+from piebench_eval.models.conditioning import Conditioning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.diffusion.solvers import Walk
     from piebench_eval.models.base import DiffusionModel
-    from piebench_eval.models.conditioning import Conditioning
 
 UNGUIDED = Guidance(1.0)
 
@@ -28,6 +28,7 @@ def predict_guided(
     cond: Conditioning,
     uncond: Conditioning,
     guidance: Guidance,
+    together: bool = False,
 ) -> torch.Tensor:
     """What the model predicts for latents of the source branch under guidance.
 
@@ -38,6 +39,7 @@ def predict_guided(
         cond: of each sample.
         uncond: of each sample, unconditional; read only if the guidance needs it.
         guidance: its source scale is applied.
+        together: both rows of each sample in one call, as the edit loop has them, so that it rounds alike.
 
     Returns:
         Shape of ``latents``.
@@ -46,6 +48,10 @@ def predict_guided(
     scale = guidance.of_source
     if guidance.policy == "embedded":
         return model.predict(latents, timestep, cond.with_guidance(scale), samples)
+    if together and guidance.needs_uncond(scale):
+        both = torch.cat([latents, latents]), timestep, Conditioning.cat([uncond, cond])
+        of_uncond, of_cond = model.predict(*both, [*samples, *samples]).chunk(2)
+        return guide(of_uncond, of_cond, scale)
     output = model.predict(latents, timestep, cond, samples)
     if not guidance.needs_uncond(scale):
         return output
@@ -87,6 +93,7 @@ def invert_ode(
     solver: Solver = DETERMINISTIC,
     levels: int | None = None,
     features: FeatureMemory | None = None,
+    regularise: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """Invert images to noise: the step of DDIM (section 4.3), or of a solver along a flow, reversed.
 
@@ -106,18 +113,20 @@ def invert_ode(
         solver: how sampling steps; one that has an inverse.
         levels: up to which level; to the schedule's last if None.
         features: is told of each evaluation; the model's attention is routed through it by the caller.
+        regularise: what each step goes by in place of the output; that itself if None.
 
     Returns:
         The trajectory ``[levels + 1, samples, channels, h, w]``, from level 0 (the image) on.
     """
 
     def predict(at: torch.Tensor, time: float) -> torch.Tensor:
-        return predict_guided(model, at, time, cond, uncond, guidance)
+        return predict_guided(model, at, time, cond, uncond, guidance, together=solver.coupled)
 
     def predict_kept(at: torch.Tensor, time: float) -> torch.Tensor:
         if features is not None:
             features.begin_evaluation(len(trajectory))
-        return predict(at, time)
+        output = predict(at, time)
+        return output if regularise is None else regularise(output)
 
     levels = schedule.steps if levels is None else levels
     if features is not None:

@@ -102,6 +102,7 @@ def plan_rows(
     stages: Sequence[int] = (),
     mutual_reads: Sequence[SourceReads] = (),
     keeps_output: bool = False,
+    known_between: bool = False,
 ) -> list[StepRows]:
     """Decide, for one sample, which rows each step of the edit loop computes.
 
@@ -123,6 +124,7 @@ def plan_rows(
         mutual_reads: what the method reads of the mutual branch, step by step; nothing if empty.
         keeps_output: a step goes on from the output of the step before, so that a branch moves in all steps
             up to the last in which it is read.
+        known_between: a known source is known at every evaluation of a step, not at the levels alone.
 
     >>> plan = plan_rows([SourceReads(cond=True), SourceReads()], True, GuidedBranches(True, True))
     >>> [len(step.rows) for step in plan]
@@ -138,7 +140,8 @@ def plan_rows(
     plan = []
     for step, (read, (of_mutual, moves_mutual)) in enumerate(zip(reads, mutual, strict=True)):
         moves_source = not source_known and (read.latent or read_from[step + 1])
-        moves_source = moves_source or (several[step] and (read.uncond or read.cond))
+        led_by_itself = several[step] and not (source_known and known_between)
+        moves_source = moves_source or (led_by_itself and (read.uncond or read.cond))
         moves_source = moves_source or (keeps_output and read_from[step + 1])
         mutual_uncond = Row.MUTUAL_UNCOND in of_mutual
         reads_uncond = (read.uncond and guided.target) or (moves_source and guided.source) or mutual_uncond
@@ -194,6 +197,20 @@ class RowBatch:
         by_row = {row: [s for s, step in enumerate(rows_of_samples) if row in step.rows] for row in Row}
         shared = frozenset(s for s, step in enumerate(rows_of_samples) if step.source_uncond_is_cond)
         return cls({row: samples for row, samples in by_row.items() if samples}, shared, device)
+
+    @cached_property
+    def source_apart(self) -> tuple[RowBatch, RowBatch]:
+        """The source's rows and all others, whose calls together give what one call of all rows gives."""
+        halves = (
+            {
+                row: of_row
+                for row, of_row in self.samples_by_row.items()
+                if (row.branch is Branch.SOURCE) is first
+            }
+            for first in (True, False)
+        )
+        source, others = (RowBatch(rows, self.source_uncond_is_cond, self.device) for rows in halves)
+        return source, others
 
     @cached_property
     def owners(self) -> list[int]:

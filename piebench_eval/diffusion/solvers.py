@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     import torch
 
@@ -26,6 +26,10 @@ class _Step(Protocol):
 
 class _InverseStep(Protocol):
     def __call__(self, schedule: Schedule, latents: torch.Tensor, level: int, time: float) -> Walk: ...
+
+
+class _Stops(Protocol):
+    def __call__(self, above: torch.Tensor, below: torch.Tensor, level: int) -> Sequence[torch.Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,13 @@ class Solver:
         first_stages: evaluations in the first step, if others than ``stages``.
         one_stage_from: steps from this level and those below it have one evaluation.
         averages: the whole step is taken along the mean of what it is sent, not along the last.
+        coupled: latents of a level are a pair, one behind the other along the channels, of which the model is
+            given one at a time; the first of level 0 is the picture. So what is done to latents of levels
+            outside of a step, such as a blend, is done to both. A pair is float64, and rounded to float32
+            where the model is given it: what steps undo is then the same number.
+        stops: ``(above, below, level)`` -> where the model is evaluated in the step between given latents of
+            ``level`` and of the one below it, one entry per stage. A source whose latents are known then
+            takes no step of its own. None where only the step itself leads there.
     """
 
     name: str
@@ -56,12 +67,18 @@ class Solver:
     first_stages: int | None = None
     one_stage_from: int = 0
     averages: bool = False
+    coupled: bool = False
+    stops: _Stops | None = None
 
     def stages_at(self, level: int, start: int) -> int:
         """Evaluations in the step from ``level``, of a walk down that starts at the level ``start``."""
         if level <= self.one_stage_from:
             return 1
         return self.first_stages or self.stages if level == start else self.stages
+
+    def picture(self, latents: torch.Tensor) -> torch.Tensor:
+        """Of latents of level 0, those to decode: ``[samples, channels, h, w]``."""
+        return latents.chunk(2, dim=1)[0].float() if self.coupled else latents
 
     def walk(
         self, schedule: Schedule, latents: torch.Tensor, level: int, previous: torch.Tensor | None = None
@@ -214,6 +231,58 @@ def stochastic(start: int) -> Solver:
         return (schedule.step if level == start else schedule.sde_mean)(latents, output, level)
 
     return Solver(f"stochastic_{start}", 1, step)  # type: ignore[arg-type]
+
+
+def coupled(start: int, mixing: float) -> Solver:
+    """Two latents, each stepped along what the model predicts at the other (Wallace et al., EDICT, 2023).
+
+    Equation 14 (sampling): the first is stepped by the output at the second, the second by the output at the
+    new first, and both are mixed; equation 15 undoes that, operation by operation. Which of them is the first
+    alternates from step to step.
+
+    Args:
+        start: the level that sampling starts from, where the first is latent 0.
+        mixing: the share p that each keeps of itself; not 0.
+    """
+    kept, taken = mixing, 1 - mixing
+
+    def order(level: int) -> tuple[int, int]:
+        first = (start - level) % 2
+        return first, 1 - first
+
+    def unmixed(latents: torch.Tensor) -> list[torch.Tensor]:
+        x, y = latents.chunk(2, dim=1)
+        y = (y - taken * x) / kept
+        return [(x - taken * y) / kept, y]
+
+    def step(schedule: Schedule, latents: torch.Tensor, level: int) -> Walk:
+        pair, (first, second) = list(latents.chunk(2, dim=1)), order(level)
+        for moved, other in ((first, second), (second, first)):
+            output = yield pair[other].float(), schedule.timestep(level)
+            pair[moved] = schedule.step(pair[moved], output.to(latents), level)
+        x = kept * pair[0] + taken * pair[1]
+        return _pair(x, taken * x + kept * pair[1])
+
+    def inverse(schedule: Schedule, latents: torch.Tensor, level: int, time: float) -> Walk:
+        pair, (first, second) = unmixed(latents), order(level)
+        for moved, other in ((second, first), (first, second)):
+            output = yield pair[other].float(), time
+            pair[moved] = schedule.inverse_step(pair[moved], output.to(latents), level)
+        return _pair(*pair)
+
+    def stops(above: torch.Tensor, below: torch.Tensor, level: int) -> list[torch.Tensor]:
+        first, second = order(level)
+        return [above.chunk(2, dim=1)[second].float(), unmixed(below)[first].float()]
+
+    name = f"coupled_{start}_{mixing}"
+    return Solver(name, 2, step, inverse, coupled=True, stops=stops)
+
+
+def _pair(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Latents of a coupled solver, see ``Solver.coupled``."""
+    import torch
+
+    return torch.cat([x, y], dim=1)
 
 
 DETERMINISTIC = Solver("deterministic", 1, deterministic, inverse_deterministic)

@@ -36,6 +36,7 @@ class Inversion:
         predicts: what the models predict that it works with.
         keeps_features: whether it keeps ``EditInputs.features``, as those do that begin with
             ``inverted_trajectory``.
+        coupled: whether its solver is, see ``Solver``.
         policies: the ways of guidance that it works with; ``embedded`` if its evaluations give the model a
             scale, as ``diffusion.ode.predict_guided`` does.
         caution: ``(guidance, source_guidance)`` -> how these scales of edit and source branch are not those
@@ -61,5 +62,6 @@ class Inversion:
     policies: tuple[GuidancePolicy, ...] = ("classifier_free",)
     caution: Callable[[float, float], str | None] | None = None
     keeps_features: bool = False
+    coupled: bool = False
     negative_prompt: str | None = None
     empty_means: Callable[[int], Mapping[str, Any]] | None = None

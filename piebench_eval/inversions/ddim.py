@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, field_validator
 
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.trajectory import TrajectorySettings, inverted_trajectory
+from piebench_eval.inversions.trajectory import RegularisedSettings, inverted_trajectory, inverting_schedule
 from piebench_eval.quirks import SHIFTED, SettingsWithQuirks
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from piebench_eval.models.base import DiffusionModel
 
 
-class DDIMSettings(TrajectorySettings, SettingsWithQuirks):
+class DDIMSettings(RegularisedSettings, SettingsWithQuirks):
     """Settings of the DDIM inversion."""
 
     source_latents: Literal["own_steps", "reconstruction"] = Field(
@@ -46,7 +46,8 @@ def ddim(
     from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.diffusion.ode import sample_ode
 
-    trajectory = inverted_trajectory(model, inputs, schedule, settings)
+    along = inverting_schedule(model, schedule, settings)
+    trajectory = inverted_trajectory(model, inputs, along, settings)
     if settings.source_latents == "own_steps":
         return InversionResult(trajectory, "sampled")
     cond, uncond = inputs.inversion_embeds, inputs.uncond_embeds

@@ -9,9 +9,10 @@ from pydantic import Field, model_validator
 from piebench_eval.inversions.base import Inversion
 from piebench_eval.inversions.trajectory import (
     FlowSolver,
-    TrajectorySettings,
+    RegularisedSettings,
     flow_solver,
     inverted_trajectory,
+    inverting_schedule,
 )
 
 if TYPE_CHECKING:
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
     from piebench_eval.diffusion.schedules import Schedule
+    from piebench_eval.diffusion.solvers import Solver
     from piebench_eval.models.base import DiffusionModel
 
 
-class DirectSettings(TrajectorySettings):
+class DirectSettings(RegularisedSettings):
     """Settings of Direct Inversion; other scales and intervals than 1 are its paper's ablations."""
 
     scale: float = Field(default=1.0, ge=0, le=1, description="share of the offset that is added")
@@ -37,10 +39,24 @@ class DirectSettings(TrajectorySettings):
         "and rf_solver, fireflow and uni_inv invert with evaluate_at=own",
     )
 
+    target_offset: bool = Field(
+        default=False,
+        description="the target's steps have the whole offset too, as those of Pix2Pix-Zero in the paper's "
+        "code; it costs the source's steps",
+    )
+
     @model_validator(mode="after")
     def _refinements_are_of_single_steps(self) -> Self:
         if self.refinements and self.solver == "fireflow":
             raise ValueError("refinements: fireflow's steps go on from one another; set refinements=0")
+        return self
+
+    @model_validator(mode="after")
+    def _the_targets_offset_is_whole_and_of_single_steps(self) -> Self:
+        if self.target_offset and (self.scale, self.interval) != (1, 1):
+            raise ValueError("target_offset: adds the whole offset in every step; set scale=1 and interval=1")
+        if self.target_offset and self.solver == "fireflow":
+            raise ValueError("target_offset: fireflow's steps go on from one another; choose another solver")
         return self
 
     def offset_weight(self, index: int) -> float:
@@ -59,7 +75,12 @@ def direct(
     from piebench_eval.diffusion.loop import InversionResult
 
     solver = flow_solver(settings.solver)
-    trajectory = inverted_trajectory(model, inputs, schedule, settings, solver)
+    along = inverting_schedule(model, schedule, settings)
+    trajectory = inverted_trajectory(model, inputs, along, settings, solver)
+    if settings.target_offset:
+        return InversionResult(
+            trajectory, "fixed", offsets=offsets(model, inputs, trajectory, schedule, solver), solver=solver
+        )
     if all(settings.offset_weight(index) == 1 for index in range(schedule.steps)):
         return InversionResult(trajectory, "fixed", solver=solver)
 
@@ -74,6 +95,51 @@ def direct(
     tensors = [trajectory.transpose(0, 1), *inputs.source_embeds.parts, *inputs.uncond_embeds.parts]
     latents = model.cached("direct", sample, determinants, tensors, axis=1)["latents"]
     return InversionResult(latents, "fixed", solver=solver)
+
+
+def offsets(
+    model: DiffusionModel,
+    inputs: EditInputs,
+    trajectory: torch.Tensor,
+    schedule: Schedule,
+    solver: Solver,
+) -> torch.Tensor:
+    """The offsets z*_{t-1} - DDIM(z*_t) of all steps, shared through the model's cache.
+
+    Args:
+        model: the model.
+        inputs: the batch, with the guidance scale of the source.
+        trajectory: z*, ``[steps + 1, samples, channels, h, w]``.
+        schedule: the noise schedule of sampling.
+        solver: how sampling steps; each step begins anew.
+
+    Returns:
+        ``[steps, samples, channels, h, w]``, entry k of the step from level k + 1.
+    """
+    import torch
+
+    from piebench_eval.diffusion.ode import follow, predict_guided
+
+    texts = inputs.source_embeds, inputs.uncond_embeds
+
+    def predict(at: torch.Tensor, time: float) -> torch.Tensor:
+        with torch.no_grad():
+            return predict_guided(model, at, time, *texts, inputs.guidance)
+
+    def compute() -> dict[str, torch.Tensor]:
+        stepped = [
+            follow(solver.walk(schedule, latents, level), predict)[0]
+            for level, latents in enumerate(trajectory[1:], start=1)
+        ]
+        return {"offsets": trajectory[:-1] - torch.stack(stepped)}
+
+    determinants = {
+        "schedule": schedule.key,
+        "guidance": inputs.guidance.source_key,
+        "solver": solver.name,
+    }
+    tensors = [trajectory.transpose(0, 1), *(part for text in texts for part in text.parts)]
+    return model.cached("direct_offsets", compute, determinants, tensors, axis=1)["offsets"]
 
 
 def sample_with_offsets(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -43,6 +44,33 @@ class TrajectorySettings(InversionGuidance):
         ge=0,
         description="fixed-point iterations per step of the inversion, which make it exact where they "
         "converge; each costs as much as the step",
+    )
+
+
+class RegularisedSettings(TrajectorySettings):
+    """Settings of one that can invert as Pix2Pix-Zero does (Parmar et al., 2023)."""
+
+    noise_levels: Literal["sampling", "cleaner"] = Field(
+        default="sampling",
+        description="those of the inversion are sampling's; or cleaner by one training timestep, the last "
+        "one the noisiest of all, as in Pix2Pix-Zero's code, where sampling begins as if that were its own",
+    )
+    regularisation_rounds: int = Field(
+        default=0,
+        ge=0,
+        description="rounds in which the noise predicted in a step of the inversion is made more like noise, "
+        "as Pix2Pix-Zero does 5 times; without evaluations of the model",
+    )
+    regularisation_rolls: int = Field(
+        default=5, ge=1, description="shifts of the noise in a round, by which its correlation is lowered"
+    )
+    correlation_weight: float = Field(
+        default=20.0, ge=0, description="factor on the gradient of the noise's correlation, in a round"
+    )
+    divergence_weight: float = Field(
+        default=20.0,
+        ge=0,
+        description="factor on the gradient of its divergence from a standard normal distribution",
     )
 
 
@@ -90,7 +118,9 @@ def inverted_trajectory(
     how = settings.evaluate_at, settings.refinements, solver, levels
 
     def invert() -> torch.Tensor:
-        return invert_ode(model, latents, cond, uncond, schedule, guidance, *how, features=inputs.features)
+        regularise = _regulariser(inputs, settings)
+        begin = model, latents, cond, uncond, schedule, guidance
+        return invert_ode(*begin, *how, features=inputs.features, regularise=regularise)
 
     determinants = {
         "schedule": schedule.key,
@@ -98,9 +128,49 @@ def inverted_trajectory(
         "solver": solver.name,
         "levels": levels,
         **settings.model_dump(include=set(TrajectorySettings.model_fields)),
+        **_regularised_by(inputs, settings),
     }
     texts = [*cond.parts, *(uncond.parts if guidance.needs_uncond(settings.guidance) else ())]
     return shared_trajectory(model, inputs, "ddim", invert, determinants, [latents, *texts])
+
+
+def _regularised_by(inputs: EditInputs, settings: TrajectorySettings) -> dict[str, Any]:
+    """What regularised noise depends on, for cache keys; nothing if it is not regularised."""
+    if not (isinstance(settings, RegularisedSettings) and settings.regularisation_rounds):
+        return {}
+    own = set(RegularisedSettings.model_fields) - {*TrajectorySettings.model_fields, "noise_levels"}
+    return {"seed": inputs.seed, **settings.model_dump(include=own)}
+
+
+def _regulariser(
+    inputs: EditInputs, settings: TrajectorySettings
+) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """What makes predicted noise more like noise, with each sample's own shifts; None if nothing does."""
+    if not (isinstance(settings, RegularisedSettings) and settings.regularisation_rounds):
+        return None
+    from random import Random
+
+    from piebench_eval.diffusion.noise_regularisation import regularised
+
+    return partial(
+        regularised,
+        randoms=[Random(inputs.seed) for _ in inputs.latents],
+        rounds=settings.regularisation_rounds,
+        rolls=settings.regularisation_rolls,
+        correlation_weight=settings.correlation_weight,
+        divergence_weight=settings.divergence_weight,
+    )
+
+
+def inverting_schedule(model: DiffusionModel, schedule: Schedule, settings: RegularisedSettings) -> Schedule:
+    """The schedule that an inversion steps along: sampling's, or one of cleaner levels (not of a flow's)."""
+    from piebench_eval.diffusion.schedules import DDIMSchedule
+
+    if settings.noise_levels == "sampling" or not isinstance(schedule, DDIMSchedule):
+        return schedule
+    below = [max(time - 1, 0) for time in schedule.timesteps]
+    alphas = [model.alphas_cumprod[time] for time in [*below, -1]]
+    return replace(schedule, alphas=tuple(map(float, alphas)))
 
 
 def shared_trajectory(

@@ -15,6 +15,7 @@ METHODS: Registry[Method] = Registry(
         "pnp": "piebench_eval.methods.pnp:PNP",
         "masactrl": "piebench_eval.methods.masactrl:MASACTRL",
         "proximal": "piebench_eval.methods.proximal:PROXIMAL",
+        "pix2pix_zero": "piebench_eval.methods.pix2pix_zero:PIX2PIX_ZERO",
         "plain": "piebench_eval.methods.plain:PLAIN",
         "value_sharing": "piebench_eval.methods.value_sharing:VALUE_SHARING",
         "infedit": "piebench_eval.methods.infedit:INFEDIT",

@@ -27,12 +27,15 @@ class Prompts:
         target: prompt of the target branch.
         negative: what the target branch is guided away from; an inversion with unconditional embeddings of
             its own (null-text, negative-prompt) puts them in its place.
+        direction: two texts by the difference of whose embeddings, second minus first, the target's are
+            moved; not at all if None.
     """
 
     inversion: str
     source: str
     target: str
     negative: str = ""
+    direction: tuple[str, str] | None = None
 
 
 def prompts_of_sample(sample: Sample, settings: Any) -> Prompts:
@@ -87,6 +90,7 @@ class Method:
             have all kinds of one; empty if it takes part in none. A tuple of kinds is one alternative.
         policies: the ways of guidance that it works with.
         predicts: what the models predict that it works with.
+        moves_latents: its controller has ``source_first``, which needs steps of one evaluation at the level.
         reads_inversion: its controller's ``features`` are kept of the inversion, which has to offer that.
         family_problem: ``(settings, family)`` -> why the settings do not go with a family of models that the
             method goes with, and the remedy; or None.
@@ -104,6 +108,7 @@ class Method:
     attention: tuple[tuple[AttentionKind, ...], ...] = (("self", "cross"),)
     policies: tuple[GuidancePolicy, ...] = ("classifier_free", "embedded")
     predicts: tuple[Predicts, ...] = ("epsilon", "velocity")
+    moves_latents: bool = False
     reads_inversion: bool = False
     family_problem: Callable[[Any, Family], str | None] = goes_with_every_family
     caution: Callable[[float, float], str | None] | None = None

@@ -74,6 +74,10 @@ def _alignment(
     if _replaces(sample, settings):
         matrix = words.replacement_matrix(source, target, tokenizer, length)
         return matrix, np.ones(length, dtype=np.float32)
+    if settings.controller == "blocks":
+        padded = (words.padded_token_ids(text, tokenizer, length) for text in (source, target))
+        mapper, use_source_map = words.block_alignment(*padded)
+        return words.refinement_matrix(mapper), use_source_map
     source_ids, target_ids = (words.token_ids(text, tokenizer, length) for text in (source, target))
     mapper, use_source_map = words.refinement_alignment(source_ids, target_ids, length)
     return words.refinement_matrix(mapper), use_source_map

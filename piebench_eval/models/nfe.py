@@ -34,6 +34,13 @@ class EvaluationCounter:
         if noise.requires_grad:
             noise.register_hook(lambda gradient: self.backward.update(samples))
 
+    def count_differentiated(self, samples: Sequence[int], latents: torch.Tensor) -> None:
+        """Count a call as backward too, when its input ``latents`` are differentiated by, its output not.
+
+        Row ``r`` of the call belongs to ``samples[r]``.
+        """
+        latents.register_hook(lambda gradient: self.backward.update(samples))
+
     def count_reused(self, sample: int, forward: int, backward: int) -> None:
         """Count one sample's evaluations that are not computed again."""
         self.forward[sample] += forward

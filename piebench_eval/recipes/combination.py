@@ -165,6 +165,12 @@ LATER_SETTINGS: dict[str, Any] = {
     "grey_levels": "truncate",
     "inversion.evaluate_at": "next",
     "inversion.refinements": 0,
+    "inversion.noise_levels": "sampling",
+    "inversion.regularisation_rounds": 0,
+    "inversion.regularisation_rolls": 5,
+    "inversion.correlation_weight": 20.0,
+    "inversion.divergence_weight": 20.0,
+    "inversion.target_offset": False,
     "inversion.sampler": "ode",
     "inversion.solver": "euler",
     "method.device_gigabytes": 8.0,  # of before --feature-memory; it never changed a picture

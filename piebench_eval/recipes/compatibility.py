@@ -57,12 +57,12 @@ def method_misfit(name: str, family: Family, policy: GuidancePolicy) -> str | No
         PiebenchError: no method has that name.
     """
     method = METHODS.get(name)
-    if misfit := _prediction_misfit(name, method.predicts, family):
-        return misfit
     if not method.takes_part_in(family.attention):
         read = ", or ".join(f"{'- and '.join(kinds)}-attention" for kinds in method.attention)
         had = "- and ".join(family.attention)
         return f"{name} controls {read}, and {family.title} has {had}-attention"
+    if misfit := _prediction_misfit(name, method.predicts, family):
+        return misfit
     return _policy_misfit(name, method.policies, family, policy)
 
 
@@ -75,7 +75,7 @@ def pair_misfit(inversion: str, method: str, family: Family, policy: GuidancePol
     return (
         inversion_misfit(inversion, family, policy)
         or method_misfit(method, family, policy)
-        or _memory_misfit(inversion, method)
+        or _misfit_of_both(inversion, method)
     )
 
 
@@ -86,7 +86,13 @@ def policy_of_pair(inversion: str, method: str, family: Family) -> GuidancePolic
     return next(goes, None)
 
 
-def _memory_misfit(inversion: str, method: str) -> str | None:
+def _misfit_of_both(inversion: str, method: str) -> str | None:
+    """Why an inversion and a method do not go together, whatever the family."""
+    if METHODS.get(method).moves_latents and INVERSIONS.get(inversion).coupled:
+        return (
+            f"{method} moves the latents where they are evaluated, and {inversion} steps each of two latents "
+            "by the noise at the other, which its steps would not undo"
+        )
     if not METHODS.get(method).reads_inversion or INVERSIONS.get(inversion).keeps_features:
         return None
     return f"{method} reads what an inversion computes on its way, and {inversion} keeps nothing of that"
@@ -247,11 +253,35 @@ def misfits(combination: Combination, family: Family) -> list[str]:
             f"method.negative_prompt=source: {family.title} {_TAKES[policy]}, so that nothing is guided away "
             "from it; set guidance_policy=classifier_free, or leave it at empty"
         )
-    # A plugin's setting of that name is its own.
-    solver = getattr(settings, "solver", "euler") if INVERSIONS.is_own(combination.inversion) else "euler"
+    if INVERSIONS.is_own(combination.inversion):  # a plugin's settings of these names are its own
+        found += _inversion_settings_misfits(combination, family)
+    return [*found, *_settings_misfits(combination.common, family)]
+
+
+def _inversion_settings_misfits(combination: Combination, family: Family) -> list[str]:
+    """Settings of an inversion that do not go with a family that it goes with, or with the method's."""
+    settings, found = combination.inversion_settings, []
+    solver = getattr(settings, "solver", "euler")
     if solver != "euler" and family.predicts == "epsilon":
         found.append(f"inversion.solver={solver}: {family.title} is stepped by DDIM; leave it at euler")
-    return [*found, *_settings_misfits(combination.common, family)]
+    if family.predicts != "epsilon":
+        predicts = f"{family.title} predicts {_PREDICTS[family.predicts]}"
+        if rounds := getattr(settings, "regularisation_rounds", 0):
+            found.append(
+                f"inversion.regularisation_rounds={rounds}: regularises noise, and {predicts}; leave it at 0"
+            )
+        if (levels := getattr(settings, "noise_levels", "sampling")) != "sampling":
+            found.append(
+                f"inversion.noise_levels={levels}: are of a diffusion schedule, and {predicts}; leave it at "
+                "sampling"
+            )
+    blends = getattr(combination.method_settings, "local_blend", False)
+    if blends and getattr(settings, "source_latents", None) == "edited":
+        found.append(
+            "method.local_blend=true: blends with the source, and inversion.source_latents=edited gives it "
+            "no latents of its own; set method.local_blend=false, or inversion.source_latents=inverted"
+        )
+    return found
 
 
 def editor_misfit(name: str, family: Family, policy: GuidancePolicy) -> str | None:
@@ -304,19 +334,19 @@ def _misfits_of_names(inversion: str, method: str, family: Family, policy: Guida
     of_inversion = inversion_misfit(inversion, family, policy)
     of_method = method_misfit(method, family, policy)
     if of_inversion is None and of_method is None:
-        of_inversion = _memory_misfit(inversion, method)
+        of_inversion = _misfit_of_both(inversion, method)
     found = []
     if of_inversion is not None:
         remedy = _Remedy(INVERSIONS, inversion_misfit, family, policy)
         # Where another method is needed as well, this one decides nothing.
         beside = None if of_method else method
         found.append(
-            f"{of_inversion}; {remedy(inversion, beside, lambda name: _memory_misfit(name, method))}"
+            f"{of_inversion}; {remedy(inversion, beside, lambda name: _misfit_of_both(name, method))}"
         )
     if of_method is not None:
         remedy = _Remedy(METHODS, method_misfit, family, policy)
         beside = None if of_inversion else inversion
-        found.append(f"{of_method}; {remedy(method, beside, lambda name: _memory_misfit(inversion, name))}")
+        found.append(f"{of_method}; {remedy(method, beside, lambda name: _misfit_of_both(inversion, name))}")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from piebench_eval.diffusion.guidance import Guidance
@@ -88,7 +89,7 @@ def embed_inputs(
         latents=latents,
         inversion_embeds=model.embed_prompts([text.inversion for text in texts], size),
         source_embeds=model.embed_prompts([text.source for text in texts], size),
-        target_embeds=model.embed_prompts([text.target for text in texts], size),
+        target_embeds=_moved(model, model.embed_prompts([text.target for text in texts], size), texts, size),
         uncond_embeds=uncond,
         negative_embeds=Conditioning.cat(
             [
@@ -102,3 +103,22 @@ def embed_inputs(
         seed=seed,
         packing=model.family.packing,
     )
+
+
+def _moved(
+    model: DiffusionModel, embeds: Conditioning, texts: Sequence[Prompts], size: tuple[int, int]
+) -> Conditioning:
+    """Embeddings of tokens and of whole prompts, moved by the directions of their texts if these have any."""
+    if all(text.direction is None for text in texts):
+        return embeds
+    rows = []
+    for place, text in enumerate(texts):
+        row = embeds.take([place])
+        if text.direction is not None:
+            begin, end = (model.embed_prompts([prompt], size) for prompt in text.direction)
+            pooled = row.pooled
+            if pooled is not None and begin.pooled is not None and end.pooled is not None:
+                pooled = pooled + (end.pooled - begin.pooled)
+            row = replace(row, tokens=row.tokens + (end.tokens - begin.tokens), pooled=pooled)
+        rows.append(row)
+    return Conditioning.cat(rows)

@@ -13,6 +13,7 @@ import torch
 from piebench_eval.combination_names import combination_name
 from piebench_eval.demo.embedded import DEMO, locate
 from piebench_eval.diffusion.loop import plan_edit
+from piebench_eval.diffusion.rows import Branch
 from piebench_eval.editors import EDITORS
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
@@ -240,7 +241,7 @@ def sampling_rows(combination: Combination, sample: Sample) -> list[StepRows]:
         One entry per step, the noisiest first.
     """
     dummy = _DummyModel.load()
-    _, steps = _plan_edit(dummy, combination, sample)
+    _, steps, _ = _plan_edit(dummy, combination, sample)
     return steps
 
 
@@ -248,16 +249,18 @@ def _cost(dummy: _DummyModel, combination: Combination, sample: Sample) -> Plann
     """Count the evaluations of inverting a sample with the dummy model, and those of its planned edit."""
     if combination.is_editor:
         return _editor_cost(dummy, combination, sample)
-    inverted, steps = _plan_edit(dummy, combination, sample)
+    inverted, steps, controller = _plan_edit(dummy, combination, sample)
     evaluations = dummy.evaluations
+    moving = sum(row.branch is not Branch.SOURCE for step in steps for row in step.rows)
+    differentiated = moving if controller.source_first else 0
     inversion = evaluations.forward[0] + evaluations.backward[0]
     sampling = sum(
         inverted.solver.stages_at(level, inverted.steps) * len(step.rows)
         for level, step in zip(reversed(range(1, inverted.steps + 1)), steps, strict=True)
     )
     return PlannedEvaluations(
-        evaluations.forward[0] + sampling,
-        evaluations.backward[0],
+        evaluations.forward[0] + sampling + differentiated,
+        evaluations.backward[0] + differentiated,
         evaluations.reused[0],
         0 if METHODS.get(combination.method).reads_inversion else inversion,
         inverted.steps,
@@ -271,12 +274,12 @@ def kept_features(combination: Combination, sample: Sample) -> FeatureMemory | N
 
 def _plan_edit(
     dummy: _DummyModel, combination: Combination, sample: Sample
-) -> tuple[InversionResult, list[StepRows]]:
+) -> tuple[InversionResult, list[StepRows], AttentionController]:
     """Invert one sample with the dummy model, and plan its edit."""
     inputs, inverted, controller, first_step = _invert(dummy, combination, sample)
     with plugin_errors(combination.inversion, combination.method):
         (steps,) = plan_edit(inputs, inverted, controller, first_step)
-    return inverted, steps
+    return inverted, steps, controller
 
 
 def _invert(

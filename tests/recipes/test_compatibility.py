@@ -155,6 +155,21 @@ def test_settings_that_a_flow_has_no_use_for(tiny_instaflow, fields, words):
     assert next(iter(fields)) in line and "InstaFlow" in line and line.endswith(words)
 
 
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [({"regularisation_rounds": 5}, "leave it at 0"), ({"noise_levels": "cleaner"}, "leave it at sampling")],
+)
+def test_noise_is_not_regularised_where_none_is_predicted(tiny_instaflow, settings, remedy):
+    (line,) = refused(recipe_of(tiny_instaflow, {"direct": settings}, ["p2p"]))
+    assert f"inversion.{next(iter(settings))}=" in line and "InstaFlow" in line and line.endswith(remedy)
+
+
+@pytest.mark.parametrize("settings", [{"scale": 0.5}, {"interval": 2}, {"solver": "fireflow"}])
+def test_a_target_offset_is_whole_and_in_single_steps(settings):
+    with pytest.raises(PiebenchError, match=r"target_offset: .*(set scale=1|choose another solver)"):
+        recipe_of(HUB_ID, {"direct": {"target_offset": True, **settings}}, ["plain"])
+
+
 def test_given_timesteps_are_what_an_lcm_is_sampled_at(tiny_lcm):
     recipe = recipe_of(tiny_lcm, ["direct"], ["p2p"], timesteps=[999, 759, 499, 259])
     require_compatible([recipe.combination("direct", "p2p")])
@@ -282,6 +297,8 @@ def cautioned(inversion, method, **fields):
         ("flow_align", "plain", {"source_guidance": 1}, "authors; --set method.negative_prompt=source"),
         ("dnaedit", "dnaedit", {"source_guidance": 2}, "--set source_guidance=1, or --config dnaedit-sd3"),
         ("uni_inv", "uni_edit", {}, "--guidance 1, or --config uniedit-sd3"),
+        ("edict", "p2p", {"guidance": 3, "source_guidance": 1}, "--guidance 3, or --config edict"),
+        ("ddim", "pix2pix_zero", {}, "--set source_guidance=1, or --config pix2pix-zero"),
     ],
 )
 def test_scales_that_an_editor_is_not_published_with_are_cautioned(inversion, method, scales, remedy):
@@ -301,6 +318,8 @@ def test_scales_that_an_editor_is_not_published_with_are_cautioned(inversion, me
         ("dnaedit", "dnaedit", {"guidance": 3.5, "source_guidance": 1}),
         ("uni_inv", "uni_edit", {"guidance": 1}),
         ("direct", "p2p", {}),
+        ("edict", "plain", {"guidance": 3}),
+        ("direct", "pix2pix_zero", {"source_guidance": 1}),
     ],
 )
 def test_published_scales_are_not(inversion, method, scales):

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from piebench_eval.combination_names import combination_name
 from piebench_eval.errors import PiebenchError
+from piebench_eval.recipes.builtin import recipe_file
+from piebench_eval.recipes.recipe import read_recipe_fields
 from piebench_eval.recipes.run_config import RunConfig
 from piebench_eval.recipes.sweep import RUN_AXIS, folder_name, parse_axes, plan_sweep
 from piebench_eval.runs.store.paths import SWEEP_FILE
@@ -110,6 +113,26 @@ def test_the_folder_is_a_sweeps_and_a_name_stays_below_it(tmp_path):
     file.write_text(file.read_text().replace("folder: a", "folder: ..").replace("run: a", "run: .."))
     with pytest.raises(PiebenchError, match="is damaged"):
         read_sweep(tmp_path)
+
+
+def test_the_papers_systems_are_their_recipes():
+    named = RunConfig(Path("paper-systems"), "data")
+    recipes = {name: named.build({RUN_AXIS: name})[0] for name in named.runs}
+    assert all(shipped(name).hash == recipe.hash for name, recipe in recipes.items())
+    combinations = {combination_name(*pair) for recipe in recipes.values() for pair in recipe.pairs}
+    of_edict, of_pix2pix_zero = ["edict+plain", "edict+p2p"], ["ddim+pix2pix_zero", "direct+pix2pix_zero"]
+    assert combinations > {*of_edict, *of_pix2pix_zero, "blended_latent_diffusion", "direct+p2p"}
+
+
+@pytest.mark.parametrize("name", ["edict", "pix2pix-zero"])
+def test_a_recipe_of_these_spells_out_what_the_scripts_do(name):
+    """Every setting of its inversions and methods stands in it, but those of the blend, which is off."""
+    fields, recipe = read_recipe_fields(recipe_file(name)), shipped(name)
+    of_blend = {"blend_start", "blend_threshold", "blend_downsampling"}
+    for section in ("inversions", "methods"):
+        for entry, settings in getattr(recipe, section).items():
+            unsaid = set(type(settings).model_fields) - {"quirks", *fields[section][entry]}
+            assert unsaid == (of_blend if entry == "p2p" else set())
 
 
 def test_the_flow_table_has_the_recipes_settings():

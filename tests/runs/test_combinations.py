@@ -8,6 +8,7 @@ import dataclasses
 import pytest
 import torch
 
+from piebench_eval.combination_names import combination_name
 from piebench_eval.diffusion.guidance import guide
 from piebench_eval.diffusion.loop import edit
 from piebench_eval.diffusion.ode import follow
@@ -25,6 +26,7 @@ from piebench_eval.runs.edit_inputs import plan_guidance, plan_schedule
 from piebench_eval.runs.forecast import count_evaluations
 from piebench_eval.runs.store.records import EditKey
 from tests.support.pairs import CONTROLLING, PAIRS_OF_FAMILIES, goes_with, marked, methods_of_families
+from tests.support.recipes import shipped
 
 STEPS, SIDE = 3, 128
 BLENDED, INSERTED, UNBLENDED, HALF_FOUND = range(4)
@@ -43,6 +45,7 @@ SWITCHED_OFF = {
     "value_sharing": {"value_steps": 0},
     "infedit": {"cross_replace_steps": 0, "self_replace_steps": 0, "local_blend": False},
     "feature_sharing": {"inject": 0},
+    "pix2pix_zero": {"attention_guidance": 0},
     "dnaedit": {"mvg": 1},
     "rf_inversion": {"eta": 0},
     # "uni_edit" always bends the guidance: tests/methods/test_uni_edit.py
@@ -55,6 +58,7 @@ WITH_SAMPLES_PROMPT = {
     "plain": {},
     "value_sharing": {},
     "infedit": {},
+    "pix2pix_zero": {},
     "dnaedit": {"mvg": 1},
     "rf_inversion": {"inversion_prompt": "source", "eta": 0},
     "uni_edit": {"inversion_prompt": "source"},
@@ -127,6 +131,25 @@ def test_with_equal_prompts_and_no_guidance_edit_friendlys_target_is_its_source(
     torch.testing.assert_close(target, sources[-1], atol=2e-4, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("family", "method"),
+    [
+        pytest.param(*case.values, marks=case.marks if "p2p" in case.values else pytest.mark.slow)
+        for case in methods_of_families("edict")
+    ],
+)
+def test_under_edict_equal_prompts_reconstruct_the_picture(model_of, samples, family, method):
+    """Whatever the method reads of the source: its latents are the target's."""
+    same = [same_prompts(sample) for sample in samples[:2]]
+    settings = WITH_SAMPLES_PROMPT[method] | ({"negative_prompt": ""} if method == "pnp" else {})
+    target, inverted, inputs, sources = run(
+        model_of(family), same, "edict", method, inversion_settings={"strength": 1.0}, **settings
+    )
+    assert inverted.steps == STEPS
+    for found in (target, inverted.solver.picture(sources[-1])):
+        assert (found - inputs.latents).norm() < 1e-5 * inputs.latents.norm()
+
+
 @torch.no_grad()
 def plainly_sampled(model, inverted, inputs):
     """The target branch by guidance alone, from the start of sampling."""
@@ -147,7 +170,7 @@ def plainly_sampled(model, inverted, inputs):
         latents, kept = follow(walk, predict)
         if inverted.offsets is not None:
             latents = latents + inverted.offsets[level - 1]
-    return latents
+    return inverted.solver.picture(latents)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +179,7 @@ def plainly_sampled(model, inverted, inputs):
 )
 def test_without_injection_a_method_is_plain_guided_sampling(model_of, samples, family, inversion, method):
     model, settings = model_of(family), {"inner_steps": 2} if inversion == "null_text" else {}
+    settings |= {"strength": 1.0} if inversion == "edict" else {}  # of three steps
     chosen = samples[UNBLENDED : UNBLENDED + 1]  # no blended word, so nothing is re-weighted
     arguments = model, chosen, inversion, method
     off, inverted, inputs, _ = run(*arguments, inversion_settings=settings, **SWITCHED_OFF[method])
@@ -188,6 +212,7 @@ def test_a_batch_gives_what_its_samples_give_alone(model_of, samples, family, in
     arguments = {
         "inversion_settings": {"inner_steps": 2} if inversion == "null_text" else {},
         **({"start_step": 1} if method == "masactrl" else {}),
+        **({"attention_guidance": 1e-5} if method == "pix2pix_zero" else {}),  # likewise
         **({"omega": 0.2} if method == "uni_edit" else {}),  # guidance multiplies it, and rounding errors
     }
     together = run(model, samples, inversion, method, **arguments)[0]
@@ -230,6 +255,27 @@ def foretold(table1, samples):
 def test_rows_at_50_steps(foretold, samples, pair, sample, rows, most):
     """As a dry run counts them; what it counts is what edits take, see test_forecast.py."""
     assert foretold[EditKey(*pair.split("+"), samples[sample].id)].forward == rows <= most
+
+
+@pytest.mark.parametrize(
+    ("recipe", "combination", "forward", "backward"),
+    [
+        ("edict", "edict+plain", 320, 0),  # the published scripts take 720
+        ("edict", "edict+p2p", 400, 0),  # 800
+        ("pix2pix-zero", "ddim+pix2pix_zero", 300, 100),
+        ("pix2pix-zero", "direct+pix2pix_zero", 350, 100),
+        ("blended-latent-diffusion", "blended_latent_diffusion", 76, 0),
+    ],
+)
+def test_rows_of_the_papers_other_systems_at_50_steps(
+    tiny_model, samples, recipe, combination, forward, backward
+):
+    # How often noise is regularised does not count.
+    once = {"inversion.regularisation_rounds": 1} if recipe == "pix2pix-zero" else {}
+    chosen = shipped(recipe, {"model": str(tiny_model), "resolution": SIDE, **once})
+    of_edits = count_evaluations(chosen, samples[:1])
+    (planned,) = (cost for key, cost in of_edits.items() if combination_name(*key[:2]) == combination)
+    assert (planned.forward, planned.backward, chosen.steps) == (forward, backward, 50)
 
 
 @pytest.mark.slow

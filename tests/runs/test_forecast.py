@@ -61,6 +61,8 @@ REPRESENTATIVE = {
     "null_text+p2p": {},
     "negative_prompt+proximal": {},
     "edit_friendly+plain": {},
+    "edict+p2p": {},
+    "ddim+pix2pix_zero": {},
 }
 NEVER_STOPS = {"null_text": {"inner_steps": 1, "stop_loss": 0, "stop_loss_growth": 0}}
 

@@ -38,6 +38,7 @@ CHOSEN: Mapping[str, Sequence[Any]] = {
     "inversion.max_norm": (15.5, None),
     "method.quantile": (0.75, 0.0),
     "method.blend_threshold": (0.8,),
+    "method.attention_guidance": (1e-3,),  # more overshoots on random weights, and multiplies rounding errors
     "method.start_step": (0,),
     "method.start_layer": (4,),
 }
@@ -45,7 +46,13 @@ CHOSEN: Mapping[str, Sequence[Any]] = {
 weights and few steps: there, only words above a high threshold blend a part of the picture. The family is
 that of the model."""
 
-_APART = {frozenset([("method.mask_guided", True), ("method.source_prompt", "empty")])}
+_APART = {
+    frozenset([("method.mask_guided", True), ("method.source_prompt", "empty")]),
+    frozenset([("inversion", "edict"), ("method", "pix2pix_zero")]),
+    frozenset([("inversion.source_latents", "edited"), ("method.local_blend", True)]),
+    frozenset([("inversion.target_offset", True), ("inversion.scale", 0.5)]),
+    frozenset([("inversion.target_offset", True), ("inversion.interval", 2)]),
+}
 """What a recipe refuses."""
 
 

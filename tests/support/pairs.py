@@ -5,7 +5,7 @@ import pytest
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models.families import FAMILIES
-from piebench_eval.recipes.compatibility import inversion_misfit, method_misfit
+from piebench_eval.recipes.compatibility import inversion_misfit, method_misfit, pair_misfit
 
 
 def marked(inversion, method, *arguments):
@@ -32,8 +32,7 @@ EVERY_PAIR = [marked(inversion, method) for inversion in INVERSIONS.names() for 
 def goes_with(family, inversion=None, method=None):
     """Whether an inversion or a method goes with a family, as its models take guidance."""
     of_family = FAMILIES[family], FAMILIES[family].guidance
-    reads = inversion and method and METHODS.get(method).reads_inversion
-    if reads and not INVERSIONS.get(inversion).keeps_features:
+    if inversion and method and pair_misfit(inversion, method, *of_family) is not None:
         return False
     return (inversion is None or inversion_misfit(inversion, *of_family) is None) and (
         method is None or method_misfit(method, *of_family) is None
