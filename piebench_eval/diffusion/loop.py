@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from piebench_eval.diffusion.features import FeatureMemory
+    from piebench_eval.diffusion.observer import EditObserver
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.diffusion.solvers import Solver
     from piebench_eval.models.base import DiffusionModel
@@ -64,6 +65,7 @@ class EditInputs:
         features: what an editing method keeps of the inversion's attention; nothing if None.
         masks: the benchmark's masks ``[samples, 1, h, w]``, 1 where pictures are edited; None unless an
             editor declares that it looks at them.
+        observer: looks on while the batch is edited; nobody does if None.
     """
 
     latents: torch.Tensor
@@ -81,6 +83,7 @@ class EditInputs:
     packing: int = 1
     features: FeatureMemory | None = None
     masks: torch.Tensor | None = None
+    observer: EditObserver | None = None
 
     @property
     def drawing(self) -> dict[str, Any]:
@@ -119,6 +122,9 @@ def edit(
     # Steps with the same rows share their indices.
     batches = {planned: RowBatch.of_step(planned, inputs.latents.device) for planned in rows_of_steps}
     controller.begin_edit(inverted)
+    if inputs.observer is not None:
+        controller.observer = inputs.observer
+        inputs.observer.begin_edit(inputs.latents, inverted, controller.modifies_guidance)
     with controlled(model.denoiser, controller, latent_shape):
         for step, rows_of_samples in enumerate(rows_of_steps, start=first_step):
             level = first_step + inverted.steps - step
@@ -153,6 +159,8 @@ def edit(
             if known:
                 latents[Branch.SOURCE] = inverted.trajectory[level - 1]
             latents[Branch.TARGET] = controller.end_step(step, latents)
+            if inputs.observer is not None:
+                inputs.observer.step_ended(latents, moving[Branch.SOURCE])
     return latents[Branch.TARGET]
 
 
