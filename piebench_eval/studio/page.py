@@ -18,6 +18,7 @@ from piebench_eval.studio import actions
 from piebench_eval.studio.actions import Shown
 from piebench_eval.studio.changed_words import CHANGED, changed_words
 from piebench_eval.studio.page_html import message_html, progress_html, scores_html
+from piebench_eval.studio.page_inside import InsidePanel
 from piebench_eval.studio.page_knobs import draw_knobs
 from piebench_eval.studio.sample_search import ANY_TYPE, search_samples, type_label
 from piebench_eval.studio.session import Made  # noqa: TC001 (likewise)
@@ -73,6 +74,7 @@ class _Page:
                     self._lay_out_choice()
                 with gr.Column(scale=3, min_width=320):
                     self._lay_out_results()
+                    InsidePanel(self._worker, self._gallery, self._made)
             self._connect()
 
     def _lay_out_source(self) -> None:

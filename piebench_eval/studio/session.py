@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.api.editing import edit_sample, keep_loaded, require_usable
+from piebench_eval.api.editing import edit_sample, keep_loaded, reconstruct_sample, require_usable
 from piebench_eval.demo.embedded import is_embedded
+from piebench_eval.diffusion.inside import Inside
+from piebench_eval.diffusion.observer import EditObserver
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import write_whole
 from piebench_eval.recipes.compatibility import cautions
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.data.sample import Sample
+    from piebench_eval.diffusion.inside import Reconstruction
     from piebench_eval.recipes.recipe import Recipe
     from piebench_eval.runs.machine import MachineOptions
 
@@ -33,7 +36,7 @@ _FIRST_CHOICES = ("direct+p2p", "flowedit+plain")
 """What is chosen in a new page: the first of these that goes with the model."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # Gradio hashes what the page remembers, and arrays have no hash
 class Made:
     """An edit.
 
@@ -44,6 +47,8 @@ class Made:
         seconds: that it took.
         scores: by column.
         notes: for the user.
+        inside: what was seen of it while it was made.
+        reconstruct: takes the source branch to its end, as a task; None without an inversion.
     """
 
     name: str
@@ -52,6 +57,8 @@ class Made:
     seconds: float
     scores: dict[str, float]
     notes: list[str] = field(default_factory=list)
+    inside: Inside = field(default_factory=Inside)
+    reconstruct: Callable[..., Reconstruction] | None = None
 
 
 class Studio:
@@ -114,7 +121,8 @@ class Studio:
         combination = require_usable(recipe)
         (planned,) = count_evaluations(recipe, [sample]).values()
         counter = WatchedCounter(planned.forward, tell, is_cancelled)
-        result = edit_sample(recipe, sample, self._machine, counter)
+        observer = EditObserver()
+        result = edit_sample(recipe, sample, self._machine, counter, observer)
         if is_cancelled():
             raise Cancelled
         notes = [*cautions([combination]), *result.notes]
@@ -127,7 +135,18 @@ class Studio:
         png = with_recording(result.image, self._recording(setup, sample, name, recipe))
         file = self.folder / "edits" / hashlib.sha256(png).hexdigest()[:16] / f"{name}.png"
         write_whole(file, png)
-        return Made(name, file, source, result.seconds, scores, notes)
+        again = None if combination.is_editor else partial(self._reconstruct, sample, recipe)
+        return Made(name, file, source, result.seconds, scores, notes, observer.insides[0], again)
+
+    def _reconstruct(
+        self,
+        sample: Sample,
+        recipe: Recipe,
+        tell: Callable[[EditProgress], None],
+        is_cancelled: Callable[[], bool],
+    ) -> Reconstruction:
+        counter = WatchedCounter(0, tell, is_cancelled)
+        return reconstruct_sample(recipe, sample, self._machine, counter)
 
     def _recording(self, setup: Setup, sample: Sample, name: str, recipe: Recipe) -> Recording:
         fields: dict[str, Any] = {

@@ -49,7 +49,6 @@ def observed(model_of, samples, combination_of):
 CASES = [
     ("sd1", "direct", "p2p"),
     ("sd1", "ddim", "p2p"),
-    ("sd1", "ddim", "plain"),
     ("sd1", "", "sdedit"),
     ("sd3", "euler", "p2p"),
     ("flux", "euler", "plain"),
