@@ -109,6 +109,7 @@ def reconstructed(worker: Worker, made: Made) -> Iterator[Reconstruction | str |
     assert made.reconstruct is not None, "nothing is offered for an edit without a source branch"
     request = Request([made.reconstruct])
     worker.submit(request)
+    yield None
     try:
         for update in request.updates(_LOOK_EVERY):
             if update is not None and (update.result is not None or update.problem):

@@ -16,7 +16,7 @@ from piebench_eval.studio.inside import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,18 +25,17 @@ if TYPE_CHECKING:
 
 CSS = """
 .inside h4 {margin: 1em 0 .2em}
+.inside h4:first-child {margin-top: 0}
 .inside p {margin: .2em 0 .5em}
-.inside ol {display: flex; flex-wrap: wrap; gap: .6em; list-style: none; padding: 0; margin: 0}
-.inside figure {margin: 0; width: 9em}
+.inside .shelf {display: grid; grid-template-columns: repeat(auto-fill, minmax(6em, 1fr)); gap: .6em}
+.inside .film {grid-template-columns: repeat(8, minmax(4.5em, 1fr)); overflow-x: auto}
+.inside figure {margin: 0; max-width: 9em}
 .inside .over {background-size: 100% 100%; line-height: 0}
 .inside .of-source {background-image: var(--source)}
 .inside .of-edit {background-image: var(--edit)}
-.inside img {width: 100%; height: auto; aspect-ratio: var(--shape); display: block}
+.inside img {width: 100%; height: auto; aspect-ratio: var(--shape); display: block; margin: 0}
 .inside figcaption {text-align: center; overflow-wrap: anywhere}
 .inside figcaption small {opacity: .75}
-.inside ol.film {flex-wrap: nowrap; overflow-x: auto}
-.inside ol.film li {flex: 1 1 5em; min-width: 4.5em; max-width: 9em}
-.inside ol.film figure {width: auto}
 """
 
 
@@ -78,14 +77,14 @@ def _words_html(inside: Inside, part: Part, over: str, steps: str) -> str:
     figures = (
         _over(over, heat(word.map), word.word, f"up to {100 * float(word.map.max()):.1f} %") for word in words
     )
-    return f"<p>{about}</p><ol>{''.join(figures)}</ol>"
+    return f"<p>{about}</p>{_shelf(figures)}"
 
 
 def _masks_html(inside: Inside) -> str:
     if not inside.masks:
         return _missing_html(inside, "masks")
     figures = (_over("edit", veil(mask.mask), f"step {mask.step}") for mask in some_masks(inside.masks))
-    return f"<p>Dark where the method leaves the picture to the source.</p><ol>{''.join(figures)}</ol>"
+    return f"<p>Dark where the method leaves the picture to the source.</p>{_shelf(figures)}"
 
 
 def _film_html(inside: Inside) -> str:
@@ -98,7 +97,7 @@ def _film_html(inside: Inside) -> str:
         )
         for frame in inside.film
     )
-    return f'<p>{about}</p><ol class="film">{"".join(figures)}</ol>'
+    return f"<p>{about}</p>{_shelf(figures, 'shelf film')}"
 
 
 def reconstruction_html(found: Reconstruction) -> str:
@@ -109,7 +108,8 @@ def reconstruction_html(found: Reconstruction) -> str:
         if found.is_picture
         else "Where the source branch ends, decoded."
     )
-    return f"<p>{why}</p><ol>{_picture(found.picture, f'PSNR to the source {psnr} dB')}</ol>"
+    figure = _picture(found.picture, f"PSNR to the source {psnr} dB")
+    return f"<p>{why}</p>{_shelf([figure])}"
 
 
 def _over(which: str, overlay: NDArray[Any], caption: str, more: str = "") -> str:
@@ -118,13 +118,17 @@ def _over(which: str, overlay: NDArray[Any], caption: str, more: str = "") -> st
     return _figure(image, caption, more)
 
 
+def _shelf(figures: Iterable[str], kind: str = "shelf") -> str:
+    return f'<div class="{kind}">{"".join(figures)}</div>'
+
+
 def _picture(picture: NDArray[Any], caption: str) -> str:
     return _figure(f'<img src="{thumbnail_address(picture)}" alt="{escape(caption)}">', caption)
 
 
 def _figure(content: str, caption: str, more: str = "") -> str:
     small = f"<br><small>{escape(more)}</small>" if more else ""
-    return f"<li><figure>{content}<figcaption>{escape(caption)}{small}</figcaption></figure></li>"
+    return f"<figure>{content}<figcaption>{escape(caption)}{small}</figcaption></figure>"
 
 
 def _missing_html(inside: Inside, part: Part) -> str:

@@ -31,10 +31,9 @@ class InsidePanel:
         self._worker = worker
         with gr.Accordion("Look inside", open=False, visible=False) as section:
             self._choice = gr.Dropdown([], label="Edit", interactive=True)
-            gr.HTML(f"<style>{CSS}</style>", padding=False)
-            self._parts = gr.HTML()
+            self._parts = gr.HTML(css_template=CSS)
             self._ask = gr.Button("Reconstruct", visible=False, elem_id="reconstruct")
-            self._end = gr.HTML()
+            self._end = gr.HTML(css_template=CSS)
         shown = [section, self._choice, self._parts, self._ask, self._end]
         quiet: dict[str, Any] = {"show_progress": "hidden"}
         made.change(lambda edits: _shown(edits, len(edits) - 1), made, shown, **quiet)

@@ -51,7 +51,7 @@ CASES = [
     ("sd1", "ddim", "p2p"),
     ("sd1", "", "sdedit"),
     ("sd3", "euler", "p2p"),
-    ("flux", "euler", "plain"),
+    pytest.param(("flux", "euler", "plain"), marks=pytest.mark.slow),
 ]
 
 

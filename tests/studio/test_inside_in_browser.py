@@ -21,9 +21,9 @@ def test_words_masks_film_and_reconstruction_are_shown_for_the_edit_that_is_look
     edits(page).nth(1).click()
     inside.get_by_text("direct+p2p: the target prompt's words").wait_for()
     target = page.get_by_label("Target prompt").input_value().split()
-    words = inside.locator("ol").first.locator("figcaption").all_text_contents()
+    words = inside.locator(".shelf").first.locator("figcaption").all_text_contents()
     assert [word.partition("up to")[0] for word in words] == target
-    assert inside.locator("ol.film img").count() == 8
+    assert inside.locator(".film img").count() == 8
     inside.get_by_text("PSNR to the source").wait_for()
     widths = inside.locator("img").evaluate_all("images => images.map(image => image.naturalWidth)")
     assert min(widths) > 0
