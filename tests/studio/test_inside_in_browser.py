@@ -7,12 +7,12 @@ from tests.studio.test_browser import EDIT_MS, address, choose, edits, press, ta
 pytestmark = pytest.mark.browser
 
 
-def test_words_masks_film_and_reconstruction_are_shown_for_the_edit_that_is_looked_at(
+def test_words_film_and_reconstruction_are_shown_for_the_edit_that_is_looked_at(
     open_local_page,
     address,  # noqa: F811
 ):
     page = open_local_page(address)
-    take_sample(page, "triangle")
+    take_sample(page)
     choose(page, "ddim+plain")
     press(page, "Edit")
     edits(page).nth(2).wait_for(timeout=EDIT_MS)
