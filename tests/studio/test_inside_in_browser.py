@@ -16,7 +16,7 @@ def test_words_film_and_reconstruction_are_shown_for_the_edit_that_is_looked_at(
     choose(page, "ddim+plain")
     press(page, "Edit")
     edits(page).nth(2).wait_for(timeout=EDIT_MS)
-    press(page, "Look inside")
+    page.get_by_role("button", name="Look inside").click(timeout=EDIT_MS)
     inside = page.locator(".inside").first
     edits(page).nth(1).click()
     inside.get_by_text("direct+p2p: the target prompt's words").wait_for()
