@@ -13,6 +13,8 @@ def test_words_film_and_reconstruction_are_shown_for_the_edit_that_is_looked_at(
 ):
     page = open_local_page(address)
     take_sample(page)
+    press(page, "Edit")
+    edits(page).nth(1).wait_for(timeout=EDIT_MS)
     choose(page, "ddim+plain")
     press(page, "Edit")
     edits(page).nth(2).wait_for(timeout=EDIT_MS)
