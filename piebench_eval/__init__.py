@@ -24,16 +24,23 @@ if TYPE_CHECKING:
     from piebench_eval.api.running import run
     from piebench_eval.api.scoring import score
     from piebench_eval.api.tabulating import table
+    from piebench_eval.diffusion.observer import EditObserver
 
-__all__ = ["PiebenchError", "PiebenchWarning", "edit", "run", "score", "table"]
+__all__ = ["EditObserver", "PiebenchError", "PiebenchWarning", "edit", "run", "score", "table"]
 
 limit_spinning()  # PyTorch reads the limit when it is imported
 
-_MODULES = {"edit": "editing", "run": "running", "score": "scoring", "table": "tabulating"}
+_MODULES = {
+    "EditObserver": "diffusion.observer",
+    "edit": "api.editing",
+    "run": "api.running",
+    "score": "api.scoring",
+    "table": "api.tabulating",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a function on first access: torch and diffusers take seconds to import."""
+    """Import what is offered on first access: torch and diffusers take seconds to import."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.api.{_MODULES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -37,6 +37,7 @@ from piebench_eval.runs.feature_places import worker_limits
 from piebench_eval.runs.jobs import check_edits, model_spec
 from piebench_eval.runs.machine import MachineOptions, WorkerSpec
 from piebench_eval.runs.model_runner import ModelRunner
+from piebench_eval.runs.reconstruction import reconstruct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.data.images import Size
+    from piebench_eval.diffusion.inside import Reconstruction
+    from piebench_eval.diffusion.observer import EditObserver
     from piebench_eval.editors.base import Editor
     from piebench_eval.editors.function import EditFunction
     from piebench_eval.models.base import DiffusionModel
@@ -78,6 +81,7 @@ def edit(
     offload_text_encoders: bool | None = None,
     sequential_offload: bool = False,
     feature_memory: str | None = None,
+    observer: EditObserver | None = None,
 ) -> Image.Image:
     """Edit one picture.
 
@@ -110,6 +114,8 @@ def edit(
         sequential_offload: a transformer's blocks (Stable Diffusion 3, FLUX.1) are on the GPU only while they
             compute, for the same picture.
         feature_memory: where features of the inversion lie until ``feature_sharing`` reads them, see ``run``.
+        observer: looks inside while the picture is edited, which costs no model evaluation and changes no bit
+            of it; see ``EditObserver``.
 
     Returns:
         The edited picture, at the recipe's ``output_resolution``; if that is empty, as it was made: at its
@@ -130,14 +136,18 @@ def edit(
             sequential_offload=sequential_offload,
             feature_memory=parse_feature_limits(feature_memory),
         )
-        result = edit_sample(recipe, sample, machine)
+        result = edit_sample(recipe, sample, machine, observer=observer)
     for note in [*cautions([combination]), *result.notes]:
         warnings.warn(note, PiebenchWarning, stacklevel=2)
     return Image.fromarray(result.image)
 
 
 def edit_sample(
-    recipe: Recipe, sample: Sample, machine: MachineOptions, counter: EvaluationCounter | None = None
+    recipe: Recipe,
+    sample: Sample,
+    machine: MachineOptions,
+    counter: EvaluationCounter | None = None,
+    observer: EditObserver | None = None,
 ) -> EditResult:
     """Edit a sample by the only combination of a recipe; the model stays loaded for the next call.
 
@@ -147,6 +157,7 @@ def edit_sample(
         machine: on what and how.
         counter: counts the evaluations of a model that the package loads; a new one if None. What it raises
             ends the edit.
+        observer: see ``edit_batch``.
 
     Raises:
         PiebenchError: the combination does not go with the model or the sample, or cannot be loaded.
@@ -155,8 +166,30 @@ def edit_sample(
     _require_needs(combination, sample)
     check_edits(recipe, [sample])
     if combination.loads_itself:
-        return _by_what_it_loads(recipe, combination, machine, sample)
-    return _by_our_model(recipe, combination, machine, sample, counter)
+        return _by_what_it_loads(recipe, combination, machine, sample, observer)
+    return _by_our_model(recipe, combination, machine, sample, counter, observer)
+
+
+def reconstruct_sample(
+    recipe: Recipe, sample: Sample, machine: MachineOptions, counter: EvaluationCounter | None = None
+) -> Reconstruction:
+    """Take the source branch of a recipe's only combination to its end; see ``edit_sample``.
+
+    Args:
+        recipe: from ``edit_recipe``, of an inversion and a method.
+        sample: the sample.
+        machine: on what and how.
+        counter: see ``edit_sample``.
+
+    Raises:
+        PiebenchError: the combination does not go with the model, or the model cannot be loaded.
+    """
+    combination = require_usable(recipe)
+    loaded = keep_loaded(combination, machine)
+    require_compatible([combination], loaded.family)
+    cached = _with_cache_of(loaded, sample.file, code_of(recipe.inversions, recipe.methods, recipe.editors))
+    (found,) = reconstruct(cached, [sample], combination, counter=counter)
+    return found
 
 
 def require_usable(recipe: Recipe) -> Combination:
@@ -223,13 +256,16 @@ def _by_our_model(
     machine: MachineOptions,
     sample: Sample,
     counter: EvaluationCounter | None,
+    observer: EditObserver | None,
 ) -> EditResult:
     """Edit with a model that the package loads."""
     loaded = keep_loaded(combination, machine)
     require_compatible([combination], loaded.family)
     limits = worker_limits(machine.feature_memory, loaded.device, workers=1, on_device=1)
     cached = _with_cache_of(loaded, sample.file, code_of(recipe.inversions, recipe.methods, recipe.editors))
-    (result,) = edit_batch(cached, [sample], combination, feature_limits=limits, counter=counter)
+    (result,) = edit_batch(
+        cached, [sample], combination, feature_limits=limits, counter=counter, observer=observer
+    )
     return result
 
 
@@ -252,7 +288,11 @@ def keep_loaded(combination: Combination, machine: MachineOptions) -> DiffusionM
 
 
 def _by_what_it_loads(
-    recipe: Recipe, combination: Combination, machine: MachineOptions, sample: Sample
+    recipe: Recipe,
+    combination: Combination,
+    machine: MachineOptions,
+    sample: Sample,
+    observer: EditObserver | None,
 ) -> EditResult:
     """Edit with an editor that loads what it needs itself."""
     check_editor_models(recipe, machine)
@@ -265,7 +305,7 @@ def _by_what_it_loads(
         runner = ModelRunner(WorkerSpec(machine, machine.devices, None, 1, None, ""), recipe)
         runner.load(spec)
         _kept[known] = runner
-    (result,) = _kept[known].edit(combination, [sample])
+    (result,) = _kept[known].edit(combination, [sample], observer)
     return result
 
 

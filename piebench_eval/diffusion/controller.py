@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from piebench_eval.diffusion.observer import JOINT_LAYERS
 from piebench_eval.diffusion.rows import Branch, Row, SourceReads
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.attention import attention_layers, controlled_attention, plain_attention
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 
     from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.inversion_result import InversionResult
+    from piebench_eval.diffusion.observer import EditObserver
     from piebench_eval.diffusion.rows import RowBatch
     from piebench_eval.diffusion.schedules import Schedule
-    from piebench_eval.models.attention import AttentionLayer
+    from piebench_eval.models.attention import AttentionHook, AttentionLayer
 
 
 class AttentionController:
@@ -47,6 +49,7 @@ class AttentionController:
         rows: the rows of the current UNet call.
         latent_shape: height and width of the latents.
         mutual_latents: at a step's end, the mutual branch's latents ``[samples, 4, h, w]``; None without one.
+        observer: who looks on; None if nobody does. See ``note_maps`` and ``note_mask``.
     """
 
     hooked_modules: Sequence[str] = ()
@@ -62,6 +65,7 @@ class AttentionController:
     rows: RowBatch
     latent_shape: tuple[int, int]
     mutual_latents: torch.Tensor | None = None
+    observer: EditObserver | None = None
 
     def __init__(self, num_samples: int):
         self.num_samples = num_samples
@@ -130,6 +134,26 @@ class AttentionController:
         """
         return output
 
+    def note_maps(self, samples: Sequence[int], maps: torch.Tensor) -> None:
+        """Show an observer by which maps the target attends to the text in a layer, if not by its own.
+
+        Args:
+            samples: places in the batch.
+            maps: of the target's conditional rows ``[samples, heads, positions, tokens]``, float32.
+        """
+        if self.observer is not None:
+            self.observer.used_maps = samples, maps
+
+    def note_mask(self, samples: Sequence[int], mask: torch.Tensor) -> None:
+        """Show an observer where the target is edited in this step.
+
+        Args:
+            samples: places in the batch.
+            mask: from 0 to 1 ``[samples, 1, h, w]``.
+        """
+        if self.observer is not None:
+            self.observer.note_mask(samples, mask)
+
     def on_step_end(self, step: int, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the target latents after the step, given both branches' ``[samples, 4, h, w]``."""
         return target
@@ -167,8 +191,41 @@ def controlled(
             handle = module.register_forward_hook(partial(_pass_output, controller, name))
             stack.callback(handle.remove)
         layers = attention_layers(denoiser, latent_shape)
-        stack.enter_context(controlled_attention(denoiser, controller, layers))
+        hook = _hook_of(controller, list(layers.values()))
+        stack.enter_context(controlled_attention(denoiser, hook, layers))
         yield
+
+
+def _hook_of(controller: AttentionController, layers: Sequence[AttentionLayer]) -> AttentionHook:
+    """A controller, or one that is looked at."""
+    if controller.observer is None:
+        return controller
+    return _ObservedAttention(controller, controller.observer, layers)
+
+
+class _ObservedAttention:
+    """A controller's attention, of which an observer is told: of all cross-attention, and of some joint."""
+
+    def __init__(
+        self, controller: AttentionController, observer: EditObserver, layers: Sequence[AttentionLayer]
+    ):
+        self._controller, self._observer = controller, observer
+        joint = [layer for layer in layers if layer.kind == "joint"]
+        count = min(JOINT_LAYERS, len(joint))
+        spaced = [joint[number * len(joint) // count] for number in range(count)]
+        observed = [layer for layer in layers if layer.kind == "cross"] + spaced
+        self._observed = {(layer.kind, layer.index) for layer in observed}
+
+    def attend(
+        self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> torch.Tensor:
+        """Return what the controller does."""
+        controller = self._controller
+        attended = controller.attend(layer, query, key, value)
+        if (layer.kind, layer.index) in self._observed:
+            self._observer.attended(layer, query, key, controller.rows, controller.step)
+        self._observer.used_maps = None
+        return attended
 
 
 def _pass_output(

@@ -16,12 +16,14 @@ class LocalBlend(AttentionStore):
     Attributes:
         start_step: the first step that blends; maps are collected from the beginning.
         threshold: a position belongs to the word where its map exceeds this share of the map's maximum.
+        inside: where the last blend kept the target ``[samples, 1, h, w]``, bool; None before the first.
     """
 
     def __init__(self, samples: list[int], words: torch.Tensor, start_step: int, threshold: float):
         super().__init__(samples, words)
         self.start_step = start_step
         self.threshold = threshold
+        self.inside: torch.Tensor | None = None
 
     def masks(self, height: int, width: int) -> torch.Tensor:
         """Where each branch's word is, from the maps collected so far.
@@ -55,7 +57,7 @@ class LocalBlend(AttentionStore):
 
         if step < self.start_step or not self.samples:
             return target
-        inside = self.masks(*target.shape[-2:]).any(dim=1, keepdim=True)
+        self.inside = self.masks(*target.shape[-2:]).any(dim=1, keepdim=True)
         blended = target.clone()
-        blended[self.index] = torch.where(inside, target[self.index], source[self.index])
+        blended[self.index] = torch.where(self.inside, target[self.index], source[self.index])
         return blended

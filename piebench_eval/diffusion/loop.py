@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from piebench_eval.diffusion.features import FeatureMemory
+    from piebench_eval.diffusion.observer import EditObserver
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.diffusion.solvers import Solver
     from piebench_eval.models.base import DiffusionModel
@@ -65,6 +66,7 @@ class EditInputs:
         features: what an editing method keeps of the inversion's attention; nothing if None.
         masks: the benchmark's masks ``[samples, 1, h, w]``, 1 where pictures are edited; None unless an
             editor declares that it looks at them.
+        observer: looks on while the batch is edited; nobody does if None.
     """
 
     latents: torch.Tensor
@@ -82,6 +84,7 @@ class EditInputs:
     packing: int = 1
     features: FeatureMemory | None = None
     masks: torch.Tensor | None = None
+    observer: EditObserver | None = None
 
     @property
     def drawing(self) -> dict[str, Any]:
@@ -119,12 +122,14 @@ def edit(
     latents = dict.fromkeys(_branches(controller), inverted.trajectory[-1])
     kept: dict[Branch, torch.Tensor | None] = dict.fromkeys(latents)
     controller.begin_edit(inverted)
+    if inputs.observer is not None:
+        controller.observer = inputs.observer
+        inputs.observer.begin_edit(inputs.latents, inverted, controller.modifies_guidance)
     with controlled(model.denoiser, controller, sampling.latent_shape):
         for step, planned in enumerate(rows_of_steps, start=first_step):
             level = first_step + inverted.steps - step
             at = _Place(step, level, planned, batches[planned])
             latents, kept = sampling.step_down(at, latents, kept)
-            latents[Branch.TARGET] = controller.end_step(step, latents)
     return inverted.solver.picture(latents[Branch.TARGET])
 
 
@@ -183,6 +188,9 @@ class _Sampling:
         ended = {branch: walk.ended(offsets) for branch, walk in walks.items()}
         if _source_is_known(inverted, self.controller):
             ended[Branch.SOURCE] = _known_source(inverted, at.level - 1, ended[Branch.TARGET])
+        ended[Branch.TARGET] = self.controller.end_step(at.step, ended)
+        if self.inputs.observer is not None:
+            self.inputs.observer.step_ended(ended, moving[Branch.SOURCE])
         return ended, {branch: walk.output for branch, walk in walks.items()}
 
     def _evaluate(

@@ -48,6 +48,7 @@ class BlendController(AttentionController):
 
     def on_step_end(self, step: int, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Blend: mask * target + (1 - mask) * source."""
+        self.note_mask(range(self.num_samples), self._masks)
         return self._masks * target + (1 - self._masks) * source
 
 

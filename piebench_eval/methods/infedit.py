@@ -221,6 +221,7 @@ class UnifiedAttentionController(AttentionController):
             refined = self.edit.take(samples)(of_mutual, of_target)
             if self._replaces(self.step):
                 attended[target] = refined.to(value.dtype) @ value[target]
+                self.note_maps(samples, refined)
             if collects:
                 self.region.collect(take(refined, [samples.index(sample) for sample in blended]), *layer.grid)
         return attended
@@ -257,6 +258,7 @@ class UnifiedAttentionController(AttentionController):
         threshold = max(_NOISY_THRESHOLD / self._signal, self.settings.blend_threshold)
         height, width = target.shape[-2:]
         inside, index = self.region.mask(height, width, threshold), self.region.index
+        self.note_mask(self.region.samples, inside)
         blended = torch.where(inside, target[index], self.mutual_latents[index])
         return target.index_copy(0, index, blended)
 

@@ -165,6 +165,13 @@ class MasaCtrlController(AttentionController):
         super().begin_step(step, rows, latent_shape, stage)
         self.word_maps.forget()
 
+    def on_step_end(self, step: int, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Show the target's foreground, as the step's last layers had it."""
+        if self.observer is not None and self.word_maps.attention is not None:
+            found = foreground(self.word_maps.attention, self.settings.mask_threshold)
+            self.note_mask(self.word_maps.samples, found[:, 1:])
+        return target
+
     def attend(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> torch.Tensor:

@@ -198,7 +198,10 @@ class P2PController(AttentionController):
 
     def on_step_end(self, step: int, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Blend the branches."""
-        return self.local_blend.blend(step, source, target)
+        blended = self.local_blend.blend(step, source, target)
+        if self.local_blend.inside is not None:
+            self.note_mask(self.local_blend.samples, self.local_blend.inside)
+        return blended
 
     def _attend_edited(
         self,
@@ -215,6 +218,7 @@ class P2PController(AttentionController):
         source_maps, target_maps, target = self._maps(query, key, range(self.num_samples))
         edited = self.edit(source_maps, target_maps)
         attended[target] = edited.to(value.dtype) @ value[target]
+        self.note_maps(range(self.num_samples), edited)
         if blend_grid is not None:
             self._collect(range(self.num_samples), source_maps, edited, target_maps, blend_grid)
 
@@ -240,6 +244,7 @@ class P2PController(AttentionController):
         if edits or blends:
             of_source = image_to_text_maps(layer, query[source], key[source])
             used = self.edit.over(own.shape[-1])(of_source, own) if edits else own
+            self.note_maps(samples, used)
             if blends:
                 self._collect(samples, of_source, used, own, layer.grid)
         if takes_self:

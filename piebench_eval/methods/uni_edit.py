@@ -77,6 +77,7 @@ class UniEditController(AttentionController):
     def modify_target_guidance(self, target: torch.Tensor) -> torch.Tensor:
         """The difference of both prompts' velocities, more of it where it is larger."""
         mask = edit_mask(target, self.settings.mask, self.packing)
+        self.note_mask(range(self.num_samples), mask)
         return (mask + self.settings.omega * (1 + mask)) * target
 
 

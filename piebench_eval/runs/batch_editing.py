@@ -21,6 +21,7 @@ from piebench_eval.data.images import (
 )
 from piebench_eval.diffusion.feature_limits import FeatureLimits
 from piebench_eval.diffusion.guidance import Guidance
+from piebench_eval.diffusion.inside import unobserved
 from piebench_eval.diffusion.loop import edit
 from piebench_eval.editors import EDITORS
 from piebench_eval.editors.base import Editor, LoadedEditor
@@ -33,6 +34,7 @@ from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.models.precision import tf32
 from piebench_eval.recipes.plugins import plugin_errors
 from piebench_eval.runs.edit_inputs import embed_inputs, plan_guidance, plan_schedule
+from piebench_eval.runs.inside import insides
 from piebench_eval.runs.latent_masks import latent_masks
 from piebench_eval.runs.picture_editing import edit_pictures
 from piebench_eval.runs.runner import EditResult
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from piebench_eval.data.sample import Sample
     from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.loop import EditInputs
+    from piebench_eval.diffusion.observer import EditObserver
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.methods.base import Prompts
     from piebench_eval.models.base import DiffusionModel
@@ -83,6 +86,7 @@ def edit_batch(
     read: Callable[[Path], NDArray[np.uint8]] = read_image,
     feature_limits: FeatureLimits | None = None,
     counter: EvaluationCounter | None = None,
+    observer: EditObserver | None = None,
 ) -> list[EditResult]:
     """Edit a batch of samples by one combination: load, edit, resize.
 
@@ -93,6 +97,7 @@ def edit_batch(
         read: reads an image file; from disk by default.
         feature_limits: where features lie that a method reads of the inversion; none if None.
         counter: counts the model's evaluations; a new one if None.
+        observer: looks inside; its ``insides`` are filled. The edit and its evaluations are the same.
 
     Raises:
         PiebenchError: a resolution that the model cannot work at, features without room, a picture that is
@@ -104,8 +109,11 @@ def edit_batch(
     if isinstance(model, LoadedEditor):
         with tf32(combination.common.precision == "tf32"):
             made = _Made(*edit_pictures(model, samples, combination, read))
+        if observer is not None:
+            why = f"{combination.name} edits by what it loads itself, and nobody can look inside that"
+            observer.insides = [unobserved(why) for _ in samples]
     else:
-        made = _decoded_edits(model, samples, combination, read, feature_limits)
+        made = _decoded_edits(model, samples, combination, read, feature_limits, observer)
     seconds = (time.perf_counter() - started) / len(samples)
     return [
         EditResult(
@@ -130,12 +138,13 @@ def _decoded_edits(
     combination: Combination,
     read: Callable[[Path], NDArray[np.uint8]],
     feature_limits: FeatureLimits | None,
+    observer: EditObserver | None,
 ) -> _Made:
     """Edit latents and decode them; see ``edit_batch``."""
     common = combination.common
     fast = tf32(common.precision == "tf32")
     with fast, plugin_errors(combination.inversion, combination.method):
-        latents, notes = edit_latents(model, samples, combination, read, feature_limits)
+        latents, notes = edit_latents(model, samples, combination, read, feature_limits, observer)
     finite = latents.flatten(1).isfinite().all(dim=1).tolist()
     if non_finite := [sample.id for sample, good in zip(samples, finite, strict=True) if not good]:
         raise PiebenchError(
@@ -143,10 +152,35 @@ def _decoded_edits(
             "use --precision fp32 or bf16, or a lower --guidance"
         )
     decoding_notes: list[str] = []
-    pictures = model.decode_latents(
-        latents, common.quirks.pixel_overflow, decoding_notes.append, common.grey_levels
-    )
+    pictures = decoded(model, latents, common, decoding_notes.append)
+    if observer is not None and observer.seen is not None:
+        sources = load_sources(model, samples, common, read)
+        decode = partial(decoded, model, common=common)
+        editor = combination.name if combination.is_editor else ""
+        observer.insides = insides(observer.seen, pictures, sources, decode, editor)
     return _Made(pictures, [of_sample + decoding_notes for of_sample in notes], latents)
+
+
+def decoded(
+    model: DiffusionModel,
+    latents: torch.Tensor,
+    common: CommonSettings,
+    notify: Callable[[str], None] = lambda _: None,
+) -> NDArray[np.uint8]:
+    """Decode latents ``[samples, channels, h, w]`` as a recipe says; see ``decode_latents``."""
+    on_device = latents.to(model.device)
+    return model.decode_latents(on_device, common.quirks.pixel_overflow, notify, common.grey_levels)
+
+
+def load_sources(
+    model: DiffusionModel,
+    samples: Sequence[Sample],
+    common: CommonSettings,
+    read: Callable[[Path], NDArray[np.uint8]],
+) -> list[NDArray[np.uint8]]:
+    """The pictures of a batch as they are encoded, each ``[height, width, 3]``."""
+    resolution = working_resolution(model, common.resolution)
+    return _load_batch(samples, resolution, common.image_loader, read, _size_divisor(model))
 
 
 def edit_latents(
@@ -155,6 +189,7 @@ def edit_latents(
     combination: Combination,
     read: Callable[[Path], NDArray[np.uint8]] = read_image,
     feature_limits: FeatureLimits | None = None,
+    observer: EditObserver | None = None,
 ) -> tuple[torch.Tensor, list[list[str]]]:
     """Edit samples by one combination, up to the latents; see ``edit_batch`` for the arguments.
 
@@ -164,14 +199,28 @@ def edit_latents(
     Raises:
         PiebenchError: a resolution that the model cannot work at.
     """
-    common, editor = combination.common, editor_of(combination, feature_limits)
+    editor = editor_of(combination, feature_limits)
+    return latents_by(editor, model, samples, combination, read, observer)
+
+
+def latents_by(
+    editor: Editor,
+    model: DiffusionModel,
+    samples: Sequence[Sample],
+    combination: Combination,
+    read: Callable[[Path], NDArray[np.uint8]] = read_image,
+    observer: EditObserver | None = None,
+) -> tuple[torch.Tensor, list[list[str]]]:
+    """Latents that an editor makes of samples under a combination's settings; see ``edit_latents``."""
+    common = combination.common
     assert editor.edit_latents is not None, "editors of pictures have no latents"
     resolution = working_resolution(model, common.resolution)
+    texts = [editor.prompts(sample, combination.editor_settings) for sample in samples]
     inputs = encode_inputs(
         model,
         samples,
         resolution,
-        [editor.prompts(sample, combination.editor_settings) for sample in samples],
+        texts,
         common.image_loader,
         plan_guidance(model, common),
         common.seed,
@@ -180,6 +229,10 @@ def edit_latents(
         common.quirks.noise_on_device,
         common.quirks.added_shift,
     )
+    if observer is not None:
+        prompts = [text.source for text in texts], [text.target for text in texts]
+        observer.begin_batch(*prompts, model.text_tokenizers)
+        inputs = replace(inputs, observer=observer)
     if editor.masks == "benchmark":
         loader, divisor = common.image_loader, _size_divisor(model)
         masks = latent_masks(samples, inputs.latents, resolution, loader, divisor)

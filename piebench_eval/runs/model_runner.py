@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from piebench_eval.data.sample import Sample
+    from piebench_eval.diffusion.observer import EditObserver
     from piebench_eval.editors.base import LoadedEditor
     from piebench_eval.models.base import DiffusionModel
     from piebench_eval.recipes.combination import Combination
@@ -216,13 +217,15 @@ class ModelRunner:
             **({} if model.weights == FULL else {"weights": [model.weights, self._quantizer]}),
         }
 
-    def edit(self, combination: Combination, samples: Sequence[Sample]) -> list[EditResult]:
-        """Edit a batch with the loaded model."""
+    def edit(
+        self, combination: Combination, samples: Sequence[Sample], observer: EditObserver | None = None
+    ) -> list[EditResult]:
+        """Edit a batch with the loaded model; see ``edit_batch`` for the observer."""
         from piebench_eval.runs.batch_editing import edit_batch
 
         assert self._model is not None, "a worker loads before it edits"
         read, limits = self._prefetcher.read, self._feature_limits
-        return edit_batch(self._model, samples, combination, read, limits)
+        return edit_batch(self._model, samples, combination, read, limits, observer=observer)
 
     def prefetch(self, samples: Sequence[Sample]) -> None:
         """Read the images of coming batches while this one is edited."""

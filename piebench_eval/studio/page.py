@@ -26,6 +26,7 @@ from piebench_eval.studio.page_html import (
     scores_html,
     words_html,
 )
+from piebench_eval.studio.page_inside import InsidePanel
 from piebench_eval.studio.page_knobs import draw_knobs
 from piebench_eval.studio.page_mask import MaskPanel
 from piebench_eval.studio.page_style import TO_RESULTS
@@ -71,6 +72,7 @@ class _Page:
                     self._lay_out_choice()
                 with gr.Column(scale=3, min_width=320, elem_id="results"):
                     self._lay_out_results()
+                    InsidePanel(self._worker, self._gallery, self._made)
             self._connect()
 
     def _lay_out_source(self) -> None:

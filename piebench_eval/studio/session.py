@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.api.editing import edit_sample, keep_loaded, require_usable
+from piebench_eval.api.editing import edit_sample, keep_loaded, reconstruct_sample, require_usable
 from piebench_eval.data.images import read_image
 from piebench_eval.demo.embedded import is_embedded
+from piebench_eval.diffusion.inside import Inside
+from piebench_eval.diffusion.observer import EditObserver
 from piebench_eval.editors.pipelines.calling import watched_rows
 from piebench_eval.files import write_whole
 from piebench_eval.models.location import check_model_location
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from piebench_eval.data.sample import Sample
+    from piebench_eval.diffusion.inside import Reconstruction
     from piebench_eval.recipes.combination import Combination
     from piebench_eval.recipes.recipe import Recipe
     from piebench_eval.runs.machine import MachineOptions
@@ -44,7 +47,7 @@ _FIRST_CHOICES = ("direct+p2p", "flowedit+plain")
 """What is chosen in a new page: the first of these that goes with the model."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # Gradio hashes what the page remembers, and arrays have no hash
 class Made:
     """An edit.
 
@@ -55,6 +58,8 @@ class Made:
         seconds: that it took.
         scores: by column.
         notes: for the user.
+        inside: what was seen of it while it was made.
+        reconstruct: takes the source branch to its end, as a task; None without an inversion.
     """
 
     name: str
@@ -63,6 +68,8 @@ class Made:
     seconds: float
     scores: dict[str, float]
     notes: list[str] = field(default_factory=list)
+    inside: Inside = field(default_factory=Inside)
+    reconstruct: Callable[..., Reconstruction] | None = None
 
 
 class Studio:
@@ -150,8 +157,9 @@ class Studio:
         combination = require_usable(recipe)
         (planned,) = count_evaluations(recipe, [sample]).values()
         counter = WatchedCounter(planned.forward, tell, is_cancelled)
+        observer = EditObserver()
         with watched_rows(counter.count_watched):
-            result = edit_sample(recipe, sample, self._machine, counter)
+            result = edit_sample(recipe, sample, self._machine, counter, observer)
         if is_cancelled():
             raise Cancelled
         scores, missing = self._scorer.scores(sample, result.image, combination.common.image_loader)
@@ -160,7 +168,18 @@ class Studio:
         png = self._png(result.image, setup, sample, name, recipe)
         file = self.folder / "edits" / hashlib.sha256(png).hexdigest()[:16] / f"{name}.png"
         write_whole(file, png)
-        return Made(name, file, source, result.seconds, scores, notes)
+        again = None if combination.is_editor else partial(self._reconstruct, sample, recipe)
+        return Made(name, file, source, result.seconds, scores, notes, observer.insides[0], again)
+
+    def _reconstruct(
+        self,
+        sample: Sample,
+        recipe: Recipe,
+        tell: Callable[[EditProgress], None],
+        is_cancelled: Callable[[], bool],
+    ) -> Reconstruction:
+        counter = WatchedCounter(0, tell, is_cancelled)
+        return reconstruct_sample(recipe, sample, self._machine, counter)
 
     def _cut_off(self, combination: Combination, sample: Sample) -> list[str]:
         """Which words of the prompts the model did not read; pipelines tell of that themselves."""
