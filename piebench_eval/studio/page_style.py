@@ -60,7 +60,8 @@ p[role=alert] {border-left-color: #dc2626}
 .painter .tools {display: flex; flex-wrap: wrap; gap: .5em; align-items: center}
 .painter label {display: flex; gap: .5em; align-items: center}
 .painter input {accent-color: var(--color-accent); width: 8em}
-.painter button {padding: .3em .9em; font-size: .95em; font-weight: 500; border-radius: 99em; border: 1px solid var(--border-color-primary);
+.painter button {padding: .3em .9em; font-size: .95em; font-weight: 500; border-radius: 99em;
+  border: 1px solid var(--border-color-primary);
   background: var(--button-secondary-background-fill); color: var(--button-secondary-text-color)}
 .painter button[aria-pressed=true] {background: var(--button-primary-background-fill); color: white}
 .empty {display: grid; place-content: center; gap: .6em; min-height: 26em; padding: 2em;
