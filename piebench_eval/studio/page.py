@@ -74,10 +74,7 @@ class _Page:
 
     def _lay_out_source(self) -> None:
         self._file = gr.File(
-            label="Drop a picture, or an edit of the studio",
-            type="filepath",
-            height=110,
-            elem_id="drop",
+            label="Drop a picture, or an edit of the studio", type="filepath", height=110, elem_id="drop"
         )
         if self._studio.samples:
             with gr.Group():
@@ -252,6 +249,8 @@ class _Page:
         before = -1
         try:
             for state in states:
+                if self._requests.get(session) is not asked:
+                    return  # others are shown by now
                 bars = progress_html(state.names, state.states, state.waiting_behind, state.model_loads)
                 problems = "\n".join(
                     f"{state.names[place]}: {what}"
@@ -315,11 +314,8 @@ def _results(made: tuple[Made, ...], shown: Shown) -> list[Any]:
 def _compared(made: tuple[Made, ...], place: int) -> list[Any]:
     """The slider and the download of an edit, by its place in the gallery; the source is the first there."""
     if not made:
-        return [
-            gr.Column(visible=False),
-            gr.skip(),
-            gr.skip(),
-        ]  # an empty slider is an error in Gradio's page
+        # An empty slider is an error in Gradio's page.
+        return [gr.Column(visible=False), gr.skip(), gr.skip()]
     if not 1 <= place <= len(made):
         return [gr.skip()] * 3
     edit = made[place - 1]
