@@ -212,18 +212,14 @@ class _Page:
             restored = actions.upload(self._studio, Path(file), _shown(shown))
         except PiebenchError as error:
             return [message_html(str(error), is_problem=True), *[gr.skip()] * 9, None]
-        now = restored.shown
+        now, before = restored.shown, _shown(shown)
         picture = None if now.source is None else str(now.source.file)
-        return [
-            message_html(restored.message),
-            now.source,
-            *_fields(now.texts),
-            list(now.combinations),
-            dict(now.controls),
-            picture,
-            count + 1,
-            None,
+        # What stays is left alone: it may have been changed since the upload began.
+        rest = [
+            gr.skip() if value == old else value
+            for value, old in zip(_settable(now), _settable(before), strict=True)
         ]
+        return [message_html(restored.message), now.source, *rest, picture, count + 1, None]
 
     def _on_edit(
         self,
@@ -297,6 +293,11 @@ def _shown(values: Any) -> Shown:
     source, source_prompt, target_prompt, blended_word, instruction, chosen, controls = values
     texts = Texts(source_prompt or "", target_prompt or "", blended_word or "", instruction or "")
     return Shown(source, texts, tuple(chosen or ()), controls or {})
+
+
+def _settable(shown: Shown) -> list[Any]:
+    """What texts, choice and controls show."""
+    return [*_fields(shown.texts), list(shown.combinations), dict(shown.controls)]
 
 
 def _fields(texts: Texts) -> list[str]:

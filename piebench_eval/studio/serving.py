@@ -61,7 +61,8 @@ def served(
         _reach_directly(host)
         os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")  # where it puts what is uploaded
         studio, worker = Studio(model, machine, folder, samples, data), Worker()
-        worker.submit(Request([studio.warm_up], loads_model=True))
+        loading = Request([studio.warm_up], loads_model=True)
+        worker.submit(loading)
         page = build_page(studio, worker)
         allowed = [str(folder), *([] if data is None else [str(data.resolve())])]
         try:
@@ -83,6 +84,9 @@ def served(
             )
         except OSError as error:
             raise PiebenchError(f"--host {host} --port {port}: {error}; choose another --port") from None
+        if is_embedded(model):
+            for _ in loading.updates(1):  # a few seconds, of which the page has taken most
+                pass
         try:
             yield address
         finally:

@@ -211,7 +211,8 @@ def test_bad_files_are_messages_and_what_was_done_to_a_picture_is_said(blocks, g
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGBA", (20, 10), (255, 0, 0, 9)).save(bad, exif=exif)
-    said = upload(visitor, bad)[0]
+    said, _, *kept = upload(visitor, bad)
+    assert all(value["__type__"] == "update" for value in kept[:6])  # what was typed meanwhile stays
     assert "upright" in said and "white" in said and 'role="status"' in said
     assert visitor.remembered(Source).sample is None
 
