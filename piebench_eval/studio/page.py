@@ -77,10 +77,7 @@ class _Page:
 
     def _lay_out_source(self) -> None:
         self._file = gr.File(
-            label="Drop a picture, or an edit of the studio",
-            type="filepath",
-            height=110,
-            elem_id="drop",
+            label="Drop a picture, or an edit of the studio", type="filepath", height=110, elem_id="drop"
         )
         if self._studio.samples:
             with gr.Group():
@@ -218,18 +215,14 @@ class _Page:
             restored = actions.upload(self._studio, Path(file), _shown(shown))
         except PiebenchError as error:
             return [message_html(str(error), is_problem=True), *[gr.skip()] * 9, None]
-        now = restored.shown
+        now, before = restored.shown, _shown(shown)
         picture = None if now.source is None else str(now.source.file)
-        return [
-            message_html(restored.message),
-            now.source,
-            *_fields(now.texts),
-            list(now.combinations),
-            dict(now.controls),
-            picture,
-            count + 1,
-            None,
+        # What stays is left alone: it may have been changed since the upload began.
+        rest = [
+            gr.skip() if value == old else value
+            for value, old in zip(_settable(now), _settable(before), strict=True)
         ]
+        return [message_html(restored.message), now.source, *rest, picture, count + 1, None]
 
     def _on_edit(
         self,
@@ -256,6 +249,8 @@ class _Page:
         before = -1
         try:
             for state in states:
+                if self._requests.get(session) is not asked:
+                    return  # others are shown by now
                 bars = progress_html(state.names, state.states, state.waiting_behind, state.model_loads)
                 problems = "\n".join(
                     f"{state.names[place]}: {what}"
@@ -313,6 +308,11 @@ def _shown(values: Any) -> Shown:
     return Shown(source, texts, tuple(chosen or ()), controls or {})
 
 
+def _settable(shown: Shown) -> list[Any]:
+    """What texts, choice and controls show."""
+    return [*_fields(shown.texts), list(shown.combinations), dict(shown.controls)]
+
+
 def _fields(texts: Texts) -> list[str]:
     return [texts.source_prompt, texts.target_prompt, texts.blended_word, texts.instruction]
 
@@ -328,11 +328,8 @@ def _results(made: tuple[Made, ...], shown: Shown) -> list[Any]:
 def _compared(made: tuple[Made, ...], place: int) -> list[Any]:
     """The slider and the download of an edit, by its place in the gallery; the source is the first there."""
     if not made:
-        return [
-            gr.Column(visible=False),
-            gr.skip(),
-            gr.skip(),
-        ]  # an empty slider is an error in Gradio's page
+        # An empty slider is an error in Gradio's page.
+        return [gr.Column(visible=False), gr.skip(), gr.skip()]
     if not 1 <= place <= len(made):
         return [gr.skip()] * 3
     edit = made[place - 1]

@@ -69,6 +69,8 @@ def served(
             samples = [] if data is None else load_pie_bench(data)
         os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")  # where it puts what is uploaded
         studio, worker = Studio(model, machine, folder, samples, data, editor_models, plugins), Worker()
+        loading = Request([studio.warm_up], loads_model=True)
+        worker.submit(loading)
         page = build_page(studio, worker)
         allowed = [str(folder), *([] if data is None else [str(data.resolve())])]
         ask_no_proxy_for(host)
@@ -90,11 +92,14 @@ def served(
                 max_threads=_MAX_EVENTS,
             )
         except OSError:
+            worker.close()
             raise PiebenchError(
                 f"--host {host} --port {port}: cannot be listened at, since somebody does already, or it is "
                 "no address of this machine; choose another --port or --host"
             ) from None
-        worker.submit(Request([studio.warm_up], loads_model=True))
+        if is_embedded(model):
+            for _ in loading.updates(1):  # a few seconds, of which the page has taken most
+                pass
         try:
             yield address
         finally:

@@ -60,7 +60,7 @@ def upload(page, file):
 
 
 def test_two_combinations_come_beside_the_source_with_scores_and_a_slider(open_local_page, address):
-    for words in ("0000", "triangle"):  # the first while the model is still loading
+    for words in ("0000", "triangle"):  # the first and another
         page = open_local_page(address)
         take_sample(page, words)
         began, worked = time.monotonic(), time.process_time()

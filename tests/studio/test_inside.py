@@ -67,7 +67,7 @@ def test_a_reconstruction_is_a_task_of_the_worker(made_of):
 
 
 def test_edits_of_the_studio_have_their_inside(tiny_model, samples, tmp_path, monkeypatch):
-    monkeypatch.setattr(Scorer, "scores", lambda *_: {})
+    monkeypatch.setattr(Scorer, "scores", lambda *_: ({}, []))
     studio = Studio(str(tiny_model), MachineOptions(devices="cpu"), tmp_path)
     setup = Setup(str(tiny_model), ("ddim+plain", "sdedit"), {"steps": 2})
     pair, editor = (task(lambda _: None, lambda: False) for task in studio.tasks(setup, samples[1]))

@@ -156,7 +156,8 @@ def test_a_full_gpu_is_a_message_and_the_next_edit_is_made(blocks, tasks):
     assert "done" in visitor.edit()[-1][1]
 
 
-def test_two_people_queue(blocks, tasks):
+def held_task(tasks):
+    """The task that is given, held up after it began, and the events of both."""
     (make,), began, go_on = tasks, threading.Event(), threading.Event()
 
     def held(tell, is_cancelled):
@@ -164,6 +165,11 @@ def test_two_people_queue(blocks, tasks):
         go_on.wait(5)
         return make(tell, is_cancelled)
 
+    return held, began, go_on
+
+
+def test_two_people_queue(blocks, tasks):
+    (make,), (held, began, go_on) = tasks, held_task(tasks)
     first, second = Visitor(blocks, "one"), Visitor(blocks, "two")
     for visitor in (first, second):
         visitor.call("_on_sample", "000000000000")
@@ -179,6 +185,22 @@ def test_two_people_queue(blocks, tasks):
     assert [made.name for made in first.remembered(tuple)] == ["direct+p2p"]
 
 
+def test_who_asks_again_sees_the_new_edits_alone(blocks, tasks):
+    (make,), (held, began, go_on), seen = tasks, held_task(tasks), []
+    visitor, again = Visitor(blocks), Visitor(blocks)
+    for one in (visitor, again):
+        one.call("_on_sample", "000000000000")
+    tasks[:] = [held]
+    editing = threading.Thread(target=lambda: seen.extend(visitor.edit()))
+    editing.start()
+    assert began.wait(5)
+    tasks[:] = [make]
+    threading.Timer(0.2, go_on.set).start()
+    assert "done" in again.edit()[-1][1]
+    editing.join(5)
+    assert all("Cancelled" not in answer[1] and "done" not in answer[1] for answer in seen)
+
+
 def test_bad_files_are_messages_and_what_was_done_to_a_picture_is_said(blocks, gradio_file):
     visitor = Visitor(blocks)
     bad = gradio_file("bad.png")
@@ -189,7 +211,8 @@ def test_bad_files_are_messages_and_what_was_done_to_a_picture_is_said(blocks, g
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGBA", (20, 10), (255, 0, 0, 9)).save(bad, exif=exif)
-    said = upload(visitor, bad)[0]
+    said, _, *kept = upload(visitor, bad)
+    assert all(value["__type__"] == "update" for value in kept[:6])  # what was typed meanwhile stays
     assert "upright" in said and "white" in said and 'role="status"' in said
     assert visitor.remembered(Source).sample is None
 
