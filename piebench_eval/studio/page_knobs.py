@@ -69,7 +69,8 @@ def _component(knob: Knob, value: Any) -> Any:
         return gr.Checkbox(**about)
     if knob.kind == "choice":
         empty = [("", "")] if knob.optional else []
-        return gr.Dropdown([*empty, *((str(choice), choice) for choice in knob.choices)], **about)
+        # The blank behind a name keeps Gradio from translating it, as it would words of its own such as "blocks".
+        return gr.Dropdown([*empty, *((f"{choice} ", choice) for choice in knob.choices)], **about)
     if knob.is_written:
         return gr.Textbox(**about)
     whole = knob.kind == "whole"

@@ -141,7 +141,7 @@ def test_a_painted_mask_brings_scores_of_the_background(open_local_page, address
     press(page, "Edit")
     edits(page).nth(1).wait_for(timeout=EDIT_MS)
     assert "PSNR" in page.locator("table.scores").text_content()
-    press(page, "Clear")
+    page.locator("#mask").get_by_text("Clear", exact=True).click()
     page.locator("#mask-share", has_text="Nothing").wait_for()
 
 
