@@ -24,7 +24,6 @@ from piebench_eval.diffusion.controller import AttentionController, controlled
 from piebench_eval.diffusion.guidance import Guidance, guide
 from piebench_eval.diffusion.inversion_result import InversionResult  # noqa: TC001 (plugins import it from here)
 from piebench_eval.diffusion.rows import Branch, GuidedBranches, Row, RowBatch, StepRows, plan_rows
-from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.tensors import device_index, take
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.diffusion.solvers import Solver
     from piebench_eval.models.base import DiffusionModel
+    from piebench_eval.models.conditioning import Conditioning
 
 _HALVES = {branch: tuple(row for row in Row if row.branch is branch) for branch in Branch}
 """Each branch's rows, the unconditional one first."""
@@ -358,7 +358,7 @@ def _predict(
     return model.predict(
         torch.cat([take(at[row.branch], samples) for row, samples in kinds]),
         steps[Branch.TARGET].timestep,
-        Conditioning.cat([embeddings[row].take(samples) for row, samples in kinds]),
+        rows.texts(embeddings),
         rows.owners,
     )
 
