@@ -64,7 +64,10 @@ class RememberingDeterministicLinear(_RemembersTokens, DeterministicLinear):
     """A deterministic one."""
 
 
-_REMEMBERING = {nn.Linear: RememberingLinear, DeterministicLinear: RememberingDeterministicLinear}
+_REMEMBERING: dict[type[nn.Linear], type[nn.Linear]] = {
+    nn.Linear: RememberingLinear,
+    DeterministicLinear: RememberingDeterministicLinear,
+}
 
 
 def remember_text_projections(unet: nn.Module) -> None:
