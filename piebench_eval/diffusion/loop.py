@@ -25,7 +25,6 @@ from piebench_eval.diffusion.controller import AttentionController, controlled
 from piebench_eval.diffusion.guidance import Guidance, guide
 from piebench_eval.diffusion.inversion_result import InversionResult  # noqa: TC001 (plugins import it from here)
 from piebench_eval.diffusion.rows import Branch, GuidedBranches, Row, RowBatch, StepRows, plan_rows
-from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.tensors import device_index, take
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.diffusion.solvers import Solver
     from piebench_eval.models.base import DiffusionModel
+    from piebench_eval.models.conditioning import Conditioning
 
 _HALVES = {branch: tuple(row for row in Row if row.branch is branch) for branch in Branch}
 """Each branch's rows, the unconditional one first."""
@@ -482,7 +482,7 @@ class _Call:
         self.controller.begin_step(self.step, rows, self.latent_shape, self.stage)
         kinds = rows.samples_by_row.items()
         latents = torch.cat([take(at[row], samples) for row, samples in kinds])
-        texts = Conditioning.cat([self.embeddings[row].take(samples) for row, samples in kinds])
+        texts = rows.texts(self.embeddings)
         if latents.requires_grad:  # a loss of what is inside the model passes its output by
             self.model.evaluations.count_differentiated(rows.owners, latents)
         return self.model.predict(latents, self.controller.time, texts, rows.owners)

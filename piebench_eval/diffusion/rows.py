@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from piebench_eval.tensors import device_index
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import torch
+
+    from piebench_eval.models.conditioning import Conditioning
 
 
 class Branch(IntEnum):
@@ -190,6 +192,9 @@ class RowBatch:
     _indices: dict[tuple[Row, tuple[int, ...]], torch.Tensor] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _texts: dict[tuple[Conditioning, ...], Conditioning] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def of_step(cls, rows_of_samples: Sequence[StepRows], device: torch.device | None = None) -> RowBatch:
@@ -230,6 +235,21 @@ class RowBatch:
         if key not in self._indices:
             self._indices[key] = device_index(self.positions(row, samples), self.device)
         return self._indices[key]
+
+    def texts(self, of_kinds: Mapping[Row, Conditioning]) -> Conditioning:
+        """What the rows are conditioned on: the same object as in the step before, if it is the same.
+
+        Args:
+            of_kinds: what rows of each kind are conditioned on, for all samples.
+        """
+        from piebench_eval.models.conditioning import Conditioning
+
+        parts = tuple(of_kinds[row] for row in self.samples_by_row)
+        if parts not in self._texts:
+            self._texts.clear()  # one is kept: null-text inversion has others in every step
+            taken = zip(parts, self.samples_by_row.values(), strict=True)
+            self._texts[parts] = Conditioning.cat([part.take(samples) for part, samples in taken])
+        return self._texts[parts]
 
     @cached_property
     def _position(self) -> dict[tuple[Row, int], int]:

@@ -35,6 +35,7 @@ class Conditioning:
     tokens: torch.Tensor
     pooled: torch.Tensor | None = None
     vectors: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    _converted: dict[torch.dtype, torch.Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -52,6 +53,14 @@ class Conditioning:
         pooled = None if self.pooled is None else take(self.pooled, rows)
         vectors = {name: take(vector, rows) for name, vector in self.vectors.items()}
         return Conditioning(take(self.tokens, rows), pooled, vectors)
+
+    def tokens_as(self, dtype: torch.dtype) -> torch.Tensor:
+        """The tokens in a type: the same tensor at every call, unless it is differentiated by."""
+        if self.tokens.requires_grad:
+            return self.tokens.to(dtype)
+        if dtype not in self._converted:
+            self._converted[dtype] = self.tokens.to(dtype)
+        return self._converted[dtype]
 
     def with_tokens(self, tokens: torch.Tensor) -> Conditioning:
         """The same with other embeddings of the tokens, shape of ``tokens``."""

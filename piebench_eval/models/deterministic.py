@@ -109,11 +109,11 @@ def use_deterministic_layers(model: nn.Module) -> None:
 def _replacement(layer: nn.Module) -> nn.Module | None:
     """The deterministic layer to put in a layer's place; None if it needs none."""
     if type(layer) is nn.Conv2d and _is_pointwise(layer):
-        return _with_weights_of(
+        return with_weights_of(
             layer, lambda: DeterministicPointwiseConv2d(layer.in_channels, layer.out_channels, 1)
         )
     if type(layer) is nn.Linear:
-        return _with_weights_of(layer, lambda: DeterministicLinear(layer.in_features, layer.out_features))
+        return with_weights_of(layer, lambda: DeterministicLinear(layer.in_features, layer.out_features))
     if type(layer) is nn.SiLU:
         return DeterministicSwish()
     if type(layer) is GEGLU:
@@ -130,8 +130,9 @@ def _is_pointwise(layer: nn.Conv2d) -> bool:
     return plain and layer.padding in ((0, 0), 0)
 
 
-def _with_weights_of(layer: nn.Conv2d | nn.Linear, make: Callable[[], nn.Conv2d | nn.Linear]) -> nn.Module:
+def with_weights_of(layer: nn.Conv2d | nn.Linear, make: Callable[[], nn.Conv2d | nn.Linear]) -> nn.Module:
+    """A layer of another class with the weights of a layer, whose own are never allocated."""
     with torch.device("meta"):
         made = make()
     made.weight, made.bias = layer.weight, layer.bias
-    return made
+    return made.train(layer.training)

@@ -29,6 +29,7 @@ from piebench_eval.models.location import (
 from piebench_eval.models.precision import use_exact_float32
 from piebench_eval.models.quantization import FULL, quantize_blocks, require_quantizer, weights_problems
 from piebench_eval.models.sequential_offload import check_sequential_offload, offload_blocks, offloads_blocks
+from piebench_eval.models.text_projections import remember_text_projections
 from piebench_eval.models.vocabulary import check_tokenizer
 from piebench_eval.models.weight_files import find_weight_files
 from piebench_eval.models.weights import IF_PICKLED, use_safetensors
@@ -179,6 +180,8 @@ def load_model(
     if deterministic:
         for network in networks.values():
             use_deterministic_layers(network)
+    if found.denoiser == "unet":
+        remember_text_projections(diffusion_model.denoiser)
     return diffusion_model
 
 

@@ -66,7 +66,7 @@ class StableDiffusion(DiffusionModel):
     def denoise(self, latents: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Call the UNet."""
         dtype = self.unet.dtype
-        return self.unet(latents.to(dtype), time, conditioning.tokens.to(dtype), return_dict=False)[0]
+        return self.unet(latents.to(dtype), time, conditioning.tokens_as(dtype), return_dict=False)[0]
 
 
 class InstaFlow(StableDiffusion):
@@ -93,7 +93,7 @@ class LatentConsistency(StableDiffusion):
         return self.unet(
             latents.to(dtype),
             time,
-            conditioning.tokens.to(dtype),
+            conditioning.tokens_as(dtype),
             timestep_cond=None if embedded is None else embedded.to(dtype),
             return_dict=False,
         )[0]

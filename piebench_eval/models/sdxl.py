@@ -104,7 +104,7 @@ class StableDiffusionXL(DiffusionModel):
         return self.unet(
             latents.to(dtype),
             time,
-            conditioning.tokens.to(dtype),
+            conditioning.tokens_as(dtype),
             added_cond_kwargs=added,
             return_dict=False,
         )[0]

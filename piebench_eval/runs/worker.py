@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.data.images import encode_image
@@ -88,7 +88,7 @@ class Worker:
         return self._fingerprint
 
     def run(self, model: ModelSpec, job: Job, next_samples: tuple[Sample, ...] = ()) -> Iterator[Outcome]:
-        """Make a job's edits, in batches as large as fit.
+        """Make a job's edits, in batches as large as fit, each saved while the next one is edited.
 
         A batch that does not fit into memory is halved; one that fails is tried again sample by sample.
 
@@ -104,8 +104,16 @@ class Worker:
             PiebenchError: the model cannot be loaded, or the run folder cannot be written to.
             DeviceUnusableError: this process can no longer use its device.
         """
-        for saved in self.begin(model, job, next_samples):
-            yield from saved.result()
+        saving: deque[Future[list[Outcome]]] = deque()
+        try:
+            for batch in self.begin(model, job, next_samples):
+                saving.append(batch)
+                while len(saving) > self.batches_in_saving:
+                    yield from saving.popleft().result()
+        finally:
+            wait(saving)  # also where the next batch ends this process
+        for batch in saving:
+            yield from batch.result()
 
     def begin(
         self, model: ModelSpec, job: Job, next_samples: tuple[Sample, ...] = ()

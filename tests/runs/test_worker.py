@@ -1,6 +1,7 @@
 """What a worker makes of jobs that go wrong."""
 
 import weakref
+from threading import Event
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.jobs import plan_jobs
 from piebench_eval.runs.machine import MachineOptions, WorkerSpec
 from piebench_eval.runs.store.records import read_records
-from piebench_eval.runs.worker import Worker
+from piebench_eval.runs.worker import DeviceUnusableError, Worker
 from tests.support import fake_runner as fake_runner_module
 from tests.support.fake_runner import fake_runner
 
@@ -173,3 +174,25 @@ def test_the_next_samples_are_read_meanwhile(fake_recipe, group, samples, tmp_pa
     worker = worker_of(fake_recipe, tmp_path)
     list(worker.run(group.model, group.jobs[0], tuple(samples[:1])))
     assert worker.runner.prefetched == [(*group.jobs[0].samples, samples[0])]
+
+
+@pytest.mark.parametrize(("capacity", "overlaps"), [(None, False), (10**9, True)])
+def test_on_a_gpu_a_batch_is_saved_while_the_next_is_edited(fake_recipe, group, tmp_path, capacity, overlaps):
+    worker = worker_of(fake_recipe, tmp_path, largest=2, capacity=capacity)
+    edited = [len(worker.runner.batches) for _ in worker.run(group.model, group.jobs[0])]
+    assert edited == ([2, 2, 2, 2] if overlaps else [1, 1, 2, 2])
+
+
+def test_what_is_being_saved_is_saved_before_a_process_ends(fake_recipe, group, tmp_path, monkeypatch):
+    spoils = (group.jobs[0].samples[2].id,)
+    worker = worker_of(fake_recipe, tmp_path, largest=2, capacity=10**9, spoils=spoils)
+    save, begun = worker._store.save, Event()
+
+    def slow(*given):
+        begun.wait(0.2)
+        return save(*given)
+
+    monkeypatch.setattr(worker._store, "save", slow)
+    with pytest.raises(DeviceUnusableError):
+        list(worker.run(group.model, group.jobs[0]))
+    assert len(list(tmp_path.rglob("*.png"))) == 2

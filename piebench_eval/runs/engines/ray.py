@@ -26,6 +26,7 @@ from piebench_eval.runs.worker import DeviceUnusableError
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
 
+    from piebench_eval.data.sample import Sample
     from piebench_eval.recipes.recipe import Recipe
     from piebench_eval.runs.jobs import Job, ModelSpec
     from piebench_eval.runs.machine import WorkerSpec
@@ -131,13 +132,20 @@ class Actor:
         except PiebenchError as error:
             return str(error)
 
-    def run(self, model: ModelSpec, job: Job, images: dict[str, bytes] | None) -> list[Outcome] | str:
+    def run(
+        self,
+        model: ModelSpec,
+        job: Job,
+        images: dict[str, bytes] | None,
+        next_samples: tuple[Sample, ...] = (),
+    ) -> list[Outcome] | str:
         """Do a job.
 
         Args:
             model: the model of the job.
             job: the job.
             images: content of the samples' files by id, if this machine does not see them.
+            next_samples: samples of the next job, whose images are read meanwhile.
 
         Returns:
             The outcomes of its edits; or what is wrong.
@@ -150,7 +158,7 @@ class Actor:
             saved = saved_edits(self._spec, self._recipe, [job])
         rest = job.without(saved)
         try:
-            return [*saved.values(), *(self._worker.run(model, rest) if rest else ())]
+            return [*saved.values(), *(self._worker.run(model, rest, next_samples) if rest else ())]
         except PiebenchError as error:
             return str(error)
         except DeviceUnusableError as error:
@@ -177,7 +185,8 @@ def _run_jobs(
     def run(name: str) -> None:
         model, job = assigned[name]
         images = None if shared_files else {sample.id: sample.file.read_bytes() for sample in job.samples}
-        awaited[actors[name].run.remote(model, job, images)] = name
+        coming = queue.next_samples(name) if shared_files else ()
+        awaited[actors[name].run.remote(model, job, images, coming)] = name
 
     while not queue.is_empty:
         for name in sorted(idle):
