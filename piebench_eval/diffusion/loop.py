@@ -24,8 +24,10 @@ import torch
 from piebench_eval.diffusion.controller import AttentionController, controlled
 from piebench_eval.diffusion.guidance import Guidance, guide
 from piebench_eval.diffusion.inversion_result import InversionResult  # noqa: TC001 (plugins import it from here)
-from piebench_eval.diffusion.rows import Branch, GuidedBranches, Row, RowBatch, StepRows, plan_rows
+from piebench_eval.diffusion.row_ends import RowEnds
+from piebench_eval.diffusion.rows import Branch, EndedRows, GuidedBranches, Row, RowBatch, StepRows, plan_rows
 from piebench_eval.models.conditioning import Conditioning
+from piebench_eval.models.unet_pass import RowEnd
 from piebench_eval.tensors import device_index, take
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.diffusion.solvers import Solver
     from piebench_eval.models.base import DiffusionModel
+    from piebench_eval.models.unet_pass import RowFork
 
 _HALVES = {branch: tuple(row for row in Row if row.branch is branch) for branch in Branch}
 """Each branch's rows, the unconditional one first."""
@@ -119,6 +122,7 @@ def edit(
     latent_shape = (inputs.latents.shape[-2], inputs.latents.shape[-1])
     # Steps with the same rows share their indices.
     batches = {planned: RowBatch.of_step(planned, inputs.latents.device) for planned in rows_of_steps}
+    ends = RowEnds(model.denoiser, model.row_places(), controller, latent_shape, inverted.solver)
     controller.begin_edit(inverted)
     with controlled(model.denoiser, controller, latent_shape):
         for step, rows_of_samples in enumerate(rows_of_steps, start=first_step):
@@ -128,7 +132,7 @@ def edit(
                 branch: [sample for sample, planned in enumerate(rows_of_samples) if planned.moves(branch)]
                 for branch in latents
             }
-            retraced = _retraced_by_rows(inputs, inverted, controller, rows_of_samples)
+            retraced = retraced_by_rows(inputs, inverted, controller, rows_of_samples)
             moving[Branch.SOURCE] = sorted({*moving[Branch.SOURCE], *retraced})
             steps = {
                 branch: BranchStep(
@@ -141,12 +145,14 @@ def edit(
                 controller.level, controller.time = level, steps[Branch.TARGET].timestep
                 at = _evaluated_at(inverted, steps, level, stage, known)
                 call = _Call(model, controller, step, stage, latent_shape, embeddings)
+                ended, fork = ends.of_call(step, rows, moving), ends.fork(step, rows)
                 if controller.source_first and stage == 0:
                     output, begun = _predict_source_first(call, at, rows)
                     steps[Branch.TARGET].begin_at(begun)
                 else:
-                    output = call(rows, {row: at[row.branch] for row in rows.samples_by_row})
-                outputs = _guided_outputs(output, rows, moving, controller, inputs.guidance)
+                    output = call(rows, {row: at[row.branch] for row in rows.samples_by_row}, ended, fork)
+                left = rows if ended is None else ended.left
+                outputs = _guided_outputs(output, left, moving, controller, inputs.guidance)
                 outputs[Branch.TARGET] = controller.after_prediction(
                     steps[Branch.TARGET].latents, outputs[Branch.TARGET], schedule, level
                 )
@@ -226,7 +232,7 @@ class BranchStep:
         return of_all.index_copy(0, index, of_moving)
 
 
-def _retraced_by_rows(
+def retraced_by_rows(
     inputs: EditInputs,
     inverted: InversionResult,
     controller: AttentionController,
@@ -400,15 +406,25 @@ class _Call:
     latent_shape: tuple[int, int]
     embeddings: Mapping[Row, Conditioning]
 
-    def __call__(self, rows: RowBatch, at: Mapping[Row, torch.Tensor]) -> torch.Tensor:
-        """Evaluate rows at latents ``[samples, channels, h, w]`` of each kind."""
+    def __call__(
+        self,
+        rows: RowBatch,
+        at: Mapping[Row, torch.Tensor],
+        ended: EndedRows | None = None,
+        fork: RowFork | None = None,
+    ) -> torch.Tensor:
+        """Evaluate rows at latents ``[samples, channels, h, w]`` of each kind; the output of those left."""
+        self.controller.ended = ended
         self.controller.begin_step(self.step, rows, self.latent_shape, self.stage)
         kinds = rows.samples_by_row.items()
         latents = torch.cat([take(at[row], samples) for row, samples in kinds])
         texts = Conditioning.cat([self.embeddings[row].take(samples) for row, samples in kinds])
         if latents.requires_grad:  # a loss of what is inside the model passes its output by
             self.model.evaluations.count_differentiated(rows.owners, latents)
-        return self.model.predict(latents, self.controller.time, texts, rows.owners)
+        go_on = self.controller.go_on
+        end = None if ended is None else RowEnd(ended.place, ended.going_on, go_on)
+        with self.model.rows_changing(end, fork):
+            return self.model.predict(latents, self.controller.time, texts, rows.owners)
 
 
 def _predict_source_first(
