@@ -15,7 +15,8 @@ from piebench_eval.models.attention import attention_layers, controlled_attentio
 from piebench_eval.models.cache import Cache, CacheEntry
 from piebench_eval.models.decoding import GPU_BATCH, decode_with_fallback, grey_levels, to_host, warn
 from piebench_eval.models.nfe import EvaluationCounter
-from piebench_eval.models.unet_pass import RowEnd, RowFork, UNetPass
+from piebench_eval.models.unet_pass import KeptBeginning, RowEnd, RowFork, UNetPass
+from piebench_eval.tensors import device_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -135,6 +136,10 @@ class DiffusionModel(ABC):
         """
         return []
 
+    def fork_place(self) -> str | None:
+        """The last of them up to which rows of the same latents are the same; None if they never are."""
+        return None
+
     @property
     def network(self) -> Any:
         """What ``denoise`` calls: the denoiser, or in its place one in whose passes rows part or end."""
@@ -149,6 +154,22 @@ class DiffusionModel(ABC):
             yield
         finally:
             self.row_end = self.row_fork = None
+
+    @contextmanager
+    def beginning_kept(self, kept: KeptBeginning | None, samples: Sequence[int]) -> Iterator[None]:
+        """Take what all calls at the same latents and time begin with from the first of them.
+
+        Args:
+            kept: new for these latents and this time; None to keep nothing.
+            samples: of the rows within; in the first call all samples of the batch, in order.
+        """
+        place = self.fork_place()
+        if kept is None or place is None:
+            yield
+            return
+        rows = device_index(samples, self.device)
+        with self.rows_changing(None, RowFork(place, rows, rows, kept)):
+            yield
 
     def attention_through(
         self, hook: AttentionHook, latent_shape: tuple[int, int]

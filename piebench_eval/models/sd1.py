@@ -12,7 +12,7 @@ from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.models.families import FAMILIES
 from piebench_eval.models.family_checks import NO_GUIDANCE_INPUT
-from piebench_eval.models.unet_pass import row_places
+from piebench_eval.models.unet_pass import fork_place, row_places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +46,10 @@ class StableDiffusion(DiffusionModel):
     def row_places(self) -> list[str]:
         """The UNet's residual blocks and attention layers."""
         return row_places(self.unet)
+
+    def fork_place(self) -> str | None:
+        """The first self-attention, before a text is read."""
+        return fork_place(self.unet)
 
     def embed_prompts(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
         """Encode prompts, padded and truncated to the tokenizer's length.

@@ -38,11 +38,25 @@ class RowFork:
         place: name of the layer behind which they part, see ``fork_place``.
         first: positions of the rows that are computed from the beginning.
         of_rows: for each row the number of the one among these that it begins as.
+        kept: keeps what the first call computes up to there, for further calls at the same latents and time:
+            ``first`` counts in the first alone. Nothing is kept if None.
     """
 
     place: str
     first: torch.Tensor
     of_rows: torch.Tensor
+    kept: KeptBeginning | None = None
+
+
+class KeptBeginning:
+    """What rows are where they part, from the first of several calls at the same latents and time.
+
+    Attributes:
+        states: the block's and the transformer's hidden states, the embedded time, and what goes to the
+            decoder; None before the first call.
+    """
+
+    states: tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[torch.Tensor]] | None = None
 
 
 def row_places(unet: Any) -> list[str]:
@@ -152,29 +166,44 @@ class UNetPass:
         Returns:
             The output of those that go on, the only entry of a tuple.
         """
-        unet = self._unet
-        if self._fork is not None:  # none of a UNet in which the rows' times differ
-            sample = sample[self._fork.first]
-        time = unet.time_embedding(unet.get_time_embed(sample=sample, timestep=timestep), timestep_cond)
-        added = unet.get_aug_embed(
-            emb=time, encoder_hidden_states=encoder_hidden_states, added_cond_kwargs=added_cond_kwargs
-        )
-        time = time if added is None else time + added
-        if unet.time_embed_act is not None:
-            time = unet.time_embed_act(time)
+        unet, fork = self._unet, self._fork
         text = unet.process_encoder_hidden_states(
             encoder_hidden_states=encoder_hidden_states, added_cond_kwargs=added_cond_kwargs
         )
+        if fork is not None and fork.kept is not None and fork.kept.states is not None:
+            hidden, _, time, _ = fork.kept.states
+        else:
+            if fork is not None:  # none of a UNet in which the rows' times differ
+                sample = sample[fork.first]
+            time = self._embedded(sample, timestep, encoder_hidden_states, timestep_cond, added_cond_kwargs)
+            hidden = unet.conv_in(sample)
         uneven = any(side % 2**unet.num_upsamplers for side in sample.shape[-2:])
-        way = _Way(self._end, self._fork, unet.conv_in(sample), time, text, uneven)
+        way = _Way(self._end, fork, hidden, time, text, uneven)
         for name, block in _blocks(unet):
             way.through_block(name, block)
         output = way.hidden if unet.conv_norm_out is None else unet.conv_act(unet.conv_norm_out(way.hidden))
         return (unet.conv_out(output),)
 
+    def _embedded(
+        self,
+        sample: torch.Tensor,
+        timestep: torch.Tensor,
+        text: torch.Tensor,
+        timestep_cond: torch.Tensor | None,
+        added_cond_kwargs: dict[str, torch.Tensor] | None,
+    ) -> torch.Tensor:
+        """The time and what is added to it."""
+        unet = self._unet
+        time = unet.time_embedding(unet.get_time_embed(sample=sample, timestep=timestep), timestep_cond)
+        added = unet.get_aug_embed(emb=time, encoder_hidden_states=text, added_cond_kwargs=added_cond_kwargs)
+        time = time if added is None else time + added
+        return time if unet.time_embed_act is None else unet.time_embed_act(time)
+
 
 class _Way:
     """The rows on their way through a UNet's blocks.
+
+    Where a beginning is kept from an earlier call, layers up to there are passed by.
 
     Attributes:
         hidden: what the last layer gave ``[rows, channels, height, width]``.
@@ -193,6 +222,7 @@ class _Way:
         self._end, self._fork, self._time, self._text, self._uneven = end, fork, time, text, uneven
         self._places = [change.place for change in (fork, end) if change is not None]
         self._skipping, self._sequence = [hidden], hidden  # to the decoder; within a transformer
+        self._begun = fork is not None and fork.kept is not None and fork.kept.states is not None
 
     def through_block(self, name: str, block: Any) -> None:
         """Go through a block of the encoder, the middle or the decoder."""
@@ -235,7 +265,8 @@ class _Way:
             self.hidden = upsampler(self.hidden, size)
 
     def _residual_and_attention(self, name: str, block: Any, number: int) -> None:
-        self.hidden = block.resnets[number](self.hidden, self._time)
+        if not self._begun:
+            self.hidden = block.resnets[number](self.hidden, self._time)
         self._behind(f"{name}.resnets.{number}")
         attentions = getattr(block, "attentions", ())
         if number < len(attentions):  # the middle block has one less
@@ -245,13 +276,11 @@ class _Way:
         if not self._changes_in(name):
             self.hidden = attention(self.hidden, encoder_hidden_states=self._text, return_dict=False)[0]
             return
-        height, width = self.hidden.shape[-2:]
-        normed, linear = attention.norm(self.hidden), attention.use_linear_projection
-        if not linear:
-            normed = attention.proj_in(normed)
-        self._sequence = normed.permute(0, 2, 3, 1).flatten(1, 2)
-        if linear:
-            self._sequence = attention.proj_in(self._sequence)
+        (height, width), linear = self.hidden.shape[-2:], attention.use_linear_projection
+        if not self._begun:
+            normed = attention.norm(self.hidden)
+            states = (normed if linear else attention.proj_in(normed)).permute(0, 2, 3, 1).flatten(1, 2)
+            self._sequence = attention.proj_in(states) if linear else states
         for number, layer in enumerate(attention.transformer_blocks):
             self._transformer(f"{name}.transformer_blocks.{number}", layer)
         if linear:
@@ -264,7 +293,8 @@ class _Way:
         if not self._changes_in(name):
             self._sequence = layer(self._sequence, encoder_hidden_states=self._text)
             return
-        self._sequence = layer.attn1(layer.norm1(self._sequence)) + self._sequence
+        if not self._begun:
+            self._sequence = layer.attn1(layer.norm1(self._sequence)) + self._sequence
         self._behind(f"{name}.attn1")
         attended = layer.attn2(layer.norm2(self._sequence), encoder_hidden_states=self._text)
         self._sequence = attended + self._sequence
@@ -284,12 +314,20 @@ class _Way:
     def _behind(self, place: str) -> None:
         """Let rows part or end, if this is the place."""
         if self._fork is not None and place == self._fork.place:
-            self._go_on_with(self._fork.of_rows)
-            self._time = self._time[self._fork.of_rows]
+            self._part(self._fork)
         if self._end is not None and place == self._end.place:
             self._go_on_with(self._end.going_on)
             self._time, self._text = self._time[self._end.going_on], self._text[self._end.going_on]
             self._end.reached()
+
+    def _part(self, fork: RowFork) -> None:
+        if fork.kept is not None:
+            if fork.kept.states is None:
+                fork.kept.states = self.hidden, self._sequence, self._time, self._skipping
+            self.hidden, self._sequence, self._time, self._skipping = fork.kept.states
+            self._begun = False
+        self._go_on_with(fork.of_rows)
+        self._time = self._time[fork.of_rows]
 
     def _go_on_with(self, rows: slice | torch.Tensor) -> None:
         self.hidden, self._sequence = self.hidden[rows], self._sequence[rows]

@@ -9,7 +9,7 @@ import torch
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.models.sd1 import StableDiffusion
-from piebench_eval.models.unet_pass import RowEnd, RowFork, fork_place, row_places
+from piebench_eval.models.unet_pass import KeptBeginning, RowEnd, RowFork, fork_place, row_places
 
 ROWS = 3
 
@@ -59,6 +59,34 @@ def test_rows_of_the_same_latents_begin_as_one(model):
     handle.remove()
     assert seen == [2, 2]
     assert (plain[1] - plain[2]).abs().max() > 1e-3, "their texts differ"
+
+
+def test_calls_at_the_same_latents_begin_once(model):
+    latents, time, texts, samples = inputs(model)
+    with torch.no_grad():
+        plain = model.predict(latents, time, texts, samples)
+    kept, seen = KeptBeginning(), []
+    handle = model.unet.conv_in.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    with torch.no_grad(), model.beginning_kept(kept, [0, 1, 2]):
+        torch.testing.assert_close(model.predict(latents, time, texts, samples), plain, atol=1e-5, rtol=0)
+    further = texts.take([2, 0])
+    tokens = further.tokens.clone().requires_grad_()
+    with model.beginning_kept(kept, [2, 0]):
+        output = model.predict(latents[[2, 0]], time, further.with_tokens(tokens), [2, 0])
+    handle.remove()
+    assert seen == [3], "the second call goes on from the first one's beginning"
+    torch.testing.assert_close(output, plain[[2, 0]], atol=1e-5, rtol=0)
+    (gradient,) = torch.autograd.grad(output.square().sum(), tokens)
+    of_plain = model.predict(latents[[2, 0]], time, further.with_tokens(tokens), [2, 0])
+    (expected,) = torch.autograd.grad(of_plain.square().sum(), tokens)
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_where_the_text_counts_from_the_beginning_nothing_is_kept(model_of):
+    kept = KeptBeginning()
+    with torch.no_grad(), model_of("sdxl").beginning_kept(kept, [0, 1, 2]):
+        model_of("sdxl").predict(*inputs(model_of("sdxl")))
+    assert kept.states is None
 
 
 def test_rows_part_where_a_text_is_first_read(model_of):
