@@ -11,6 +11,7 @@ from enum import IntEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from piebench_eval.errors import PiebenchError
 from piebench_eval.tensors import device_index
 
 if TYPE_CHECKING:
@@ -247,11 +248,21 @@ class RowBatch:
         return [sample for samples in self.samples_by_row.values() for sample in samples]
 
     def positions(self, row: Row, samples: Sequence[int]) -> list[int]:
-        """Positions in the batch of the rows of one kind, for the given samples."""
+        """Positions in the batch of the rows of one kind, for the given samples.
+
+        Raises:
+            PiebenchError: there is no such row, or it has ended.
+        """
+        kinds = [row] * len(samples)
         if row is Row.SOURCE_UNCOND:
             kinds = [Row.SOURCE_COND if sample in self.source_uncond_is_cond else row for sample in samples]
+        try:
             return [self._position[pair] for pair in zip(kinds, samples, strict=True)]
-        return [self._position[row, sample] for sample in samples]
+        except KeyError:
+            raise PiebenchError(
+                f"a method reads {row.name.lower()} rows that are not computed, or not up to this layer: its "
+                "source_reads, reads_layer and reads_module say what it reads"
+            ) from None
 
     def index(self, row: Row, samples: Sequence[int]) -> torch.Tensor:
         """``positions`` as an index tensor on the device, made once for all layers and steps."""
