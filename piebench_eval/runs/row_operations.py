@@ -86,7 +86,7 @@ class RowOperations:
         whole = counter.get_total_flops()
         ended, passed = (
             {place: done / whole for place, done in of_kind.items()}
-            for of_kind in (counting.ended, counting.passed)
+            for of_kind in (counting.where_ended, counting.where_passed)
         )
         return ended, passed
 
@@ -116,8 +116,8 @@ class _Counting(AttentionController):
     def __init__(self, counter: FlopCounterMode, places: list[str]):
         super().__init__(num_samples=1)
         self.hooked_modules, self._counter, self._of_attention = places, counter, 0
-        self.ended: dict[str, int] = {}
-        self.passed: dict[str, int] = {}
+        self.where_ended: dict[str, int] = {}
+        self.where_passed: dict[str, int] = {}
 
     def attend(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
@@ -130,8 +130,8 @@ class _Counting(AttentionController):
 
     def module_output(self, name: str, output: torch.Tensor) -> torch.Tensor:
         """The output of a layer as it is."""
-        self.passed[name] = self._counter.get_total_flops()
-        self.ended[name] = self.passed[name] - self._of_attention
+        self.where_passed[name] = self._counter.get_total_flops()
+        self.where_ended[name] = self.where_passed[name] - self._of_attention
         self._of_attention = 0
         return output
 
