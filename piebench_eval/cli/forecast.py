@@ -132,6 +132,7 @@ def _print_grid(found: Sequence[Forecast]) -> None:
         ("missing", sum(part.missing for part in found)),
         ("NFE\nper edit", ""),
         ("of these\nshared", ""),
+        ("oper-\nations", ""),
         ("NFE\nto compute", sum(part.nfe_to_compute for part in found)),
     ):
         grid.add_column(title, str(total), justify="right")
@@ -139,12 +140,14 @@ def _print_grid(found: Sequence[Forecast]) -> None:
         backward = f" + {part.nfe_backward:.0f}" if part.nfe_backward else ""
         per_edit = f"{part.nfe_forward:.0f}{backward}"
         shared = f"{part.nfe_reused:.0f}"
-        counts = (part.done, part.failed, part.missing, per_edit, shared, part.nfe_to_compute)
+        operations = "?" if part.operations is None else f"{part.operations:.0%}"
+        counts = (part.done, part.failed, part.missing, per_edit, shared, operations, part.nfe_to_compute)
         grid.add_row(part.combination, *map(str, counts))
     print_names_and_marks(grid)
     out.print(
         "NFE: model evaluations, forward + backward, in rows of a batch; the maximum if an optimisation can "
-        "stop early. Shared ones are computed once, by the first combination that needs them."
+        "stop early. Shared ones are computed once, by the first combination that needs them. Operations: "
+        "the share of theirs that is computed, since a row ends behind the last layer that is read of it."
     )
 
 

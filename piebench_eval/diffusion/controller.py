@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.inversion_result import InversionResult
     from piebench_eval.diffusion.observer import EditObserver
-    from piebench_eval.diffusion.rows import RowBatch
+    from piebench_eval.diffusion.rows import EndedRows, RowBatch
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.models.attention import AttentionHook, AttentionLayer
 
@@ -46,7 +46,8 @@ class AttentionController:
         level: the level that the current step leads from.
         time: the model's time at the current evaluation, that of its latents.
         features: what is kept of the inversion's attention, if the method reads any; see ``FeatureMemory``.
-        rows: the rows of the current UNet call.
+        rows: the rows of the current UNet call; as soon as some have ended, the others.
+        ended: which rows of the call end before its output, and where; None if all go to the end.
         latent_shape: height and width of the latents.
         mutual_latents: at a step's end, the mutual branch's latents ``[samples, 4, h, w]``; None without one.
         observer: who looks on; None if nobody does. See ``note_maps`` and ``note_mask``.
@@ -63,6 +64,7 @@ class AttentionController:
     level: int
     time: float
     rows: RowBatch
+    ended: EndedRows | None = None
     latent_shape: tuple[int, int]
     mutual_latents: torch.Tensor | None = None
     observer: EditObserver | None = None
@@ -81,15 +83,43 @@ class AttentionController:
         """What the method reads of the mutual branch in a step, for each sample."""
         return [SourceReads()] * self.num_samples
 
+    def reads_layer(self, step: int, layer: AttentionLayer) -> bool:
+        """Whether ``attend`` reads rows of the source in an attention layer, in a step in which it has any.
+
+        Rows whose output nobody needs end behind the last such layer. In others attention is each row's own.
+        All layers by default.
+        """
+        return True
+
+    def reads_module(self, step: int, name: str) -> bool:
+        """Likewise, whether ``module_output`` reads them in one of ``hooked_modules``."""
+        return True
+
     def begin_step(self, step: int, rows: RowBatch, latent_shape: tuple[int, int], stage: int = 0) -> None:
         """Note the rows of the coming call of the model; called before each one."""
         self.step, self.rows, self.latent_shape, self.stage = step, rows, latent_shape, stage
+
+    def go_on(self) -> None:
+        """Note that the rows which end in the current call have ended."""
+        if self.ended is not None:
+            self.rows = self.ended.left
 
     def attend(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> torch.Tensor:
         """Return attention's output, ``[rows, heads, positions, width]``, as ``query``."""
-        return plain_attention(query, key, value)
+        return self.own_attention(layer, query, key, value)
+
+    def own_attention(
+        self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> torch.Tensor:
+        """Plain attention of each row; zeros for rows that end behind this layer, which nobody reads."""
+        if self.ended is None or self.ended.layer != layer:
+            return plain_attention(query, key, value)
+        going_on = self.ended.going_on
+        attended = query.new_zeros(query.shape)
+        attended[going_on] = plain_attention(query[going_on], key[going_on], value[going_on])
+        return attended
 
     def module_output(self, name: str, output: torch.Tensor) -> torch.Tensor:
         """Return the output ``[rows, channels, height, width]`` of one of ``hooked_modules``."""

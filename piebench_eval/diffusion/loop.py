@@ -16,7 +16,7 @@ With the quirk ``count_skipped_steps`` the first step is the number of steps tha
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -24,7 +24,9 @@ import torch
 from piebench_eval.diffusion.controller import AttentionController, controlled
 from piebench_eval.diffusion.guidance import Guidance, guide
 from piebench_eval.diffusion.inversion_result import InversionResult  # noqa: TC001 (plugins import it from here)
-from piebench_eval.diffusion.rows import Branch, GuidedBranches, Row, RowBatch, StepRows, plan_rows
+from piebench_eval.diffusion.row_ends import RowEnds
+from piebench_eval.diffusion.rows import Branch, EndedRows, GuidedBranches, Row, RowBatch, StepRows, plan_rows
+from piebench_eval.models.unet_pass import RowEnd
 from piebench_eval.tensors import device_index, take
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.solvers import Solver
     from piebench_eval.models.base import DiffusionModel
     from piebench_eval.models.conditioning import Conditioning
+    from piebench_eval.models.unet_pass import RowFork
 
 _HALVES = {branch: tuple(row for row in Row if row.branch is branch) for branch in Branch}
 """Each branch's rows, the unconditional one first."""
@@ -152,6 +155,12 @@ class _Sampling:
     controller: AttentionController
     schedule: Schedule
 
+    @cached_property
+    def ends(self) -> RowEnds:
+        """Where rows of the calls part and end."""
+        places, solver = self.model.row_places(), self.inverted.solver
+        return RowEnds(self.model.denoiser, places, self.controller, self.latent_shape, solver)
+
     @property
     def latent_shape(self) -> tuple[int, int]:
         """Height and width of the latents."""
@@ -174,7 +183,7 @@ class _Sampling:
             Both, after the step.
         """
         inverted, solver = self.inverted, self.inverted.solver
-        retraced = _retraced_by_rows(self.inputs, inverted, self.controller, at.planned)
+        retraced = retraced_by_rows(self.inputs, inverted, self.controller, at.planned)
         moving = _moving(at.planned, latents, retraced)
         walks = {
             branch: BranchStep(solver, self.schedule, at.level, of_branch, moving[branch], kept[branch])
@@ -182,16 +191,17 @@ class _Sampling:
         }
         embeddings = _embeddings(self.inputs, inverted, at.level)
         for stage in range(solver.stages_at(at.level, inverted.steps)):
-            output = self._evaluate(at, stage, walks, embeddings)
-            self._follow(at, output, walks, moving)
+            ended = self.ends.of_call(at.step, at.rows, moving)
+            output = self._evaluate(at, stage, walks, embeddings, ended)
+            self._follow(at if ended is None else at._replace(rows=ended.left), output, walks, moving)
         offsets = _offsets(inverted, at.level, walks[Branch.SOURCE].latents, retraced)
-        ended = {branch: walk.ended(offsets) for branch, walk in walks.items()}
+        below = {branch: walk.ended(offsets) for branch, walk in walks.items()}
         if _source_is_known(inverted, self.controller):
-            ended[Branch.SOURCE] = _known_source(inverted, at.level - 1, ended[Branch.TARGET])
-        ended[Branch.TARGET] = self.controller.end_step(at.step, ended)
+            below[Branch.SOURCE] = _known_source(inverted, at.level - 1, below[Branch.TARGET])
+        below[Branch.TARGET] = self.controller.end_step(at.step, below)
         if self.inputs.observer is not None:
-            self.inputs.observer.step_ended(ended, moving[Branch.SOURCE])
-        return ended, {branch: walk.output for branch, walk in walks.items()}
+            self.inputs.observer.step_ended(below, moving[Branch.SOURCE])
+        return below, {branch: walk.output for branch, walk in walks.items()}
 
     def _evaluate(
         self,
@@ -199,14 +209,19 @@ class _Sampling:
         stage: int,
         walks: Mapping[Branch, BranchStep],
         embeddings: Mapping[Row, Conditioning],
+        ended: EndedRows | None,
     ) -> torch.Tensor:
-        """The model's output for the rows of a stage, which may move where the target's step begins."""
+        """The model's output for the rows of a stage that do not end before it.
+
+        A method may move where the target's step begins.
+        """
         controller, target = self.controller, walks[Branch.TARGET]
         controller.level, controller.time = at.level, target.timestep
         where = _evaluated_at(self.inverted, controller, walks, at.level, stage)
         call = _Call(self.model, controller, at.step, stage, self.latent_shape, embeddings)
         if not controller.source_first or stage > 0:
-            return call(at.rows, {row: where[row.branch] for row in at.rows.samples_by_row})
+            of_rows = {row: where[row.branch] for row in at.rows.samples_by_row}
+            return call(at.rows, of_rows, ended, self.ends.fork(at.step, at.rows))
         output, begun = _predict_source_first(call, where, at.rows)
         target.begin_at(begun)
         return output
@@ -303,7 +318,7 @@ def _moving(
     return moving
 
 
-def _retraced_by_rows(
+def retraced_by_rows(
     inputs: EditInputs,
     inverted: InversionResult,
     controller: AttentionController,
@@ -477,15 +492,25 @@ class _Call:
     latent_shape: tuple[int, int]
     embeddings: Mapping[Row, Conditioning]
 
-    def __call__(self, rows: RowBatch, at: Mapping[Row, torch.Tensor]) -> torch.Tensor:
-        """Evaluate rows at latents ``[samples, channels, h, w]`` of each kind."""
+    def __call__(
+        self,
+        rows: RowBatch,
+        at: Mapping[Row, torch.Tensor],
+        ended: EndedRows | None = None,
+        fork: RowFork | None = None,
+    ) -> torch.Tensor:
+        """Evaluate rows at latents ``[samples, channels, h, w]`` of each kind; the output of those left."""
+        self.controller.ended = ended
         self.controller.begin_step(self.step, rows, self.latent_shape, self.stage)
         kinds = rows.samples_by_row.items()
         latents = torch.cat([take(at[row], samples) for row, samples in kinds])
         texts = rows.texts(self.embeddings)
         if latents.requires_grad:  # a loss of what is inside the model passes its output by
             self.model.evaluations.count_differentiated(rows.owners, latents)
-        return self.model.predict(latents, self.controller.time, texts, rows.owners)
+        go_on = self.controller.go_on
+        end = None if ended is None else RowEnd(ended.place, ended.going_on, go_on)
+        with self.model.rows_changing(end, fork):
+            return self.model.predict(latents, self.controller.time, texts, rows.owners)
 
 
 def _predict_source_first(

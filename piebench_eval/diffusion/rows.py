@@ -11,6 +11,7 @@ from enum import IntEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from piebench_eval.errors import PiebenchError
 from piebench_eval.tensors import device_index
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from piebench_eval.models.attention import AttentionLayer
     from piebench_eval.models.conditioning import Conditioning
 
 
@@ -217,17 +219,54 @@ class RowBatch:
         source, others = (RowBatch(rows, self.source_uncond_is_cond, self.device) for rows in halves)
         return source, others
 
+    def without(self, branch: Branch, kept: Sequence[int]) -> RowBatch:
+        """The rows but those of a branch, of which only the given samples' are kept."""
+        left = {
+            row: [sample for sample in samples if row.branch is not branch or sample in kept]
+            for row, samples in self.samples_by_row.items()
+        }
+        of_left = {row: samples for row, samples in left.items() if samples}
+        return RowBatch(of_left, self.source_uncond_is_cond, self.device)
+
+    @cached_property
+    def beginnings(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Which rows begin with the same latents: those of a sample's branch. None if none do.
+
+        Returns:
+            Positions of the first row of each branch of each sample, and for each row the number of its own
+            among these; int64, on the device.
+        """
+        branches = [
+            (row.branch, sample) for row, samples in self.samples_by_row.items() for sample in samples
+        ]
+        distinct = list(dict.fromkeys(branches))
+        if len(distinct) == len(branches):
+            return None
+        first = [branches.index(branch) for branch in distinct]
+        of_rows = [distinct.index(branch) for branch in branches]
+        return device_index(first, self.device), device_index(of_rows, self.device)
+
     @cached_property
     def owners(self) -> list[int]:
         """The sample that each row belongs to."""
         return [sample for samples in self.samples_by_row.values() for sample in samples]
 
     def positions(self, row: Row, samples: Sequence[int]) -> list[int]:
-        """Positions in the batch of the rows of one kind, for the given samples."""
+        """Positions in the batch of the rows of one kind, for the given samples.
+
+        Raises:
+            PiebenchError: there is no such row, or it has ended.
+        """
+        kinds = [row] * len(samples)
         if row is Row.SOURCE_UNCOND:
             kinds = [Row.SOURCE_COND if sample in self.source_uncond_is_cond else row for sample in samples]
+        try:
             return [self._position[pair] for pair in zip(kinds, samples, strict=True)]
-        return [self._position[row, sample] for sample in samples]
+        except KeyError:
+            raise PiebenchError(
+                f"a method reads {row.name.lower()} rows that are not computed, or not up to this layer: its "
+                "source_reads, reads_layer and reads_module say what it reads"
+            ) from None
 
     def index(self, row: Row, samples: Sequence[int]) -> torch.Tensor:
         """``positions`` as an index tensor on the device, made once for all layers and steps."""
@@ -255,3 +294,20 @@ class RowBatch:
     def _position(self) -> dict[tuple[Row, int], int]:
         pairs = [(row, sample) for row, samples in self.samples_by_row.items() for sample in samples]
         return {pair: position for position, pair in enumerate(pairs)}
+
+
+@dataclass(frozen=True)
+class EndedRows:
+    """Rows of a call that end before its output.
+
+    Attributes:
+        place: the layer behind which they end, see ``DiffusionModel.row_places``.
+        layer: that layer, if it is attention.
+        left: the rows that go on.
+        going_on: their positions among all rows, a range or an index tensor.
+    """
+
+    place: str
+    layer: AttentionLayer | None
+    left: RowBatch
+    going_on: slice | torch.Tensor

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.models.base import DiffusionModel
     from piebench_eval.models.conditioning import Conditioning
+    from piebench_eval.models.unet_pass import KeptBeginning
 
 
 class NullTextSettings(TrajectorySettings, SettingsWithQuirks):
@@ -94,15 +95,18 @@ def optimise_uncond(
     """
     import torch
 
+    from piebench_eval.models.unet_pass import KeptBeginning
+
     embeddings, latents = inputs.uncond_embeds.tokens, target[-1]
     everyone = list(range(len(latents)))
     scale = LossScale.of_model(model.denoiser, latents)
     reached, found = [latents], []
     for index, level in enumerate(reversed(range(1, schedule.steps + 1))):
-        with torch.no_grad():
+        kept = KeptBeginning()
+        with torch.no_grad(), model.beginning_kept(kept, everyone):
             cond = model.predict(latents, schedule.timestep(level), inputs.inversion_embeds, everyone)
         scale_of_source = inputs.guidance.of_source
-        step = SourceStep(model, latents, cond, inputs.uncond_embeds, schedule, level, scale_of_source)
+        step = SourceStep(model, latents, cond, inputs.uncond_embeds, schedule, level, scale_of_source, kept)
         embeddings = optimise_step(step, embeddings, target[level - 1], index, settings, scale)
         with torch.no_grad():
             latents = step.guided(embeddings, everyone)
@@ -113,7 +117,10 @@ def optimise_uncond(
 
 @dataclass(frozen=True)
 class SourceStep:
-    """A guided step of the source branch, as a function of the unconditional embeddings."""
+    """A guided step of the source branch, as a function of the unconditional embeddings.
+
+    All of its evaluations are at the same latents: ``kept`` is what they begin with, up to the first text.
+    """
 
     model: DiffusionModel
     latents: torch.Tensor
@@ -122,6 +129,7 @@ class SourceStep:
     schedule: Schedule
     level: int
     guidance: float
+    kept: KeptBeginning | None = None
 
     def guided(self, embeddings: torch.Tensor, samples: list[int]) -> torch.Tensor:
         """The latents after the step ``[len(samples), 4, h, w]``.
@@ -134,7 +142,8 @@ class SourceStep:
 
         latents, timestep = take(self.latents, samples), self.schedule.timestep(self.level)
         conditioning = self.uncond.take(samples).with_tokens(embeddings)
-        uncond = self.model.predict(latents, timestep, conditioning, samples)
+        with self.model.beginning_kept(self.kept, samples):
+            uncond = self.model.predict(latents, timestep, conditioning, samples)
         noise = guide(uncond, take(self.cond, samples), self.guidance)
         return self.schedule.step(latents, noise, self.level)
 

@@ -16,7 +16,7 @@ from piebench_eval.diffusion.word_pairs import cosine_similarity, pair_unaligned
 from piebench_eval.diffusion.word_region import WordRegion
 from piebench_eval.methods.base import Method, PreparedController, Prompts
 from piebench_eval.methods.p2p import CrossAttentionEdit
-from piebench_eval.models.attention import attention_maps, plain_attention
+from piebench_eval.models.attention import attention_maps
 from piebench_eval.quirks import SettingsWithQuirks
 from piebench_eval.tensors import take
 
@@ -206,13 +206,17 @@ class UnifiedAttentionController(AttentionController):
             for sample in range(self.num_samples)
         ]
 
+    def reads_layer(self, step: int, layer: AttentionLayer) -> bool:
+        """Self-attention; cross-attention is the mutual branch's."""
+        return layer.kind == "self"
+
     def attend(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> torch.Tensor:
         """Attention in the phase that the step is in."""
         if layer.kind == "self":
-            return plain_attention(*self._unified(query, key, value))
-        attended = plain_attention(query, key, value)
+            return self.own_attention(layer, *self._unified(query, key, value))
+        attended = self.own_attention(layer, query, key, value)
         samples, blended = self.rows.samples_by_row.get(Row.MUTUAL_COND, []), self.region.samples
         collects = bool(blended) and layer.downsampling == self.settings.blend_downsampling
         if samples and (collects or self._replaces(self.step)):

@@ -18,7 +18,7 @@ from piebench_eval.diffusion.rows import Row, SourceReads
 from piebench_eval.methods.base import Method, PreparedController, Prompts
 from piebench_eval.methods.family_layers import missing_layer_notes, number_of_layers, of_family, sharing_kind
 from piebench_eval.methods.same_half import SAME_HALF, image_from_source
-from piebench_eval.models.attention import attention_maps, plain_attention
+from piebench_eval.models.attention import attention_maps
 from piebench_eval.quirks import SettingsWithQuirks
 
 if TYPE_CHECKING:
@@ -160,6 +160,10 @@ class MasaCtrlController(AttentionController):
         looking = step >= self.settings.start_step
         return [SourceReads(uncond=looking, cond=looking)] * self.num_samples
 
+    def reads_layer(self, step: int, layer: AttentionLayer) -> bool:
+        """Self- or joint attention from layer L on, and cross-attention that masks are made of."""
+        return self._masks_by(layer) if layer.kind == "cross" else layer.index >= self.start_layer
+
     def begin_step(self, step: int, rows: RowBatch, latent_shape: tuple[int, int], stage: int = 0) -> None:
         """Drop the maps of the step before: masks are those of the step itself."""
         super().begin_step(step, rows, latent_shape, stage)
@@ -179,13 +183,11 @@ class MasaCtrlController(AttentionController):
 
         In joint attention these are the image's; the text's stay the target's own.
         """
-        if self.step < self.settings.start_step:
-            return plain_attention(query, key, value)
-        if layer.kind == "cross":
+        if self.step >= self.settings.start_step and self.reads_layer(self.step, layer):
+            if layer.kind != "cross":
+                return self._mutual(layer, query, key, value)
             self._collect(layer, query, key)
-        elif layer.index >= self.start_layer:
-            return self._mutual(layer, query, key, value)
-        return plain_attention(query, key, value)
+        return self.own_attention(layer, query, key, value)
 
     def _mutual(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
@@ -193,7 +195,7 @@ class MasaCtrlController(AttentionController):
         key, value = (
             image_from_source(states, layer, self.rows, self.num_samples) for states in (key, value)
         )
-        attended = plain_attention(query, key, value)
+        attended = self.own_attention(layer, query, key, value)
         if self.word_maps.attention is not None:
             masks = self._masks(self.word_maps.attention, layer.grid)
             for _, target in SAME_HALF:
@@ -203,8 +205,6 @@ class MasaCtrlController(AttentionController):
         return attended
 
     def _collect(self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor) -> None:
-        if not self.word_maps.samples or layer.downsampling != self.settings.mask_downsampling:
-            return
         source, target = (
             self.rows.index(row, self.word_maps.samples) for row in (Row.SOURCE_COND, Row.TARGET_COND)
         )
@@ -213,6 +213,9 @@ class MasaCtrlController(AttentionController):
             attention_maps(query[target], key[target]),
             *layer.grid,
         )
+
+    def _masks_by(self, layer: AttentionLayer) -> bool:
+        return bool(self.word_maps.samples) and layer.downsampling == self.settings.mask_downsampling
 
     def _masks(self, maps: torch.Tensor, grid: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Foreground of source and target on a layer's grid, each ``[samples, positions]``."""

@@ -175,6 +175,13 @@ class P2PController(AttentionController):
             for sample in range(self.num_samples)
         ]
 
+    def reads_layer(self, step: int, layer: AttentionLayer) -> bool:
+        """Attention that is taken over, and cross-attention whose maps local blend collects."""
+        if self._takes_self_attention(step, layer):
+            return True
+        edits = step < self.step_ranges.cross_attention_end
+        return layer.kind != "self" and (edits or self._blends_by(layer))
+
     def attend(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> torch.Tensor:
@@ -182,12 +189,12 @@ class P2PController(AttentionController):
         if layer.kind == "joint":
             return self._attend_joint(layer, query, key, value)
         if layer.kind == "self":
-            if self._takes_self_attention(layer):
+            if self._takes_self_attention(self.step, layer):
                 source, target = self._conditional_rows(range(self.num_samples))
                 query, key = query.clone(), key.clone()
                 query[target], key[target] = query[source], key[source]
-            return plain_attention(query, key, value)
-        attended = plain_attention(query, key, value)
+            return self.own_attention(layer, query, key, value)
+        attended = self.own_attention(layer, query, key, value)
         blend_grid = layer.grid if self._blends_by(layer) else None
         if self.step < self.step_ranges.cross_attention_end:
             self._attend_edited(attended, query, key, value, blend_grid)
@@ -235,7 +242,7 @@ class P2PController(AttentionController):
         """
         attended = plain_attention(query, key, value)
         edits = self.step < self.step_ranges.cross_attention_end
-        takes_self, blends = self._takes_self_attention(layer), self._blends_by(layer)
+        takes_self, blends = self._takes_self_attention(self.step, layer), self._blends_by(layer)
         if not (edits or takes_self or blends):
             return attended
         samples = range(self.num_samples) if edits or takes_self else self.local_blend.samples
@@ -258,9 +265,10 @@ class P2PController(AttentionController):
             attended[target, :, layer.image] = attended[target, :, layer.image] + change
         return attended
 
-    def _takes_self_attention(self, layer: AttentionLayer) -> bool:
+    def _takes_self_attention(self, step: int, layer: AttentionLayer) -> bool:
         return (
-            self.step < self.step_ranges.self_attention_end
+            layer.kind != "cross"
+            and step < self.step_ranges.self_attention_end
             and layer.downsampling >= self.settings.self_replace_downsampling
         )
 

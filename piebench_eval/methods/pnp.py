@@ -13,6 +13,7 @@ from piebench_eval.diffusion.words import truncation_notes
 from piebench_eval.methods.base import Method, PreparedController, Prompts
 from piebench_eval.methods.family_layers import missing_layer_notes, of_family
 from piebench_eval.models.attention import plain_attention
+from piebench_eval.models.same_maps import attention_by_same_maps, maps_can_be_shared
 from piebench_eval.quirks import SettingsWithQuirks
 
 if TYPE_CHECKING:
@@ -134,18 +135,48 @@ class PnPController(AttentionController):
         injecting = step < max(self.feature_steps, self.attention_steps)
         return [SourceReads(cond=injecting)] * self.num_samples
 
+    def reads_layer(self, step: int, layer: AttentionLayer) -> bool:
+        """The queries and keys of the decoder's self-attention."""
+        taken_over = layer.kind == "self" and layer.index >= self.first_attention_layer
+        return taken_over and step < self.attention_steps
+
+    def reads_module(self, step: int, name: str) -> bool:
+        """The features."""
+        return step < self.feature_steps
+
     def attend(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> torch.Tensor:
         """Attention of the target's values by the source's queries and keys, in the decoder's layers."""
-        taken_over = layer.kind == "self" and layer.index >= self.first_attention_layer
-        if taken_over and self.step < self.attention_steps:
-            query, key = self._from_source(query), self._from_source(key)
-        return plain_attention(query, key, value)
+        if not self.reads_layer(self.step, layer):
+            return self.own_attention(layer, query, key, value)
+        takers = self._rows_by_source_maps(layer)
+        if not maps_can_be_shared(query, len(takers)):
+            return self.own_attention(layer, self._from_source(query), self._from_source(key), value)
+        source = self.rows.index(Row.SOURCE_COND, range(self.num_samples))
+        attended = value.new_zeros(value.shape)
+        of_takers = attention_by_same_maps(query[source], key[source], [value[rows] for rows in takers])
+        for rows, of_rows in zip(takers, of_takers, strict=True):
+            attended[rows] = of_rows
+        if samples := self.rows.samples_by_row.get(Row.SOURCE_UNCOND):
+            own = self.rows.index(Row.SOURCE_UNCOND, samples)
+            attended[own] = plain_attention(query[own], key[own], value[own])
+        return attended
+
+    def _rows_by_source_maps(self, layer: AttentionLayer) -> list[torch.Tensor]:
+        """The places of the rows that attend as the source's conditional row does, by kind, itself included.
+
+        Without it where it ends.
+        """
+        left = self.rows if self.ended is None or self.ended.layer != layer else self.ended.left
+        kinds = (Row.SOURCE_COND, Row.TARGET_UNCOND, Row.TARGET_COND)
+        return [
+            self.rows.index(kind, range(self.num_samples)) for kind in kinds if kind in left.samples_by_row
+        ]
 
     def module_output(self, name: str, output: torch.Tensor) -> torch.Tensor:
         """Features whose target rows are the source's."""
-        return self._from_source(output) if self.step < self.feature_steps else output
+        return self._from_source(output) if self.reads_module(self.step, name) else output
 
     def _from_source(self, states: torch.Tensor) -> torch.Tensor:
         """Overwrite both target rows of every sample with its source row: ``[rows, ...]``, same shape."""

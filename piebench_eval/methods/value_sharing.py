@@ -11,7 +11,6 @@ from piebench_eval.diffusion.rows import SourceReads
 from piebench_eval.methods.base import Method, PreparedController, notes_on_prompts, prompts_of_sample
 from piebench_eval.methods.family_layers import missing_layer_notes, number_of_layers
 from piebench_eval.methods.same_half import image_from_source
-from piebench_eval.models.attention import plain_attention
 from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
@@ -87,13 +86,17 @@ class ValueSharingController(AttentionController):
         sharing = step < self.value_steps
         return [SourceReads(uncond=sharing, cond=sharing)] * self.num_samples
 
+    def reads_layer(self, step: int, layer: AttentionLayer) -> bool:
+        """The values of the chosen layers."""
+        return layer.kind != "cross" and self._shares(layer.index)
+
     def attend(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> torch.Tensor:
         """Attention by the target's own queries and keys, to the source's values of the image."""
-        if self.step < self.value_steps and layer.kind != "cross" and self._shares(layer.index):
+        if self.step < self.value_steps and self.reads_layer(self.step, layer):
             value = image_from_source(value, layer, self.rows, self.num_samples)
-        return plain_attention(query, key, value)
+        return self.own_attention(layer, query, key, value)
 
     def _shares(self, layer: int) -> bool:
         return self.first_layer <= layer and (self.last_layer is None or layer <= self.last_layer)

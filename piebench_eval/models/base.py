@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 
+from piebench_eval.errors import PiebenchError
 from piebench_eval.models.attention import attention_layers, controlled_attention
 from piebench_eval.models.cache import Cache, CacheEntry
 from piebench_eval.models.decoding import GPU_BATCH, decode_with_fallback, grey_levels, to_host, warn
 from piebench_eval.models.nfe import EvaluationCounter
+from piebench_eval.models.unet_pass import KeptBeginning, RowEnd, RowFork, UNetPass
+from piebench_eval.tensors import device_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from typing import Self
 
@@ -50,6 +54,8 @@ class DiffusionModel(ABC):
         cache: where ``cached`` keeps results for the next combination; without one everything is computed.
         offload_text_encoders: text encoders are on the device only from a new prompt to the next prediction,
             and on the CPU else.
+        row_end: where some rows of the coming calls end, see ``rows_changing``.
+        row_fork: where rows of the same latents part, likewise.
     """
 
     family: ClassVar[Family]
@@ -61,6 +67,8 @@ class DiffusionModel(ABC):
     evaluations: EvaluationCounter = field(default_factory=EvaluationCounter)
     cache: Cache | None = None
     offload_text_encoders: bool = False
+    row_end: RowEnd | None = None
+    row_fork: RowFork | None = None
 
     @classmethod
     def from_parts(cls, index: Mapping[str, Any], **parts: Any) -> Self:
@@ -120,6 +128,48 @@ class DiffusionModel(ABC):
     @abstractmethod
     def denoise(self, latents: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Call the denoiser, see ``predict``; latents and conditioning are converted to its type."""
+
+    def row_places(self) -> list[str]:
+        """The layers behind which rows of a call can end, in the order in which they run; none by default.
+
+        A family that has any calls ``network`` in ``denoise``.
+        """
+        return []
+
+    def fork_place(self) -> str | None:
+        """The last of them up to which rows of the same latents are the same; None if they never are."""
+        return None
+
+    @property
+    def network(self) -> Any:
+        """What ``denoise`` calls: the denoiser, or in its place one in whose passes rows part or end."""
+        plain = self.row_end is None and self.row_fork is None
+        return self.denoiser if plain else UNetPass(self.denoiser, self.row_end, self.row_fork)
+
+    @contextmanager
+    def rows_changing(self, end: RowEnd | None, fork: RowFork | None = None) -> Iterator[None]:
+        """Let rows of the calls within begin as one, and end early; ``predict`` returns those that do not."""
+        self.row_end, self.row_fork = end, fork
+        try:
+            yield
+        finally:
+            self.row_end = self.row_fork = None
+
+    @contextmanager
+    def beginning_kept(self, kept: KeptBeginning | None, samples: Sequence[int]) -> Iterator[None]:
+        """Take what all calls at the same latents and time begin with from the first of them.
+
+        Args:
+            kept: new for these latents and this time; None to keep nothing.
+            samples: of the rows within; in the first call all samples of the batch, in order.
+        """
+        place = self.fork_place()
+        if kept is None or place is None:
+            yield
+            return
+        rows = device_index(samples, self.device)
+        with self.rows_changing(None, RowFork(place, rows, rows, kept)):
+            yield
 
     def attention_through(
         self, hook: AttentionHook, latent_shape: tuple[int, int]
@@ -283,13 +333,22 @@ class DiffusionModel(ABC):
             samples: for each row, the place in the batch of the sample that its evaluation is counted for.
 
         Returns:
-            What the model predicts, see ``Family.predicts``; shape and dtype of ``latents``.
+            What the model predicts, see ``Family.predicts``; shape and dtype of ``latents``, without the rows
+            that have ended.
+
+        Raises:
+            PiebenchError: the family has ``row_places``, and its ``denoise`` does not call ``network``.
         """
         self.place_text_encoders(HOST)
         # Filled on the device: diffusers would copy a number there, and wait for it.
         kind = torch.int64 if isinstance(timestep, int) else torch.float32
         time = torch.full((), timestep, dtype=kind, device=latents.device)
         output = self.denoise(latents, time, conditioning)
+        if self.row_end is not None and len(output) == len(latents):
+            raise PiebenchError(
+                f"{type(self).__name__}.denoise: no row has ended, though the model has row_places; it must "
+                "call self.network in the place of its denoiser"
+            )
         self.evaluations.count(samples, output)
         return output.to(latents.dtype)
 

@@ -12,6 +12,7 @@ from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.models.families import FAMILIES
 from piebench_eval.models.family_checks import NO_GUIDANCE_INPUT
+from piebench_eval.models.unet_pass import fork_place, row_places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,14 @@ class StableDiffusion(DiffusionModel):
         """CLIP's text encoder."""
         return {"text_encoder": self.text_encoder}
 
+    def row_places(self) -> list[str]:
+        """The UNet's residual blocks and attention layers."""
+        return row_places(self.unet)
+
+    def fork_place(self) -> str | None:
+        """The first self-attention, before a text is read."""
+        return fork_place(self.unet)
+
     def embed_prompts(self, prompts: Sequence[str], size: tuple[int, int] | None = None) -> Conditioning:
         """Encode prompts, padded and truncated to the tokenizer's length.
 
@@ -66,7 +75,7 @@ class StableDiffusion(DiffusionModel):
     def denoise(self, latents: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Call the UNet."""
         dtype = self.unet.dtype
-        return self.unet(latents.to(dtype), time, conditioning.tokens_as(dtype), return_dict=False)[0]
+        return self.network(latents.to(dtype), time, conditioning.tokens_as(dtype), return_dict=False)[0]
 
 
 class InstaFlow(StableDiffusion):
@@ -90,7 +99,7 @@ class LatentConsistency(StableDiffusion):
         if scales is not None and not self.unet.config.time_cond_proj_dim:
             raise PiebenchError(NO_GUIDANCE_INPUT)
         embedded = None if scales is None else embed_scales(scales, self.unet.config.time_cond_proj_dim)
-        return self.unet(
+        return self.network(
             latents.to(dtype),
             time,
             conditioning.tokens_as(dtype),

@@ -12,6 +12,7 @@ from piebench_eval.models.clip_pair import embed_one_by_one, encode_by_both
 from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.models.families import FAMILIES
 from piebench_eval.models.sd1 import padded_tokens
+from piebench_eval.models.unet_pass import row_places
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +54,10 @@ class StableDiffusionXL(DiffusionModel):
     def text_encoders(self) -> dict[str, Any]:
         """Both of CLIP's text encoders."""
         return {"text_encoder": self.text_encoder, "text_encoder_2": self.text_encoder_2}
+
+    def row_places(self) -> list[str]:
+        """The UNet's residual blocks and attention layers."""
+        return row_places(self.unet)
 
     @property
     def uncond_is_empty_prompt(self) -> bool:
@@ -101,7 +106,7 @@ class StableDiffusionXL(DiffusionModel):
             "text_embeds": conditioning.pooled.to(dtype),
             "time_ids": conditioning.vectors["time_ids"].to(dtype),
         }
-        return self.unet(
+        return self.network(
             latents.to(dtype),
             time,
             conditioning.tokens_as(dtype),

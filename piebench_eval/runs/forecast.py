@@ -12,7 +12,7 @@ import torch
 
 from piebench_eval.combination_names import combination_name
 from piebench_eval.demo.embedded import DEMO, locate
-from piebench_eval.diffusion.loop import plan_edit
+from piebench_eval.diffusion.loop import plan_edit, retraced_by_rows
 from piebench_eval.diffusion.rows import Branch
 from piebench_eval.editors import EDITORS
 from piebench_eval.inversions import INVERSIONS
@@ -26,6 +26,7 @@ from piebench_eval.recipes.plugins import plugin_errors
 from piebench_eval.runs.edit_inputs import embed_inputs, plan_guidance, plan_schedule
 from piebench_eval.runs.estimates.edit_costs import computed_evaluations
 from piebench_eval.runs.jobs import model_spec
+from piebench_eval.runs.row_operations import RowOperations, operations_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +61,8 @@ class Forecast:
         nfe_to_compute: evaluations of the missing edits that no earlier combination has computed.
         seconds: time that one worker needs for the missing edits; None before any edit is recorded.
         nfe_source: evaluations, forward and backward, that all target prompts of a picture share.
+        operations: share of the denoiser's operations in all these evaluations that is computed, since rows
+            end behind the last layer that is read; None where the model's configuration is not at hand.
     """
 
     combination: str
@@ -72,6 +75,7 @@ class Forecast:
     nfe_to_compute: int
     seconds: float | None
     nfe_source: float
+    operations: float | None = 1.0
 
 
 def forecast(recipe: Recipe, samples: Sequence[Sample], scan: Scan) -> list[Forecast]:
@@ -82,7 +86,7 @@ def forecast(recipe: Recipe, samples: Sequence[Sample], scan: Scan) -> list[Fore
         samples: the samples of the run.
         scan: the finished, failed and missing edits.
     """
-    costs = count_evaluations(recipe, samples)
+    costs = count_evaluations(recipe, samples, operations=True)
     pace = _seconds_per_evaluation(scan.done)
     done, failed, missing = (
         Counter(key[:2] for key in keys) for keys in (scan.done, scan.failed, scan.missing)
@@ -108,6 +112,7 @@ def forecast(recipe: Recipe, samples: Sequence[Sample], scan: Scan) -> list[Fore
                 nfe_to_compute=left[pair],
                 seconds=None if own is None else own * left[pair],
                 nfe_source=mean(cost.source for cost in of_pair),
+                operations=_share([cost for cost in of_pair if cost.total]),
             )
         )
     return found
@@ -124,6 +129,8 @@ class PlannedEvaluations:
         source: those of both that all target prompts of the picture share: the inversion's, unless features
             are kept of it, which is done for one edit alone.
         steps: sampling steps; fewer than those of the schedule if the inversion skips some.
+        unread: whole evaluations that are saved where rows end before the output, of ``total``; None where
+            the model's configuration is not at hand.
     """
 
     forward: int
@@ -131,6 +138,7 @@ class PlannedEvaluations:
     reused: int
     source: int
     steps: int
+    unread: float | None = 0.0
 
     @property
     def total(self) -> int:
@@ -143,12 +151,19 @@ class PlannedEvaluations:
         return self.total - self.reused
 
 
-def count_evaluations(recipe: Recipe, samples: Sequence[Sample]) -> dict[EditKey, PlannedEvaluations]:
+def count_evaluations(
+    recipe: Recipe, samples: Sequence[Sample], operations: bool = False
+) -> dict[EditKey, PlannedEvaluations]:
     """Count the model evaluations of every edit, without a model: they do not depend on weights.
 
     The cost of a sample depends only on what the method reads of the source and on which of its prompts are
     equal. One sample of each kind is therefore inverted with a dummy model, whose noise is random: no
     optimisation stops early on it.
+
+    Args:
+        recipe: the recipe of the run.
+        samples: the samples of the run.
+        operations: count operations too, which takes longer; without it rows are taken for whole ones.
     """
     from piebench_eval.runs.store.records import EditKey
 
@@ -162,10 +177,18 @@ def count_evaluations(recipe: Recipe, samples: Sequence[Sample]) -> dict[EditKey
     for of_kind in kinds.values():
         dummy.caches.clear()
         for combination in combinations:
-            cost = _cost(dummy, combination, of_kind[0])
+            cost = _cost(dummy, combination, of_kind[0], operations)
             for sample in of_kind:
                 costs[EditKey(combination.inversion, combination.method, sample.id)] = cost
     return costs
+
+
+def _share(costs: Sequence[PlannedEvaluations]) -> float | None:
+    """The mean share of whole rows' operations that edits compute."""
+    unread = [cost.unread for cost in costs]
+    if any(of_edit is None for of_edit in unread):
+        return None
+    return 1 - sum(of_edit or 0 for of_edit in unread) / max(1, sum(cost.total for cost in costs))
 
 
 def _signatures(dummy: _DummyModel, combination: Combination, samples: Sequence[Sample]) -> list[Any]:
@@ -240,30 +263,28 @@ def sampling_rows(combination: Combination, sample: Sample) -> list[StepRows]:
     Returns:
         One entry per step, the noisiest first.
     """
-    dummy = _DummyModel.load()
-    _, steps, _ = _plan_edit(dummy, combination, sample)
-    return steps
+    return list(_plan_edit(_DummyModel.load(), combination, sample).steps)
 
 
-def _cost(dummy: _DummyModel, combination: Combination, sample: Sample) -> PlannedEvaluations:
+def _cost(
+    dummy: _DummyModel, combination: Combination, sample: Sample, operations: bool
+) -> PlannedEvaluations:
     """Count the evaluations of inverting a sample with the dummy model, and those of its planned edit."""
     if combination.is_editor:
         return _editor_cost(dummy, combination, sample)
-    inverted, steps, controller = _plan_edit(dummy, combination, sample)
-    evaluations = dummy.evaluations
-    moving = sum(row.branch is not Branch.SOURCE for step in steps for row in step.rows)
-    differentiated = moving if controller.source_first else 0
+    planned = _plan_edit(dummy, combination, sample)
+    evaluations, inverted = dummy.evaluations, planned.inverted
+    moving = sum(row.branch is not Branch.SOURCE for step in planned.steps for row in step.rows)
+    differentiated = moving if planned.controller.source_first else 0
     inversion = evaluations.forward[0] + evaluations.backward[0]
-    sampling = sum(
-        inverted.solver.stages_at(level, inverted.steps) * len(step.rows)
-        for level, step in zip(reversed(range(1, inverted.steps + 1)), steps, strict=True)
-    )
+    sampling = sum(len(step.rows) for _, step in planned.calls)
     return PlannedEvaluations(
         evaluations.forward[0] + sampling + differentiated,
         evaluations.backward[0] + differentiated,
         evaluations.reused[0],
         0 if METHODS.get(combination.method).reads_inversion else inversion,
         inverted.steps,
+        planned.unread(dummy, combination) if operations else 0.0,
     )
 
 
@@ -272,14 +293,46 @@ def kept_features(combination: Combination, sample: Sample) -> FeatureMemory | N
     return _invert(_DummyModel.load(), combination, sample)[2].features
 
 
-def _plan_edit(
-    dummy: _DummyModel, combination: Combination, sample: Sample
-) -> tuple[InversionResult, list[StepRows], AttentionController]:
+@dataclass(frozen=True)
+class _PlannedEdit:
+    """The edit of one sample, inverted with the dummy model: its sampling steps, the noisiest first."""
+
+    inputs: EditInputs
+    inverted: InversionResult
+    controller: AttentionController
+    first_step: int
+    steps: Sequence[StepRows]
+
+    @property
+    def calls(self) -> list[tuple[int, StepRows]]:
+        """Of each call of the model the index of its step, and its rows."""
+        levels = range(self.inverted.steps, 0, -1)
+        stages = [self.inverted.solver.stages_at(level, self.inverted.steps) for level in levels]
+        of_steps = zip(stages, enumerate(self.steps, start=self.first_step), strict=True)
+        return [call for count, call in of_steps for _ in range(count)]
+
+    def unread(self, dummy: _DummyModel, combination: Combination) -> float | None:
+        """Whole evaluations that are saved where rows end early; None where nothing is known of the model."""
+        if dummy.family.denoiser != "unet":
+            return 0.0
+        operations = operations_of(combination, dummy.operations)
+        if operations is None:
+            return None
+        calls = [(step, planned, self._moves_source(planned)) for step, planned in self.calls]
+        with plugin_errors(combination.inversion, combination.method):
+            return operations.unread(self.controller, self.inverted.solver, calls)
+
+    def _moves_source(self, planned: StepRows) -> bool:
+        retraced = retraced_by_rows(self.inputs, self.inverted, self.controller, [planned])
+        return planned.moves_source or bool(retraced)
+
+
+def _plan_edit(dummy: _DummyModel, combination: Combination, sample: Sample) -> _PlannedEdit:
     """Invert one sample with the dummy model, and plan its edit."""
     inputs, inverted, controller, first_step = _invert(dummy, combination, sample)
     with plugin_errors(combination.inversion, combination.method):
         (steps,) = plan_edit(inputs, inverted, controller, first_step)
-    return inverted, steps, controller
+    return _PlannedEdit(inputs, inverted, controller, first_step, steps)
 
 
 def _invert(
@@ -327,6 +380,7 @@ class _DummyModel(DiffusionModel):
     numbers: dict[str, int]
     pictures: dict[Any, int]
     tokenizers: list[tuple[Any, int]]
+    operations: dict[Any, RowOperations]
 
     @classmethod
     def load(cls) -> _DummyModel:
@@ -340,6 +394,7 @@ class _DummyModel(DiffusionModel):
             scheduler={"shift": 3.0},
         )
         dummy.caches, dummy.numbers, dummy.pictures, dummy.tokenizers = {}, {}, {}, []
+        dummy.operations = {}
         return dummy
 
     def stand_in_for(self, combination: Combination) -> None:

@@ -69,7 +69,7 @@ def _component(knob: Knob, value: Any) -> Any:
         return gr.Checkbox(**about)
     if knob.kind == "choice":
         empty = [("", "")] if knob.optional else []
-        # The blank behind a name keeps Gradio from translating it, as it would words of its own such as "blocks".
+        # The blank behind a name keeps Gradio from translating it, as it would words of its own ("blocks").
         return gr.Dropdown([*empty, *((f"{choice} ", choice) for choice in knob.choices)], **about)
     if knob.is_written:
         return gr.Textbox(**about)

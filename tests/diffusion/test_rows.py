@@ -1,7 +1,9 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from piebench_eval.diffusion.rows import Branch, GuidedBranches, Row, RowBatch, SourceReads, plan_rows
+from piebench_eval.errors import PiebenchError
 
 READS = st.lists(
     st.builds(SourceReads, uncond=st.booleans(), cond=st.booleans(), latent=st.booleans()), max_size=12
@@ -65,6 +67,14 @@ def test_positions_find_every_row(reads):
             assert batch.owners[position] == sample
             assert row in steps[sample].rows
         assert batch.index(row, samples).tolist() == batch.positions(row, samples)
+
+
+def test_a_row_that_is_not_there_or_has_ended_is_told():
+    batch = RowBatch({Row.SOURCE_COND: [0, 1], Row.TARGET_COND: [0, 1]})
+    assert batch.without(Branch.SOURCE, [1]).positions(Row.SOURCE_COND, [1]) == [0]
+    for rows, kind in ((batch, Row.TARGET_UNCOND), (batch.without(Branch.SOURCE, []), Row.SOURCE_COND)):
+        with pytest.raises(PiebenchError, match=rf"{kind.name.lower()} rows that are not .*reads_layer"):
+            rows.positions(kind, [0])
 
 
 def test_one_source_row_stands_for_both_halves():

@@ -127,3 +127,15 @@ def test_skipped_updates_are_told(unet, tensors, monkeypatch):
     inverted = null_text(model, inputs, schedule, SETTINGS)
     assert [len(notes) for notes in inverted.notes] == [1, 1]
     assert inverted.notes[0][0].startswith("6 updates of null-text inversion were skipped")
+
+
+def test_all_evaluations_of_a_step_begin_as_one(unet, tensors):
+    latents, uncond, cond = tensors
+    latents, cond, uncond = latents[:, :, :16, :16], Conditioning(cond), Conditioning(uncond)
+    model = step_at(unet, torch.float32, latents, cond.tokens).model
+    inputs = EditInputs(latents, cond, cond, cond, uncond, uncond, [False] * 2, [True] * 2)
+    schedule, begun = ddim_schedule(sd_scheduler().alphas_cumprod.tolist(), 2), []
+    model.unet.conv_in.register_forward_pre_hook(lambda _, given: begun.append(len(given[0])))
+    null_text(model, inputs, schedule, SETTINGS)
+    assert begun == [2] * (2 + 2), "once in each step, of the inversion and of the optimisation"
+    assert model.evaluations.forward[0] == 1 + 2 + 2 * (1 + SETTINGS.inner_steps + 1)

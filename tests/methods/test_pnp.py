@@ -4,7 +4,8 @@ import dataclasses
 
 import torch
 
-from piebench_eval.diffusion.rows import GuidedBranches, RowBatch, plan_rows
+from piebench_eval.diffusion.rows import Branch, EndedRows, GuidedBranches, Row, RowBatch, plan_rows
+from piebench_eval.methods import pnp
 from piebench_eval.methods.pnp import (
     FEATURE_MODULES,
     FIRST_ATTENTION_LAYERS,
@@ -40,6 +41,25 @@ def test_features_and_attention_come_from_the_source_in_their_steps():
     own = plain_attention(query, key, value)
     for step, layer in ((5, ("self", 8)), (4, ("self", 7)), (4, ("cross", 9))):
         assert torch.equal(control_at(step).attend(AttentionLayer(*layer, 1, (8, 8)), query, key, value), own)
+
+
+def test_shared_maps_and_the_maps_of_every_row_give_the_same(monkeypatch):
+    query, key, value = (states(seed) for seed in (1, 2, 3))
+    layer = AttentionLayer("self", 8, 1, (8, 8))
+    rows = RowBatch({row: [0, 1] for row in (Row.SOURCE_UNCOND, Row.SOURCE_COND, Row.TARGET_COND)})
+
+    def attended(ended=None):
+        controller = control_at(4)
+        controller.rows, controller.ended = rows, ended
+        return controller.attend(layer, query, key, value)
+
+    shared = attended()
+    assert torch.equal(shared[:2], plain_attention(query, key, value)[:2]), "it has maps of its own"
+    without_end = EndedRows("any", layer, rows.without(Branch.SOURCE, []), slice(4, 6))
+    ending = attended(without_end)
+    monkeypatch.setattr(pnp, "maps_can_be_shared", lambda *_: False)
+    torch.testing.assert_close(shared, attended(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(ending[4:], shared[4:], atol=1e-6, rtol=0)
 
 
 def test_after_the_windows_the_source_is_not_read():
