@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from piebench_eval.models.attention import AttentionHook
     from piebench_eval.models.conditioning import Conditioning
     from piebench_eval.models.families import Family
+    from piebench_eval.models.image_encoder import ImageEncoder
     from piebench_eval.pictures import GreyLevels, PixelOverflow, Posterior
 
 
@@ -48,6 +49,7 @@ class DiffusionModel(ABC):
         device: where the weights lie.
         evaluations: evaluations counted since the counter was last replaced.
         cache: where ``cached`` keeps results for the next combination; without one everything is computed.
+        image_encoders: CLIP image encoders that inversions read pictures by, by name, once they are loaded.
         offload_text_encoders: text encoders are on the device only from a new prompt to the next prediction,
             and on the CPU else.
     """
@@ -60,6 +62,7 @@ class DiffusionModel(ABC):
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     evaluations: EvaluationCounter = field(default_factory=EvaluationCounter)
     cache: Cache | None = None
+    image_encoders: dict[str, ImageEncoder] = field(default_factory=dict)
     offload_text_encoders: bool = False
 
     @classmethod
@@ -120,6 +123,22 @@ class DiffusionModel(ABC):
     @abstractmethod
     def denoise(self, latents: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Call the denoiser, see ``predict``; latents and conditioning are converted to its type."""
+
+    def image_tokens(self, pictures: Sequence[NDArray[np.uint8]], encoder: str) -> torch.Tensor:
+        """Tokens of pictures by a CLIP image encoder, see ``ImageEncoder.tokens``.
+
+        Args:
+            pictures: each ``[height, width, 3]``.
+            encoder: directory or hub id; loaded unless it is.
+
+        Raises:
+            PiebenchError: it cannot be loaded.
+        """
+        from piebench_eval.models.image_encoder import load_image_encoder
+
+        if encoder not in self.image_encoders:
+            self.image_encoders[encoder] = load_image_encoder(encoder, self.device)
+        return self.image_encoders[encoder].tokens(pictures)
 
     def attention_through(
         self, hook: AttentionHook, latent_shape: tuple[int, int]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.models.attention import read_texts_apart
 from piebench_eval.models.base import DiffusionModel
-from piebench_eval.models.conditioning import Conditioning
+from piebench_eval.models.conditioning import VALUES, Conditioning
 from piebench_eval.models.families import FAMILIES
 from piebench_eval.models.family_checks import NO_GUIDANCE_INPUT
 
@@ -65,8 +66,11 @@ class StableDiffusion(DiffusionModel):
 
     def denoise(self, latents: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Call the UNet."""
-        dtype = self.unet.dtype
-        return self.unet(latents.to(dtype), time, conditioning.tokens.to(dtype), return_dict=False)[0]
+        dtype, tokens = self.unet.dtype, conditioning.tokens
+        if (values := conditioning.vectors.get(VALUES)) is not None:
+            read_texts_apart(self.unet)
+            tokens = torch.cat([tokens, values], dim=-1)
+        return self.unet(latents.to(dtype), time, tokens.to(dtype), return_dict=False)[0]
 
 
 class InstaFlow(StableDiffusion):
