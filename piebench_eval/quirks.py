@@ -91,9 +91,9 @@ class Quirks(Settings):
     rate_steps: int = Field(
         default=100,
         ge=1,
-        description="steps in which null-text's learning rate would fall to 0, whatever the number of steps: "
-        "100 in its code, so that it has fallen by half after 50",
-        json_schema_extra={_READ_BY: ["null_text"]},
+        description="steps in which the learning rate of null-text and StyleDiffusion would fall to 0, "
+        "whatever the number of steps: 100 in their codes, so that it has fallen by half after 50",
+        json_schema_extra={_READ_BY: ["null_text", "stylediffusion"]},
     )
 
 

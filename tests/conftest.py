@@ -125,6 +125,13 @@ def tiny_model(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_image_encoder(tmp_path_factory) -> Path:
+    from tests.support.tiny_clip import save_tiny_image_encoder
+
+    return save_tiny_image_encoder(tmp_path_factory.mktemp("models") / "clip")
+
+
+@pytest.fixture(scope="session")
 def tiny_sdxl(tmp_path_factory) -> Path:
     from tests.support.tiny_sdxl import save_tiny_sdxl
 
@@ -167,11 +174,15 @@ def model_of(request):
     for is looked up from the test that needed it first.
     """
     from piebench_eval.models.loading import load_model
+    from tests.support.tiny_clip import use_for_pictures
 
     @cache
     def load(family):
         folder = "tiny_model" if family == "sd1" else f"tiny_{family}"
-        return load_model(str(request.getfixturevalue(folder)))
+        loaded = load_model(str(request.getfixturevalue(folder)))
+        if family == "sd1":
+            use_for_pictures(loaded, request.getfixturevalue("tiny_image_encoder"))
+        return loaded
 
     return load
 

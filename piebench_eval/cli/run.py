@@ -200,7 +200,7 @@ def run(
         bool,
         typer.Option(
             "--checkpointing",
-            help="Null-text and Pix2Pix-Zero in less memory: recompute activations instead of keeping them.",
+            help="Null-text, StyleDiffusion and Pix2Pix-Zero in less memory: recompute activations.",
             rich_help_panel=_MACHINE,
         ),
     ] = False,

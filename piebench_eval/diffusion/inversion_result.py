@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from piebench_eval.diffusion.value_texts import ValueTexts
     from piebench_eval.models.conditioning import Conditioning
 
 
@@ -45,6 +46,8 @@ class InversionResult:
         solver: how both branches step, and what the offsets belong to.
         uncond_embeds_are_source: for each sample, whether ``uncond_embeds`` are the source branch's
             ``source_embeds`` at every step, so that one row serves both halves; nowhere if None.
+        values: what the values of conditional rows are projected from, for families that take texts of their
+            own for them; the rows' texts if None.
         notes: for each sample, notes for the user; none if None.
     """
 
@@ -56,6 +59,7 @@ class InversionResult:
     retraces_by_rows: bool = False
     solver: Solver = DETERMINISTIC
     uncond_embeds_are_source: Sequence[bool] | None = None
+    values: ValueTexts | None = None
     notes: list[list[str]] | None = None
 
     @property

@@ -32,6 +32,9 @@ from piebench_eval.tensors import device_index, take
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.observer import EditObserver
     from piebench_eval.diffusion.schedules import Schedule
@@ -69,6 +72,7 @@ class EditInputs:
         features: what an editing method keeps of the inversion's attention; nothing if None.
         masks: the benchmark's masks ``[samples, 1, h, w]``, 1 where pictures are edited; None unless an
             editor declares that it looks at them.
+        pictures: the images themselves, each ``[height, width, 3]``; None where only latents are at hand.
         observer: looks on while the batch is edited; nobody does if None.
     """
 
@@ -87,6 +91,7 @@ class EditInputs:
     packing: int = 1
     features: FeatureMemory | None = None
     masks: torch.Tensor | None = None
+    pictures: Sequence[NDArray[np.uint8]] | None = None
     observer: EditObserver | None = None
 
     @property
@@ -471,7 +476,7 @@ def _embeddings(inputs: EditInputs, inverted: InversionResult, level: int) -> di
     elif guidance.embedded is not None:
         source, uncond = (each.with_guidance(1.0) for each in (source, uncond))
         target, negative = (each.with_guidance(guidance.embedded) for each in (target, negative))
-    return {
+    texts = {
         Row.SOURCE_UNCOND: uncond,
         Row.SOURCE_COND: source,
         Row.TARGET_UNCOND: negative,
@@ -479,6 +484,7 @@ def _embeddings(inputs: EditInputs, inverted: InversionResult, level: int) -> di
         Row.MUTUAL_UNCOND: uncond,
         Row.MUTUAL_COND: source,
     }
+    return texts if inverted.values is None else inverted.values.apart(texts, level)
 
 
 @dataclass(frozen=True)

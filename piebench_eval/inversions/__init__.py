@@ -21,6 +21,7 @@ INVERSIONS: Registry[Inversion] = Registry(
         "edit_friendly": "piebench_eval.inversions.edit_friendly:EDIT_FRIENDLY",
         "direct": "piebench_eval.inversions.direct:DIRECT",
         "turboedit": "piebench_eval.inversions.turboedit:TURBOEDIT",
+        "stylediffusion": "piebench_eval.inversions.stylediffusion:STYLEDIFFUSION",
         "edict": "piebench_eval.inversions.edict:EDICT",
         "ddcm": "piebench_eval.inversions.ddcm:DDCM",
         "flowedit": "piebench_eval.inversions.flowedit:FLOWEDIT",

@@ -37,6 +37,7 @@ class Inversion:
         keeps_features: whether it keeps ``EditInputs.features``, as those do that begin with
             ``inverted_trajectory``.
         coupled: whether its solver is, see ``Solver``.
+        value_texts: whether its result has ``values``, which a family has to take.
         policies: the ways of guidance that it works with; ``embedded`` if its evaluations give the model a
             scale, as ``diffusion.ode.predict_guided`` does.
         caution: ``(guidance, source_guidance)`` -> how these scales of edit and source branch are not those
@@ -63,5 +64,6 @@ class Inversion:
     caution: Callable[[float, float], str | None] | None = None
     keeps_features: bool = False
     coupled: bool = False
+    value_texts: bool = False
     negative_prompt: str | None = None
     empty_means: Callable[[int], Mapping[str, Any]] | None = None

@@ -59,15 +59,15 @@ def null_text(
         "replayed",
         uncond_embeds=[inputs.uncond_embeds.with_tokens(tokens) for tokens in found["embeddings"]],
         uncond_embeds_are_source=None if settings.inner_steps else inputs.source_is_uncond,
-        notes=[_notes(count) for count in to_host_list(found["skipped"][0])],
+        notes=[skipped_notes("null-text inversion", count) for count in to_host_list(found["skipped"][0])],
     )
 
 
-def _notes(skipped: int) -> list[str]:
-    """A note on updates that were skipped."""
+def skipped_notes(inversion: str, skipped: int) -> list[str]:
+    """A note on updates of an inversion that were skipped."""
     if not skipped:
         return []
-    return [f"{skipped} updates of null-text inversion were skipped, since their gradients were not finite"]
+    return [f"{skipped} updates of {inversion} were skipped, since their gradients were not finite"]
 
 
 def optimise_uncond(

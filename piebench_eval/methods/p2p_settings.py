@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 class P2PSettings(SettingsWithQuirks):
     """Settings of Prompt-to-Prompt; the defaults are the Direct Inversion paper's."""
 
-    controller: Literal["refine", "replace", "auto", "blocks"] = Field(
+    controller: Literal["refine", "replace", "auto", "letters", "blocks"] = Field(
         default="refine",
         description="how words are matched: refine aligns tokens, replace swaps word by word (same word "
-        "count), auto replaces where the counts agree and refines elsewhere, blocks aligns runs of tokens "
+        "count), auto replaces where the counts agree and refines elsewhere, letters replaces where "
+        "they have as many letters, too, as StyleDiffusion's script does, blocks aligns runs of tokens "
         "that are equal or of equal length, as EDICT's code does",
     )
     cross_replace_steps: float = Field(

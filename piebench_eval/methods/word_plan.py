@@ -128,7 +128,9 @@ def _blend_notes(found: int, settings: P2PSettings) -> list[str]:
 
 def _replaces(sample: Sample, settings: P2PSettings) -> bool:
     source, target = word_counts(sample)
-    return settings.controller == "replace" or (settings.controller == "auto" and source == target)
+    as_long = len(sample.source_prompt.strip()) == len(sample.target_prompt.strip())
+    replacing = {"replace": True, "auto": source == target, "letters": source == target and as_long}
+    return replacing.get(settings.controller, False)
 
 
 def word_counts(sample: Sample) -> tuple[int, int]:

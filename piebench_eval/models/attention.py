@@ -114,6 +114,40 @@ def controlled_attention(
         denoiser.set_attn_processor(original)
 
 
+def read_texts_apart(unet: Any) -> None:
+    """Let a UNet's cross-attention take texts of twice their width: of keys, then of values.
+
+    Projections see their half, and a text of the common width as it is. That stays so: where activations are
+    computed again for a gradient, the text is still that of the call.
+
+    Args:
+        unet: ``UNet2DConditionModel``.
+    """
+    for name, module in unet.named_modules():
+        if name.endswith(".attn2.to_k"):
+            _add_hook(module, _first_half)
+        elif name.endswith(".attn2.to_v"):
+            _add_hook(module, _second_half)
+
+
+def _add_hook(projection: Any, hook: Any) -> None:
+    """Add a hook before a module, unless it is there."""
+    if hook not in projection._forward_pre_hooks.values():
+        projection.register_forward_pre_hook(hook)
+
+
+def _first_half(projection: Any, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor] | None:
+    """What keys read of a text ``[rows, tokens, 2 width]``; None leaves others alone."""
+    (text,), width = inputs, projection.in_features
+    return (text[..., :width],) if text.shape[-1] == 2 * width else None
+
+
+def _second_half(projection: Any, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor] | None:
+    """What values read of it."""
+    (text,), width = inputs, projection.in_features
+    return (text[..., width:],) if text.shape[-1] == 2 * width else None
+
+
 def attention_layers(denoiser: Any, latent_shape: tuple[int, int]) -> dict[str, AttentionLayer]:
     """Describe a denoiser's attention layers by the names of their processors, in order as they run.
 

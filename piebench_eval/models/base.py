@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from piebench_eval.models.attention import AttentionHook
     from piebench_eval.models.conditioning import Conditioning
     from piebench_eval.models.families import Family
+    from piebench_eval.models.image_encoder import ImageEncoder
     from piebench_eval.pictures import GreyLevels, PixelOverflow, Posterior
 
 
@@ -52,6 +53,7 @@ class DiffusionModel(ABC):
         device: where the weights lie.
         evaluations: evaluations counted since the counter was last replaced.
         cache: where ``cached`` keeps results for the next combination; without one everything is computed.
+        image_encoders: CLIP image encoders that inversions read pictures by, by name, once they are loaded.
         offload_text_encoders: text encoders are on the device only from a new prompt to the next prediction,
             and on the CPU else.
         row_end: where some rows of the coming calls end, see ``rows_changing``.
@@ -66,6 +68,7 @@ class DiffusionModel(ABC):
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     evaluations: EvaluationCounter = field(default_factory=EvaluationCounter)
     cache: Cache | None = None
+    image_encoders: dict[str, ImageEncoder] = field(default_factory=dict)
     offload_text_encoders: bool = False
     row_end: RowEnd | None = None
     row_fork: RowFork | None = None
@@ -170,6 +173,22 @@ class DiffusionModel(ABC):
         rows = device_index(samples, self.device)
         with self.rows_changing(None, RowFork(place, rows, rows, kept)):
             yield
+
+    def image_tokens(self, pictures: Sequence[NDArray[np.uint8]], encoder: str) -> torch.Tensor:
+        """Tokens of pictures by a CLIP image encoder, see ``ImageEncoder.tokens``.
+
+        Args:
+            pictures: each ``[height, width, 3]``.
+            encoder: directory or hub id; loaded unless it is.
+
+        Raises:
+            PiebenchError: it cannot be loaded.
+        """
+        from piebench_eval.models.image_encoder import load_image_encoder
+
+        if encoder not in self.image_encoders:
+            self.image_encoders[encoder] = load_image_encoder(encoder, self.device)
+        return self.image_encoders[encoder].tokens(pictures)
 
     def attention_through(
         self, hook: AttentionHook, latent_shape: tuple[int, int]

@@ -12,6 +12,9 @@ from piebench_eval.tensors import take
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+VALUES = "values"
+"""Name of the vectors that are tokens for the values of cross-attention."""
+
 
 @dataclass(frozen=True, eq=False)
 class Conditioning:
@@ -24,7 +27,8 @@ class Conditioning:
         tokens: embeddings of a prompt's tokens ``[rows, tokens, width]``.
         pooled: embeddings of whole prompts ``[rows, width]``; None where the model takes none.
         vectors: further vectors by name, each ``[rows, ...]``: SDXL's ``time_ids`` (Podell et al., 2023,
-            section 2.2), the ``guidance`` scale that a distilled model takes as an input.
+            section 2.2), the ``guidance`` scale that a distilled model takes as an input, the tokens of
+            ``values``, see ``with_values``.
 
     >>> import torch
     >>> pair = Conditioning(torch.zeros(2, 77, 8), pooled=torch.ones(2, 4))
@@ -65,6 +69,10 @@ class Conditioning:
     def with_tokens(self, tokens: torch.Tensor) -> Conditioning:
         """The same with other embeddings of the tokens, shape of ``tokens``."""
         return replace(self, tokens=tokens)
+
+    def with_values(self, tokens: torch.Tensor) -> Conditioning:
+        """The same with other tokens for cross-attention's values, shape of ``tokens``; keys keep theirs."""
+        return replace(self, vectors={**self.vectors, VALUES: tokens})
 
     def with_guidance(self, scale: float) -> Conditioning:
         """The same with a guidance scale in every row, for models that take it as an input."""

@@ -46,6 +46,8 @@ class Family:
         zeros_for_empty_prompt: unconditional rows are conditioned on zeros, not on the empty prompt, unless
             its ``model_index.json`` says otherwise.
         attention: kinds of its denoiser's attention layers.
+        value_texts: whether its cross-attention takes texts of their own for values, see
+            ``Conditioning.with_values``.
         single_stream: some of its blocks have one stream of text and image, see ``AttentionLayer.single``.
         example: a hub id, for messages.
         others: further hub ids that its models are known by, before anything of them is on this machine.
@@ -75,6 +77,7 @@ class Family:
     packing: int = 1
     zeros_for_empty_prompt: bool = False
     attention: tuple[AttentionKind, ...] = ("self", "cross")
+    value_texts: bool = False
     single_stream: bool = False
     others: tuple[str, ...] = ()
 
@@ -136,6 +139,7 @@ FAMILIES = {
             "piebench_eval.models.sd1:StableDiffusion",
             ("StableDiffusionPipeline",),
             "CompVis/stable-diffusion-v1-4",
+            value_texts=True,
             others=(
                 "stable-diffusion-v1-5/stable-diffusion-v1-5",
                 "runwayml/stable-diffusion-v1-5",

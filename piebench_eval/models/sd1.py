@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.models.attention import read_texts_apart
 from piebench_eval.models.base import DiffusionModel
-from piebench_eval.models.conditioning import Conditioning
+from piebench_eval.models.conditioning import VALUES, Conditioning
 from piebench_eval.models.families import FAMILIES
 from piebench_eval.models.family_checks import NO_GUIDANCE_INPUT
 from piebench_eval.models.unet_pass import fork_place, row_places
@@ -74,8 +75,11 @@ class StableDiffusion(DiffusionModel):
 
     def denoise(self, latents: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Call the UNet."""
-        dtype = self.unet.dtype
-        return self.network(latents.to(dtype), time, conditioning.tokens_as(dtype), return_dict=False)[0]
+        dtype, tokens = self.unet.dtype, conditioning.tokens_as(self.unet.dtype)
+        if (values := conditioning.vectors.get(VALUES)) is not None:
+            read_texts_apart(self.unet)
+            tokens = torch.cat([tokens, values.to(dtype)], dim=-1)
+        return self.network(latents.to(dtype), time, tokens, return_dict=False)[0]
 
 
 class InstaFlow(StableDiffusion):

@@ -47,6 +47,11 @@ def inversion_misfit(name: str, family: Family, policy: GuidancePolicy) -> str |
     inversion = INVERSIONS.get(name)
     if misfit := _prediction_misfit(name, inversion.predicts, family):
         return misfit
+    if inversion.value_texts and not family.value_texts:
+        return (
+            f"{name} gives cross-attention's values texts of their own, and {family.title} takes one text "
+            "for keys and values"
+        )
     return _policy_misfit(name, inversion.policies, family, policy)
 
 

@@ -333,7 +333,8 @@ def encode_inputs(
     size = images[0].shape[:2]
     latents = model.encode_images(images, posterior, seed, noise_on_device, added_shift)
     inputs = embed_inputs(model, latents, texts, size, guidance or Guidance(), seed)
-    return replace(inputs, draws_before=int(posterior == "sample"), noise_on_device=noise_on_device)
+    drawn = int(posterior == "sample")
+    return replace(inputs, draws_before=drawn, noise_on_device=noise_on_device, pictures=images)
 
 
 def _load_batch(

@@ -189,6 +189,8 @@ class _Session:
         self._session_log.note("workers", self._devices)
         model = loaded.model
         self._session_log.use_model(model.name, model.revision, loaded.fingerprint, model.editor)
+        for encoder, fingerprint in loaded.about.get("image_encoders", {}).items():
+            self._session_log.use_model(encoder, None, fingerprint)
         self.report(f"worker {loaded.worker} is ready")
 
     def _on_worker_lost(self, lost: WorkerLost) -> None:

@@ -19,7 +19,7 @@ from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models.base import DiffusionModel
 from piebench_eval.models.cache import Cache
-from piebench_eval.models.conditioning import Conditioning
+from piebench_eval.models.conditioning import VALUES, Conditioning
 from piebench_eval.models.location import find_family, found_parts, model_index
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.plugins import plugin_errors
@@ -31,6 +31,9 @@ from piebench_eval.runs.row_operations import RowOperations, operations_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from piebench_eval.data.sample import Sample
     from piebench_eval.diffusion.controller import AttentionController
@@ -452,8 +455,12 @@ class _DummyModel(DiffusionModel):
         return Conditioning(tokens, tokens[:, 0], vectors)
 
     def denoise(self, latents: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
-        # The tokens take part, so that what is optimised through them can be differentiated.
-        return torch.randn_like(latents) + 0 * conditioning.tokens.mean(dim=(1, 2))[:, None, None, None]
+        # What can be optimised takes part, so that it can be differentiated.
+        text = conditioning.vectors.get(VALUES, conditioning.tokens)
+        return torch.randn_like(latents) + 0 * text.mean(dim=(1, 2))[:, None, None, None]
+
+    def image_tokens(self, pictures: Sequence[NDArray[np.uint8]], encoder: str) -> torch.Tensor:
+        return torch.zeros(1, 1, 1)
 
 
 def _seconds_per_evaluation(done: Mapping[EditKey, dict[str, Any]]) -> dict[str | None, float]:

@@ -9,6 +9,7 @@ from piebench_eval.combination_names import combination_name
 from piebench_eval.editors import EDITORS
 from piebench_eval.editors.sample_needs import unmet_needs
 from piebench_eval.errors import DataError
+from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.recipes.plugins import plugin_errors
 from piebench_eval.runs.shard import BLOCK, Shard
@@ -184,6 +185,17 @@ def model_spec(combination: Combination) -> ModelSpec:
         common.weights,
         combination.method if combination.loads_itself else "",
     )
+
+
+def image_encoders(combinations: Iterable[Combination]) -> list[str]:
+    """The CLIP image encoders that inversions of combinations read pictures by."""
+    names = [
+        getattr(combination.inversion_settings, "image_encoder", None)
+        for combination in combinations
+        # A plugin's setting of that name is its own.
+        if not combination.is_editor and INVERSIONS.is_own(combination.inversion)
+    ]
+    return list(dict.fromkeys(filter(None, names)))
 
 
 def model_specs(recipe: Recipe) -> list[ModelSpec]:

@@ -31,8 +31,8 @@ class MachineOptions:
         allow_pickle: load weights from pickle files.
         cache: folder for what combinations and runs share; it is kept in memory alone if None.
         compile: compile the UNet's blocks.
-        checkpointing: recompute activations in the backward passes of null-text and Pix2Pix-Zero instead of
-            keeping them.
+        checkpointing: recompute activations in the backward passes of null-text, StyleDiffusion and
+            Pix2Pix-Zero instead of keeping them.
         deterministic: on a CPU in float32, layers whose results do not depend on the number of threads; None:
             for the demo's models alone.
         offload_text_encoders: text encoders leave the GPU once prompts are embedded; None: where it has less

@@ -15,7 +15,7 @@ from piebench_eval.recipes.compatibility import require_compatible
 from piebench_eval.recipes.plugins import code_of, plugin_errors
 from piebench_eval.runs.feature_needs import require_room
 from piebench_eval.runs.feature_places import room_within, worker_limits
-from piebench_eval.runs.jobs import model_spec
+from piebench_eval.runs.jobs import image_encoders, model_spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +54,7 @@ class ModelRunner:
         self._deterministic = False
         self._weights_bytes = 0
         self._quantizer: dict[str, str] = {}
+        self._image_encoders: dict[str, str | None] = {}
         self._prefetcher = ImagePrefetcher()
 
     @property
@@ -71,6 +72,7 @@ class ModelRunner:
             "compiled": self._machine.compile,
             "deterministic": self._deterministic,
             **self._quantizer,
+            **({"image_encoders": self._image_encoders} if self._image_encoders else {}),
         }
 
     @property
@@ -137,6 +139,7 @@ class ModelRunner:
         require_compatible(of_model, diffusion_model.family)
         for common in (combination.common for combination in of_model):
             working_resolution(diffusion_model, common.resolution)
+        self._load_image_encoders(diffusion_model, of_model)
         self._quantizer = quantizer(model.weights)
         fingerprint = model_fingerprint(model.name, model.revision)
         diffusion_model.cache = Cache(self._identity(model, fingerprint), self._machine.cache)
@@ -149,6 +152,23 @@ class ModelRunner:
         self._model = diffusion_model
         return fingerprint
 
+    def _load_image_encoders(self, model: DiffusionModel, combinations: Sequence[Combination]) -> None:
+        """Load what inversions read pictures by, before the first edit, and note its fingerprints.
+
+        Raises:
+            PiebenchError: it cannot be loaded, or does not go with the model.
+        """
+        from piebench_eval.models.image_encoder import load_image_encoder
+        from piebench_eval.models.image_encoder_files import image_encoder_fingerprint
+
+        names = image_encoders(combinations)
+        width = model.denoiser.config.cross_attention_dim if names else 0
+        for name in names:
+            encoder = load_image_encoder(name, self.device, self._machine.allow_pickle)
+            encoder.require_width(width)
+            model.image_encoders[name] = encoder
+        self._image_encoders = {name: image_encoder_fingerprint(name) for name in names}
+
     def _load_editor(self, model: ModelSpec) -> LoadedEditor:
         """Have an editor of pictures load what it needs.
 
@@ -159,7 +179,7 @@ class ModelRunner:
         from piebench_eval.models.nfe import EvaluationCounter
 
         editor, combination = EDITORS.get(model.editor), self._recipe.combination("", model.editor)
-        self._deterministic, self._quantizer = False, {}
+        self._deterministic, self._quantizer, self._image_encoders = False, {}, {}
         options = LoadOptions(
             self.device,
             self._machine.allow_pickle,

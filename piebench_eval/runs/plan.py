@@ -17,6 +17,7 @@ from piebench_eval.demo.embedded import is_embedded
 from piebench_eval.diffusion.feature_limits import FEATURE_OPTION
 from piebench_eval.editors.function import is_function
 from piebench_eval.errors import PiebenchError, PiebenchWarning
+from piebench_eval.models.image_encoder_files import check_image_encoder
 from piebench_eval.models.location import (
     check_deterministic,
     check_model_location,
@@ -29,7 +30,7 @@ from piebench_eval.recipes.compatibility import cautions, require_compatible, re
 from piebench_eval.runs.editor_models import check_editor_models
 from piebench_eval.runs.engines.devices import split_devices
 from piebench_eval.runs.feature_needs import plan_features
-from piebench_eval.runs.jobs import check_edits, package_models
+from piebench_eval.runs.jobs import check_edits, image_encoders, package_models
 from piebench_eval.runs.larger_edits import warnings_of_larger_edits
 from piebench_eval.runs.machine import MachineOptions
 from piebench_eval.runs.shard import Shard
@@ -152,6 +153,8 @@ def plan_run(
     check_editor_models(recipe, machine)
     combinations = [recipe.combination(*pair) for pair in recipe.pairs]
     require_compatible(combinations)
+    for name in image_encoders(combinations):
+        check_image_encoder(name, machine.allow_pickle)
     require_fitting_editors(combinations)
     _require_one_process(recipe, machine)
     check_resolutions(recipe)

@@ -156,6 +156,24 @@ def test_replacement_needs_equal_word_counts(tokenizer, samples):
     assert problem(samples[3], P2PSettings(controller="replace")) is None
 
 
+@pytest.mark.parametrize(
+    ("target", "replaced"),
+    [
+        ("a dog sitting", True),
+        ("a zebra sitting", False),
+        ("a dog sit ing", False),
+        (" a dog sitting ", True),
+    ],
+)
+def test_words_are_replaced_where_prompts_have_as_many_letters(tokenizer, samples, target, replaced):
+    """Of as many words, which replacement needs; elsewhere they are refined."""
+    sample = dataclasses.replace(
+        samples[0], marked_source_prompt="a cat sitting", marked_target_prompt=target, blended_word=""
+    )
+    plan = plan_words(sample, [(tokenizer, LENGTH)], P2PSettings(controller="letters"))
+    assert plan.use_source_map.all() == replaced
+
+
 def test_replacement_of_over_long_prompts_does_not_fail(tokenizer):
     source = "a zebra " * 20 + "cat"
     matrix = words.replacement_matrix(source, source.replace("zebra", "dog"), tokenizer)

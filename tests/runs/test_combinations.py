@@ -12,6 +12,7 @@ from piebench_eval.combination_names import combination_name
 from piebench_eval.diffusion.guidance import guide
 from piebench_eval.diffusion.loop import edit
 from piebench_eval.diffusion.ode import follow
+from piebench_eval.diffusion.rows import Row
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models.cache import Cache
@@ -64,6 +65,7 @@ WITH_SAMPLES_PROMPT = {
     "uni_edit": {"inversion_prompt": "source"},
 }
 EVERY_METHOD = METHODS.names()
+FEW_UPDATES = {name: {"inner_steps": 2} for name in ("null_text", "stylediffusion")}
 WITHOUT_OPTIMISER = [name for name in INVERSIONS.names() if name != "null_text"]
 LAYERS_OF_SMALL_MODELS = {"masactrl": {"start_layer": 5}}
 """The small UNets are half as deep as those whose layers the methods name."""
@@ -150,6 +152,14 @@ def test_under_edict_equal_prompts_reconstruct_the_picture(model_of, samples, fa
         assert (found - inputs.latents).norm() < 1e-5 * inputs.latents.norm()
 
 
+def text_rows(inverted, level, negative, target):
+    """Both halves' texts, with those of values where an inversion has them apart."""
+    if inverted.values is None:
+        return negative, target
+    rows = {Row.TARGET_UNCOND: negative, Row.TARGET_COND: target}
+    return inverted.values.apart(rows, level).values()
+
+
 @torch.no_grad()
 def plainly_sampled(model, inverted, inputs):
     """The target branch by guidance alone, from the start of sampling."""
@@ -159,11 +169,12 @@ def plainly_sampled(model, inverted, inputs):
         replaced = None if inverted.uncond_embeds is None else inverted.uncond_embeds[level - 1]
         added = None if inverted.input_offsets is None else iter(inverted.input_offsets[level - 1].unbind(1))
 
-        def predict(at, timestep, replaced=replaced, added=added):
+        def predict(at, timestep, level=level, replaced=replaced, added=added):
             at = at if added is None else at + next(added)
             if model.family.guidance == "embedded":  # one row, which is told the scale
                 return model.predict(at, timestep, inputs.target_embeds.with_guidance(7.5), everyone)
-            texts = (inputs.negative_embeds if replaced is None else replaced, inputs.target_embeds)
+            negative = inputs.negative_embeds if replaced is None else replaced
+            texts = text_rows(inverted, level, negative, inputs.target_embeds)
             return guide(*(model.predict(at, timestep, text, everyone) for text in texts), 7.5)
 
         walk = inverted.solver.walk(schedule, latents, level, kept)
@@ -178,7 +189,7 @@ def plainly_sampled(model, inverted, inputs):
     [pair for pair in PAIRS_OF_FAMILIES if pair.values[2] in SWITCHED_OFF],
 )
 def test_without_injection_a_method_is_plain_guided_sampling(model_of, samples, family, inversion, method):
-    model, settings = model_of(family), {"inner_steps": 2} if inversion == "null_text" else {}
+    model, settings = model_of(family), dict(FEW_UPDATES.get(inversion, {}))
     settings |= {"strength": 1.0} if inversion == "edict" else {}  # of three steps
     chosen = samples[UNBLENDED : UNBLENDED + 1]  # no blended word, so nothing is re-weighted
     arguments = model, chosen, inversion, method
@@ -210,7 +221,7 @@ TOLERANCES_OF_BATCHES = [
 def test_a_batch_gives_what_its_samples_give_alone(model_of, samples, family, inversion, method, tolerance):
     model = model_of(family)
     arguments = {
-        "inversion_settings": {"inner_steps": 2} if inversion == "null_text" else {},
+        "inversion_settings": FEW_UPDATES.get(inversion, {}),
         **({"start_step": 1} if method == "masactrl" else {}),
         **({"attention_guidance": 1e-5} if method == "pix2pix_zero" else {}),  # likewise
         **({"omega": 0.2} if method == "uni_edit" else {}),  # guidance multiplies it, and rounding errors

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from piebench_eval.diffusion.loop import edit
-from piebench_eval.inversions import INVERSIONS, null_text
+from piebench_eval.inversions import INVERSIONS, null_text, stylediffusion
+from piebench_eval.inversions.stylediffusion import StyleDiffusionSettings
 from piebench_eval.methods import METHODS
 from piebench_eval.methods.pnp import PnPController
 from piebench_eval.models import base as base_module
@@ -19,12 +20,16 @@ from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.recipes.combination import CommonSettings
 from piebench_eval.runs.batch_editing import encode_inputs
 from piebench_eval.runs.edit_inputs import plan_guidance, plan_schedule
-from tests.support.fake_cuda import CUDA, HostToDevice, fake_device, fake_model
+from tests.support.fake_cuda import CUDA, HostToDevice, fake_device, fake_image_encoder, fake_model
 from tests.support.pairs import PAIRS_OF_FAMILIES, goes_with
 
 STEPS, UPDATES = 2, 2
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-OF_INVERSIONS = {"null_text": {"inner_steps": UPDATES}, "edit_friendly": {"skip": 0}}
+OF_INVERSIONS = {
+    "null_text": {"inner_steps": UPDATES},
+    "stylediffusion": {"inner_steps": UPDATES, "inner_decay": 0},
+    "edit_friendly": {"skip": 0},
+}
 OF_METHODS = {
     "masactrl": {"mask_guided": True, "source_prompt": "sample", "start_step": 1, "start_layer": 5},
     "p2p": {"cross_replace_steps": 0.5, "blend_start": 0},
@@ -62,8 +67,11 @@ def _marks(family, inversion, method):
 
 
 def _marks_of_inversion(family, inversion):
-    """Offsets along a flow are Stable Diffusion 3's; negative-prompt's conditions null-text has as well."""
-    of_sd1 = family == "sd1" and inversion != "negative_prompt"
+    """Offsets along a flow are Stable Diffusion 3's; negative-prompt's conditions null-text has as well.
+
+    StyleDiffusion evaluates one sample at a time, which takes long.
+    """
+    of_sd1 = family == "sd1" and inversion not in ("negative_prompt", "stylediffusion")
     return [] if of_sd1 or (family, inversion) == ("sd3", "edit_friendly") else SLOW
 
 
@@ -131,7 +139,13 @@ def updates_without_numbers():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.autograd, "grad", lambda loss, inputs: (torch.zeros_like(inputs),))
+        patch.setattr(torch.autograd, "backward", lambda output, gradient: None)
         patch.setattr(null_text, "to_host_list", to_host_list)
+        patch.setattr(
+            stylediffusion,
+            "to_host_list",
+            lambda values: [1.0, 1.0] if values.is_floating_point() else [0] * len(values),
+        )
         # How alike words are, which infedit asks once per batch, before its first step.
         patch.setattr(
             "piebench_eval.methods.infedit.cosine_similarity",
@@ -146,7 +160,12 @@ def on_a_gpu(tokenizer, samples, updates_without_numbers):
 
     @functools.cache
     def with_model(family, precision):
-        return OnAGpu(fake_model(tokenizer, PRECISIONS[precision], family), samples[:2])
+        model = fake_model(tokenizer, PRECISIONS[precision], family)
+        if model.family.value_texts:
+            model.image_encoders[StyleDiffusionSettings().image_encoder] = fake_image_encoder(
+                model.denoiser.config.cross_attention_dim
+            )
+        return OnAGpu(model, samples[:2])
 
     with fake_device():
         yield with_model
@@ -169,13 +188,17 @@ def test_a_combination_stays_on_the_device(on_a_gpu, family, precision, inversio
 def test_an_inversion_stays_on_the_device(on_a_gpu, family, precision, inversion):
     inverted, copied, _ = on_a_gpu(family, precision).invert(inversion)
     conditions = [part for step in inverted.uncond_embeds or () for part in step.parts]
-    tensors = [inverted.trajectory, inverted.offsets, *conditions]
+    values = [] if inverted.values is None else [inverted.values.scales, inverted.values.shifts]
+    tensors = [inverted.trajectory, inverted.offsets, *conditions, *values]
     # Two coupled latents are rounded only where the model is given one of them.
     dtype = torch.float64 if INVERSIONS.get(inversion).coupled else torch.float32
     assert {(t.device, t.dtype) for t in tensors if t is not None} == {(CUDA, dtype)}
     # Noise is drawn on the host, for all levels, and copied as a whole.
     draws = inverted.offsets is not None or inversion in ("dnaedit", "rf_inversion")
-    assert copied == ({"_to_copy": 1} if draws else {})
+    if inversion == "stylediffusion":  # for each sample a picture, and weights of its network
+        assert copied == {"_to_copy": 2 * (1 + 6)}
+    else:
+        assert copied == ({"_to_copy": 1} if draws else {})
 
 
 def test_a_sample_that_stopped_early_costs_no_more(with_sd1):

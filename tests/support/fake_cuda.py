@@ -11,10 +11,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from piebench_eval.models.families import FAMILIES
+from piebench_eval.models.image_encoder import ImageEncoder
 from piebench_eval.models.loading import implementation
 from scripts.demo_training.unet import sd_scheduler
 from scripts.speed.models import SIZES, new_text_encoder, new_vae
 from scripts.speed.sdxl import TextSize, XLSize, new_xl_text_encoders, new_xl_unet
+from tests.support.tiny_clip import new_image_encoder
 from tests.support.tiny_flux import SCHEDULER, new_clip, new_flux, new_flux_vae
 from tests.support.tiny_sd3 import new_clips, new_sd3_vae, new_t5, new_t5_tokenizer, new_transformer
 
@@ -71,6 +73,11 @@ def fake_model(tokenizer, dtype, family="sd1"):
         scheduler=SCHEDULER,
         device=CUDA,
     )
+
+
+def fake_image_encoder(width):
+    """Inside ``fake_device``: what reads pictures, on that GPU."""
+    return ImageEncoder("fake", _make(lambda: new_image_encoder(width), torch.float32), CUDA)
 
 
 def _parts(tokenizer, dtype, family):

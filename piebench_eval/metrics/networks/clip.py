@@ -92,8 +92,8 @@ class TransformersClip:
         """Load the network; see ``load_clip``."""
         from transformers import CLIPImageProcessor, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-        from piebench_eval.metrics.networks.hf_loading import load_network
         from piebench_eval.models.from_pretrained import explained_loading
+        from piebench_eval.models.hf_loading import load_network
 
         wanted = "a CLIP directory or hub id"
         if Path(model).is_dir():

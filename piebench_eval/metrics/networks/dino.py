@@ -44,7 +44,7 @@ class StructureFeatures:
         """
         from transformers import ViTModel
 
-        from piebench_eval.metrics.networks.hf_loading import load_network
+        from piebench_eval.models.hf_loading import load_network
 
         wanted = "a ViT directory or hub id"
         vit = load_network(ViTModel, "--dino", model, wanted, device, allow_pickle, add_pooling_layer=False)

@@ -95,7 +95,7 @@ def test_of_a_hub_id_safetensors_alone_are_asked_for(monkeypatch, allowed, asked
         seen.update(options)
         raise OSError("there is no such file")
 
-    monkeypatch.setattr("piebench_eval.metrics.networks.hf_loading.require_hub", lambda *names: None)
+    monkeypatch.setattr("piebench_eval.models.hf_loading.require_hub", lambda *names: None)
     monkeypatch.setattr(ViTModel, "from_pretrained", from_pretrained)
     with pytest.raises(PiebenchError, match=r"--allow-pickle if it has no safetensors"):
         MetricNetworks(MetricModels(), CPU, allow_pickle=allowed).load(["dino"])

@@ -1,4 +1,4 @@
-"""Loading a metric's network with transformers."""
+"""Loading a network of one folder or hub id with transformers."""
 
 from __future__ import annotations
 
