@@ -121,7 +121,7 @@ def test_the_papers_systems_are_their_recipes():
     assert all(shipped(name).hash == recipe.hash for name, recipe in recipes.items())
     combinations = {combination_name(*pair) for recipe in recipes.values() for pair in recipe.pairs}
     of_edict, of_pix2pix_zero = ["edict+plain", "edict+p2p"], ["ddim+pix2pix_zero", "direct+pix2pix_zero"]
-    assert combinations > {*of_edict, *of_pix2pix_zero, "blended_latent_diffusion", "direct+p2p"}
+    assert combinations > {*of_edict, *of_pix2pix_zero, "blended_latent_diffusion", "stylediffusion+p2p"}
 
 
 @pytest.mark.parametrize("name", ["edict", "pix2pix-zero"])
