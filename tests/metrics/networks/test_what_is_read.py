@@ -4,10 +4,12 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from torchmetrics.functional.image import structural_similarity_index_measure
 from transformers import CLIPModel, ViTModel
 from transformers.activations import QuickGELUActivation
 
 from piebench_eval.metrics.networks.class_token import QuickGELU
+from piebench_eval.metrics.ssim import ssim_map
 
 
 @contextmanager
@@ -61,3 +63,25 @@ def test_a_pass_through_dino_ends_at_the_projection_that_is_read(
     with tokens_seen(of_last) as seen:
         assert torch.equal(networks.dino.read(pixels, 11, features), kept[0])
     assert seen == [197]
+
+
+@torch.inference_mode()
+def test_lpips_features_do_not_depend_on_how_channels_are_stored(networks):
+    network, pixels = networks.lpips("lpips_weights"), torch.rand(1, 3, 96, 80) * 2 - 1
+    layers = network._network.net.forward(network._network.scaling_layer(pixels))
+    features = network.features(pixels)
+    assert features[0].is_contiguous(memory_format=torch.channels_last)
+    for layer, found in zip(layers, features, strict=True):
+        expected = layer / (layer.square().sum(1, keepdim=True).sqrt() + 1e-10)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("data_range", [1.0, 255.0])
+def test_ssim_is_that_of_torchmetrics(channels, data_range):
+    source = torch.rand(1, channels, 40, 33, generator=torch.Generator().manual_seed(0)) * data_range
+    edited = (source + 0.1 * data_range * torch.randn(source.shape)).clamp(0, data_range)
+    _, expected = structural_similarity_index_measure(
+        edited, source, sigma=1.5, data_range=data_range, return_full_image=True
+    )
+    torch.testing.assert_close(ssim_map(source, edited, data_range), expected, rtol=1e-6, atol=1e-6)
