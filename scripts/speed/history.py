@@ -15,7 +15,7 @@ RESULTS = REPOSITORY / "results" / "bench" / "beside-published.csv"
 FIGURE = REPOSITORY / "docs" / "speed-history.svg"
 
 _COLOURS = ["#9ecae1", "#4292c6", "#08519c", "#08306b"]
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 900, 360, 40, 60, 50
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 900, 360, 40, 40, 70
 _FONT = 'font-family="sans-serif" font-size="12"'
 
 
