@@ -33,7 +33,6 @@ from piebench_eval.data.masks import encode_rle, load_mask
 from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.demo.embedded import WEIGHTS
 from piebench_eval.metrics.columns import COLUMNS
-from piebench_eval.metrics.networks.clip import load_clip
 from piebench_eval.metrics.networks.lpips import PerceptualFeatures
 from piebench_eval.metrics.networks.metric_models import MetricModels
 from piebench_eval.metrics.protocol import PAPER
@@ -121,7 +120,9 @@ class PlainEvaluator:
 
     def __init__(self, models: MetricModels, device: torch.device):
         self.vit = ViTModel.from_pretrained(models.dino, add_pooling_layer=False).eval().to(device)
-        self.clip = load_clip(models.clip, "own", device)
+        self.clip = CLIPModel.from_pretrained(models.clip).eval().to(device)
+        self.clip_pixels = CLIPImageProcessorPil.from_pretrained(models.clip)
+        self.clip_tokens = CLIPTokenizer.from_pretrained(models.clip)
         self.lpips = PerceptualFeatures("lpips_weights", models.lpips_weights, device)
         self.device = device
 
@@ -143,8 +144,10 @@ class PlainEvaluator:
     def clip_score(self, image, prompt):
         for _ in range(2):  # once for the value, once for an unused state
             with torch.no_grad():
-                embedding = self.clip.images(self.clip.pixels([image], "pil").to(self.device))
-                text = self.clip.texts([prompt], keep_end=False)
+                pixels = self.clip_pixels(Image.fromarray(image), return_tensors="pt").pixel_values
+                embedding = self.clip.get_image_features(pixels.to(self.device)).pooler_output
+                tokens = self.clip_tokens(prompt, return_tensors="pt").input_ids
+                text = self.clip.get_text_features(tokens.to(self.device)).pooler_output
         return max(0.0, 100 * float(torch.cosine_similarity(embedding, text)))
 
     def score(self, edited_image: EditedImage) -> dict[str, float]:

@@ -29,6 +29,7 @@ from scripts.speed.flops import matrix_peak
 from scripts.speed.flows import FLOW_SIZES, FlowSize, new_flow_model, with_blocks
 from scripts.speed.pace import pace_entry, published_model
 from scripts.speed.projection import PICTURES
+from scripts.speed.reference_evaluations import FLOW_EVALUATIONS
 from scripts.speed.report import Options, Report, device_name, prepare_device
 from scripts.speed.samples import save_samples
 from scripts.speed.tables import markdown
@@ -124,9 +125,15 @@ class FlowFindings:
         rows = []
         for name, evaluations in self.recipes.items():
             picture = evaluations * self.seconds + ends
-            rows.append([name, f"{evaluations}", f"{picture:.3g}", f"{picture * PICTURES / 3600:.2g}"])
+            published = f"{FLOW_EVALUATIONS.get(name, '-')}"
+            hours = f"{picture * PICTURES / 3600:.2g}"
+            rows.append([name, f"{evaluations}", published, f"{picture:.3g}", hours])
+        together = sum(self.recipes.values()) * self.seconds + len(self.recipes) * ends
+        header = ["run of flow-table", "NFE/edit", "authors' code", "s/edit", f"hours of {PICTURES} edits"]
         return [
-            markdown(["run of flow-table", "NFE/edit", "s/edit", f"hours of {PICTURES} edits"], rows),
+            markdown(header, rows),
+            f"All of flow-table's runs with this model: {together * PICTURES / 3600:.2g} hours on one such "
+            "device.",
             f"A projection: evaluations at the fastest batch size and {ends:.2g} s of encoding and decoding; "
             "what a method computes beside the model, and the text encoders, are not in it.",
         ]

@@ -50,6 +50,20 @@ PASSES = {
 }
 """By the names of the combinations here; the paper has no others."""
 
+FLOW_EVALUATIONS = {
+    "flowedit-flux": 2 * 24,  # source and target in each of 24 steps
+    "flowedit-sd3.5": 4 * 33,  # both with their unconditional halves
+    "rf-solver-edit-flux": 2 * 2 * 15,  # inversion and edit, each of two evaluations a step
+    "fireflow-flux": 2 * (8 + 1),  # one evaluation a step, and one more at either start
+    "uniedit-flux": (9 + 1) + 2 * 9,  # the inversion, and source and target in every step of the edit
+    "uniedit-sd3.5": (9 + 1) + 2 * 9,
+    "rf-inversion-flux": 2 * 28,  # inversion and edit
+    "flowalign-sd3.5": 3 * 33,
+    "dnaedit-flux": 2 * 24,  # alignment and edit
+    "dnaedit-sd3.5": (2 + 2) * 27,  # the alignment's unconditional half at guidance 1, too
+}
+"""Evaluations that their authors' code spends on an edit, by the runs of ``flow-table``, at its settings."""
+
 
 def reference_evaluations(combination: Combination, skipped_steps: int = 0) -> tuple[int, int] | None:
     """Evaluations of the reference for an edit, forward and backward; None if it has no such combination.

@@ -7,13 +7,15 @@ import time
 import tomllib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
+from piebench_eval.metrics.columns import COLUMNS
 from scripts import gpu_check
-from scripts.gpu import machine, requirements
+from scripts.gpu import machine, precisions, requirements
 from scripts.gpu.cuda_tests import LOG, cuda_tests, tell_tests
-from scripts.gpu.plan import plan, tell_machine
+from scripts.gpu.plan import plan, tell_machine, tell_speed
 from scripts.gpu.report import Report, table
 from scripts.gpu.section import Section, Told, python, run_section
 
@@ -198,6 +200,35 @@ def test_the_plan_has_every_cuda_test():
     options = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
     assert "not cuda" in options["addopts"]
     assert all(LOG in one.environment for one in plan("cpu", quick=True) if "pytest" in one.command)
+
+
+def test_the_plan_measures_every_published_size_of_its_tables():
+    commands = {one.name: " ".join(one.command) for one in plan("cuda:0", quick=False)}
+    for name, size in (("speed", "sd1"), ("sd3.5-medium", "sd3.5-medium"), ("flux", "flux")):
+        assert f"--size {size} " in commands[name] and "--precision bf16" in commands[name]
+        assert "--blocks" not in commands[name] and "--resolution" not in commands[name]
+    assert all("--blocks 1" in " ".join(one.command) for one in plan("cpu", True) if one.name == "flux")
+
+
+def test_what_the_half_precisions_change_is_written_as_it_is_found(tmp_path, monkeypatch):
+    index = pd.Index(["direct+p2p"])
+    columns = pd.MultiIndex.from_product([COLUMNS, ["float32", "change"]])
+    changes = pd.DataFrame(0.5, index, columns)
+    asked = []
+
+    def found(precision, pairs, device, limit, settings):
+        if asked:
+            assert (tmp_path / "bench.json").exists(), "written only at the end"
+        asked.append((precision, device, limit, settings))
+        return changes
+
+    monkeypatch.setattr(precisions, "metric_changes", found)
+    file = tmp_path / "bench.json"
+    assert precisions.main(["--device", "cpu", "--pictures", "1", "--steps", "2", "--out", str(file)]) == 0
+    assert asked == [("bf16", "cpu", 1, {"steps": 2}), ("fp16", "cpu", 1, {"steps": 2})]
+    told = tell_speed(tmp_path)
+    assert told.data["fp16"]["direct+p2p"][COLUMNS[0]] == {"change": 0.5, "float32": 0.5}
+    assert "what bf16 changes" in told.markdown and "what fp16 changes" in told.markdown
 
 
 def test_what_is_missing_is_named_before_anything_is_run(monkeypatch, tmp_path, capsys):

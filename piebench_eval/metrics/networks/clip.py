@@ -90,8 +90,14 @@ class TransformersClip:
 
     def __init__(self, model: str, activation: str, device: torch.device, allow_pickle: bool):
         """Load the network; see ``load_clip``."""
+        import torch
         from transformers import CLIPImageProcessor, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
+        from piebench_eval.metrics.networks.class_token import (
+            QuickGELU,
+            embed_class_token_only,
+            replace_activations,
+        )
         from piebench_eval.models.from_pretrained import explained_loading
         from piebench_eval.models.hf_loading import load_network
 
@@ -106,8 +112,8 @@ class TransformersClip:
             self._tokenizer = CLIPTokenizer.from_pretrained(model)
         embeddings = self._clip.config.text_config.vocab_size
         check_tokenizer("--clip", model, self._tokenizer, embeddings, read_at_end=True)
-        if activation == "gelu":
-            _use_gelu(self._clip)
+        replace_activations(self._clip, torch.nn.GELU if activation == "gelu" else QuickGELU)
+        embed_class_token_only(self._clip)
         # 2 is transformers' word for "pool at the largest token id", as CLIP itself does; the id of the end
         # token would pool a cut prompt, which has none, at its start token.
         self._clip.text_model.eos_token_id = 2
@@ -165,17 +171,6 @@ class TransformersClip:
             ids = ids[:, :longest].to(self._device)
             embeddings.append(self._clip.get_text_features(input_ids=ids).pooler_output[0])
         return torch.stack(embeddings)
-
-
-def _use_gelu(clip: torch.nn.Module) -> None:
-    """Replace QuickGELU by GELU in both towers."""
-    import torch
-    from transformers.activations import QuickGELUActivation
-
-    for module in list(clip.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, QuickGELUActivation):
-                setattr(module, name, torch.nn.GELU())
 
 
 def _weights_file(model: str, weights: str) -> Path:

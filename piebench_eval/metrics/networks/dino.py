@@ -9,6 +9,7 @@ from piebench_eval.errors import PiebenchError
 
 if TYPE_CHECKING:
     import torch
+    from torch.utils.hooks import RemovableHandle
 
 
 SIDE = 224
@@ -76,10 +77,7 @@ class StructureFeatures:
             PiebenchError: the ViT has no such layer.
         """
 
-        def stop(module: torch.nn.Module, inputs: object, output: torch.Tensor | tuple[torch.Tensor]) -> None:
-            raise _Reached(output if not isinstance(output, tuple) else output[0])
-
-        handle = self._module(layer, features).register_forward_hook(stop)
+        handle = self._stop_at(layer, features)
         try:
             self._vit(pixels)
         except _Reached as reached:
@@ -91,6 +89,27 @@ class StructureFeatures:
     def class_tokens(self, pixels: torch.Tensor) -> torch.Tensor:
         """The class token of the last layer, ``[images, width]``."""
         return self._vit(pixels).last_hidden_state[:, 0]
+
+    def _stop_at(self, layer: int, features: str) -> RemovableHandle:
+        """Let the next pass end where a layer's features are known.
+
+        Keys and queries are projected from the attention's input, before its other projections are computed.
+        """
+        module = self._module(layer, features)
+        if features not in _PROJECTIONS:
+
+            def stop_behind(_: object, __: object, output: torch.Tensor | tuple[torch.Tensor]) -> None:
+                raise _Reached(output if not isinstance(output, tuple) else output[0])
+
+            return module.register_forward_hook(stop_behind)
+
+        def stop_before(_: object, inputs: tuple[torch.Tensor], named: dict[str, torch.Tensor]) -> None:
+            raise _Reached(module(inputs[0] if inputs else named["hidden_states"]))
+
+        return self._attention_of(module).register_forward_pre_hook(stop_before, with_kwargs=True)
+
+    def _attention_of(self, projection: torch.nn.Module) -> torch.nn.Module:
+        return next(module for module in self._vit.modules() if projection in module.children())
 
     def _module(self, layer: int, features: str) -> torch.nn.Module:
         """The layer, or its projection to keys or queries; their names depend on transformers' release."""

@@ -13,6 +13,7 @@ from piebench_eval.metrics.networks.clip import Clip, load_clip
 from piebench_eval.metrics.networks.dino import StructureFeatures
 from piebench_eval.metrics.networks.lpips import PerceptualFeatures
 from piebench_eval.metrics.protocol import PAPER
+from piebench_eval.models.allocator import keep_freed_memory
 from piebench_eval.models.precision import use_exact_float32
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class MetricNetworks:
             allow_pickle: accept weights in pickle files, see ``piebench_eval.models.weights``.
         """
         use_exact_float32()
+        if device.type == "cpu":
+            keep_freed_memory()
         self.device, self.batch_size = device, batch_size
         self._models, self._precision, self._allow_pickle = models, precision, allow_pickle
         self.lpips = cache(self._load_lpips)

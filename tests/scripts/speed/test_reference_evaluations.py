@@ -1,10 +1,17 @@
 """The reference's cost, as it was counted."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from piebench_eval.recipes.recipe import build_recipe
-from scripts.speed.reference_evaluations import PASSES, reference_evaluations
+from piebench_eval.recipes.run_config import RunConfig
+from scripts.speed.evaluations import recipes_of
+from scripts.speed.flows import FLOW_SIZES
+from scripts.speed.pace import BENCH_SIZES
+from scripts.speed.reference_evaluations import FLOW_EVALUATIONS, PASSES, reference_evaluations
+from scripts.speed.samples import save_samples
 from tests.support.recipes import shipped
 
 NAMES = {
@@ -64,3 +71,17 @@ def test_a_guided_inversion_costs_two_rows_a_step(counted):
 def test_what_the_reference_lacks_has_no_cost():
     recipe = build_recipe({"model": "demo", "inversions": ["null_text"], "methods": ["pnp"]}, {}, "test")
     assert reference_evaluations(recipe.combination("null_text", "pnp")) is None
+
+
+def test_every_run_of_the_flow_table_has_its_authors_cost():
+    assert FLOW_EVALUATIONS.keys() == set(RunConfig(Path("flow-table"), "any").runs)
+
+
+@pytest.mark.slow
+def test_no_flow_recipe_costs_more_than_its_authors_code(tmp_path):
+    samples = save_samples(tmp_path, 1, 64)
+    models = [model for model, size in BENCH_SIZES.items() if size in FLOW_SIZES]
+    ours = {name: cost for model in models for name, cost in recipes_of(model, samples).items()}
+    assert ours.keys() == FLOW_EVALUATIONS.keys()
+    dearer = {name: cost for name, cost in ours.items() if cost > FLOW_EVALUATIONS[name]}
+    assert not dearer
