@@ -1,4 +1,4 @@
-"""Take the pictures of the studio that README.md shows: docs/studio.png and docs/studio-compare.png.
+"""Take the pictures of the studio that README.md shows: docs/studio.png and docs/studio-inside.png.
 
 Needs the extras studio and browser, and chromium.
 """
@@ -22,7 +22,7 @@ COMBINATIONS = ("ddim+p2p", "edit_friendly+p2p", "direct+masactrl", "sdedit")
 
 
 def main() -> None:
-    """Edit a sample by several combinations, and take the whole page in light and the comparison in dark."""
+    """Edit a sample by several combinations, and take the whole page in light and the inside of one in dark."""
     with served("demo", MachineOptions(devices="cpu"), port=0) as address, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme="light")
@@ -31,7 +31,10 @@ def main() -> None:
         save(page.locator(".gradio-container").first, DOCS / "studio.png", height=1180)
         page.emulate_media(color_scheme="dark")
         page.locator("#edits button").nth(1).click()
-        save(page.locator("#results"), DOCS / "studio-compare.png", height=None)
+        page.get_by_role("button", name="Look inside").click()
+        page.locator("#inside img").nth(len(COMBINATIONS)).wait_for()
+        page.wait_for_timeout(1000)
+        save(page.locator("#inside"), DOCS / "studio-inside.png", height=900)
         browser.close()
 
 

@@ -153,10 +153,12 @@ def _title(column: str) -> str:
 
 
 def _best(made: Sequence[Made], column: str) -> str:
-    """The best score as it is printed: who ties with it is as good."""
+    """The best score as it is printed: who ties with it is as good; empty where all edits tie."""
     pick = max if METRICS.get(column).better == "higher" else min
     known = [edit for edit in made if not math.isnan(edit.scores.get(column, math.nan))]
-    return _number(pick(known, key=lambda edit: edit.scores[column]), column) if known else ""
+    if len({_number(edit, column) for edit in known}) < 2:
+        return ""
+    return _number(pick(known, key=lambda edit: edit.scores[column]), column)
 
 
 def _cell(edit: Made, column: str, best: str | None) -> str:

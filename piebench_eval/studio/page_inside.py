@@ -29,7 +29,7 @@ class InsidePanel:
 
     def __init__(self, worker: Worker, gallery: gr.Gallery, made: gr.State):
         self._worker = worker
-        with gr.Accordion("Look inside", open=False, visible=False) as section:
+        with gr.Accordion("Look inside", open=False, visible=False, elem_id="inside") as section:
             self._choice = gr.Dropdown([], label="Edit", interactive=True)
             self._parts = gr.HTML(css_template=CSS)
             self._ask = gr.Button("Reconstruct", visible=False, elem_id="reconstruct")
