@@ -93,7 +93,7 @@ def run(
         batch_size: samples per batch; None fills a GPU's memory, and is 1 on a CPU.
         cache: folder that keeps inversions for other runs.
         compile: compile the UNet's blocks.
-        checkpointing: recompute activations in null-text's backward passes instead of keeping them.
+        checkpointing: recompute activations in null-text's and StyleDiffusion's backward passes.
         deterministic: the same bits for any number of CPU threads, in fp32; None: for embedded models alone.
         offload_text_encoders: text encoders leave the GPU once prompts are embedded, for the same pictures;
             None: where it has less than 24 GB of memory, or with ``sequential_offload``.

@@ -200,7 +200,7 @@ def run(
         bool,
         typer.Option(
             "--checkpointing",
-            help="Null-text in less memory: recompute activations instead of keeping them.",
+            help="Null-text and StyleDiffusion in less memory: recompute activations, do not keep them.",
             rich_help_panel=_MACHINE,
         ),
     ] = False,

@@ -31,7 +31,7 @@ class MachineOptions:
         allow_pickle: load weights from pickle files.
         cache: folder for what combinations and runs share; it is kept in memory alone if None.
         compile: compile the UNet's blocks.
-        checkpointing: recompute activations in null-text's backward passes instead of keeping them.
+        checkpointing: recompute activations in null-text's and StyleDiffusion's backward passes.
         deterministic: on a CPU in float32, layers whose results do not depend on the number of threads; None:
             for the demo's models alone.
         offload_text_encoders: text encoders leave the GPU once prompts are embedded; None: where it has less
