@@ -22,7 +22,7 @@ COMBINATIONS = ("ddim+p2p", "edit_friendly+p2p", "direct+masactrl", "sdedit")
 
 
 def main() -> None:
-    """Edit a sample by several combinations, and take the whole page in light and the inside of one in dark."""
+    """Edit a sample by several combinations, and take the page in light and the inside of one in dark."""
     with served("demo", MachineOptions(devices="cpu"), port=0) as address, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme="light")
