@@ -80,6 +80,7 @@ def edit(
     deterministic: bool | None = None,
     offload_text_encoders: bool | None = None,
     sequential_offload: bool = False,
+    allow_pickle: bool = False,
     feature_memory: str | None = None,
     observer: EditObserver | None = None,
 ) -> Image.Image:
@@ -113,6 +114,7 @@ def edit(
             None: where it has less than 24 GB of memory, or with ``sequential_offload``.
         sequential_offload: a transformer's blocks (Stable Diffusion 3, FLUX.1) are on the GPU only while they
             compute, for the same picture.
+        allow_pickle: accept weights in pickle files, which can run code when they are read.
         feature_memory: where features of the inversion lie until ``feature_sharing`` reads them, see ``run``.
         observer: looks inside while the picture is edited, which costs no model evaluation and changes no bit
             of it; see ``EditObserver``.
@@ -134,6 +136,7 @@ def edit(
             deterministic=deterministic,
             offload_text_encoders=offload_text_encoders,
             sequential_offload=sequential_offload,
+            allow_pickle=allow_pickle,
             feature_memory=parse_feature_limits(feature_memory),
         )
         result = edit_sample(recipe, sample, machine, observer=observer)
@@ -284,6 +287,7 @@ def keep_loaded(combination: Combination, machine: MachineOptions) -> DiffusionM
         machine.deterministic,
         machine.offload_text_encoders,
         machine.sequential_offload,
+        machine.allow_pickle,
     )
 
 
@@ -395,6 +399,7 @@ def _loaded(
     deterministic: bool | None,
     offload_text_encoders: bool | None,
     sequential_offload: bool,
+    allow_pickle: bool = False,
 ) -> DiffusionModel:
     place = resolve_device(device)
     return load_model(
@@ -402,6 +407,7 @@ def _loaded(
         model.revision,
         place,
         model.precision,
+        allow_pickle=allow_pickle,
         deterministic=deterministic,
         family=model.family,
         offload_text_encoders=offload_text_encoders,

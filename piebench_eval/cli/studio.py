@@ -47,6 +47,9 @@ def studio(
         str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines use the page.")
     ] = "127.0.0.1",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Load weights from pickle files, which can run code.")
+    ] = False,
 ) -> None:
     """Edit a picture in the browser: choose inversions, methods and editors, and compare.
 
@@ -66,7 +69,8 @@ def studio(
     from piebench_eval.runs.machine import MachineOptions
     from piebench_eval.studio.serving import served
 
-    with served(model, MachineOptions(devices=device), data, host, port, models, plugins or []) as address:
+    machine = MachineOptions(devices=device, allow_pickle=allow_pickle)
+    with served(model, machine, data, host, port, models, plugins or []) as address:
         out.print(f"Open: {address}  (Ctrl-C ends it)")
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # uploaded pictures are deleted then too
         try:

@@ -145,7 +145,7 @@ def commands(studio: Studio, shown: Shown) -> tuple[str, str]:
     mask_files = {}
     if looking and sample.mask_rle:
         mask_files = dict.fromkeys(looking, write_mask(studio.folder / "masks", sample))
-    place = Place(data, studio.device, studio.plugins, mask_files)
+    place = Place(data, studio.device, studio.allow_pickle, studio.plugins, mask_files)
     return run_commands(setup, sample, place), python_lines(setup, sample, place)
 
 

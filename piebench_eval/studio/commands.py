@@ -26,12 +26,14 @@ class Place:
     Attributes:
         data: the folder of the sample's benchmark; None for the embedded benchmark.
         device: see ``resolve_device``.
+        allow_pickle: weights may be in pickle files.
         plugins: files that add inversions, methods and editors.
         mask_files: a black and white picture of the sample's mask, for each combination that looks at it.
     """
 
     data: Path | None = None
     device: str = "auto"
+    allow_pickle: bool = False
     plugins: tuple[Path, ...] = ()
     mask_files: Mapping[str, Path] = field(default_factory=dict)
 
@@ -67,6 +69,7 @@ def _run_command(setup: Setup, names: Sequence[str], sample: Sample, place: Plac
         words += ["--plugin", str(file.resolve())]
     if place.device != "auto":
         words += ["--device", place.device]
+    words += ["--allow-pickle"] if place.allow_pickle else []
     tells_apart = hashlib.sha256("\0".join(words).encode()).hexdigest()[:8]
     return shlex.join(["piebench", "run", *words, "--out", f"runs/studio-{tells_apart}"])
 
@@ -104,6 +107,8 @@ def python_lines(setup: Setup, sample: Sample, place: Place) -> str:
             options["plugins"] = [str(file.resolve()) for file in place.plugins]
         if place.device != "auto":
             options["device"] = place.device
+        if place.allow_pickle:
+            options["allow_pickle"] = True
         texts = [str(sample.file.resolve()), sample.marked_source_prompt, sample.marked_target_prompt]
         written = [*map(repr, texts), *(f"{key}={value!r}" for key, value in options.items())]
         lines.append(f"pb.edit({', '.join(written)}).save({f'{name}.png'!r})")

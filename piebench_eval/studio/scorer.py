@@ -32,10 +32,11 @@ class Scorer:
     Attributes:
         model: the model that makes the edits; embedded ones are scored by embedded networks.
         device: see ``resolve_device``.
+        allow_pickle: load networks from pickle files.
     """
 
-    def __init__(self, model: str, device: str):
-        self.model, self.device = model, device
+    def __init__(self, model: str, device: str, allow_pickle: bool = False):
+        self.model, self.device, self.allow_pickle = model, device, allow_pickle
         self._missing: dict[str, str] = {}
 
     def scores(
@@ -89,7 +90,12 @@ class Scorer:
         from piebench_eval.metrics.networks.metric_networks import MetricNetworks
         from piebench_eval.models.device import resolve_device
 
-        return MetricNetworks(networks_for(self.model), resolve_device(self.device), batch_size=1)
+        return MetricNetworks(
+            networks_for(self.model),
+            resolve_device(self.device),
+            batch_size=1,
+            allow_pickle=self.allow_pickle,
+        )
 
 
 def source_of_edit(sample: Sample, picture: NDArray[np.uint8], loader: ImageLoader) -> SourceImage:

@@ -83,6 +83,7 @@ class Studio:
         editor_models: models of editors that load their own, see ``models_of_editors``.
         plugins: files that add inversions, methods and editors.
         device: see ``resolve_device``.
+        allow_pickle: weights may be in pickle files.
         combinations: names of what goes with the model.
     """
 
@@ -101,14 +102,14 @@ class Studio:
         Raises:
             PiebenchError: the model's folder is missing or damaged, an editor is unknown, or a plugin fails.
         """
-        check_model_location(model)
+        check_model_location(model, machine.allow_pickle)
         load_plugins([str(file) for file in plugins])
         self.model, self.data, self.folder = as_found_from_anywhere(model), data, folder
         self.samples = list(samples)
-        self.plugins, self.device = tuple(plugins), machine.devices
+        self.plugins, self.device, self.allow_pickle = tuple(plugins), machine.devices, machine.allow_pickle
         self.editor_models = models_of_editors(self.model, editor_models or {})
         self.combinations = known_combinations(model, self.editor_models)
-        self._machine, self._scorer = machine, Scorer(model, machine.devices)
+        self._machine, self._scorer = machine, Scorer(model, self.device, self.allow_pickle)
 
     @property
     def first_choice(self) -> list[str]:

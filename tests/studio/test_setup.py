@@ -112,6 +112,12 @@ def test_the_python_lines_are_calls_of_edit(tmp_path):
     assert calls[3][1]["editor"] == "sdedit" and calls[3][1]["blended_word"] == "cat dog"
 
 
+def test_the_lines_read_pickles_where_the_studio_may(tmp_path):
+    one, place = sample(7, tmp_path=tmp_path / "x.png"), Place(allow_pickle=True)
+    assert all("--allow-pickle" in line for line in run_commands(SETUP, one, place).splitlines())
+    assert all("allow_pickle=True" in line for line in python_lines(SETUP, one, place).splitlines()[2:])
+
+
 def test_samples_are_found_by_id_type_and_words():
     samples = [sample(1), sample(2, "8", "a house", "a house on Mars"), sample(12, "8", "a dog", "a cat")]
     assert [found.id for found in search_samples(samples, "12")] == ["012"]

@@ -148,7 +148,7 @@ def test_wherever_networks_are_named_pickles_can_be_allowed():
         if options & {"--clip", "--dino", "--lpips-weights", "--model"}:
             naming.add(name)
             assert "--allow-pickle" in options, name
-    assert naming == {"run", "score", "sweep", "explain", "verify"}
+    assert naming == {"run", "score", "sweep", "explain", "verify", "studio"}
 
 
 def test_a_command_refuses_and_allows(networks, photo_bench, tmp_path):
