@@ -37,6 +37,14 @@ def device_index(places: Sequence[int], device: torch.device | None) -> torch.Te
     return ranges[0] if len(ranges) == 1 else torch.cat(ranges)
 
 
+def writes(tensor: torch.Tensor) -> object:
+    """How often a tensor or what it is a view of has been written to in place.
+
+    Where PyTorch does not count that, in tensors made in inference mode: a new object, equal to no other.
+    """
+    return object() if tensor.is_inference() else tensor._version
+
+
 def take(tensor: torch.Tensor, places: Sequence[int]) -> torch.Tensor:
     """Entries of a tensor along its first axis; the tensor itself if these are all of it, in order.
 

@@ -107,8 +107,18 @@ class AttentionController:
     def attend(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     ) -> torch.Tensor:
-        """Return attention's output, ``[rows, heads, positions, width]``, as ``query``."""
+        """Return attention's output, ``[rows, heads, positions, width]``, as ``query``.
+
+        A method's own may call this one for plain attention of all rows, and look at any of them.
+        """
+        if self.attends:
+            return plain_attention(query, key, value)
         return self.own_attention(layer, query, key, value)
+
+    @property
+    def attends(self) -> bool:
+        """Whether the method has an ``attend`` of its own."""
+        return type(self).attend is not AttentionController.attend
 
     def own_attention(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor

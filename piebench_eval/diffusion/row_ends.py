@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.rows import Branch, EndedRows
 from piebench_eval.diffusion.solvers import DETERMINISTIC, Solver
 from piebench_eval.models.attention import attention_layers
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from piebench_eval.diffusion.controller import AttentionController
     from piebench_eval.diffusion.rows import RowBatch
 
 
@@ -75,8 +75,7 @@ class RowEnds:
         controller, place = self._controller, self._fork_place
         if place is None or controller.source_first or rows.beginnings is None:
             return None
-        takes_part = type(controller).attend is not AttentionController.attend
-        if takes_part and controller.reads_layer(step, self._layers[place]):
+        if controller.attends and controller.reads_layer(step, self._layers[place]):
             return None
         before = self._places[: self._places.index(place) + 1]
         if any(self._place_of(name) in (None, *before) for name in controller.hooked_modules):
@@ -86,7 +85,8 @@ class RowEnds:
     def last_read(self, step: int) -> str | None:
         """The last layer of the source that the method reads in a step.
 
-        None if it reads none, or a module that is no such layer and not within one.
+        None if it reads none, or a module that is no such layer and not within one, and where the layer is
+        within a module that is hooked: that would be gone through part by part, and its hook not be called.
         """
         modules = [
             name for name in self._controller.hooked_modules if self._controller.reads_module(step, name)
@@ -97,8 +97,12 @@ class RowEnds:
         for place in reversed(self._places):
             layer = self._layers.get(place)
             if place in within.values() or (layer and self._controller.reads_layer(step, layer)):
-                return place
+                return None if self._is_hooked_around(place) else place
         return None
+
+    def _is_hooked_around(self, place: str) -> bool:
+        around = [name for name in self._controller.hooked_modules if name != place]
+        return any(not name or place.startswith(f"{name}.") for name in around)
 
     def _place_of(self, module: str) -> str | None:
         return next((place for place in self._places if f"{module}.".startswith(f"{place}.")), None)

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from piebench_eval.errors import PiebenchError
-from piebench_eval.tensors import device_index
+from piebench_eval.tensors import device_index, writes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -194,7 +194,7 @@ class RowBatch:
     _indices: dict[tuple[Row, tuple[int, ...]], torch.Tensor] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    _texts: dict[tuple[Conditioning, ...], Conditioning] = field(
+    _texts: dict[tuple[Conditioning, ...], tuple[list[object], Conditioning]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -278,17 +278,22 @@ class RowBatch:
     def texts(self, of_kinds: Mapping[Row, Conditioning]) -> Conditioning:
         """What the rows are conditioned on: the same object as in the step before, if it is the same.
 
+        Not if it has been written to since.
+
         Args:
             of_kinds: what rows of each kind are conditioned on, for all samples.
         """
         from piebench_eval.models.conditioning import Conditioning
 
         parts = tuple(of_kinds[row] for row in self.samples_by_row)
-        if parts not in self._texts:
+        written = [writes(tensor) for part in parts for tensor in part.parts]
+        of, texts = self._texts.get(parts, (None, parts[0]))
+        if of != written:
             self._texts.clear()  # one is kept: null-text inversion has others in every step
             taken = zip(parts, self.samples_by_row.values(), strict=True)
-            self._texts[parts] = Conditioning.cat([part.take(samples) for part, samples in taken])
-        return self._texts[parts]
+            texts = Conditioning.cat([part.take(samples) for part, samples in taken])
+            self._texts[parts] = written, texts
+        return texts
 
     @cached_property
     def _position(self) -> dict[tuple[Row, int], int]:

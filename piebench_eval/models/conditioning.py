@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from piebench_eval.tensors import take
+from piebench_eval.tensors import take, writes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +39,9 @@ class Conditioning:
     tokens: torch.Tensor
     pooled: torch.Tensor | None = None
     vectors: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    _converted: dict[torch.dtype, torch.Tensor] = field(default_factory=dict, init=False, repr=False)
+    _converted: dict[torch.dtype, tuple[object, torch.Tensor]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -59,12 +61,17 @@ class Conditioning:
         return Conditioning(take(self.tokens, rows), pooled, vectors)
 
     def tokens_as(self, dtype: torch.dtype) -> torch.Tensor:
-        """The tokens in a type: the same tensor at every call, unless it is differentiated by."""
+        """The tokens in a type: the same tensor at every call until they are written to.
+
+        Not if they are differentiated by.
+        """
         if self.tokens.requires_grad:
             return self.tokens.to(dtype)
-        if dtype not in self._converted:
-            self._converted[dtype] = self.tokens.to(dtype)
-        return self._converted[dtype]
+        written, (of, known) = writes(self.tokens), self._converted.get(dtype, (None, self.tokens))
+        if of != written:
+            known = self.tokens.to(dtype)
+            self._converted[dtype] = written, known
+        return known
 
     def with_tokens(self, tokens: torch.Tensor) -> Conditioning:
         """The same with other embeddings of the tokens, shape of ``tokens``."""

@@ -11,6 +11,7 @@ from diffusers.models.attention_processor import Attention
 from torch import nn
 
 from piebench_eval.models.deterministic import DeterministicLinear, with_weights_of
+from piebench_eval.tensors import writes
 
 
 class _Known(NamedTuple):
@@ -19,18 +20,18 @@ class _Known(NamedTuple):
     tokens: weakref.ref[torch.Tensor]
     weight: torch.Tensor
     projected: torch.Tensor
-    versions: list[int]
+    written: list[object]
 
     @classmethod
     def of(cls, tokens: torch.Tensor, weight: torch.Tensor, projected: torch.Tensor) -> _Known:
         """Note what a projection was made of, as it is now."""
-        versions = [each._version for each in (tokens, weight, projected)]
-        return cls(weakref.ref(tokens), weight, projected, versions)
+        written = [writes(each) for each in (tokens, weight, projected)]
+        return cls(weakref.ref(tokens), weight, projected, written)
 
     def holds(self, tokens: torch.Tensor, weight: torch.Tensor) -> bool:
         """Whether it was made of these, and nobody has written to them or to it since."""
         same = self.tokens() is tokens and self.weight is weight
-        return same and self.versions == [each._version for each in (tokens, weight, self.projected)]
+        return same and self.written == [writes(each) for each in (tokens, weight, self.projected)]
 
 
 class _RemembersTokens(nn.Linear):

@@ -4,14 +4,17 @@ import pytest
 import torch
 
 from piebench_eval.diffusion.controller import AttentionController
+from piebench_eval.diffusion.loop import edit
 from piebench_eval.diffusion.row_ends import RowEnds
 from piebench_eval.diffusion.rows import Branch, Row, RowBatch, SourceReads, StepRows
+from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.diffusion.solvers import coupled
+from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.models.sd1 import StableDiffusion
 from piebench_eval.recipes.recipe import build_recipe
-from piebench_eval.runs.batch_editing import edit_latents
+from piebench_eval.runs.batch_editing import edit_latents, encode_inputs
 
 STEPS = 5
 SETTINGS = {
@@ -175,3 +178,35 @@ def test_a_method_that_says_nothing_of_layers_reads_them_all(model, samples):
 
     last = ends_of(model, Silent(1)).last_read(0)
     assert last == "up_blocks.3.attentions.1.transformer_blocks.0.attn2"
+
+
+@pytest.mark.parametrize("around", ["", "up_blocks.3", "up_blocks.3.attentions.1.transformer_blocks.0"])
+def test_rows_do_not_end_within_a_module_that_a_method_changes(model, around):
+    class Changing(AttentionController):
+        hooked_modules = (around,)
+
+        def reads_module(self, step, name):
+            return False
+
+    assert ends_of(model, Changing(1)).last_read(0) is None
+
+
+def test_a_method_may_look_at_what_the_base_class_attends_to(model, samples, monkeypatch):
+    """Even of rows that end there: those that ``own_attention`` leaves to be zeros."""
+
+    class Mean(AttentionController):
+        def source_reads(self, step):
+            return [SourceReads(cond=True)]
+
+        def attend(self, layer, query, key, value):
+            attended = super().attend(layer, query, key, value)
+            source, target = (self.rows.positions(row, [0]) for row in (Row.SOURCE_COND, Row.TARGET_COND))
+            attended[target] = (attended[target] + attended[source]) / 2
+            return attended
+
+    schedule, direct = ddim_schedule(model.alphas_cumprod, 2), INVERSIONS.get("direct")
+    inputs = encode_inputs(model, samples[:1], 64)
+    inverted = direct.invert(model, inputs, schedule, direct.settings())
+    latents = edit(model, inputs, inverted, Mean(1), schedule)
+    monkeypatch.setattr(StableDiffusion, "row_places", lambda self: [])
+    torch.testing.assert_close(latents, edit(model, inputs, inverted, Mean(1), schedule), atol=1e-5, rtol=0)

@@ -9,7 +9,7 @@ from torch import nn
 
 from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.loop import edit
-from piebench_eval.diffusion.rows import GuidedBranches, RowBatch, SourceReads, plan_rows
+from piebench_eval.diffusion.rows import GuidedBranches, Row, RowBatch, SourceReads, plan_rows
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.models.conditioning import Conditioning
@@ -61,6 +61,18 @@ def test_nothing_is_remembered_where_gradients_are_computed(layer, tokens):
         assert not layer(tokens).requires_grad
     with torch.inference_mode():
         assert layer(tokens.detach().clone()).shape == (2, 5, 6)
+
+
+@torch.no_grad()
+def test_what_is_made_in_inference_mode_is_projected_anew(layer, tokens):
+    """PyTorch does not count what is written to it."""
+    with torch.inference_mode():
+        tokens = tokens.clone()
+    before = layer(tokens)
+    with torch.inference_mode():
+        tokens.add_(1)
+    assert torch.equal(layer(tokens), nn.functional.linear(tokens, layer.weight))
+    assert not torch.equal(layer(tokens), before)
 
 
 @torch.no_grad()
@@ -131,3 +143,15 @@ def test_steps_with_the_same_texts_have_the_same_tensor():
     half = texts(uncond).tokens_as(torch.bfloat16)
     assert half is texts(uncond).tokens_as(torch.bfloat16)
     assert half.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_text_that_has_been_written_to_is_another(dtype):
+    step = plan_rows([SourceReads(cond=True)], True, GuidedBranches(True, True))[0]
+    text = Conditioning(torch.zeros(1, 3, 4))
+    of_kinds = dict.fromkeys(Row, text)
+    for rows in (RowBatch.of_step([step]), RowBatch({Row.TARGET_COND: [0]})):
+        text.tokens.zero_()
+        assert rows.texts(of_kinds).tokens_as(dtype).eq(0).all()
+        text.tokens.add_(1)
+        assert rows.texts(of_kinds).tokens_as(dtype).eq(1).all()

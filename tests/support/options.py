@@ -38,7 +38,7 @@ CHOSEN: Mapping[str, Sequence[Any]] = {
     "inversion.max_norm": (15.5, None),
     "method.quantile": (0.75, 0.0),
     "method.blend_threshold": (0.8,),
-    "method.attention_guidance": (1e-3,),  # more overshoots on random weights, and multiplies rounding errors
+    "method.attention_guidance": (1e-4,),  # more overshoots on random weights, and multiplies rounding errors
     "method.start_step": (0,),
     "method.start_layer": (4,),
 }
