@@ -48,9 +48,9 @@ def studio(
     ] = "127.0.0.1",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
 ) -> None:
-    """Edit a picture in the browser: choose inversions, methods and editors, and compare.
+    r"""Edit a picture in the browser: choose inversions, methods and editors, and compare.
 
-    Needs Gradio: pip install 'piebench-eval[studio]'. Nothing is sent anywhere;
+    Needs Gradio: pip install 'piebench-eval\[studio]'. Nothing is sent anywhere;
     uploaded pictures and edits are deleted when the studio ends.
 
     Examples:
