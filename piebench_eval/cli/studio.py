@@ -51,9 +51,9 @@ def studio(
         bool, typer.Option("--allow-pickle", help="Load weights from pickle files, which can run code.")
     ] = False,
 ) -> None:
-    """Edit a picture in the browser: choose inversions, methods and editors, and compare.
+    r"""Edit a picture in the browser: choose inversions, methods and editors, and compare.
 
-    Needs Gradio: pip install 'piebench-eval[studio]'. Nothing is sent anywhere;
+    Needs Gradio: pip install 'piebench-eval\[studio]'. Nothing is sent anywhere;
     uploaded pictures and edits are deleted when the studio ends.
 
     Examples:

@@ -29,7 +29,7 @@ from piebench_eval.studio.page_html import (
 from piebench_eval.studio.page_inside import InsidePanel
 from piebench_eval.studio.page_knobs import draw_knobs
 from piebench_eval.studio.page_mask import MaskPanel
-from piebench_eval.studio.page_style import TO_RESULTS
+from piebench_eval.studio.page_style import TO_CHOICES, TO_RESULTS
 from piebench_eval.studio.sample_search import ANY_TYPE, search_samples, type_label
 from piebench_eval.studio.session import Made  # noqa: TC001 (likewise)
 from piebench_eval.studio.sources import Source, Texts
@@ -60,6 +60,7 @@ class _Page:
     def __init__(self, studio: Studio, worker: Worker):
         self._studio, self._worker = studio, worker
         self._requests: dict[str, Request] = {}
+        self._without_picture: set[str] = set()  # sessions that asked for an edit before there was one
         with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as self.blocks:
             self._source, self._restored, self._made = gr.State(None), gr.State(0), gr.State(())
             self._controls = gr.JSON({}, visible="hidden")  # what controls show that were moved
@@ -87,7 +88,10 @@ class _Page:
                     )
                     types = [ANY_TYPE, *map(type_label, TYPE_NAMES)]
                     self._type = gr.Dropdown(types, value=ANY_TYPE, label="Editing type", min_width=120)
-                self._sample = gr.Dropdown(self._choices("", ANY_TYPE), value=None, label="Sample")
+                self._sample = gr.Dropdown(
+                    self._choices("", ANY_TYPE), value=None, label="Sample", elem_id="sample"
+                )
+                self._found = gr.JSON(visible="hidden")  # what a search has found
         self._picture = gr.Image(
             label="Source", interactive=False, height=280, type="filepath", buttons=[], elem_id="source"
         )
@@ -168,7 +172,8 @@ class _Page:
         self._file.upload(self._on_upload, [self._file, self._restored, *shown], [*restored, self._file])
         if self._studio.samples:
             for part in (self._words.change, self._type.change):
-                part(self._on_search, [self._words, self._type], self._sample, show_progress="hidden")
+                part(self._on_search, [self._words, self._type], self._found, show_progress="hidden")
+            self._found.change(None, self._found, self._sample, js=TO_CHOICES)
             taken = [self._message, self._source, *texts, self._picture]
             self._sample.input(self._on_sample, self._sample, taken)
         prompts = [self._source_prompt, self._target_prompt]
@@ -199,18 +204,18 @@ class _Page:
         found = search_samples(self._studio.samples, words, type_id)
         return [(f"{one.id}: {one.source_prompt} → {one.target_prompt}", one.id) for one in found]
 
-    def _on_search(self, words: str, type_name: str) -> Any:
-        return gr.Dropdown(choices=self._choices(words, type_name))
+    def _on_search(self, words: str, type_name: str) -> dict[str, Any]:
+        return {"choices": self._choices(words, type_name)}
 
-    def _on_sample(self, sample_id: str | None) -> list[Any]:
+    def _on_sample(self, sample_id: str | None, request: gr.Request) -> list[Any]:
         found = [sample for sample in self._studio.samples if sample.id == sample_id]
         if not found:
             return [gr.skip()] * 7
         texts = Texts.of(found[0])
         source = Source(found[0].file, found[0])
-        return ["", source, *_fields(texts), str(source.file)]
+        return [self._arrived("", request), source, *_fields(texts), str(source.file)]
 
-    def _on_upload(self, file: str, count: int, *shown: Any) -> list[Any]:
+    def _on_upload(self, file: str, count: int, request: gr.Request, *shown: Any) -> list[Any]:
         try:
             restored = actions.upload(self._studio, Path(file), _shown(shown))
         except PiebenchError as error:
@@ -222,7 +227,18 @@ class _Page:
             gr.skip() if value == old else value
             for value, old in zip(_settable(now), _settable(before), strict=True)
         ]
-        return [message_html(restored.message), now.source, *rest, picture, count + 1, None]
+        message = (
+            message_html(restored.message) if now.source is None else self._arrived(restored.message, request)
+        )
+        return [message, now.source, *rest, picture, count + 1, None]
+
+    def _arrived(self, message: str, request: gr.Request) -> str:
+        """What is said when a picture has come: also that an edit asked for too early can be made."""
+        session = str(request.session_hash)
+        if session in self._without_picture:
+            self._without_picture.remove(session)
+            message = f"{message}\nThe picture has come only now: press Edit again"
+        return message_html(message)
 
     def _on_edit(
         self,
@@ -242,11 +258,13 @@ class _Page:
             shown = _shown(values)
             asked, states = actions.edits(self._studio, self._worker, shown)
         except PiebenchError as error:
+            if source is None:
+                self._without_picture.add(session)
             yield [message_html(str(error), is_problem=True), *[gr.skip()] * 7]
             return
         self._requests[session] = asked
         states = self._until_replaced(session, asked, states)
-        before = -1
+        before, said = -1, None
         try:
             for state in states:
                 if self._requests.get(session) is not asked:
@@ -261,7 +279,10 @@ class _Page:
                 if len(state.made) != before:
                     before = len(state.made)
                     news = [*_results(state.made, shown), *_compared(state.made, before)]
-                yield [message_html(problems, is_problem=True), bars, *news]
+                # What is said meanwhile of a picture that is dropped in stays.
+                is_same = problems == said == ""
+                message, said = message_html(problems, is_problem=True), problems
+                yield [gr.skip() if is_same else message, bars, *news]
         finally:
             self._worker.withdraw(asked)
             if self._requests.get(session) is asked:
@@ -277,7 +298,9 @@ class _Page:
             yield state
 
     def _on_cancel(self, request: gr.Request) -> None:
-        if (asked := self._requests.get(str(request.session_hash))) is not None:
+        session = str(request.session_hash)
+        self._without_picture.discard(session)
+        if (asked := self._requests.get(session)) is not None:
             self._worker.withdraw(asked)
 
     def _on_select(self, made: tuple[Made, ...], event: gr.SelectData) -> list[Any]:

@@ -116,3 +116,13 @@ TO_RESULTS = """() => {
     results.scrollIntoView({behavior: 'smooth', block: 'start'});
 }"""
 """On a narrow page the results are below what was pressed."""
+
+TO_CHOICES = """async found => {
+  const field = document.activeElement;
+  if (field && field.closest('#sample')) {
+    field.blur();
+    await new Promise(done => setTimeout(done, 50));
+  }
+  return {__type__: 'update', ...found};
+}"""
+"""Choices of the samples' list, which is closed first: Gradio's page fails where an open list loses some."""

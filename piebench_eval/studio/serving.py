@@ -21,6 +21,8 @@ from piebench_eval.studio.worker import Request, Worker
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import gradio as gr
+
     from piebench_eval.runs.machine import MachineOptions
 
 
@@ -59,7 +61,6 @@ def served(
     """
     require_gradio()
     from piebench_eval.studio.page import build_page
-    from piebench_eval.studio.page_style import CSS, THEME
 
     with tempfile.TemporaryDirectory(prefix="piebench-studio-") as name:
         folder = Path(name)
@@ -72,31 +73,11 @@ def served(
         loading = Request([studio.warm_up], loads_model=True)
         worker.submit(loading)
         page = build_page(studio, worker)
-        allowed = [str(folder), *([] if data is None else [str(data.resolve())])]
-        ask_no_proxy_for(host)
         try:
-            _, address, _ = page.launch(
-                server_name=host,
-                server_port=port or _free_port(host),
-                prevent_thread_lock=True,
-                quiet=True,
-                share=False,
-                ssr_mode=False,
-                pwa=False,
-                run_history=False,
-                footer_links=[],
-                theme=THEME,
-                css=CSS,
-                allowed_paths=allowed,
-                max_file_size=_MAX_UPLOAD,
-                max_threads=_MAX_EVENTS,
-            )
-        except OSError:
+            address = _launched(page, host, port, [folder, *([] if data is None else [data.resolve()])])
+        except PiebenchError:
             worker.close()
-            raise PiebenchError(
-                f"--host {host} --port {port}: cannot be listened at, since somebody does already, or it is "
-                "no address of this machine; choose another --port or --host"
-            ) from None
+            raise
         if is_embedded(model):
             for _ in loading.updates(1):  # a few seconds, of which the page has taken most
                 pass
@@ -105,6 +86,46 @@ def served(
         finally:
             page.close()
             worker.close()
+
+
+def _launched(page: gr.Blocks, host: str, port: int, readable: Sequence[Path]) -> str:
+    """Begin to serve a page, and say at which address.
+
+    Args:
+        page: what is served.
+        host: see ``served``.
+        port: likewise.
+        readable: folders whose pictures the page may show.
+
+    Raises:
+        PiebenchError: the address cannot be listened at.
+    """
+    from piebench_eval.studio.page_style import CSS, THEME
+
+    ask_no_proxy_for(host)
+    try:
+        _, address, _ = page.launch(
+            server_name=host,
+            server_port=port or _free_port(host),
+            prevent_thread_lock=True,
+            quiet=True,
+            share=False,
+            ssr_mode=False,
+            pwa=False,
+            run_history=False,
+            footer_links=[],
+            theme=THEME,
+            css=CSS,
+            allowed_paths=[str(folder) for folder in readable],
+            max_file_size=_MAX_UPLOAD,
+            max_threads=_MAX_EVENTS,
+        )
+    except OSError:
+        raise PiebenchError(
+            f"--host {host} --port {port}: cannot be listened at, since somebody does already, or it is "
+            "no address of this machine; choose another --port or --host"
+        ) from None
+    return str(address)
 
 
 def ask_no_proxy_for(host: str) -> None:

@@ -217,6 +217,25 @@ def test_bad_files_are_messages_and_what_was_done_to_a_picture_is_said(blocks, g
     assert visitor.remembered(Source).sample is None
 
 
+def test_who_presses_edit_before_the_picture_has_come_is_told_to_press_it_again(blocks, gradio_file):
+    visitor, file = Visitor(blocks), gradio_file("late.png")
+    write_whole(file, PNG)
+    assert "There is no picture yet" in visitor.edit()[-1][0]
+    assert "press Edit again" in upload(visitor, file)[0]
+    assert "press Edit again" not in upload(visitor, file)[0]
+    again = Visitor(blocks)
+    again.edit()
+    (taken,) = again.call("_on_sample", "000000000000")
+    assert "press Edit again" in taken[0]
+
+
+def test_an_edit_leaves_what_is_said_of_the_next_picture(blocks):
+    visitor = Visitor(blocks)
+    visitor.call("_on_sample", "000000000000")
+    first, *others = visitor.edit()
+    assert first[0] == "" and others and all(answer[0]["__type__"] == "update" for answer in others)
+
+
 def test_a_painted_mask_is_of_the_source(blocks, studio):
     visitor = Visitor(blocks)
     visitor.call("_on_sample", "000000000000")
@@ -257,7 +276,8 @@ def test_commands_and_samples(blocks):
     )
     assert message == "" and shell.startswith("piebench run") and "--set steps=7" in shell
     assert "pb.edit" in python
-    ((found,),) = visitor.call("_on_search", "triangle", "any type")
+    ((answer,),) = visitor.call("_on_search", "triangle", "any type")
+    found = answer.root
     assert found["choices"] and all("triangle" in choice[0] for choice in found["choices"])
     ((marked,),) = visitor.call("words_html", "a cat", "a <b>")
     assert marked.count("<mark>") == 2 and "<b>" not in marked

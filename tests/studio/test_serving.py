@@ -3,7 +3,9 @@
 import os
 
 import pytest
+from typer.testing import CliRunner
 
+from piebench_eval.cli.app import app
 from piebench_eval.cli.studio import _by_editor
 from piebench_eval.errors import PiebenchError
 from piebench_eval.studio.serving import ask_no_proxy_for
@@ -15,6 +17,11 @@ def test_no_proxy_is_asked_for_the_page_and_those_of_the_user_stay(monkeypatch):
     ask_no_proxy_for("192.168.0.7")
     assert os.environ["no_proxy"] == "intern.example,127.0.0.1,localhost,192.168.0.7"
     assert os.environ["NO_PROXY"] == os.environ["no_proxy"]
+
+
+def test_help_names_the_extra_with_its_brackets():
+    shown = CliRunner().invoke(app, ["studio", "--help"]).output
+    assert "pip install 'piebench-eval[studio]'" in shown
 
 
 def test_models_of_editors_are_pairs():
