@@ -104,7 +104,7 @@ class Registry(Generic[T]):
                 class.
         """
         if name in self._entries:
-            raise PiebenchError(f"{plugin}: the {self.kind} {name!r} exists already; choose another name")
+            raise PiebenchError(f"{plugin}: the {self.kind} {name!r} already exists; choose another name")
         self._check(entry, name, plugin)
         self._plugins[name] = entry, plugin
 

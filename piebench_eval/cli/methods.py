@@ -10,7 +10,6 @@ import typer
 from piebench_eval.cli.console import out, print_entry
 from piebench_eval.cli.pairs import ROWS, for_json, pairs_of, print_pairs
 from piebench_eval.errors import PiebenchError
-from piebench_eval.models.families import FAMILIES
 from piebench_eval.recipes.builtin import recipe_file, recipe_names
 
 if TYPE_CHECKING:
@@ -63,6 +62,7 @@ def methods(
     from piebench_eval.editors import EDITORS
     from piebench_eval.inversions import INVERSIONS
     from piebench_eval.methods import METHODS
+    from piebench_eval.models.families import FAMILIES
     from piebench_eval.recipes.plugins import load_plugins
 
     load_plugins([str(file) for file in plugins or ()])
@@ -113,6 +113,7 @@ def _families(listed: Mapping[str, Any], only: str | None) -> dict[str, dict[str
     Raises:
         PiebenchError: ``only`` is a name, and no family has it.
     """
+    from piebench_eval.models.families import FAMILIES
     from piebench_eval.recipes.compatibility import MISFITS
 
     if only is not None and only not in FAMILIES:
@@ -153,6 +154,7 @@ def _print_families(families: Mapping[str, Any], listed: Mapping[str, Any]) -> N
 
 def _refused(families: Mapping[str, Any], listed: Mapping[str, Any]) -> dict[str, list[str]]:
     """By reason, the inversions, methods and editors that do not go with a family."""
+    from piebench_eval.models.families import FAMILIES
     from piebench_eval.recipes.compatibility import MISFITS
 
     refused: dict[str, list[str]] = {}

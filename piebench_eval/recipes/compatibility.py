@@ -21,6 +21,7 @@ from piebench_eval.recipes.plugins import plugin_errors
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from piebench_eval.methods.base import Method
     from piebench_eval.models.families import Family, GuidancePolicy, Predicts
     from piebench_eval.recipes.combination import Combination
     from piebench_eval.registry import Registry
@@ -62,12 +63,11 @@ def method_misfit(name: str, family: Family, policy: GuidancePolicy) -> str | No
         PiebenchError: no method has that name.
     """
     method = METHODS.get(name)
-    if not method.takes_part_in(family.attention):
-        read = ", or ".join(f"{'- and '.join(kinds)}-attention" for kinds in method.attention)
-        had = "- and ".join(family.attention)
-        return f"{name} controls {read}, and {family.title} has {had}-attention"
-    if misfit := _prediction_misfit(name, method.predicts, family):
-        return misfit
+    misfits = [_prediction_misfit(name, method.predicts, family), _attention_misfit(name, method, family)]
+    if family.predicts == "velocity":
+        misfits.reverse()  # what sets a model of a flow apart is, before that, that it is a transformer
+    if told := next(filter(None, misfits), None):
+        return told
     return _policy_misfit(name, method.policies, family, policy)
 
 
@@ -101,6 +101,14 @@ def _misfit_of_both(inversion: str, method: str) -> str | None:
     if not METHODS.get(method).reads_inversion or INVERSIONS.get(inversion).keeps_features:
         return None
     return f"{method} reads what an inversion computes on its way, and {inversion} keeps nothing of that"
+
+
+def _attention_misfit(name: str, method: Method, family: Family) -> str | None:
+    if method.takes_part_in(family.attention):
+        return None
+    read = ", or ".join(f"{'- and '.join(kinds)}-attention" for kinds in method.attention)
+    had = "- and ".join(family.attention)
+    return f"{name} controls {read}, and {family.title} has {had}-attention"
 
 
 def _prediction_misfit(name: str, predicts: tuple[Predicts, ...], family: Family) -> str | None:
