@@ -134,6 +134,19 @@ def test_reconstructions_are_where_the_source_branch_ends(model, samples, observ
     assert alone[1].picture.shape == (128, 128, 3) and not alone[1].is_picture
 
 
+def test_stylediffusion_reconstructs_by_the_sources_values(
+    model, samples, combination_of, tiny_image_encoder
+):
+    settings = {"inner_steps": 2, "value_steps": 0.5, "image_encoder": str(tiny_image_encoder)}
+    combination = combination_of(
+        "sd1", "stylediffusion", "plain", steps=2, inversions={"stylediffusion": settings}
+    )
+    (alone,) = reconstruct(model, samples[1:2], combination)
+    observer = EditObserver()
+    edit_batch(model, samples[1:2], combination, observer=observer)
+    assert abs(alone.picture.astype(int) - observer.insides[0].reconstruction.picture).max() <= 1
+
+
 def test_psnr_is_of_the_whole_picture():
     source = np.zeros((4, 4, 3), np.uint8)
     picture = source.copy()
