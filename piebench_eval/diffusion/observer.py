@@ -171,8 +171,8 @@ class EditObserver:
             self.seen.film.append((self.seen.taken, self._of_picture(latents).cpu()))
 
     def _of_picture(self, latents: torch.Tensor) -> torch.Tensor:
-        """The channels that are decoded; a solver may have others behind them."""
-        return latents[:, : self._latents.shape[1]]
+        """The channels that are decoded, in their type; a solver may have others behind them, and its own."""
+        return latents[:, : self._latents.shape[1]].to(self._latents.dtype)
 
 
 def _cross_attention_maps(_layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:

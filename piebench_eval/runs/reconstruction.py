@@ -71,6 +71,9 @@ def _source_alone(
     """Invert, and sample from there as the source branch does."""
     invert = INVERSIONS.get(combination.inversion).invert
     inverted = invert(model, inputs, schedule, combination.inversion_settings)
+    if inverted.values is not None:  # the source's row has its own in all steps
+        every_step = replace(inverted.values, target_steps=inverted.steps)
+        inverted = replace(inverted, values=every_step)
     scale = inputs.guidance.of_source
     embedded = None if inputs.guidance.embedded is None else 1.0
     of_source = replace(

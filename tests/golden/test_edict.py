@@ -82,8 +82,8 @@ def test_every_evaluation_of_the_edit(edit):
     """The guided noise predictions of each half of a step."""
     of_edit = edit.calls[-2 * TAKEN :]
     assert [time for time, _, _ in of_edit] == edit.recording["eps_timesteps"][-2 * TAKEN :].tolist()
-    # Rows: with Prompt-to-Prompt the source's comes first.
-    outputs = [output[int(edit.is_p2p) :] for _, _, output in of_edit]
+    # The target's rows come last, behind the source's, if that goes to the output.
+    outputs = [output[-2:] for _, _, output in of_edit]
     guided = torch.stack([uncond + 3 * (cond - uncond) for uncond, cond in outputs])
     near(guided[:, None, :, ::8, ::8], edit.recording["eps_strided"][-2 * TAKEN :], 3e-4)
 

@@ -49,6 +49,7 @@ def observed(model_of, samples, combination_of):
 CASES = [
     ("sd1", "direct", "p2p"),
     ("sd1", "ddim", "p2p"),
+    ("sd1", "edict", "p2p"),  # whose latents are a pair in double precision
     ("sd1", "", "sdedit"),
     ("sd3", "euler", "p2p"),
     pytest.param(("flux", "euler", "plain"), marks=pytest.mark.slow),
@@ -72,7 +73,7 @@ def test_words_have_maps_and_the_film_leads_to_the_edit(observed, samples, case)
         assert [word.word for word in inside.target_words] == result.sample.target_prompt.split()
         total = sum(word.map for word in inside.target_words)
         assert inside.target_words[0].map.shape == (16, 16) and total.min() > 0 and total.max() < 1
-        assert inside.target_steps == inside.steps == (3 if case[2] == "sdedit" else STEPS)
+        assert inside.target_steps == inside.steps == (3 if {"sdedit", "edict"} & {*case} else STEPS)
         steps = [frame.step for frame in inside.film]
         assert (steps[0], steps[-1]) == (0, inside.steps) and steps == sorted(set(steps))
         assert (inside.film[-1].picture == result.image).all()
@@ -131,6 +132,19 @@ def test_reconstructions_are_where_the_source_branch_ends(model, samples, observ
     assert abs(alone[0].picture.astype(int) - blended.reconstruction.picture).max() <= 1
     assert alone[0].psnr == pytest.approx(blended.reconstruction.psnr, abs=0.01)
     assert alone[1].picture.shape == (128, 128, 3) and not alone[1].is_picture
+
+
+def test_stylediffusion_reconstructs_by_the_sources_values(
+    model, samples, combination_of, tiny_image_encoder
+):
+    settings = {"inner_steps": 2, "value_steps": 0.5, "image_encoder": str(tiny_image_encoder)}
+    combination = combination_of(
+        "sd1", "stylediffusion", "plain", steps=2, inversions={"stylediffusion": settings}
+    )
+    (alone,) = reconstruct(model, samples[1:2], combination)
+    observer = EditObserver()
+    edit_batch(model, samples[1:2], combination, observer=observer)
+    assert abs(alone.picture.astype(int) - observer.insides[0].reconstruction.picture).max() <= 1
 
 
 def test_psnr_is_of_the_whole_picture():
