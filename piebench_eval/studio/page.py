@@ -172,8 +172,8 @@ class _Page:
         self._file.upload(self._on_upload, [self._file, self._restored, *shown], [*restored, self._file])
         if self._studio.samples:
             for part in (self._words.change, self._type.change):
-                part(self._on_search, [self._words, self._type], self._found, show_progress="hidden")
-            self._found.change(None, self._found, self._sample, js=TO_CHOICES)
+                found = part(self._on_search, [self._words, self._type], self._found, show_progress="hidden")
+                found.then(None, self._found, self._sample, js=TO_CHOICES, show_progress="hidden")
             taken = [self._message, self._source, *texts, self._picture]
             self._sample.input(self._on_sample, self._sample, taken)
         prompts = [self._source_prompt, self._target_prompt]

@@ -13,6 +13,7 @@ from PIL import Image
 
 from piebench_eval.data.images import image_size, read_image
 from piebench_eval.errors import PiebenchError
+from piebench_eval.studio.inside import png_address
 from piebench_eval.studio.page_html import message_html, share_html
 from piebench_eval.studio.sources import Source  # noqa: TC001 (Gradio reads annotations at run time)
 
@@ -69,12 +70,12 @@ def painter_value(source: Source | None) -> tuple[dict[str, Any] | None, str]:
     picture = Image.fromarray(read_image(source.file))
     scale = SIDE / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    shown = {"picture": _data_url(picture.resize(size, Image.Resampling.LANCZOS)), "size": size}
+    shown = {"picture": png_address(np.asarray(picture.resize(size, Image.Resampling.LANCZOS))), "size": size}
     mask = source.mask()
     if mask is not None:
         strokes = np.zeros((size[1], size[0], 4), np.uint8)
         strokes[_resized(mask, size)] = (220, 38, 38, 255)
-        shown["mask"] = _data_url(Image.fromarray(strokes))
+        shown["mask"] = png_address(strokes)
     return shown, share_html(mask)
 
 
@@ -109,12 +110,6 @@ def _on_painted(source: Source | None, event: gr.EventData) -> list[Any]:
     except PiebenchError as error:
         return [gr.skip(), message_html(str(error), is_problem=True)]
     return [now, share_html(now.mask())]
-
-
-def _data_url(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return _PREFIX + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _resized(mask: BoolMask, size: tuple[int, int]) -> BoolMask:

@@ -46,6 +46,7 @@ p[role=alert], p[role=status] {border-left: 5px solid #2563eb; padding: .5em .9e
 p[role=alert] {border-left-color: #dc2626}
 #drop .icon-wrap {display: none}
 #drop .wrap {padding-top: 1.6em; font-size: 1em; line-height: 1.5}
+#sample input {text-overflow: ellipsis; margin-right: 1.8em}
 #source img, #edits img {width: 100%; height: 100%; object-fit: contain}
 .words {display: grid; grid-template-columns: auto 1fr; gap: .25em .8em; margin: 0; line-height: 1.5}
 .words dt {color: var(--body-text-color-subdued)}
@@ -86,7 +87,8 @@ ul.edits progress::-moz-progress-bar {background: var(--color-accent)}
   background: var(--background-fill-secondary)}
 #edits .caption-label {position: static; max-width: none; overflow: visible; white-space: pre-line;
   text-align: left; background: none; box-shadow: none; border: 0; padding: .45em .7em;
-  color: var(--body-text-color); font-size: .92em; font-variant-numeric: tabular-nums}
+  overflow-wrap: anywhere; color: var(--body-text-color); font-size: .92em;
+  font-variant-numeric: tabular-nums}
 #edits .caption-label::first-line {font-weight: 600}
 .wide {overflow-x: auto}
 table.scores {border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from piebench_eval.studio.serving import served
 from tests.support.slow_stream import slow_stream
 
 pytestmark = pytest.mark.browser
+PlaywrightError = pytest.importorskip("playwright.sync_api").Error
 
 FIRST_PICTURE_SECONDS = 5
 EDIT_MS = 60_000
@@ -29,9 +31,14 @@ def address():
 
 def take_sample(page, words="0000"):
     page.get_by_label("Search the benchmark").fill(words)
-    page.get_by_label("Sample", exact=True).click()
-    page.get_by_role("option").first.click()
+    field, found = page.get_by_label("Sample", exact=True), page.get_by_role("option").filter(has_text=words)
     source = page.get_by_label("Source prompt")
+    for _ in range(5):
+        field.blur()
+        field.click()
+        with suppress(PlaywrightError):  # the list is closed when what was found comes
+            found.first.click(timeout=2000)
+            break
     page.wait_for_function("element => element.value !== ''", arg=source.element_handle())
 
 
@@ -79,6 +86,18 @@ def test_two_combinations_come_beside_the_source_with_scores_and_a_slider(open_l
     assert "PSNR" in rows.first.text_content() and "CLIP" in rows.first.text_content()
     edits(page).nth(1).click()
     page.get_by_text("Source | direct+p2p").wait_for()
+
+
+def test_the_list_of_samples_can_be_open_when_it_loses_some(open_local_page, address):
+    page = open_local_page(address)
+    page.get_by_label("Search the benchmark").fill("add object")
+    field, options = page.get_by_label("Sample", exact=True), page.get_by_role("option")
+    field.click()
+    page.wait_for_timeout(1000)  # what was found comes
+    field.blur()
+    field.click()
+    texts = options.all_inner_texts()
+    assert texts and all(" and a " in text for text in texts)
 
 
 def test_an_edit_is_shown_where_the_news_of_the_event_before_come_late(open_local_page, address):

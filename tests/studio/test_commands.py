@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from piebench_eval.data.pie_bench import load_pie_bench
-from piebench_eval.demo.benchmark import embedded_benchmark, write_benchmark
+from piebench_eval.demo.benchmark import embedded_benchmark
 from piebench_eval.recipes.overrides import parse_override
 from piebench_eval.runs.machine import MachineOptions
 from piebench_eval.studio import actions
@@ -25,10 +25,9 @@ NASTY = Texts(
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory):
+def studio(tmp_path_factory, drawn, drawn_samples):
     folder = tmp_path_factory.mktemp("the studio's")
-    data = write_benchmark(folder / "its benchmark", 1)
-    return Studio("demo", MachineOptions(devices="cpu"), folder, load_pie_bench(data), data)
+    return Studio("demo", MachineOptions(devices="cpu"), folder, drawn_samples, drawn)
 
 
 def of_studio(studio, shown):
@@ -72,7 +71,7 @@ def require_equal(studio, shown, monkeypatch, folder):
 @pytest.mark.parametrize(
     "chosen",
     [
-        ("sdedit",),
+        pytest.param(("sdedit",), marks=pytest.mark.slow),
         pytest.param(("direct+p2p", "edit_friendly+pnp", "ledits_pp"), marks=pytest.mark.slow),
         pytest.param(("null_text+masactrl", "ddim+masactrl"), marks=pytest.mark.slow),
     ],

@@ -9,8 +9,6 @@ from PIL import Image
 
 import piebench_eval as pb
 from piebench_eval.api import editing
-from piebench_eval.data.pie_bench import load_pie_bench
-from piebench_eval.demo.benchmark import write_benchmark
 from piebench_eval.editors import EDITORS
 from piebench_eval.errors import PiebenchError
 from piebench_eval.methods import METHODS
@@ -58,8 +56,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def samples(folder):
-    return load_pie_bench(write_benchmark(folder / "benchmark", 1))
+def samples(drawn_samples):
+    return drawn_samples
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,7 @@ def test_changed_settings_are_those_that_do_not_show_their_default():
         ("layers", "[2001-99-99]", "cannot be read"),
         ("layers", "[2001-09-09]", "cannot be read"),
         ("layers", "&a [*a]", "cannot be read"),
-        ("layers", "[" * 5000, "cannot be read"),
+        ("layers", "[" * 1000, "cannot be read"),
         ("layers", 5, "is no text"),
         ("on", "yes", "neither on nor off"),
         ("way", "sideways", "is no choice; there are: soft, hard"),

@@ -14,8 +14,6 @@ import pytest
 import torch
 from PIL import Image
 
-from piebench_eval.data.pie_bench import load_pie_bench
-from piebench_eval.demo.benchmark import write_benchmark
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import write_whole
 from piebench_eval.runs.machine import MachineOptions
@@ -27,10 +25,9 @@ gr = pytest.importorskip("gradio")
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory):
+def studio(tmp_path_factory, drawn_samples):
     folder = tmp_path_factory.mktemp("studio")
-    samples = load_pie_bench(write_benchmark(folder / "benchmark", 1))
-    return Studio("demo", MachineOptions(devices="cpu"), folder, samples)
+    return Studio("demo", MachineOptions(devices="cpu"), folder, drawn_samples)
 
 
 @pytest.fixture(scope="module")

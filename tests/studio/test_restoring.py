@@ -2,13 +2,13 @@
 
 import contextlib
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
 from piebench_eval.data.pie_bench import load_pie_bench
-from piebench_eval.demo.benchmark import write_benchmark
 from piebench_eval.errors import PiebenchError
 from piebench_eval.runs.machine import MachineOptions
 from piebench_eval.studio import actions, session
@@ -27,13 +27,19 @@ CONTROLS = {
 
 
 @pytest.fixture
-def studio(tmp_path):
+def studio_in(drawn):
+    """Makes a studio in a folder, with a benchmark of its own or without one."""
+
+    def made(folder, samples=True, **options):
+        found = load_pie_bench(shutil.copytree(drawn, folder / "benchmark")) if samples else []
+        return Studio("demo", MachineOptions(devices="cpu"), folder, found, **options)
+
+    return made
+
+
+@pytest.fixture
+def studio(studio_in, tmp_path):
     return studio_in(tmp_path / "one")
-
-
-def studio_in(folder, samples=True, **options):
-    found = load_pie_bench(write_benchmark(folder / "benchmark", 1)) if samples else []
-    return Studio("demo", MachineOptions(devices="cpu"), folder, found, **options)
 
 
 def edit_of(studio, shown, file):
@@ -68,7 +74,7 @@ def test_a_sample_with_other_texts_and_a_painted_mask_comes_back(studio, tmp_pat
     assert restored.shown == shown
 
 
-def test_a_picture_of_ones_own_travels_with_its_edit(studio, tmp_path):
+def test_a_picture_of_ones_own_travels_with_its_edit(studio, studio_in, tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 40, 3), np.uint8)).save(
         tmp_path / "own.png"
     )
@@ -84,7 +90,7 @@ def test_a_picture_of_ones_own_travels_with_its_edit(studio, tmp_path):
     assert restored.shown.texts == Texts(texts.source_prompt, "a dog", "cat dog", texts.instruction.strip())
 
 
-def test_a_picture_too_large_to_travel_is_asked_for_elsewhere(studio, tmp_path, monkeypatch):
+def test_a_picture_too_large_to_travel_is_asked_for_elsewhere(studio, studio_in, tmp_path, monkeypatch):
     monkeypatch.setattr(session, "LARGEST_SOURCE", 10)
     Image.new("RGB", (40, 30), "red").save(tmp_path / "own.png")
     own = actions.upload(studio, tmp_path / "own.png", NOTHING).shown.source
@@ -94,7 +100,7 @@ def test_a_picture_too_large_to_travel_is_asked_for_elsewhere(studio, tmp_path, 
     assert restored.shown.source is None and "drop the picture too" in restored.message
 
 
-def test_a_sample_of_another_benchmark_is_asked_for(studio, tmp_path):
+def test_a_sample_of_another_benchmark_is_asked_for(studio, studio_in, tmp_path):
     file = edit_of(studio, of_sample(studio.samples[4]), tmp_path / "a.png")
     restored = actions.upload(studio_in(tmp_path / "another", samples=False), file, NOTHING)
     assert restored.shown.source is None and "start the studio with its --data" in restored.message
@@ -103,7 +109,7 @@ def test_a_sample_of_another_benchmark_is_asked_for(studio, tmp_path):
     assert "start the studio with its --data" in actions.upload(another, file, NOTHING).message
 
 
-def test_what_this_studio_does_not_know_is_named(studio, tmp_path):
+def test_what_this_studio_does_not_know_is_named(studio, studio_in, tmp_path):
     shown = Shown(of_sample(studio.samples[0]).source, Texts("a", "b"), ("direct+p2p", "inpainting"))
     file = edit_of(studio, shown, tmp_path / "a.png")
     other = studio_in(tmp_path / "other", editor_models={"inpainting": "my/model"})

@@ -2,14 +2,12 @@
 
 import numpy as np
 
-from piebench_eval.data.pie_bench import load_pie_bench
-from piebench_eval.demo.benchmark import write_benchmark
 from piebench_eval.errors import PiebenchError
 from piebench_eval.studio.scorer import Scorer
 
 
-def test_a_network_that_cannot_be_had_is_a_note_and_is_not_tried_again(tmp_path, monkeypatch):
-    one = load_pie_bench(write_benchmark(tmp_path, 1))[0]
+def test_a_network_that_cannot_be_had_is_a_note_and_is_not_tried_again(drawn_samples, monkeypatch):
+    one = drawn_samples[0]
     asked = []
 
     def scored(batch, column):
@@ -27,8 +25,8 @@ def test_a_network_that_cannot_be_had_is_a_note_and_is_not_tried_again(tmp_path,
     assert len(asked) == 6 + 3
 
 
-def test_an_edit_outlives_scores_that_do_not_fit_into_memory(tmp_path, monkeypatch):
-    one = load_pie_bench(write_benchmark(tmp_path, 1))[0]
+def test_an_edit_outlives_scores_that_do_not_fit_into_memory(drawn_samples, monkeypatch):
+    one = drawn_samples[0]
     outcomes = iter([RuntimeError("CUDA error: out of memory"), *[[0.5]] * 20])
 
     def scored(batch, column):
