@@ -74,7 +74,7 @@ def _require_size(image: Image.Image) -> None:
     pixels = image.width * image.height
     if pixels > MAX_MEGAPIXELS * 1_000_000:
         raise PiebenchError(
-            f"This picture is {image.width}x{image.height}, {pixels / 1e6:.2f} megapixels; make it smaller "
+            f"This picture is {image.width}x{image.height}, {pixels / 1e6:.0f} megapixels; make it smaller "
             f"than {MAX_MEGAPIXELS} megapixels"
         )
 

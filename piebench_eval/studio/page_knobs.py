@@ -48,12 +48,19 @@ def _note(knob: Knob) -> str:
     """JavaScript that notes what a control shows.
 
     It stays in the browser: what is asked for next has it, however late the server would have heard of it.
+    A number that is typed beside a slider counts within the slider's range, where Gradio puts it in the end.
     """
     name, untouched = json.dumps(knob.name), json.dumps(knob.shown)
+    value = f"Math.min(Math.max(shown, {knob.minimum}), {knob.maximum})" if _is_slider(knob) else "shown"
     return (
         f"(shown, controls) => shown === {untouched} && !({name} in controls)"
-        f" ? controls : ({{...controls, [{name}]: shown}})"
+        f" ? controls : ({{...controls, [{name}]: {value}}})"
     )
+
+
+def _is_slider(knob: Knob) -> bool:
+    is_number = knob.kind in ("whole", "number") and not knob.is_written
+    return is_number and knob.minimum is not None and knob.maximum is not None
 
 
 def _component(knob: Knob, value: Any) -> Any:
@@ -74,7 +81,7 @@ def _component(knob: Knob, value: Any) -> Any:
     if knob.is_written:
         return gr.Textbox(**about)
     whole = knob.kind == "whole"
-    if knob.minimum is not None and knob.maximum is not None:
+    if _is_slider(knob):
         step = 1 if whole else 0.01
         return gr.Slider(minimum=knob.minimum, maximum=knob.maximum, step=step, **about)
     return gr.Number(minimum=knob.minimum, maximum=knob.maximum, precision=0 if whole else None, **about)

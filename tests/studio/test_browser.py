@@ -165,15 +165,14 @@ def test_a_painted_mask_brings_scores_of_the_background(open_local_page, address
 
 
 def test_two_people_queue_and_an_inversion_can_be_cancelled(open_local_page, address):
-    page = open_local_page(address)
-    take_sample(page)
+    page, other = open_local_page(address), open_local_page(address)
+    for one in (page, other):
+        take_sample(one)
     choose(page, "null_text+p2p")
     remove(page, "direct+p2p")
     press(page, "Edit")
     page.locator("ul.edits progress").first.wait_for(timeout=EDIT_MS)
-    other = open_local_page(address)
-    take_sample(other)
-    press(other, "Edit")
+    press(other, "Edit")  # at once: the first takes seconds
     other.get_by_text("Waiting for 1 request before this one").wait_for()
     press(page, "Cancel")
     page.locator("ul.edits li", has_text="null_text+p2p").get_by_text("Cancelled").wait_for()

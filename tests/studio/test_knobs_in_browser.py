@@ -27,8 +27,10 @@ def test_what_is_pasted_and_what_is_typed_quickly_is_set(open_local_page, addres
     resolution.fill("64")
     page.locator("[id='guidance'] input").fill("")
     page.locator("[id='guidance'] input").press_sequentially("3.25")
+    page.locator("[id='method.p2p.cross_replace_steps'] input[type=number]").fill("7")
     page.wait_for_timeout(1500)
     page.get_by_role("button", name="Show the commands for what is set", exact=True).click()
     shell = page.locator("#shell textarea")
     page.wait_for_function("element => element.value !== ''", arg=shell.element_handle())
     assert "--set resolution=64" in shell.input_value() and "--set guidance=3.25" in shell.input_value()
+    assert "--set method.p2p.cross_replace_steps=1" in shell.input_value()  # the slider's end

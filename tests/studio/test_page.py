@@ -17,6 +17,7 @@ from PIL import Image
 from piebench_eval.errors import PiebenchError
 from piebench_eval.files import write_whole
 from piebench_eval.runs.machine import MachineOptions
+from piebench_eval.studio.knobs import Knob
 from piebench_eval.studio.session import Made, Studio
 from piebench_eval.studio.sources import Source
 from piebench_eval.studio.worker import MEMORY_IS_FULL, Worker
@@ -278,6 +279,15 @@ def test_commands_and_samples(blocks):
     assert found["choices"] and all("triangle" in choice[0] for choice in found["choices"])
     ((marked,),) = visitor.call("words_html", "a cat", "a <b>")
     assert marked.count("<mark>") == 2 and "<b>" not in marked
+
+
+@pytest.mark.parametrize(
+    ("most", "noted"), [(1.0, "Math.min(Math.max(shown, 0.0), 1.0)"), (None, ": shown}")]
+)
+def test_what_is_typed_beside_a_slider_counts_within_its_range(most, noted):
+    from piebench_eval.studio.page_knobs import _note
+
+    assert noted in _note(Knob("share", "share", "number", 0.5, "", minimum=0.0, maximum=most))
 
 
 def test_it_is_served_on_this_machine_alone_and_asks_nobody(monkeypatch):

@@ -38,7 +38,7 @@ def _opened_pages(chromium, allowed):
         context = chromium.new_context(**options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)  # a busy machine draws Gradio's page late
         page.on("console", lambda message: _note_message(message, problems))
         page.on("pageerror", lambda error: problems.append(f"{error} {error.stack}"))
         page.on("requestfailed", lambda request: _note_failed(request, problems))
