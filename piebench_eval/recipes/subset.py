@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.recipes.builtin import recipe_file, recipe_names
 from piebench_eval.recipes.overrides import PAIR_SECTIONS
 from piebench_eval.recipes.wildcards import has_wildcards, listed_names
 
@@ -94,14 +95,24 @@ def _select_pairs(
         selected["combinations"] = _of_selected(listed, selected)
         used = {part for name in selected["combinations"] for part in str(name).split("+")}
         for prefix, names in asked.items():
+            field = PAIR_SECTIONS[prefix].field
             if absent := [name for name in names or () if name not in used]:
+                unknown = {name for name in absent if name not in (fields.get(field) or ())}
                 raise PiebenchError(
                     f"--{prefix} {','.join(absent)}: {source} has no such combination; it has "
-                    f"{', '.join(map(str, listed))}"
+                    f"{', '.join(map(str, listed))}{_where_else(field, unknown)}"
                 )
-            field = PAIR_SECTIONS[prefix].field
             selected[field] = _only(selected[field], used)
     return selected
+
+
+def _where_else(field: str, names: set[str]) -> str:
+    """What a message adds of the package's recipes that list all of these: "; --config edict has it", say."""
+    from piebench_eval.recipes.recipe import read_recipe_fields
+
+    of_recipes = {recipe: read_recipe_fields(recipe_file(recipe)) for recipe in recipe_names() if names}
+    having = [recipe for recipe, fields in of_recipes.items() if names <= set(fields.get(field) or ())]
+    return f"; --config {' or '.join(having)} has it" if having else ""
 
 
 def _require_known(listed: Mapping[Any, Any], fields: Mapping[str, Any], source: str) -> None:

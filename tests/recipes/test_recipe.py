@@ -196,6 +196,10 @@ def test_names_narrow_a_recipe():
     for names in ((["null_text"], ["pnp"]), (["nothing"], None), (["direct"], ["proximal"])):
         with pytest.raises(PiebenchError, match=r"paper\.yaml has no such combination"):
             select_combinations(paper, *names, "configs/paper.yaml")
+    with pytest.raises(PiebenchError, match=r"direct\+pnp; --config edict has it$"):
+        select_combinations(paper, ["edict"], None, "paper")
+    with pytest.raises(PiebenchError, match=r"direct\+pnp$"):
+        select_combinations(paper, ["null_text"], ["pnp"], "paper")
     with pytest.raises(PiebenchError, match="--method"):
         select_combinations({"model": "a"}, ["ddim"], None, "x")
 
