@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from piebench_eval.studio.session import Made, Studio
     from piebench_eval.studio.worker import Worker
 
-_LOOK_EVERY = 0.25
-"""Seconds between looks at how long the queue is."""
+_LOOK_EVERY = 0.5
+"""Seconds between looks at how far edits are and how long the queue is: what is shown takes time from edits."""
 
 
 @dataclass(frozen=True)

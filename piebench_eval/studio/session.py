@@ -121,7 +121,15 @@ class Studio:
         return Setup(self.model, combinations, settings or {}, self.editor_models)
 
     def warm_up(self, tell: Callable[[EditProgress], None], is_cancelled: Callable[[], bool]) -> None:
-        """Load the model, as a task, before the first edit asks for it; an embedded one edits already."""
+        """Load the model, as a task, before the first edit asks for it; an embedded one edits already.
+
+        An embedded model's layers are too small to gain from further threads, whose cores the page has use
+        for; its bits are the same with any number of them.
+        """
+        import torch
+
+        if is_embedded(self.model):
+            torch.set_num_threads(1)  # of this thread, the worker's
         setup = self.setup(tuple(self.first_choice), {"steps": 2} if is_embedded(self.model) else {})
         for name in (one for one in setup.combinations if one not in self.editor_models):
             keep_loaded(require_usable(setup.recipe(name)), self._machine)
