@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from piebench_eval.studio.worker import Worker
 
 _LOOK_EVERY = 0.5
-"""Seconds between looks at how far edits are and how long the queue is: what is shown takes time from edits."""
+"""Seconds between looks at edits and at the queue: what is shown takes time from the edits."""
 
 
 @dataclass(frozen=True)
