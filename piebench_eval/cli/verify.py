@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,7 +95,10 @@ def verify(
     from piebench_eval.packs.verify import verify_pack
     from piebench_eval.runs.machine import MachineOptions
 
-    seed = secrets.randbelow(_SEEDS) if seed is None else seed
+    if seed is None:
+        import secrets
+
+        seed = secrets.randbelow(_SEEDS)
     given = {"dino": dino, "clip": clip, "lpips_weights": lpips_weights}
     networks = {role: name for role, name in given.items() if name is not None}
     rescoring = Rescoring(None if full else sample, seed, networks, device, batch_size, allow_pickle)

@@ -60,7 +60,9 @@ def test_help_is_fast():
         "least": ["-c", "import typer, rich.console, rich.markdown, rich.panel, rich.table"],
     }
     seconds = {name: [] for name in commands}
-    for _ in range(3):
+    for attempt in range(12):  # the least of each counts, and a busy machine needs more attempts to show it
+        if attempt >= 3 and min(seconds["help"]) < 2 * min(seconds["least"]):
+            break
         for name, command in commands.items():
             before = seconds_of_children()
             subprocess.run([sys.executable, *command], capture_output=True, check=True)
