@@ -31,7 +31,7 @@ from piebench_eval.recipes.builtin import recipe_of_embedded
 from piebench_eval.recipes.compatibility import cautions, require_compatible, require_fitting_editors
 from piebench_eval.recipes.plugins import code_of, load_plugins
 from piebench_eval.recipes.run_config import RunConfig
-from piebench_eval.runs.batch_editing import edit_batch
+from piebench_eval.runs.batch_editing import edit_batch, editor_of
 from piebench_eval.runs.editor_models import check_editor_models
 from piebench_eval.runs.feature_places import worker_limits
 from piebench_eval.runs.jobs import check_edits, model_spec
@@ -325,9 +325,7 @@ def _require_needs(combination: Combination, sample: Sample) -> None:
     Raises:
         PiebenchError: names it.
     """
-    if not combination.is_editor:
-        return
-    editor = EDITORS.get(combination.method)
+    editor = editor_of(combination)
     if needs_instruction(editor, combination.common) and not sample.instruction.strip():
         raise PiebenchError(
             f"instruction is missing: {combination.method} is prompted by it; or edit by the target prompt "

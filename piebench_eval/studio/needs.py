@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from piebench_eval.editors import EDITORS
 from piebench_eval.editors.texts import needs_instruction
 from piebench_eval.errors import PiebenchError
+from piebench_eval.runs.batch_editing import editor_of
 
 if TYPE_CHECKING:
     from piebench_eval.data.sample import Sample
@@ -19,11 +19,8 @@ def require_needs(combination: Combination, sample: Sample) -> None:
     Raises:
         PiebenchError: names the field of the page.
     """
-    if not combination.is_editor:
-        return
-    name, editor = combination.method, EDITORS.get(combination.method)
-    editor = editor.with_settings(combination.editor_settings)
-    if needs_instruction(editor, combination.common) and not sample.instruction.strip():
+    name = combination.method
+    if needs_instruction(editor_of(combination), combination.common) and not sample.instruction.strip():
         raise PiebenchError(
             f"{name}: is told an instruction, and Instruction is empty; fill it in, or set prompt_from of "
             f"{name} to target"
@@ -36,7 +33,4 @@ def require_needs(combination: Combination, sample: Sample) -> None:
 
 def looks_at_mask(combination: Combination) -> bool:
     """Whether it edits what the sample's mask marks."""
-    if not combination.is_editor:
-        return False
-    editor = EDITORS.get(combination.method).with_settings(combination.editor_settings)
-    return editor.masks == "benchmark"
+    return editor_of(combination).masks == "benchmark"
