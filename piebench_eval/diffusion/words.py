@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import SequenceMatcher
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+_NAMED_WORDS = 80
+"""Characters of the words that are not read, in a note."""
 
 
 def token_ids(prompt: str, tokenizer: Any, length: int | None = None) -> list[int]:
@@ -48,7 +52,7 @@ def is_truncated(prompt: str, tokenizer: Any, length: int | None = None) -> bool
 
 
 def truncation_notes(prompts: dict[str, str], tokenizers: Sequence[tuple[Any, int]]) -> list[str]:
-    """Notes for the user on prompts that are longer than the text encoders read.
+    """Notes for the user on prompts that are longer than the text encoders read, and what they leave out.
 
     Args:
         prompts: which prompt ("source", say) to its text.
@@ -58,7 +62,8 @@ def truncation_notes(prompts: dict[str, str], tokenizers: Sequence[tuple[Any, in
     for tokenizer, length in tokenizers:
         of_which = f" of {type(tokenizer).__name__}" if len(tokenizers) > 1 else ""
         notes += [
-            f"the {which} prompt has more than {length} tokens{of_which} and was truncated"
+            f"the {which} prompt has more than {length} tokens{of_which} and was truncated; cut off: "
+            f"{_cut_off(prompt, tokenizer, length)}"
             for which, prompt in prompts.items()
             if is_truncated(prompt, tokenizer, length)
         ]
@@ -68,6 +73,14 @@ def truncation_notes(prompts: dict[str, str], tokenizers: Sequence[tuple[Any, in
         lengths = " and ".join(str(length) for _, length in tokenizers)
         notes.append(f"the prompts do not differ in the {lengths} tokens that are read: no edit is asked for")
     return notes
+
+
+def _cut_off(prompt: str, tokenizer: Any, length: int) -> str:
+    """The words of a truncated prompt that are not read: the first of them, if there are many."""
+    words = prompt.split()
+    pairs = zip(words, tokens_of_words(prompt, tokenizer, length), strict=True)
+    unread = [word for word, tokens in pairs if not tokens] or words[-1:]  # the last was read in part
+    return shorten(" ".join(unread), _NAMED_WORDS, placeholder=" ...")
 
 
 def tokens_of_words(prompt: str, tokenizer: Any, length: int | None = None) -> list[list[int]]:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Any
 
 from piebench_eval.data.prompts import blended_word_problem
 from piebench_eval.errors import PiebenchError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 CHANGED = "changed"
 """The label of words that the other prompt does not have in their place."""
@@ -63,24 +59,3 @@ def require_prompts(source: str, target: str, blended_word: str = "", instructio
         )
     if problem := blended_word_problem(blended_word):
         raise PiebenchError(f"The blended word {problem}")
-
-
-def cut_off_notes(prompts: Mapping[str, str], tokenizers: Iterable[tuple[Any, int]]) -> list[str]:
-    """Which words of prompts no text encoder reads, since it reads so many tokens.
-
-    Args:
-        prompts: which prompt ("source", say) to its text.
-        tokenizers: see ``DiffusionModel.text_tokenizers``.
-    """
-    from piebench_eval.diffusion.words import is_truncated, tokens_of_words
-
-    notes = []
-    for tokenizer, length in tokenizers:
-        for which, prompt in prompts.items():
-            if is_truncated(prompt, tokenizer, length):
-                pairs = zip(prompt.split(), tokens_of_words(prompt, tokenizer, length), strict=True)
-                words = [word for word, tokens in pairs if not tokens] or prompt.split()[-1:]
-                notes.append(
-                    f"the model reads {length} tokens of the {which} prompt; cut off: {' '.join(words)}"
-                )
-    return notes

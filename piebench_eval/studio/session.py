@@ -20,7 +20,6 @@ from piebench_eval.recipes.plugins import load_plugins
 from piebench_eval.runs.editor_models import check_editor_models
 from piebench_eval.runs.forecast import count_evaluations
 from piebench_eval.runs.jobs import check_edits
-from piebench_eval.studio.changed_words import cut_off_notes
 from piebench_eval.studio.needs import require_needs
 from piebench_eval.studio.own_models import as_found_from_anywhere, models_of_editors, require_on_this_machine
 from piebench_eval.studio.picture_folder import picture_key
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
     from piebench_eval.data.sample import Sample
     from piebench_eval.diffusion.inside import Reconstruction
-    from piebench_eval.recipes.combination import Combination
     from piebench_eval.recipes.recipe import Recipe
     from piebench_eval.runs.machine import MachineOptions
 
@@ -172,7 +170,7 @@ class Studio:
         if is_cancelled():
             raise Cancelled
         scores, missing = self._scorer.scores(sample, result.image, combination.common.image_loader)
-        notes = [*cautions([combination]), *result.notes, *self._cut_off(combination, sample), *missing]
+        notes = [*cautions([combination]), *result.notes, *missing]
         source = source_of_edit(sample, result.image, combination.common.image_loader).image
         png = self._png(result.image, setup, sample, name, recipe)
         file = self.folder / "edits" / hashlib.sha256(png).hexdigest()[:16] / f"{name}.png"
@@ -189,13 +187,6 @@ class Studio:
     ) -> Reconstruction:
         counter = WatchedCounter(0, tell, is_cancelled)
         return reconstruct_sample(recipe, sample, self._machine, counter)
-
-    def _cut_off(self, combination: Combination, sample: Sample) -> list[str]:
-        """Which words of the prompts the model did not read; pipelines tell of that themselves."""
-        if combination.loads_itself:
-            return []
-        prompts = {"source": sample.source_prompt, "target": sample.target_prompt}
-        return cut_off_notes(prompts, keep_loaded(combination, self._machine).text_tokenizers)
 
     def _png(
         self, edited: NDArray[np.uint8], setup: Setup, sample: Sample, name: str, recipe: Recipe

@@ -115,11 +115,10 @@ def test_unknown_letters_are_of_their_word(published):
 
 
 def test_each_tokenizers_length_is_told(tokenizer):
-    long, t5 = "a cat " * 10, new_t5_tokenizer()
+    long, t5 = "a cat " * 6, new_t5_tokenizer()
     prompts = {"source": long + "cat", "target": long + "dog"}
     notes = words.truncation_notes(prompts, [(tokenizer, 10), (t5, 40)])
-    assert notes == [
-        f"the {which} prompt has more than 10 tokens of CLIPTokenizer and was truncated" for which in prompts
-    ]
+    truncated = "prompt has more than 10 tokens of CLIPTokenizer and was truncated; cut off:"
+    assert notes == [f"the source {truncated} a cat a cat cat", f"the target {truncated} a cat a cat dog"]
     *_, none = words.truncation_notes(prompts, [(tokenizer, 10), (t5, 12)])
     assert "do not differ in the 10 and 12 tokens that are read" in none

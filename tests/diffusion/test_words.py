@@ -32,6 +32,13 @@ def test_repeated_and_absent_words(tokenizer):
     assert words.tokens_of_word("a cat", "", tokenizer) == []
 
 
+def test_of_many_words_that_are_not_read_the_first_are_named(tokenizer):
+    prompts = {"source": " ".join(["a"] * 8 + ["last"] + ["cat"] * 80), "target": "a cat"}
+    (note,) = words.truncation_notes(prompts, [(tokenizer, 10)])
+    assert "and was truncated; cut off: last cat cat" in note
+    assert note.endswith("cat ...") and len(note) < 200
+
+
 @pytest.mark.parametrize(
     ("prompt", "word"),
     [

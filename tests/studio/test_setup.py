@@ -11,7 +11,7 @@ from piebench_eval.data.pie_bench import load_pie_bench
 from piebench_eval.data.sample import Sample
 from piebench_eval.errors import PiebenchError
 from piebench_eval.recipes.overrides import parse_override
-from piebench_eval.studio.changed_words import changed_words, cut_off_notes, require_prompts
+from piebench_eval.studio.changed_words import changed_words, require_prompts
 from piebench_eval.studio.commands import Place, python_lines, run_commands
 from piebench_eval.studio.knobs import changed_settings
 from piebench_eval.studio.picture_folder import write_picture
@@ -170,17 +170,3 @@ def test_among_700_samples_those_with_the_words_are_found_at_once():
         assert [found.id for found in search_samples(samples, "chair 699")] == ["699"]
     assert (time.process_time() - began) / 20 < 0.05
     assert search_samples(samples, "zebra") == [] and search_samples(samples, "", "11") == []
-
-
-def test_words_that_the_model_does_not_read_are_named(tiny_tokenizer):
-    prompt = " ".join(["cat"] * 80 + ["last"])
-    (note,) = cut_off_notes({"source": prompt, "target": "a cat"}, [(tiny_tokenizer, 20)])
-    assert note.startswith("the model reads 20 tokens of the source prompt; cut off: cat")
-    assert note.endswith("last")
-
-
-@pytest.fixture(scope="module")
-def tiny_tokenizer(tmp_path_factory):
-    from tests.support.tiny_model import save_tokenizer
-
-    return save_tokenizer(tmp_path_factory.mktemp("tokenizer"))
