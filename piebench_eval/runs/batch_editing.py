@@ -33,7 +33,7 @@ from piebench_eval.models.location import ImageSizes
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.models.precision import tf32
 from piebench_eval.recipes.plugins import plugin_errors
-from piebench_eval.runs.edit_inputs import embed_inputs, plan_guidance, plan_schedule
+from piebench_eval.runs.edit_inputs import embed_inputs, plan_guidance, plan_schedule, same_sources
 from piebench_eval.runs.inside import insides
 from piebench_eval.runs.latent_masks import latent_masks
 from piebench_eval.runs.picture_editing import edit_pictures
@@ -333,8 +333,13 @@ def encode_inputs(
     size = images[0].shape[:2]
     latents = model.encode_images(images, posterior, seed, noise_on_device, added_shift)
     inputs = embed_inputs(model, latents, texts, size, guidance or Guidance(), seed)
-    drawn = int(posterior == "sample")
-    return replace(inputs, draws_before=drawn, noise_on_device=noise_on_device, pictures=images)
+    return replace(
+        inputs,
+        same_source=same_sources(images, texts),
+        draws_before=int(posterior == "sample"),
+        noise_on_device=noise_on_device,
+        pictures=images,
+    )
 
 
 def _load_batch(
