@@ -41,9 +41,6 @@ class AttentionController:
         source_first: whether the source's rows are evaluated in a call of their own, before the target's, and
             ``move_target`` in between, with one more evaluation of the target's rows, differentiated.
         mutual_branch: whether there is a third branch, see ``Branch``; ``mutual_reads`` says where it counts.
-        leaves_source: whether the source's rows are the same for every target, since the method changes
-            nothing in them; samples of a batch with the same source then share them. A method of one's own
-            has to say so.
         step: index of the current step.
         stage: index of the current evaluation in the step; 0 unless the solver has several.
         level: the level that the current step leads from.
@@ -61,7 +58,6 @@ class AttentionController:
     modifies_target_guidance: bool = False
     source_first: bool = False
     mutual_branch: bool = False
-    leaves_source: bool = False
     features: FeatureMemory | None = None
     step: int
     stage: int

@@ -64,7 +64,7 @@ class EditInputs:
         source_is_uncond: for each sample, whether the source branch's prompt is what ``uncond_embeds`` are.
         source_is_inversion: for each sample, whether it is the prompt that the image is inverted with.
         same_source: for each sample, the first one with the same image, prompt of the inversion and source
-            prompt: what is computed of the source is then the same. Nothing is known of it if None.
+            prompt; None where that is not known, or the target may change what is computed of the source.
         guidance: guidance of both branches.
         seed: seed of each sample's noise, for inversions that draw any.
         draws_before: how often noise of the shape of the latents has been drawn by this seed already, for the
@@ -457,13 +457,11 @@ def _shared_sources(
 ) -> Sequence[int] | None:
     """For each sample, the first one whose source rows are its own in all steps; None if nobody shares.
 
-    A source that is read has always been where that of every other such sample was, unless it follows the
-    target: by its latents, by a guidance that is modified, or by what the method changes in its rows.
+    A source that is read has always been where that of every other such sample was, unless it follows its
+    target: it is at the target's latents, or takes steps whose guidance the method modifies.
     """
-    follows_target = inverted.source_mode == "edited" or not controller.leaves_source
-    if follows_target or (controller.modifies_guidance and not _source_is_known(inverted, controller)):
-        return None
-    return inputs.same_source
+    guided_by_target = controller.modifies_guidance and not _source_is_known(inverted, controller)
+    return None if inverted.source_mode == "edited" or guided_by_target else inputs.same_source
 
 
 def _guided_branches(guidance: Guidance, controller: AttentionController) -> GuidedBranches:

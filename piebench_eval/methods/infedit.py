@@ -179,7 +179,6 @@ class UnifiedAttentionController(AttentionController):
     """
 
     mutual_branch = True
-    leaves_source = True
 
     def __init__(self, steps: int, edit: CrossAttentionEdit, region: WordRegion, settings: InfEditSettings):
         super().__init__(num_samples=len(edit.use_source_map))

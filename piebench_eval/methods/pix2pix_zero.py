@@ -74,7 +74,6 @@ class Pix2PixZeroController(AttentionController):
     """
 
     source_first = True
-    leaves_source = True
 
     def __init__(self, num_samples: int, rate: float):
         super().__init__(num_samples)

@@ -38,6 +38,7 @@ from piebench_eval.runs.inside import insides
 from piebench_eval.runs.latent_masks import latent_masks
 from piebench_eval.runs.picture_editing import edit_pictures
 from piebench_eval.runs.runner import EditResult
+from piebench_eval.runs.shared_inversion import invert_sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -276,8 +277,14 @@ def _edit_by_pair(
     inversion, method = INVERSIONS.get(combination.inversion), METHODS.get(combination.method)
     prepared = method.prepare(samples, model, common.steps, combination.method_settings)
     inputs = replace(inputs, features=prepared.controller.features)
+    if not (INVERSIONS.is_own(combination.inversion) and METHODS.is_own(combination.method)):
+        inputs = replace(inputs, same_source=None)  # a plugin may let the target change the source
     with _dropped_at_the_end(inputs.features, feature_limits):
-        inverted = inversion.invert(model, inputs, schedule, combination.inversion_settings)
+        inverted = invert_sources(
+            model,
+            inputs,
+            lambda some: inversion.invert(model, some, schedule, combination.inversion_settings),
+        )
         first_step = schedule.steps - inverted.steps if common.quirks.count_skipped_steps else 0
         latents = edit(model, inputs, inverted, prepared.controller, schedule, first_step)
     inversion_notes = inverted.notes or [[] for _ in samples]
