@@ -125,7 +125,8 @@ class Worker:
         """
         self.load(model)
         if job.samples != self._samples:
-            if not _have_one_source(self._samples + job.samples):
+            # Of one source a batch inverts one row, however many targets it has: each finds its own bits.
+            if len({sample.source for sample in self._samples + job.samples}) > 1:
                 self.runner.clear_cache()
             self._samples = job.samples
         self.runner.prefetch((*job.samples, *next_samples))
@@ -204,11 +205,3 @@ class Worker:
             return outcomes
         paths = {sample.id: sample.image_path for sample in job.samples}
         return self._store.save(outcomes, paths, self._log)
-
-
-def _have_one_source(samples: Sequence[Sample]) -> bool:
-    """Whether samples are targets of one picture with one prompt.
-
-    However many of them a batch has, it inverts one row for them all: each finds the bits that it would make.
-    """
-    return len({(sample.file, sample.marked_source_prompt) for sample in samples}) == 1
