@@ -221,11 +221,13 @@ class RowBatch:
         """
         by_row = {row: [s for s, step in enumerate(rows_of_samples) if row in step.rows] for row in Row}
         shared = frozenset(s for s, step in enumerate(rows_of_samples) if step.source_uncond_is_cond)
-        lenders = {}
-        for row in _SOURCE_ROWS if same_source is not None else ():
+        lenders: dict[tuple[Row, int], int] = {}
+        for row in _SOURCE_ROWS:
             first: dict[int, int] = {}
-            of_row = {sample: first.setdefault(same_source[sample], sample) for sample in by_row[row]}
-            lenders |= {(row, sample): lender for sample, lender in of_row.items() if lender != sample}
+            for sample in by_row[row]:
+                lender = first.setdefault(sample if same_source is None else same_source[sample], sample)
+                if lender != sample:
+                    lenders[row, sample] = lender
             by_row[row] = list(first.values())
         return cls({row: samples for row, samples in by_row.items() if samples}, shared, device, lenders)
 
