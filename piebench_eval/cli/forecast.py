@@ -146,8 +146,9 @@ def _print_grid(found: Sequence[Forecast]) -> None:
     print_names_and_marks(grid)
     out.print(
         "NFE: model evaluations, forward + backward, in rows of a batch; the maximum if an optimisation can "
-        "stop early. Shared ones are computed once, by the first combination that needs them. Operations: "
-        "the share of theirs that is computed, since a row ends behind the last layer that is read of it."
+        "stop early. Shared ones are computed once, by the first combination that needs them, for the first "
+        "of a picture's targets. Operations: the share of theirs that is computed, since a row ends behind "
+        "the last layer that is read of it."
     )
 
 

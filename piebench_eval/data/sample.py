@@ -87,6 +87,11 @@ class Sample:
         return strip_brackets(self.marked_target_prompt)
 
     @property
+    def source(self) -> tuple[Path, str]:
+        """The image file and its prompt: the same for all targets of a picture, which share its inversion."""
+        return self.file, self.marked_source_prompt
+
+    @property
     def blend_words(self) -> tuple[str, str] | None:
         """``blended_word`` parsed: source and target word; one word alone is both; None if it is empty."""
         return blend_words(self.blended_word)

@@ -63,6 +63,8 @@ class EditInputs:
         negative_embeds: what the target branch is guided away from, by default ``uncond_embeds``.
         source_is_uncond: for each sample, whether the source branch's prompt is what ``uncond_embeds`` are.
         source_is_inversion: for each sample, whether it is the prompt that the image is inverted with.
+        same_source: for each sample, the first one with the same image, prompt of the inversion and source
+            prompt; None where that is not known, or the target may change what is computed of the source.
         guidance: guidance of both branches.
         seed: seed of each sample's noise, for inversions that draw any.
         draws_before: how often noise of the shape of the latents has been drawn by this seed already, for the
@@ -84,6 +86,7 @@ class EditInputs:
     negative_embeds: Conditioning
     source_is_uncond: Sequence[bool]
     source_is_inversion: Sequence[bool]
+    same_source: Sequence[int] | None = None
     guidance: Guidance = field(default_factory=Guidance)
     seed: int = 1234
     draws_before: int = 0
@@ -125,7 +128,8 @@ def edit(
     """
     rows_of_steps = list(zip(*plan_edit(inputs, inverted, controller, first_step), strict=True))
     # Steps with the same rows share their indices.
-    batches = {planned: RowBatch.of_step(planned, inputs.latents.device) for planned in rows_of_steps}
+    of_batch = inputs.latents.device, _shared_sources(inputs, inverted, controller)
+    batches = {planned: RowBatch.of_step(planned, *of_batch) for planned in rows_of_steps}
     sampling = _Sampling(model, inputs, inverted, controller, schedule)
     latents = dict.fromkeys(_branches(controller), inverted.trajectory[-1])
     kept: dict[Branch, torch.Tensor | None] = dict.fromkeys(latents)
@@ -448,6 +452,18 @@ def _source_is_known(inverted: InversionResult, controller: AttentionController)
     )
 
 
+def _shared_sources(
+    inputs: EditInputs, inverted: InversionResult, controller: AttentionController
+) -> Sequence[int] | None:
+    """For each sample, the first one whose source rows are its own in all steps; None if nobody shares.
+
+    A source that is read has always been where that of every other such sample was, unless it follows its
+    target: it is at the target's latents, or takes steps whose guidance the method modifies.
+    """
+    guided_by_target = controller.modifies_guidance and not _source_is_known(inverted, controller)
+    return None if inverted.source_mode == "edited" or guided_by_target else inputs.same_source
+
+
 def _guided_branches(guidance: Guidance, controller: AttentionController) -> GuidedBranches:
     """The branches whose unconditional rows count."""
     both = controller.modifies_guidance
@@ -515,6 +531,8 @@ class _Call:
             self.model.evaluations.count_differentiated(rows.owners, latents)
         go_on = self.controller.go_on
         end = None if ended is None else RowEnd(ended.place, ended.going_on, go_on)
+        for _, sample in rows.lenders:
+            self.model.evaluations.count_reused(sample, forward=1, backward=0)
         with self.model.rows_changing(end, fork):
             return self.model.predict(latents, self.controller.time, texts, rows.owners)
 

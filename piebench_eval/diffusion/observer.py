@@ -158,7 +158,7 @@ class EditObserver:
         with torch.no_grad():
             for branch, row in _CONDITIONAL.items():
                 words = self.seen.words[branch]
-                for sample in words.wants(rows.samples_by_row.get(row, [])):
+                for sample in words.wants(rows.readers(row)):
                     if branch is Branch.TARGET and used is not None and sample in used_samples:
                         maps = used[used_samples.index(sample)]
                     else:  # one at a time, since maps of joint attention are large

@@ -60,7 +60,8 @@ class RowEnds:
         if needs_all or (place := self.last_read(step)) is None:
             return None
         kinds = tuple((row, *samples) for row, samples in rows.samples_by_row.items())
-        key = place, kinds, rows.source_uncond_is_cond, tuple(moving[Branch.SOURCE])
+        shared = rows.source_uncond_is_cond, tuple(rows.lenders.items())
+        key = place, kinds, shared, tuple(moving[Branch.SOURCE])
         if key not in self._known:
             self._known[key] = self._ended(place, rows, moving[Branch.SOURCE])
         return self._known[key]

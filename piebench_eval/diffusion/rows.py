@@ -51,6 +51,9 @@ class Row(IntEnum):
         return Branch(self // 2)
 
 
+_SOURCE_ROWS = tuple(row for row in Row if row.branch is Branch.SOURCE)
+
+
 class SourceReads(NamedTuple):
     """What a method reads of the source branch, or of the mutual one, in one step.
 
@@ -186,11 +189,14 @@ class RowBatch:
         samples_by_row: for each kind that occurs, the samples that have such a row, ascending.
         source_uncond_is_cond: the samples whose conditional source row serves as the unconditional one too.
         device: where the rows are computed; the CPU if None.
+        lenders: of a kind and a sample that reads another sample's row of that kind, since it would be the
+            same row, which sample that is.
     """
 
     samples_by_row: dict[Row, list[int]]
     source_uncond_is_cond: frozenset[int] = frozenset()
     device: torch.device | None = None
+    lenders: Mapping[tuple[Row, int], int] = field(default_factory=dict)
     _indices: dict[tuple[Row, tuple[int, ...]], torch.Tensor] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -199,16 +205,36 @@ class RowBatch:
     )
 
     @classmethod
-    def of_step(cls, rows_of_samples: Sequence[StepRows], device: torch.device | None = None) -> RowBatch:
-        """Lay out one step's rows of every sample."""
+    def of_step(
+        cls,
+        rows_of_samples: Sequence[StepRows],
+        device: torch.device | None = None,
+        same_source: Sequence[int] | None = None,
+    ) -> RowBatch:
+        """Lay out one step's rows of every sample.
+
+        Args:
+            rows_of_samples: the rows that each sample needs.
+            device: where they are computed; the CPU if None.
+            same_source: for each sample, the first one whose source branch is the same: the source's rows of
+                these are laid out once, for the first of them that needs the row. None if all differ.
+        """
         by_row = {row: [s for s, step in enumerate(rows_of_samples) if row in step.rows] for row in Row}
         shared = frozenset(s for s, step in enumerate(rows_of_samples) if step.source_uncond_is_cond)
-        return cls({row: samples for row, samples in by_row.items() if samples}, shared, device)
+        lenders: dict[tuple[Row, int], int] = {}
+        for row in _SOURCE_ROWS:
+            first: dict[int, int] = {}
+            for sample in by_row[row]:
+                lender = first.setdefault(sample if same_source is None else same_source[sample], sample)
+                if lender != sample:
+                    lenders[row, sample] = lender
+            by_row[row] = list(first.values())
+        return cls({row: samples for row, samples in by_row.items() if samples}, shared, device, lenders)
 
     @cached_property
     def source_apart(self) -> tuple[RowBatch, RowBatch]:
         """The source's rows and all others, whose calls together give what one call of all rows gives."""
-        halves = (
+        source, others = (
             {
                 row: of_row
                 for row, of_row in self.samples_by_row.items()
@@ -216,17 +242,21 @@ class RowBatch:
             }
             for first in (True, False)
         )
-        source, others = (RowBatch(rows, self.source_uncond_is_cond, self.device) for rows in halves)
-        return source, others
+        shared = self.source_uncond_is_cond, self.device
+        return RowBatch(source, *shared, self.lenders), RowBatch(others, *shared)
 
     def without(self, branch: Branch, kept: Sequence[int]) -> RowBatch:
-        """The rows but those of a branch, of which only the given samples' are kept."""
+        """The rows but those of a branch, of which only what the given samples have or read is kept."""
         left = {
-            row: [sample for sample in samples if row.branch is not branch or sample in kept]
+            row: [
+                sample
+                for sample in samples
+                if row.branch is not branch or any(self._owner(row, reader) == sample for reader in kept)
+            ]
             for row, samples in self.samples_by_row.items()
         }
         of_left = {row: samples for row, samples in left.items() if samples}
-        return RowBatch(of_left, self.source_uncond_is_cond, self.device)
+        return RowBatch(of_left, self.source_uncond_is_cond, self.device, self.lenders)
 
     @cached_property
     def beginnings(self) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -251,6 +281,18 @@ class RowBatch:
         """The sample that each row belongs to."""
         return [sample for samples in self.samples_by_row.values() for sample in samples]
 
+    def readers(self, row: Row) -> list[int]:
+        """The samples that have a row of a kind or read another's, ascending."""
+        of_row = self.samples_by_row.get(row, [])
+        borrowers = [
+            sample for (kind, sample), lender in self.lenders.items() if kind is row and lender in of_row
+        ]
+        return sorted([*of_row, *borrowers])
+
+    def _owner(self, row: Row, sample: int) -> int:
+        """The sample whose row of a kind a sample reads: itself, if it has one."""
+        return self.lenders.get((row, sample), sample)
+
     def positions(self, row: Row, samples: Sequence[int]) -> list[int]:
         """Positions in the batch of the rows of one kind, for the given samples.
 
@@ -261,7 +303,8 @@ class RowBatch:
         if row is Row.SOURCE_UNCOND:
             kinds = [Row.SOURCE_COND if sample in self.source_uncond_is_cond else row for sample in samples]
         try:
-            return [self._position[pair] for pair in zip(kinds, samples, strict=True)]
+            pairs = zip(kinds, samples, strict=True)
+            return [self._position[kind, self._owner(kind, sample)] for kind, sample in pairs]
         except KeyError:
             raise PiebenchError(
                 f"a method reads {row.name.lower()} rows that are not computed, or not up to this layer: its "

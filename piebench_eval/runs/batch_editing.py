@@ -33,11 +33,12 @@ from piebench_eval.models.location import ImageSizes
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.models.precision import tf32
 from piebench_eval.recipes.plugins import plugin_errors
-from piebench_eval.runs.edit_inputs import embed_inputs, plan_guidance, plan_schedule
+from piebench_eval.runs.edit_inputs import embed_inputs, plan_guidance, plan_schedule, same_sources
 from piebench_eval.runs.inside import insides
 from piebench_eval.runs.latent_masks import latent_masks
 from piebench_eval.runs.picture_editing import edit_pictures
 from piebench_eval.runs.runner import EditResult
+from piebench_eval.runs.shared_inversion import invert_sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -276,8 +277,14 @@ def _edit_by_pair(
     inversion, method = INVERSIONS.get(combination.inversion), METHODS.get(combination.method)
     prepared = method.prepare(samples, model, common.steps, combination.method_settings)
     inputs = replace(inputs, features=prepared.controller.features)
+    if not (INVERSIONS.is_own(combination.inversion) and METHODS.is_own(combination.method)):
+        inputs = replace(inputs, same_source=None)  # a plugin may let the target change the source
     with _dropped_at_the_end(inputs.features, feature_limits):
-        inverted = inversion.invert(model, inputs, schedule, combination.inversion_settings)
+        inverted = invert_sources(
+            model,
+            inputs,
+            lambda some: inversion.invert(model, some, schedule, combination.inversion_settings),
+        )
         first_step = schedule.steps - inverted.steps if common.quirks.count_skipped_steps else 0
         latents = edit(model, inputs, inverted, prepared.controller, schedule, first_step)
     inversion_notes = inverted.notes or [[] for _ in samples]
@@ -333,8 +340,13 @@ def encode_inputs(
     size = images[0].shape[:2]
     latents = model.encode_images(images, posterior, seed, noise_on_device, added_shift)
     inputs = embed_inputs(model, latents, texts, size, guidance or Guidance(), seed)
-    drawn = int(posterior == "sample")
-    return replace(inputs, draws_before=drawn, noise_on_device=noise_on_device, pictures=images)
+    return replace(
+        inputs,
+        same_source=same_sources(images, texts),
+        draws_before=int(posterior == "sample"),
+        noise_on_device=noise_on_device,
+        pictures=images,
+    )
 
 
 def _load_batch(

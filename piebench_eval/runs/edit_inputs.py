@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from piebench_eval.diffusion.guidance import Guidance
 from piebench_eval.diffusion.loop import EditInputs
 from piebench_eval.diffusion.schedules import (
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
+    from numpy.typing import NDArray
 
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.methods.base import Prompts
@@ -103,6 +106,26 @@ def embed_inputs(
         seed=seed,
         packing=model.family.packing,
     )
+
+
+def same_sources(pictures: Sequence[NDArray[np.uint8]], texts: Sequence[Prompts]) -> list[int]:
+    """For each sample of a batch, the first one with the same picture and the same texts of the source.
+
+    Args:
+        pictures: as they are encoded, each ``[height, width, 3]``.
+        texts: the prompts that a method edits each sample with.
+
+    >>> from piebench_eval.methods.base import Prompts
+    >>> texts = [Prompts(*own) for own in (("cat", "cat", "dog"), ("", "", "dog"), ("cat", "cat", "cow"))]
+    >>> same_sources([np.zeros((2, 2, 3))] * 3, texts), same_sources([np.zeros(3), np.ones(3)], texts[:2])
+    ([0, 1, 0], [0, 1])
+    """
+
+    def same(first: int, place: int) -> bool:
+        one, other = ((texts[sample].inversion, texts[sample].source) for sample in (first, place))
+        return one == other and np.array_equal(pictures[first], pictures[place])
+
+    return [next(first for first in range(place + 1) if same(first, place)) for place in range(len(texts))]
 
 
 def _moved(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +61,9 @@ class Forecast:
         missing: number of edits that are neither.
         nfe_forward: mean model evaluations per edit; the maximum if an optimisation can stop early.
         nfe_backward: those that are differentiated too, likewise.
-        nfe_reused: those of both that an earlier combination has computed.
-        nfe_to_compute: evaluations of the missing edits that no earlier combination has computed.
+        nfe_reused: those of both that an earlier edit has computed: by another combination, or for another
+            target of the picture.
+        nfe_to_compute: evaluations of the missing edits that no earlier one has computed.
         seconds: time that one worker needs for the missing edits; None before any edit is recorded.
         nfe_source: evaluations, forward and backward, that all target prompts of a picture share.
         operations: share of the denoiser's operations in all these evaluations that is computed, since rows
@@ -128,7 +130,8 @@ class PlannedEvaluations:
     Attributes:
         forward: all that it needs.
         backward: those that are differentiated too.
-        reused: those of both that an earlier combination has computed.
+        reused: those of both that an earlier edit has computed: by another combination, or for another
+            target of the picture.
         source: those of both that all target prompts of the picture share: the inversion's, unless features
             are kept of it, which is done for one edit alone.
         steps: sampling steps; fewer than those of the schedule if the inversion skips some.
@@ -150,7 +153,7 @@ class PlannedEvaluations:
 
     @property
     def computed(self) -> int:
-        """Those that no earlier combination has computed."""
+        """Those that no earlier edit has computed."""
         return self.total - self.reused
 
 
@@ -161,7 +164,8 @@ def count_evaluations(
 
     The cost of a sample depends only on what the method reads of the source and on which of its prompts are
     equal. One sample of each kind is therefore inverted with a dummy model, whose noise is random: no
-    optimisation stops early on it.
+    optimisation stops early on it. One that follows another of the same source reuses its inversion; rows of
+    the source that both share in a batch are counted twice, since batches are not known.
 
     Args:
         recipe: the recipe of the run.
@@ -176,13 +180,16 @@ def count_evaluations(
     signatures = [_signatures(dummy, combination, samples) for combination in combinations]
     for sample, signature in zip(samples, zip(*signatures, strict=True), strict=True):
         kinds.setdefault(signature, []).append(sample)
+    following = {sample.id for last, sample in pairwise(samples) if last.source == sample.source}
     costs = {}
     for of_kind in kinds.values():
         dummy.caches.clear()
-        for combination in combinations:
-            cost = _cost(dummy, combination, of_kind[0], operations)
-            for sample in of_kind:
-                costs[EditKey(combination.inversion, combination.method, sample.id)] = cost
+        for known in (False, True):  # whether an earlier target of the picture has left its inversion
+            targets = [sample for sample in of_kind if (sample.id in following) is known]
+            for combination in combinations if targets or not known else ():
+                cost = _cost(dummy, combination, of_kind[0], operations)
+                for sample in targets:
+                    costs[EditKey(combination.inversion, combination.method, sample.id)] = cost
     return costs
 
 

@@ -28,7 +28,8 @@ class EditResult:
         seconds: wall time, the batch's divided by its size.
         nfe_forward: model evaluations that the edit needs, in rows of a batch.
         nfe_backward: those that are differentiated too.
-        nfe_reused: how many of both an earlier combination had computed.
+        nfe_reused: how many of both another edit of the same source computed: an earlier combination's, or
+            that of another sample.
         peak_memory: bytes in use at the batch's peak on the GPU; on the CPU the process's peak so far,
             and 0 on Windows, which does not report it.
         notes: for the user, about this edit.

@@ -125,7 +125,9 @@ class Worker:
         """
         self.load(model)
         if job.samples != self._samples:
-            self.runner.clear_cache()
+            # Of one source a batch inverts one row, however many targets it has: each finds its own bits.
+            if len({sample.source for sample in self._samples + job.samples}) > 1:
+                self.runner.clear_cache()
             self._samples = job.samples
         self.runner.prefetch((*job.samples, *next_samples))
         waiting = deque([job.samples])

@@ -2,7 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from piebench_eval.diffusion.rows import Branch, GuidedBranches, Row, RowBatch, SourceReads, plan_rows
+from piebench_eval.diffusion.rows import (
+    Branch,
+    GuidedBranches,
+    Row,
+    RowBatch,
+    SourceReads,
+    StepRows,
+    plan_rows,
+)
 from piebench_eval.errors import PiebenchError
 
 READS = st.lists(
@@ -87,3 +95,32 @@ def test_one_source_row_stands_for_both_halves():
     assert batch.owners[batch.positions(Row.SOURCE_UNCOND, [1])[0]] == 1
     assert batch.positions(Row.SOURCE_UNCOND, [1]) == batch.positions(Row.SOURCE_COND, [1])
     assert batch.positions(Row.SOURCE_UNCOND, [0]) != batch.positions(Row.SOURCE_COND, [0])
+
+
+@given(st.lists(READS.filter(lambda reads: len(reads) >= 1), min_size=1, max_size=5), st.data())
+def test_rows_of_the_same_source_are_laid_out_once(reads, data):
+    steps = [plan_rows(of_sample, False, BOTH)[0] for of_sample in reads]
+    sources = data.draw(st.lists(st.integers(0, 2), min_size=len(steps), max_size=len(steps)))
+    same = [sources.index(source) for source in sources]
+    batch, apart = RowBatch.of_step(steps, same_source=same), RowBatch.of_step(steps)
+    source_rows = {(row, same[sample]) for sample, step in enumerate(steps) for row in step.rows if row < 2}
+    others = sum(row >= 2 for step in steps for row in step.rows)
+    assert len(batch.owners) == len(source_rows) + others
+    assert len(batch.lenders) == len(apart.owners) - len(batch.owners)
+    for row, samples in apart.samples_by_row.items():
+        assert batch.readers(row) == samples
+        for sample, position in zip(samples, batch.positions(row, samples), strict=True):
+            owner = batch.owners[position]
+            assert owner <= sample and same[owner] == same[sample]
+            assert owner == sample or row.branch is Branch.SOURCE
+    source, target = batch.source_apart
+    assert [*source.owners, *target.owners] == batch.owners and not target.lenders
+
+
+def test_a_row_goes_on_while_one_of_its_readers_needs_it():
+    reads = [StepRows(frozenset({Row.SOURCE_COND, Row.TARGET_COND}), moves) for moves in (False, True, False)]
+    batch = RowBatch.of_step(reads, same_source=[0, 0, 0])
+    assert batch.owners == [0, 0, 1, 2]
+    left = batch.without(Branch.SOURCE, [1])
+    assert left.owners == batch.owners and left.positions(Row.SOURCE_COND, [1]) == [0]
+    assert batch.without(Branch.SOURCE, []).owners == [0, 1, 2]

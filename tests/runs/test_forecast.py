@@ -22,9 +22,11 @@ from piebench_eval.recipes.subset import select_combinations
 from piebench_eval.runs.batch_editing import edit_latents
 from piebench_eval.runs.forecast import count_evaluations, forecast
 from piebench_eval.runs.jobs import plan_jobs
+from piebench_eval.runs.machine import MachineOptions, WorkerSpec
 from piebench_eval.runs.plan import Selection
 from piebench_eval.runs.store.folder import RunStore, Scan
 from piebench_eval.runs.store.records import EditKey
+from piebench_eval.runs.worker import Worker
 from tests.support.commands import piebench
 from tests.support.pairs import goes_with
 from tests.support.runs import run
@@ -50,6 +52,23 @@ def test_every_edit_costs_the_foretold_rows(recipe, photo_bench, samples, tmp_pa
         cost = foretold[EditKey(*key)]
         counted = [record[f"unet_rows_{kind}"] for kind in ("forward", "backward", "reused")]
         assert [cost.forward, cost.backward, cost.reused] == counted, key
+
+
+def test_the_targets_of_a_picture_are_foretold_one_inversion(tiny_model, samples):
+    fields = {"model": str(tiny_model), "inversions": ["direct", "edit_friendly"], "methods": ["p2p", "pnp"]}
+    recipe = build_recipe({**fields, "steps": 2}, {}, "test")
+    targets = [*(replace(samples[0], id=name) for name in "abc"), samples[1]]
+    worker = Worker(WorkerSpec(MachineOptions(), "cpu", None, 1, None, "s"), recipe, "w")
+    counted = {
+        outcome.key: outcome.record["unet_rows_reused"]
+        for group in plan_jobs(recipe, targets, batch_size=1)
+        for job in group.jobs
+        for outcome in worker.run(group.model, job)
+    }
+    foretold = count_evaluations(recipe, targets)
+    assert {key: cost.reused for key, cost in foretold.items()} == counted
+    first, second = (foretold[EditKey("direct", "p2p", sample)] for sample in "ab")
+    assert (first.reused, second.reused) == (0, first.source)
 
 
 REPRESENTATIVE = {

@@ -1,6 +1,7 @@
 """What a worker makes of jobs that go wrong."""
 
 import weakref
+from dataclasses import replace
 from threading import Event
 
 import pytest
@@ -150,6 +151,18 @@ def test_shared_work_is_forgotten_when_the_batch_changes(fake_recipe, samples, t
     for group in plan_jobs(fake_recipe, samples, batch_size=2):
         outcomes(worker, group)
     assert worker.runner.cleared == 2 and len(worker.runner.models) == 1
+
+
+def test_the_targets_of_one_picture_share_their_work_from_batch_to_batch(fake_recipe, samples, tmp_path):
+    first, second, third = (replace(samples[0], id=str(place)) for place in range(3))
+    other_prompt = replace(first, id="other", marked_source_prompt="another prompt")
+    worker = worker_of(fake_recipe, tmp_path)
+    cleared = []
+    for batch in ((first,), (second, third), (other_prompt,), (samples[1],), (samples[1], first)):
+        (group,) = plan_jobs(fake_recipe, batch, batch_size=2)
+        outcomes(worker, group)
+        cleared.append(worker.runner.cleared)
+    assert cleared == [0, 0, 1, 2, 3]
 
 
 def test_an_error_that_spoils_the_process_ends_it(fake_recipe, group, tmp_path, monkeypatch):
