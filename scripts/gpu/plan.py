@@ -46,8 +46,10 @@ def plan(device: str, quick: bool) -> list[Section]:
         precisions(device, quick),
         tests(
             "runs",
-            "saving behind the next batch, two processes, running out of memory, features on the host",
-            90,
+            "steps that wait, saving behind the next batch, two processes, running out of memory, features on "
+            "the host",
+            100,
+            "test_waiting.py",
             "test_runs.py",
             "test_memory.py",
             "test_features.py",
