@@ -21,6 +21,7 @@ from piebench_eval.files import write_whole
 from piebench_eval.models.compile import compile_blocks
 from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.models.loading import PRECISIONS
+from piebench_eval.models.plain_layers import use_plain_layers
 from piebench_eval.models.sd1 import StableDiffusion
 from piebench_eval.models.text_projections import remember_text_projections
 from scripts.gpu.graphs import GraphedCall
@@ -29,7 +30,7 @@ from scripts.speed.models import SIZES, new_unet
 from scripts.speed.tables import markdown
 
 Call = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""What the model predicts for latents ``[rows, 4, h, w]`` at a time ``[]``, by the texts that it was made for."""
+"""What the model predicts for latents ``[rows, 4, h, w]`` at a time ``[]``, for texts of its own."""
 
 _TOKENS = 77
 
@@ -98,6 +99,7 @@ def model_of_size(size: str, device: torch.device, precision: str) -> StableDiff
         unet = new_unet(SIZES[size]).requires_grad_(False)
     unet.to(PRECISIONS[precision])
     remember_text_projections(unet)
+    use_plain_layers(unet)
     return StableDiffusion(unet=unet, text_encoder=None, vae=None, tokenizer=None, device=device)
 
 

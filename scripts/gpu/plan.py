@@ -46,8 +46,7 @@ def plan(device: str, quick: bool) -> list[Section]:
         precisions(device, quick),
         tests(
             "runs",
-            "steps that wait, saving behind the next batch, two processes, running out of memory, features on "
-            "the host",
+            "waiting, saving behind the next batch, two processes, memory running out, features on the host",
             100,
             "test_waiting.py",
             "test_runs.py",

@@ -53,15 +53,15 @@ MODELS = [
 SLOW = [pytest.mark.slow]
 TABLE_1 = ["p2p", "masactrl", "pnp"]
 OF_SD1 = {
-    **{inversion: TABLE_1 for inversion in ("ddim", "null_text", "edit_friendly")},
+    **dict.fromkeys(("ddim", "null_text", "edit_friendly"), TABLE_1),
     "direct": [*TABLE_1, "proximal"],
 }
 OF_SDXL = {"direct": ["plain"]}
 OF_SD3 = {"direct": ["p2p"], "flowedit": ["plain"], "dnaedit": ["dnaedit"], "uni_inv": ["uni_edit"]}
 OF_FLUX = {"direct": ["value_sharing"], "flowedit": ["plain"], "rf_inversion": ["rf_inversion"]}
 OF_LCM = {"direct": ["plain"]}
-"""What is not slow: the twelve of Table 1, and what they have not: controls that read guidance, and edits with
-shifted inputs.
+"""What is not slow: the twelve of Table 1, and what they have not: controls that read guidance, and edits
+with shifted inputs.
 
 Other inversions, each of which is tested by itself, hand over no more, and the code that moves tensors is
 one for all families. InstaFlow's models are UNets like Stable Diffusion 1.x's, and flow
@@ -129,7 +129,11 @@ class OnAGpu:
         self.reads.clear()
         with self._waits() as waits:
             inverted = inversion.invert(self.model, self.inputs, self.schedule, settings)
-        return inverted, [*waits.found, *self.reads], [self.model.evaluations.forward[place] for place in (0, 1)]
+        return (
+            inverted,
+            [*waits.found, *self.reads],
+            [self.model.evaluations.forward[place] for place in (0, 1)],
+        )
 
     def edit(self, inversion, method, observer=None):
         """Edited latents, and what the host waited for meanwhile."""
@@ -217,7 +221,7 @@ BEFORE_THE_FIRST_STEP = {
     "stylediffusion": 2 * (1 + 6),  # for each sample a picture, and weights of its network
 }
 READS = {
-    # An update's loss says whether there is another: a read for all samples. At the end, how many were skipped.
+    # An update's loss says whether there is another: one read for all samples. At the end, what was skipped.
     "null_text": STEPS * UPDATES + 1,
     "stylediffusion": 2 * STEPS * UPDATES + 1,  # of one sample at a time
 }

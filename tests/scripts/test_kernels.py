@@ -1,4 +1,4 @@
-"""Ways to run a plain call are timed and compared; a call that is recorded looks at nothing but its inputs."""
+"""Ways to run a plain call are timed and compared; a recorded call looks at nothing but its inputs."""
 
 import json
 
