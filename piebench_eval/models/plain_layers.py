@@ -86,8 +86,8 @@ class PlainResidualBlock(ResnetBlock2D):
 def use_plain_layers(unet: Any) -> None:
     """Let layers without options compute what they do without looking for any, to the same bits.
 
-    Of Stable Diffusion 1.x that is 54 operations, and a third of the time in which Python goes through a call:
-    a GPU waits for that wherever a batch is small.
+    Of Stable Diffusion 1.x that is 54 operations, and a third of the time in which Python goes through a
+    call: a GPU waits for that wherever a batch is small.
 
     Args:
         unet: ``UNet2DConditionModel`` that is not trained; layers with options stay as they are.

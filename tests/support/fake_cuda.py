@@ -12,6 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from piebench_eval.models.families import FAMILIES
 from piebench_eval.models.image_encoder import ImageEncoder
 from piebench_eval.models.loading import implementation
+from piebench_eval.models.plain_layers import use_plain_layers
+from piebench_eval.models.text_projections import remember_text_projections
 from scripts.demo_training.unet import sd_scheduler
 from scripts.speed.models import SIZES, new_text_encoder, new_vae
 from scripts.speed.sdxl import TextSize, XLSize, new_xl_text_encoders, new_xl_unet
@@ -82,14 +84,14 @@ def fake_image_encoder(width):
 def _parts(tokenizer, dtype, family):
     options = {"time_cond_proj_dim": 256} if family == "lcm" else {}
     return {
-        "unet": _make(lambda: _new_unet(**options), dtype),
+        "unet": _as_loaded(_make(lambda: _new_unet(**options), dtype)),
         "text_encoder": _make(lambda: new_text_encoder(SIZES["tiny"]), dtype),
     }
 
 
 def _xl_parts(tokenizer, dtype, family):
     return {
-        "unet": _make(lambda: new_xl_unet(_XL), dtype),
+        "unet": _as_loaded(_make(lambda: new_xl_unet(_XL), dtype)),
         "text_encoder": _make(lambda: new_xl_text_encoders(_XL)[0], dtype),
         "text_encoder_2": _make(lambda: new_xl_text_encoders(_XL)[1], dtype),
         "tokenizer_2": tokenizer,
@@ -128,6 +130,13 @@ def _make(new, dtype):
             return new().requires_grad_(False)
     finally:
         torch.set_default_dtype(before)
+
+
+def _as_loaded(unet):
+    """A UNet whose layers are those that ``load_model`` puts there."""
+    remember_text_projections(unet)
+    use_plain_layers(unet)
+    return unet
 
 
 def _new_unet(**options):
