@@ -6,10 +6,11 @@
 Checks, each in a separate process with a time limit: the device and the libraries; edits in float32 against
 recordings made on a CPU; speed, memory and FLOP/s at the sizes of Stable Diffusion 1 and 3 and of FLUX.1,
 with the hours of Table 1 and of flow-table; models of every family, editors and pipelines; what bf16 and fp16
-change in the metrics; saving, two processes on one GPU, running out of memory; --compile; bf16, fp16 and
-batches against float32 and single pictures. What the time is too short for is not run, and said to be. The
-files gpu-check.md and gpu-check.json are written anew whenever a part has ended. Exit code 0: nothing went
-wrong; 1: something did, or was not come to; 2: a requirement is missing.
+change in the metrics; steps that wait for the GPU, saving, two processes on one GPU, running out of memory;
+--compile; bf16, fp16 and batches against float32 and single pictures; ways to run a UNet's plain calls. What
+the time is too short for is not run, and said to be. The files gpu-check.md and gpu-check.json are written
+anew whenever a part has ended. Exit code 0: nothing went wrong; 1: something did, or was not come to; 2: a
+requirement is missing.
 """
 
 import argparse

@@ -33,16 +33,17 @@ _CONDITIONAL = {Branch.SOURCE: Row.SOURCE_COND, Branch.TARGET: Row.TARGET_COND}
 
 @dataclass
 class Seen:
-    """What is seen of a batch while it is edited.
+    """What is seen of a batch while it is edited; tensors stay on its device, so that no step waits for it.
 
     Attributes:
         words: maps of both branches' words.
-        masks: by steps taken, samples and their masks ``[samples, 1, h, w]``, uint8, on the host.
-        film: steps taken, and the target's latents ``[samples, channels, h, w]`` on the host.
+        masks: by steps taken, samples and their masks ``[samples, 1, h, w]``, uint8.
+        film: steps taken, and the target's latents ``[samples, channels, h, w]``.
         source_end: where the source branch ends, likewise; None before the end.
         source_is_known: for each sample, whether it does end there: it is set to the inversion's trajectory,
             or takes every step.
-        source_is_picture: for each sample, whether that is where the picture was encoded to.
+        source_is_picture: for each sample, whether that is where the picture was encoded to, bool
+            ``[samples]``; None before the end.
         steps: sampling steps.
         taken: how many of them have been taken.
     """
@@ -52,7 +53,7 @@ class Seen:
     film: list[tuple[int, torch.Tensor]] = field(default_factory=list)
     source_end: torch.Tensor | None = None
     source_is_known: list[bool] = field(default_factory=list)
-    source_is_picture: list[bool] = field(default_factory=list)
+    source_is_picture: torch.Tensor | None = None
     steps: int = 0
     taken: int = 0
 
@@ -122,8 +123,8 @@ class EditObserver:
             self.seen.source_is_known[sample] = self.seen.source_is_known[sample] and moved
         if self.seen.taken == self.seen.steps:
             end = self._of_picture(latents[Branch.SOURCE])
-            self.seen.source_end = end.cpu()
-            self.seen.source_is_picture = (end == self._latents).flatten(1).all(dim=1).tolist()
+            self.seen.source_end = end
+            self.seen.source_is_picture = (end == self._latents).flatten(1).all(dim=1)
 
     def note_mask(self, samples: Sequence[int], mask: torch.Tensor) -> None:
         """Note where a method edits in the step at hand.
@@ -133,7 +134,7 @@ class EditObserver:
             mask: from 0 to 1 ``[samples, 1, h, w]``.
         """
         assert self.seen is not None, "a batch has begun"
-        self.seen.masks[self.seen.taken + 1] = samples, (mask.float() * 255).round().byte().cpu()
+        self.seen.masks[self.seen.taken + 1] = samples, (mask.float() * 255).round().byte()
 
     def attended(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, rows: RowBatch, step: int
@@ -168,7 +169,7 @@ class EditObserver:
 
     def _keep_frame(self, latents: torch.Tensor) -> None:
         if self.seen is not None and self.seen.taken in self._wanted:
-            self.seen.film.append((self.seen.taken, self._of_picture(latents).cpu()))
+            self.seen.film.append((self.seen.taken, self._of_picture(latents)))
 
     def _of_picture(self, latents: torch.Tensor) -> torch.Tensor:
         """The channels that are decoded, in their type; a solver may have others behind them, and its own."""

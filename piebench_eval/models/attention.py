@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from piebench_eval.errors import PiebenchError
@@ -104,7 +104,7 @@ def controlled_attention(
     """
     original = dict(denoiser.attn_processors)
     hooked = {
-        name: _HookedProcessor(processor, layers[name], hook) if name in layers else processor
+        name: _hooked(processor, layers[name], hook) if name in layers else processor
         for name, processor in original.items()
     }
     denoiser.set_attn_processor(hooked)
@@ -243,6 +243,16 @@ def _halvings(unet: Any) -> dict[str, int]:
         found[f"up_blocks.{index}."] = halvings
         halvings -= bool(block.upsamplers)
     return found
+
+
+def _hooked(processor: Any, layer: AttentionLayer, hook: AttentionHook) -> Any:
+    """A processor whose attention itself is left to a hook."""
+    from piebench_eval.models.plain_layers import PlainAttention
+
+    if isinstance(processor, PlainAttention):
+        masked = _HookedProcessor(processor.masked, layer, hook)
+        return PlainAttention(partial(hook.attend, layer), masked)
+    return _HookedProcessor(processor, layer, hook)
 
 
 class _HookedProcessor:

@@ -89,6 +89,12 @@ class DiffusionModel(ABC):
         """The network that is called in every step: a UNet or a transformer."""
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The type that the denoiser computes in; its own property looks through all of its modules."""
+        parameters: Iterator[torch.nn.Parameter] = self.denoiser.parameters()
+        return next(each.dtype for each in parameters if each.is_floating_point())
+
+    @property
     @abstractmethod
     def text_encoders(self) -> dict[str, Any]:
         """The text encoders by the names of their parts."""

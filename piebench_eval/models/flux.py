@@ -98,7 +98,7 @@ class Flux(DiffusionModel):
 
         A guidance scale that the conditioning does not say is 1; a model without an input for it gets none.
         """
-        dtype, (rows, _, height, width) = self.transformer.dtype, latents.shape
+        dtype, (rows, _, height, width) = self.dtype, latents.shape
         assert conditioning.pooled is not None, "embed_prompts makes pooled embeddings"
         side = self.family.packing
         grid, scales = (height // side, width // side), None

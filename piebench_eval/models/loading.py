@@ -26,6 +26,7 @@ from piebench_eval.models.location import (
     found_parts,
     model_index,
 )
+from piebench_eval.models.plain_layers import use_plain_layers
 from piebench_eval.models.precision import use_exact_float32
 from piebench_eval.models.quantization import FULL, quantize_blocks, require_quantizer, weights_problems
 from piebench_eval.models.sequential_offload import check_sequential_offload, offload_blocks, offloads_blocks
@@ -182,6 +183,7 @@ def load_model(
             use_deterministic_layers(network)
     if found.denoiser == "unet":
         remember_text_projections(diffusion_model.denoiser)
+        use_plain_layers(diffusion_model.denoiser)
     return diffusion_model
 
 

@@ -75,7 +75,8 @@ class StableDiffusion(DiffusionModel):
 
     def denoise(self, latents: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Call the UNet."""
-        dtype, tokens = self.unet.dtype, conditioning.tokens_as(self.unet.dtype)
+        dtype = self.dtype
+        tokens = conditioning.tokens_as(dtype)
         if (values := conditioning.vectors.get(VALUES)) is not None:
             read_texts_apart(self.unet)
             tokens = torch.cat([tokens, values.to(dtype)], dim=-1)
@@ -99,7 +100,7 @@ class LatentConsistency(StableDiffusion):
         Raises:
             PiebenchError: there is a guidance scale, and the UNet has no input for it.
         """
-        dtype, scales = self.unet.dtype, conditioning.vectors.get("guidance")
+        dtype, scales = self.dtype, conditioning.vectors.get("guidance")
         if scales is not None and not self.unet.config.time_cond_proj_dim:
             raise PiebenchError(NO_GUIDANCE_INPUT)
         embedded = None if scales is None else embed_scales(scales, self.unet.config.time_cond_proj_dim)

@@ -113,7 +113,7 @@ class StableDiffusion3(DiffusionModel):
 
     def denoise(self, latents: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Call the transformer."""
-        dtype = self.transformer.dtype
+        dtype = self.dtype
         assert conditioning.pooled is not None, "embed_prompts makes pooled embeddings"
         return self.transformer(
             latents.to(dtype),

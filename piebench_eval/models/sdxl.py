@@ -100,7 +100,7 @@ class StableDiffusionXL(DiffusionModel):
 
     def denoise(self, latents: torch.Tensor, time: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """Call the UNet."""
-        dtype = self.unet.dtype
+        dtype = self.dtype
         assert conditioning.pooled is not None, "embed_prompts makes pooled embeddings"
         added = {
             "text_embeds": conditioning.pooled.to(dtype),

@@ -43,13 +43,15 @@ def insides(
     ends = (
         None if name or seen.source_end is None or not any(seen.source_is_known) else decode(seen.source_end)
     )
+    whether_pictures = [] if seen.source_is_picture is None else seen.source_is_picture.tolist()
+    steps_masks = {step: (list(samples), mask.cpu().numpy()) for step, (samples, mask) in seen.masks.items()}
     found = []
     for place, source in enumerate(sources):
         end = None if ends is None or not seen.source_is_known[place] else ends[place]
         source_words, target_words = (seen.words[branch].of_sample(place) for branch in _BRANCHES)
         masks = [
-            StepMask(step, mask[list(samples).index(place), 0].numpy())
-            for step, (samples, mask) in seen.masks.items()
+            StepMask(step, mask[samples.index(place), 0])
+            for step, (samples, mask) in steps_masks.items()
             if place in samples
         ]
         found.append(
@@ -59,9 +61,7 @@ def insides(
                 source_steps=len(seen.words[Branch.SOURCE].steps[place]),
                 target_steps=len(seen.words[Branch.TARGET].steps[place]),
                 masks=masks,
-                reconstruction=None
-                if end is None
-                else reconstruction(end, source, seen.source_is_picture[place]),
+                reconstruction=None if end is None else reconstruction(end, source, whether_pictures[place]),
                 film=[Frame(step, _small(pictures[place])) for step, pictures in decoded],
                 steps=seen.steps,
                 missing=_missing(seen, place, (source_words, target_words), masks, end is not None, name),

@@ -46,8 +46,9 @@ def plan(device: str, quick: bool) -> list[Section]:
         precisions(device, quick),
         tests(
             "runs",
-            "saving behind the next batch, two processes, running out of memory, features on the host",
-            90,
+            "waiting, saving behind the next batch, two processes, memory running out, features on the host",
+            100,
+            "test_waiting.py",
             "test_runs.py",
             "test_memory.py",
             "test_features.py",
@@ -60,6 +61,7 @@ def plan(device: str, quick: bool) -> list[Section]:
             "test_precisions.py",
             "test_batches.py",
         ),
+        kernels(device, quick),
     ]
 
 
@@ -89,6 +91,14 @@ def flow_speed(size: str, name: str, device: str, blocks: list[str]) -> Section:
     command = python("scripts/bench.py", "--size", size, "--device", device, "--precision", "bf16", *what)
     title = f"evaluations and operations per second of {name}, hours of flow-table, in bf16"
     return Section(size, title, (*command, *_OUT), 90, tell_speed)
+
+
+def kernels(device: str, quick: bool) -> Section:
+    """Which way to run a UNet's plain calls is the fastest."""
+    few = ("--size", "tiny", "--side", "16", "--rows", "1,2", "--repeats", "1") if quick else ()
+    command = python("-m", "scripts.gpu.kernels", "--device", device, *few, "--out", "{folder}/bench.json")
+    title = "plain calls of Stable Diffusion's UNet: channels last or first, as one graph, compiled"
+    return Section("kernels", title, command, 90, tell_speed)
 
 
 def precisions(device: str, quick: bool) -> Section:

@@ -1,6 +1,5 @@
 """A CUDA device without one: PyTorch's fake tensors know device, type and shape, and no numbers."""
 
-from collections import Counter
 from contextlib import contextmanager
 
 import torch
@@ -13,6 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from piebench_eval.models.families import FAMILIES
 from piebench_eval.models.image_encoder import ImageEncoder
 from piebench_eval.models.loading import implementation
+from piebench_eval.models.plain_layers import use_plain_layers
+from piebench_eval.models.text_projections import remember_text_projections
 from scripts.demo_training.unet import sd_scheduler
 from scripts.speed.models import SIZES, new_text_encoder, new_vae
 from scripts.speed.sdxl import TextSize, XLSize, new_xl_text_encoders, new_xl_unet
@@ -83,14 +84,14 @@ def fake_image_encoder(width):
 def _parts(tokenizer, dtype, family):
     options = {"time_cond_proj_dim": 256} if family == "lcm" else {}
     return {
-        "unet": _make(lambda: _new_unet(**options), dtype),
+        "unet": _as_loaded(_make(lambda: _new_unet(**options), dtype)),
         "text_encoder": _make(lambda: new_text_encoder(SIZES["tiny"]), dtype),
     }
 
 
 def _xl_parts(tokenizer, dtype, family):
     return {
-        "unet": _make(lambda: new_xl_unet(_XL), dtype),
+        "unet": _as_loaded(_make(lambda: new_xl_unet(_XL), dtype)),
         "text_encoder": _make(lambda: new_xl_text_encoders(_XL)[0], dtype),
         "text_encoder_2": _make(lambda: new_xl_text_encoders(_XL)[1], dtype),
         "tokenizer_2": tokenizer,
@@ -131,6 +132,13 @@ def _make(new, dtype):
         torch.set_default_dtype(before)
 
 
+def _as_loaded(unet):
+    """A UNet whose layers are those that ``load_model`` puts there."""
+    remember_text_projections(unet)
+    use_plain_layers(unet)
+    return unet
+
+
 def _new_unet(**options):
     """Half as deep as Stable Diffusion's: every operation takes the fake a fifth of a millisecond."""
     return UNet2DConditionModel(
@@ -144,28 +152,48 @@ def _new_unet(**options):
     ).eval()
 
 
-class HostToDevice(TorchDispatchMode):
-    """Counts the operations that bring a tensor from the host to the device, by name.
+class DeviceWaits(TorchDispatchMode):
+    """Notes the operations for which a host waits for a device, by name and by the model's calls before them.
+
+    These are copies in either direction, and writing where a mask is true, whose places are counted first.
+    Operations that return a number or as many values as there are, such as ``item`` and reading where a mask
+    is true, a fake device refuses by itself.
 
     A number in a tensor of no dimension travels with the kernel that reads it; only a copy of it counts.
+
+    Args:
+        calls: how often the model has been called.
     """
 
-    def __init__(self):
+    def __init__(self, calls=lambda: 0):
         super().__init__()
-        self.copies = Counter()
+        self._calls, self.found = calls, []
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         made = function(*args, **kwargs)
         name = function.overloadpacket.__name__
-        moves = name in ("_to_copy", "copy_", "lift_fresh")
-        of_host = any(
-            each.device.type == "cpu" and (each.dim() or moves)
-            for each in _tensors((*args, *kwargs.values()))
-        )
-        if of_host and any(other.device.type == "cuda" for other in _tensors((made, *args))):
-            self.copies[name] += 1
+        given = list(_tensors((*args, *kwargs.values())))
+        if _copies(name, given, list(_tensors((made, *args)))) or _counts_places(name, args):
+            self.found.append((name, self._calls()))
         return made
+
+
+def _copies(name, given, there):
+    """Whether an operation copies between host and device, from or to any of these tensors."""
+    devices = {tensor.device.type for tensor in there}
+    if name in ("_to_copy", "copy_", "lift_fresh"):
+        return {"cpu", "cuda"} <= devices | {tensor.device.type for tensor in given}
+    return "cuda" in devices and any(each.device.type == "cpu" and each.dim() for each in given)
+
+
+def _counts_places(name, args):
+    """Whether an operation writes where a mask on the device is true, unless it writes one number there."""
+    if name not in ("index_put", "index_put_", "_index_put_impl_"):
+        return False
+    indices, values = args[1:3]
+    masks = (each for each in _tensors(indices) if each.dtype in (torch.bool, torch.uint8))
+    return values.numel() != 1 and any(mask.device.type == "cuda" for mask in masks)
 
 
 def _tensors(values):
