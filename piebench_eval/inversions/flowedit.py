@@ -70,13 +70,14 @@ def flowedit(
     solver = DETERMINISTIC if n_avg == 1 else averaged(n_avg, one_stage_from=n_min)
 
     def retrace() -> dict[str, torch.Tensor]:
+        texts = inputs.inversion_embeds, inputs.uncond_embeds
         points = noised_points(inputs, schedule, steps, n_min, n_avg)
         levels = [inputs.latents, *(of_level[0] for of_level in points)]
         added = [torch.stack([point - of_level[0] for point in of_level], 1) for of_level in points]
         offsets = [torch.zeros_like(inputs.latents)] * n_min
         for k in range(n_min + 1, steps + 1):
             source = levels[k], k, inputs.guidance, added[k - 1]
-            offsets.append(levels[k - 1] - source_step(model, inputs, schedule, solver, *source))
+            offsets.append(levels[k - 1] - source_step(model, texts, schedule, solver, *source))
         found = {"levels": levels, "offsets": offsets, **({} if n_avg == 1 else {"added": added})}
         return {name: torch.stack(tensors) for name, tensors in found.items()}
 
