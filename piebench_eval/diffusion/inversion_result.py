@@ -65,7 +65,7 @@ class InversionResult:
             stage ``[steps, samples, stages, channels, h, w]``, likewise; nothing if None.
         retracing: offsets that are found where the edit needs them: in steps that evaluate the source's rows
             anyway, of those rows, and otherwise before the first step. The source is set to the trajectory,
-            down to its ``free_level``. Where ``offsets`` are given, they are what is added.
+            unless that says otherwise of its end. Where ``offsets`` are given, they are what is added.
         solver: how both branches step, and what the offsets belong to.
         uncond_embeds_are_source: for each sample, whether ``uncond_embeds`` are the source branch's
             ``source_embeds`` at every step, so that one row serves both halves; nowhere if None.

@@ -369,8 +369,9 @@ def plan_edit(
     steps = range(first_step, first_step + inverted.steps)
     reads = zip(*(controller.source_reads(step) for step in steps), strict=True)
     mutual = zip(*(controller.mutual_reads(step) for step in steps), strict=True)
-    levels, solver = reversed(range(1, inverted.steps + 1)), inverted.solver
-    guided = _guided_branches(inputs, inverted, controller)
+    levels, solver = range(inverted.steps, 0, -1), inverted.solver
+    guided, retracing = _guided_branches(inputs, inverted, controller), inverted.retracing
+    asked = [level for level in levels if retracing is not None and retracing.asks_at(level)]
     # What is averaged is all evaluated at the step's beginning, where a known source is: it need not move.
     stages = [1 if solver.averages else solver.stages_at(level, inverted.steps) for level in levels]
     return [
@@ -383,7 +384,7 @@ def plan_edit(
             mutual_reads,
             solver.keeps_output,
             known_between=inverted.source_mode == "edited" or solver.stops is not None,
-            retraced=retraced,
+            retraced=[level in asked for level in levels] if retraced else (),
         )
         for reads_of_sample, mutual_reads, uncond_is_cond, retraced in zip(
             reads,

@@ -1,4 +1,4 @@
-"""Offsets that make a source branch retrace given latents, found no earlier than an edit needs them."""
+"""Offsets that make a source branch retrace given latents, found where an edit needs them."""
 
 from __future__ import annotations
 
@@ -23,21 +23,30 @@ if TYPE_CHECKING:
 class Retracing:
     """What the source's own steps S miss of given latents s: s_{k-1} - S(s_k), by level k and sample.
 
+    In steps in which the method reads the source's row at s_k, S(s_k) follows from that row. For other steps
+    it is evaluated before the edit.
+
     Attributes:
         find: ``(level, samples)`` -> what the step from a level misses, for places in the batch
             ``[len(samples), channels, h, w]``.
         guidance: of the source's own steps; its source scale is applied.
-        free_level: the steps from this level and from those below have no offset: the source goes where its
-            own steps lead. There are none if 0.
+        last_level: the lowest level whose step has an offset.
+        ends_freely: below it the source goes where its own steps lead; otherwise it is set to the given
+            latents there, too, and nobody asks what is missed.
         adjusted: ``(level, missed)`` -> the offset of both branches, where that is not what is missed; the
             source is set to the given latents all the same.
     """
 
     find: Callable[[int, Sequence[int]], torch.Tensor]
     guidance: Guidance
-    free_level: int = 0
+    last_level: int = 1
+    ends_freely: bool = False
     adjusted: Callable[[int, torch.Tensor], torch.Tensor] | None = None
     _found: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict, init=False, repr=False)
+
+    def asks_at(self, level: int) -> bool:
+        """Whether it matters what the step from a level misses."""
+        return level >= self.last_level or self.ends_freely
 
     def missed(self, level: int, samples: Sequence[int]) -> torch.Tensor:
         """What the step from a level misses, for some samples of the batch; evaluated once for each."""
@@ -49,7 +58,7 @@ class Retracing:
 
     def offset(self, level: int, missed: torch.Tensor) -> torch.Tensor:
         """What both branches add to the step from a level, given what it misses; shapes are the same."""
-        if level <= self.free_level:
+        if level < self.last_level:
             return torch.zeros_like(missed)
         return missed if self.adjusted is None else self.adjusted(level, missed)
 
@@ -68,9 +77,9 @@ class RetracedEdit:
     Attributes:
         retracing: it.
         trajectory: the latents that the source retraces ``[steps + 1, samples, channels, h, w]``.
-        by_rows: by level, the samples whose source takes its own step in the edit, which says what it misses.
-        beforehand: by level, what the others' miss ``[samples, channels, h, w]``, with zeros for those;
-            nothing where all of them take it.
+        by_rows: by level, the samples whose source takes its own step in the edit.
+        beforehand: by level, what was found for the others before it ``[samples, channels, h, w]``, with
+            zeros for those; no entry where there are no others.
     """
 
     retracing: Retracing
@@ -92,8 +101,9 @@ class RetracedEdit:
         elif samples := self.by_rows[level]:
             of_samples = take(below - stepped, samples)
             missed = missed.index_copy(0, device_index(samples, below.device), of_samples)
-        source = below - missed if level <= self.retracing.free_level else below
-        return source, self.retracing.offset(level, missed)
+        retracing = self.retracing
+        is_free = retracing.ends_freely and level < retracing.last_level
+        return below - missed if is_free else below, retracing.offset(level, missed)
 
 
 def begin_retracing(
@@ -102,13 +112,16 @@ def begin_retracing(
     controller: AttentionController,
     rows_of_steps: Sequence[Sequence[StepRows]],
 ) -> RetracedEdit | None:
-    """Find, before an edit, what the source's own steps miss where no row of the edit will say it.
+    """Find, before an edit, what the source's own steps miss where the edit does not take them.
 
     Args:
         inputs: the batch.
-        inverted: from an inversion; None is returned if its offsets are no ``Retracing``'s.
+        inverted: from an inversion.
         controller: from an editing method.
         rows_of_steps: for each step, from the noisiest, those of every sample.
+
+    Returns:
+        None if the inversion has no ``Retracing``.
     """
     if inverted.retracing is None:
         return None
@@ -126,7 +139,7 @@ def begin_retracing(
 def can_retrace_by_rows(
     inputs: EditInputs, inverted: InversionResult, controller: AttentionController
 ) -> Sequence[bool]:
-    """For each sample, whether the source's rows in an edit are what its retracing's own steps evaluate.
+    """For each sample, whether the source's rows in an edit are those that its retracing's steps evaluate.
 
     They are not where the method modifies the source's guidance, or gives it another prompt than the
     inversion, or where the model takes another guidance scale as an input.

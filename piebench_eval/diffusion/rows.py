@@ -109,7 +109,7 @@ def plan_rows(
     mutual_reads: Sequence[SourceReads] = (),
     keeps_output: bool = False,
     known_between: bool = False,
-    retraced: bool = False,
+    retraced: Sequence[bool] = (),
 ) -> list[StepRows]:
     """Decide, for one sample, which rows each step of the edit loop computes.
 
@@ -132,8 +132,8 @@ def plan_rows(
         keeps_output: a step goes on from the output of the step before, so that a branch moves in all steps
             up to the last in which it is read.
         known_between: a known source is known at every evaluation of a step, not at the levels alone.
-        retraced: the source takes its own step wherever it has a conditional row, since what that step
-            misses of known latents is asked for.
+        retraced: for each step, whether the source takes its own if it has a conditional row, since what that
+            step misses of known latents is asked for; in none if empty.
 
     >>> plan = plan_rows([SourceReads(cond=True), SourceReads()], True, GuidedBranches(True, True))
     >>> [len(step.rows) for step in plan]
@@ -155,7 +155,7 @@ def plan_rows(
         mutual_uncond = Row.MUTUAL_UNCOND in of_mutual
         reads_uncond = (read.uncond and guided.target) or mutual_uncond
         has_cond = read.cond or (reads_uncond and source_uncond_is_cond)
-        moves_source = moves_source or (retraced and has_cond)
+        moves_source = moves_source or (has_cond and bool(retraced) and retraced[step])
         needs_uncond = reads_uncond or (moves_source and guided.source)
         rows = {Row.TARGET_COND, *of_mutual}
         if has_cond or moves_source:

@@ -54,7 +54,8 @@ def edit_friendly(
     levels = [inputs.latents, *(schedule.noised(inputs.latents, n, t) for t, n in enumerate(noise, 1))]
     guidance = replace(inputs.guidance, source=1.0)
     if isinstance(schedule, DDIMSchedule):
-        return retraced("edit_friendly", model, inputs, schedule, ANCESTRAL, levels, guidance, free_level=1)
+        how = model, inputs, schedule, ANCESTRAL, levels, guidance
+        return retraced("edit_friendly", *how, last_level=2, ends_freely=True)
     if inputs.guidance.source is not None:
         guidance = inputs.guidance
     return retraced("edit_friendly", model, inputs, schedule, DETERMINISTIC, levels, guidance)

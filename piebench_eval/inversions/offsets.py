@@ -103,8 +103,10 @@ def retraced(
     levels: list[torch.Tensor],
     guidance: Guidance,
     settings: Mapping[str, Any] | None = None,
-    free_level: int = 0,
+    last_level: int = 1,
+    ends_freely: bool = False,
     adjusted: Callable[[int, torch.Tensor], torch.Tensor] | None = None,
+    input_offsets: torch.Tensor | None = None,
 ) -> InversionResult:
     """The source at given latents, with the offsets that make it retrace them.
 
@@ -120,8 +122,10 @@ def retraced(
         levels: the source's latents by level, each ``[samples, channels, h, w]``.
         guidance: its source scale is applied.
         settings: what the levels depend on besides the schedule and what is drawn, for cache keys.
-        free_level: see ``Retracing``.
+        last_level: see ``Retracing``.
+        ends_freely: see ``Retracing``.
         adjusted: see ``Retracing``.
+        input_offsets: see ``InversionResult``.
     """
     import torch
 
@@ -143,15 +147,19 @@ def retraced(
 
     def find(level: int, samples: Sequence[int]) -> torch.Tensor:
         above, below = (take(levels[k], samples) for k in (level, level - 1))
+        if not retracing.asks_at(level):
+            return torch.zeros_like(above)
+        added = None if input_offsets is None else take(input_offsets[level - 1], samples)
 
         def compute() -> dict[str, torch.Tensor]:
-            source = texts(tuple(samples)), schedule, solver, above, level, guidance
-            stepped = source_step(model, *source, samples=samples)
+            source = texts(tuple(samples)), schedule, solver, above, level, guidance, added
+            stepped = source_step(model, *source, samples)
             return {"missed": below - stepped}
 
         of_samples = [] if model.cache is None else [take(content(), samples)]
         found = model.cached(name, compute, determinants | {"level": level}, of_samples, samples=samples)
         return found["missed"]
 
-    retracing = Retracing(find, guidance, free_level, adjusted)
-    return InversionResult(torch.stack(levels), "fixed", retracing=retracing, solver=solver)
+    retracing = Retracing(find, guidance, last_level, ends_freely, adjusted)
+    trajectory, added = torch.stack(levels), input_offsets
+    return InversionResult(trajectory, "fixed", input_offsets=added, retracing=retracing, solver=solver)

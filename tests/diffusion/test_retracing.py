@@ -1,4 +1,4 @@
-"""What the source's steps miss: said by the edit's own rows, or else found before the edit."""
+"""What the source's own steps miss, taken from the edit's own rows or found before the edit."""
 
 import dataclasses
 
@@ -78,9 +78,7 @@ class Case:
         ("edit_friendly", "infedit", {"local_blend": False}, [{1, 2}] * 2),
     ],
 )
-def test_nothing_is_evaluated_apart_that_rows_of_the_edit_say(
-    model, samples, inversion, method, fields, apart
-):
+def test_nothing_is_evaluated_apart_that_the_edit_evaluates(model, samples, inversion, method, fields, apart):
     case = Case(model, samples, inversion, method, fields)
     latents, sources = case.edited()
     levels = [{level for level, sample in case.asked if sample == place} for place in range(2)]
@@ -102,7 +100,7 @@ def test_a_guided_sources_own_steps_have_both_rows(model, samples):
     torch.testing.assert_close(latents, case.edited(dataclasses.replace(case.inverted))[0], atol=2e-3, rtol=0)
 
 
-def test_a_scale_that_the_model_takes_is_the_inversions_or_nothing_is_said(model_of, samples):
+def test_rows_that_are_told_another_guidance_scale_are_not_the_inversions(model_of, samples):
     """A latent consistency model is told the scale: edit-friendly inversion's is 1."""
     for source, apart in ((None, ALL), (1.0, set())):
         case = Case(

@@ -17,7 +17,9 @@ def test_everything_that_is_read_is_computed_and_nothing_else(
     reads, known, guided, source_uncond_is_cond, stages, retraced
 ):
     stages_of_steps = [stages] * len(reads)
-    plan = plan_rows(reads, known, guided, source_uncond_is_cond, stages_of_steps, retraced=retraced)
+    plan = plan_rows(
+        reads, known, guided, source_uncond_is_cond, stages_of_steps, retraced=[retraced] * len(reads)
+    )
     for step, (read, computed) in enumerate(zip(reads, plan, strict=True)):
         later = read.latent or any(any(other) for other in reads[step + 1 :])
         # Between the levels a source that is read is where its own output leads.

@@ -15,6 +15,6 @@ def step_along(inverted, schedule, latents, output, level):
 def source_end(inverted):
     """Where a source ends that is set to an inversion's latents; without a last offset not at the picture."""
     picture, retracing = inverted.trajectory[0], inverted.retracing
-    if retracing is None or not retracing.free_level:
+    if retracing is None or not retracing.ends_freely:
         return picture
     return picture - retracing.missed(1, range(len(picture)))
