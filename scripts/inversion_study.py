@@ -93,6 +93,7 @@ def measure(model: DiffusionModel, sample: Sample, steps: int, resolution: int) 
         model.evaluations = EvaluationCounter()
         entry = INVERSIONS.get(name)
         inverted = entry.invert(model, inputs, schedule, entry.settings(**settings))
+        _ = inverted.offsets  # which may be evaluated when they are read
         evaluations = model.evaluations.forward[0]
         target = edited(model, sample, unchanged, inverted, schedule)
         source = source_end(model, inputs, inverted, schedule)

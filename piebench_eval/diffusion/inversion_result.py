@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, overload
 
 from piebench_eval.diffusion.solvers import DETERMINISTIC, Solver
 
@@ -12,8 +12,30 @@ if TYPE_CHECKING:
 
     import torch
 
+    from piebench_eval.diffusion.retracing import Retracing
     from piebench_eval.diffusion.value_texts import ValueTexts
     from piebench_eval.models.conditioning import Conditioning
+
+
+class _Offsets:
+    """The field ``offsets``: as it is given, or else all that the ``retracing`` finds."""
+
+    @overload
+    def __get__(self, result: None, owner: type) -> None: ...
+
+    @overload
+    def __get__(self, result: InversionResult, owner: type) -> torch.Tensor | None: ...
+
+    def __get__(self, result: InversionResult | None, owner: type) -> torch.Tensor | None:
+        if result is None:
+            return None  # the field's default
+        given: torch.Tensor | None = vars(result)["offsets"]
+        if given is not None or result.retracing is None:
+            return given
+        return result.retracing.offsets(result.steps, result.trajectory.shape[1])
+
+    def __set__(self, result: InversionResult, given: torch.Tensor | None) -> None:
+        vars(result)["offsets"] = given
 
 
 @dataclass(frozen=True)
@@ -38,11 +60,12 @@ class InversionResult:
         offsets: what both branches add to their steps ``[steps, samples, channels, h, w]``, likewise; nothing
             if None. Where the source is at given latents s, the offset s_k - S(s_{k + 1}) of the solver's
             step S makes its branch retrace them (noise maps of edit-friendly DDPM inversion, for example).
+            Where they are not given but there is a ``retracing``, reading them evaluates the model.
         input_offsets: what is added to the latents of both branches where the model is evaluated, stage by
             stage ``[steps, samples, stages, channels, h, w]``, likewise; nothing if None.
-        retraces_by_rows: where a step computes the source's rows for the method anyway, the offset is taken
-            from them, not from ``offsets``: then rounding errors of the branches cancel, which a call with
-            other rows makes differently.
+        retracing: offsets that are found where the edit needs them: in steps that evaluate the source's rows
+            anyway, of those rows, and otherwise before the first step. The source is set to the trajectory,
+            unless that says otherwise of its end. Where ``offsets`` are given, they are what is added.
         solver: how both branches step, and what the offsets belong to.
         uncond_embeds_are_source: for each sample, whether ``uncond_embeds`` are the source branch's
             ``source_embeds`` at every step, so that one row serves both halves; nowhere if None.
@@ -54,9 +77,9 @@ class InversionResult:
     trajectory: torch.Tensor
     source_mode: Literal["fixed", "sampled", "replayed", "edited"]
     uncond_embeds: Sequence[Conditioning] | None = None
-    offsets: torch.Tensor | None = None
+    offsets: _Offsets = _Offsets()
     input_offsets: torch.Tensor | None = None
-    retraces_by_rows: bool = False
+    retracing: Retracing | None = None
     solver: Solver = DETERMINISTIC
     uncond_embeds_are_source: Sequence[bool] | None = None
     values: ValueTexts | None = None
@@ -74,4 +97,11 @@ class InversionResult:
         output; ``[samples, channels, h, w]``.
         """
         way = self.trajectory[level - 1] - self.trajectory[level]
+        if self.retracing is not None:
+            return way - self.retracing.missed(level, range(len(way)))
         return way if self.offsets is None else way - self.offsets[level - 1]
+
+    def given_offset(self, level: int) -> torch.Tensor | None:
+        """What is added to the step from a level, of ``offsets`` that are given: ``[samples, ...]``."""
+        given: torch.Tensor | None = vars(self)["offsets"]
+        return None if given is None else given[level - 1]

@@ -24,19 +24,21 @@ import torch
 from piebench_eval.diffusion.controller import AttentionController, controlled
 from piebench_eval.diffusion.guidance import Guidance, guide
 from piebench_eval.diffusion.inversion_result import InversionResult  # noqa: TC001 (plugins import it from here)
+from piebench_eval.diffusion.retracing import begin_retracing, can_retrace_by_rows
 from piebench_eval.diffusion.row_ends import RowEnds
 from piebench_eval.diffusion.rows import Branch, EndedRows, GuidedBranches, Row, RowBatch, StepRows, plan_rows
 from piebench_eval.models.unet_pass import RowEnd
 from piebench_eval.tensors import device_index, take
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.observer import EditObserver
+    from piebench_eval.diffusion.retracing import RetracedEdit
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.diffusion.solvers import Solver
     from piebench_eval.models.base import DiffusionModel
@@ -130,7 +132,8 @@ def edit(
     # Steps with the same rows share their indices.
     of_batch = inputs.latents.device, _shared_sources(inputs, inverted, controller)
     batches = {planned: RowBatch.of_step(planned, *of_batch) for planned in rows_of_steps}
-    sampling = _Sampling(model, inputs, inverted, controller, schedule)
+    retraced = begin_retracing(inputs, inverted, controller, rows_of_steps)
+    sampling = _Sampling(model, inputs, inverted, controller, schedule, retraced)
     latents = dict.fromkeys(_branches(controller), inverted.trajectory[-1])
     kept: dict[Branch, torch.Tensor | None] = dict.fromkeys(latents)
     controller.begin_edit(inverted)
@@ -163,6 +166,7 @@ class _Sampling:
     inverted: InversionResult
     controller: AttentionController
     schedule: Schedule
+    retraced: RetracedEdit | None
 
     @cached_property
     def ends(self) -> RowEnds:
@@ -192,8 +196,10 @@ class _Sampling:
             Both, after the step.
         """
         inverted, solver = self.inverted, self.inverted.solver
-        retraced = retraced_by_rows(self.inputs, inverted, self.controller, at.planned)
-        moving = _moving(at.planned, latents, retraced)
+        moving = {
+            branch: [sample for sample, of_sample in enumerate(at.planned) if of_sample.moves(branch)]
+            for branch in latents
+        }
         walks = {
             branch: BranchStep(solver, self.schedule, at.level, of_branch, moving[branch], kept[branch])
             for branch, of_branch in latents.items()
@@ -203,14 +209,23 @@ class _Sampling:
             ended = self.ends.of_call(at.step, at.rows, moving)
             output = self._evaluate(at, stage, walks, embeddings, ended)
             self._follow(at if ended is None else at._replace(rows=ended.left), output, walks, moving)
-        offsets = _offsets(inverted, at.level, walks[Branch.SOURCE].latents, retraced)
-        below = {branch: walk.ended(offsets) for branch, walk in walks.items()}
-        if _source_is_known(inverted, self.controller):
-            below[Branch.SOURCE] = _known_source(inverted, at.level - 1, below[Branch.TARGET])
+        below = self._ended(at.level, walks)
         below[Branch.TARGET] = self.controller.end_step(at.step, below)
         if self.inputs.observer is not None:
             self.inputs.observer.step_ended(below, moving[Branch.SOURCE])
         return below, {branch: walk.output for branch, walk in walks.items()}
+
+    def _ended(self, level: int, walks: Mapping[Branch, BranchStep]) -> dict[Branch, torch.Tensor]:
+        """Where the step from a level leads all branches: with its offset, and a known source set there."""
+        inverted = self.inverted
+        source, offset = inverted.trajectory[level - 1], inverted.given_offset(level)
+        if self.retraced is not None:
+            source, found = self.retraced.step(level, walks[Branch.SOURCE].latents)
+            offset = found if offset is None else offset
+        below = {branch: walk.ended(offset) for branch, walk in walks.items()}
+        if _source_is_known(inverted, self.controller):
+            below[Branch.SOURCE] = below[Branch.TARGET] if inverted.source_mode == "edited" else source
+        return below
 
     def _evaluate(
         self,
@@ -243,7 +258,7 @@ class _Sampling:
         moving: Mapping[Branch, list[int]],
     ) -> None:
         """Take every branch along the output of its rows."""
-        outputs = _guided_outputs(output, at.rows, moving, self.controller, self.inputs.guidance)
+        outputs = _guided_outputs(output, at.rows, moving, self.controller, self.inputs, self.inverted)
         outputs[Branch.TARGET] = self.controller.after_prediction(
             walks[Branch.TARGET].latents, outputs[Branch.TARGET], self.schedule, at.level
         )
@@ -315,63 +330,6 @@ class BranchStep:
         return of_all.index_copy(0, index, of_moving)
 
 
-def _moving(
-    planned: Sequence[StepRows], branches: Iterable[Branch], retraced: Sequence[int]
-) -> dict[Branch, list[int]]:
-    """The samples of which each branch takes a step; the source's those, too, that are retraced by it."""
-    moving = {
-        branch: [sample for sample, of_sample in enumerate(planned) if of_sample.moves(branch)]
-        for branch in branches
-    }
-    moving[Branch.SOURCE] = sorted({*moving[Branch.SOURCE], *retraced})
-    return moving
-
-
-def retraced_by_rows(
-    inputs: EditInputs,
-    inverted: InversionResult,
-    controller: AttentionController,
-    rows_of_samples: Sequence[StepRows],
-) -> list[int]:
-    """The samples whose offset of a step is taken from the source's rows in the call.
-
-    Not under a method that modifies the source's guidance: its step would be another than the offset's.
-    """
-    if not inverted.retraces_by_rows or controller.modifies_guidance:
-        return []
-    guided = _guided_branches(inputs.guidance, controller).source
-
-    def has_rows(planned: StepRows) -> bool:
-        of_uncond = Row.SOURCE_COND if planned.source_uncond_is_cond else Row.SOURCE_UNCOND
-        return Row.SOURCE_COND in planned.rows and (not guided or of_uncond in planned.rows)
-
-    return [
-        sample
-        for sample, planned in enumerate(rows_of_samples)
-        if inputs.source_is_inversion[sample] and has_rows(planned)
-    ]
-
-
-def _offsets(
-    inverted: InversionResult, level: int, stepped: torch.Tensor, retraced: list[int]
-) -> torch.Tensor | None:
-    """What all branches add to the step from a level.
-
-    Args:
-        inverted: from an inversion.
-        level: the level.
-        stepped: where the source's own step leads ``[samples, channels, h, w]``.
-        retraced: the samples to which that matters.
-    """
-    if inverted.offsets is None or not retraced:
-        return None if inverted.offsets is None else inverted.offsets[level - 1]
-    found = inverted.trajectory[level - 1] - stepped
-    if len(retraced) == len(found):
-        return found
-    index = device_index(retraced, found.device)
-    return inverted.offsets[level - 1].index_copy(0, index, take(found, retraced))
-
-
 def _evaluated_at(
     inverted: InversionResult,
     controller: AttentionController,
@@ -399,11 +357,6 @@ def _evaluated_at(
     return at
 
 
-def _known_source(inverted: InversionResult, level: int, target: torch.Tensor) -> torch.Tensor:
-    """The latents of a source that needs no sampling, at a level."""
-    return target if inverted.source_mode == "edited" else inverted.trajectory[level]
-
-
 def _input_offset(inverted: InversionResult, level: int, stage: int) -> torch.Tensor | None:
     """What is added to the latents of both branches at an evaluation in the step from a level."""
     return None if inverted.input_offsets is None else inverted.input_offsets[level - 1][:, stage]
@@ -420,22 +373,29 @@ def plan_edit(
     steps = range(first_step, first_step + inverted.steps)
     reads = zip(*(controller.source_reads(step) for step in steps), strict=True)
     mutual = zip(*(controller.mutual_reads(step) for step in steps), strict=True)
-    levels, solver = reversed(range(1, inverted.steps + 1)), inverted.solver
+    levels, solver = range(inverted.steps, 0, -1), inverted.solver
+    guided, retracing = _guided_branches(inputs, inverted, controller), inverted.retracing
+    asked = [level for level in levels if retracing is not None and retracing.asks_at(level)]
     # What is averaged is all evaluated at the step's beginning, where a known source is: it need not move.
     stages = [1 if solver.averages else solver.stages_at(level, inverted.steps) for level in levels]
     return [
         plan_rows(
             reads_of_sample,
             known,
-            _guided_branches(inputs.guidance, controller),
+            guided,
             uncond_is_cond,
             stages,
             mutual_reads,
             solver.keeps_output,
             known_between=inverted.source_mode == "edited" or solver.stops is not None,
+            retraced=[level in asked for level in levels] if retraced else (),
         )
-        for reads_of_sample, mutual_reads, uncond_is_cond in zip(
-            reads, mutual, _source_uncond_is_cond(inputs, inverted), strict=True
+        for reads_of_sample, mutual_reads, uncond_is_cond, retraced in zip(
+            reads,
+            mutual,
+            _source_uncond_is_cond(inputs, inverted),
+            can_retrace_by_rows(inputs, inverted, controller),
+            strict=True,
         )
     ]
 
@@ -464,13 +424,30 @@ def _shared_sources(
     return None if inverted.source_mode == "edited" or guided_by_target else inputs.same_source
 
 
-def _guided_branches(guidance: Guidance, controller: AttentionController) -> GuidedBranches:
+def _guided_branches(
+    inputs: EditInputs, inverted: InversionResult, controller: AttentionController
+) -> GuidedBranches:
     """The branches whose unconditional rows count."""
-    both = controller.modifies_guidance
+    both, scales = controller.modifies_guidance, _scales(inputs, inverted)
     return GuidedBranches(
-        source=both or guidance.needs_uncond(guidance.of_source),
-        target=both or controller.modifies_target_guidance or guidance.needs_uncond(guidance.target),
+        *(
+            both
+            or inputs.guidance.needs_uncond(scales[branch])
+            or (branch is Branch.TARGET and controller.modifies_target_guidance)
+            for branch in Branch
+        )
     )
+
+
+def _scales(inputs: EditInputs, inverted: InversionResult) -> dict[Branch, float]:
+    """The guidance scale that each branch steps with."""
+    guidance, retracing = inputs.guidance, inverted.retracing
+    of_source = guidance if retracing is None else retracing.guidance
+    return {
+        Branch.SOURCE: of_source.of_source,
+        Branch.TARGET: guidance.target,
+        Branch.MUTUAL: guidance.of_source,
+    }
 
 
 def _source_uncond_is_cond(inputs: EditInputs, inverted: InversionResult) -> Sequence[bool]:
@@ -558,15 +535,15 @@ def _guided_outputs(
     rows: RowBatch,
     moving: Mapping[Branch, list[int]],
     controller: AttentionController,
-    guidance: Guidance,
+    inputs: EditInputs,
+    inverted: InversionResult,
 ) -> dict[Branch, torch.Tensor]:
     """The guided output of the samples of each branch that move, from the rows of a call."""
-    scales = dict.fromkeys(moving, guidance.of_source) | {Branch.TARGET: guidance.target}
-    guided = _guided_branches(guidance, controller)
+    scales, guided = _scales(inputs, inverted), _guided_branches(inputs, inverted, controller)
 
     def of_branch(branch: Branch) -> torch.Tensor:
         samples, (uncond_row, cond_row) = moving[branch], _HALVES[branch]
-        if not (guided.target if branch is Branch.TARGET else guided.source):
+        if not guided[branch]:
             return output[rows.index(cond_row, samples)]
         uncond, cond = (output[rows.index(row, samples)] for row in (uncond_row, cond_row))
         if branch is Branch.TARGET and controller.modifies_target_guidance:

@@ -11,7 +11,7 @@ from piebench_eval.diffusion.solvers import DETERMINISTIC, Solver
 from piebench_eval.models.conditioning import Conditioning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.schedules import Schedule
@@ -29,6 +29,7 @@ def predict_guided(
     uncond: Conditioning,
     guidance: Guidance,
     together: bool = False,
+    samples: Sequence[int] | None = None,
 ) -> torch.Tensor:
     """What the model predicts for latents of the source branch under guidance.
 
@@ -40,11 +41,12 @@ def predict_guided(
         uncond: of each sample, unconditional; read only if the guidance needs it.
         guidance: its source scale is applied.
         together: both rows of each sample in one call, as the edit loop has them, so that it rounds alike.
+        samples: places in the batch of the samples that these are; all of them if None.
 
     Returns:
         Shape of ``latents``.
     """
-    samples = range(len(latents))
+    samples = range(len(latents)) if samples is None else samples
     scale = guidance.of_source
     if guidance.policy == "embedded":
         return model.predict(latents, timestep, cond.with_guidance(scale), samples)

@@ -72,12 +72,14 @@ class GuidedBranches(NamedTuple):
     """Which branches are guided by unconditional rows.
 
     Attributes:
-        source: the source branch, and the mutual one.
+        source: the source branch, where it takes its own steps.
         target: the target branch.
+        mutual: the mutual branch, where there is one.
     """
 
     source: bool
     target: bool
+    mutual: bool = False
 
 
 class StepRows(NamedTuple):
@@ -110,6 +112,7 @@ def plan_rows(
     mutual_reads: Sequence[SourceReads] = (),
     keeps_output: bool = False,
     known_between: bool = False,
+    retraced: Sequence[bool] = (),
 ) -> list[StepRows]:
     """Decide, for one sample, which rows each step of the edit loop computes.
 
@@ -132,6 +135,8 @@ def plan_rows(
         keeps_output: a step goes on from the output of the step before, so that a branch moves in all steps
             up to the last in which it is read.
         known_between: a known source is known at every evaluation of a step, not at the levels alone.
+        retraced: for each step, whether the source takes its own if it has a conditional row, since what that
+            step misses of known latents is asked for; in none if empty.
 
     >>> plan = plan_rows([SourceReads(cond=True), SourceReads()], True, GuidedBranches(True, True))
     >>> [len(step.rows) for step in plan]
@@ -151,11 +156,14 @@ def plan_rows(
         moves_source = moves_source or (led_by_itself and (read.uncond or read.cond))
         moves_source = moves_source or (keeps_output and read_from[step + 1])
         mutual_uncond = Row.MUTUAL_UNCOND in of_mutual
-        reads_uncond = (read.uncond and guided.target) or (moves_source and guided.source) or mutual_uncond
+        reads_uncond = (read.uncond and guided.target) or mutual_uncond
+        has_cond = read.cond or (reads_uncond and source_uncond_is_cond)
+        moves_source = moves_source or (has_cond and bool(retraced) and retraced[step])
+        needs_uncond = reads_uncond or (moves_source and guided.source)
         rows = {Row.TARGET_COND, *of_mutual}
-        if read.cond or moves_source or (reads_uncond and source_uncond_is_cond):
+        if has_cond or moves_source:
             rows.add(Row.SOURCE_COND)
-        if reads_uncond and not source_uncond_is_cond:
+        if needs_uncond and not source_uncond_is_cond:
             rows.add(Row.SOURCE_UNCOND)
         if guided.target or mutual_uncond:
             rows.add(Row.TARGET_UNCOND)
@@ -175,7 +183,7 @@ def _plan_mutual(
         moves = read.latent or any(any(later) for later in reads[step + 1 :])
         moves = moves or (several[step] and any(read))
         rows = {Row.MUTUAL_COND} if moves or read.cond else set()
-        if (moves and guided.source) or read.uncond:
+        if (moves and guided.mutual) or read.uncond:
             rows.add(Row.MUTUAL_UNCOND)
         plan.append((frozenset(rows), moves))
     return plan

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.offsets import drawn_noise, retracing_offsets
+from piebench_eval.inversions.offsets import drawn_noise, retraced
 from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
-    import torch
-
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.models.base import DiffusionModel
@@ -34,28 +32,12 @@ def ddcm(
     for the target's latents x and output e, and the source's x_s and e_s. The source's output is guided by
     its own scale, 1 in InfEdit's code.
     """
-    import torch
-
-    from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.diffusion.solvers import CONSISTENCY
 
-    def retrace() -> dict[str, torch.Tensor]:
-        *noises, start = drawn_noise(inputs, schedule.steps)
-        noised = [schedule.noised(inputs.latents, noise, level) for level, noise in enumerate(noises, 1)]
-        levels = [inputs.latents, *noised, start]
-        offsets = retracing_offsets(model, inputs, schedule, CONSISTENCY, levels, inputs.guidance)
-        return {"levels": torch.stack(levels), "offsets": offsets}
-
-    determinants = {"schedule": schedule.key, **inputs.drawing, **inputs.guidance.source_key}
-    tensors = [inputs.latents, *inputs.inversion_embeds.parts, *inputs.uncond_embeds.parts]
-    found = model.cached("ddcm", retrace, determinants, tensors, axis=1)
-    return InversionResult(
-        found["levels"],
-        "fixed",
-        offsets=found["offsets"],
-        retraces_by_rows=True,  # edits enlarge rounding errors some hundred times
-        solver=CONSISTENCY,
-    )
+    *noises, start = drawn_noise(inputs, schedule.steps)
+    noised = [schedule.noised(inputs.latents, noise, level) for level, noise in enumerate(noises, 1)]
+    levels = [inputs.latents, *noised, start]
+    return retraced("ddcm", model, inputs, schedule, CONSISTENCY, levels, inputs.guidance)
 
 
 DDCM = Inversion(

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.offsets import drawn_noise, retracing_offsets
+from piebench_eval.inversions.offsets import drawn_noise, retraced
 from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
-    import torch
-
     from piebench_eval.diffusion.loop import EditInputs, InversionResult
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.models.base import DiffusionModel
@@ -38,24 +36,13 @@ def flow_align(
     guided away from the source prompt: ``source_guidance: 1``, method ``plain`` with its
     ``negative_prompt: source``.
     """
-    import torch
-
-    from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.diffusion.solvers import aligned
 
-    solver = aligned(settings.weight)
-
-    def retrace() -> dict[str, torch.Tensor]:
-        noise = drawn_noise(inputs, schedule.steps).flip(0)  # the noisiest level's is drawn first
-        levels = [inputs.latents, *(schedule.noised(inputs.latents, n, k) for k, n in enumerate(noise, 1))]
-        offsets = retracing_offsets(model, inputs, schedule, solver, levels, inputs.guidance)
-        return {"levels": torch.stack(levels), "offsets": offsets}
-
-    how = {"schedule": schedule.key, **inputs.drawing, "weight": settings.weight}
-    determinants = {**how, **inputs.guidance.source_key}
-    tensors = [inputs.latents, *inputs.inversion_embeds.parts, *inputs.uncond_embeds.parts]
-    found = model.cached("flow_align", retrace, determinants, tensors, axis=1)
-    return InversionResult(found["levels"], "fixed", offsets=found["offsets"], solver=solver)
+    noise = drawn_noise(inputs, schedule.steps).flip(0)  # the noisiest level's is drawn first
+    levels = [inputs.latents, *(schedule.noised(inputs.latents, n, k) for k, n in enumerate(noise, 1))]
+    weight = settings.weight
+    how = model, inputs, schedule, aligned(weight), levels, inputs.guidance
+    return retraced("flow_align", *how, {"weight": weight})
 
 
 def caution(guidance: float, source_guidance: float) -> str | None:

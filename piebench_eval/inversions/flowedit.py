@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.offsets import drawn_noise, source_step
+from piebench_eval.inversions.offsets import drawn_noise, retraced
 from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,7 +61,6 @@ def flowedit(
     """
     import torch
 
-    from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.diffusion.solvers import DETERMINISTIC, averaged
 
     if why := problem(schedule.steps, settings):
@@ -69,27 +68,15 @@ def flowedit(
     steps, n_min, n_avg = edited_steps(schedule.steps, settings), settings.n_min, settings.n_avg
     solver = DETERMINISTIC if n_avg == 1 else averaged(n_avg, one_stage_from=n_min)
 
-    def retrace() -> dict[str, torch.Tensor]:
-        points = noised_points(inputs, schedule, steps, n_min, n_avg)
-        levels = [inputs.latents, *(of_level[0] for of_level in points)]
-        added = [torch.stack([point - of_level[0] for point in of_level], 1) for of_level in points]
-        offsets = [torch.zeros_like(inputs.latents)] * n_min
-        for k in range(n_min + 1, steps + 1):
-            source = levels[k], k, inputs.guidance, added[k - 1]
-            offsets.append(levels[k - 1] - source_step(model, inputs, schedule, solver, *source))
-        found = {"levels": levels, "offsets": offsets, **({} if n_avg == 1 else {"added": added})}
-        return {name: torch.stack(tensors) for name, tensors in found.items()}
-
-    how = {"steps": steps, "n_min": n_min, "n_avg": n_avg}
-    determinants = {"schedule": schedule.key, **inputs.drawing, **inputs.guidance.source_key, **how}
-    tensors = [inputs.latents, *inputs.inversion_embeds.parts, *inputs.uncond_embeds.parts]
-    found = model.cached("flowedit", retrace, determinants, tensors, axis=1)
-    return InversionResult(
-        found["levels"],
-        "fixed",
-        offsets=found["offsets"],
-        input_offsets=found.get("added"),
-        solver=solver,
+    points = noised_points(inputs, schedule, steps, n_min, n_avg)
+    levels = [inputs.latents, *(of_level[0] for of_level in points)]
+    added = [torch.stack([point - of_level[0] for point in of_level], 1) for of_level in points]
+    return retraced(
+        "flowedit",
+        *(model, inputs, schedule, solver, levels, inputs.guidance),
+        settings={"steps": steps, "n_min": n_min, "n_avg": n_avg},
+        last_level=n_min + 1,
+        input_offsets=None if n_avg == 1 else torch.stack(added),
     )
 
 

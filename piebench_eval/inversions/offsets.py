@@ -10,16 +10,22 @@ shifted levels), InfEdit's virtual inversion (S: a consistency step) and FlowEdi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from piebench_eval.tensors import take
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     import torch
 
     from piebench_eval.diffusion.guidance import Guidance
-    from piebench_eval.diffusion.loop import EditInputs
+    from piebench_eval.diffusion.loop import EditInputs, InversionResult
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.diffusion.solvers import Solver
     from piebench_eval.models.base import DiffusionModel
+    from piebench_eval.models.conditioning import Conditioning
 
 
 def drawn_noise(inputs: EditInputs, count: int) -> torch.Tensor:
@@ -49,25 +55,27 @@ def drawn_noise(inputs: EditInputs, count: int) -> torch.Tensor:
 
 def source_step(
     model: DiffusionModel,
-    inputs: EditInputs,
+    texts: tuple[Conditioning, Conditioning],
     schedule: Schedule,
     solver: Solver,
     latents: torch.Tensor,
     level: int,
     guidance: Guidance,
     input_offsets: torch.Tensor | None = None,
+    samples: Sequence[int] | None = None,
 ) -> torch.Tensor:
     """S: where a solver's step leads the source from given latents.
 
     Args:
         model: the model.
-        inputs: the batch.
+        texts: the inversion's prompts, and what unconditional rows are conditioned on, for each sample.
         schedule: the noise schedule.
         solver: the solver.
         latents: the source's at ``level`` ``[samples, channels, h, w]``.
         level: a level from 1.
         guidance: its source scale is applied.
         input_offsets: what is added to the latents at each evaluation ``[samples, stages, ...]``.
+        samples: places in the batch of these samples; they are all of it if None.
 
     Returns:
         Latents of the level below, same shape.
@@ -81,39 +89,77 @@ def source_step(
     def predict(at: torch.Tensor, timestep: float) -> torch.Tensor:
         at = at + next(added, 0)
         with torch.no_grad():
-            return predict_guided(
-                model, at, timestep, inputs.inversion_embeds, inputs.uncond_embeds, guidance
-            )
+            return predict_guided(model, at, timestep, *texts, guidance, samples=samples)
 
     return follow(solver.walk(schedule, latents, level), predict)[0]
 
 
-def retracing_offsets(
+def retraced(
+    name: str,
     model: DiffusionModel,
     inputs: EditInputs,
     schedule: Schedule,
     solver: Solver,
     levels: list[torch.Tensor],
     guidance: Guidance,
-) -> torch.Tensor:
-    """The offsets that make the source retrace given latents.
+    settings: Mapping[str, Any] | None = None,
+    last_level: int = 1,
+    ends_freely: bool = False,
+    adjusted: Callable[[int, torch.Tensor], torch.Tensor] | None = None,
+    input_offsets: torch.Tensor | None = None,
+) -> InversionResult:
+    """The source at given latents, with the offsets that make it retrace them.
+
+    What its steps miss is shared through the model's cache, level by level, as far as it is found before an
+    edit; see ``Retracing``.
 
     Args:
+        name: the inversion's, for the cache.
         model: the model.
         inputs: the batch.
         schedule: the noise schedule.
         solver: how both branches step.
         levels: the source's latents by level, each ``[samples, channels, h, w]``.
         guidance: its source scale is applied.
-
-    Returns:
-        Offsets ``[steps, samples, channels, h, w]``, entry k for the step from level k + 1 to level k.
+        settings: what the levels depend on besides the schedule and what is drawn, for cache keys.
+        last_level: see ``Retracing``.
+        ends_freely: see ``Retracing``.
+        adjusted: see ``Retracing``.
+        input_offsets: see ``InversionResult``.
     """
     import torch
 
-    return torch.stack(
-        [
-            levels[k - 1] - source_step(model, inputs, schedule, solver, levels[k], k, guidance)
-            for k in range(1, len(levels))
-        ]
-    )
+    from piebench_eval.diffusion.loop import InversionResult
+    from piebench_eval.diffusion.retracing import Retracing
+    from piebench_eval.models.cache import fingerprints
+
+    determinants = {"schedule": schedule.key, **inputs.drawing, **guidance.source_key, **(settings or {})}
+    uncond = inputs.uncond_embeds.parts if guidance.needs_uncond(guidance.of_source) else []
+    tensors = [inputs.latents, *inputs.inversion_embeds.parts, *uncond]
+
+    @cache
+    def content() -> torch.Tensor:
+        return fingerprints(tensors)
+
+    @cache  # the same tensors at all levels, so that they are projected once
+    def texts(samples: tuple[int, ...]) -> tuple[Conditioning, Conditioning]:
+        return inputs.inversion_embeds.take(samples), inputs.uncond_embeds.take(samples)
+
+    def find(level: int, samples: Sequence[int]) -> torch.Tensor:
+        above, below = (take(levels[k], samples) for k in (level, level - 1))
+        if not retracing.asks_at(level):
+            return torch.zeros_like(above)
+        added = None if input_offsets is None else take(input_offsets[level - 1], samples)
+
+        def compute() -> dict[str, torch.Tensor]:
+            source = texts(tuple(samples)), schedule, solver, above, level, guidance, added
+            stepped = source_step(model, *source, samples)
+            return {"missed": below - stepped}
+
+        of_samples = [] if model.cache is None else [take(content(), samples)]
+        found = model.cached(name, compute, determinants | {"level": level}, of_samples, samples=samples)
+        return found["missed"]
+
+    retracing = Retracing(find, guidance, last_level, ends_freely, adjusted)
+    trajectory, added = torch.stack(levels), input_offsets
+    return InversionResult(trajectory, "fixed", input_offsets=added, retracing=retracing, solver=solver)

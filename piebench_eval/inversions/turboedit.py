@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.inversions.base import Inversion
-from piebench_eval.inversions.offsets import drawn_noise, retracing_offsets
+from piebench_eval.inversions.offsets import drawn_noise, retraced
 from piebench_eval.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,31 +58,20 @@ def turboedit(
 
     Pseudo-guidance is the guidance of the method: away from the source prompt, by the weight w.
     """
-    import torch
-
-    from piebench_eval.diffusion.loop import InversionResult
     from piebench_eval.diffusion.solvers import ANCESTRAL
 
-    timesteps = settings.noise_timesteps
+    timesteps, max_norm = settings.noise_timesteps, settings.max_norm
     if timesteps is None:
         timesteps = [*(int(t) for t in reversed(schedule.timesteps[:-1])), 0]
     if why := problem(schedule.steps, settings):
         raise PiebenchError(why)
 
-    def extract() -> dict[str, torch.Tensor]:
-        levels = noised_levels(model, inputs, timesteps)
-        unguided = replace(inputs.guidance, source=1.0)
-        offsets = retracing_offsets(model, inputs, schedule, ANCESTRAL, levels, unguided)
-        return {"levels": torch.stack(levels), "offsets": offsets}
+    def limited(level: int, noise_map: torch.Tensor) -> torch.Tensor:
+        return noise_map if level > 1 or max_norm is None else within_norm(noise_map, max_norm)
 
-    determinants = {"schedule": schedule.key, **inputs.drawing, "noise_timesteps": timesteps}
-    determinants["policy"] = inputs.guidance.policy
-    tensors = [inputs.latents, *inputs.inversion_embeds.parts]
-    found = model.cached("turboedit", extract, determinants, tensors, axis=1)
-    offsets = found["offsets"]
-    if settings.max_norm is not None:
-        offsets = torch.cat([within_norm(offsets[0], settings.max_norm)[None], offsets[1:]])
-    return InversionResult(found["levels"], "fixed", offsets=offsets, solver=ANCESTRAL)
+    levels, unguided = noised_levels(model, inputs, timesteps), replace(inputs.guidance, source=1.0)
+    how = model, inputs, schedule, ANCESTRAL, levels, unguided
+    return retraced("turboedit", *how, {"noise_timesteps": timesteps}, adjusted=limited)
 
 
 def problem(steps: int, settings: TurboEditSettings) -> str | None:

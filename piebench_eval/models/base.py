@@ -306,18 +306,20 @@ class DiffusionModel(ABC):
         settings: Mapping[str, Any],
         tensors: Sequence[torch.Tensor],
         axis: int = 0,
+        samples: Sequence[int] | None = None,
     ) -> dict[str, torch.Tensor]:
-        """Compute something for a batch, unless the cache has it for all of its samples.
+        """Compute something for samples of a batch, unless the cache has it for all of them.
 
         A result is reused wherever ``kind``, ``settings`` and a sample's ``tensors`` are the same: they must
         contain everything that it depends on besides the model.
 
         Args:
             kind: name of what is computed, unique to its function.
-            compute: computes it for the whole batch: tensors by name.
+            compute: computes it for all of these samples: tensors by name.
             settings: values that the result depends on, as JSON has them.
             tensors: tensors that it depends on, each ``[samples, ...]``.
             axis: the axis of samples in the results.
+            samples: their places in the batch; the whole batch if None.
 
         Returns:
             What ``compute`` returns, or returned when it was called before.
@@ -326,9 +328,10 @@ class DiffusionModel(ABC):
             return compute()
         of_samples = list(zip(*tensors, strict=True))
         keys = [self.cache.key(kind, settings, of_sample) for of_sample in of_samples]
+        places = range(len(keys)) if samples is None else samples
         known = [entry for key in keys if (entry := self.cache.get(key)) is not None]
         if len(known) == len(keys):
-            for sample, entry in enumerate(known):
+            for sample, entry in zip(places, known, strict=True):
                 self.evaluations.count_reused(sample, entry.forward, entry.backward)
             return {
                 name: torch.stack([entry.tensors[name] for entry in known], axis).to(self.device)
@@ -336,9 +339,9 @@ class DiffusionModel(ABC):
             }
         before = self.evaluations.snapshot()
         result = compute()
-        for sample, key in enumerate(keys):
+        for index, (sample, key) in enumerate(zip(places, keys, strict=True)):
             forward, backward = self.evaluations.since(before, sample)
-            of_sample = {name: tensor.select(axis, sample) for name, tensor in result.items()}
+            of_sample = {name: tensor.select(axis, index) for name, tensor in result.items()}
             self.cache.put(key, CacheEntry(of_sample, forward, backward))
         return result
 

@@ -33,6 +33,28 @@ class CacheEntry:
     backward: int
 
 
+def fingerprints(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The hash of each sample's content, to stand for its tensors in the keys of many results.
+
+    Args:
+        tensors: each ``[samples, ...]``.
+
+    Returns:
+        Bytes ``[samples, 32]``, on the CPU.
+    """
+    digests = []
+    for of_sample in zip(*tensors, strict=True):
+        _add_content(digest := hashlib.sha256(), of_sample)
+        digests.append(list(digest.digest()))
+    return torch.tensor(digests, dtype=torch.uint8)
+
+
+def _add_content(digest: hashlib._Hash, tensors: Sequence[torch.Tensor]) -> None:
+    for tensor in tensors:
+        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+
+
 class Cache:
     """Results by the hash of everything that determines them.
 
@@ -57,9 +79,7 @@ class Cache:
             tensors: tensors that it depends on; they count by their content.
         """
         digest = hashlib.sha256(json.dumps([kind, self.identity, settings], sort_keys=True).encode())
-        for tensor in tensors:
-            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        _add_content(digest, tensors)
         return f"{kind}-{digest.hexdigest()}"
 
     def get(self, key: str) -> CacheEntry | None:

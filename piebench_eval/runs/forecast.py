@@ -13,7 +13,8 @@ import torch
 
 from piebench_eval.combination_names import combination_name
 from piebench_eval.demo.embedded import DEMO, locate
-from piebench_eval.diffusion.loop import plan_edit, retraced_by_rows
+from piebench_eval.diffusion.loop import plan_edit
+from piebench_eval.diffusion.retracing import begin_retracing
 from piebench_eval.diffusion.rows import Branch
 from piebench_eval.editors import EDITORS
 from piebench_eval.inversions import INVERSIONS
@@ -307,7 +308,6 @@ def kept_features(combination: Combination, sample: Sample) -> FeatureMemory | N
 class _PlannedEdit:
     """The edit of one sample, inverted with the dummy model: its sampling steps, the noisiest first."""
 
-    inputs: EditInputs
     inverted: InversionResult
     controller: AttentionController
     first_step: int
@@ -328,21 +328,17 @@ class _PlannedEdit:
         operations = operations_of(combination, dummy.operations)
         if operations is None:
             return None
-        calls = [(step, planned, self._moves_source(planned)) for step, planned in self.calls]
         with plugin_errors(combination.inversion, combination.method):
-            return operations.unread(self.controller, self.inverted.solver, calls)
-
-    def _moves_source(self, planned: StepRows) -> bool:
-        retraced = retraced_by_rows(self.inputs, self.inverted, self.controller, [planned])
-        return planned.moves_source or bool(retraced)
+            return operations.unread(self.controller, self.inverted.solver, self.calls)
 
 
 def _plan_edit(dummy: _DummyModel, combination: Combination, sample: Sample) -> _PlannedEdit:
-    """Invert one sample with the dummy model, and plan its edit."""
+    """Invert one sample with the dummy model, and plan its edit up to the first step."""
     inputs, inverted, controller, first_step = _invert(dummy, combination, sample)
     with plugin_errors(combination.inversion, combination.method):
         (steps,) = plan_edit(inputs, inverted, controller, first_step)
-    return _PlannedEdit(inputs, inverted, controller, first_step, steps)
+        begin_retracing(inputs, inverted, controller, [[step] for step in steps])
+    return _PlannedEdit(inverted, controller, first_step, steps)
 
 
 def _invert(

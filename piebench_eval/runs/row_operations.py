@@ -56,19 +56,19 @@ class RowOperations:
         self.ended, self.passed = self._count()
 
     def unread(
-        self, controller: AttentionController, solver: Solver, calls: Iterable[tuple[int, StepRows, bool]]
+        self, controller: AttentionController, solver: Solver, calls: Iterable[tuple[int, StepRows]]
     ) -> float:
         """Whole evaluations that calls of the model for one sample save where rows begin as one or end early.
 
         Args:
             controller: from an editing method, of this sample alone.
             solver: how the edit steps.
-            calls: of each the index of its step, its rows, and whether the source follows their output.
+            calls: of each the index of its step, and its rows.
         """
         ends, saved = RowEnds(self._unet, self._places, controller, self._latent_shape, solver), 0.0
-        for step, planned, moves_source in calls:
+        for step, planned in calls:
             rows = RowBatch.of_step([planned])
-            ended = ends.of_call(step, rows, {Branch.SOURCE: [0] if moves_source else []})
+            ended = ends.of_call(step, rows, {Branch.SOURCE: [0] if planned.moves_source else []})
             if ended is not None:
                 saved += (len(rows.owners) - len(ended.left.owners)) * (1 - self.ended[ended.place])
             if (fork := ends.fork(step, rows)) is not None:

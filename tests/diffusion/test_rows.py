@@ -16,21 +16,27 @@ from piebench_eval.errors import PiebenchError
 READS = st.lists(
     st.builds(SourceReads, uncond=st.booleans(), cond=st.booleans(), latent=st.booleans()), max_size=12
 )
-GUIDED = st.builds(GuidedBranches, source=st.booleans(), target=st.booleans())
+GUIDED = st.builds(GuidedBranches, source=st.booleans(), target=st.booleans(), mutual=st.booleans())
 BOTH = GuidedBranches(True, True)
 
 
-@given(READS, st.booleans(), GUIDED, st.booleans(), st.sampled_from([1, 2]))
+@given(READS, st.booleans(), GUIDED, st.booleans(), st.sampled_from([1, 2]), st.booleans())
 def test_everything_that_is_read_is_computed_and_nothing_else(
-    reads, known, guided, source_uncond_is_cond, stages
+    reads, known, guided, source_uncond_is_cond, stages, retraced
 ):
-    plan = plan_rows(reads, known, guided, source_uncond_is_cond, [stages] * len(reads))
+    stages_of_steps = [stages] * len(reads)
+    plan = plan_rows(
+        reads, known, guided, source_uncond_is_cond, stages_of_steps, retraced=[retraced] * len(reads)
+    )
     for step, (read, computed) in enumerate(zip(reads, plan, strict=True)):
         later = read.latent or any(any(other) for other in reads[step + 1 :])
         # Between the levels a source that is read is where its own output leads.
         within = stages == 2 and (read.uncond or read.cond)
-        assert computed.moves_source == ((later and not known) or within)
-        needs_uncond = (guided.target and read.uncond) or (guided.source and computed.moves_source)
+        # What its own step misses is known of every conditional row.
+        reads_uncond = guided.target and read.uncond
+        missed = retraced and (read.cond or (source_uncond_is_cond and reads_uncond))
+        assert computed.moves_source == ((later and not known) or within or missed)
+        needs_uncond = reads_uncond or (guided.source and computed.moves_source)
         needs_cond = read.cond or computed.moves_source or (source_uncond_is_cond and needs_uncond)
         assert (Row.SOURCE_COND in computed.rows) == needs_cond
         assert (Row.SOURCE_UNCOND in computed.rows) == (needs_uncond and not source_uncond_is_cond)
@@ -48,7 +54,7 @@ def test_the_mutual_branch_has_what_is_read_of_it_and_the_sources_rows_beside(
         later = read.latent or any(any(other) for other in mutual[step + 1 :])
         assert computed.moves_mutual == (later or (stages == 2 and any(read)))
         assert (Row.MUTUAL_COND in computed.rows) == (read.cond or computed.moves_mutual)
-        uncond = read.uncond or (guided.source and computed.moves_mutual)
+        uncond = read.uncond or (guided.mutual and computed.moves_mutual)
         assert (Row.MUTUAL_UNCOND in computed.rows) == uncond
         for of_mutual, of_source in ((4, 0), (5, 1)):
             assert Row(of_mutual) not in computed.rows or Row(of_source) in computed.rows

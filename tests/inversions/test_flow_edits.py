@@ -34,9 +34,14 @@ def counted(instaflow):
     instaflow.evaluations = EvaluationCounter()
 
 
-def edited(model, samples, inputs, inversion, method="plain", of_inversion=None, **settings):
+def edited(
+    model, samples, inputs, inversion, method="plain", of_inversion=None, beforehand=False, **settings
+):
+    """Edited latents; with all offsets found ``beforehand``, or where they are needed."""
     entry, of_method = INVERSIONS.get(inversion), METHODS.get(method)
     inverted = entry.invert(model, inputs, SCHEDULE, entry.settings(**of_inversion or {}))
+    if beforehand:
+        inverted = dataclasses.replace(inverted, offsets=inverted.offsets)
     chosen = of_method.settings(**settings)
     controller = of_method.prepare(samples[:2], model, STEPS, chosen).controller
     return edit(model, inputs, inverted, controller, SCHEDULE)
@@ -120,24 +125,21 @@ def test_flowedits_source_is_computed_once_for_all_target_prompts(instaflow, sam
     close(of_other, flowedit(*velocities(instaflow, other), batch.latents, edits, 0, draws))
 
 
-def test_several_draws_cost_no_unconditional_row_of_a_source_that_is_read(instaflow, samples, batch):
-    found = [
-        edited(
-            instaflow,
-            samples,
-            batch,
-            "flowedit",
-            "p2p",
-            {"n_avg": 2},
-            local_blend=False,
-            self_replace_steps=0,
-            cross_replace_steps=share,
-        )
-        for share in (1.0, 0.0)
-    ]
+@pytest.mark.parametrize(("n_min", "n_avg"), [(0, 2), (1, 1)])
+def test_a_source_that_is_read_is_not_evaluated_twice(instaflow, samples, batch, n_min, n_avg):
+    """Both rows of each draw, whether a method reads one or not; without an offset the one that it reads."""
+    inversion = {"n_min": n_min, "n_avg": n_avg}
+    off = {"local_blend": False, "self_replace_steps": 0, "cross_replace_steps": 0.0}
+    rows, found = [], []
+    for settings in (off, off | {"cross_replace_steps": 1.0}):
+        instaflow.evaluations = EvaluationCounter()
+        found.append(edited(instaflow, samples, batch, "flowedit", "p2p", inversion, **settings))
+        rows.append(instaflow.evaluations.forward[0])
+    of_differences = 4 * (3 - n_min) * n_avg
+    assert rows == [of_differences + 2 * n_min, of_differences + 3 * n_min]
     assert not torch.equal(*found)
-    edits, draws = 3, 2
-    assert instaflow.evaluations.forward[0] == edits * draws * (2 + 3) + edits * draws * (2 + 2)
+    arguments = instaflow, samples, batch, "flowedit", "p2p", inversion
+    close(edited(*arguments, beforehand=True, **settings), found[1], atol=2e-4)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,8 @@ def test_the_source_is_shared_by_the_targets_scales(instaflow, batch, inversion,
         for guidance in (GUIDANCE, Guidance(5.0, GUIDANCE.source)):
             inputs = dataclasses.replace(batch, guidance=guidance)
             instaflow.evaluations = EvaluationCounter()
-            entry.invert(instaflow, inputs, SCHEDULE, entry.settings(**settings))
+            inverted = entry.invert(instaflow, inputs, SCHEDULE, entry.settings(**settings))
+            _ = inverted.offsets  # some are found when they are read
     finally:
         instaflow.cache = None
     assert instaflow.evaluations.reused[0] == instaflow.evaluations.forward[0] > 0

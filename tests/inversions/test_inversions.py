@@ -14,6 +14,7 @@ from piebench_eval.models.cache import Cache
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.runs.batch_editing import encode_inputs
 from tests.inversions.conftest import STEPS
+from tests.support import sampling
 from tests.support.sampling import step_along
 
 GUIDANCE = 7.5
@@ -82,7 +83,7 @@ def test_negative_prompt_leaves_the_source_unguided(model, inputs, schedule):
 def test_edit_friendly_retraces_its_noised_pictures(model, inputs, schedule):
     inverted = invert("edit_friendly", model, inputs, schedule)
     end = source_end(model, inputs, schedule, inverted, guidance=1.0)
-    torch.testing.assert_close(end, inverted.trajectory[0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(end, sampling.source_end(inverted), atol=1e-4, rtol=0)
     assert inverted.offsets[0].count_nonzero() == 0
     assert all(noise.count_nonzero() for noise in inverted.offsets[1:])
 
@@ -109,7 +110,7 @@ def test_with_equal_prompts_and_no_guidance_edit_friendly_changes_nothing(model,
     method = METHODS.get("p2p")
     controller = method.prepare(same, model, STEPS, method.settings(blend_word_weight=1)).controller
     target = edit(model, equal, inverted, controller, schedule)
-    torch.testing.assert_close(target, inverted.trajectory[0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(target, sampling.source_end(inverted), atol=1e-4, rtol=0)
 
 
 def test_the_seed_alone_decides_edit_friendlys_noise(model, samples, schedule):

@@ -17,6 +17,7 @@ from piebench_eval.models.cache import Cache
 from piebench_eval.recipes.recipe import build_recipe
 from piebench_eval.runs.batch_editing import edit_batch, edit_latents, encode_inputs
 from tests.inversions.conftest import STEPS
+from tests.support.sampling import source_end
 
 FIELDS = {
     "model": "x",
@@ -90,7 +91,7 @@ def test_at_the_schedules_own_levels_it_is_edit_friendly_but_for_the_last_map(
     torch.testing.assert_close(ours.offsets[1:], theirs.offsets[1:], rtol=0, atol=1e-4)
     assert not theirs.offsets[0].count_nonzero()
     # The one step without a map is where edit-friendly inversion misses the picture.
-    missed = inputs.latents - theirs.trajectory[0]
+    missed = inputs.latents - source_end(theirs)
     torch.testing.assert_close(ours.offsets[0], missed, rtol=0, atol=1e-4)
 
 

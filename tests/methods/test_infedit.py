@@ -8,6 +8,7 @@ import torch
 
 from piebench_eval.diffusion.guidance import Guidance
 from piebench_eval.diffusion.loop import edit, plan_edit
+from piebench_eval.diffusion.retracing import begin_retracing
 from piebench_eval.diffusion.rows import Row, RowBatch
 from piebench_eval.diffusion.schedules import lcm_schedule
 from piebench_eval.diffusion.word_pairs import pair_unaligned
@@ -35,6 +36,7 @@ def run(model, samples, guidance=INFEDITS, inversion="ddcm", steps=STEPS, **sett
     inverted = entry.invert(model, inputs, schedule, entry.settings())
     controller = INFEDIT.prepare(samples, model, steps, InfEditSettings(**settings)).controller
     plan = plan_edit(inputs, inverted, controller)
+    begin_retracing(inputs, inverted, controller, list(zip(*plan, strict=True)))
     model.evaluations = EvaluationCounter()
     latents = edit(model, inputs, inverted, controller, schedule)
     for place in range(len(samples)):

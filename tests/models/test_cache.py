@@ -2,7 +2,7 @@
 
 import torch
 
-from piebench_eval.models.cache import Cache, CacheEntry
+from piebench_eval.models.cache import Cache, CacheEntry, fingerprints
 
 ENTRY = CacheEntry({"latents": torch.arange(6.0).reshape(2, 3)}, forward=5, backward=2)
 
@@ -22,6 +22,20 @@ def test_everything_that_determines_work_is_in_its_key():
     }
     assert len(keys) == 8
     assert one.key("ddim", {"steps": 5}, [tensor.clone()]) in keys
+
+
+def test_a_fingerprint_stands_for_all_that_a_sample_has():
+    tensor, other = torch.arange(12.0).reshape(2, 6), torch.ones(2, 3)
+    found = fingerprints([tensor, other])
+    assert found.shape == (2, 32) and not torch.equal(*found)
+    assert torch.equal(found[1:], fingerprints([tensor[1:], other[1:]]))
+    for changed in (
+        [tensor + 1e-6, other],
+        [tensor.reshape(2, 3, 2), other],
+        [tensor, other.half()],
+        [tensor],
+    ):
+        assert not torch.equal(fingerprints(changed)[0], found[0])
 
 
 def test_work_on_disk_is_there_for_the_next_process(tmp_path):

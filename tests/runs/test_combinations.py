@@ -28,6 +28,7 @@ from piebench_eval.runs.forecast import count_evaluations
 from piebench_eval.runs.store.records import EditKey
 from tests.support.pairs import CONTROLLING, PAIRS_OF_FAMILIES, goes_with, marked, methods_of_families
 from tests.support.recipes import shipped
+from tests.support.sampling import source_end
 
 STEPS, SIDE = 3, 128
 BLENDED, INSERTED, UNBLENDED, HALF_FOUND = range(4)
@@ -114,8 +115,9 @@ def test_under_direct_the_source_ends_at_the_picture(model_of, samples, family, 
 def test_under_edit_friendly_the_source_retraces_the_noised_pictures(model_of, samples, family, method):
     model = model_of(family)
     _, inverted, inputs, sources = run(model, samples[:2], "edit_friendly", method)
-    for source, noised in zip(sources, inverted.trajectory[:-1].flip(0), strict=True):
-        assert (source - noised).abs().max() <= 1e-4
+    *noised, _ = inverted.trajectory[1:]
+    for source, expected in zip(sources, [*noised[::-1], source_end(inverted)], strict=True):
+        assert (source - expected).abs().max() <= 1e-4
     if model.family.predicts == "epsilon":
         assert inverted.offsets[0].count_nonzero() == 0
     else:  # the last step has its offset too, so the branch ends at the picture
@@ -249,8 +251,8 @@ ROWS_AT_50_STEPS = [
     ("direct+p2p", BLENDED, 200, 200),
     ("direct+masactrl", BLENDED, 196, 196),
     ("direct+pnp", BLENDED, 190, 190),
-    ("edit_friendly+p2p", BLENDED, 144, 150),
-    ("edit_friendly+masactrl", BLENDED, 148, 150),
+    ("edit_friendly+p2p", BLENDED, 114, 114),
+    ("edit_friendly+masactrl", BLENDED, 114, 114),
     ("edit_friendly+pnp", BLENDED, 152, 154),
     ("ddim+p2p", UNBLENDED, 209, 210),
     ("ddim+p2p", BLENDED, 250, 250),
@@ -300,26 +302,29 @@ def test_edits_take_these_rows_at_50_steps(model, samples, table1, pair, sample,
     assert model.evaluations.backward[0] == 0
 
 
-def test_step_valued_settings_follow_the_step_count(model, samples, table1):
+def rows_at_10_steps(table1, samples, **overrides):
+    """Of edit-friendly inversion with each method: all rows, and those before the edit of its source's steps.
+
+    The latter are what the method does not read of the source.
+    """
+    recipe = build_recipe(table1.model_dump(), {"steps": 10, **overrides}, "test")
+    costs = count_evaluations(recipe, samples[:1]).items()
+    return {
+        key.method: (cost.forward, cost.source) for key, cost in costs if key.inversion == "edit_friendly"
+    }
+
+
+def test_step_valued_settings_follow_the_step_count(table1, samples):
     """At 10 steps edit-friendly inversion skips 2, unless it is told otherwise; MasaCtrl's 4 stays 4."""
-    rows = {}
-    for skip in (None, 5):
-        overrides = {"steps": 10} | ({} if skip is None else {"inversion.skip": skip})
-        recipe = build_recipe(table1.model_dump(), overrides, "test")
-        for method in ("p2p", "masactrl"):
-            model.evaluations = EvaluationCounter()
-            edit_latents(model, samples[:1], recipe.combination("edit_friendly", method))
-            rows[skip, method] = model.evaluations.forward[0]
-    assert rows[None, "p2p"] == 8 + 2 * 8 + 6  # self-attention is taken in 6 steps of 10
-    assert rows[None, "masactrl"] == 8 + 2 * 8 + (8 - 4)
-    assert rows[5, "masactrl"] == 5 + 2 * 5 + (5 - 4)
+    rows = rows_at_10_steps(table1, samples)
+    assert rows["p2p"] == (3 * 8, 8 - 6)  # self-attention is taken in 6 steps of 10
+    assert rows["masactrl"] == (3 * 8, 4)
+    assert rows_at_10_steps(table1, samples, **{"inversion.skip": 5})["masactrl"] == (3 * 5, 4)
 
 
-def test_step_ranges_may_count_the_skipped_steps(model, samples, table1):
-    recipe = build_recipe(table1.model_dump(), {"steps": 10, "quirks.count_skipped_steps": True}, "test")
-    model.evaluations = EvaluationCounter()
-    edit_latents(model, samples[:1], recipe.combination("edit_friendly", "masactrl"))
-    assert model.evaluations.forward[0] == 8 + 2 * 8 + (10 - 4)
+def test_step_ranges_may_count_the_skipped_steps(table1, samples):
+    rows = rows_at_10_steps(table1, samples, **{"quirks.count_skipped_steps": True})
+    assert rows["masactrl"] == (3 * 8, 4 - 2)
 
 
 @pytest.mark.slow  # a cache that runs share, and each cached inversion, are tested by themselves
