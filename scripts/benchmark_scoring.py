@@ -121,23 +121,23 @@ class PlainEvaluator:
     """One pair at a time, nothing shared."""
 
     def __init__(self, models: MetricModels, device: torch.device):
-        self.vit = ViTModel.from_pretrained(models.dino, add_pooling_layer=False).eval().to(device)
+        vit = ViTModel.from_pretrained(models.dino, add_pooling_layer=False, attn_implementation="eager")
+        self.vit = vit.eval().to(device)
         self.clip = CLIPModel.from_pretrained(models.clip).eval().to(device)
         self.clip_pixels = CLIPImageProcessorPil.from_pretrained(models.clip)
         self.clip_tokens = CLIPTokenizer.from_pretrained(models.clip)
         self.lpips = PerceptualFeatures("lpips_weights", models.lpips_weights, device)
         self.device = device
 
-    def self_similarity(self, image):
-        """Every layer's output is kept, and the gradients' graph with it."""
-        kept = []
-        hooks = [
-            layer.register_forward_hook(lambda *given: kept.append(given[2])) for layer in self.vit.layers
-        ]
-        keys = []
+    def self_similarity(self, image, gradients):
+        """Outputs and attention maps of every layer are kept, and the gradients' graph with them."""
+        kept, keys = [], []
+        watched = [*self.vit.layers, *(layer.attention for layer in self.vit.layers)]
+        hooks = [module.register_forward_hook(lambda *given: kept.append(given[2])) for module in watched]
         projection = self.vit.layers[11].attention.k_proj
         hooks.append(projection.register_forward_hook(lambda *given: keys.append(given[2])))
-        self.vit(network_input([image], PAPER.structure).to(self.device))
+        with torch.set_grad_enabled(gradients):
+            self.vit(network_input([image], PAPER.structure).to(self.device))
         for hook in hooks:
             hook.remove()
         directions = keys[0][0] / keys[0][0].norm(dim=1, keepdim=True)
@@ -163,10 +163,10 @@ class PlainEvaluator:
         _, ssim = structural_similarity_index_measure(
             other, one, sigma=1.5, data_range=1.0, return_full_image=True
         )
-        distance = (self.self_similarity(source) - self.self_similarity(edit)).square().mean()
+        difference = self.self_similarity(edit, True) - self.self_similarity(source, False)
         target = sample.target_prompt
         scores = (
-            float(distance.detach()),
+            float(difference.detach().square().mean()),
             float(peak_signal_noise_ratio(other, one, data_range=1.0)),
             lpips,
             float((one - other).square().mean()),

@@ -15,6 +15,9 @@ class OneDnnLinear(nn.Module):
     in float32 and differ in the last digits.
     """
 
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
     def __init__(self, layer: nn.Linear):
         """Take over a layer's weights, which are then kept in oneDNN's layout only.
 
