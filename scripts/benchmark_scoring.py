@@ -2,12 +2,13 @@
 
     python scripts/benchmark_scoring.py
     python scripts/benchmark_scoring.py --samples 3 --device cuda
-    python scripts/benchmark_scoring.py --small
+    python scripts/benchmark_scoring.py --small --memory 20 40 80
 
 Twelve edits of each sample are scored with the eight official metrics. The plain evaluator does what the
-published one does: one pair at a time, source and edit alike, gradients on, every layer's outputs kept, and
-CLIP twice a score. Prints CPU seconds per picture and combination of both, how far their scores are apart,
-and the peak memory of scoring one sample and of scoring three times as many.
+published one does: one pair at a time, source and edit alike, gradients on for the edit, attention in single
+operations, every layer's outputs and attention maps kept, and CLIP twice a score. Prints CPU seconds per
+picture and combination of both and how far their scores are apart; with ``--memory``, the peak memory of
+scoring so many samples instead.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import skimage.data
@@ -119,23 +121,23 @@ class PlainEvaluator:
     """One pair at a time, nothing shared."""
 
     def __init__(self, models: MetricModels, device: torch.device):
-        self.vit = ViTModel.from_pretrained(models.dino, add_pooling_layer=False).eval().to(device)
+        vit = ViTModel.from_pretrained(models.dino, add_pooling_layer=False, attn_implementation="eager")
+        self.vit = vit.eval().to(device)
         self.clip = CLIPModel.from_pretrained(models.clip).eval().to(device)
         self.clip_pixels = CLIPImageProcessorPil.from_pretrained(models.clip)
         self.clip_tokens = CLIPTokenizer.from_pretrained(models.clip)
         self.lpips = PerceptualFeatures("lpips_weights", models.lpips_weights, device)
         self.device = device
 
-    def self_similarity(self, image):
-        """Every layer's output is kept, and the gradients' graph with it."""
-        kept = []
-        hooks = [
-            layer.register_forward_hook(lambda *given: kept.append(given[2])) for layer in self.vit.layers
-        ]
-        keys = []
+    def self_similarity(self, image, gradients):
+        """Outputs and attention maps of every layer are kept, and the gradients' graph with them."""
+        kept, keys = [], []
+        watched = [*self.vit.layers, *(layer.attention for layer in self.vit.layers)]
+        hooks = [module.register_forward_hook(lambda *given: kept.append(given[2])) for module in watched]
         projection = self.vit.layers[11].attention.k_proj
         hooks.append(projection.register_forward_hook(lambda *given: keys.append(given[2])))
-        self.vit(network_input([image], PAPER.structure).to(self.device))
+        with torch.set_grad_enabled(gradients):
+            self.vit(network_input([image], PAPER.structure).to(self.device))
         for hook in hooks:
             hook.remove()
         directions = keys[0][0] / keys[0][0].norm(dim=1, keepdim=True)
@@ -161,10 +163,10 @@ class PlainEvaluator:
         _, ssim = structural_similarity_index_measure(
             other, one, sigma=1.5, data_range=1.0, return_full_image=True
         )
-        distance = (self.self_similarity(source) - self.self_similarity(edit)).square().mean()
+        difference = self.self_similarity(edit, True) - self.self_similarity(source, False)
         target = sample.target_prompt
         scores = (
-            float(distance.detach()),
+            float(difference.detach().square().mean()),
             float(peak_signal_noise_ratio(other, one, data_range=1.0)),
             lpips,
             float((one - other).square().mean()),
@@ -199,9 +201,10 @@ def score_all(edited_images: list[EditedImage], models: MetricModels, device: st
     return timed(run)
 
 
-def peak_memory(edited_images: list[EditedImage], models: MetricModels, device: str, folder: Path) -> float:
-    """Memory in GB that a new process needs to score these."""
+def peak_memory(samples: int, models: MetricModels, device: str, folder: Path) -> float:
+    """Memory in GB that a new process needs to score the twelve edits of each sample."""
     context = multiprocessing.get_context("spawn")
+    edited_images = save_benchmark(folder / f"of-{samples}", samples)
     with context.Pool(1) as pool:
         return pool.apply(_peak, (edited_images, asdict(models), device, str(folder)))
 
@@ -210,6 +213,33 @@ def _peak(edited_images, models, device, folder):
     with tempfile.TemporaryDirectory(dir=folder) as fresh:
         score_all(edited_images, MetricModels(**models), device, Path(fresh))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def measure_times(options: argparse.Namespace, models: MetricModels, folder: Path) -> dict[str, Any]:
+    """Seconds per picture and combination of both evaluators, and how far their scores are apart."""
+    edited_images = save_benchmark(folder / "bench", options.samples)
+    plain = PlainEvaluator(models, torch.device(options.device))
+    plain.score(edited_images[0])  # warm
+    pairs = edited_images[: options.pairs]
+    expected, plain_cpu, plain_wall = timed(lambda: list(map(plain.score, pairs)))
+    rows, our_cpu, our_wall = score_all(edited_images, models, options.device, folder)
+    apart = {
+        column: max(
+            abs(row[column] - other[column]) for row, other in zip(rows[: len(pairs)], expected, strict=True)
+        )
+        for column in COLUMNS
+    }
+    plain_cpu, plain_wall = plain_cpu / len(pairs), plain_wall / len(pairs)
+    our_cpu, our_wall = our_cpu / len(edited_images), our_wall / len(edited_images)
+    return {
+        "edits": len(edited_images),
+        "plain_cpu_s": plain_cpu,
+        "our_cpu_s": our_cpu,
+        "cpu_share": our_cpu / plain_cpu,
+        "plain_wall_s": plain_wall,
+        "our_wall_s": our_wall,
+        "largest_difference": apart,
+    }
 
 
 def main() -> None:
@@ -221,39 +251,22 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--small", action="store_true", help="small networks, to try the script itself")
+    parser.add_argument("--memory", type=int, nargs="+", metavar="SAMPLES", help="peak memory, not times")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     use_exact_float32()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         models = save_models(folder, options.small)
-        edited_images = save_benchmark(folder / "bench", 3 * options.samples)
-        measured = edited_images[: options.samples * COMBINATIONS]
-        plain = PlainEvaluator(models, torch.device(options.device))
-        plain.score(measured[0])  # warm
-        expected, plain_cpu, plain_wall = timed(lambda: list(map(plain.score, measured[: options.pairs])))
-        rows, our_cpu, our_wall = score_all(measured, models, options.device, folder)
-        apart = {
-            column: max(
-                abs(row[column] - other[column])
-                for row, other in zip(rows[: options.pairs], expected, strict=True)
-            )
-            for column in COLUMNS
-        }
-        memory = [peak_memory(some, models, options.device, folder) for some in (measured, edited_images)]
-    report = {
-        "device": options.device,
-        "threads": options.threads,
-        "edits": len(measured),
-        "plain_cpu_s": plain_cpu / options.pairs,
-        "our_cpu_s": our_cpu / len(measured),
-        "cpu_share": our_cpu / len(measured) / (plain_cpu / options.pairs),
-        "plain_wall_s": plain_wall / options.pairs,
-        "our_wall_s": our_wall / len(measured),
-        "largest_difference": apart,
-        "peak_memory_gb": dict(zip((len(measured), len(edited_images)), memory, strict=True)),
-    }
-    print(json.dumps(report, indent=1))
+        if options.memory:
+            measured = {
+                "peak_memory_gb": {
+                    number: peak_memory(number, models, options.device, folder) for number in options.memory
+                }
+            }
+        else:
+            measured = measure_times(options, models, folder)
+    print(json.dumps({"device": options.device, "threads": options.threads, **measured}, indent=1))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ class Entry:
         method: the method as printed, or the name of a combination or folder that was measured here.
         model: the model as published rows call it; empty if it is not known.
         family: the family that the model is of.
-        numbers: means by Table 1's keys, in its units.
+        numbers: means by Table 1's keys, in its units; inf for the PSNR of backgrounds that nothing changed.
         source: where it is printed; the name of the run or file of a measured row.
         published: the published row; None for a measured one.
         steps: number of sampling steps.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite, nan
 from statistics import median
 from typing import TYPE_CHECKING, get_args
 
@@ -74,9 +75,9 @@ class Group:
         }
 
     def typical(self, key: str) -> float | None:
-        """What the group is sorted by: the median of the published means, else a measured mean."""
+        """What the group is sorted by: the median of the published means, else a finite measured mean."""
         values = [row.counted[key] for row in self.originals if key in row.counted]
-        values = values or [row.numbers[key] for row in self.entries if key in row.numbers]
+        values = values or [row.numbers[key] for row in self.entries if isfinite(row.numbers.get(key, nan))]
         return median(values) if values else None
 
 

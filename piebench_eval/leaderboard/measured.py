@@ -46,7 +46,7 @@ def _entry(row: Mapping[Any, Any], name: str, facts: Mapping[str, Any], score_ta
     """
     model = str(facts.get(BASE_MODEL) or "")
     families = {published.model: published.family for published in published_rows()}
-    keys = [key for key in METRIC_KEYS if key in row and np.isfinite(row[key])]
+    keys = [key for key in METRIC_KEYS if key in row and not np.isnan(row[key])]
     return Entry(
         method=name,
         model="the demo's" if score_table.is_demo else model_name(model),

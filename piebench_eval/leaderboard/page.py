@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -146,7 +147,8 @@ def _row(entry: Entry, group: int, is_original: bool) -> dict[str, Any]:
         "family": entry.family,
         "steps": entry.steps,
         "means": [
-            round(entry.numbers[key], _DIGITS) if key in entry.numbers else None for key in METRIC_KEYS
+            round(entry.numbers[key], _DIGITS) if math.isfinite(entry.numbers.get(key, math.nan)) else None
+            for key in METRIC_KEYS
         ],
         "intervals": [[round(end, _DIGITS) for end in entry.intervals.get(key, ())] for key in METRIC_KEYS],
         "faults": [key in entry.faults for key in METRIC_KEYS],

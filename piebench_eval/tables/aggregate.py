@@ -75,20 +75,29 @@ def _cells(scores: pd.DataFrame, metrics: Sequence[TableMetric], rules: AverageR
 
 
 def omission_remarks(table: pd.DataFrame) -> list[str]:
-    """One line per combination whose means leave out values, with their number."""
+    """Lines per combination: whose means leave out values, with their number, and which means there are none.
+
+    There is none of a metric that was not computed, as of another run in the same table, or that is nan for
+    every image.
+    """
     labels = label_columns(table)
     keys = [column for column in table.columns if f"{column}_nan" in table.columns]
     lines = []
     for _, row in table.iterrows():
-        omitted = []
+        omitted, absent = [], []
         for key in keys:
             if np.isinf(row[key]):
                 continue
+            if row[f"{key}_nan"] == row["images"]:
+                absent.append(key)
+                continue
             counts = ((row[f"{key}_nan"], "nan"), (row[f"{key}_inf"], "inf"))
             omitted += [f"{key} {count} {kind}" for count, kind in counts if count]
+        name = combination_name(row, labels)
         if omitted:
-            name = combination_name(row, labels)
             lines.append(f"{name}: means leave out {', '.join(omitted)} of {row['images']} values")
+        if absent:
+            lines.append(f"{name}: no mean of {', '.join(absent)}, not computed or nan for every image")
     return lines
 
 

@@ -1,8 +1,12 @@
 """Which rows a leaderboard has, in which groups, and what it says of one's own."""
 
+import csv
+import io
+import json
 from dataclasses import replace
 from itertools import groupby
 
+import numpy as np
 import pytest
 
 from piebench_eval.api.tabulating import load_scores
@@ -10,8 +14,13 @@ from piebench_eval.errors import PiebenchError
 from piebench_eval.leaderboard.board import make_board
 from piebench_eval.leaderboard.filters import Filters, chosen
 from piebench_eval.leaderboard.groups import Group, grouped
+from piebench_eval.leaderboard.page import board_data, to_board_page
+from piebench_eval.leaderboard.view import board_view
+from piebench_eval.metrics.columns import MSE, PSNR
 from piebench_eval.published.rows import published_rows
+from piebench_eval.tables.formats.text import to_text
 from piebench_eval.tables.layout import TABLE_METRICS
+from piebench_eval.tables.scores import read_scores
 from tests.leaderboard.conftest import own_scores
 
 ROWS = published_rows()
@@ -166,3 +175,18 @@ def test_a_measured_row_without_published_ones_is_a_group_of_its_own(board_with_
     mine = next(entry for entry in board_with_own.entries if entry.method == "direct+p2p")
     (group,) = grouped([], [(mine, None)])
     assert group == Group("direct+p2p", "SD1.4", "sd1", [mine])
+
+
+def test_a_background_that_nothing_changed_has_an_infinite_psnr(tmp_path):
+    run, _ = own_scores(tmp_path, images=30)
+    rows = read_scores(run / "scores.csv").assign(**{PSNR: np.inf, MSE: 0.0})
+    rows.to_csv(run / "scores.csv", index=False)
+    board = make_board(Filters(), "psnr", load_scores([run]))
+    text = to_text(board_view(board.groups, board.remarks, exact=True).table, "csv")
+    (written,) = [row for row in csv.DictReader(io.StringIO(text)) if row["row"] == "measured"]
+    assert written["psnr"] == "inf" and float(written["mse"]) == 0
+    (mine,) = [entry for entry in board.entries if entry.is_measured]
+    assert mine.numbers["psnr"] == np.inf and "psnr" not in mine.intervals
+    assert board.groups[0].typical("psnr") > 30, "it does not make an edit the best"
+    shown = json.dumps(board_data(board), allow_nan=False)
+    assert '"direct+p2p"' in shown and ">inf<" in to_board_page(board)

@@ -167,3 +167,15 @@ def test_a_run_in_a_table_with_others_keeps_its_own_means(places):
     assert not (places[0] / "table.csv").exists()
     print_table(places[0])
     assert (places[0] / "table.csv").is_file()
+
+
+def test_a_metric_that_one_run_lacks_is_blank_and_said_to_be(tmp_path):
+    write(tmp_path / "a" / "scores.csv", scores(30))
+    write(tmp_path / "b" / "scores.csv", scores(30).assign(dino_similarity=0.9))
+    paths = [tmp_path / "a", tmp_path / "b"]
+    done = piebench("table", *paths, "--format", "markdown")
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| p2p")]
+    assert [line.split("|")[-2].strip(" *") for line in rows] == ["", "90.00"] * 2
+    assert "a/ddim+p2p: no mean of dino_similarity, not computed or nan for every image" in done.stdout
+    assert "nan of 30" not in done.stdout and "b/ddim+p2p" not in done.stdout

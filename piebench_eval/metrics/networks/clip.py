@@ -44,7 +44,13 @@ class Clip(Protocol):
         ...
 
 
-def load_clip(name: str, activation: str, device: torch.device, allow_pickle: bool = False) -> Clip:
+def load_clip(
+    name: str,
+    activation: str,
+    device: torch.device,
+    allow_pickle: bool = False,
+    precision: str = "fp32",
+) -> Clip:
     """Load a CLIP.
 
     Args:
@@ -52,15 +58,16 @@ def load_clip(name: str, activation: str, device: torch.device, allow_pickle: bo
         activation: ``clip.activation`` of the protocol.
         device: where to put it.
         allow_pickle: accept weights in pickle files, see ``piebench_eval.models.weights``.
+        precision: ``fp32`` or ``bf16``, which it is going to compute in.
 
     Raises:
         PiebenchError: it cannot be loaded, or its weights are in pickle files.
     """
     clip: Clip
     if name.startswith(OPEN_CLIP):
-        clip = OpenClip(name, device, allow_pickle)
+        clip = OpenClip(name, device, allow_pickle, precision)
     else:
-        clip = TransformersClip(name, activation, device, allow_pickle)
+        clip = TransformersClip(name, activation, device, allow_pickle, precision)
     _check_texts(clip, name)
     return clip
 
@@ -88,7 +95,7 @@ def _check_texts(clip: Clip, name: str) -> None:
 class TransformersClip:
     """A CLIP that transformers loads, used as the reference evaluator uses it."""
 
-    def __init__(self, model: str, activation: str, device: torch.device, allow_pickle: bool):
+    def __init__(self, model: str, activation: str, device: torch.device, allow_pickle: bool, precision: str):
         """Load the network; see ``load_clip``."""
         import torch
         from transformers import CLIPImageProcessor, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
@@ -98,6 +105,7 @@ class TransformersClip:
             embed_class_token_only,
             replace_activations,
         )
+        from piebench_eval.metrics.networks.onednn_linear import compute_by_onednn
         from piebench_eval.models.from_pretrained import explained_loading
         from piebench_eval.models.hf_loading import load_network
 
@@ -114,6 +122,7 @@ class TransformersClip:
         check_tokenizer("--clip", model, self._tokenizer, embeddings, read_at_end=True)
         replace_activations(self._clip, torch.nn.GELU if activation == "gelu" else QuickGELU)
         embed_class_token_only(self._clip)
+        compute_by_onednn(self._clip, device, precision)
         # 2 is transformers' word for "pool at the largest token id", as CLIP itself does; the id of the end
         # token would pool a cut prompt, which has none, at its start token.
         self._clip.text_model.eos_token_id = 2
@@ -220,7 +229,7 @@ class OpenClip:
     The protocol's processor and activation have no effect; an over-long prompt keeps its end token.
     """
 
-    def __init__(self, name: str, device: torch.device, allow_pickle: bool):
+    def __init__(self, name: str, device: torch.device, allow_pickle: bool, precision: str):
         """Load the network.
 
         Args:
@@ -230,12 +239,14 @@ class OpenClip:
                 ``open_clip:hf-hub:ID``.
             device: where to put it.
             allow_pickle: accept weights in pickle files, see ``piebench_eval.models.weights``.
+            precision: ``fp32`` or ``bf16``, which it is going to compute in.
 
         Raises:
             PiebenchError: it cannot be loaded, or its weights are in pickle files.
         """
         import open_clip
 
+        from piebench_eval.metrics.networks.onednn_linear import compute_by_onednn
         from piebench_eval.models.from_pretrained import explained_loading
 
         model, weights = open_clip_parts(name)
@@ -258,6 +269,7 @@ class OpenClip:
                 force_quick_gelu=quick,
             )
             self._tokenizer = open_clip.get_tokenizer(model)
+        compute_by_onednn(clip, device, precision)
         self._clip: Any = clip.eval().requires_grad_(False)
         self._device = device
 

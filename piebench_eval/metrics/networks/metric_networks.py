@@ -61,7 +61,8 @@ class MetricNetworks:
     @cached_property
     def dino(self) -> StructureFeatures:
         """The ViT of the structure distance."""
-        return StructureFeatures(locate("dino", self._models.dino), self.device, self._allow_pickle)
+        name = locate("dino", self._models.dino)
+        return StructureFeatures(name, self.device, self._allow_pickle, self._precision)
 
     def load(self, roles: Iterable[str], protocol: Protocol = PAPER) -> None:
         """Load networks now, so that errors come before anything is scored.
@@ -93,4 +94,4 @@ class MetricNetworks:
 
     def _load_clip(self, network: str | None, activation: str) -> Clip:
         name = locate("clip", network or self._models.clip)
-        return load_clip(name, activation, self.device, self._allow_pickle)
+        return load_clip(name, activation, self.device, self._allow_pickle, self._precision)
