@@ -10,7 +10,7 @@ shifted levels), InfEdit's virtual inversion (S: a consistency step) and FlowEdi
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.tensors import take
@@ -145,7 +145,7 @@ def retraced(
     def texts(samples: tuple[int, ...]) -> tuple[Conditioning, Conditioning]:
         return inputs.inversion_embeds.take(samples), inputs.uncond_embeds.take(samples)
 
-    def find(level: int, samples: Sequence[int]) -> torch.Tensor:
+    def find_of_sources(level: int, samples: Sequence[int]) -> torch.Tensor:
         above, below = (take(levels[k], samples) for k in (level, level - 1))
         if not retracing.asks_at(level):
             return torch.zeros_like(above)
@@ -160,6 +160,27 @@ def retraced(
         found = model.cached(name, compute, determinants | {"level": level}, of_samples, samples=samples)
         return found["missed"]
 
+    def find(level: int, samples: Sequence[int]) -> torch.Tensor:
+        return _once_by_source(model, inputs, samples, partial(find_of_sources, level))
+
     retracing = Retracing(find, guidance, last_level, ends_freely, adjusted)
     trajectory, added = torch.stack(levels), input_offsets
     return InversionResult(trajectory, "fixed", input_offsets=added, retracing=retracing, solver=solver)
+
+
+def _once_by_source(
+    model: DiffusionModel,
+    inputs: EditInputs,
+    samples: Sequence[int],
+    find: Callable[[Sequence[int]], torch.Tensor],
+) -> torch.Tensor:
+    """What is found for samples ``[samples, ...]``, of those with the same source for the first alone."""
+    same = inputs.same_source or range(len(inputs.latents))
+    firsts: dict[int, int] = {}
+    owners = [firsts.setdefault(same[sample], sample) for sample in samples]
+    before, distinct = model.evaluations.snapshot(), list(firsts.values())
+    found = find(distinct)
+    for sample, owner in zip(samples, owners, strict=True):
+        if sample != owner:
+            model.evaluations.count_reused(sample, *model.evaluations.since(before, owner))
+    return take(found, [distinct.index(owner) for owner in owners])

@@ -40,6 +40,8 @@ def invert_sources(
         inverted = invert(_of_samples(inputs, firsts))
     finally:
         model.evaluations = counter
+    if inverted.retracing is not None:  # nothing is evaluated yet, and sources are told apart where it is
+        return invert(inputs)
     for sample, first in enumerate(same):
         if sample != first:
             counter.count_reused(sample, *counter.since(before, first))
