@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Literal
 
 from piebench_eval.diffusion.solvers import DETERMINISTIC, Solver
 
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
 class _Offsets:
     """The field ``offsets``: as it is given, or else all that the ``retracing`` finds."""
-
-    @overload
-    def __get__(self, result: None, owner: type) -> None: ...
-
-    @overload
-    def __get__(self, result: InversionResult, owner: type) -> torch.Tensor | None: ...
 
     def __get__(self, result: InversionResult | None, owner: type) -> torch.Tensor | None:
         if result is None:
@@ -77,7 +71,7 @@ class InversionResult:
     trajectory: torch.Tensor
     source_mode: Literal["fixed", "sampled", "replayed", "edited"]
     uncond_embeds: Sequence[Conditioning] | None = None
-    offsets: _Offsets = _Offsets()
+    offsets: torch.Tensor | None = _Offsets()  # type: ignore[assignment]
     input_offsets: torch.Tensor | None = None
     retracing: Retracing | None = None
     solver: Solver = DETERMINISTIC

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Retracing:
     """What the source's own steps S miss of given latents s: s_{k-1} - S(s_k), by level k and sample.
 
-    In steps in which the method reads the source's row at s_k, S(s_k) follows from that row. For other steps
-    it is evaluated before the edit.
+    In steps in which the method reads the source's row at s_k, S(s_k) follows from that row, and rounding
+    errors of both branches cancel. For other steps it is evaluated before the edit.
 
     Attributes:
         find: ``(level, samples)`` -> what the step from a level misses, for places in the batch
