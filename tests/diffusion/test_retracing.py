@@ -168,6 +168,20 @@ def test_each_sample_of_a_batch_costs_what_it_costs_alone(model, samples):
         torch.testing.assert_close(together[place], alone[0], atol=1e-4, rtol=0)
 
 
+def test_of_a_batch_those_share_that_have_something_to_share(model, samples):
+    """The first sample's blend reads the source in every step: nothing of it is evaluated apart."""
+    chosen, both = combinations()["p2p"], [samples[BLENDED], samples[UNBLENDED]]
+    model.cache = Cache({})
+    try:
+        for _ in range(2):
+            model.evaluations = EvaluationCounter()
+            edit_latents(model, both, chosen)
+    finally:
+        model.cache = None
+    assert [model.evaluations.reused[place] for place in range(2)] == [0, 3]
+    assert model.evaluations.forward == {0: 3 * STEPS, 1: 3 * STEPS}
+
+
 def test_a_method_may_look_at_all_offsets(model, samples):
     case = Case(model, samples, "edit_friendly", "p2p", P2P)
     plan = plan_edit(case.inputs, case.inverted, case.controller())
