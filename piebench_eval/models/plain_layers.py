@@ -30,7 +30,7 @@ class PlainAttention:
         self._attend = attend
         self.masked = AttnProcessor2_0() if masked is None else masked
         # diffusers reads its signature at every call, and it takes longer to make than to find.
-        self.__call__ = _arguments  # type: ignore[method-assign]
+        self.__call__ = _arguments  # type: ignore[method-assign, assignment]
 
     def __call__(
         self,
