@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from piebench_eval.errors import PiebenchError
@@ -104,7 +104,7 @@ def controlled_attention(
     """
     original = dict(denoiser.attn_processors)
     hooked = {
-        name: _hooked(processor, layers[name], hook) if name in layers else processor
+        name: hooked_processor(processor, layers[name], hook) if name in layers else processor
         for name, processor in original.items()
     }
     denoiser.set_attn_processor(hooked)
@@ -245,13 +245,10 @@ def _halvings(unet: Any) -> dict[str, int]:
     return found
 
 
-def _hooked(processor: Any, layer: AttentionLayer, hook: AttentionHook) -> Any:
-    """A processor whose attention itself is left to a hook."""
-    from piebench_eval.models.plain_layers import PlainAttention
-
-    if isinstance(processor, PlainAttention):
-        masked = _HookedProcessor(processor.masked, layer, hook)
-        return PlainAttention(partial(hook.attend, layer), masked)
+def hooked_processor(processor: Any, layer: AttentionLayer, hook: AttentionHook) -> Any:
+    """A processor whose attention itself is left to a hook: made by itself if it can, or put around it."""
+    if hasattr(processor, "hooked"):
+        return processor.hooked(layer, hook)
     return _HookedProcessor(processor, layer, hook)
 
 

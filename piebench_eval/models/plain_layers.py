@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from diffusers.models.resnet import ResnetBlock2D
-from torch.nn import functional
+
+from piebench_eval.models.attention import hooked_processor, plain_attention
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import torch
+
+    from piebench_eval.models.attention import AttentionHook, AttentionLayer
 
     Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -21,16 +25,15 @@ class PlainAttention:
     """An attention processor of layers without options: what ``AttnProcessor2_0`` does there, to the bit.
 
     Args:
-        attend: attention of queries to keys and values, each ``[rows, heads, positions, width]``; PyTorch's
-            by default.
+        attend: attention of queries to keys and values, each ``[rows, heads, positions, width]``.
         masked: the processor of calls with a mask.
     """
 
-    def __init__(self, attend: Attend = functional.scaled_dot_product_attention, masked: Any = None):
+    def __init__(self, attend: Attend = plain_attention, masked: Any = None):
         self._attend = attend
-        self.masked = AttnProcessor2_0() if masked is None else masked
+        self._masked = AttnProcessor2_0() if masked is None else masked
         # diffusers reads its signature at every call, and it takes longer to make than to find.
-        self.__call__ = _arguments  # type: ignore[method-assign]
+        self.__call__ = _arguments  # type: ignore[method-assign, assignment]
 
     def __call__(
         self,
@@ -42,7 +45,7 @@ class PlainAttention:
         """Let positions ``[rows, positions, channels]`` attend to each other, or to a text's tokens."""
         output: torch.Tensor
         if attention_mask is not None:
-            output = self.masked(attn, hidden_states, encoder_hidden_states, attention_mask)
+            output = self._masked(attn, hidden_states, encoder_hidden_states, attention_mask)
             return output
         seen = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         query, key, value = attn.to_q(hidden_states), attn.to_k(seen), attn.to_v(seen)
@@ -50,6 +53,10 @@ class PlainAttention:
         joined = attended.transpose(1, 2).reshape(query.shape).to(query.dtype)
         output = attn.to_out[0](joined)
         return output
+
+    def hooked(self, layer: AttentionLayer, hook: AttentionHook) -> PlainAttention:
+        """The processor with its attention left to a hook."""
+        return PlainAttention(partial(hook.attend, layer), hooked_processor(self._masked, layer, hook))
 
 
 def _arguments(

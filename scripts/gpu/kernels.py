@@ -211,6 +211,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="JSON file; the table is beside it, .md")
     options = parser.parse_args(arguments)
     device, counts = torch.device(options.device), list(map(int, options.rows.split(",")))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # graphs are recorded on the current one
     model = model_of_size(options.size, device, options.precision)
     ways = [way for way in WAYS if device.type == "cuda" or not way.graph]
     found = []
