@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -216,15 +217,20 @@ class UnifiedAttentionController(AttentionController):
         """Attention in the phase that the step is in."""
         if layer.kind == "self":
             return self.own_attention(layer, *self._unified(query, key, value))
-        attended = self.own_attention(layer, query, key, value)
+        attention, replaces = partial(self.own_attention, layer), self._replaces(self.step)
         samples, blended = self.rows.samples_by_row.get(Row.MUTUAL_COND, []), self.region.samples
         collects = bool(blended) and layer.downsampling == self.settings.blend_downsampling
-        if samples and (collects or self._replaces(self.step)):
-            mutual, target = (self.rows.index(row, samples) for row in (Row.MUTUAL_COND, Row.TARGET_COND))
-            of_mutual, of_target = (attention_maps(query[rows], key[rows]) for rows in (mutual, target))
-            refined = self.edit.take(samples)(of_mutual, of_target)
-            if self._replaces(self.step):
-                attended[target] = refined.to(value.dtype) @ value[target]
+        if not samples or not (collects or replaces):
+            return attention(query, key, value)
+        edit = self.edit.take(samples)
+        mutual, target = (self.rows.index(row, samples) for row in (Row.MUTUAL_COND, Row.TARGET_COND))
+        if replaces:
+            attended = edit.attend(query, key, value, mutual, target, attention)
+        else:
+            attended = attention(query, key, value)
+        if collects or self.observer is not None:
+            refined = edit(*(attention_maps(query[rows], key[rows]) for rows in (mutual, target)))
+            if replaces:
                 self.note_maps(samples, refined)
             if collects:
                 self.region.collect(take(refined, [samples.index(sample) for sample in blended]), *layer.grid)

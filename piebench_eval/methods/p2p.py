@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from piebench_eval.diffusion.controller import AttentionController
@@ -15,7 +16,7 @@ from piebench_eval.models.attention import attention_maps, image_to_text_maps, p
 from piebench_eval.tensors import take
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -142,6 +143,50 @@ class CrossAttentionEdit:
         weight, equalizer = self.use_source_map[:, None, None], self.equalizer[:, None, None]
         return (source @ self.matrix[:, None] * weight + target * (1 - weight)) * equalizer
 
+    def on_values(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Edit what maps attend to in place of the maps, which then need not be written out.
+
+        Edited maps are linear in both branches' maps: what they make of values is what the source's maps make
+        of the first result, plus what the target's own maps make of the second.
+
+        Args:
+            values: the target's ``[samples, heads, tokens, width]``.
+
+        Returns:
+            Values for the source's maps, and for the target's own; both as ``values``.
+        """
+        weight, equalizer = self.use_source_map[:, None, :, None], self.equalizer[:, None, :, None]
+        weighted = values.float() * equalizer
+        of_source = self.matrix[:, None] @ (weighted * weight)
+        return of_source.to(values.dtype), (weighted * (1 - weight)).to(values.dtype)
+
+    def attend(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        source: torch.Tensor,
+        target: torch.Tensor,
+        attention: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
+    ) -> torch.Tensor:
+        """Attention of all rows, of the target's by edited maps.
+
+        Args:
+            query: ``[rows, heads, positions, width]``.
+            key: ``[rows, heads, tokens, width]``.
+            value: as ``key``.
+            source: each sample's row whose maps are taken.
+            target: each sample's row whose maps are edited.
+            attention: of each row by itself.
+
+        Returns:
+            As ``query``.
+        """
+        of_source, of_own = self.on_values(value[target])
+        attended = attention(query, key, value.index_copy(0, target, of_own))
+        attended[target] = attended[target] + plain_attention(query[source], key[source], of_source)
+        return attended
+
 
 class P2PController(AttentionController):
     """Prompt-to-Prompt in the edit loop.
@@ -194,14 +239,7 @@ class P2PController(AttentionController):
                 query, key = query.clone(), key.clone()
                 query[target], key[target] = query[source], key[source]
             return self.own_attention(layer, query, key, value)
-        attended = self.own_attention(layer, query, key, value)
-        blend_grid = layer.grid if self._blends_by(layer) else None
-        if self.step < self.step_ranges.cross_attention_end:
-            self._attend_edited(attended, query, key, value, blend_grid)
-        elif blend_grid is not None:
-            source_maps, target_maps, _ = self._maps(query, key, self.local_blend.samples)
-            self.local_blend.collect(source_maps, target_maps, *blend_grid)
-        return attended
+        return self._attend_cross(layer, query, key, value)
 
     def on_step_end(self, step: int, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Blend the branches."""
@@ -210,24 +248,25 @@ class P2PController(AttentionController):
             self.note_mask(self.local_blend.samples, self.local_blend.inside)
         return blended
 
-    def _attend_edited(
-        self,
-        attended: torch.Tensor,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        blend_grid: tuple[int, int] | None,
-    ) -> None:
-        """Overwrite the target's conditional rows of ``attended`` with attention by edited maps.
-
-        ``blend_grid``: rows and columns of the maps if local blend collects them.
-        """
-        source_maps, target_maps, target = self._maps(query, key, range(self.num_samples))
-        edited = self.edit(source_maps, target_maps)
-        attended[target] = edited.to(value.dtype) @ value[target]
-        self.note_maps(range(self.num_samples), edited)
-        if blend_grid is not None:
-            self._collect(range(self.num_samples), source_maps, edited, target_maps, blend_grid)
+    def _attend_cross(
+        self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> torch.Tensor:
+        """Cross-attention whose maps follow the source's; they are written out for those who look at them."""
+        edits, blends = self.step < self.step_ranges.cross_attention_end, self._blends_by(layer)
+        samples = range(self.num_samples) if edits else self.local_blend.samples
+        attention = partial(self.own_attention, layer)
+        if edits:
+            rows = self._conditional_rows(samples)
+            attended = self.edit.attend(query, key, value, *rows, attention)
+        else:
+            attended = attention(query, key, value)
+        if blends or (edits and self.observer is not None):
+            source_maps, own = self._maps(query, key, samples)
+            used = self.edit(source_maps, own) if edits else own
+            self.note_maps(samples, used)
+            if blends:
+                self._collect(samples, source_maps, used, own, layer.grid)
+        return attended
 
     def _attend_joint(
         self, layer: AttentionLayer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
@@ -295,10 +334,10 @@ class P2PController(AttentionController):
 
     def _maps(
         self, query: torch.Tensor, key: torch.Tensor, samples: Sequence[int]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Cross-attention maps of both conditional rows of the given samples, and the target's rows."""
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cross-attention maps of both conditional rows of the given samples."""
         source, target = self._conditional_rows(samples)
-        return attention_maps(query[source], key[source]), attention_maps(query[target], key[target]), target
+        return attention_maps(query[source], key[source]), attention_maps(query[target], key[target])
 
     def _conditional_rows(self, samples: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         return self.rows.index(Row.SOURCE_COND, samples), self.rows.index(Row.TARGET_COND, samples)

@@ -104,7 +104,7 @@ def controlled_attention(
     """
     original = dict(denoiser.attn_processors)
     hooked = {
-        name: hooked_processor(processor, layers[name], hook) if name in layers else processor
+        name: hooked_processor(_unhooked(processor), layers[name], hook) if name in layers else processor
         for name, processor in original.items()
     }
     denoiser.set_attn_processor(hooked)
@@ -112,6 +112,28 @@ def controlled_attention(
         yield
     finally:
         denoiser.set_attn_processor(original)
+
+
+def use_plain_attention(denoiser: Any) -> None:
+    """Let all layers attend by ``plain_attention`` wherever no other hook computes their attention.
+
+    Args:
+        denoiser: a diffusers model with ``attn_processors``.
+    """
+    attends_plainly = {
+        name: processor if hasattr(processor, "hooked") else _HookedProcessor(processor, None, _PlainHook())
+        for name, processor in denoiser.attn_processors.items()
+    }
+    denoiser.set_attn_processor(attends_plainly)
+
+
+class _PlainHook:
+    """Each row's own attention."""
+
+    def attend(
+        self, layer: AttentionLayer | None, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> torch.Tensor:
+        return plain_attention(query, key, value)
 
 
 def read_texts_apart(unet: Any) -> None:
@@ -258,7 +280,7 @@ class _HookedProcessor:
     Projections, norms and rotary embeddings stay those of the processor around which it is.
     """
 
-    def __init__(self, processor: Any, layer: AttentionLayer, hook: AttentionHook):
+    def __init__(self, processor: Any, layer: Any, hook: AttentionHook):
         self._processor, self._layer, self._hook = processor, layer, hook
         # diffusers reads its signature, and drops keyword arguments that it does not name.
         self.__call__ = processor.__call__  # type: ignore[method-assign]
@@ -273,6 +295,10 @@ class _HookedProcessor:
                 "attention backend (DIFFUSERS_ATTN_BACKEND=native)"
             )
         return output
+
+
+def _unhooked(processor: Any) -> Any:
+    return processor._processor if isinstance(processor, _HookedProcessor) else processor
 
 
 @cache
@@ -315,7 +341,7 @@ def _attend(
 
 
 def plain_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Attention by PyTorch's fused kernel, which never writes the maps out.
+    """Attention by PyTorch's fused kernel, which never writes the maps out; or by what is faster.
 
     Args:
         query: ``[rows, heads, positions, width]``.
@@ -327,4 +353,8 @@ def plain_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor)
     """
     from torch.nn import functional
 
+    from piebench_eval.models.onednn import attends_by_onednn, onednn_attention
+
+    if attends_by_onednn(query, key):
+        return onednn_attention(query, key, value)
     return functional.scaled_dot_product_attention(query, key, value)

@@ -13,6 +13,7 @@ import torch
 
 from piebench_eval.demo.embedded import is_embedded, locate
 from piebench_eval.errors import PiebenchError
+from piebench_eval.models.attention import use_plain_attention
 from piebench_eval.models.base import HOST
 from piebench_eval.models.deterministic import use_deterministic_layers
 from piebench_eval.models.families import encoder_of, length_problems
@@ -26,6 +27,7 @@ from piebench_eval.models.location import (
     found_parts,
     model_index,
 )
+from piebench_eval.models.onednn import onednn_is_faster, use_onednn_layers
 from piebench_eval.models.plain_layers import use_plain_layers
 from piebench_eval.models.precision import use_exact_float32
 from piebench_eval.models.quantization import FULL, quantize_blocks, require_quantizer, weights_problems
@@ -184,6 +186,10 @@ def load_model(
     if found.denoiser == "unet":
         remember_text_projections(diffusion_model.denoiser)
         use_plain_layers(diffusion_model.denoiser)
+    if device.type == "cpu" and onednn_is_faster():
+        use_plain_attention(diffusion_model.denoiser)
+        if not deterministic and weights == FULL:
+            use_onednn_layers(diffusion_model.denoiser)
     return diffusion_model
 
 

@@ -10,17 +10,21 @@ if TYPE_CHECKING:
     import torch
 
 _WIDEST = 128
-"""The widest values, over all rows that share maps, with which one call takes less than one for each row."""
+"""The widest values, over all rows that share maps, with which one call of the fused kernel takes less than
+one for each row."""
 
 
 def maps_can_be_shared(query: torch.Tensor, rows: int) -> bool:
     """Whether a map serves so many rows in less time than one map each.
 
     Args:
-        query: ``[..., width]``.
+        query: of self-attention ``[..., positions, width]``.
         rows: how many share a map.
     """
-    return rows > 1 and rows * query.shape[-1] <= _WIDEST
+    from piebench_eval.models.onednn import attends_by_onednn
+
+    narrow = rows * query.shape[-1] <= _WIDEST
+    return rows > 1 and (narrow or attends_by_onednn(query, query))
 
 
 def attention_by_same_maps(
@@ -42,10 +46,15 @@ def attention_by_same_maps(
     import torch
     from torch.nn.functional import pad, scaled_dot_product_attention
 
+    from piebench_eval.models.onednn import attends_by_onednn, onednn_attention
+
     width = query.shape[-1]
     more = (len(values) - 1) * width
     side_by_side = torch.cat(list(values), dim=-1)
-    attended = scaled_dot_product_attention(
-        pad(query, (0, more)), pad(key, (0, more)), side_by_side, scale=width**-0.5
-    )
+    if attends_by_onednn(query, key):
+        attended = onednn_attention(query, key, side_by_side)
+    else:
+        attended = scaled_dot_product_attention(
+            pad(query, (0, more)), pad(key, (0, more)), side_by_side, scale=width**-0.5
+        )
     return list(attended.split(width, dim=-1))

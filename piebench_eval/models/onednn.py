@@ -1,0 +1,116 @@
+"""Linear layers, convolutions and attention by oneDNN, where MKL leaves half of a processor's vectors unused.
+
+PyTorch has MKL multiply matrices of float32, which computes with vectors of 256 bits on AMD's processors; so
+it does in attention, and in 1x1 convolutions of one thread. oneDNN, by which it convolves else, uses all of
+their 512 bits, in half the time. Numbers differ by float32's rounding. Products and attention here do not
+depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+import platform
+from functools import cache, partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from piebench_eval.models.deterministic import with_weights_of
+
+_MAP = 2**19
+"""Numbers of a map that are written out at a time: two megabytes, which stay in the processor's cache."""
+
+_SMALLEST_MAP = 2**17
+"""Numbers of a map below which calls cost more than products save."""
+
+
+@cache
+def onednn_is_faster() -> bool:
+    """Whether this processor is AMD's, and has vectors of 512 bits that PyTorch uses."""
+    cpus = Path("/proc/cpuinfo")
+    about = cpus.read_text() if cpus.exists() else platform.processor()
+    wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return wide and torch.backends.mkldnn.is_available() and "AuthenticAMD" in about
+
+
+def _applies(tensor: torch.Tensor) -> bool:
+    """Whether a tensor can be computed with here: nothing is differentiated, nor compiled."""
+    plain = tensor.dtype == torch.float32 and tensor.device.type == "cpu"
+    return plain and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+
+
+def _product(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """``rows @ weight.T + bias``, by the operation that ``torch.compile`` makes of linear layers."""
+    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    return product
+
+
+class OneDnnLinear(nn.Linear):
+    """A linear layer by oneDNN."""
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Map ``[..., width]``."""
+        return _product(rows, self.weight, self.bias) if _applies(rows) else super().forward(rows)
+
+
+class OneDnnConv2d(nn.Conv2d):
+    """A convolution by oneDNN, 1x1 ones and those of small pictures too."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Convolve ``[samples, channels, height, width]``."""
+        if not _applies(pixels):
+            return super().forward(pixels)
+        shape = self.padding, self.stride, self.dilation, self.groups
+        convolve = torch.ops.mkldnn._convolution_pointwise
+        convolved: torch.Tensor = convolve(pixels, self.weight, self.bias, *shape, "none", [], "")
+        return convolved
+
+
+def use_onednn_layers(model: nn.Module) -> None:
+    """Replace PyTorch's own linear layers and convolutions in a model, keeping weights and names."""
+    for parent in list(model.modules()):
+        for name, layer in list(parent.named_children()):
+            if type(layer) is nn.Linear:
+                linear = partial(OneDnnLinear, layer.in_features, layer.out_features)
+                parent.add_module(name, with_weights_of(layer, linear))
+            elif type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and layer.padding != "same":
+                parent.add_module(name, with_weights_of(layer, partial(_convolution_like, layer)))
+
+
+def _convolution_like(layer: nn.Conv2d) -> OneDnnConv2d:
+    return OneDnnConv2d(
+        layer.in_channels,
+        layer.out_channels,
+        layer.kernel_size,  # type: ignore[arg-type]
+        layer.stride,  # type: ignore[arg-type]
+        layer.padding,  # type: ignore[arg-type]
+        layer.dilation,  # type: ignore[arg-type]
+        layer.groups,
+    )
+
+
+def attends_by_onednn(query: torch.Tensor, key: torch.Tensor) -> bool:
+    """Whether ``onednn_attention`` is faster than PyTorch's fused kernel."""
+    return onednn_is_faster() and _applies(query) and query.shape[-2] * key.shape[-2] >= _SMALLEST_MAP
+
+
+def onednn_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Attention of some queries at a time, whose maps are written out.
+
+    Args:
+        query: ``[rows, heads, positions, width]``.
+        key: ``[rows, heads, tokens, width]``.
+        value: ``[rows, heads, tokens, width of values]``.
+
+    Returns:
+        ``[rows, heads, positions, width of values]``, a position's heads side by side in memory.
+    """
+    rows, heads, positions, width = query.shape
+    attended = query.new_empty(rows, positions, heads, value.shape[-1]).transpose(1, 2)
+    for row, head in itertools.product(range(rows), range(heads)):
+        keys, values = key[row, head] * width**-0.5, value[row, head].T.contiguous()
+        parts = [each[row, head].split(max(1, _MAP // len(keys))) for each in (query, attended)]
+        for queries, part in zip(*parts, strict=True):
+            part.copy_(_product(_product(queries, keys).softmax(dim=-1), values))
+    return attended
