@@ -1,6 +1,7 @@
 """Null-text's optimisation in half precision, at the size of Stable Diffusion's latents."""
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -12,9 +13,11 @@ from piebench_eval.inversions.null_text import (
     LossScale,
     NullTextSettings,
     SourceStep,
+    loss_and_gradients,
     null_text,
     optimise_step,
 )
+from piebench_eval.models import attention_gradient
 from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.models.sd1 import StableDiffusion
 from scripts.demo_training.unet import sd_scheduler
@@ -139,3 +142,19 @@ def test_all_evaluations_of_a_step_begin_as_one(unet, tensors):
     null_text(model, inputs, schedule, SETTINGS)
     assert begun == [2] * (2 + 2), "once in each step, of the inversion and of the optimisation"
     assert model.evaluations.forward[0] == 1 + 2 + 2 * (1 + SETTINGS.inner_steps + 1)
+
+
+def test_an_update_differentiates_large_self_attention_by_the_package(unet, tensors, wanted, monkeypatch):
+    latents, uncond, cond = tensors
+    step = step_at(unet, torch.float32, latents, cond)
+    scale = LossScale.of_model(step.model.unet, latents)
+
+    calls, of_head = [], attention_gradient.attention_gradients
+    monkeypatch.setattr(
+        attention_gradient, "attention_gradients", lambda *given: calls.append(1) or of_head(*given)
+    )
+    loss, found = loss_and_gradients(step, uncond[:1].clone(), wanted, [0], scale)
+    assert calls
+    monkeypatch.setattr(attention_gradient, "fast_attention_gradients", lambda network: nullcontext())
+    same, fused = loss_and_gradients(step, uncond[:1].clone(), wanted, [0], scale)
+    assert torch.equal(loss, same) and (found - fused).abs().max() < 1e-4 * fused.abs().max()
