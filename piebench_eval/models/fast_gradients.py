@@ -1,18 +1,20 @@
-"""The gradient of attention on a CPU, in about half the time that PyTorch's fused kernel takes for it.
+"""Gradients on a CPU by oneDNN, where MKL leaves half of a processor's vectors unused.
 
-PyTorch multiplies float32 matrices by MKL, which leaves half of an AMD processor's vector units idle; oneDNN
-does not. It also adds a bias and multiplies by a matrix before it writes a product out, and a power of two
-takes a quarter of the time of an exponential.
+PyTorch multiplies float32 matrices by MKL, in its fused attention too. On AMD's processors MKL computes with
+vectors of 256 bits, oneDNN with all of their 512. Besides, oneDNN adds a bias and multiplies by a matrix
+before it writes a product out, and a power of two takes a quarter of the time of an exponential.
 """
 
 from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import linear, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
 from piebench_eval.models.deterministic import DeterministicLinear
@@ -25,42 +27,82 @@ _LOG2E = math.log2(math.e)
 _FEWEST = 1024
 """Positions of an image below which many small products cost what they save."""
 
+_SMALLEST = 2**20
+"""Multiplications of a linear layer below which likewise."""
+
 _BLOCK = 2**19
 """Entries of a map that are computed at a time: 2 MB of float32."""
 
 
-def fast_attention_gradients(network: Any) -> AbstractContextManager[Any]:
-    """Let self-attention that is called within be differentiated by ``attention_gradients``.
+def fast_gradients(network: Any) -> AbstractContextManager[Any]:
+    """Let oneDNN compute linear layers that are called within, their gradients and self-attention's.
 
-    Its forward pass stays PyTorch's, to the last bit. Nothing changes on a GPU, in half precision, where
-    results may not depend on the number of threads, or where activations are computed again: that happens
-    within ``torch.autograd.grad``, which suspends this context.
+    Numbers differ by float32's rounding. Nothing changes on other devices and processors, in half precision,
+    where layers are deterministic or compiled, or where activations are computed again: that happens within
+    ``torch.autograd.grad``, which suspends this context.
 
     Args:
-        network: the denoiser.
+        network: the denoiser, whose weights are not differentiated.
     """
     of_cpu = getattr(network, "device", None) == torch.device("cpu")
     exact = of_cpu and getattr(network, "dtype", None) == torch.float32
-    if not exact or not _has_libraries() or _is_deterministic(network) or network.is_gradient_checkpointing:
+    if not exact or not _is_faster() or network.is_gradient_checkpointing or _is_special(network):
         return nullcontext()
     return _FastGradients()
 
 
-def _has_libraries() -> bool:
-    return torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
+@cache
+def _is_faster() -> bool:
+    """Whether this processor is AMD's, and has vectors of 512 bits that PyTorch uses."""
+    cpus = Path("/proc/cpuinfo")
+    of_amd = cpus.exists() and "AuthenticAMD" in cpus.read_text()
+    wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return of_amd and wide and torch.backends.mkldnn.is_available()
 
 
-def _is_deterministic(network: Any) -> bool:
-    return any(isinstance(layer, DeterministicLinear) for layer in network.modules())
+def _is_special(network: Any) -> bool:
+    """Whether layers are deterministic, or compiled."""
+    layers = list(network.modules())
+    deterministic = any(isinstance(layer, DeterministicLinear) for layer in layers)
+    return deterministic or any(layer._compiled_call_impl is not None for layer in layers)
 
 
 class _FastGradients(TorchFunctionMode):
-    """Takes over calls of ``scaled_dot_product_attention``."""
+    """Takes over calls of linear layers and of attention."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is linear:
+            return _project(*args, **(kwargs or {}))
         if function is scaled_dot_product_attention:
             return _attend(*args, **(kwargs or {}))
         return function(*args, **(kwargs or {}))
+
+
+def _project(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """``linear`` of rows ``[..., width]``."""
+    learns = weight.requires_grad or (bias is not None and bias.requires_grad)
+    if learns or input.numel() * len(weight) < _SMALLEST:
+        return linear(input, weight, bias)
+    projected: torch.Tensor = _Linear.apply(input, weight, bias)
+    return projected
+
+
+class _Linear(torch.autograd.Function):
+    """A linear layer whose weights are not differentiated."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Map ``[..., width]``."""
+        ctx.save_for_backward(weight)
+        return _product(rows.contiguous(), weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        """The gradient by the rows."""
+        (weight,) = ctx.saved_tensors
+        return _product(gradient.contiguous(), weight.t()), None, None
 
 
 def _attend(
@@ -72,7 +114,7 @@ def _attend(
     is_causal: bool = False,
     **options: Any,
 ) -> torch.Tensor:
-    """``scaled_dot_product_attention``, differentiated by us if it is large and plain self-attention."""
+    """``scaled_dot_product_attention``; large, plain self-attention is PyTorch's, but for the gradient."""
     special = attn_mask is not None or is_causal or dropout_p or any(options.values())
     if special or query.shape != key.shape or query.ndim != 4 or query.shape[-2] < _FEWEST:
         return scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, **options)
