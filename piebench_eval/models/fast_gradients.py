@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
@@ -46,7 +47,7 @@ def fast_gradients(network: Any) -> AbstractContextManager[Any]:
     """
     of_cpu = getattr(network, "device", None) == torch.device("cpu")
     exact = of_cpu and getattr(network, "dtype", None) == torch.float32
-    if not exact or not _is_faster() or network.is_gradient_checkpointing or _is_special(network):
+    if not exact or not _is_faster() or _is_special(network):
         return nullcontext()
     return _FastGradients()
 
@@ -61,10 +62,11 @@ def _is_faster() -> bool:
 
 
 def _is_special(network: Any) -> bool:
-    """Whether layers are deterministic, or compiled."""
+    """Whether layers are deterministic or compiled, or activations computed again."""
     layers = list(network.modules())
     deterministic = any(isinstance(layer, DeterministicLinear) for layer in layers)
-    return deterministic or any(layer._compiled_call_impl is not None for layer in layers)
+    compiled = any(layer._compiled_call_impl is not None for layer in layers)
+    return deterministic or compiled or getattr(network, "is_gradient_checkpointing", False)
 
 
 class _FastGradients(TorchFunctionMode):
@@ -99,6 +101,7 @@ class _Linear(torch.autograd.Function):
         return _product(rows.contiguous(), weight, bias)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         """The gradient by the rows."""
         (weight,) = ctx.saved_tensors
@@ -116,7 +119,8 @@ def _attend(
 ) -> torch.Tensor:
     """``scaled_dot_product_attention``; large, plain self-attention is PyTorch's, but for the gradient."""
     special = attn_mask is not None or is_causal or dropout_p or any(options.values())
-    if special or query.shape != key.shape or query.ndim != 4 or query.shape[-2] < _FEWEST:
+    of_itself = query.ndim == 4 and query.shape == key.shape == value.shape
+    if special or not of_itself or query.shape[-2] < _FEWEST:
         return scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, **options)
     attended: torch.Tensor = _Attention.apply(query, key, value)
     return attended
@@ -135,6 +139,7 @@ class _Attention(torch.autograd.Function):
         return attended
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Gradients by query, key and value."""
         gradients = [torch.empty_like(each) for each in ctx.saved_tensors[:3]]
