@@ -213,8 +213,10 @@ def loss_and_gradients(
     """
     import torch
 
+    from piebench_eval.models.fast_gradients import fast_gradients
+
     factors = take(scale.factors, samples)
-    with torch.enable_grad():
+    with torch.enable_grad(), fast_gradients(step.model.denoiser):
         uncond = uncond.requires_grad_()
         losses = (step.guided(uncond, samples) - take(target, samples)).square().mean(dim=(1, 2, 3))
         (gradients,) = torch.autograd.grad((losses * factors).sum(), uncond)

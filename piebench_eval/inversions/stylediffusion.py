@@ -329,9 +329,12 @@ def loss_and_gradient(
     """
     import torch
 
+    from piebench_eval.models.fast_gradients import fast_gradients
+
     learned = learned.requires_grad_()
-    loss = wanted.loss(*step.taken(learned))
-    (gradient,) = torch.autograd.grad((loss * scale.factors[0]).sum(), learned)
+    with fast_gradients(step.sample.model.denoiser):
+        loss = wanted.loss(*step.taken(learned))
+        (gradient,) = torch.autograd.grad((loss * scale.factors[0]).sum(), learned)
     return loss.detach(), gradient / scale.factors[0]
 
 

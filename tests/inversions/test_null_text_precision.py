@@ -12,9 +12,11 @@ from piebench_eval.inversions.null_text import (
     LossScale,
     NullTextSettings,
     SourceStep,
+    loss_and_gradients,
     null_text,
     optimise_step,
 )
+from piebench_eval.models import fast_gradients
 from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.models.sd1 import StableDiffusion
 from scripts.demo_training.unet import sd_scheduler
@@ -139,3 +141,22 @@ def test_all_evaluations_of_a_step_begin_as_one(unet, tensors):
     null_text(model, inputs, schedule, SETTINGS)
     assert begun == [2] * (2 + 2), "once in each step, of the inversion and of the optimisation"
     assert model.evaluations.forward[0] == 1 + 2 + 2 * (1 + SETTINGS.inner_steps + 1)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch has no oneDNN")
+def test_an_update_is_differentiated_by_onednn(unet, tensors, wanted, monkeypatch):
+    latents, uncond, cond = tensors
+    step = step_at(unet, torch.float32, latents, cond)
+    scale = LossScale.of_model(step.model.unet, latents)
+    calls, of_head = [], fast_gradients.attention_gradients
+    monkeypatch.setattr(
+        fast_gradients, "attention_gradients", lambda *given: calls.append(1) or of_head(*given)
+    )
+    found = {}
+    for faster in (True, False):
+        monkeypatch.setattr(fast_gradients, "_is_faster", lambda faster=faster: faster)
+        found[faster] = loss_and_gradients(step, uncond[:1].clone(), wanted, [0], scale)
+    (loss, gradient), (same, plain) = found[True], found[False]
+    assert len(calls) == 3 * 2, "of the layers that a text reaches, and of two heads"
+    assert torch.allclose(loss, same, rtol=1e-5)
+    assert (gradient - plain).abs().max() < 1e-4 * plain.abs().max()
