@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +17,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
 from piebench_eval.models.deterministic import DeterministicLinear
+from piebench_eval.models.onednn import onednn_is_faster, onednn_product
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -47,18 +46,9 @@ def fast_gradients(network: Any) -> AbstractContextManager[Any]:
     """
     of_cpu = getattr(network, "device", None) == torch.device("cpu")
     exact = of_cpu and getattr(network, "dtype", None) == torch.float32
-    if not exact or not _is_faster() or _is_special(network):
+    if not exact or not onednn_is_faster() or _is_special(network):
         return nullcontext()
     return _FastGradients()
-
-
-@cache
-def _is_faster() -> bool:
-    """Whether this processor is AMD's, and has vectors of 512 bits that PyTorch uses."""
-    cpus = Path("/proc/cpuinfo")
-    of_amd = cpus.exists() and "AuthenticAMD" in cpus.read_text()
-    wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
-    return of_amd and wide and torch.backends.mkldnn.is_available()
 
 
 def _is_special(network: Any) -> bool:
@@ -98,14 +88,14 @@ class _Linear(torch.autograd.Function):
     ) -> torch.Tensor:
         """Map ``[..., width]``."""
         ctx.save_for_backward(weight)
-        return _product(rows.contiguous(), weight, bias)
+        return onednn_product(rows.contiguous(), weight, bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         """The gradient by the rows."""
         (weight,) = ctx.saved_tensors
-        return _product(gradient.contiguous(), weight.t()), None, None
+        return onednn_product(gradient.contiguous(), weight.t()), None, None
 
 
 def _attend(
@@ -186,24 +176,18 @@ def attention_gradients(
     size = max(1, _BLOCK // len(query))
     for start in range(0, len(key), size):
         block = slice(start, start + size)
-        maps = _product(key[block], exponents, minus_log_sums).exp2_()
-        by_value[block] = _product(maps, gradient_t)
+        maps = onednn_product(key[block], exponents, minus_log_sums).exp2_()
+        by_value[block] = onednn_product(maps, gradient_t)
         by_logits = _product_times(value[block], gradient, minus_means, maps)
-        by_key[block] = _product(by_logits, query_t)
-        by_query_t += _product(scaled_key_t[:, block].contiguous(), by_logits.t())
+        by_key[block] = onednn_product(by_logits, query_t)
+        by_query_t += onednn_product(scaled_key_t[:, block].contiguous(), by_logits.t())
     return by_query_t.t(), by_key, by_value
-
-
-def _product(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """``left right^T + bias`` by oneDNN, whose own call this is of PyTorch's compiler."""
-    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(left, right, bias, "none", [], "")
-    return product
 
 
 def _product_times(
     left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor, factors: torch.Tensor
 ) -> torch.Tensor:
-    """``(left right^T + bias) factors``, entry by entry, likewise."""
+    """``(left right^T + bias) factors``, entry by entry, by one operation of oneDNN."""
     binary = torch.ops.mkldnn._linear_pointwise.binary
     product: torch.Tensor = binary(left, factors, right, bias, "mul")
     return product

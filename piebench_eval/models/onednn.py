@@ -35,12 +35,15 @@ def onednn_is_faster() -> bool:
 
 
 def _applies(tensor: torch.Tensor) -> bool:
-    """Whether a tensor can be computed with here: nothing is differentiated, nor compiled."""
+    """Whether a tensor can be computed with here: in float32, and nothing is differentiated or compiled."""
     plain = tensor.dtype == torch.float32 and tensor.device.type == "cpu"
-    return plain and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    changes = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
+    return plain and not changes
 
 
-def _product(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+def onednn_product(
+    rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+) -> torch.Tensor:
     """``rows @ weight.T + bias``, by the operation that ``torch.compile`` makes of linear layers."""
     product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
     return product
@@ -51,7 +54,7 @@ class OneDnnLinear(nn.Linear):
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Map ``[..., width]``."""
-        return _product(rows, self.weight, self.bias) if _applies(rows) else super().forward(rows)
+        return onednn_product(rows, self.weight, self.bias) if _applies(rows) else super().forward(rows)
 
 
 class OneDnnConv2d(nn.Conv2d):
@@ -76,6 +79,12 @@ def use_onednn_layers(model: nn.Module) -> None:
                 parent.add_module(name, with_weights_of(layer, linear))
             elif type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and layer.padding != "same":
                 parent.add_module(name, with_weights_of(layer, partial(_convolution_like, layer)))
+
+
+def use_onednn_layers_where_faster(model: nn.Module, device: torch.device) -> None:
+    """``use_onednn_layers`` in a model on a device, if that is a CPU where they are faster."""
+    if device.type == "cpu" and onednn_is_faster():
+        use_onednn_layers(model)
 
 
 def _convolution_like(layer: nn.Conv2d) -> OneDnnConv2d:
@@ -112,5 +121,5 @@ def onednn_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
         keys, values = key[row, head] * width**-0.5, value[row, head].T.contiguous()
         parts = [each[row, head].split(max(1, _MAP // len(keys))) for each in (query, attended)]
         for queries, part in zip(*parts, strict=True):
-            part.copy_(_product(_product(queries, keys).softmax(dim=-1), values))
+            part.copy_(onednn_product(onednn_product(queries, keys).softmax(dim=-1), values))
     return attended

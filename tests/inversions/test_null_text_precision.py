@@ -154,7 +154,7 @@ def test_an_update_is_differentiated_by_onednn(unet, tensors, wanted, monkeypatc
     )
     found = {}
     for faster in (True, False):
-        monkeypatch.setattr(fast_gradients, "_is_faster", lambda faster=faster: faster)
+        monkeypatch.setattr(fast_gradients, "onednn_is_faster", lambda faster=faster: faster)
         found[faster] = loss_and_gradients(step, uncond[:1].clone(), wanted, [0], scale)
     (loss, gradient), (same, plain) = found[True], found[False]
     assert len(calls) == 3 * 2, "of the layers that a text reaches, and of two heads"

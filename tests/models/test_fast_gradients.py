@@ -157,7 +157,7 @@ def test_a_text_has_the_same_gradient(unet, differentiated):
 
 
 def test_other_networks_and_processors_keep_their_gradient(unet, monkeypatch):
-    monkeypatch.setattr(module, "_is_faster", lambda: True)
+    monkeypatch.setattr(module, "onednn_is_faster", lambda: True)
     deterministic, half, elsewhere, checkpointing, compiled = (copy.deepcopy(unet) for _ in range(5))
     use_deterministic_layers(deterministic)
     checkpointing.enable_gradient_checkpointing()
@@ -165,5 +165,5 @@ def test_other_networks_and_processors_keep_their_gradient(unet, monkeypatch):
     for network in (deterministic, half.bfloat16(), elsewhere.to("meta"), checkpointing, compiled):
         assert isinstance(fast_gradients(network), nullcontext)
     assert isinstance(fast_gradients(unet), _FastGradients)
-    monkeypatch.setattr(module, "_is_faster", lambda: False)
+    monkeypatch.setattr(module, "onednn_is_faster", lambda: False)
     assert isinstance(fast_gradients(unet), nullcontext)

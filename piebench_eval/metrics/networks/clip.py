@@ -44,13 +44,7 @@ class Clip(Protocol):
         ...
 
 
-def load_clip(
-    name: str,
-    activation: str,
-    device: torch.device,
-    allow_pickle: bool = False,
-    precision: str = "fp32",
-) -> Clip:
+def load_clip(name: str, activation: str, device: torch.device, allow_pickle: bool = False) -> Clip:
     """Load a CLIP.
 
     Args:
@@ -58,16 +52,15 @@ def load_clip(
         activation: ``clip.activation`` of the protocol.
         device: where to put it.
         allow_pickle: accept weights in pickle files, see ``piebench_eval.models.weights``.
-        precision: ``fp32`` or ``bf16``, which it is going to compute in.
 
     Raises:
         PiebenchError: it cannot be loaded, or its weights are in pickle files.
     """
     clip: Clip
     if name.startswith(OPEN_CLIP):
-        clip = OpenClip(name, device, allow_pickle, precision)
+        clip = OpenClip(name, device, allow_pickle)
     else:
-        clip = TransformersClip(name, activation, device, allow_pickle, precision)
+        clip = TransformersClip(name, activation, device, allow_pickle)
     _check_texts(clip, name)
     return clip
 
@@ -95,7 +88,7 @@ def _check_texts(clip: Clip, name: str) -> None:
 class TransformersClip:
     """A CLIP that transformers loads, used as the reference evaluator uses it."""
 
-    def __init__(self, model: str, activation: str, device: torch.device, allow_pickle: bool, precision: str):
+    def __init__(self, model: str, activation: str, device: torch.device, allow_pickle: bool):
         """Load the network; see ``load_clip``."""
         import torch
         from transformers import CLIPImageProcessor, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
@@ -105,9 +98,9 @@ class TransformersClip:
             embed_class_token_only,
             replace_activations,
         )
-        from piebench_eval.metrics.networks.onednn_linear import compute_by_onednn
         from piebench_eval.models.from_pretrained import explained_loading
         from piebench_eval.models.hf_loading import load_network
+        from piebench_eval.models.onednn import use_onednn_layers_where_faster
 
         wanted = "a CLIP directory or hub id"
         if Path(model).is_dir():
@@ -122,7 +115,7 @@ class TransformersClip:
         check_tokenizer("--clip", model, self._tokenizer, embeddings, read_at_end=True)
         replace_activations(self._clip, torch.nn.GELU if activation == "gelu" else QuickGELU)
         embed_class_token_only(self._clip)
-        compute_by_onednn(self._clip, device, precision)
+        use_onednn_layers_where_faster(self._clip, device)
         # 2 is transformers' word for "pool at the largest token id", as CLIP itself does; the id of the end
         # token would pool a cut prompt, which has none, at its start token.
         self._clip.text_model.eos_token_id = 2
@@ -229,7 +222,7 @@ class OpenClip:
     The protocol's processor and activation have no effect; an over-long prompt keeps its end token.
     """
 
-    def __init__(self, name: str, device: torch.device, allow_pickle: bool, precision: str):
+    def __init__(self, name: str, device: torch.device, allow_pickle: bool):
         """Load the network.
 
         Args:
@@ -239,15 +232,14 @@ class OpenClip:
                 ``open_clip:hf-hub:ID``.
             device: where to put it.
             allow_pickle: accept weights in pickle files, see ``piebench_eval.models.weights``.
-            precision: ``fp32`` or ``bf16``, which it is going to compute in.
 
         Raises:
             PiebenchError: it cannot be loaded, or its weights are in pickle files.
         """
         import open_clip
 
-        from piebench_eval.metrics.networks.onednn_linear import compute_by_onednn
         from piebench_eval.models.from_pretrained import explained_loading
+        from piebench_eval.models.onednn import use_onednn_layers_where_faster
 
         model, weights = open_clip_parts(name)
         if not weights and ":" not in model:
@@ -269,7 +261,7 @@ class OpenClip:
                 force_quick_gelu=quick,
             )
             self._tokenizer = open_clip.get_tokenizer(model)
-        compute_by_onednn(clip, device, precision)
+        use_onednn_layers_where_faster(clip, device)
         self._clip: Any = clip.eval().requires_grad_(False)
         self._device = device
 

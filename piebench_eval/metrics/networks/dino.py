@@ -32,22 +32,21 @@ class StructureFeatures:
         heads: its number of attention heads.
     """
 
-    def __init__(self, model: str, device: torch.device, allow_pickle: bool = False, precision: str = "fp32"):
+    def __init__(self, model: str, device: torch.device, allow_pickle: bool = False):
         """Load the network.
 
         Args:
             model: a transformers ViT, directory or hub id; 12 layers, ``facebook/dino-vitb8`` in the paper.
             device: where to put it.
             allow_pickle: accept weights in pickle files, see ``piebench_eval.models.weights``.
-            precision: ``fp32`` or ``bf16``, which it is going to compute in.
 
         Raises:
             PiebenchError: the model cannot be loaded, or its weights are in pickle files.
         """
         from transformers import ViTModel
 
-        from piebench_eval.metrics.networks.onednn_linear import compute_by_onednn
         from piebench_eval.models.hf_loading import load_network
+        from piebench_eval.models.onednn import use_onednn_layers_where_faster
 
         wanted = "a ViT directory or hub id"
         vit = load_network(ViTModel, "--dino", model, wanted, device, allow_pickle, add_pooling_layer=False)
@@ -61,7 +60,7 @@ class StructureFeatures:
                 f"--dino {model}: takes pictures of {vit.config.image_size} pixels; structure distance needs "
                 f"a ViT for {SIDE}"
             )
-        compute_by_onednn(vit, device, precision)
+        use_onednn_layers_where_faster(vit, device)
         self.heads: int = vit.config.num_attention_heads
         self._vit = vit
 

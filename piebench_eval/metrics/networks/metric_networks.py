@@ -61,8 +61,7 @@ class MetricNetworks:
     @cached_property
     def dino(self) -> StructureFeatures:
         """The ViT of the structure distance."""
-        name = locate("dino", self._models.dino)
-        return StructureFeatures(name, self.device, self._allow_pickle, self._precision)
+        return StructureFeatures(locate("dino", self._models.dino), self.device, self._allow_pickle)
 
     def load(self, roles: Iterable[str], protocol: Protocol = PAPER) -> None:
         """Load networks now, so that errors come before anything is scored.
@@ -94,4 +93,4 @@ class MetricNetworks:
 
     def _load_clip(self, network: str | None, activation: str) -> Clip:
         name = locate("clip", network or self._models.clip)
-        return load_clip(name, activation, self.device, self._allow_pickle, self._precision)
+        return load_clip(name, activation, self.device, self._allow_pickle)
