@@ -24,7 +24,7 @@ import torch
 from piebench_eval.diffusion.controller import AttentionController, controlled
 from piebench_eval.diffusion.guidance import Guidance, guide
 from piebench_eval.diffusion.inversion_result import InversionResult  # noqa: TC001 (plugins import it from here)
-from piebench_eval.diffusion.retracing import begin_retracing, can_retrace_by_rows
+from piebench_eval.diffusion.retraced_edit import RetracedEdit
 from piebench_eval.diffusion.row_ends import RowEnds
 from piebench_eval.diffusion.rows import Branch, EndedRows, GuidedBranches, Row, RowBatch, StepRows, plan_rows
 from piebench_eval.models.unet_pass import RowEnd
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from piebench_eval.diffusion.features import FeatureMemory
     from piebench_eval.diffusion.observer import EditObserver
-    from piebench_eval.diffusion.retracing import RetracedEdit
     from piebench_eval.diffusion.schedules import Schedule
     from piebench_eval.diffusion.solvers import Solver
     from piebench_eval.models.base import DiffusionModel
@@ -390,10 +389,46 @@ def plan_edit(
             reads,
             mutual,
             _source_uncond_is_cond(inputs, inverted),
-            can_retrace_by_rows(inputs, inverted, controller),
+            _can_retrace_by_rows(inputs, inverted, controller),
             strict=True,
         )
     ]
+
+
+def begin_retracing(
+    inputs: EditInputs,
+    inverted: InversionResult,
+    controller: AttentionController,
+    rows_of_steps: Sequence[Sequence[StepRows]],
+) -> RetracedEdit | None:
+    """Evaluate what an edit needs before its first step, if the inversion has a ``Retracing``.
+
+    Args:
+        inputs: the batch.
+        inverted: from an inversion.
+        controller: from an editing method.
+        rows_of_steps: for each step, from the noisiest, those of every sample; see ``plan_edit``.
+    """
+    if inverted.retracing is None:
+        return None
+    by_rows = _can_retrace_by_rows(inputs, inverted, controller)
+    return RetracedEdit.begin(inverted.retracing, inverted.trajectory, by_rows, rows_of_steps)
+
+
+def _can_retrace_by_rows(
+    inputs: EditInputs, inverted: InversionResult, controller: AttentionController
+) -> Sequence[bool]:
+    """For each sample, whether the source's rows in an edit are those that its retracing's steps evaluate.
+
+    They are not where the method modifies the source's guidance, or gives it another prompt than the
+    inversion, or where the model takes another guidance scale as an input.
+    """
+    guidance, retracing = inputs.guidance, inverted.retracing
+    if retracing is None or controller.modifies_guidance:
+        return [False] * len(inputs.latents)
+    if guidance.policy == "embedded" and guidance.of_source != retracing.guidance.of_source:
+        return [False] * len(inputs.latents)
+    return inputs.source_is_inversion
 
 
 def _branches(controller: AttentionController) -> list[Branch]:

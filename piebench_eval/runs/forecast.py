@@ -12,8 +12,7 @@ import torch
 
 from piebench_eval.combination_names import combination_name
 from piebench_eval.demo.embedded import DEMO, locate
-from piebench_eval.diffusion.loop import plan_edit
-from piebench_eval.diffusion.retracing import begin_retracing
+from piebench_eval.diffusion.loop import begin_retracing, plan_edit
 from piebench_eval.diffusion.rows import Branch
 from piebench_eval.editors import EDITORS
 from piebench_eval.inversions import INVERSIONS

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from piebench_eval.diffusion.guidance import Guidance
-from piebench_eval.diffusion.loop import edit, plan_edit
-from piebench_eval.diffusion.retracing import begin_retracing
+from piebench_eval.diffusion.loop import begin_retracing, edit, plan_edit
 from piebench_eval.diffusion.rows import Row, RowBatch
 from piebench_eval.diffusion.schedules import lcm_schedule
 from piebench_eval.diffusion.word_pairs import pair_unaligned
