@@ -15,6 +15,7 @@ from piebench_eval.models.attention import attention_layers, controlled_attentio
 from piebench_eval.models.cache import Cache, CacheEntry
 from piebench_eval.models.decoding import GPU_BATCH, decode_with_fallback, grey_levels, to_host, warn
 from piebench_eval.models.nfe import EvaluationCounter
+from piebench_eval.models.onednn import fused_attention_alone
 from piebench_eval.models.unet_pass import KeptBeginning, RowEnd, RowFork, UNetPass
 from piebench_eval.tensors import device_index
 
@@ -56,6 +57,7 @@ class DiffusionModel(ABC):
         image_encoders: CLIP image encoders that inversions read pictures by, by name, once they are loaded.
         offload_text_encoders: text encoders are on the device only from a new prompt to the next prediction,
             and on the CPU else.
+        deterministic: whether no number of CPU threads changes a bit: the networks' layers are such.
         row_end: where some rows of the coming calls end, see ``rows_changing``.
         row_fork: where rows of the same latents part, likewise.
     """
@@ -70,6 +72,7 @@ class DiffusionModel(ABC):
     cache: Cache | None = None
     image_encoders: dict[str, ImageEncoder] = field(default_factory=dict)
     offload_text_encoders: bool = False
+    deterministic: bool = False
     row_end: RowEnd | None = None
     row_fork: RowFork | None = None
 
@@ -371,7 +374,8 @@ class DiffusionModel(ABC):
         # Filled on the device: diffusers would copy a number there, and wait for it.
         kind = torch.int64 if isinstance(timestep, int) else torch.float32
         time = torch.full((), timestep, dtype=kind, device=latents.device)
-        output = self.denoise(latents, time, conditioning)
+        with fused_attention_alone(self.deterministic):
+            output = self.denoise(latents, time, conditioning)
         if self.row_end is not None and len(output) == len(latents):
             raise PiebenchError(
                 f"{type(self).__name__}.denoise: no row has ended, though the model has row_places; it must "

@@ -176,6 +176,7 @@ def load_model(
         scheduler=configs["scheduler"],
         device=device,
         offload_text_encoders=offload,
+        deterministic=deterministic,
     )
     if device.type == "cuda" and precision != "fp32" and found.denoiser == "unet":
         # Tensor cores convolve channels-last; without them there is nothing to gain.
@@ -186,9 +187,9 @@ def load_model(
     if found.denoiser == "unet":
         remember_text_projections(diffusion_model.denoiser)
         use_plain_layers(diffusion_model.denoiser)
-    if device.type == "cpu" and onednn_is_faster():
+    if device.type == "cpu" and onednn_is_faster() and not deterministic:
         use_plain_attention(diffusion_model.denoiser)
-        if not deterministic and weights == FULL:
+        if weights == FULL:
             use_onednn_layers(diffusion_model.denoiser)
     return diffusion_model
 

@@ -2,24 +2,33 @@
 
 PyTorch has MKL multiply matrices of float32, which computes with vectors of 256 bits on AMD's processors; so
 it does in attention, and in 1x1 convolutions of one thread. oneDNN, by which it convolves else, uses all of
-their 512 bits, in half the time. Numbers differ by float32's rounding. Products and attention here do not
-depend on the number of threads.
+their 512 bits, in half the time. Numbers differ by float32's rounding.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import platform
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from piebench_eval.models.deterministic import with_weights_of
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-_MAP = 2**19
-"""Numbers of a map that are written out at a time: two megabytes, which stay in the processor's cache."""
+_MAP = 2**20
+"""Numbers of a map that are written out at a time: four megabytes, which stay in the processor's cache."""
+
+_LARGEST_EXPONENT = 100.0
+"""Powers of two up to this, and their sums and products with values, are far within float32's range."""
+
+_fused_alone: ContextVar[bool] = ContextVar("fused_alone", default=False)
 
 _SMALLEST_MAP = 2**17
 """Numbers of a map below which calls cost more than products save."""
@@ -72,6 +81,8 @@ class OneDnnConv2d(nn.Conv2d):
 
 def use_onednn_layers(model: nn.Module) -> None:
     """Replace PyTorch's own linear layers and convolutions in a model, keeping weights and names."""
+    from piebench_eval.models.deterministic import with_weights_of
+
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
             if type(layer) is nn.Linear:
@@ -100,12 +111,31 @@ def _convolution_like(layer: nn.Conv2d) -> OneDnnConv2d:
 
 
 def attends_by_onednn(query: torch.Tensor, key: torch.Tensor) -> bool:
-    """Whether ``onednn_attention`` is faster than PyTorch's fused kernel."""
-    return onednn_is_faster() and _applies(query) and query.shape[-2] * key.shape[-2] >= _SMALLEST_MAP
+    """Whether ``onednn_attention`` is faster than PyTorch's fused kernel, and may take its place."""
+    large = query.shape[-2] * key.shape[-2] >= _SMALLEST_MAP
+    return onednn_is_faster() and large and _applies(query) and not _fused_alone.get()
+
+
+@contextmanager
+def fused_attention_alone(applies: bool) -> Iterator[None]:
+    """Leave attention to PyTorch's fused kernel within, whose bits no number of threads changes.
+
+    Args:
+        applies: otherwise nothing changes.
+    """
+    before = _fused_alone.set(applies)
+    try:
+        yield
+    finally:
+        _fused_alone.reset(before)
 
 
 def onednn_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Attention of some queries at a time, whose maps are written out.
+
+    The softmax is made of powers of two, which take a quarter of the time of exponentials, and what is
+    attended to is divided by its sum. The largest entry is subtracted only where powers could leave float32's
+    range without that: no entry is larger than the product of the longest query and the longest key.
 
     Args:
         query: ``[rows, heads, positions, width]``.
@@ -118,8 +148,19 @@ def onednn_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     rows, heads, positions, width = query.shape
     attended = query.new_empty(rows, positions, heads, value.shape[-1]).transpose(1, 2)
     for row, head in itertools.product(range(rows), range(heads)):
-        keys, values = key[row, head] * width**-0.5, value[row, head].T.contiguous()
+        keys = key[row, head] * (width**-0.5 * math.log2(math.e))
+        values = value[row, head].T.contiguous()
+        in_range = bool(_longest(query[row, head]) * _longest(keys) <= _LARGEST_EXPONENT)
         parts = [each[row, head].split(max(1, _MAP // len(keys))) for each in (query, attended)]
         for queries, part in zip(*parts, strict=True):
-            part.copy_(onednn_product(onednn_product(queries, keys).softmax(dim=-1), values))
+            maps = onednn_product(queries, keys)
+            if not in_range:
+                maps -= maps.amax(dim=-1, keepdim=True)
+            maps.exp2_()
+            torch.div(onednn_product(maps, values), maps.sum(dim=-1, keepdim=True), out=part)
     return attended
+
+
+def _longest(vectors: torch.Tensor) -> torch.Tensor:
+    """The largest norm of vectors ``[positions, width]``."""
+    return torch.linalg.vector_norm(vectors, dim=-1).amax()

@@ -101,17 +101,21 @@ def test_rows_share_maps_however_wide_they_are():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("count", [2, 3, 5, 8])
-def test_any_number_of_threads_gives_the_same_bits_of_attention(count):
-    query, key, value = (states(seed, 300, 40) for seed in range(3))
-    before, found = torch.get_num_threads(), []
-    try:
-        for number in (1, count):
-            torch.set_num_threads(number)
-            found.append(onednn_attention(query, key, value))
-    finally:
-        torch.set_num_threads(before)
-    assert torch.equal(*found)
+@pytest.mark.parametrize("length", [1.0, 30.0, 1e4])
+def test_large_entries_do_not_leave_the_range_of_numbers(length):
+    """Powers of two of such entries are infinite, or all 0, unless the largest is subtracted."""
+    query, key, value = (length * states(0), states(1, 24), states(2, 24))
+    exact = scaled_dot_product_attention(query.double(), key.double(), value.double()).float()
+    torch.testing.assert_close(onednn_attention(query, key, value), exact, atol=1e-6 * max(1, length), rtol=0)
+    torch.testing.assert_close(onednn_attention(-query, key, value), onednn_attention(query, -key, value))
+
+
+@torch.no_grad()
+def test_what_is_no_number_stays_none():
+    query, key, value = states(0), states(1, 24), states(2, 24)
+    query[1, 2, 3, 0] = float("nan")
+    found = onednn_attention(query, key, value)
+    assert found[1, 2, 3].isnan().all() and found.isnan().sum() == value.shape[-1]
 
 
 @torch.no_grad()
@@ -129,3 +133,14 @@ def test_a_loaded_model_computes_by_onednn(tiny_model, monkeypatch):
     assert calls
     torch.testing.assert_close(*found, atol=1e-5, rtol=0)
     assert not torch.equal(*found)
+
+
+@torch.no_grad()
+def test_where_no_number_of_threads_is_to_change_a_bit_the_fused_kernel_attends(tiny_model, monkeypatch):
+    latents, found = torch.randn(2, 4, 16, 16), []
+    for is_faster in (True, False):
+        for module in (onednn, loading):
+            monkeypatch.setattr(module, "onednn_is_faster", lambda is_faster=is_faster: is_faster)
+        model = load_model(str(tiny_model), deterministic=True)
+        found.append(model.predict(latents, 500, model.embed_prompts(["a cat", ""]), [0, 1]))
+    assert torch.equal(*found)
