@@ -17,7 +17,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
 from piebench_eval.models.deterministic import DeterministicLinear
-from piebench_eval.models.onednn import onednn_is_faster, onednn_product
+from piebench_eval.models.onednn import onednn_attention_and_sums, onednn_is_faster, onednn_product
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -107,7 +107,7 @@ def _attend(
     is_causal: bool = False,
     **options: Any,
 ) -> torch.Tensor:
-    """``scaled_dot_product_attention``; large, plain self-attention is PyTorch's, but for the gradient."""
+    """``scaled_dot_product_attention``: large, plain self-attention by oneDNN, and all other by PyTorch."""
     special = attn_mask is not None or is_causal or dropout_p or any(options.values())
     of_itself = query.ndim == 4 and query.shape == key.shape == value.shape
     if special or not of_itself or query.shape[-2] < _FEWEST:
@@ -117,16 +117,14 @@ def _attend(
 
 
 class _Attention(torch.autograd.Function):
-    """PyTorch's fused attention, with a gradient of our own."""
+    """Attention whose maps are computed again for its gradient."""
 
     @staticmethod
     def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         """Attention ``[rows, heads, positions, width]``."""
-        fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        output, log_sums = fused(query, key, value)
+        output, log_sums = onednn_attention_and_sums(query, key, value)
         ctx.save_for_backward(query, key, value, output, log_sums)
-        attended: torch.Tensor = output
-        return attended
+        return output
 
     @staticmethod
     @once_differentiable

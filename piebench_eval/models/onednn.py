@@ -131,11 +131,7 @@ def fused_attention_alone(applies: bool) -> Iterator[None]:
 
 
 def onednn_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Attention of some queries at a time, whose maps are written out.
-
-    The softmax is made of powers of two, which take a quarter of the time of exponentials, and what is
-    attended to is divided by its sum. The largest entry is subtracted only where powers could leave float32's
-    range without that: no entry is larger than the product of the longest query and the longest key.
+    """Attention by oneDNN.
 
     Args:
         query: ``[rows, heads, positions, width]``.
@@ -145,20 +141,42 @@ def onednn_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
     Returns:
         ``[rows, heads, positions, width of values]``, a position's heads side by side in memory.
     """
+    return onednn_attention_and_sums(query, key, value)[0]
+
+
+def onednn_attention_and_sums(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention of some queries at a time, whose maps are written out, and the softmax's denominators.
+
+    The softmax is made of powers of two, which take a quarter of the time of exponentials, and what is
+    attended to is divided by its sum. The largest entry is subtracted only where powers could leave float32's
+    range without that: no entry is larger than the product of the longest query and the longest key.
+
+    Args:
+        query: see ``onednn_attention``.
+        key: likewise.
+        value: likewise.
+
+    Returns:
+        What ``onednn_attention`` returns, and logarithms of the denominators ``[rows, heads, positions]``.
+    """
     rows, heads, positions, width = query.shape
     attended = query.new_empty(rows, positions, heads, value.shape[-1]).transpose(1, 2)
+    log_sums = query.new_empty(rows, heads, positions)
     for row, head in itertools.product(range(rows), range(heads)):
         keys = key[row, head] * (width**-0.5 * math.log2(math.e))
         values = value[row, head].T.contiguous()
         in_range = bool(_longest(query[row, head]) * _longest(keys) <= _LARGEST_EXPONENT)
-        parts = [each[row, head].split(max(1, _MAP // len(keys))) for each in (query, attended)]
-        for queries, part in zip(*parts, strict=True):
+        parts = [each[row, head].split(max(1, _MAP // len(keys))) for each in (query, attended, log_sums)]
+        for queries, part, logs in zip(*parts, strict=True):
             maps = onednn_product(queries, keys)
-            if not in_range:
-                maps -= maps.amax(dim=-1, keepdim=True)
-            maps.exp2_()
-            torch.div(onednn_product(maps, values), maps.sum(dim=-1, keepdim=True), out=part)
-    return attended
+            largest = None if in_range else maps.amax(dim=-1, keepdim=True)
+            sums = (maps if largest is None else maps.sub_(largest)).exp2_().sum(dim=-1, keepdim=True)
+            torch.div(onednn_product(maps, values), sums, out=part)
+            exponents = sums.log2() if largest is None else sums.log2() + largest
+            torch.mul(exponents[:, 0], math.log(2), out=logs)
+    return attended, log_sums
 
 
 def _longest(vectors: torch.Tensor) -> torch.Tensor:
