@@ -28,6 +28,7 @@ from piebench_eval.diffusion.inversion_result import InversionResult  # noqa: TC
 from piebench_eval.diffusion.retraced_edit import begin_retracing, can_retrace_by_rows
 from piebench_eval.diffusion.row_ends import RowEnds
 from piebench_eval.diffusion.rows import Branch, EndedRows, GuidedBranches, Row, RowBatch, StepRows, plan_rows
+from piebench_eval.models.onednn import without_onednn
 from piebench_eval.models.unet_pass import RowEnd
 from piebench_eval.tensors import device_index, take
 
@@ -79,7 +80,8 @@ def edit(
     if inputs.observer is not None:
         controller.observer = inputs.observer
         inputs.observer.begin_edit(inputs.latents, inverted, controller.modifies_guidance)
-    with controlled(model.denoiser, controller, sampling.latent_shape):
+    round_alike = without_onednn(controller.source_first)  # its rows are compared with differentiated ones
+    with controlled(model.denoiser, controller, sampling.latent_shape), round_alike:
         for step, planned in enumerate(rows_of_steps, start=first_step):
             level = first_step + inverted.steps - step
             at = _Place(step, level, planned, batches[planned])

@@ -183,7 +183,9 @@ class CrossAttentionEdit:
             As ``query``.
         """
         of_source, of_own = self.on_values(value[target])
-        attended = attention(query, key, value.index_copy(0, target, of_own))
+        value = value.clone()
+        value[target] = of_own
+        attended = attention(query, key, value)
         attended[target] = attended[target] + plain_attention(query[source], key[source], of_source)
         return attended
 

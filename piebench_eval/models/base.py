@@ -15,7 +15,7 @@ from piebench_eval.models.attention import attention_layers, controlled_attentio
 from piebench_eval.models.cache import Cache, CacheEntry
 from piebench_eval.models.decoding import GPU_BATCH, decode_with_fallback, grey_levels, to_host, warn
 from piebench_eval.models.nfe import EvaluationCounter
-from piebench_eval.models.onednn import fused_attention_alone
+from piebench_eval.models.onednn import without_onednn
 from piebench_eval.models.unet_pass import KeptBeginning, RowEnd, RowFork, UNetPass
 from piebench_eval.tensors import device_index
 
@@ -374,7 +374,7 @@ class DiffusionModel(ABC):
         # Filled on the device: diffusers would copy a number there, and wait for it.
         kind = torch.int64 if isinstance(timestep, int) else torch.float32
         time = torch.full((), timestep, dtype=kind, device=latents.device)
-        with fused_attention_alone(self.deterministic):
+        with without_onednn(self.deterministic):
             output = self.denoise(latents, time, conditioning)
         if self.row_end is not None and len(output) == len(latents):
             raise PiebenchError(

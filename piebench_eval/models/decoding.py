@@ -70,8 +70,8 @@ def grey_levels(
         pixels: ``[images, 3, height, width]``, about -1 to 1.
         overflow: grey levels outside 0..255 become the nearest of them (``clamp``), or the remainder modulo
             256 (``wrap``); or each image's lowest pixel becomes 0, and its highest 255 (``min_max``).
-        whole: levels are truncated, as Stable Diffusion 1.x's reference scripts do, or rounded half to even,
-            as diffusers does.
+        whole: levels are truncated, as Stable Diffusion 1.x's reference scripts do, or rounded: half to even,
+            as diffusers does, and with ``min_max`` half up, as torchvision's ``save_image``.
 
     Returns:
         ``[images, 3, height, width]``, uint8.
@@ -84,7 +84,7 @@ def grey_levels(
     if overflow == "clamp":
         levels = levels.clamp(0, 255)
     if whole == "round":
-        levels = levels.round()
+        levels = (levels + 0.5).floor() if overflow == "min_max" else levels.round()
     # By way of whole numbers: what a negative float is as uint8 depends on the processor.
     return levels.long().bitwise_and(255).byte()
 

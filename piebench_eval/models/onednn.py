@@ -28,7 +28,7 @@ _MAP = 2**20
 _LARGEST_EXPONENT = 100.0
 """Powers of two up to this, and their sums and products with values, are far within float32's range."""
 
-_fused_alone: ContextVar[bool] = ContextVar("fused_alone", default=False)
+_unused: ContextVar[bool] = ContextVar("unused", default=False)
 
 _SMALLEST_MAP = 2**17
 """Numbers of a map below which calls cost more than products save."""
@@ -43,11 +43,28 @@ def onednn_is_faster() -> bool:
     return wide and torch.backends.mkldnn.is_available() and "AuthenticAMD" in about
 
 
+@contextmanager
+def without_onednn(applies: bool) -> Iterator[None]:
+    """Leave everything to PyTorch's own functions within.
+
+    They do so anyway where rows are differentiated. Rows that are compared with those have to round as they
+    do; and no number of threads changes a bit of PyTorch's fused attention.
+
+    Args:
+        applies: otherwise nothing changes.
+    """
+    before = _unused.set(applies or _unused.get())
+    try:
+        yield
+    finally:
+        _unused.reset(before)
+
+
 def _applies(tensor: torch.Tensor) -> bool:
     """Whether a tensor can be computed with here: in float32, and nothing is differentiated or compiled."""
     plain = tensor.dtype == torch.float32 and tensor.device.type == "cpu"
     changes = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
-    return plain and not changes
+    return plain and not changes and not _unused.get()
 
 
 def onednn_product(
@@ -113,21 +130,7 @@ def _convolution_like(layer: nn.Conv2d) -> OneDnnConv2d:
 def attends_by_onednn(query: torch.Tensor, key: torch.Tensor) -> bool:
     """Whether ``onednn_attention`` is faster than PyTorch's fused kernel, and may take its place."""
     large = query.shape[-2] * key.shape[-2] >= _SMALLEST_MAP
-    return onednn_is_faster() and large and _applies(query) and not _fused_alone.get()
-
-
-@contextmanager
-def fused_attention_alone(applies: bool) -> Iterator[None]:
-    """Leave attention to PyTorch's fused kernel within, whose bits no number of threads changes.
-
-    Args:
-        applies: otherwise nothing changes.
-    """
-    before = _fused_alone.set(applies)
-    try:
-        yield
-    finally:
-        _fused_alone.reset(before)
+    return onednn_is_faster() and large and _applies(query)
 
 
 def onednn_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

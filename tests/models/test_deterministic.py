@@ -6,6 +6,7 @@ from diffusers.models.activations import GELU
 from torch import nn
 from transformers.activations import QuickGELUActivation
 
+from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.models.deterministic import (
     DeterministicLinear,
     DeterministicPointwiseConv2d,
@@ -87,7 +88,7 @@ def test_any_number_of_threads_gives_the_same_bits(deterministic_model, threads,
     for number in (1, count):
         threads(number)
         with torch.no_grad():
-            noise = deterministic_model.unet(latents, 10, words).sample
+            noise = deterministic_model.predict(latents, 10, Conditioning(words), [0, 1, 2])
             mean = deterministic_model.vae.encode(pixels).latent_dist.mean
             decoded = deterministic_model.vae.decode(mean).sample
             text = deterministic_model.text_encoder(torch.arange(77)[None]).last_hidden_state

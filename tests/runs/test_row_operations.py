@@ -7,6 +7,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from piebench_eval.models import onednn
 from piebench_eval.models.sd1 import StableDiffusion
 from piebench_eval.models.sdxl import StableDiffusionXL
 from piebench_eval.models.text_projections import RememberingLinear
@@ -43,6 +44,7 @@ def counted(model, recipe, sample, monkeypatch, kind):
 
     with monkeypatch.context() as patch, sdpa_kernel(SDPBackend.MATH):
         patch.setattr(kind, "denoise", watched)
+        patch.setattr(onednn, "_applies", lambda tensor: False)  # whose operations are not counted
         # Texts are projected in every step, as they are without a memory, which is no row's.
         patch.setattr(RememberingLinear, "forward", torch.nn.Linear.forward)
         edit_latents(model, [sample], recipe.combination(*recipe.pairs[0]))
