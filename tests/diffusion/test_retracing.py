@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 import torch
 
+from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.guidance import Guidance
 from piebench_eval.diffusion.loop import edit, plan_edit
-from piebench_eval.diffusion.rows import Branch
+from piebench_eval.diffusion.rows import Branch, SourceReads
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
@@ -113,6 +114,25 @@ def test_rows_that_are_told_another_guidance_scale_are_not_the_inversions(model_
         )
         case.edited()
         assert {level for level, _ in case.asked} == apart
+
+
+class Louder(AttentionController):
+    """Reads the source in every step, and changes its rows as it does the target's."""
+
+    def source_reads(self, step):
+        return [SourceReads(cond=True)] * self.num_samples
+
+    def attend(self, layer, query, key, value):
+        return 1.3 * super().attend(layer, query, key, value)
+
+
+def test_nothing_is_taken_from_rows_that_a_method_may_have_changed(model, samples):
+    case = Case(model, samples, "edit_friendly", "p2p", P2P)
+    arguments = case.model, case.inputs
+    latents = edit(*arguments, case.inverted, Louder(2), case.schedule)
+    assert {level for level, _ in case.asked} == ALL
+    given = dataclasses.replace(case.inverted, offsets=case.inverted.offsets)
+    assert torch.equal(latents, edit(*arguments, given, Louder(2), case.schedule))
 
 
 def test_offsets_that_are_given_are_what_is_added(model, samples):
