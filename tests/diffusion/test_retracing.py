@@ -126,6 +126,15 @@ class Louder(AttentionController):
         return 1.3 * super().attend(layer, query, key, value)
 
 
+def test_the_source_is_told_the_same_scale_before_the_edit_and_in_it(model_of, samples):
+    """It has unconditional rows beside the scale that a latent consistency model is told: 1."""
+    guidance = Guidance(2.3, source=1.0, embedded=4.0)
+    case = Case(model_of("lcm"), samples, "edit_friendly", "p2p", {"cross_replace_steps": 1.0}, guidance)
+    latents, _ = case.edited()
+    given = dataclasses.replace(case.inverted, offsets=case.inverted.offsets)
+    torch.testing.assert_close(latents, case.edited(given)[0], atol=2e-3, rtol=0)
+
+
 def test_nothing_is_taken_from_rows_that_a_method_may_have_changed(model, samples):
     case = Case(model, samples, "edit_friendly", "p2p", P2P)
     arguments = case.model, case.inputs
