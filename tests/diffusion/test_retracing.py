@@ -215,6 +215,7 @@ def test_a_method_may_look_at_all_offsets(model, samples):
     case = Case(model, samples, "edit_friendly", "p2p", P2P)
     plan = plan_edit(case.inputs, case.inverted, case.controller())
     assert not case.asked and any(step.moves_source for step in plan[0])
+    assert "5 steps, 2 samples" in repr(case.inverted) and not case.asked
     found = case.inverted.offsets
     assert found.shape == (STEPS, *case.inputs.latents.shape) and not found[0].any()
     assert len(case.asked) == 2 * STEPS
