@@ -38,6 +38,8 @@ class AttentionController:
             its own steps unless the inversion fixes it.
         modifies_target_guidance: whether to call ``modify_target_guidance``, at any guidance scale; it needs
             no row of the source.
+        leaves_source: whether ``attend`` and ``module_output`` leave the source's rows as they are without
+            the method, so that a ``Retracing`` can take the source's own steps from them.
         source_first: whether the source's rows are evaluated in a call of their own, before the target's, and
             ``move_target`` in between, with one more evaluation of the target's rows, differentiated.
         mutual_branch: whether there is a third branch, see ``Branch``; ``mutual_reads`` says where it counts.
@@ -56,6 +58,7 @@ class AttentionController:
     hooked_modules: Sequence[str] = ()
     modifies_guidance: bool = False
     modifies_target_guidance: bool = False
+    leaves_source: bool = False
     source_first: bool = False
     mutual_branch: bool = False
     features: FeatureMemory | None = None

@@ -95,6 +95,11 @@ class InversionResult:
             return way - self.retracing.missed(level, range(len(way)))
         return way if self.offsets is None else way - self.offsets[level - 1]
 
+    def __repr__(self) -> str:
+        # Not field by field: showing offsets would evaluate the model.
+        samples = self.trajectory.shape[1]
+        return f"<InversionResult: {self.source_mode} source, {self.steps} steps, {samples} samples>"
+
     def given_offset(self, level: int) -> torch.Tensor | None:
         """What is added to the step from a level, of ``offsets`` that are given: ``[samples, ...]``."""
         given: torch.Tensor | None = vars(self)["offsets"]

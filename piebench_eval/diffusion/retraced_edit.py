@@ -90,11 +90,11 @@ def can_retrace_by_rows(
 ) -> Sequence[bool]:
     """For each sample, whether the source's rows in an edit are those that its retracing's steps evaluate.
 
-    They are not where the method modifies the source's guidance, or gives it another prompt than the
-    inversion, or where the model takes another guidance scale as an input.
+    They are not where the method may change them, modifies the source's guidance, or gives it another prompt
+    than the inversion, or where the model takes another guidance scale as an input.
     """
     guidance, retracing = inputs.guidance, inverted.retracing
-    if retracing is None or controller.modifies_guidance:
+    if retracing is None or controller.modifies_guidance or not controller.leaves_source:
         return [False] * len(inputs.latents)
     if guidance.policy == "embedded" and guidance.of_source != retracing.guidance.of_source:
         return [False] * len(inputs.latents)

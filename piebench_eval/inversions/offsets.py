@@ -134,8 +134,11 @@ def retraced(
     from piebench_eval.models.cache import fingerprints
 
     determinants = {"schedule": schedule.key, **inputs.drawing, **guidance.source_key, **(settings or {})}
-    uncond = inputs.uncond_embeds.parts if guidance.needs_uncond(guidance.of_source) else []
-    tensors = [inputs.latents, *inputs.inversion_embeds.parts, *uncond]
+    cond, uncond = inputs.inversion_embeds, inputs.uncond_embeds
+    if guidance.embedded is not None:  # the source's rows in the edit are told 1
+        cond, uncond = (each.with_guidance(1.0) for each in (cond, uncond))
+    read = [cond, uncond] if guidance.needs_uncond(guidance.of_source) else [cond]
+    tensors = [inputs.latents, *(part for text in read for part in text.parts)]
 
     @cache
     def content() -> torch.Tensor:
@@ -143,7 +146,7 @@ def retraced(
 
     @cache  # the same tensors at all levels, so that they are projected once
     def texts(samples: tuple[int, ...]) -> tuple[Conditioning, Conditioning]:
-        return inputs.inversion_embeds.take(samples), inputs.uncond_embeds.take(samples)
+        return cond.take(samples), uncond.take(samples)
 
     def find_of_sources(level: int, samples: Sequence[int]) -> torch.Tensor:
         above, below = (take(levels[k], samples) for k in (level, level - 1))

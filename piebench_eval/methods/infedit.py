@@ -179,6 +179,7 @@ class UnifiedAttentionController(AttentionController):
         settings: the method's section of the recipe.
     """
 
+    leaves_source = True
     mutual_branch = True
 
     def __init__(self, steps: int, edit: CrossAttentionEdit, region: WordRegion, settings: InfEditSettings):

@@ -147,6 +147,8 @@ class MasaCtrlController(AttentionController):
         start_layer: its ``start_layer``, or the default of the model's family.
     """
 
+    leaves_source = True
+
     def __init__(
         self, num_samples: int, word_maps: AttentionStore, settings: MasaCtrlSettings, start_layer: int
     ):

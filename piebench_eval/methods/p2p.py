@@ -200,6 +200,8 @@ class P2PController(AttentionController):
         settings: the method's section of the recipe.
     """
 
+    leaves_source = True
+
     def __init__(
         self,
         step_ranges: StepRanges,

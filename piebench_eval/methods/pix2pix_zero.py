@@ -73,6 +73,7 @@ class Pix2PixZeroController(AttentionController):
         rate: the step along the gradient.
     """
 
+    leaves_source = True
     source_first = True
 
     def __init__(self, num_samples: int, rate: float):

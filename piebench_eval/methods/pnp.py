@@ -116,6 +116,8 @@ class PnPController(AttentionController):
         first_attention_layer: the first self-attention whose queries and keys are taken.
     """
 
+    leaves_source = True
+
     def __init__(
         self,
         num_samples: int,

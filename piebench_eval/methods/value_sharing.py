@@ -75,6 +75,8 @@ class ValueSharingController(AttentionController):
         last_layer: the last; the model's own if None.
     """
 
+    leaves_source = True
+
     def __init__(self, num_samples: int, value_steps: int, first_layer: int, last_layer: int | None):
         super().__init__(num_samples)
         self.value_steps = value_steps

@@ -268,6 +268,10 @@ def flat_quirks(quirks: dict[str, Any], inversion: str, method: str) -> dict[str
         inversion: name of the inversion; one from outside the package may read any. Empty for an editor.
         method: likewise; or the editor.
     """
-    known = INVERSIONS.is_own(inversion) and METHODS.is_own(method) if inversion else EDITORS.is_own(method)
-    unread = without_effect({inversion, method}) if known else set()
+    unread = without_effect({inversion, method}) if are_own(inversion, method) else set()
     return {f"quirks.{name}": value for name, value in quirks.items() if name not in unread}
+
+
+def are_own(inversion: str, method: str) -> bool:
+    """Whether an inversion with a method, or an editor, are the package's own, and no plugin's."""
+    return INVERSIONS.is_own(inversion) and METHODS.is_own(method) if inversion else EDITORS.is_own(method)

@@ -32,6 +32,7 @@ from piebench_eval.methods.base import prompts_of_sample
 from piebench_eval.models.location import ImageSizes
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.models.precision import tf32
+from piebench_eval.recipes.combination import are_own
 from piebench_eval.recipes.plugins import plugin_errors
 from piebench_eval.runs.edit_inputs import embed_inputs, plan_guidance, plan_schedule, same_sources
 from piebench_eval.runs.inside import insides
@@ -230,6 +231,8 @@ def latents_by(
         common.quirks.noise_on_device,
         common.quirks.added_shift,
     )
+    if not are_own(combination.inversion, combination.method):
+        inputs = replace(inputs, same_source=None)  # a plugin may let the target change the source
     if observer is not None:
         prompts = [text.source for text in texts], [text.target for text in texts]
         observer.begin_batch(*prompts, model.text_tokenizers)
@@ -277,8 +280,6 @@ def _edit_by_pair(
     inversion, method = INVERSIONS.get(combination.inversion), METHODS.get(combination.method)
     prepared = method.prepare(samples, model, common.steps, combination.method_settings)
     inputs = replace(inputs, features=prepared.controller.features)
-    if not (INVERSIONS.is_own(combination.inversion) and METHODS.is_own(combination.method)):
-        inputs = replace(inputs, same_source=None)  # a plugin may let the target change the source
     with _dropped_at_the_end(inputs.features, feature_limits):
         inverted = invert_sources(
             model,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import product
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
@@ -163,10 +163,10 @@ def count_evaluations(
 ) -> dict[EditKey, PlannedEvaluations]:
     """Count the model evaluations of every edit, without a model: they do not depend on weights.
 
-    The cost of a sample depends only on what the method reads of the source and on which of its prompts are
-    equal. One sample of each kind is therefore inverted with a dummy model, whose noise is random: no
-    optimisation stops early on it. One that follows another of the same source reuses its inversion; rows of
-    the source that both share in a batch are counted twice, since batches are not known.
+    The cost of a sample depends only on what the method reads of the source, on which of its prompts are
+    equal, and on what earlier targets of the same picture have left. One sample of each kind is therefore
+    inverted with a dummy model, whose noise is random: no optimisation stops early on it. Rows of the source
+    that targets share in a batch are counted for each, since batches are not known.
 
     Args:
         recipe: the recipe of the run.
@@ -177,21 +177,35 @@ def count_evaluations(
 
     dummy = _DummyModel.load()
     combinations = [recipe.combination(*pair) for pair in recipe.pairs]
-    kinds: dict[Any, list[Sample]] = {}
     signatures = [_signatures(dummy, combination, samples) for combination in combinations]
-    for sample, signature in zip(samples, zip(*signatures, strict=True), strict=True):
-        kinds.setdefault(signature, []).append(sample)
-    following = {sample.id for last, sample in pairwise(samples) if last.source == sample.source}
     costs = {}
-    for of_kind in kinds.values():
+    for earlier, of_kind in _kinds(samples, list(zip(*signatures, strict=True))):
         dummy.caches.clear()
-        for known in (False, True):  # whether an earlier target of the picture has left its inversion
-            targets = [sample for sample in of_kind if (sample.id in following) is known]
-            for combination in combinations if targets or not known else ():
-                cost = _cost(dummy, combination, of_kind[0], operations)
-                for sample in targets:
-                    costs[EditKey(combination.inversion, combination.method, sample.id)] = cost
+        for sample, combination in product(earlier, combinations):
+            _cost(dummy, combination, sample, operations=False)
+        for combination in combinations:
+            cost = _cost(dummy, combination, of_kind[0], operations)
+            for sample in of_kind:
+                costs[EditKey(combination.inversion, combination.method, sample.id)] = cost
     return costs
+
+
+def _kinds(samples: Sequence[Sample], signatures: Sequence[Any]) -> list[tuple[list[Sample], list[Sample]]]:
+    """Samples whose edits cost the same, by what they depend on and that of the targets before them.
+
+    Returns:
+        For each kind, targets of its first sample's picture that come before that, one of each signature, and
+        the samples.
+    """
+    kinds: dict[Any, tuple[list[Sample], list[Sample]]] = {}
+    before: dict[Any, Sample] = {}
+    for last, sample, signature in zip([None, *samples], samples, signatures, strict=False):
+        if last is None or last.source != sample.source:
+            before = {}
+        _, of_kind = kinds.setdefault((frozenset(before), signature), (list(before.values()), []))
+        of_kind.append(sample)
+        before.setdefault(signature, sample)
+    return list(kinds.values())
 
 
 def _share(costs: Sequence[PlannedEvaluations]) -> float | None:

@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 import torch
 
+from piebench_eval.diffusion.controller import AttentionController
 from piebench_eval.diffusion.guidance import Guidance
 from piebench_eval.diffusion.loop import edit, plan_edit
-from piebench_eval.diffusion.rows import Branch
+from piebench_eval.diffusion.rows import Branch, SourceReads
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
@@ -115,6 +116,34 @@ def test_rows_that_are_told_another_guidance_scale_are_not_the_inversions(model_
         assert {level for level, _ in case.asked} == apart
 
 
+class Louder(AttentionController):
+    """Reads the source in every step, and changes its rows as it does the target's."""
+
+    def source_reads(self, step):
+        return [SourceReads(cond=True)] * self.num_samples
+
+    def attend(self, layer, query, key, value):
+        return 1.3 * super().attend(layer, query, key, value)
+
+
+def test_the_source_is_told_the_same_scale_before_the_edit_and_in_it(model_of, samples):
+    """It has unconditional rows beside the scale that a latent consistency model is told: 1."""
+    guidance = Guidance(2.3, source=1.0, embedded=4.0)
+    case = Case(model_of("lcm"), samples, "edit_friendly", "p2p", {"cross_replace_steps": 1.0}, guidance)
+    latents, _ = case.edited()
+    given = dataclasses.replace(case.inverted, offsets=case.inverted.offsets)
+    torch.testing.assert_close(latents, case.edited(given)[0], atol=2e-3, rtol=0)
+
+
+def test_nothing_is_taken_from_rows_that_a_method_may_have_changed(model, samples):
+    case = Case(model, samples, "edit_friendly", "p2p", P2P)
+    arguments = case.model, case.inputs
+    latents = edit(*arguments, case.inverted, Louder(2), case.schedule)
+    assert {level for level, _ in case.asked} == ALL
+    given = dataclasses.replace(case.inverted, offsets=case.inverted.offsets)
+    assert torch.equal(latents, edit(*arguments, given, Louder(2), case.schedule))
+
+
 def test_offsets_that_are_given_are_what_is_added(model, samples):
     case = Case(model, samples, "edit_friendly", "p2p", P2P)
     given = dataclasses.replace(case.inverted, offsets=0 * case.inverted.offsets)
@@ -186,6 +215,7 @@ def test_a_method_may_look_at_all_offsets(model, samples):
     case = Case(model, samples, "edit_friendly", "p2p", P2P)
     plan = plan_edit(case.inputs, case.inverted, case.controller())
     assert not case.asked and any(step.moves_source for step in plan[0])
+    assert "5 steps, 2 samples" in repr(case.inverted) and not case.asked
     found = case.inverted.offsets
     assert found.shape == (STEPS, *case.inputs.latents.shape) and not found[0].any()
     assert len(case.asked) == 2 * STEPS

@@ -54,21 +54,36 @@ def test_every_edit_costs_the_foretold_rows(recipe, photo_bench, samples, tmp_pa
         assert [cost.forward, cost.backward, cost.reused] == counted, key
 
 
-def test_the_targets_of_a_picture_are_foretold_one_inversion(tiny_model, samples):
-    fields = {"model": str(tiny_model), "inversions": ["direct", "edit_friendly"], "methods": ["p2p", "pnp"]}
-    recipe = build_recipe({**fields, "steps": 2}, {}, "test")
-    targets = [*(replace(samples[0], id=name) for name in "abc"), samples[1]]
+def reused_by(recipe, targets):
+    """Evaluations that each edit of a worker's reuses, one sample after another."""
     worker = Worker(WorkerSpec(MachineOptions(), "cpu", None, 1, None, "s"), recipe, "w")
-    counted = {
+    return {
         outcome.key: outcome.record["unet_rows_reused"]
         for group in plan_jobs(recipe, targets, batch_size=1)
         for job in group.jobs
         for outcome in worker.run(group.model, job)
     }
+
+
+def test_the_targets_of_a_picture_are_foretold_one_inversion(tiny_model, samples):
+    fields = {"model": str(tiny_model), "inversions": ["direct", "edit_friendly"], "methods": ["p2p", "pnp"]}
+    recipe = build_recipe({**fields, "steps": 2}, {}, "test")
+    targets = [*(replace(samples[0], id=name) for name in "abc"), samples[1]]
     foretold = count_evaluations(recipe, targets)
-    assert {key: cost.reused for key, cost in foretold.items()} == counted
+    assert {key: cost.reused for key, cost in foretold.items()} == reused_by(recipe, targets)
     first, second = (foretold[EditKey("direct", "p2p", sample)] for sample in "ab")
     assert (first.reused, second.reused) == (0, first.source)
+
+
+@pytest.mark.parametrize("words", [["astronaut cat", "", "astronaut cat", ""], ["", "astronaut cat", ""]])
+def test_a_target_finds_what_earlier_ones_have_left(tiny_model, samples, words):
+    """A blend reads the source in all steps: nothing is evaluated beforehand, nor left for later targets."""
+    fields = {"model": str(tiny_model), "inversions": ["edit_friendly"], "methods": ["p2p"], "steps": 4}
+    recipe = build_recipe(fields, {}, "test")
+    targets = [replace(samples[0], id=str(place), blended_word=of) for place, of in enumerate(words)]
+    reused = {key: cost.reused for key, cost in count_evaluations(recipe, targets).items()}
+    assert reused == reused_by(recipe, targets)
+    assert len(set(reused.values())) == 2
 
 
 REPRESENTATIVE = {

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from piebench_eval.diffusion.observer import EditObserver
+from piebench_eval.editors import EDITORS
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
 from piebench_eval.models import deterministic
@@ -150,6 +151,22 @@ def test_rows_of_a_source_that_follows_its_target_are_nobody_elses(edited, batch
 def test_with_a_plugin_every_source_is_its_own(edited, batch, monkeypatch, registry):
     monkeypatch.setattr(registry, "is_own", lambda name: False)
     assert not edited("sd1", "direct+p2p", {}, batch)[1].reused
+
+
+def test_with_an_editor_of_ones_own_too(exact_model, batch, monkeypatch):
+    """Its controller, or its inversion, may let the target change the source."""
+    seen = []
+
+    def edit_latents_by_hand(model, samples, inputs, schedule, settings):
+        seen.append(inputs.same_source)
+        return inputs.latents, [[] for _ in samples]
+
+    editor = replace(EDITORS.get("sdedit"), edit_latents=edit_latents_by_hand)
+    monkeypatch.setitem(EDITORS._plugins, "ours", (editor, "plugin ours.py"))
+    fields = {"model": "small", "steps": 2, "resolution": 128, "editors": ["ours"]}
+    combination = build_recipe(fields, {}, "test").combination("", "ours")
+    edit_latents(exact_model("sd1"), batch, combination)
+    assert seen == [None]
 
 
 @pytest.mark.parametrize("change", [{"marked_source_prompt": "a cake"}, {"file": 1}])
