@@ -17,6 +17,8 @@ from piebench_eval.models.onednn import (
 )
 from piebench_eval.models.same_maps import attention_by_same_maps, maps_can_be_shared
 
+pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch has no oneDNN")
+
 
 @pytest.fixture(autouse=True)
 def faster(monkeypatch):
