@@ -105,7 +105,7 @@ def use_onednn_layers(model: nn.Module) -> None:
             if type(layer) is nn.Linear:
                 linear = partial(OneDnnLinear, layer.in_features, layer.out_features)
                 parent.add_module(name, with_weights_of(layer, linear))
-            elif type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and layer.padding != "same":
+            elif type(layer) is nn.Conv2d and _is_padded_by_numbers(layer):
                 parent.add_module(name, with_weights_of(layer, partial(_convolution_like, layer)))
 
 
@@ -113,6 +113,11 @@ def use_onednn_layers_where_faster(model: nn.Module, device: torch.device) -> No
     """``use_onednn_layers`` in a model on a device, if that is a CPU where they are faster."""
     if device.type == "cpu" and onednn_is_faster():
         use_onednn_layers(model)
+
+
+def _is_padded_by_numbers(layer: nn.Conv2d) -> bool:
+    """Whether a convolution's padding is of zeros and not a word, ``same`` or ``valid``."""
+    return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 
 def _convolution_like(layer: nn.Conv2d) -> OneDnnConv2d:

@@ -1,5 +1,7 @@
 """Pix2Pix-Zero: the target's embedding is moved, and its latents follow the gradient of its attention."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,6 +10,8 @@ from piebench_eval.diffusion.loop import edit
 from piebench_eval.diffusion.schedules import ddim_schedule
 from piebench_eval.inversions import INVERSIONS
 from piebench_eval.methods import METHODS
+from piebench_eval.models import loading, onednn
+from piebench_eval.models.loading import load_model
 from piebench_eval.models.nfe import EvaluationCounter
 from piebench_eval.runs.batch_editing import encode_inputs
 
@@ -49,6 +53,15 @@ def test_the_target_has_the_captions_embedding_moved_by_the_prompts_difference(m
 def test_the_gradient_brings_attention_nearer_to_the_source(model, samples, moved):
     _, still, _ = run(model, samples[:2], attention_guidance=0)
     assert moved[1][1:].sum() < still[1:].sum()
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch has no oneDNN")
+def test_maps_that_are_compared_are_computed_by_the_same_kernels(tiny_model, samples, monkeypatch):
+    for module in (onednn, loading):
+        monkeypatch.setattr(module, "onednn_is_faster", lambda: True)
+    sample = replace(samples[0], marked_target_prompt=samples[0].marked_source_prompt)
+    _, distances, _ = run(load_model(str(tiny_model)), [sample], guidance=1.0)
+    assert distances[0] == 0, "both branches begin with the same latents and text"
 
 
 def test_a_batch_gives_what_its_samples_give_alone(model, samples, moved):

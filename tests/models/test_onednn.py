@@ -17,6 +17,8 @@ from piebench_eval.models.onednn import (
 )
 from piebench_eval.models.same_maps import attention_by_same_maps, maps_can_be_shared
 
+pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch has no oneDNN")
+
 
 @pytest.fixture(autouse=True)
 def faster(monkeypatch):
@@ -54,9 +56,10 @@ def test_layers_of_other_classes_stay():
     class Own(nn.Linear):
         pass
 
-    model = nn.Sequential(Own(4, 4), nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"))
+    paddings = [{"padding": 1, "padding_mode": "circular"}, {"padding": "same"}, {"padding": "valid"}]
+    model = nn.Sequential(Own(4, 4), *(nn.Conv2d(4, 4, 3, **padding) for padding in paddings))
     use_onednn_layers(model)
-    assert [type(layer) for layer in model] == [Own, nn.Conv2d]
+    assert [type(layer) for layer in model] == [Own, *[nn.Conv2d] * 3]
 
 
 @pytest.mark.parametrize(("layer", "shape"), [(nn.Linear(8, 4), (3, 8)), (nn.Conv2d(8, 4, 1), (1, 8, 5, 5))])

@@ -9,6 +9,7 @@ from piebench_eval.models.onednn import OneDnnLinear
 from tests.support.edits import score_one
 
 
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch has no oneDNN")
 def test_scores_are_those_of_pytorchs_own_layers(metric_networks, picture, half_mask, monkeypatch):
     columns = ("structure_distance", "dino_similarity", "clip_similarity_target_image_edit_part")
     scores = []
