@@ -306,7 +306,7 @@ class _PlainProcessor:
 
 @cache
 def _take_over() -> Any:
-    """The class of contexts in which another function is ``scaled_dot_product_attention``; calls are counted."""
+    """The class of contexts in which another function attends in PyTorch's place; calls are counted."""
     from torch.nn.functional import scaled_dot_product_attention
     from torch.overrides import TorchFunctionMode
 
