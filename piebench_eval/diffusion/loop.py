@@ -462,8 +462,8 @@ def _predict_source_first(
         The output of all rows in their order, and the latents that the target's step begins with.
     """
     source, target = rows.source_apart
-    # As the target's that is compared with it: without gradients, other kernels may round differently. Nothing
-    # here is differentiated.
+    # As the target's that are compared with it: without gradients, other kernels may round differently. No
+    # tensor here is differentiated.
     with torch.enable_grad():
         outputs = [call(source, {row: at[row.branch] for row in source.samples_by_row})]
     begun = {row: at[row.branch] for row in target.samples_by_row}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from piebench_eval.errors import PiebenchError
 from piebench_eval.models.families import FAMILIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import torch
 
@@ -104,7 +104,7 @@ def controlled_attention(
     """
     original = dict(denoiser.attn_processors)
     hooked = {
-        name: hooked_processor(_unhooked(processor), layers[name], hook) if name in layers else processor
+        name: hooked_processor(processor, layers[name], hook) if name in layers else processor
         for name, processor in original.items()
     }
     denoiser.set_attn_processor(hooked)
@@ -121,19 +121,10 @@ def use_plain_attention(denoiser: Any) -> None:
         denoiser: a diffusers model with ``attn_processors``.
     """
     attends_plainly = {
-        name: processor if hasattr(processor, "hooked") else _HookedProcessor(processor, None, _PlainHook())
+        name: processor if hasattr(processor, "hooked") else _PlainProcessor(processor)
         for name, processor in denoiser.attn_processors.items()
     }
     denoiser.set_attn_processor(attends_plainly)
-
-
-class _PlainHook:
-    """Each row's own attention."""
-
-    def attend(
-        self, layer: AttentionLayer | None, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
-    ) -> torch.Tensor:
-        return plain_attention(query, key, value)
 
 
 def read_texts_apart(unet: Any) -> None:
@@ -280,13 +271,13 @@ class _HookedProcessor:
     Projections, norms and rotary embeddings stay those of the processor around which it is.
     """
 
-    def __init__(self, processor: Any, layer: Any, hook: AttentionHook):
-        self._processor, self._layer, self._hook = processor, layer, hook
+    def __init__(self, processor: Any, layer: AttentionLayer, hook: AttentionHook):
+        self._processor, self._attend = processor, partial(_attend, hook, layer)
         # diffusers reads its signature, and drops keyword arguments that it does not name.
         self.__call__ = processor.__call__  # type: ignore[method-assign]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with _take_over()(self._hook, self._layer) as taken:
+        with _take_over()(self._attend) as taken:
             output = self._processor(*args, **kwargs)
         if taken.calls != 1:
             raise PiebenchError(
@@ -297,26 +288,38 @@ class _HookedProcessor:
         return output
 
 
-def _unhooked(processor: Any) -> Any:
-    return processor._processor if isinstance(processor, _HookedProcessor) else processor
+class _PlainProcessor:
+    """A diffusers attention processor that calls ``plain_attention`` in the place of PyTorch's function."""
+
+    def __init__(self, processor: Any):
+        self._processor = processor
+        self.__call__ = processor.__call__  # type: ignore[method-assign]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with _take_over()(_attend_plainly):
+            return self._processor(*args, **kwargs)
+
+    def hooked(self, layer: AttentionLayer, hook: AttentionHook) -> _HookedProcessor:
+        """The processor with its attention left to a hook."""
+        return _HookedProcessor(self._processor, layer, hook)
 
 
 @cache
 def _take_over() -> Any:
-    """The class of contexts in which a hook computes ``scaled_dot_product_attention``; calls are counted."""
+    """The class of contexts in which another function attends in PyTorch's place; calls are counted."""
     from torch.nn.functional import scaled_dot_product_attention
     from torch.overrides import TorchFunctionMode
 
     class TakeOver(TorchFunctionMode):
-        def __init__(self, hook: AttentionHook, layer: AttentionLayer):
+        def __init__(self, attend: Callable[..., torch.Tensor]):
             super().__init__()
-            self.hook, self.layer, self.calls = hook, layer, 0
+            self.attend, self.calls = attend, 0
 
         def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if function is not scaled_dot_product_attention:
                 return function(*args, **(kwargs or {}))
             self.calls += 1
-            return _attend(self.hook, self.layer, *args, **(kwargs or {}))
+            return self.attend(*args, **(kwargs or {}))
 
     return TakeOver
 
@@ -333,11 +336,33 @@ def _attend(
     **options: Any,
 ) -> torch.Tensor:
     """What a hook makes of a call of ``scaled_dot_product_attention``."""
-    if attn_mask is not None or is_causal or dropout_p or any(options.values()):
+    if _has_options(attn_mask, dropout_p, is_causal, *options.values()):
         raise PiebenchError(
             "this model's attention has a mask, dropout or a scale of its own, which no method can control"
         )
     return hook.attend(layer, query, key, value)
+
+
+def _attend_plainly(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    **options: Any,
+) -> torch.Tensor:
+    """``scaled_dot_product_attention`` by ``plain_attention``, unless it is called with options."""
+    from torch.nn.functional import scaled_dot_product_attention
+
+    if _has_options(attn_mask, dropout_p, is_causal, *options.values()):
+        return scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, **options)
+    return plain_attention(query, key, value)
+
+
+def _has_options(mask: torch.Tensor | None, *others: Any) -> bool:
+    """Whether one of ``scaled_dot_product_attention``'s options is not what it is by default."""
+    return mask is not None or any(others)
 
 
 def plain_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

@@ -8,12 +8,14 @@ from diffusers import FluxTransformer2DModel
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 
 from piebench_eval.errors import PiebenchError
+from piebench_eval.models import attention
 from piebench_eval.models.attention import (
     AttentionLayer,
     attention_layers,
     controlled_attention,
     plain_attention,
     unet_attention_layers,
+    use_plain_attention,
 )
 from piebench_eval.models.flux import positions
 from tests.support.tiny_flux import POOLED, new_flux
@@ -258,3 +260,18 @@ def test_a_mask_is_refused(model):
     refused = pytest.raises(PiebenchError, match="attention has a mask")
     with refused, torch.no_grad(), controlled_attention(unet, Recorder(), layers):
         unet(torch.zeros(1, 4, 16, 16), 500, tokens, encoder_attention_mask=torch.ones(1, 77))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("processor", [AttnProcessor2_0(), AttnProcessor(), TwiceProcessor()])
+def test_without_a_hook_any_processor_attends_plainly_or_as_it_does(model, monkeypatch, processor):
+    unet, latents = copy.deepcopy(model.unet), torch.randn(1, 4, 16, 16)
+    tokens, counted = model.embed_prompts([PROMPT]).tokens, []
+    unet.set_attn_processor(processor)
+    masks = [{}, {"encoder_attention_mask": torch.arange(77)[None] < 5}]
+    expected = [unet(latents, 500, tokens, **mask).sample for mask in masks]
+    use_plain_attention(unet)
+    monkeypatch.setattr(attention, "plain_attention", lambda *of: counted.append(1) or plain_attention(*of))
+    for mask, own in zip(masks, expected, strict=True):
+        torch.testing.assert_close(unet(latents, 500, tokens, **mask).sample, own, atol=1e-5, rtol=0)
+    assert not torch.equal(*expected) and bool(counted) == isinstance(processor, AttnProcessor2_0)
