@@ -336,7 +336,7 @@ def _attend(
     **options: Any,
 ) -> torch.Tensor:
     """What a hook makes of a call of ``scaled_dot_product_attention``."""
-    if _has_options(attn_mask, dropout_p, is_causal, *options.values()):
+    if has_options(attn_mask, dropout_p, is_causal, *options.values()):
         raise PiebenchError(
             "this model's attention has a mask, dropout or a scale of its own, which no method can control"
         )
@@ -355,12 +355,12 @@ def _attend_plainly(
     """``scaled_dot_product_attention`` by ``plain_attention``, unless it is called with options."""
     from torch.nn.functional import scaled_dot_product_attention
 
-    if _has_options(attn_mask, dropout_p, is_causal, *options.values()):
+    if has_options(attn_mask, dropout_p, is_causal, *options.values()):
         return scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, **options)
     return plain_attention(query, key, value)
 
 
-def _has_options(mask: torch.Tensor | None, *others: Any) -> bool:
+def has_options(mask: torch.Tensor | None, *others: Any) -> bool:
     """Whether one of ``scaled_dot_product_attention``'s options is not what it is by default."""
     return mask is not None or any(others)
 

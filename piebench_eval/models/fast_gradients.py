@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
+from piebench_eval.models.attention import has_options
 from piebench_eval.models.deterministic import DeterministicLinear
 from piebench_eval.models.onednn import onednn_attention_and_sums, onednn_is_faster, onednn_product
 
@@ -108,7 +109,7 @@ def _attend(
     **options: Any,
 ) -> torch.Tensor:
     """``scaled_dot_product_attention``: large, plain self-attention by oneDNN, and all other by PyTorch."""
-    special = attn_mask is not None or is_causal or dropout_p or any(options.values())
+    special = has_options(attn_mask, dropout_p, is_causal, *options.values())
     of_itself = query.ndim == 4 and query.shape == key.shape == value.shape
     if special or not of_itself or query.shape[-2] < _FEWEST:
         return scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, **options)
