@@ -324,26 +324,24 @@ def _take_over() -> Any:
     return TakeOver
 
 
-def _attend(
-    hook: AttentionHook,
-    layer: AttentionLayer,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attn_mask: torch.Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    **options: Any,
-) -> torch.Tensor:
+def _attend(hook: AttentionHook, layer: AttentionLayer, *args: Any, **kwargs: Any) -> torch.Tensor:
     """What a hook makes of a call of ``scaled_dot_product_attention``."""
-    if has_options(attn_mask, dropout_p, is_causal, *options.values()):
+    if (states := states_without_options(*args, **kwargs)) is None:
         raise PiebenchError(
             "this model's attention has a mask, dropout or a scale of its own, which no method can control"
         )
-    return hook.attend(layer, query, key, value)
+    return hook.attend(layer, *states)
 
 
-def _attend_plainly(
+def _attend_plainly(*args: Any, **kwargs: Any) -> torch.Tensor:
+    """``scaled_dot_product_attention`` by ``plain_attention``, unless it is called with options."""
+    from torch.nn.functional import scaled_dot_product_attention
+
+    states = states_without_options(*args, **kwargs)
+    return scaled_dot_product_attention(*args, **kwargs) if states is None else plain_attention(*states)
+
+
+def states_without_options(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -351,18 +349,10 @@ def _attend_plainly(
     dropout_p: float = 0.0,
     is_causal: bool = False,
     **options: Any,
-) -> torch.Tensor:
-    """``scaled_dot_product_attention`` by ``plain_attention``, unless it is called with options."""
-    from torch.nn.functional import scaled_dot_product_attention
-
-    if has_options(attn_mask, dropout_p, is_causal, *options.values()):
-        return scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, **options)
-    return plain_attention(query, key, value)
-
-
-def has_options(mask: torch.Tensor | None, *others: Any) -> bool:
-    """Whether one of ``scaled_dot_product_attention``'s options is not what it is by default."""
-    return mask is not None or any(others)
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
+    """Query, key and value of a call of ``scaled_dot_product_attention``; None if it has options."""
+    has_options = attn_mask is not None or dropout_p or is_causal or any(options.values())
+    return None if has_options else (query, key, value)
 
 
 def plain_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
-from piebench_eval.models.attention import has_options
+from piebench_eval.models.attention import states_without_options
 from piebench_eval.models.deterministic import DeterministicLinear
 from piebench_eval.models.onednn import onednn_attention_and_sums, onednn_is_faster, onednn_product
 
@@ -99,22 +99,18 @@ class _Linear(torch.autograd.Function):
         return onednn_product(gradient.contiguous(), weight.t()), None, None
 
 
-def _attend(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attn_mask: torch.Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    **options: Any,
-) -> torch.Tensor:
+def _attend(*args: Any, **kwargs: Any) -> torch.Tensor:
     """``scaled_dot_product_attention``: large, plain self-attention by oneDNN, and all other by PyTorch."""
-    special = has_options(attn_mask, dropout_p, is_causal, *options.values())
-    of_itself = query.ndim == 4 and query.shape == key.shape == value.shape
-    if special or not of_itself or query.shape[-2] < _FEWEST:
-        return scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, **options)
-    attended: torch.Tensor = _Attention.apply(query, key, value)
+    states = states_without_options(*args, **kwargs)
+    if states is None or not _is_large_self_attention(*states):
+        return scaled_dot_product_attention(*args, **kwargs)
+    attended: torch.Tensor = _Attention.apply(*states)
     return attended
+
+
+def _is_large_self_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> bool:
+    of_itself = query.ndim == 4 and query.shape == key.shape == value.shape
+    return of_itself and query.shape[-2] >= _FEWEST
 
 
 class _Attention(torch.autograd.Function):

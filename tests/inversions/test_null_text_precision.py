@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 
 from piebench_eval.diffusion.loop import EditInputs
 from piebench_eval.diffusion.schedules import ddim_schedule
@@ -20,7 +19,7 @@ from piebench_eval.models import fast_gradients
 from piebench_eval.models.conditioning import Conditioning
 from piebench_eval.models.sd1 import StableDiffusion
 from scripts.demo_training.unet import sd_scheduler
-from tests.support.weights import fill
+from tests.support.small_unet import new_small_unet
 
 SETTINGS = NullTextSettings(inner_steps=6, stop_loss=0, stop_loss_growth=0)
 EVERYONE, LEVEL = [0, 1], 5
@@ -30,17 +29,7 @@ ALLOWED = 1.05
 
 @pytest.fixture(scope="module")
 def unet():
-    unet = UNet2DConditionModel(
-        sample_size=64,
-        block_out_channels=(8, 16),
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        layers_per_block=1,
-        attention_head_dim=2,
-        cross_attention_dim=16,
-        norm_num_groups=4,
-    )
-    fill(unet, seed=1).requires_grad_(False)
+    unet = new_small_unet(64)
     # Losses of 1e-5 to 1e-4, as those at which the optimisation stops: unscaled, their gradients vanish in
     # float16, and 1.5 times float32's loss is left.
     unet.conv_out.weight.mul_(0.05)

@@ -5,14 +5,13 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from piebench_eval.models import fast_gradients as module
 from piebench_eval.models.compile import compile_blocks
 from piebench_eval.models.deterministic import use_deterministic_layers
 from piebench_eval.models.fast_gradients import _FastGradients, fast_gradients
-from tests.support.weights import fill
+from tests.support.small_unet import new_small_unet
 
 POSITIONS = 1024
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch has no oneDNN")
@@ -34,17 +33,7 @@ def differentiated(monkeypatch):
 @pytest.fixture(scope="module")
 def unet():
     """Self-attention has 1024 positions in three blocks, and 256 in the one between them."""
-    unet = UNet2DConditionModel(
-        sample_size=32,
-        block_out_channels=(8, 16),
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        layers_per_block=1,
-        attention_head_dim=2,
-        cross_attention_dim=16,
-        norm_num_groups=4,
-    )
-    return fill(unet, seed=1).requires_grad_(False)
+    return new_small_unet(32)
 
 
 def heads(positions, tokens, width=8, rows=2):
